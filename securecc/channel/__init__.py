@@ -1,0 +1,1 @@
+"""TCP, TLS and Kerberos joined into one authenticated channel."""

@@ -1,0 +1,1 @@
+"""A person's side: the native launcher and the per-user agent that it talks to."""

@@ -1,0 +1,1 @@
+"""Who may compile what from where: the policy document and the pure decision over it."""

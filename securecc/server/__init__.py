@@ -1,0 +1,1 @@
+"""secureccd: the front (network, keytab, policy, audit, store) and the runner (trees, sandboxes)."""

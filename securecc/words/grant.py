@@ -1,0 +1,41 @@
+"""What a principal has been granted: made by the policy only, asked for by everything that spends something."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from securecc.words import limits as bound
+
+CacheScope = Literal["none", "principal", "group", "all"]
+
+
+@dataclass(frozen=True, slots=True)
+class JobLimits:
+    """What one job may use. Seconds and bytes."""
+
+    wall_s: float = bound.WALL_S
+    cpu_s: float = bound.CPU_S
+    memory: int = bound.MEMORY
+    processes: int = bound.PROCESSES
+    output: int = bound.OUTPUT
+    diagnostics: int = bound.DIAGNOSTICS
+    source: int = bound.JOB_SOURCE
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """The policy's yes to one principal from one address.
+
+    `rule` is the rule's name and `revision` the digest of the policy document that it stands in. `toolchains` are
+    shell patterns over a toolchain's name (``gcc-12``). `jobs` bounds the principal's jobs at one time; `weight` is
+    its share of a contended server.
+    """
+
+    principal: str
+    rule: str
+    revision: str
+    toolchains: tuple[str, ...] = ("*",)
+    limits: JobLimits = JobLimits()
+    jobs: int = bound.JOBS_PER_PRINCIPAL
+    weight: float = 1.0
+    cache: CacheScope = "none"
+    cache_group: str = ""

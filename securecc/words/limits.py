@@ -1,0 +1,62 @@
+"""Every limit by name, with its unit and its reason. A limit that a site may set is a default here.
+
+Bytes unless the name says otherwise; `_S` is seconds.
+"""
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+# Before authentication: what a stranger can make us hold or wait for.
+PREAUTH_DEADLINE_S = 10.0  # absolute, for TLS + GSS + policy together: slow-loris ends here
+PREAUTH_FRAME = 64 * KIB  # a Kerberos token with a large PAC stays below this
+PREAUTH_TOTAL = 256 * KIB  # all bytes of a connection before it is authenticated
+GSS_ROUNDS = 4  # krb5 with mutual authentication needs two; DCE style three
+GSS_STEP_S = 3.0  # one step; a silent KDC would block for 27 s
+CONNECTIONS_PER_SOURCE = 10  # unauthenticated ones of one address
+CONNECTIONS_UNAUTHENTICATED = 100  # in all
+CONNECTIONS = 4096  # in all, authenticated ones included
+
+# After authentication.
+FRAME_CONTROL = 4 * MIB  # one msgpack message; a manifest of 16,384 entries is some 2 MiB
+FRAME_BULK = 256 * KIB  # one chunk of a blob or output, so that jobs interleave
+ZSTD_WINDOW_LOG = 23  # 8 MiB: what a decompressor may be made to allocate
+JOBS_PER_CHANNEL = 1024  # asked or running; a make -j1000 fits
+LEASE_S = 0.25  # an Invite holds a slot this long
+SUBMIT_S = 60.0  # from Invite to the last blob
+HEARTBEAT_S = 5.0  # a Ping goes out when nothing else did
+HEARTBEAT_LOST_S = 15.0  # nothing heard for this long: the channel is gone
+SEND_BACKLOG = 64 * MIB  # unsent bytes towards one peer; more and it is cut off as a slow reader
+
+# One job.
+ARGUMENTS = 4096
+ARGUMENT = 128 * KIB  # MAX_ARG_STRLEN of Linux
+ARGUMENTS_TOTAL = 1 * MIB
+ENVIRONMENT_TOTAL = 64 * KIB
+MANIFEST_ENTRIES = 16384
+PATH = 4096  # PATH_MAX
+PATH_COMPONENT = 255  # NAME_MAX
+PATH_DEPTH = 128  # components; deeper trees are an attack on the tree builder
+BLOB = 64 * MIB  # one source or header
+JOB_SOURCE = 256 * MIB  # all blobs of one job together
+WALL_S = 60.0
+CPU_S = 60.0
+MEMORY = 2 * GIB
+PROCESSES = 64
+OUTPUT = 256 * MIB
+DIAGNOSTICS = 1 * MIB
+JOBS_PER_PRINCIPAL = 64
+
+# Server.
+STORE = 4 * GIB
+STORE_PER_PRINCIPAL = 1 * GIB
+AUDIT_ARGUMENTS = 8 * KIB  # of a job's arguments on its record; the digest covers all
+POLICY_FILE = 1 * MIB  # of YAML; more is refused before it is parsed
+GROUP_LOOKUP_S = 3.0  # NSS behind SSSD or LDAP
+
+# Client.
+LAUNCHER_MESSAGE = 4 * MIB  # argv and environment of one compile
+LAUNCHER_SILENCE_S = 5.0  # the launcher gives the agent up after this long without a frame
+AGENT_KEEPALIVE_S = 1.0
+AGENT_IDLE_S = 600.0
+RACY_STAT_S = 2.0  # a file changed this recently when read is digested again
