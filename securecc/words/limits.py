@@ -50,13 +50,30 @@ JOBS_PER_PRINCIPAL = 64
 # Server.
 STORE = 4 * GIB
 STORE_PER_PRINCIPAL = 1 * GIB
+STORE_CHARGE = 16 * KIB  # least that a blob counts for: inode, block and index; so 4 GiB is at most 262,144 blobs
+STORE_DESCRIPTORS = 3584  # blobs kept open; below a soft RLIMIT_NOFILE of 4,096 with room for connections
+STORE_PRINCIPALS = 4096  # whose uploads are remembered at one time
 AUDIT_ARGUMENTS = 8 * KIB  # of a job's arguments on its record; the digest covers all
+AUDIT_OUTPUTS = 8 * KIB  # of output paths on a job's record; the digest covers all
+AUDIT_TEXT = 4 * KIB  # of any other text on a record: a path fits
+AUDIT_RECORD = 256 * KIB  # one line; all of the above escaped at their worst stay below it
+AUDIT_TORN = 1 * MIB  # of torn tails kept beside the log
+STRANGER_SOURCES = 64  # summary records a minute; what more sources cause is counted as one
+STRANGERS_PER_DAY = 16 * MIB  # of summary records; then one record a minute for all
 POLICY_FILE = 1 * MIB  # of YAML; more is refused before it is parsed
 GROUP_LOOKUP_S = 3.0  # NSS behind SSSD or LDAP
+SETTINGS_FILE = 1 * MIB  # a daemon's or client's configuration; more is a mistake in the file's name
 
 # Client.
 LAUNCHER_MESSAGE = 4 * MIB  # argv and environment of one compile
 LAUNCHER_SILENCE_S = 5.0  # the launcher gives the agent up after this long without a frame
 AGENT_KEEPALIVE_S = 1.0
 AGENT_IDLE_S = 600.0
+JOURNAL_REASONS = 128  # different reasons remembered for `why`; the oldest goes
+JOURNAL_EXAMPLES = 5  # of details kept for one reason
+JOURNAL_DISAGREEMENTS = 20  # remote failures that a local compile contradicted
+JOURNAL_SERVERS = 256  # counted one by one
+JOURNAL_TEXT = 1 * KIB  # of a detail, source name or argument
+JOURNAL_FILE = 4 * MIB  # of the persisted record; a larger one is not ours
+JOURNAL_WRITE_S = 1.0  # the file is written at most this often
 RACY_STAT_S = 2.0  # a file changed this recently when read is digested again
