@@ -1,0 +1,74 @@
+"""The one interface of the server's pipeline: a job and a grant in, an outcome out.
+
+What concerns every job (audit, authorisation, queueing) wraps an Executor and is one itself; the chain is composed in
+`securecc.server.pipeline`.
+"""
+
+import os
+from dataclasses import dataclass
+from typing import Protocol
+
+from securecc.compiler.cmdline import CompilePlan
+from securecc.words.grant import Grant
+from securecc.words.manifest import Manifest
+from securecc.words.messages import LimitName, Terminal, Toolchain, Usage
+from securecc.words.work import Made
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who a job comes from: for the audit and for fairness. `reference` names the connection."""
+
+    principal: str
+    peer: str
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One compile, checked: the plan is the server's own reading of `arguments`, the manifest has passed every rule.
+
+    `number` is unique in the daemon's life. `source` counts the bytes of all inputs. `waited` resolves when a slot is
+    the job's.
+    """
+
+    number: int
+    origin: Origin
+    toolchain: Toolchain
+    arguments: tuple[bytes, ...]
+    plan: CompilePlan
+    cwd: bytes
+    environment: dict[bytes, bytes]
+    umask: int
+    terminal: Terminal
+    manifest: Manifest
+    manifest_digest: bytes
+    source: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a job ended. `descriptors` are standard output, standard error and the outputs, in the order of `made`; the
+    holder closes them with `close`.
+    """
+
+    status: int
+    limit: LimitName
+    made: tuple[Made, ...]
+    digests: tuple[bytes, ...]
+    descriptors: tuple[int, ...]
+    strays: tuple[int, ...]
+    usage: Usage
+
+    def close(self) -> None:
+        """Gives the descriptors back; the job's files vanish with them."""
+        for descriptor in self.descriptors:
+            os.close(descriptor)
+
+
+class Executor(Protocol):
+    """Runs a job to its end. Cancelling the coroutine kills the job and returns only when nothing of it runs."""
+
+    async def run(self, job: Job, grant: Grant) -> Outcome:
+        """Raises Refused (with a code for the client), AuditError, SandboxError or StoreError."""
+        ...
