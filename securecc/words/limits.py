@@ -13,12 +13,26 @@ PREAUTH_FRAME = 64 * KIB  # a Kerberos token with a large PAC stays below this
 PREAUTH_TOTAL = 256 * KIB  # all bytes of a connection before it is authenticated
 GSS_ROUNDS = 4  # krb5 with mutual authentication needs two; DCE style three
 GSS_STEP_S = 3.0  # one step; a silent KDC would block for 27 s
+GSS_THREADS = 16  # steps at one time; more wait for their turn, within their deadline
+CLOCK_SKEW_S = 300.0  # what MIT adds to a ticket's lifetime on the accepting side
+PROOF = 256  # a MIC over the exporter value; krb5's measure 28
+STARTUPS_BEGIN = 10  # unauthenticated connections from which new ones are dropped at random ...
+STARTUPS_RATE = 0.3  # ... with this probability at first, rising to 1 at CONNECTIONS_UNAUTHENTICATED (MaxStartups)
+PENALTY_AUTHENTICATION_S = 5.0  # per source, added up: did not prove itself
+PENALTY_SILENT_S = 1.0  # sent nothing
+PENALTY_DEADLINE_S = 10.0  # held a place until the deadline
+PENALTY_FROM_S = 15.0  # enforced from this sum on (OpenSSH's PerSourcePenalties min)
+PENALTY_MOST_S = 600.0  # and never more than this
+PENALTY_SOURCES = 65_536  # sources remembered
 CONNECTIONS_PER_SOURCE = 10  # unauthenticated ones of one address
 CONNECTIONS_UNAUTHENTICATED = 100  # in all
 CONNECTIONS = 4096  # in all, authenticated ones included
 
 # After authentication.
 FRAME_CONTROL = 4 * MIB  # one msgpack message; a manifest of 16,384 entries is some 2 MiB
+COMPRESS_FROM = 256  # a smaller chunk is not worth a zstd frame
+WRITE_HIGH = 1 * MIB  # unsent bytes from which `Channel.drain` waits
+CLOSE_S = 2.0  # a closing channel has this long to send what it still holds
 FRAME_BULK = 256 * KIB  # one chunk of a blob or output, so that jobs interleave
 ZSTD_WINDOW_LOG = 23  # 8 MiB: what a decompressor may be made to allocate
 JOBS_PER_CHANNEL = 1024  # asked or running; a make -j1000 fits
@@ -62,6 +76,12 @@ STRANGER_SOURCES = 64  # summary records a minute; what more sources cause is co
 STRANGERS_PER_DAY = 16 * MIB  # of summary records; then one record a minute for all
 POLICY_FILE = 1 * MIB  # of YAML; more is refused before it is parsed
 GROUP_LOOKUP_S = 3.0  # NSS behind SSSD or LDAP
+GROUP_REFRESH_S = 60.0  # between look-ups of unix groups: how long a new member waits at most
+GROUP_STALE_S = 86400.0  # a look-up's last answer stands in for failed ones this long, then the group is unknown
+GROUP_ANSWER = 16 * MIB  # what one look-up may print: 100,000 accounts are some 8 MiB
+GROUP_FILE = 8 * MIB  # members of one group: 200,000 principals
+POLICY_DEPTH = 16  # nested lists and maps in the policy; the schema needs five
+PRINCIPAL = 1024  # one name as Kerberos writes it, escapes included; real ones stay below 256
 SETTINGS_FILE = 1 * MIB  # a daemon's or client's configuration; more is a mistake in the file's name
 
 # Client.

@@ -1,0 +1,192 @@
+"""Frames: bytes in, frames out, and the control messages and chunks that they carry (docs/protocol.md, Frames)."""
+
+import struct
+import threading
+from enum import IntEnum
+from typing import Final
+
+import msgspec
+import zstandard
+
+from securecc.words import limits
+from securecc.words.errors import FrameError
+from securecc.words.messages import FromClient, FromServer
+
+HEADER: Final = struct.Struct(">IBBHI")
+HEADER_SIZE: Final = HEADER.size
+COMPRESSED: Final = 1  # flag bit 0, bulk frames only
+
+
+class Kind(IntEnum):
+    """What a frame carries."""
+
+    HANDSHAKE = 1
+    CONTROL = 2
+    BULK = 3
+
+
+class Frame(msgspec.Struct, frozen=True, gc=False):
+    """One frame. `job` is 0 for all but bulk frames, `flags` as well."""
+
+    kind: int
+    flags: int
+    job: int
+    payload: bytes
+
+
+# What a payload may measure, by kind; a kind that is absent is not legal in that phase.
+_BEFORE: Final = {int(Kind.HANDSHAKE): limits.PREAUTH_FRAME}
+_AFTER: Final = {int(Kind.CONTROL): limits.FRAME_CONTROL, int(Kind.BULK): limits.FRAME_BULK}
+
+
+def encode_frame(kind: int, payload: bytes, job: int = 0, flags: int = 0) -> bytes:
+    """Header and payload. The caller keeps the limits; `FrameReader` at the peer enforces them."""
+    return HEADER.pack(len(payload), kind, flags, 0, job) + payload
+
+
+class FrameReader:
+    """Takes bytes as they come, gives whole frames.
+
+    Before `open()` only handshake frames are legal, each at most PREAUTH_FRAME bytes and PREAUTH_TOTAL bytes in all;
+    afterwards only control and bulk frames. A length over its limit is an error when the header is read, not when the
+    memory has been spent.
+    """
+
+    __slots__ = ("_buffer", "_legal", "_total", "_wanted")
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._wanted = HEADER_SIZE
+        self._legal = _BEFORE
+        self._total = 0
+
+    def open(self) -> None:
+        """The peer is authenticated: from the next frame on, handshake frames are illegal."""
+        self._legal = _AFTER
+
+    @property
+    def held(self) -> int:
+        """Bytes of a frame that is not yet whole."""
+        return len(self._buffer)
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """Whole frames, in order. Raises FrameError; the reader is of no use afterwards."""
+        if self._legal is _BEFORE:
+            self._count(len(data))
+        if not self._buffer:
+            return self._split(data)
+        self._buffer += data
+        if len(self._buffer) < self._wanted:
+            return []
+        whole = bytes(self._buffer)
+        self._buffer.clear()
+        return self._split(whole)
+
+    def _count(self, size: int) -> None:
+        self._total += size
+        if self._total > limits.PREAUTH_TOTAL:
+            raise FrameError(f"more than {limits.PREAUTH_TOTAL} bytes before authentication")
+
+    def _split(self, data: bytes) -> list[Frame]:
+        frames: list[Frame] = []
+        offset, end = 0, len(data)
+        while end - offset >= HEADER_SIZE:
+            length, kind, flags, zero, job = HEADER.unpack_from(data, offset)
+            limit = self._legal.get(kind, -1)
+            if length > limit or zero or (kind == Kind.BULK) is not (job != 0) or flags > (kind == Kind.BULK):
+                raise _why(length, kind, flags, zero, job, limit)
+            stop = offset + HEADER_SIZE + length
+            if stop > end:
+                self._wanted = stop - offset
+                break
+            frames.append(Frame(kind, flags, job, data[offset + HEADER_SIZE : stop]))
+            offset = stop
+        else:
+            self._wanted = HEADER_SIZE
+        if offset < end:
+            self._buffer += memoryview(data)[offset:]
+        return frames
+
+
+def _why(length: int, kind: int, flags: int, zero: int, job: int, limit: int) -> FrameError:
+    if limit < 0:
+        return FrameError(f"a frame of kind {kind} is not legal here")
+    if length > limit:
+        return FrameError(f"a frame of {length} bytes of kind {kind}; at most {limit}")
+    if zero:
+        return FrameError(f"reserved bytes of a frame's header are {zero:#06x}, not zero")
+    return FrameError(f"a frame of kind {kind} with flags {flags:#04x} and job {job}")
+
+
+_encoder = msgspec.msgpack.Encoder()
+_from_client = msgspec.msgpack.Decoder(FromClient)
+_from_server = msgspec.msgpack.Decoder(FromServer)
+
+
+def encode_control(message: FromClient | FromServer) -> bytes:
+    """A whole control frame. Raises FrameError if the message is larger than the peer would take."""
+    payload = _encoder.encode(message)
+    if len(payload) > limits.FRAME_CONTROL:
+        raise FrameError(f"a message of {len(payload)} bytes; at most {limits.FRAME_CONTROL}")
+    return HEADER.pack(len(payload), 2, 0, 0, 0) + payload
+
+
+def decode_from_client(payload: bytes) -> FromClient:
+    """A control message as a server reads it. Raises FrameError."""
+    try:
+        return _from_client.decode(payload)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise FrameError(f"not a message of a client's: {error}") from error
+
+
+def decode_from_server(payload: bytes) -> FromServer:
+    """A control message as a client reads it. Raises FrameError."""
+    try:
+        return _from_server.decode(payload)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise FrameError(f"not a message of a server's: {error}") from error
+
+
+class _Zstd(threading.local):
+    """Compressor and decompressor of a thread: neither may be shared between threads."""
+
+    def __init__(self) -> None:
+        self.compressor = zstandard.ZstdCompressor(level=1)
+        self.decompressor = zstandard.ZstdDecompressor(max_window_size=1 << limits.ZSTD_WINDOW_LOG)
+
+
+_zstd = _Zstd()
+
+
+def encode_bulk(job: int, chunk: bytes | memoryview) -> bytes:
+    """A whole bulk frame of at most FRAME_BULK bytes, compressed where that pays."""
+    if len(chunk) >= limits.COMPRESS_FROM:
+        packed = _zstd.compressor.compress(chunk)
+        if len(packed) < len(chunk):
+            return HEADER.pack(len(packed), 3, COMPRESSED, 0, job) + packed
+    return HEADER.pack(len(chunk), 3, 0, 0, job) + chunk
+
+
+def decode_bulk(frame: Frame) -> bytes:
+    """The bytes of a bulk frame: 1 to FRAME_BULK of them. Raises FrameError.
+
+    A compressed chunk must state its content size (RFC 8878 section 3.1.1.1.4), so that what it asks for is known
+    before anything is allocated.
+    """
+    data = _decompress(frame.payload) if frame.flags & COMPRESSED else frame.payload
+    if not data:
+        raise FrameError(f"an empty chunk for job {frame.job}")
+    return data
+
+
+def _decompress(payload: bytes) -> bytes:
+    try:
+        size = zstandard.get_frame_parameters(payload).content_size
+        if size > limits.FRAME_BULK:  # an unknown size is 2**64 - 1
+            raise FrameError(f"a chunk of {size} decompressed bytes; at most {limits.FRAME_BULK}")
+        data = _zstd.decompressor.decompress(payload, max_output_size=limits.FRAME_BULK, allow_extra_data=False)
+    except zstandard.ZstdError as error:
+        raise FrameError(f"a compressed chunk that is damaged: {error}") from error
+    if len(data) != size:
+        raise FrameError(f"a compressed chunk of {len(data)} bytes that says it has {size}")
+    return data
