@@ -1,0 +1,68 @@
+"""Processes below this one: who they are, how to end them all, how to wait for one and reap the rest."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+_PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
+_GRACE_S = 2.0
+
+
+def adopt_orphans() -> None:
+    """Whatever loses its parent below this process becomes its child, so that nothing gets out of sight."""
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def below(pid: int) -> Iterator[int]:
+    """Every process below `pid`, parents first."""
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                yield int(child)
+                yield from below(int(child))
+
+
+def send(pid: int, number: int) -> None:
+    """A signal to `pid` and all below it."""
+    for target in [pid, *below(pid)]:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(target, number)
+
+
+def wait_for(pid: int) -> int:
+    """The exit status of `pid`, 128 + N for a signal; reaps whatever else ends meanwhile."""
+    while True:
+        ended, status = os.waitpid(-1, 0)
+        if ended == pid:
+            code = os.waitstatus_to_exitcode(status)
+            return code if code >= 0 else 128 - code
+
+
+def end_all(spared: frozenset[int]) -> None:
+    """Ends every process below this one, except those `spared` and what is below them."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        deadline = time.monotonic() + _GRACE_S
+        for pid in _ours(spared):
+            send(pid, number)
+        while _ours(spared) and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+
+def _ours(spared: frozenset[int]) -> list[int]:
+    """Living children that are not spared; the dead ones are reaped on the way."""
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    ours = [int(child) for child in children if int(child) not in spared]
+    return [pid for pid in ours if not _reaped(pid)]
+
+
+def _reaped(pid: int) -> bool:
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return True

@@ -1,0 +1,158 @@
+"""Compile servers of a test bed: a folder, a configuration and a secureccd each."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from claims import Claim, claim_network, claim_port, claim_users
+from realms import Realms
+
+READY = "securecc: ready"
+_START_S = 20.0  # tracing a toolchain for the first time takes a few of them
+_STOP_S = 5.0
+_NETS = int(ipaddress.ip_address("10.192.0.0"))
+
+_CONFIG = """\
+listen: ["{address}"]
+port: {port}
+service: securecc
+hostname: {hostname}
+keytab: {folder}/keytab
+policy: {folder}/policy.yaml
+audit: {folder}/audit.jsonl
+state: {folder}/state
+scratch: {folder}/scratch
+slots: {slots}
+toolchains: [/usr/bin/gcc]
+"""
+
+
+class ServerFailed(Exception):
+    """A secureccd that did not come up; the message ends with the end of its log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One running secureccd."""
+
+    number: int
+    folder: Path
+    process: subprocess.Popen[bytes]
+    where: str
+    slots: int
+    claims: tuple[Claim, ...]
+    namespace: str = ""
+
+    @property
+    def host(self) -> str:
+        """As SECURECC_HOSTS names it."""
+        return f"{self.where}/{self.slots}"
+
+    def release(self) -> None:
+        """Gives back what outlives the process."""
+        if self.namespace:
+            subprocess.run(["ip", "netns", "delete", self.namespace], check=False)
+        for claim in self.claims:
+            claim.close()
+
+
+def start(number: int, where: Path, realms: Realms, *, policy: Path, daemon: Path, slots: int, apart: bool) -> Server:
+    """Starts server `number`; `wait_ready` says when it answers. `apart` gives it a network namespace of its own."""
+    folder = where / f"server{number}"
+    folder.mkdir(mode=0o711)
+    port, users = claim_port(), claim_users()
+    net = claim_network() if apart else None
+    address, namespace = _network(net) if net else ("127.0.0.1", "")
+    hostname = address if apart else "localhost"
+    config = _CONFIG.format(address=address, port=port.number, hostname=hostname, folder=folder, slots=slots)
+    if os.getuid() == 0:
+        config += f"users: {{front: {users.number}, runner: {users.number + 1}}}\n"
+    (folder / "config.yaml").write_text(config)
+    shutil.copy(policy, folder / "policy.yaml")
+    realms.service_keytab(f"securecc/{hostname}", folder / "keytab")
+    _give_away(folder, users.number, users.number + 1)
+    process = _spawn(folder, [*(["ip", "netns", "exec", namespace] if namespace else []), str(daemon)], realms.config)
+    claims = (port, users, *([net] if net else []))
+    return Server(number, folder, process, f"{hostname}:{port.number}", slots, claims, namespace)
+
+
+def _give_away(folder: Path, front: int, runner: int) -> None:
+    """To each of the daemon's users what it needs, and nothing more."""
+    for name, user in (("state", front), ("rcache", front), ("scratch", runner)):
+        (folder / name).mkdir(mode=0o700)
+        if os.getuid() == 0:
+            os.chown(folder / name, user, user)
+    (folder / "keytab").chmod(0o400)
+    (folder / "policy.yaml").chmod(0o644)
+    if os.getuid() == 0:
+        os.chown(folder / "keytab", front, front)
+        os.chown(folder, front, front)  # the audit log and its rotation are made by the front
+
+
+def _spawn(folder: Path, command: list[str], krb5_config: Path) -> subprocess.Popen[bytes]:
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}
+    environment = {**kept, "KRB5_CONFIG": str(krb5_config), "KRB5RCACHEDIR": str(folder / "rcache")}
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [*command, "--config", str(folder / "config.yaml")],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment,
+            cwd="/",
+            start_new_session=True,
+        )
+    (folder / "pid").write_text(f"{process.pid}\n")
+    return process
+
+
+def _network(net: Claim) -> tuple[str, str]:
+    """A namespace joined to ours by a veth pair: the address of its end, and its name."""
+    base = ipaddress.ip_address(_NETS + 256 * net.number)
+    name, near, far = f"securecc-{net.number}", f"scn{net.number}", f"scf{net.number}"
+    ours, theirs = base + 1, base + 2
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    steps = (
+        f"link add {near} type veth peer name {far}",
+        f"link set {far} netns {name}",
+        f"address add {ours}/24 dev {near}",
+        f"link set {near} up",
+    )
+    inside = ("link set lo up", f"address add {theirs}/24 dev {far}", f"link set {far} up")
+    subprocess.run(["ip", "-batch", "-"], input="\n".join(steps), text=True, check=True)
+    subprocess.run(["ip", "-n", name, "-batch", "-"], input="\n".join(inside), text=True, check=True)
+    return str(theirs), name
+
+
+def wait_ready(server: Server) -> None:
+    """Raises ServerFailed unless the daemon says in its log that it serves, in time."""
+    log = server.folder / "log"
+    deadline = time.monotonic() + _START_S
+    while READY not in log.read_text(errors="replace"):
+        ended = server.process.poll()
+        if ended is not None or time.monotonic() > deadline:
+            why = "takes too long to start" if ended is None else f"ended with status {ended} instead of serving"
+            end = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+            raise ServerFailed(f"server{server.number} {why}; the end of its log:\n{end}")
+        time.sleep(0.01)
+
+
+def stop(servers: list[Server]) -> None:
+    """Asks all at once, then insists."""
+    for server in servers:
+        if server.process.poll() is None:
+            server.process.terminate()
+    deadline = time.monotonic() + _STOP_S
+    for server in servers:
+        try:
+            server.process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            server.process.kill()
+            server.process.wait()
+        server.release()
