@@ -97,3 +97,15 @@ JOURNAL_TEXT = 1 * KIB  # of a detail, source name or argument
 JOURNAL_FILE = 4 * MIB  # of the persisted record; a larger one is not ours
 JOURNAL_WRITE_S = 1.0  # the file is written at most this often
 RACY_STAT_S = 2.0  # a file changed this recently when read is digested again
+RESULT = OUTPUT + 2 * DIAGNOSTICS  # what a client takes as one job's result
+
+# Between front and runner.
+WORK_PACKET = 64 * KIB  # one packet's body; larger ones travel in a memfd (a socket's default buffer is 208 KiB)
+WORK_BLOBS = 250  # descriptors of one packet; SCM_MAX_FD is 253
+WORK_TREE = 16 * MIB  # an encoded WorkTree: a manifest of FRAME_CONTROL with room to spare
+WORK_MADE = 200  # descriptors of made files beside one report; a compile makes five
+WORK_MADE_LISTED = 4096  # names looked at for what a job made: a name bomb ends here
+TREE_MOUNTPOINTS = 32  # places where one job's files meet a toolchain's directories; gcc needs three
+TREE_VARIANTS = 256  # sets of such places that a runner keeps ready for a toolchain
+SUPERVISION_S = 0.1  # how often a running job's diagnostics, memory and processor time are looked at
+PROBE_S = 10.0  # one question to a compiler about itself
