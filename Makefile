@@ -17,7 +17,7 @@ help:
 
 demo:
 	@tools/bootstrap demo
-	@demo/demo
+	@.venv/bin/python demo/demo.py
 
 test: check
 	$(PYTEST)

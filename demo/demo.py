@@ -1,0 +1,262 @@
+#!/usr/bin/env python3
+"""Compiles libsodium twice, locally and through a Kerberised compile server, and shows what happened.
+
+Run by `make demo`. The same file runs again, with `--inside`, in the test bed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+_HERE = Path(__file__).resolve().parent
+_TOP = _HERE.parent
+_WORK = _TOP / "build/demo"
+_TREE = _WORK / "libsodium"  # both builds stand here in turn, for objects may hold their path
+_REFERENCE = _WORK / "reference"
+_SHARE = 0.9  # of make's compiles that must have gone through the server
+_COMPILE = re.compile(r"^(?:libtool: compile: +)?securecc gcc .* -c ", re.MULTILINE)
+_CPUS = os.cpu_count() or 1
+
+
+class DemoFailed(Exception):
+    """Something that the demo promises did not come true."""
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """How one build went. Seconds."""
+
+    configure_s: float
+    make_s: float
+    said: str
+
+
+def _say(text: str = "") -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def _title(text: str) -> None:
+    bold, plain = ("\033[1m", "\033[0m") if sys.stdout.isatty() else ("", "")
+    _say(f"\n{bold}== {text}{plain}")
+
+
+def _run(*command: str | Path, where: Path = _WORK, **environment: str) -> str:
+    """What the command said, both streams; DemoFailed with the end of it if it failed."""
+    done = subprocess.run(
+        [str(word) for word in command],
+        cwd=where,
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode:
+        end = "\n".join(done.stdout.splitlines()[-20:])
+        raise DemoFailed(f"{' '.join(map(str, command))} ended with status {done.returncode}:\n{end}")
+    return done.stdout
+
+
+def _fetch() -> Path:
+    """The source distribution of PyNaCl, which holds libsodium's own sources."""
+    _WORK.mkdir(parents=True, exist_ok=True)
+    found = sorted(_WORK.glob("pynacl-*.tar.gz"))
+    if not found:
+        _say("fetching the source distribution of PyNaCl from the Python package index ...")
+        pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--no-deps")
+        _run(*pip, "--no-binary", "PyNaCl", "--dest", _WORK, "pynacl")
+        found = sorted(_WORK.glob("pynacl-*.tar.gz"))
+    return found[-1]
+
+
+def _unpack(archive: Path) -> None:
+    shutil.rmtree(_TREE, ignore_errors=True)
+    with tarfile.open(archive) as whole:
+        for member in whole.getmembers():
+            _, found, rest = member.name.partition("/src/libsodium/")
+            if found:
+                member.name = rest
+                whole.extract(member, _TREE, filter="data")
+
+
+def _build(archive: Path, compiler: str, jobs: int) -> Build:
+    """A fresh tree, configured and made with CC=`compiler`."""
+    _unpack(archive)
+    began = time.monotonic()
+    _run("./configure", f"CC={compiler}", where=_TREE)
+    configured = time.monotonic()
+    said = _run("make", f"-j{jobs}", "V=1", where=_TREE)
+    return Build(configured - began, time.monotonic() - configured, said)
+
+
+def _objects(tree: Path) -> dict[Path, str]:
+    """Every object below `tree` and the digest of its bytes."""
+    return {path.relative_to(tree): hashlib.sha256(path.read_bytes()).hexdigest() for path in tree.rglob("*.o")}
+
+
+def _outside() -> int:
+    """Builds the reference, then starts the test bed around the rest."""
+    _say("securecc demo: a real C library, compiled on a Kerberised and sandboxed server")
+    archive = _fetch()
+    _title(f"A local build to compare with: ./configure && make -j{_CPUS}")
+    build = _build(archive, "gcc", _CPUS)
+    objects = _objects(_TREE)
+    shutil.rmtree(_REFERENCE, ignore_errors=True)
+    _REFERENCE.mkdir()
+    (_REFERENCE / "reference.json").write_text(
+        json.dumps({"make_s": build.make_s, "objects": {str(path): digest for path, digest in objects.items()}})
+    )
+    _say(f"configure {build.configure_s:.1f} s, make {build.make_s:.1f} s, {len(objects)} objects")
+    bed = _TOP / "krb5-testenv/run"
+    command = [
+        str(bed),
+        "--as",
+        "alice@EXAMPLE.COM",
+        "--",
+        sys.executable,
+        str(Path(__file__)),
+        "--inside",
+        str(archive),
+    ]
+    return subprocess.run(command, check=False).returncode
+
+
+# --- in the test bed --------------------------------------------------------------------------------------------
+
+
+def _audit_log() -> Path:
+    return Path(os.environ["SECURECC_TESTENV"]) / "server1/audit.jsonl"
+
+
+def _jobs_ended(principal: str) -> list[dict[str, object]]:
+    """The audit's records of jobs of `principal` that have ended."""
+    records = map(json.loads, _audit_log().read_text().splitlines())
+    return [record for record in records if record.get("event") == "end" and record.get("principal") == principal]
+
+
+def _statistics() -> Counter[str]:
+    """What the client counted so far, flat: remote, and local by reason."""
+    told = json.loads(_run("securecctl", "stats", "--format", "json"))
+    return Counter({key: value for key, value in told.items() if isinstance(value, int)})
+
+
+def _inside(archive: Path) -> int:
+    reference = json.loads((_REFERENCE / "reference.json").read_text())
+    _title("A Kerberos realm, a compile server, a ticket")
+    _say("\n".join(line for line in _run("klist").splitlines() if line))
+    _say(f"SECURECC_HOSTS={os.environ['SECURECC_HOSTS']}")
+    went_well = _compile_as_alice(archive, reference)
+    _deny_mallory()
+    _show_audit()
+    _answer()
+    _title("Verdict")
+    _say("all well" if went_well else "NOT as promised, see above")
+    return 0 if went_well else 1
+
+
+def _compile_as_alice(archive: Path, reference: dict[str, object]) -> bool:
+    jobs = _CPUS + 2
+    _title(f'alice: ./configure CC="securecc gcc" && make -j{jobs}')
+    began = time.time()
+    build = _build(archive, "securecc gcc", jobs)
+    made_from = began + build.configure_s
+    compiles = len(_COMPILE.findall(build.said))
+    ended = [job for job in _jobs_ended("alice@EXAMPLE.COM") if _time_of(job) >= made_from and job.get("status") == 0]
+    objects = {str(path): digest for path, digest in _objects(_TREE).items()}
+    differ = sorted(
+        path for path in {*objects, *reference["objects"]} if objects.get(path) != reference["objects"].get(path)
+    )
+    share = len(ended) / compiles if compiles else 0.0
+    for left, right in (
+        ("configure", f"{build.configure_s:.1f} s"),
+        ("make", f"{build.make_s:.1f} s; locally {reference['make_s']:.1f} s, on the same processors as the server"),
+        ("compiles (-c) of make", f"{compiles}"),
+        ("through the server", f"{len(ended)} ({share:.0%}), for alice@EXAMPLE.COM"),
+        ("locally", f"{compiles - len(ended)}"),
+        (
+            "objects like the local build's",
+            f"{len(objects) - len(differ)} of {len(reference['objects'])}, byte for byte",
+        ),
+    ):
+        _say(f"  {left:32} {right}")
+    for path in differ[:5]:
+        _say(f"  DIFFERS: {path}")
+    _say("\nwhy compiles stayed local, configure's included (securecctl why):")
+    _say(_run("securecctl", "why").rstrip())
+    return bool(compiles) and share >= _SHARE and not differ
+
+
+def _time_of(record: dict[str, object]) -> float:
+    return float(record["time"])
+
+
+def _deny_mallory() -> None:
+    _title("mallory: a valid ticket, but not listed in the policy")
+    bed = Path(os.environ["SECURECC_TESTENV"])
+    mallory = {"KRB5CCNAME": f"FILE:{bed}/mallory.ccache"}
+    _run("kinit", "-k", "-t", bed / "keytabs/mallory.keytab", "mallory@EXAMPLE.COM", **mallory)
+    source, target = _HERE / "answer.c", _WORK / "mallory.o"
+    compile_it = ("securecc", "gcc", f"-I{_TREE}/src/libsodium/include", "-c", source, "-o", target)
+    target.unlink(missing_ok=True)
+    said = _run(*compile_it, **mallory)
+    _say("$ securecc gcc -c answer.c -o mallory.o")
+    _say(said.rstrip() + f"\n  exit status 0: compiled locally, {target.stat().st_size} bytes")
+    strict = subprocess.run(
+        [str(word) for word in compile_it],
+        env={**os.environ, **mallory, "SECURECC_FALLBACK": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    _say("$ SECURECC_FALLBACK=0 securecc gcc -c answer.c -o mallory.o")
+    _say(strict.stderr.rstrip() + f"\n  exit status {strict.returncode}")
+    if strict.returncode == 0 or _jobs_ended("mallory@EXAMPLE.COM"):
+        raise DemoFailed("mallory's compile went through the server")
+
+
+def _show_audit() -> None:
+    _title("The server's audit log (securecctl audit show, verify)")
+    for person in ("alice", "mallory"):
+        lines = _run("securecctl", "audit", "show", _audit_log(), "--principal", f"{person}@EXAMPLE.COM").splitlines()
+        _say("\n".join(line[:160] for line in lines[-4:]))
+        _say(f"  ({len(lines)} lines in all for {person})\n")
+    _say(_run("securecctl", "audit", "verify", _audit_log()).rstrip())
+
+
+def _answer() -> None:
+    _title("A program on top of the library that was built")
+    program = _WORK / "answer"
+    library = _TREE / "src/libsodium"
+    include = f"-I{library}/include"
+    _run("gcc", include, _HERE / "answer.c", library / ".libs/libsodium.a", "-pthread", "-o", program)
+    said = _run(program)
+    _say(said.rstrip())
+    if hashlib.blake2b(b"abc", digest_size=32).hexdigest() not in said:
+        raise DemoFailed("the library's BLAKE2b is not Python's")
+
+
+def main(arguments: list[str]) -> int:
+    """Exit status 0 only if the server compiled at least nine tenths, and all objects equal the local ones."""
+    try:
+        return _inside(Path(arguments[1])) if arguments[:1] == ["--inside"] else _outside()
+    except DemoFailed as failure:
+        _say(f"\ndemo: {failure}")
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
