@@ -47,8 +47,9 @@ def encode_frame(kind: int, payload: bytes, job: int = 0, flags: int = 0) -> byt
 class FrameReader:
     """Takes bytes as they come, gives whole frames.
 
-    Before `open()` only handshake frames are legal, each at most PREAUTH_FRAME bytes and PREAUTH_TOTAL bytes in all;
-    afterwards only control and bulk frames. A length over its limit is an error when the header is read, not when the
+    Before `open()` only handshake frames are legal, each at most PREAUTH_FRAME bytes and PREAUTH_TOTAL bytes in all,
+    and `feed` gives at most one at a time (``feed(b"")`` gives the next): what follows the last handshake frame is judged
+    by the rules that hold then. Afterwards only control and bulk frames are legal. A length over its limit is an error when the header is read, not when the
     memory has been spent.
     """
 
@@ -94,13 +95,16 @@ class FrameReader:
             length, kind, flags, zero, job = HEADER.unpack_from(data, offset)
             limit = self._legal.get(kind, -1)
             if length > limit or zero or (kind == Kind.BULK) is not (job != 0) or flags > (kind == Kind.BULK):
-                raise _why(length, kind, flags, zero, job, limit)
+                raise _why(data, offset, limit)
             stop = offset + HEADER_SIZE + length
             if stop > end:
                 self._wanted = stop - offset
                 break
             frames.append(Frame(kind, flags, job, data[offset + HEADER_SIZE : stop]))
             offset = stop
+            if self._legal is _BEFORE:
+                self._wanted = HEADER_SIZE
+                break
         else:
             self._wanted = HEADER_SIZE
         if offset < end:
@@ -108,7 +112,8 @@ class FrameReader:
         return frames
 
 
-def _why(length: int, kind: int, flags: int, zero: int, job: int, limit: int) -> FrameError:
+def _why(data: bytes, offset: int, limit: int) -> FrameError:
+    length, kind, flags, zero, job = HEADER.unpack_from(data, offset)
     if limit < 0:
         return FrameError(f"a frame of kind {kind} is not legal here")
     if length > limit:
@@ -119,8 +124,8 @@ def _why(length: int, kind: int, flags: int, zero: int, job: int, limit: int) ->
 
 
 _encoder = msgspec.msgpack.Encoder()
-_from_client = msgspec.msgpack.Decoder(FromClient)
-_from_server = msgspec.msgpack.Decoder(FromServer)
+_from_client: msgspec.msgpack.Decoder[FromClient] = msgspec.msgpack.Decoder(FromClient)
+_from_server: msgspec.msgpack.Decoder[FromServer] = msgspec.msgpack.Decoder(FromServer)
 
 
 def encode_control(message: FromClient | FromServer) -> bytes:

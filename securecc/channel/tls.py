@@ -1,0 +1,220 @@
+"""TLS 1.3 over memory, and its exporter value. The only file that knows OpenSSL.
+
+The certificate proves nothing here unless a site asks for it: Kerberos vouches for the channel, bound to it by the
+exporter value (RFC 9266). So a server makes its own, anew at each start, and no key is ever on a disk.
+"""
+
+import datetime as dt
+import ipaddress
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from OpenSSL import SSL
+
+from securecc.words.errors import ChannelError, ConfigError
+
+EXPORTER_LABEL: Final = b"EXPORTER-Channel-Binding"  # RFC 9266 section 4.1
+EXPORTER_SIZE: Final = 32
+_RECORD: Final = 16 * 1024  # RFC 8446 section 5.1: the most that one read gives
+_OUTGOING: Final = 256 * 1024
+_CERTIFICATE_LIFE: Final = dt.timedelta(days=3650)
+_SSL_OP_NO_TICKET: Final = SSL.OP_NO_TICKET
+
+
+def server_context() -> SSL.Context:
+    """A context with a certificate made on the spot: ECDSA P-256, its key in memory only."""
+    context = _context()
+    key = ec.generate_private_key(ec.SECP256R1())
+    context.use_privatekey(key)
+    context.use_certificate(_certificate(key))
+    return context
+
+
+def client_context(ca_file: str | None = None) -> SSL.Context:
+    """A context that takes any certificate, or only what `ca_file` (PEM) vouches for. Raises ConfigError."""
+    context = _context()
+    if ca_file is None:
+        return context
+    try:
+        context.load_verify_locations(ca_file)
+    except SSL.Error as error:
+        raise ConfigError(
+            f"cannot read certificates from {ca_file}: {_reason(error)}", "give a readable PEM file"
+        ) from error
+    context.set_verify(SSL.VERIFY_PEER)
+    return context
+
+
+def site_context(certificate_file: str, key_file: str) -> SSL.Context:
+    """A server's context with a certificate of the site's own (PEM, the chain included). Raises ConfigError."""
+    context = _context()
+    try:
+        context.use_certificate_chain_file(certificate_file)
+        context.use_privatekey_file(key_file)
+        context.check_privatekey()
+    except SSL.Error as error:
+        raise ConfigError(
+            f"cannot use certificate {certificate_file} with key {key_file}: {_reason(error)}",
+            "give PEM files that belong together",
+        ) from error
+    return context
+
+
+def _context() -> SSL.Context:
+    context = SSL.Context(SSL.TLS_METHOD)
+    context.set_min_proto_version(SSL.TLS1_3_VERSION)
+    context.set_max_proto_version(SSL.TLS1_3_VERSION)
+    # No session is ever resumed: each channel has an exporter value and a Kerberos exchange of its own. Early data
+    # needs a ticket, so it is off with them.
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    context.set_options(_SSL_OP_NO_TICKET | SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
+    return context
+
+
+def _certificate(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "securecc")])
+    now = dt.datetime.now(dt.UTC)
+    builder = x509.CertificateBuilder(
+        subject_name=name,
+        issuer_name=name,
+        public_key=key.public_key(),
+        serial_number=x509.random_serial_number(),
+        not_valid_before=now - dt.timedelta(days=1),
+        not_valid_after=now + _CERTIFICATE_LIFE,
+    )
+    return builder.sign(key, hashes.SHA256())
+
+
+def _reason(error: Exception) -> str:
+    """OpenSSL's own words for an error, on one line."""
+    queue = error.args[0] if error.args and isinstance(error.args[0], list) else []
+    return ", ".join(str(entry[-1]) for entry in queue) or str(error) or type(error).__name__
+
+
+class TlsPipe:
+    """One end of a TLS connection without a socket.
+
+    Encrypted bytes go in by `feed` and out by `take_outgoing`; plain bytes go in by `send` and out by `take_incoming`.
+    All methods raise ChannelError when TLS fails; the pipe is of no use afterwards (but `take_outgoing` still has the
+    alert for the peer).
+    """
+
+    __slots__ = ("_connection", "_verify_host", "closed", "secured")
+
+    def __init__(self, context: SSL.Context, *, server: bool, host: str = "") -> None:
+        """`host` is what a client calls the server: sent as SNI, and verified if the context verifies."""
+        self._connection = SSL.Connection(context, None)
+        self._verify_host = ""
+        self.secured = False
+        self.closed = False
+        if server:
+            self._connection.set_accept_state()
+            return
+        self._connection.set_connect_state()
+        if host and not _is_address(host):
+            self._connection.set_tlsext_host_name(host.encode("idna"))
+        if context.get_verify_mode() & SSL.VERIFY_PEER:
+            self._verify_host = host
+        self._shake()
+
+    def feed(self, data: bytes | bytearray | memoryview) -> None:
+        """Encrypted bytes from the network. Goes on with the handshake until it is done (`secured`)."""
+        self._connection.bio_write(data)
+        if not self.secured:
+            self._shake()
+
+    def _shake(self) -> None:
+        try:
+            self._connection.do_handshake()
+        except SSL.WantReadError:
+            return
+        except SSL.Error as error:
+            raise ChannelError(f"TLS handshake failed: {_reason(error)}") from error
+        if self._verify_host:
+            self._check_host()
+        self.secured = True
+
+    def _check_host(self) -> None:
+        certificate = self._connection.get_peer_certificate(as_cryptography=True)
+        if certificate is None or not _names(certificate, self._verify_host):
+            raise ChannelError(
+                f"the server's certificate is not for {self._verify_host}",
+                "use the host name that the certificate carries",
+            )
+
+    def send(self, data: bytes) -> None:
+        """Plain bytes for the peer. Nothing may be sent before the handshake is done."""
+        if not self.secured:
+            raise ChannelError("bytes to send before the TLS handshake is done")
+        try:
+            self._connection.send(data)
+        except SSL.Error as error:
+            raise ChannelError(f"cannot encrypt: {_reason(error)}") from error
+
+    def take_incoming(self) -> bytes:
+        """Plain bytes from the peer, as far as whole records have come; sets `closed` at the peer's close_notify."""
+        if not self.secured:
+            return b""
+        receive = self._connection.recv
+        chunks: list[bytes] = []
+        try:
+            while True:
+                chunks.append(receive(_RECORD))
+        except SSL.WantReadError:
+            pass
+        except SSL.ZeroReturnError:
+            self.closed = True
+        except SSL.Error as error:
+            raise ChannelError(f"TLS failed: {_reason(error)}") from error
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def take_outgoing(self) -> bytes:
+        """Encrypted bytes for the network."""
+        read = self._connection.bio_read
+        chunks: list[bytes] = []
+        try:
+            while not chunks or len(chunks[-1]) == _OUTGOING:
+                chunks.append(read(_OUTGOING))
+        except SSL.Error:  # WantReadError: nothing there
+            pass
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def shut(self) -> None:
+        """Say close_notify, so that the peer can tell an end from a cut (RFC 8446 section 6.1)."""
+        try:
+            self._connection.shutdown()
+        except SSL.Error:  # the peer has gone or never was: there is nobody to tell
+            return
+
+    def exporter(self) -> bytes:
+        """32 bytes that only the two ends of this very connection know (RFC 9266)."""
+        if not self.secured:
+            raise ChannelError("no exporter value before the TLS handshake is done")
+        value = self._connection.export_keying_material(EXPORTER_LABEL, EXPORTER_SIZE, b"")
+        if len(value) != EXPORTER_SIZE:
+            raise ChannelError(f"an exporter value of {len(value)} bytes, not {EXPORTER_SIZE}")
+        return value
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _names(certificate: x509.Certificate, host: str) -> bool:
+    """Whether the subject alternative names contain `host` (RFC 9525)."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return False
+    if _is_address(host):
+        return ipaddress.ip_address(host) in names.get_values_for_type(x509.IPAddress)
+    wanted = host.rstrip(".").lower()
+    parent = "*." + wanted.partition(".")[2]
+    return any(name.lower() in {wanted, parent} for name in names.get_values_for_type(x509.DNSName))

@@ -1,0 +1,229 @@
+"""What may be said after authentication, and when: one table, which both ends apply to all they send and receive.
+
+Payloads pass by: a session knows states and counts, nothing else.
+"""
+
+from collections.abc import Iterable
+from enum import Enum, auto
+from typing import Final
+
+from securecc.words import limits
+from securecc.words.errors import ProtocolError
+from securecc.words.messages import (
+    PROTOCOL_VERSIONS,
+    Ask,
+    Cancel,
+    Forget,
+    FromClient,
+    FromServer,
+    Goodbye,
+    Hello,
+    Invite,
+    Need,
+    Ping,
+    Pong,
+    Refuse,
+    Result,
+    Submit,
+    Supply,
+    Wait,
+    Welcome,
+)
+
+JOB_NUMBER: Final = 2**32 - 1
+
+
+class State(Enum):
+    """Where a job stands, as the wire shows it."""
+
+    ASKED = auto()
+    WAITING = auto()
+    INVITED = auto()
+    SUBMITTED = auto()
+    NEEDING = auto()
+    SUPPLIED = auto()  # blobs flow to the server; all that was needed having come, the job runs
+    DELIVERING = auto()  # standard output, standard error and outputs flow to the client
+    DONE = auto()
+
+
+_NEXT: Final = {
+    (State.ASKED, Invite): State.INVITED,
+    (State.ASKED, Wait): State.WAITING,
+    (State.ASKED, Refuse): State.DONE,
+    (State.ASKED, Forget): State.DONE,
+    (State.ASKED, Cancel): State.DONE,
+    (State.WAITING, Wait): State.WAITING,
+    (State.WAITING, Invite): State.INVITED,
+    (State.WAITING, Refuse): State.DONE,
+    (State.WAITING, Forget): State.DONE,
+    (State.WAITING, Cancel): State.DONE,
+    (State.INVITED, Submit): State.SUBMITTED,
+    (State.INVITED, Refuse): State.DONE,  # the lease has run out
+    (State.INVITED, Forget): State.DONE,
+    (State.INVITED, Cancel): State.DONE,
+    (State.SUBMITTED, Need): State.NEEDING,
+    (State.SUBMITTED, Result): State.DELIVERING,
+    (State.SUBMITTED, Refuse): State.DONE,
+    (State.SUBMITTED, Cancel): State.DONE,
+    (State.NEEDING, Supply): State.SUPPLIED,
+    (State.NEEDING, Refuse): State.DONE,
+    (State.NEEDING, Cancel): State.DONE,
+    (State.SUPPLIED, Need): State.NEEDING,  # first the manifest, then the blobs that it names
+    (State.SUPPLIED, Result): State.DELIVERING,
+    (State.SUPPLIED, Refuse): State.DONE,
+    (State.SUPPLIED, Cancel): State.DONE,
+    (State.DELIVERING, Cancel): State.DONE,
+}
+_ANY_TIME: Final = frozenset({Ping, Pong, Goodbye})
+
+
+def agree(versions: Iterable[int]) -> int:
+    """The version that both sides speak, the newest of several. Raises ProtocolError."""
+    common = set(versions) & set(PROTOCOL_VERSIONS)
+    if not common:
+        theirs, ours = (" ".join(map(str, sorted(some)[:8])) or "none" for some in (versions, PROTOCOL_VERSIONS))
+        raise ProtocolError(
+            f"no protocol version in common: theirs {theirs}, ours {ours}", "upgrade the older side, one version a time"
+        )
+    return max(common)
+
+
+class _Job:
+    """A job's state, and the bytes of bulk that may still flow for it."""
+
+    __slots__ = ("expected", "left", "state")
+
+    def __init__(self) -> None:
+        self.state = State.ASKED
+        self.expected = limits.JOB_SOURCE
+        self.left = 0
+
+
+class Session:
+    """One channel's conversation, at either end.
+
+    `received` and `sent` say whether a message counts: False is one for a job that has ended meanwhile, which is no
+    fault, for both sides may end a job while the other still speaks of it; it is to be dropped. Job numbers grow on a
+    channel, so a number that was used can be told from one that was not. Illegal messages raise ProtocolError.
+    """
+
+    __slots__ = ("_highest", "_hello", "_jobs", "_welcome", "server")
+
+    def __init__(self, *, server: bool) -> None:
+        self.server = server
+        self._hello = False
+        self._welcome = False
+        self._highest = 0
+        self._jobs: dict[int, _Job] = {}
+
+    @property
+    def jobs(self) -> int:
+        """How many jobs are open."""
+        return len(self._jobs)
+
+    def state(self, job: int) -> State:
+        """Where a job stands. DONE as well for one that never was."""
+        entry = self._jobs.get(job)
+        return State.DONE if entry is None else entry.state
+
+    def passed(self, message: FromClient | FromServer) -> bool:
+        """A message that is sent or was received: the same rules hold."""
+        kind = type(message)
+        if kind in _ANY_TIME:
+            return True
+        if isinstance(message, Hello | Welcome):
+            return self._greet(message)
+        if not self._welcome:
+            raise ProtocolError(f"{kind.__name__} before Hello and Welcome")
+        assert not isinstance(message, Ping | Pong | Goodbye)
+        entry = self._ask(message.job) if kind is Ask else self._jobs.get(message.job)
+        if entry is None:
+            return self._ended(message.job, kind.__name__)
+        if kind is not Ask:
+            self._advance(entry, message)
+        return True
+
+    received = passed
+    sent = passed
+
+    def _greet(self, message: Hello | Welcome) -> bool:
+        if isinstance(message, Hello):
+            if self._hello:
+                raise ProtocolError("a second Hello")
+            self._hello = True
+            return True
+        if self._welcome or not self._hello:
+            raise ProtocolError("a Welcome that no Hello asked for")
+        if message.version not in PROTOCOL_VERSIONS:
+            raise ProtocolError(f"a Welcome to version {message.version}, which was not offered")
+        self._welcome = True
+        return True
+
+    def _ask(self, job: int) -> _Job:
+        if not self._highest < job <= JOB_NUMBER:
+            raise ProtocolError(
+                f"an Ask with number {job} after {self._highest}: numbers must grow, up to {JOB_NUMBER}"
+            )
+        if len(self._jobs) >= limits.JOBS_PER_CHANNEL:
+            raise ProtocolError(f"more than {limits.JOBS_PER_CHANNEL} jobs on a channel")
+        self._highest = job
+        entry = self._jobs[job] = _Job()
+        return entry
+
+    def _ended(self, job: int, what: str) -> bool:
+        if 0 < job <= self._highest:
+            return False
+        raise ProtocolError(f"{what} for job {job}, which was never asked for")
+
+    def _advance(
+        self, entry: _Job, message: Invite | Wait | Refuse | Need | Result | Submit | Supply | Forget | Cancel | Ask
+    ) -> None:
+        kind = type(message)
+        state = _NEXT.get((entry.state, kind))
+        if state is None:
+            raise ProtocolError(f"{kind.__name__} for job {message.job}, which is {entry.state.name.lower()}")
+        if isinstance(message, Result):
+            entry.left = _announced(message)
+            if entry.left == 0:
+                state = State.DONE
+        elif isinstance(message, Supply):
+            entry.left = entry.expected
+        entry.state = state
+        if state is State.DONE:
+            del self._jobs[message.job]
+
+    def expect(self, job: int, size: int) -> None:
+        """The next Supply of `job` will be followed by `size` bytes: the server knows what it asked for."""
+        entry = self._jobs.get(job)
+        if entry is not None:
+            entry.expected = size
+
+    def received_bulk(self, job: int, size: int) -> bool:
+        """A chunk from the peer; as `received`."""
+        return self._bulk(job, size, State.SUPPLIED if self.server else State.DELIVERING)
+
+    def sent_bulk(self, job: int, size: int) -> bool:
+        """A chunk for the peer; as `sent`."""
+        return self._bulk(job, size, State.DELIVERING if self.server else State.SUPPLIED)
+
+    def _bulk(self, job: int, size: int, due: State) -> bool:
+        entry = self._jobs.get(job)
+        if entry is None:
+            return self._ended(job, "a chunk")
+        if entry.state is not due:
+            raise ProtocolError(f"a chunk for job {job}, which is {entry.state.name.lower()}")
+        if size > entry.left:
+            raise ProtocolError(f"a chunk of {size} bytes for job {job}, of which {entry.left} were due")
+        entry.left -= size
+        if entry.left == 0 and due is State.DELIVERING:
+            del self._jobs[job]
+        return True
+
+
+def _announced(result: Result) -> int:
+    """The bytes that follow a Result."""
+    sizes = (result.stdout, result.stderr, *(output.size for output in result.outputs))
+    total = sum(sizes)
+    if min(sizes) < 0 or total > limits.RESULT:
+        raise ProtocolError(f"a Result for job {result.job} that announces {total} bytes; at most {limits.RESULT}")
+    return total
