@@ -1,0 +1,304 @@
+import hashlib
+import os
+import subprocess
+import sys
+
+import msgspec
+import pytest
+
+from securecc.server import audit as audit_module
+from securecc.server.audit import AuditLog
+from securecc.server.audit_chain import Chain, Link, unseal
+from securecc.server.audit_record import daemon
+from securecc.words.errors import AuditError
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "audit.jsonl"
+
+
+def lines(path):
+    return path.read_bytes().splitlines(keepends=True)
+
+
+def verdict(path):
+    chain = Chain()
+    for line in lines(path):
+        if not chain.feed(line):
+            break
+    return chain.verdict()
+
+
+def write(path, *events):
+    log = AuditLog(path)
+    for event in events:
+        log.append(daemon(event))
+    log.close()
+    return log
+
+
+def test_a_line_holds_what_was_recorded(path):
+    log = AuditLog(path, clock=lambda: 1_700_000_000_123_456_789)
+    assert log.append(daemon("start", detail="port 3643")) == 1
+    log.sync()
+    log.close()
+    found = msgspec.json.decode(lines(path)[0])
+    assert found["time"] == "2023-11-14T22:13:20.123456Z"
+    assert (found["seq"], found["prev"], found["kind"], found["event"]) == (1, "0" * 64, "daemon", "start")
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_prev_is_what_sha256sum_says_of_the_line_before(path):
+    write(path, "start", "stop")
+    first, second = lines(path)
+    assert msgspec.json.decode(second)["prev"] == hashlib.sha256(first).hexdigest()
+
+
+def test_a_restart_continues_the_chain(path):
+    write(path, "start", "stop")
+    assert write(path, "start").last.seq == 3
+    assert verdict(path).records == 3
+    assert not verdict(path).problem
+
+
+def test_a_restart_reads_the_end_only(path, monkeypatch):
+    write(path, *["reload"] * 50)
+    monkeypatch.setattr(audit_module, "_TAIL", 1000)
+    assert write(path, "start").last.seq == 51
+
+
+def test_one_record_is_one_write(path, monkeypatch):
+    log = AuditLog(path)
+    calls = []
+    real = os.write
+
+    def counted(fd, data):
+        calls.append(data)
+        return real(fd, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(audit_module.os, "write", counted)
+        log.append(daemon("start"))
+    assert calls == lines(path)
+    log.close()
+
+
+@pytest.mark.parametrize("tail", [b'{"seq":3,"pre', b"\0" * 4096, b"x", b'{"seq":3,"prev":"\0\0\0\0\0"}\n'])
+def test_a_torn_tail_is_cut_kept_and_noted(path, tail):
+    write(path, "start", "stop")
+    with path.open("ab") as file:
+        file.write(tail)
+    write(path, "start")
+    result = verdict(path)
+    assert (result.problem, result.records) == ("", 4)
+    assert result.notes == (
+        f"torn: {len(tail)} bytes of an unfinished record were cut off the end into audit.jsonl.torn",
+    )
+    assert path.with_name("audit.jsonl.torn").read_bytes() == tail
+    assert msgspec.json.decode(lines(path)[2])["sha256"] == hashlib.sha256(tail).hexdigest()
+
+
+def test_a_first_record_that_was_torn(path):
+    path.touch(mode=0o640)
+    path.write_bytes(b'{"seq":1,"pr')
+    write(path, "start")
+    assert (verdict(path).problem, verdict(path).records) == ("", 2)
+
+
+def test_what_is_no_audit_log_is_left_alone(path):
+    for content in (b"root:x:0:0\n", b"hello", b"a\nb\nc\n", b"x" * 2_000_000):
+        path.write_bytes(content)
+        path.chmod(0o600)
+        with pytest.raises(AuditError):
+            AuditLog(path)
+        assert path.read_bytes() == content
+
+
+def test_records_gone_at_start_are_noted(path):
+    write(path, "start", "reload", "stop")
+    os.truncate(path, len(lines(path)[0]))
+    write(path, "start")
+    assert verdict(path).notes == ("missing: records 2 to 3 had been written and were gone at start",)
+
+
+def test_rotation_while_running_and_while_down(path):
+    log = AuditLog(path)
+    log.append(daemon("start"))
+    log.reopen()
+    path.rename(path.with_name("1"))
+    log.reopen()
+    log.append(daemon("reload"))
+    log.close()
+    path.rename(path.with_name("2"))
+    assert write(path, "start").last.seq == 3
+    chain = Chain()
+    for name in ("1", "2", "audit.jsonl"):
+        chain.new_file()
+        assert all(chain.feed(line) for line in lines(path.with_name(name)))
+    assert chain.verdict().records == 3
+
+
+def test_rotation_onto_another_log_is_refused(path):
+    log = AuditLog(path)
+    log.append(daemon("start"))
+    path.rename(path.with_name("1"))
+    path.write_bytes(b"something\n")
+    with pytest.raises(AuditError, match="another log"):
+        log.reopen()
+    log.append(daemon("reload"))
+    log.close()
+    assert len(lines(path.with_name("1"))) == 2
+
+
+def test_a_link_a_fifo_a_shared_or_a_second_name_is_refused(path, tmp_path):
+    real = tmp_path / "real"
+    real.touch(mode=0o600)
+    path.symlink_to(real)
+    with pytest.raises(AuditError):
+        AuditLog(path)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(AuditError, match="regular"):
+        AuditLog(path)
+    path.unlink()
+    path.hardlink_to(real)
+    with pytest.raises(AuditError, match="one name"):
+        AuditLog(path)
+    path.unlink()
+    real.chmod(0o666)
+    with pytest.raises(AuditError, match="others may write"):
+        AuditLog(real)
+    assert real.read_bytes() == b""
+
+
+def test_a_log_of_somebody_else_is_refused(path, monkeypatch):
+    path.touch(mode=0o600)
+    monkeypatch.setattr(audit_module.os, "geteuid", lambda: os.getuid() + 1)
+    with pytest.raises(AuditError, match="somebody else"):
+        AuditLog(path)
+
+
+def test_two_daemons_cannot_share_a_log(path):
+    log = AuditLog(path)
+    with pytest.raises(AuditError, match="another daemon"):
+        AuditLog(path)
+    log.close()
+    log.close()
+    AuditLog(path).close()
+
+
+def test_a_missing_folder_is_an_audit_error(tmp_path):
+    with pytest.raises(AuditError, match="No such file"):
+        AuditLog(tmp_path / "no" / "audit.jsonl")
+
+
+def test_a_bad_head_is_no_obstacle(path):
+    write(path, "start")
+    path.with_name("audit.jsonl.head").write_bytes(b"\xff" * 500)
+    assert write(path, "stop").last.seq == 2
+
+
+FULL_DISK = """
+import resource, signal, sys
+from pathlib import Path
+from securecc.server.audit import AuditLog
+from securecc.server.audit_record import daemon
+from securecc.words.errors import AuditError
+path = Path(sys.argv[1])
+log = AuditLog(path)
+log.append(daemon("start"))
+whole = path.stat().st_size
+# The file may grow by half a record: the kernel writes that much and then no more.
+resource.setrlimit(resource.RLIMIT_FSIZE, (whole + 100, resource.RLIM_INFINITY))
+for _ in range(3):
+    try:
+        log.append(daemon("reload"))
+    except AuditError as error:
+        print(error)
+    assert path.stat().st_size == whole
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+log.append(daemon("stop"))
+log.close()
+"""
+
+
+def test_a_full_disk_in_the_middle_of_a_line_leaves_no_half_and_recovers(path):
+    done = subprocess.run([sys.executable, "-c", FULL_DISK, path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("cannot be written: No space left on device; free space there") == 3
+    result = verdict(path)
+    assert (result.problem, result.records) == ("", 3)
+    assert result.notes == ("unwritten: 3 records could not be written",)
+
+
+def test_half_a_line_that_could_not_be_taken_back_is_taken_back_later(path, monkeypatch):
+    log = AuditLog(path)
+    log.append(daemon("start"))
+    real = os.write
+
+    def broken(*_):
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(audit_module.os, "write", lambda fd, data: real(fd, data[:50]))
+        patch.setattr(audit_module.os, "ftruncate", broken)
+        for _ in range(2):
+            with pytest.raises(AuditError, match="Input/output"):
+                log.append(daemon("reload"))
+    assert not path.read_bytes().endswith(b"\n")
+    log.append(daemon("stop"))
+    log.close()
+    assert (verdict(path).problem, verdict(path).records) == ("", 3)
+
+
+def test_a_record_over_its_limit_is_refused(path):
+    log = AuditLog(path)
+    record = daemon("start", layers=["x" * 4000] * 100)
+    with pytest.raises(AuditError, match="at most"):
+        log.append(record)
+    log.append(daemon("stop"))
+    log.close()
+    assert verdict(path).records == 1
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from securecc.server.audit import AuditLog
+from securecc.server.audit_record import daemon
+log = AuditLog(Path(sys.argv[1]))
+print("ready", flush=True)
+while True:
+    log.append(daemon("reload"))
+"""
+
+
+def test_sigkill_at_any_moment_leaves_a_log_that_continues(path):
+    for _ in range(3):
+        process = subprocess.Popen([sys.executable, "-c", KILLED, path], stdout=subprocess.PIPE)
+        assert process.stdout.readline() == b"ready\n"
+        before = path.stat().st_size
+        while path.stat().st_size < before + 20_000:
+            pass
+        process.kill()
+        process.wait()
+        process.stdout.close()
+    write(path, "start")
+    assert not verdict(path).problem
+    assert unseal(lines(path)[-1]).link.seq == len(lines(path))
+
+
+def test_the_head_follows_each_record(path):
+    log = write(path, "start", "stop")
+    seq, digest = path.with_name("audit.jsonl.head").read_text().split()
+    assert Link(int(seq), digest) == log.last
+
+
+def test_nothing_stays_open(path):
+    before = sum(1 for _ in os.scandir("/proc/self/fd"))
+    write(path, "start")
+    path.write_bytes(b"no log\n")
+    with pytest.raises(AuditError):
+        AuditLog(path)
+    assert sum(1 for _ in os.scandir("/proc/self/fd")) == before
