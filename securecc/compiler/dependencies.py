@@ -1,0 +1,48 @@
+r"""The list of files that `-M` prints: one make rule, with make's way of quoting.
+
+What GCC writes (libcpp/mkdeps.cc): a blank or tab in a name gets a backslash, and the backslashes right before it are
+doubled; `$` becomes `$$`, `#` becomes `\#`; other backslashes stand for themselves. A newline is not quoted at all.
+"""
+
+import re
+
+from securecc.words.errors import StaysLocal
+
+_CONTINUATION = b" \\\n "
+_BLANK = re.compile(rb"(\\+)([ \t])")
+
+
+def parse(output: bytes) -> tuple[bytes, ...]:
+    """The files that the rule's target depends on, each once, in order, as the compiler spells them.
+
+    Raises StaysLocal for anything else than one rule, and for names that the quoting cannot tell apart.
+    """
+    _, colon, body = output.replace(_CONTINUATION, b" ").partition(b": ")
+    if not colon or not body.endswith(b"\n"):
+        raise StaysLocal("dependencies", "the compiler's list of dependencies is not a rule")
+    body = body[:-1]
+    if b"\n" in body:
+        raise StaysLocal("dependencies", "a file name with a newline, or more than one rule")
+    names = body.split(b" ") if b"\\" not in body else _unquoted(body)
+    if b"$" in body:
+        names = [name.replace(b"$$", b"$") for name in names]
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
+def _unquoted(body: bytes) -> list[bytes]:
+    names = []
+    held = b""
+    for piece in body.split(b" "):
+        held += piece
+        if (len(piece) - len(piece.rstrip(b"\\"))) % 2:
+            held += b" "
+            continue
+        names.append(_BLANK.sub(_halved, held).replace(b"\\#", b"#"))
+        held = b""
+    if held:
+        raise StaysLocal("dependencies", "a file name that ends in a backslash")
+    return names
+
+
+def _halved(match: re.Match[bytes]) -> bytes:
+    return match[1][: len(match[1]) // 2] + match[2]
