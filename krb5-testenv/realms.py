@@ -68,7 +68,9 @@ class _LocalRealm(MITRealm):
 
 @dataclass(frozen=True, slots=True)
 class Realms:
-    """The running realms. `config` is the krb5.conf; `keytabs` holds NAME.keytab and NAME.password of each person."""
+    """The running realms. `config` is the krb5.conf; `keytabs` holds NAME.keytab and NAME.password of each person,
+    and host.keytab of host/localhost for other servers to be compared with.
+    """
 
     config: Path
     keytabs: Path
@@ -138,6 +140,8 @@ def _make(name: str, port: Claim, trust: str, keytabs: Path) -> _LocalRealm:
         get_creds=False,
     )
     orders = [f"addprinc -pw {trust} krbtgt/{HOME_REALM}@{FAR_REALM}"]
+    if name == HOME_REALM:
+        orders += ["addprinc -randkey host/localhost", f"ktadd -k {keytabs}/host.keytab -norandkey host/localhost"]
     for person in (person for person, home in PEOPLE.items() if home == name):
         password = secrets.token_urlsafe(12)
         (keytabs / f"{person}.password").write_text(f"{password}\n")

@@ -106,7 +106,7 @@ class _Bed:
 
     def __init__(self) -> None:
         # Not under TMPDIR: that is often a folder that the daemon's own users cannot reach into.
-        self.where = Path(tempfile.mkdtemp(prefix="securecc-", dir="/tmp"))
+        self.where = Path(tempfile.mkdtemp(prefix="securecc-testenv-", dir="/tmp"))
         self.where.chmod(0o711)
         self.realms: realms.Realms | None = None
         self.servers: list[servers.Server] = []

@@ -1,0 +1,130 @@
+"""What a command costs its user: wall time, and processor time with the agent's share. Seconds throughout."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+
+
+class RunFailed(Exception):
+    """A measured command failed; its figures would mean nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """One run of one command. `client_s` is the command and all that it waited for, `agent_s` what agents spent
+    meanwhile, children included.
+    """
+
+    wall_s: float
+    client_s: float
+    agent_s: float = 0.0
+
+    @property
+    def cpu_s(self) -> float:
+        return self.client_s + self.agent_s
+
+
+class Agents:
+    """The processor time of this user's agents in this test bed."""
+
+    def __init__(self) -> None:
+        self.pids: list[int] = []
+
+    def look(self) -> None:
+        """Finds the agents that run now."""
+        self.pids = list(_agents())
+
+    def spent_s(self) -> float:
+        return sum(processor_time(pid) for pid in self.pids)
+
+
+def processor_time(pid: int) -> float:
+    """Own time to the nanosecond by the process's clock (clock_getcpuclockid(3)), reaped children's to the tick."""
+    own = time.clock_gettime((~pid << 3) | 2)
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return own + (int(fields[13]) + int(fields[14])) * _TICK_S
+
+
+def run(command: list[str], environment: dict[str, str], where: Path, agents: Agents | None = None) -> Cost:
+    """Raises RunFailed for any exit status but 0."""
+    program = shutil.which(command[0], path=environment["PATH"])
+    if program is None:
+        raise RunFailed(f"no {command[0]} on PATH")
+    said = where / ".said"
+    here = os.getcwd()
+    os.chdir(where)
+    actions = [
+        (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600),
+        (os.POSIX_SPAWN_DUP2, 1, 2),
+    ]
+    before = agents.spent_s() if agents else 0.0
+    began = time.perf_counter()
+    pid = os.posix_spawn(program, command, environment, file_actions=actions)
+    _, status, usage = os.wait4(pid, 0)
+    wall = time.perf_counter() - began
+    after = agents.spent_s() if agents else 0.0
+    os.chdir(here)
+    if status:
+        code = os.waitstatus_to_exitcode(status)
+        raise RunFailed(f"{' '.join(command)} ended with status {code}: {said.read_text(errors='replace')[-400:]}")
+    return Cost(wall, usage.ru_utime + usage.ru_stime, after - before)
+
+
+def middle(costs: list[Cost]) -> Cost:
+    """Median wall time; mean processor time, since children are counted in ticks."""
+    return Cost(
+        statistics.median(cost.wall_s for cost in costs),
+        statistics.fmean(cost.client_s for cost in costs),
+        statistics.fmean(cost.agent_s for cost in costs),
+    )
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory that `pid` has resident now."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def settle() -> None:
+    """Waits, at most 20 s, until the machine is quiet."""
+    for _ in range(80):
+        before = _busy_s()
+        time.sleep(0.25)
+        if _busy_s() - before < 0.05:
+            return
+
+
+def _busy_s() -> float:
+    numbers = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return (sum(numbers) - numbers[3] - numbers[4]) * _TICK_S
+
+
+def _agents() -> Iterator[int]:
+    """Agents below the test bed that this process runs in."""
+    listed = subprocess.run(["ps", "-e", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+    rows = [line.split(None, 2) for line in listed.splitlines()]
+    parents = {int(pid): int(parent) for pid, parent, *_ in rows}
+    bed = os.getppid()
+    for pid, _, *words in rows:
+        if words and "securecc" in words[0] and "agent" in words[0].split("securecc", 1)[1] and _is_below(int(pid), bed, parents):
+            yield int(pid)
+
+
+def _is_below(pid: int, ancestor: int, parents: dict[int, int]) -> bool:
+    while pid > 1:
+        if pid == ancestor:
+            return True
+        pid = parents.get(pid, 0)
+    return False

@@ -1,0 +1,91 @@
+"""distcc from Debian beside us: one server plain, one with --auth in the test bed's own realm."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_LISTEN = "0A"  # in /proc/net/tcp
+_START_S = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """How to compile through a server: a word before the compiler, and the environment."""
+
+    name: str
+    prefix: tuple[str, ...]
+    environment: dict[str, str]
+
+
+def bare() -> Peer:
+    return Peer("bare", (), dict(os.environ))
+
+
+def ours(**more: str) -> Peer:
+    """securecc as the test bed set it up, never falling back, so that no local compile is measured as remote."""
+    return Peer("securecc", ("securecc",), {**os.environ, "SECURECC_FALLBACK": "0", **more})
+
+
+@contextlib.contextmanager
+def distcc(where: Path, jobs: int, *, authenticated: bool, path: str | None = None) -> Iterator[Peer]:
+    """A running distccd; `path` is where it looks for compilers first."""
+    name = "distcc --auth" if authenticated else "distcc"
+    folder = where / name.replace(" ", "")
+    folder.mkdir()
+    folder.chmod(0o1777)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {**os.environ, "TMPDIR": str(folder), "DISTCC_CMDLIST": ""}
+    environment.pop("DISTCC_CMDLIST")
+    if path:
+        environment["PATH"] = f"{path}:{environment['PATH']}"
+    command = ["distccd", "--no-detach", "--daemon", "--listen", "127.0.0.1", "--port", str(port), "--allow", "127.0.0.1"]
+    command += ["--jobs", str(jobs), "--nice", "0", "--log-file", str(folder / "log"), "--enable-tcp-insecure"]
+    if os.getuid() == 0:
+        command += ["--user", "distccd"]
+    if authenticated:
+        command.append("--auth")
+        environment |= {"KRB5_KTNAME": str(_keytab(folder)), "DISTCCD_PRINCIPAL": "host/localhost", "KRB5RCACHEDIR": str(folder)}
+    process = subprocess.Popen(
+        command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        _wait_listening(port, process, name)
+        hosts = f"127.0.0.1:{port}/{jobs}" + (",auth" if authenticated else "")
+        client = {"DISTCC_HOSTS": hosts, "DISTCC_FALLBACK": "0", "DISTCC_DIR": str(folder / "client"), "DISTCC_BACKOFF_PERIOD": "0"}
+        yield Peer(name, ("distcc",), {**os.environ, **client})
+    finally:
+        process.terminate()
+        process.wait(5)
+
+
+def _keytab(folder: Path) -> Path:
+    """The keytab of host/localhost where distccd's user can read it."""
+    keytab = folder / "keytab"
+    shutil.copy(Path(os.environ["SECURECC_TESTENV"]) / "keytabs/host.keytab", keytab)
+    if os.getuid() == 0:
+        shutil.chown(keytab, "distccd")
+    keytab.chmod(0o400)
+    return keytab
+
+
+def _wait_listening(port: int, process: subprocess.Popen[bytes], name: str) -> None:
+    """Without connecting: to distccd that would be a client that failed."""
+    wanted = f"0100007F:{port:04X}"
+    deadline = time.monotonic() + _START_S
+    while time.monotonic() < deadline and process.poll() is None:
+        for line in Path("/proc/net/tcp").read_text().splitlines():
+            fields = line.split()
+            if fields[1] == wanted and fields[3] == _LISTEN:
+                return
+        time.sleep(0.02)
+    raise RuntimeError(f"{name} does not listen on port {port} (status {process.poll()})")

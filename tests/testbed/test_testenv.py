@@ -1,0 +1,162 @@
+"""krb5-testenv/run: what it gives to its command, and that nothing of it is left afterwards."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+RUN = Path(__file__).parents[2] / "krb5-testenv/run"
+SHOW = """
+import json, os, pathlib, subprocess, sys
+bed = pathlib.Path(os.environ["SECURECC_TESTENV"])
+orphan = subprocess.Popen(["sleep", "600"], start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+pids = [int(path.read_text()) for path in [*bed.glob("kdc/*.pid"), *bed.glob("server*/pid")]]
+kept = {name: value for name, value in os.environ.items() if name.startswith(("SECURECC", "KRB5", "XDG", "PATH"))}
+print(json.dumps({"bed": str(bed), "pids": [*pids, orphan.pid], "environment": kept, "cwd": os.getcwd()}), flush=True)
+"""
+HOLD = SHOW + "\nimport time\ntime.sleep(600)\n"
+
+
+def bed(*words, **options):
+    return subprocess.run([RUN, *words], capture_output=True, text=True, timeout=60, check=False, **options)
+
+
+def show(*options, **keywords):
+    done = bed(*options, "--", sys.executable, "-c", SHOW, **keywords)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def hold(*options):
+    process = subprocess.Popen(
+        [RUN, *options, "--", sys.executable, "-c", HOLD], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    return process, json.loads(process.stdout.readline())
+
+
+def assert_gone(shown):
+    assert not Path(shown["bed"]).exists()
+    assert [pid for pid in shown["pids"] if Path(f"/proc/{pid}").exists()] == []
+
+
+@pytest.mark.parametrize(
+    ("script", "status"), [("exit 0", 0), ("exit 7", 7), ("kill -9 $$", 137), ("kill -15 $$", 143)]
+)
+def test_exit_status_is_the_commands(script, status):
+    assert bed("--servers", "0", "--", "sh", "-c", script).returncode == status
+
+
+def test_a_command_that_does_not_exist_is_named():
+    done = bed("--servers", "0", "--", "no-such-command")
+    assert done.returncode == 127
+    assert "no-such-command" in done.stderr
+
+
+def test_nothing_is_left_after_success_not_even_what_the_command_left_running():
+    shown = show("--servers", "0")
+    assert len(shown["pids"]) == 3
+    assert_gone(shown)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_nothing_is_left_after_a_signal(number):
+    process, shown = hold("--servers", "0")
+    with process:
+        process.send_signal(number)
+        assert process.wait(20) == 128 + number
+    assert_gone(shown)
+
+
+def test_a_command_that_ignores_the_signal_is_ended_all_the_same():
+    script = 'trap "" TERM; echo up; while :; do sleep 600; done'
+    with subprocess.Popen([RUN, "--servers", "0", "--", "sh", "-c", script], stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        process.terminate()
+        assert process.wait(20) == 137
+
+
+def test_the_command_runs_where_the_caller_stands(tmp_path):
+    assert show("--servers", "0", cwd=tmp_path)["cwd"] == str(tmp_path)
+
+
+def test_two_at_once_do_not_meet():
+    first, one = hold("--servers", "0")
+    second, other = hold("--servers", "0")
+    with first, second:
+        assert one["bed"] != other["bed"]
+        assert not set(one["pids"]) & set(other["pids"])
+        first.terminate()
+        assert first.wait(20) == 143
+        assert_gone(one)
+        assert all(Path(f"/proc/{pid}").exists() for pid in other["pids"])
+        second.terminate()
+        assert second.wait(20) == 143
+    assert_gone(other)
+
+
+def test_an_unknown_person_is_refused_with_the_names_of_the_known():
+    done = bed("--servers", "0", "--as", "eve", "--", "true")
+    assert done.returncode == 125
+    assert "eve" in done.stderr
+    assert "mallory@EXAMPLE.COM" in done.stderr
+
+
+@pytest.mark.parametrize("person", ["alice@EXAMPLE.COM", "bob", "mallory", "carol@OTHER.ORG"])
+def test_as_gets_that_persons_ticket(person):
+    done = bed("--servers", "0", "--as", person, "--", "klist")
+    assert f"Default principal: {person}" in done.stdout
+
+
+def test_every_keytab_and_password_is_good_for_a_ticket():
+    script = """set -e
+    cd "$SECURECC_TESTENV/keytabs"
+    for who in alice@EXAMPLE.COM bob@EXAMPLE.COM mallory@EXAMPLE.COM carol@OTHER.ORG; do
+        kinit -k -t ${who%@*}.keytab $who
+        kinit $who <${who%@*}.password >/dev/null
+    done"""
+    done = bed("--servers", "0", "--", "sh", "-c", script)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_server_stands_in_its_folder_and_is_exported():
+    shown = show("--servers", "2", "--slots", "3")
+    hosts = shown["environment"]["SECURECC_HOSTS"].split()
+    assert len(set(hosts)) == 2
+    assert all(host.startswith("localhost:") and host.endswith("/3") for host in hosts)
+    assert len(shown["pids"]) == 5
+    assert_gone(shown)
+
+
+def test_carol_of_the_other_realm_gets_a_ticket_for_the_server():
+    script = "kvno -q securecc/localhost@EXAMPLE.COM && cd $SECURECC_TESTENV/server1 && ls && cat pid log"
+    done = bed("--as", "carol", "--", "sh", "-c", script)
+    assert done.returncode == 0, done.stderr
+    assert {"config.yaml", "policy.yaml", "audit.jsonl", "log", "pid"} <= set(done.stdout.split())
+
+
+def test_the_three_programs_are_on_the_path():
+    done = bed("--", "sh", "-c", "for name in securecc securecctl secureccd; do command -v $name || exit 1; done")
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_policy_that_the_server_refuses_is_told_and_leaves_nothing(tmp_path):
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("version: 1\nrules: [{name: nobody, who: [no-such-group]}]\n")
+    done = bed("--policy", policy, "--", "true")
+    assert done.returncode == 125
+    assert "no-such-group" in done.stderr
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="network namespaces take root")
+def test_net_gives_each_server_a_network_of_its_own():
+    shown = show("--net", "--servers", "2")
+    hosts = {host.partition(":")[0] for host in shown["environment"]["SECURECC_HOSTS"].split()}
+    assert len(hosts) == 2
+    assert all(host.startswith("10.") for host in hosts)
+    listed = subprocess.run(["ip", "-o", "address"], capture_output=True, text=True, check=True).stdout
+    assert not [host for host in hosts if host.rpartition(".")[0] in listed]
+    assert_gone(shown)
