@@ -77,8 +77,10 @@ class Committed:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """An order could not be carried out, `error` being the errno. For outputs: all temporaries are gone and what
-    follows of Data and Commit is ignored until the next Output. For Capture and Spawn: the child could not be made.
+    """An order could not be carried out, `error` being the errno.
+
+    For outputs: no temporary is left, and all Output, Data and Commit that follow are ignored. For Capture and Spawn:
+    the child could not be made.
     """
 
     error: int
@@ -121,8 +123,8 @@ class Spawn:
 class Output:
     """A file of the result, whose `size` bytes follow in Data frames.
 
-    `keep` says that the compiler truncates this file rather than making it anew (true of all but the assembler's
-    output): a file that exists keeps its mode, and links are followed.
+    `keep` says that the compiler truncates this file rather than making it anew (true of all that the assembler does
+    not write itself): a file that exists keeps its mode, and links are followed.
     """
 
     path: bytes

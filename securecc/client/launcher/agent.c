@@ -1,0 +1,219 @@
+/* The agent: connected to, or started by one launcher while the others wait. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "launcher.h"
+
+extern char **environ;
+
+enum { READY_FD = 3 };
+
+static int try_connect(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct timeval patience = {.tv_sec = SILENCE_S};
+    struct ucred peer = {0};
+    socklen_t size = sizeof peer;
+    memcpy(address.sun_path, path, strlen(path) + 1); /* place_socket() keeps to sun_path's size */
+    int connection = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (connection < 0)
+        return -1;
+    if (setsockopt(connection, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) == 0 &&
+        setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) == 0 &&
+        connect(connection, (const struct sockaddr *)&address, sizeof address) == 0 &&
+        getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.uid == getuid())
+        return connection;
+    close(connection);
+    return -1;
+}
+
+/* The interpreter beside this very binary: both belong to one installation. */
+static bool interpreter(char *path, size_t room)
+{
+#ifdef SECURECC_AGENT_PYTHON
+    return snprintf(path, room, "%s", SECURECC_AGENT_PYTHON) < (int)room;
+#else
+    static const char name[] = "python3";
+    ssize_t size = readlink("/proc/self/exe", path, room - sizeof name);
+    if (size <= 0 || (size_t)size >= room - sizeof name)
+        return false;
+    path[size] = 0;
+    memcpy(strrchr(path, '/') + 1, name, sizeof name);
+    return access(path, X_OK) == 0;
+#endif
+}
+
+static bool is_for_agent(const char *entry)
+{
+    static const char *const prefixes[] = {"PATH=", "HOME=", "USER=", "KRB5_CONFIG=", "KRB5CCNAME=",
+                                           "KRB5_CLIENT_KTNAME=", "XDG_", "SECURECC_"};
+    if (strncmp(entry, "SECURECC_RECURSION=", 19) == 0)
+        return false;
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++)
+        if (strncmp(entry, prefixes[i], strlen(prefixes[i])) == 0)
+            return true;
+    return false;
+}
+
+static char **agent_environment(void)
+{
+    static char language[] = "LANG=C.UTF-8";
+    size_t count = 0, kept = 0;
+    while (environ[count] != NULL)
+        count++;
+    char **list = calloc(count + 2, sizeof *list);
+    if (list == NULL)
+        return NULL;
+    list[kept++] = language;
+    for (size_t i = 0; i < count; i++)
+        if (is_for_agent(environ[i]))
+            list[kept++] = environ[i];
+    return list;
+}
+
+static void close_from(unsigned first)
+{
+    if (syscall(SYS_close_range, first, ~0u, 0) == 0)
+        return;
+    long limit = sysconf(_SC_OPEN_MAX); /* before Linux 5.9 */
+    for (int fd = (int)first; fd < (limit > 0 && limit < 65536 ? (int)limit : 65536); fd++)
+        close(fd);
+}
+
+static void default_signals(void)
+{
+    sigset_t none;
+    sigemptyset(&none);
+    for (int number = 1; number < NSIG; number++)
+        signal(number, SIG_DFL);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* The agent to be: nothing of the compile, of make or of the terminal clings to it. */
+static _Noreturn void become_agent(const char *python, const char *socket_path, char **environment, int ready)
+{
+    char number[] = {'0' + READY_FD, 0};
+    const char *const arguments[] = {python,      "-I",       "-m",         "securecc.client.agent", "--socket",
+                                     socket_path, "--ready-fd", number, NULL};
+    int high = fcntl(ready, F_DUPFD, READY_FD + 1);
+    int null = open("/dev/null", O_RDWR);
+    if (high < 0 || null < 0 || chdir("/") != 0)
+        _exit(1);
+    for (int fd = 0; fd < READY_FD; fd++)
+        if (dup2(null, fd) < 0)
+            _exit(1);
+    if (dup2(high, READY_FD) < 0)
+        _exit(1);
+    close_from(READY_FD + 1);
+    default_signals();
+    umask(077);
+    execve(python, (char *const *)(uintptr_t)arguments, environment);
+    _exit(1);
+}
+
+static bool wait_ready(int pipe_end)
+{
+    struct pollfd watch = {.fd = pipe_end, .events = POLLIN};
+    char byte;
+    int seen;
+    do
+        seen = poll(&watch, 1, READY_S * 1000);
+    while (seen < 0 && errno == EINTR);
+    return seen == 1 && read(pipe_end, &byte, 1) == 1;
+}
+
+static bool start(const char *socket_path)
+{
+    char python[PATH_MAX];
+    char **environment = agent_environment();
+    int ends[2];
+    if (environment == NULL || !interpreter(python, sizeof python) || pipe2(ends, O_CLOEXEC) != 0)
+        return false;
+    say("starting an agent with", python);
+    pid_t child = fork();
+    if (child == 0) {
+        /* Forked twice, so that it is nobody's child and can never get a controlling terminal. */
+        if (setsid() < 0 || (child = fork()) != 0)
+            _exit(child < 0);
+        become_agent(python, socket_path, environment, ends[1]);
+    }
+    close(ends[1]);
+    free(environment);
+    if (child > 0)
+        waitpid(child, NULL, 0);
+    bool ready = child > 0 && wait_ready(ends[0]);
+    close(ends[0]);
+    return ready;
+}
+
+static void woken(int number)
+{
+    (void)number;
+}
+
+/* A lock held by a stopped process must not stop the build. */
+static int take_lock(const char *socket_path)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s.lock", socket_path);
+    int lock = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (lock < 0)
+        return -1;
+    const struct sigaction wake = {.sa_handler = woken};
+    struct sigaction before;
+    sigaction(SIGALRM, &wake, &before);
+    alarm(READY_S + 1);
+    bool taken = flock(lock, LOCK_EX) == 0;
+    alarm(0);
+    sigaction(SIGALRM, &before, NULL);
+    if (taken)
+        return lock;
+    close(lock);
+    return -1;
+}
+
+static int start_and_connect(const char *path, const char **why)
+{
+    int lock = take_lock(path);
+    if (lock < 0) {
+        *why = "another launcher is still starting the agent";
+        return -1;
+    }
+    int connection = try_connect(path);
+    if (connection < 0 && !place_given_up(path)) {
+        if (start(path))
+            connection = try_connect(path);
+        if (connection < 0)
+            place_give_up(path);
+    }
+    close(lock);
+    *why = "the agent does not start (securecctl doctor says why)";
+    return connection;
+}
+
+int agent_connect(const char **why)
+{
+    const char *path = place_socket(why);
+    if (path == NULL)
+        return -1;
+    if (place_given_up(path)) {
+        *why = "the agent failed a moment ago";
+        return -1;
+    }
+    int connection = try_connect(path);
+    return connection >= 0 ? connection : start_and_connect(path, why);
+}

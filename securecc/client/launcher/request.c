@@ -1,0 +1,75 @@
+/* The request: one compile as the user asked for it. */
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <limits.h>
+
+#include "launcher.h"
+
+extern char **environ;
+
+/* What a compiler may read, and what the agent needs to know whose ticket and which settings. A star ends a prefix. */
+static const char *const listed[] = {
+    "PATH", "PWD", "HOME", "LANG", "LANGUAGE", "LC_*", "LOCPATH", "NLSPATH", "OUTPUT_CHARSET", "TZ", "SOURCE_DATE_EPOCH",
+    "CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "OBJC_INCLUDE_PATH", "OBJCPLUS_INCLUDE_PATH", "LIBRARY_PATH",
+    "LPATH", "COMPILER_PATH", "DEPENDENCIES_OUTPUT", "SUNPRO_DEPENDENCIES", "GNUTARGET", "GCC_*", "CCC_*", "LD_*",
+    "TMPDIR", "TMP", "TEMP", "COLUMNS", "TERM", "TERM_URLS", "COLORTERM", "CLICOLOR*", "NO_COLOR", "SECURECC_*",
+    "KRB5CCNAME", "KRB5_CONFIG", "KRB5_CLIENT_KTNAME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR",
+};
+
+static bool is_listed(const char *entry)
+{
+    size_t name = strcspn(entry, "=");
+    if (entry[name] == 0)
+        return false;
+    for (size_t i = 0; i < sizeof listed / sizeof *listed; i++) {
+        size_t size = strlen(listed[i]);
+        if (listed[i][size - 1] == '*' ? name >= size - 1 && strncmp(entry, listed[i], size - 1) == 0
+                                       : name == size && strncmp(entry, listed[i], size) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void put_list(struct packet *packet, char **entries, bool (*wanted)(const char *))
+{
+    uint32_t count = 0;
+    for (char **entry = entries; *entry != NULL; entry++)
+        count += wanted == NULL || wanted(*entry);
+    packet_u32(packet, count);
+    for (char **entry = entries; *entry != NULL; entry++)
+        if (wanted == NULL || wanted(*entry))
+            packet_string(packet, *entry);
+}
+
+static void put_terminal(struct packet *packet)
+{
+    struct winsize size = {0};
+    bool input = isatty(0), error = isatty(2);
+    if ((input || error) && ioctl(input ? 0 : 2, TIOCGWINSZ, &size) != 0)
+        size = (struct winsize){0};
+    packet_u32(packet, (input ? 1u : 0u) | (error ? 2u : 0u));
+    packet_u32(packet, size.ws_col);
+    packet_u32(packet, size.ws_row);
+}
+
+bool request_send(int connection, const struct compile *compile)
+{
+    char cwd[PATH_MAX];
+    if (getcwd(cwd, sizeof cwd) == NULL || cwd[0] != '/')
+        return false;
+    mode_t mask = umask(0);
+    umask(mask);
+    struct packet packet;
+    packet_open(&packet, 0x01);
+    packet_u32(&packet, PROTOCOL_VERSION);
+    packet_u32(&packet, mask);
+    packet_u32(&packet, (uint32_t)getppid());
+    put_terminal(&packet);
+    packet_string(&packet, cwd);
+    packet_string(&packet, compile->path);
+    put_list(&packet, compile->arguments, NULL);
+    put_list(&packet, environ, is_listed);
+    return packet_send(&packet, connection);
+}
