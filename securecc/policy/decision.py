@@ -1,0 +1,150 @@
+"""Who may compile: pure, total, and with its reasons. The first rule that matches decides; nothing matches: denied."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from securecc.policy.model import NETWORK, NOTHING, Group, Memberships, Policy, Rule
+from securecc.policy.network import Address, range_of
+from securecc.words.grant import Grant
+from securecc.words.principal import Principal
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one rule said, and why, in words for the site's administrator (never for the peer)."""
+
+    rule: str
+    matched: bool
+    why: str
+    line: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.rule}: {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`rule` names the rule that decided, or is `model.NETWORK` or `model.NOTHING`. `verdicts` has every rule that was
+    looked at, in order, the deciding one last. There is a grant exactly if it is allowed.
+    """
+
+    allowed: bool
+    rule: str
+    verdicts: tuple[Verdict, ...]
+    grant: Grant | None = None
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The verdicts in words."""
+        return tuple(map(str, self.verdicts))
+
+
+@dataclass(frozen=True, slots=True)
+class _Who:
+    """Whether a rule means somebody. `known` is False where that hangs on a group whose members nobody knows."""
+
+    matched: bool
+    why: str
+    group: str = ""
+    known: bool = True
+
+
+def network_admits(policy: Policy, address: Address) -> bool:
+    """Whether a connection from this address is taken at all; `deny` wins."""
+    return policy.network.admits(address)
+
+
+def decide(
+    policy: Policy, principal: Principal, address: Address, indicators: Collection[str], memberships: Memberships
+) -> Decision:
+    """Judges one principal at one address. `indicators` are the authentication indicators of its ticket.
+
+    Never raises. Where the members of a unix group are not known, a rule that allows does not match and a rule that
+    denies does.
+    """
+    refusal = _network_refusal(policy, address)
+    if refusal is not None:
+        return Decision(False, NETWORK, (refusal,))
+    verdicts: list[Verdict] = []
+    for rule in policy.rules:
+        who = _who(policy, rule, principal, memberships)
+        verdicts.append(_judge(rule, who, address, indicators))
+        if verdicts[-1].matched:
+            grant = _grant(policy, rule, principal, who.group) if rule.action == "allow" else None
+            return Decision(grant is not None, rule.name, tuple(verdicts), grant)
+    return Decision(False, NOTHING, tuple(verdicts))
+
+
+def _network_refusal(policy: Policy, address: Address) -> Verdict | None:
+    denying = range_of(address, policy.network.deny)
+    if denying is not None:
+        return Verdict(NETWORK, True, f"{address} is in {denying}, which network.deny lists")
+    if not policy.network.admits(address):
+        return Verdict(NETWORK, True, f"{address} is in no network that network.allow lists")
+    return None
+
+
+def _judge(rule: Rule, who: _Who, address: Address, indicators: Collection[str]) -> Verdict:
+    matched = who.matched if who.known else rule.action == "deny"
+    why = who.why
+    if matched and rule.sources:
+        source = range_of(address, rule.sources)
+        matched = source is not None
+        why = f"{why}, from {source}" if matched else f"{address} is not in {_listing(map(str, rule.sources))}"
+    if matched and rule.indicators:
+        met = [each for each in rule.indicators if each in indicators]
+        matched = bool(met)
+        got = _listing(sorted(indicators)) if indicators else "none"
+        why = f"{why}, by {met[0]}" if met else f"wants indicator {_listing(rule.indicators)}; the ticket has {got}"
+    return Verdict(rule.name, matched, why, rule.line)
+
+
+def _who(policy: Policy, rule: Rule, principal: Principal, memberships: Memberships) -> _Who:
+    if not rule.groups and not rule.patterns:
+        return _Who(True, "means everybody")
+    unknown = None
+    for name in rule.groups:
+        found = _in_group(policy.groups[name], principal, memberships)
+        if found.known and found.matched:
+            return found
+        unknown = unknown or (found if not found.known else None)
+    for pattern in rule.patterns:
+        if pattern.matches(principal):
+            return _Who(True, f"names {pattern}")
+    wanted = (*rule.groups, *map(str, rule.patterns))
+    return unknown or _Who(False, f"{principal} is not in {_listing(wanted)}")
+
+
+def _in_group(group: Group, principal: Principal, memberships: Memberships) -> _Who:
+    if principal in group.principals:
+        return _Who(True, f"{principal} is listed in {group.name}", group.name)
+    if principal in group.members:
+        return _Who(True, f"{principal} is in {group.name} by {group.file}", group.name)
+    for pattern in group.patterns:
+        if pattern.matches(principal):
+            return _Who(True, f"{principal} is in {group.name} by {pattern}", group.name)
+    for unix in group.unix_groups:
+        if principal in memberships.get(unix, ()):
+            return _Who(True, f"{principal} is in {group.name} by unix group {unix.name}", group.name)
+    for unix in group.unix_groups:
+        if unix not in memberships and unix.realm == principal.realm and len(principal.components) == 1:
+            return _Who(False, f"the members of unix group {unix.name} are not known", group.name, known=False)
+    return _Who(False, f"{principal} is not in {group.name}", group.name)
+
+
+def _grant(policy: Policy, rule: Rule, principal: Principal, group: str) -> Grant:
+    return Grant(
+        principal=str(principal),
+        rule=rule.name,
+        revision=policy.revision,
+        toolchains=rule.toolchains,
+        limits=rule.limits,
+        jobs=rule.jobs,
+        weight=rule.weight,
+        cache=rule.cache,
+        cache_group=group if rule.cache == "group" else "",
+    )
+
+
+def _listing(words: Iterable[str]) -> str:
+    return " or ".join(words)

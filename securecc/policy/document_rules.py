@@ -1,0 +1,115 @@
+"""The `rules:` of a policy document."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import cast
+
+from securecc.policy import fields
+from securecc.policy.fields import Section
+from securecc.policy.model import RESERVED, Action, Group, Rule
+from securecc.policy.network import parse_range
+from securecc.policy.quantities import duration, duration_text, size, size_text
+from securecc.policy.yaml_nodes import Node
+from securecc.words.grant import CacheScope, JobLimits
+from securecc.words.limits import GIB, KIB, MIB
+from securecc.words.principal import PrincipalPattern
+
+_RULE = ("name", "action", "who", "from", "require", "toolchains", "limits", "weight", "cache")
+_GRANTING = ("toolchains", "limits", "weight", "cache")
+_LIMITS = ("wall", "cpu", "memory", "processes", "output", "diagnostics", "source", "jobs")
+
+Who = tuple[tuple[str, ...], tuple[PrincipalPattern, ...]]
+_EVERYBODY: Who = ((), ())
+
+_ranges = fields.filled(fields.parsed(parse_range))
+_texts = fields.filled(fields.text)
+_pattern = fields.parsed(PrincipalPattern.parse)
+_duration = fields.within(fields.parsed(duration), 0.1, 86400.0, duration_text)
+_memory = fields.within(fields.parsed(size), 16 * MIB, 1024 * GIB, size_text)
+_size = fields.within(fields.parsed(size), 4 * KIB, 64 * GIB, size_text)
+
+
+def read_rules(node: Node, groups: Mapping[str, Group]) -> tuple[Rule, ...]:
+    """Rules in their order. Raises PolicyError."""
+    first: dict[str, int] = {}
+
+    def read(item: Node) -> Rule:
+        rule = _rule(item, groups)
+        if rule.name in first:
+            message = f'a second rule "{rule.name}" (the first is in line {first[rule.name]})'
+            raise item.place.error(message, "rename one: names stand in the audit")
+        first[rule.name] = rule.line
+        return rule
+
+    return fields.filled(read)(node)
+
+
+def _rule(node: Node, groups: Mapping[str, Group]) -> Rule:
+    section = Section(node, _RULE)
+    action = cast("Action", section.get("action", fields.one_of(("allow", "deny"), "action"), "allow"))
+    names, patterns = section.get("who", lambda who: _who(who, groups), _EVERYBODY)
+    rule = Rule(
+        name=section.need("name", _name, "a rule's name stands in the audit and in what people are told"),
+        action=action,
+        groups=names,
+        patterns=patterns,
+        sources=section.get("from", _ranges, ()),
+        indicators=section.get("require", _require, ()),
+        toolchains=section.get("toolchains", _texts, ("*",)),
+        weight=section.get("weight", fields.real(0.01, 100), 1.0),
+        cache=_cache(section, bool(patterns)),
+        line=node.place.line,
+    )
+    _check_action(section, rule)
+    return section.get("limits", lambda limits: _limited(limits, rule), rule)
+
+
+def _name(node: Node) -> str:
+    word = fields.name(node)
+    if word in RESERVED:
+        raise node.place.error(f'no rule can be called "{word}"', "the word has its own meaning in decisions")
+    return word
+
+
+def _check_action(section: Section, rule: Rule) -> None:
+    if rule.action == "allow" and not (rule.groups or rule.patterns):
+        raise section.node.place.error('"who" is missing', "a rule that allows says whom: who: [committers]")
+    for key in _GRANTING:
+        if rule.action == "deny" and key in section.node.items:
+            raise section.place(key).error("a rule that denies grants nothing", f"leave {key} out")
+
+
+def _who(node: Node, groups: Mapping[str, Group]) -> Who:
+    """Names of groups, and principals where an @ tells them."""
+    items = fields.filled(lambda item: item)(node)
+    known = fields.one_of(groups, "group")
+    names = tuple(known(item) for item in items if "@" not in fields.text(item))
+    return names, tuple(_pattern(item) for item in items if "@" in fields.text(item))
+
+
+def _require(node: Node) -> tuple[str, ...]:
+    section = Section(node, ("auth_indicators",))
+    return section.need("auth_indicators", _texts, "say which: require: {auth_indicators: [pkinit]}")
+
+
+def _cache(section: Section, patterns: bool) -> CacheScope:
+    scope = section.get("cache", fields.one_of(("none", "principal", "group", "all"), "scope"), "none")
+    if scope == "group" and patterns:
+        advice = "put those principals into a group: its members share what they compiled"
+        raise section.place("cache").error("cache: group wants groups alone in who", advice)
+    return cast("CacheScope", scope)
+
+
+def _limited(node: Node, rule: Rule) -> Rule:
+    section = Section(node, _LIMITS)
+    preset = JobLimits()
+    limits = JobLimits(
+        wall_s=section.get("wall", _duration, preset.wall_s),
+        cpu_s=section.get("cpu", _duration, preset.cpu_s),
+        memory=section.get("memory", _memory, preset.memory),
+        processes=section.get("processes", fields.integer(4, 4096), preset.processes),
+        output=section.get("output", _size, preset.output),
+        diagnostics=section.get("diagnostics", _size, preset.diagnostics),
+        source=section.get("source", _size, preset.source),
+    )
+    return replace(rule, limits=limits, jobs=section.get("jobs", fields.integer(1, 100_000), rule.jobs))

@@ -1,0 +1,99 @@
+"""What a policy is, once read. `securecc.policy.document` makes it from text, `securecc.policy.decision` reads it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from securecc.policy.network import Address, AddressRange, Network
+from securecc.policy.yaml_nodes import Place
+from securecc.words import limits as bound
+from securecc.words.grant import CacheScope, JobLimits
+from securecc.words.principal import Principal, PrincipalPattern
+
+DENIED = "denied"  # what a test expects where no rule allows; so no rule is called so
+NETWORK = "network"  # the rule's name in a decision that the network ACL made
+NOTHING = "nothing-matched"  # ... and in one that no rule made
+
+RESERVED = frozenset([DENIED, NETWORK, NOTHING])
+
+Action = Literal["allow", "deny"]
+
+
+@dataclass(frozen=True, slots=True)
+class UnixGroup:
+    """A group that the name service knows. Its members are principals of one component in `realm`."""
+
+    name: str
+    realm: str
+
+
+Memberships = Mapping[UnixGroup, frozenset[Principal]]
+"""What the name service said. Of a group that is missing here nobody knows the members: no look-up has succeeded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Principals under one name: those that are listed, those in a file, the members of unix groups. `file` is relative
+    to the policy's folder; `members` are those that it names, once it has been read.
+    """
+
+    name: str
+    principals: frozenset[Principal] = frozenset()
+    patterns: tuple[PrincipalPattern, ...] = ()
+    file: str = ""
+    members: frozenset[Principal] = frozenset()
+    unix_groups: tuple[UnixGroup, ...] = ()
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule. What is empty asks for nothing: no `who` (in a deny rule only) means everybody, no `sources` every
+    address, no `indicators` any kind of ticket; of several indicators one is enough, as for MIT Kerberos.
+    """
+
+    name: str
+    action: Action = "allow"
+    groups: tuple[str, ...] = ()
+    patterns: tuple[PrincipalPattern, ...] = ()
+    sources: tuple[AddressRange, ...] = ()
+    indicators: tuple[str, ...] = ()
+    toolchains: tuple[str, ...] = ("*",)
+    limits: JobLimits = field(default_factory=JobLimits)
+    jobs: int = bound.JOBS_PER_PRINCIPAL
+    weight: float = 1.0
+    cache: CacheScope = "none"
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyTest:
+    """What the policy's author expects of it. `unix_groups` are those that the principal is taken to be a member of:
+    the outcome never depends on a name service. `indicators` are the ticket's; None: whatever the rules require.
+    """
+
+    principal: Principal
+    address: Address
+    expect: str
+    place: Place
+    indicators: tuple[str, ...] | None = None
+    unix_groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A whole policy document. The first rule that matches decides. `revision` names the document and its group
+    files by their content.
+    """
+
+    document: str
+    revision: str
+    network: Network
+    groups: Mapping[str, Group]
+    rules: tuple[Rule, ...]
+    tests: tuple[PolicyTest, ...] = ()
+
+    @property
+    def unix_groups(self) -> tuple[UnixGroup, ...]:
+        """All that the name service must be asked for, each once."""
+        return tuple(dict.fromkeys(each for group in self.groups.values() for each in group.unix_groups))

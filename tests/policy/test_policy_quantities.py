@@ -1,0 +1,44 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from securecc.policy.quantities import duration, duration_text, size, size_text
+from securecc.words.errors import PolicyError
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("30s", 30), ("10min", 600), ("1h", 3600), ("1.5h", 5400), ("250ms", 0.25), ("2 min", 120)]
+)
+def test_duration(text, seconds):
+    assert duration(text) == seconds
+
+
+@pytest.mark.parametrize(("text", "count"), [("1B", 1), ("64KiB", 65536), ("4GiB", 2**32), ("1.5GiB", 3 * 2**29)])
+def test_size(text, count):
+    assert size(text) == count
+
+
+@pytest.mark.parametrize(
+    "text", ["", "10", "min", "-1s", "1e3s", "1s1s", "inf", "10m", "5 parsecs", "\u0661s", "9" * 99]
+)
+def test_no_duration(text):
+    with pytest.raises(PolicyError):
+        duration(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"), [("4GB", "GiB"), ("4G", "GiB"), ("4g", "GiB"), ("4m", "MiB"), ("4kb", "KiB")]
+)
+def test_no_size_but_nearly(text, meant):
+    with pytest.raises(PolicyError, match=f"did you mean {meant}"):
+        size(text)
+
+
+@given(st.integers(0, 2**44))
+def test_size_reads_its_own_text(count):
+    assert size(size_text(count)) == count
+
+
+@given(st.integers(1, 10**6))
+def test_duration_reads_its_own_text(seconds):
+    assert duration(duration_text(seconds)) == seconds
