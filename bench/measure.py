@@ -118,7 +118,7 @@ def _agents() -> Iterator[int]:
     parents = {int(pid): int(parent) for pid, parent, *_ in rows}
     bed = os.getppid()
     for pid, _, *words in rows:
-        if words and "securecc" in words[0] and "agent" in words[0].split("securecc", 1)[1] and _is_below(int(pid), bed, parents):
+        if words and "securecc.client.agent" in words[0] and _is_below(int(pid), bed, parents):
             yield int(pid)
 
 

@@ -44,24 +44,42 @@ def distcc(where: Path, jobs: int, *, authenticated: bool, path: str | None = No
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = {**os.environ, "TMPDIR": str(folder), "DISTCC_CMDLIST": ""}
-    environment.pop("DISTCC_CMDLIST")
+    environment = {**os.environ, "TMPDIR": str(folder)}
     if path:
         environment["PATH"] = f"{path}:{environment['PATH']}"
-    command = ["distccd", "--no-detach", "--daemon", "--listen", "127.0.0.1", "--port", str(port), "--allow", "127.0.0.1"]
+    command = [
+        "distccd",
+        "--no-detach",
+        "--daemon",
+        "--listen",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--allow",
+        "127.0.0.1",
+    ]
     command += ["--jobs", str(jobs), "--nice", "0", "--log-file", str(folder / "log"), "--enable-tcp-insecure"]
     if os.getuid() == 0:
         command += ["--user", "distccd"]
     if authenticated:
         command.append("--auth")
-        environment |= {"KRB5_KTNAME": str(_keytab(folder)), "DISTCCD_PRINCIPAL": "host/localhost", "KRB5RCACHEDIR": str(folder)}
+        environment |= {
+            "KRB5_KTNAME": str(_keytab(folder)),
+            "DISTCCD_PRINCIPAL": "host/localhost",
+            "KRB5RCACHEDIR": str(folder),
+        }
     process = subprocess.Popen(
         command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
         _wait_listening(port, process, name)
         hosts = f"127.0.0.1:{port}/{jobs}" + (",auth" if authenticated else "")
-        client = {"DISTCC_HOSTS": hosts, "DISTCC_FALLBACK": "0", "DISTCC_DIR": str(folder / "client"), "DISTCC_BACKOFF_PERIOD": "0"}
+        client = {
+            "DISTCC_HOSTS": hosts,
+            "DISTCC_FALLBACK": "0",
+            "DISTCC_DIR": str(folder / "client"),
+            "DISTCC_BACKOFF_PERIOD": "0",
+        }
         yield Peer(name, ("distcc",), {**os.environ, **client})
     finally:
         process.terminate()

@@ -6,7 +6,18 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
-_STANDARD = ("algorithm", "functional", "iostream", "map", "memory", "regex", "sstream", "string", "unordered_map", "vector")
+_STANDARD = (
+    "algorithm",
+    "functional",
+    "iostream",
+    "map",
+    "memory",
+    "regex",
+    "sstream",
+    "string",
+    "unordered_map",
+    "vector",
+)
 _HEADERS = 50
 _HEADERS_OF_A_FILE = 10
 _FUNCTIONS_OF_A_HEADER = 40
@@ -46,8 +57,10 @@ def _header(number: int, rng: random.Random, mark: str) -> str:
     lines = [f"/* {mark} */", f"#ifndef PART{number}_H", f"#define PART{number}_H"]
     if number:
         lines.append(f'#include "part{rng.randrange(number)}.h"')
-    for function in range(_FUNCTIONS_OF_A_HEADER):
-        lines.append(f"static inline int part{number}_{function}(int x) {{ return (x ^ {function}) * {number + 3}; }}")
+    lines += [
+        f"static inline int part{number}_{function}(int x) {{ return (x ^ {function}) * {number + 3}; }}"
+        for function in range(_FUNCTIONS_OF_A_HEADER)
+    ]
     return "\n".join([*lines, "#endif"]) + "\n"
 
 

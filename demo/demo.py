@@ -6,6 +6,7 @@ Run by `make demo`. The same file runs again, with `--inside`, in the test bed.
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
 import os
@@ -145,7 +146,7 @@ def _audit_log() -> Path:
 def _jobs_ended(principal: str) -> list[dict[str, object]]:
     """The audit's records of jobs of `principal` that have ended."""
     records = map(json.loads, _audit_log().read_text().splitlines())
-    return [record for record in records if record.get("event") == "end" and record.get("principal") == principal]
+    return [record for record in records if record["kind"] == "job-end" and record.get("principal") == principal]
 
 
 def _statistics() -> Counter[str]:
@@ -175,7 +176,7 @@ def _compile_as_alice(archive: Path, reference: dict[str, object]) -> bool:
     build = _build(archive, "securecc gcc", jobs)
     made_from = began + build.configure_s
     compiles = len(_COMPILE.findall(build.said))
-    ended = [job for job in _jobs_ended("alice@EXAMPLE.COM") if _time_of(job) >= made_from and job.get("status") == 0]
+    ended = [job for job in _jobs_ended("alice@EXAMPLE.COM") if _time_of(job) >= made_from and job["exit"] == 0]
     objects = {str(path): digest for path, digest in _objects(_TREE).items()}
     differ = sorted(
         path for path in {*objects, *reference["objects"]} if objects.get(path) != reference["objects"].get(path)
@@ -201,7 +202,7 @@ def _compile_as_alice(archive: Path, reference: dict[str, object]) -> bool:
 
 
 def _time_of(record: dict[str, object]) -> float:
-    return float(record["time"])
+    return dt.datetime.fromisoformat(str(record["time"])).timestamp()
 
 
 def _deny_mallory() -> None:
