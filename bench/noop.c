@@ -7,7 +7,8 @@ static int copy(const char *input, const char *output, int drop)
 {
     char buffer[4096];
     ssize_t got;
-    int from = open(input, O_RDONLY), to = open(output, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    int from = open(input, O_RDONLY);
+    int to = output == NULL ? 1 : open(output, O_WRONLY | O_CREAT | O_TRUNC, 0666);
     if (from < 0 || to < 0)
         return 1;
     while ((got = read(from, buffer, sizeof buffer)) > 0)
@@ -34,7 +35,7 @@ int main(int argc, char **argv)
             other = 1;
     }
     if (!other && input != NULL && preprocesses)
-        return copy(input, output != NULL ? output : "/dev/stdout", 0);
+        return copy(input, output, 0);
     if (!other && input != NULL && compiles && output != NULL)
         return copy(input, output, 1);
     argv[0] = "gcc";
