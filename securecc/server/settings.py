@@ -1,0 +1,239 @@
+"""The daemon's configuration: config.yaml once read, as frozen values. docs/settings.md lists the keys."""
+
+import os
+import pwd
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from securecc.policy import fields
+from securecc.policy.fields import Section
+from securecc.policy.network import parse_address
+from securecc.policy.quantities import duration, duration_text, size, size_text
+from securecc.policy.yaml_nodes import Node, compose
+from securecc.words import limits
+from securecc.words.errors import ConfigError, PolicyError
+
+PORT: Final = 3643
+SERVICE: Final = "securecc"
+LISTEN: Final = ("0.0.0.0", "::")  # noqa: S104 - a server is for others; the policy's network list comes first
+TOOLCHAINS: Final = (Path("/usr/bin/gcc"),)
+MINIMUM: Final = ("namespaces",)
+LAYERS: Final = ("namespaces", "seccomp", "landlock", "rlimits", "cgroup")
+LOG_LEVELS: Final = ("error", "warning", "info", "debug")
+
+_UID_MAX = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Whom a process becomes when the daemon is started as root."""
+
+    uid: int
+    gid: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Users:
+    """Front and runner are two users, neither of them root: what breaks out of one does not reach the other."""
+
+    front: User
+    runner: User
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLimits:
+    """The daemon's own limits (a job's are the policy's). Bytes, seconds and counts."""
+
+    store: int = limits.STORE
+    store_per_principal: int = limits.STORE_PER_PRINCIPAL
+    preauth_deadline_s: float = limits.PREAUTH_DEADLINE_S
+    connections: int = limits.CONNECTIONS
+    connections_unauthenticated: int = limits.CONNECTIONS_UNAUTHENTICATED
+    connections_per_source: int = limits.CONNECTIONS_PER_SOURCE
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """A daemon's settings. All paths are absolute. `hostname` is empty where any name in the keytab will do; `users`
+    is None where the configuration names none. `sandbox_minimum` lists the layers without which no job is run.
+    """
+
+    keytab: Path
+    policy: Path
+    audit: Path
+    state: Path
+    scratch: Path
+    listen: tuple[str, ...] = LISTEN
+    port: int = PORT
+    service: str = SERVICE
+    hostname: str = ""
+    users: Users | None = None
+    slots: int = 1
+    toolchains: tuple[Path, ...] = TOOLCHAINS
+    sandbox_minimum: tuple[str, ...] = MINIMUM
+    limits: ServerLimits = ServerLimits()
+    log_level: str = "info"
+
+    @property
+    def store(self) -> Path:
+        """The blob store's directory."""
+        return self.state / "blobs"
+
+
+_KEYS = (
+    "listen", "port", "service", "hostname", "keytab", "policy", "audit", "state", "scratch", "users", "slots",
+    "toolchains", "sandbox", "limits", "log_level",
+)  # fmt: skip
+
+
+def find_user(name: str) -> User | None:
+    """The user of this name or number, by NSS. A number that nobody has is its own group."""
+    try:
+        entry = pwd.getpwuid(int(name)) if name.isdecimal() else pwd.getpwnam(name)
+    except KeyError:
+        return User(int(name), int(name), name) if name.isdecimal() else None
+    return User(entry.pw_uid, entry.pw_gid, entry.pw_name)
+
+
+def read_settings(path: Path) -> ServerSettings:
+    """The settings in a file. Raises ConfigError naming file, line and key."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(limits.SETTINGS_FILE + 1)
+    except OSError as error:
+        advice = "name the configuration with --config FILE; docs/settings.md lists its keys"
+        raise ConfigError(f"{path}: {error.strerror}", advice) from error
+    return parse_settings(data, str(path), Path(os.path.abspath(path)).parent)
+
+
+def parse_settings(
+    data: bytes,
+    document: str,
+    folder: Path,
+    *,
+    slots: int | None = None,
+    lookup: Callable[[str], User | None] = find_user,
+) -> ServerSettings:
+    """The settings that a file's bytes say. `document` is the name by which errors call it, relative paths are below
+    `folder`, `slots` is the default for the key of that name (None: the processors that this process may use).
+
+    Raises ConfigError naming file, line and key.
+    """
+    if len(data) > limits.SETTINGS_FILE:
+        raise ConfigError(f"{document}: over {limits.SETTINGS_FILE} bytes", "this is no configuration")
+    try:
+        return _settings(Section(compose(data, document), _KEYS), folder, slots, lookup)
+    except PolicyError as error:
+        raise ConfigError(error.message, error.advice) from error
+
+
+def _settings(
+    section: Section, folder: Path, slots: int | None, lookup: Callable[[str], User | None]
+) -> ServerSettings:
+    path = _path(folder)
+    return ServerSettings(
+        keytab=section.need("keytab", path, "name the file of the service's keys, readable by the daemon alone"),
+        policy=section.need("policy", path, "name the file that says who may compile"),
+        audit=section.need("audit", path, "name the file that all decisions and jobs are recorded in"),
+        state=section.need("state", path, "name a directory of the daemon's own, for files on their way to compilers"),
+        scratch=section.need("scratch", path, "name a directory of the runner's own, where job trees are mounted"),
+        listen=section.get("listen", fields.filled(_address), LISTEN),
+        port=section.get("port", fields.integer(0, 65535), PORT),
+        service=section.get("service", fields.name, SERVICE),
+        hostname=section.get("hostname", _hostname, ""),
+        users=section.get("users", lambda node: _users(node, lookup), None),
+        slots=section.get("slots", fields.integer(1, 4096), slots or len(os.sched_getaffinity(0))),
+        toolchains=section.get("toolchains", fields.filled(_absolute), TOOLCHAINS),
+        sandbox_minimum=section.get("sandbox", _minimum, MINIMUM),
+        limits=section.get("limits", _limits, ServerLimits()),
+        log_level=section.get("log_level", fields.one_of(LOG_LEVELS, "log level"), "info"),
+    )
+
+
+def _path(folder: Path) -> Callable[[Node], Path]:
+    def read(node: Node) -> Path:
+        return folder / _file_name(node)
+
+    return read
+
+
+def _file_name(node: Node) -> str:
+    name = fields.text(node)
+    if not name or "\0" in name:
+        raise node.place.error(f"{name!a} is no path", "write the path of a file or directory")
+    if name.startswith("~"):
+        raise node.place.error(f"{name!a} begins with ~", "a daemon has no home: write the path out")
+    return name
+
+
+def _absolute(node: Node) -> Path:
+    name = _file_name(node)
+    if not name.startswith("/"):
+        raise node.place.error(f"{name!a} is no absolute path", "write the compiler's whole path, as /usr/bin/gcc")
+    return Path(name)
+
+
+def _address(node: Node) -> str:
+    return str(fields.parsed(parse_address)(node))
+
+
+def _hostname(node: Node) -> str:
+    name = fields.scalar(node)
+    if (
+        not name
+        or len(name) > limits.PATH_COMPONENT
+        or not all(c.isascii() and (c.isalnum() or c in ".-:") for c in name)
+    ):
+        raise node.place.error(f"{name[:80]!a} is no host name", "write the name that stands in the keytab")
+    return name
+
+
+def _users(node: Node, lookup: Callable[[str], User | None]) -> Users:
+    section = Section(node, ("front", "runner"))
+
+    def user(node: Node) -> User:
+        name = fields.scalar(node)
+        if name.isdecimal() and int(name) > _UID_MAX:
+            raise node.place.error(f"{name[:80]} is no user id")
+        found = lookup(name)
+        if found is None:
+            raise node.place.error(f"no user is called {name[:80]!a}", f"make it: useradd --system {name[:32]}")
+        if found.uid == 0:
+            raise node.place.error("root", "name a user of its own: the daemon gives root up at its start")
+        return found
+
+    why = "front and runner each need a user of their own"
+    users = Users(section.need("front", user, why), section.need("runner", user, why))
+    if users.front.uid == users.runner.uid:
+        raise section.place("runner").error(f"{users.runner.name} is the front's user too", why)
+    return users
+
+
+def _minimum(node: Node) -> tuple[str, ...]:
+    section = Section(node, ("minimum",))
+    layers = fields.listed(fields.one_of(LAYERS, "sandbox layer"))
+    return section.need("minimum", layers, "list the layers without which no job may run")
+
+
+def _limits(node: Node) -> ServerLimits:
+    default = ServerLimits()
+    count = fields.integer(1, 1_000_000)
+    stored = fields.within(fields.parsed(size), limits.MIB, 2**50, size_text)
+    section = Section(node, (
+        "store", "store_per_principal", "preauth_deadline", "connections", "connections_unauthenticated",
+        "connections_per_source",
+    ))  # fmt: skip
+    seconds = fields.within(fields.parsed(duration), 1.0, 600.0, duration_text)
+    return ServerLimits(
+        store=section.get("store", stored, default.store),
+        store_per_principal=section.get("store_per_principal", stored, default.store_per_principal),
+        preauth_deadline_s=section.get("preauth_deadline", seconds, default.preauth_deadline_s),
+        connections=section.get("connections", count, default.connections),
+        connections_unauthenticated=section.get(
+            "connections_unauthenticated", count, default.connections_unauthenticated
+        ),
+        connections_per_source=section.get("connections_per_source", count, default.connections_per_source),
+    )
