@@ -16,6 +16,7 @@ from OpenSSL import SSL
 
 from securecc.words.errors import ChannelError, ConfigError
 
+Context = SSL.Context
 EXPORTER_LABEL: Final = b"EXPORTER-Channel-Binding"  # RFC 9266 section 4.1
 EXPORTER_SIZE: Final = 32
 _RECORD: Final = 16 * 1024  # RFC 8446 section 5.1: the most that one read gives

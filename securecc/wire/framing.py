@@ -48,9 +48,9 @@ class FrameReader:
     """Takes bytes as they come, gives whole frames.
 
     Before `open()` only handshake frames are legal, each at most PREAUTH_FRAME bytes and PREAUTH_TOTAL bytes in all,
-    and `feed` gives at most one at a time (``feed(b"")`` gives the next): what follows the last handshake frame is judged
-    by the rules that hold then. Afterwards only control and bulk frames are legal. A length over its limit is an error when the header is read, not when the
-    memory has been spent.
+    and `feed` gives at most one at a time (``feed(b"")`` gives the next): what follows the last handshake frame is
+    judged by the rules that hold then. Afterwards only control and bulk frames are legal. A length over its limit is
+    an error when the header is read, not when the memory has been spent.
     """
 
     __slots__ = ("_buffer", "_legal", "_total", "_wanted")

@@ -30,6 +30,7 @@ from securecc.words.messages import (
     Welcome,
 )
 
+_OfJob = Invite | Wait | Refuse | Need | Result | Ask | Submit | Supply | Forget | Cancel
 JOB_NUMBER: Final = 2**32 - 1
 
 
@@ -107,7 +108,7 @@ class Session:
     channel, so a number that was used can be told from one that was not. Illegal messages raise ProtocolError.
     """
 
-    __slots__ = ("_highest", "_hello", "_jobs", "_welcome", "server")
+    __slots__ = ("_hello", "_highest", "_jobs", "_welcome", "server")
 
     def __init__(self, *, server: bool) -> None:
         self.server = server
@@ -175,9 +176,7 @@ class Session:
             return False
         raise ProtocolError(f"{what} for job {job}, which was never asked for")
 
-    def _advance(
-        self, entry: _Job, message: Invite | Wait | Refuse | Need | Result | Submit | Supply | Forget | Cancel | Ask
-    ) -> None:
+    def _advance(self, entry: _Job, message: _OfJob) -> None:
         kind = type(message)
         state = _NEXT.get((entry.state, kind))
         if state is None:

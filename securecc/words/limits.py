@@ -24,6 +24,7 @@ PENALTY_DEADLINE_S = 10.0  # held a place until the deadline
 PENALTY_FROM_S = 15.0  # enforced from this sum on (OpenSSH's PerSourcePenalties min)
 PENALTY_MOST_S = 600.0  # and never more than this
 PENALTY_SOURCES = 65_536  # sources remembered
+BACKLOG = 128  # connections that the kernel holds until they are accepted
 CONNECTIONS_PER_SOURCE = 10  # unauthenticated ones of one address
 CONNECTIONS_UNAUTHENTICATED = 100  # in all
 CONNECTIONS = 4096  # in all, authenticated ones included

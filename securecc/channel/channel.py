@@ -1,0 +1,171 @@
+"""A channel: both ends are proven, and messages of jobs flow."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from securecc.channel.link import Link
+from securecc.wire.framing import (
+    Frame,
+    Kind,
+    decode_bulk,
+    decode_from_client,
+    decode_from_server,
+    encode_bulk,
+    encode_control,
+)
+from securecc.wire.session import Session
+from securecc.words import limits
+from securecc.words.errors import ChannelError, ProtocolError, SecureccError
+from securecc.words.messages import FromClient, FromServer, Goodbye, Ping, Pong
+
+
+class Listener(Protocol):
+    """Who uses a channel."""
+
+    def on_message(self, message: Any) -> None:
+        """A message that is legal at this point; Ping and Pong are the channel's own affair."""
+
+    def on_bulk(self, job: int, data: bytes) -> None:
+        """A chunk of what is due for `job`, decompressed."""
+
+    def on_lost(self, error: SecureccError) -> None:
+        """The channel has ended, for whatever reason, `close` included. Called once; nothing follows."""
+
+
+class Channel:
+    """One authenticated connection, at either end. Made by `securecc.channel.transport`.
+
+    `principal` is the client's, on both sides. `grant` is what the judge gave (server; None on a client). `peer` is
+    (address, port). `lifetime_end` is where the ticket ends, on time.monotonic()'s clock.
+    """
+
+    def __init__(
+        self, link: Link, session: Session, *, principal: bytes, lifetime: float, reference: str, grant: Any = None
+    ) -> None:
+        self._link = link
+        self.session = session
+        self.principal = principal
+        self.grant = grant
+        self.lifetime_end = time.monotonic() + lifetime
+        self.peer = link.peer
+        self.reference = reference
+        self._listener: Listener | None = None
+        self._decode: Callable[[bytes], FromClient | FromServer]
+        self._decode = decode_from_client if session.server else decode_from_server
+        self._ended: asyncio.Future[SecureccError] = link.loop.create_future()
+        self._last_heard = link.loop.time()
+        self._beat: asyncio.TimerHandle | None = None
+        self._pings = 0
+        self._goodbye: Goodbye | None = None
+        link.open(self._take, self._lost)
+
+    def attach(self, listener: Listener) -> None:
+        """Frames flow from now on. If the channel has ended already, `on_lost` follows at once."""
+        self._listener = listener
+        if self._ended.done():
+            listener.on_lost(self._ended.result())
+            return
+        self._last_heard = self._link.loop.time()
+        self._beat = self._link.loop.call_later(limits.HEARTBEAT_S, self._heartbeat)
+        self._link.resume()
+
+    @property
+    def closed(self) -> bool:
+        """Whether it takes no more messages."""
+        return self._link.error is not None
+
+    async def wait_closed(self) -> SecureccError:
+        """Waits for the end; its reason."""
+        return await asyncio.shield(self._ended)
+
+    def when_closed(self, callback: Callable[[], None]) -> None:
+        """`callback` is called, soon, once the channel has ended."""
+        self._ended.add_done_callback(lambda _ended: callback())
+
+    # --- out --------------------------------------------------------------------------------------------------
+
+    def send(self, message: FromClient | FromServer) -> bool:
+        """Sends with the other messages of this turn of the loop. False if nobody wants it any more: the channel is
+        closed, or its job has ended meanwhile. Raises ProtocolError for what must not be said at this point.
+        """
+        if self._link.error is not None or not self.session.sent(message):
+            return False
+        self._link.write(encode_control(message))
+        return True
+
+    def send_bulk(self, job: int, data: bytes | memoryview) -> bool:
+        """Sends in chunks of at most FRAME_BULK bytes, compressed where that pays. As `send`."""
+        view = memoryview(data)
+        for start in range(0, len(view), limits.FRAME_BULK):
+            chunk = view[start : start + limits.FRAME_BULK]
+            if self._link.error is not None or not self.session.sent_bulk(job, len(chunk)):
+                return False
+            self._link.write(encode_bulk(job, chunk))
+        return True
+
+    async def drain(self) -> None:
+        """Waits while more than WRITE_HIGH bytes wait for the peer. Raises the channel's error once it has ended."""
+        await self._link.drain()
+
+    def close(self, goodbye: Goodbye | None = None) -> None:
+        """Says goodbye, sends what is still held (CLOSE_S at most) and ends; `on_lost` follows."""
+        if goodbye is not None:
+            self.send(goodbye)
+        self._link.finish(ChannelError(f"closed: {goodbye.reason}" if goodbye else "closed"))
+
+    # --- in ---------------------------------------------------------------------------------------------------
+
+    def _take(self, frames: list[Frame]) -> None:
+        listener = self._listener
+        assert listener is not None
+        try:
+            for frame in frames:
+                if self._link.error is not None:
+                    return
+                if frame.kind == Kind.CONTROL:
+                    self._message(listener, self._decode(frame.payload))
+                else:
+                    data = decode_bulk(frame)
+                    if self.session.received_bulk(frame.job, len(data)):
+                        listener.on_bulk(frame.job, data)
+        except ProtocolError as error:
+            self._link.write(encode_control(Goodbye("protocol", error.message, self.reference)))
+            self._link.finish(error)
+
+    def _message(self, listener: Listener, message: FromClient | FromServer) -> None:
+        if not self.session.received(message):
+            return
+        if isinstance(message, Ping):
+            self._link.write(encode_control(Pong(message.number)))
+        elif not isinstance(message, Pong):
+            if isinstance(message, Goodbye):
+                self._goodbye = message
+            listener.on_message(message)
+
+    def _lost(self, error: SecureccError) -> None:
+        if self._beat is not None:
+            self._beat.cancel()
+        if self._goodbye is not None and isinstance(error, ChannelError):
+            said = self._goodbye
+            error = ChannelError(f"{self.peer[0]} ended the channel: {said.reason} (reference {said.reference})")
+        if not self._ended.done():
+            self._ended.set_result(error)
+        if self._listener is not None:
+            self._listener.on_lost(error)
+
+    def _heartbeat(self) -> None:
+        """Every HEARTBEAT_S: a Ping unless something was said, the end if nothing was heard for HEARTBEAT_LOST_S."""
+        link, now = self._link, self._link.loop.time()
+        if link.heard:
+            link.heard = False
+            self._last_heard = now
+        elif now - self._last_heard >= limits.HEARTBEAT_LOST_S:
+            link.fail(ChannelError(f"nothing heard from {self.peer[0]} for {limits.HEARTBEAT_LOST_S:g} s"))
+            return
+        if not link.spoke:
+            self._pings += 1
+            link.write(encode_control(Ping(self._pings)))
+        link.spoke = False
+        self._beat = link.loop.call_later(limits.HEARTBEAT_S, self._heartbeat)

@@ -1,0 +1,280 @@
+"""One TCP connection with TLS and frames on it: bytes below, frames above."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Final, cast
+
+from securecc.channel.tls import TlsPipe
+from securecc.wire.framing import Frame, FrameReader, Kind, encode_frame
+from securecc.words import limits
+from securecc.words.errors import ChannelError, FrameError, SecureccError
+
+_READ: Final = 64 * 1024
+_FLUSH: Final = 256 * 1024  # plain bytes gathered before they are encrypted in the middle of a tick
+
+
+class Link(asyncio.BufferedProtocol):
+    """Before `open`: `secured`, `send`, `receive`, one after the other, for a handshake. Afterwards frames go to the
+    callbacks that `open` was given. Whatever goes wrong ends the link: `lost` (or the waiting call) hears of it once.
+    """
+
+    def __init__(self, pipe: TlsPipe, made: "Callable[[Link], None] | None" = None) -> None:
+        """`made` is called as soon as there is a connection."""
+        self._pipe = pipe
+        self._made = made
+        self._reader = FrameReader()
+        self._buffer = bytearray(_READ)
+        self._view = memoryview(self._buffer)
+        self._early = bytearray()  # plain bytes that came while nobody received
+        self._total = 0
+        self._waiter: asyncio.Future[None] | None = None
+        self._drains: list[asyncio.Future[None]] = []
+        self._frames: Callable[[list[Frame]], None] | None = None
+        self._lost: Callable[[SecureccError], None] | None = None
+        self._out: list[bytes] = []
+        self._pending = 0
+        self._corked = False
+        self._scheduled = False
+        self._paused = False
+        self._transport: asyncio.Transport | None = None
+        self.loop = asyncio.get_running_loop()
+        self.error: SecureccError | None = None
+        self.peer = ("", 0)
+        self.heard = False  # something came, anything went: for whoever watches the silence
+        self.spoke = False
+
+    # --- asyncio's side ---------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio.BaseProtocol."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=limits.WRITE_HIGH)
+        _tune(transport.get_extra_info("socket"))
+        name = transport.get_extra_info("peername") or ("", 0)
+        self.peer = (str(name[0]), int(name[1]))
+        if self._made is not None:
+            self._made(self)
+        self._push()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """See asyncio.BufferedProtocol."""
+        del sizehint
+        return self._view
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Every error ends here, in `fail`: asyncio would swallow some of them."""
+        self.heard = True
+        self._corked = True
+        try:
+            self._take(nbytes)
+        except SecureccError as error:
+            self.fail(error)
+        except Exception as error:  # noqa: BLE001 (whatever it is, the link's end must be heard of)
+            failure = ChannelError(f"internal error: {error!r}", "this is a defect of securecc: report it")
+            failure.__cause__ = error
+            self.fail(failure)
+        finally:
+            self._corked = False
+        self._flush()
+
+    def eof_received(self) -> None:
+        """A peer that has shut its half gets no more either: its jobs end now."""
+        self.fail(ChannelError(f"{self.peer[0]} closed the connection"))
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """See asyncio.BaseProtocol."""
+        if self.error is None:
+            why = str(exc) if exc else "closed"
+            self.error = ChannelError(f"connection with {self.peer[0]} lost: {why}")
+        self._transport = None
+        self._wake()
+        self.resume_writing()
+        lost, self._lost, self._frames = self._lost, None, None
+        if lost is not None:
+            lost(self.error)
+
+    def pause_writing(self) -> None:
+        """See asyncio.BaseProtocol."""
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        """See asyncio.BaseProtocol."""
+        self._paused = False
+        waiting, self._drains = self._drains, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+
+    # --- in ---------------------------------------------------------------------------------------------------
+
+    def _take(self, nbytes: int) -> None:
+        if self.error is not None:
+            return
+        self._pipe.feed(self._view[:nbytes])
+        plain = self._pipe.take_incoming()
+        if self._frames is not None:
+            if plain:
+                self._frames(self._reader.feed(plain))
+        else:
+            self._hold(nbytes, plain)
+        if self._pipe.closed:
+            raise ChannelError(f"{self.peer[0]} closed the connection")
+
+    def _hold(self, nbytes: int, plain: bytes) -> None:
+        self._total += nbytes
+        if self._total > limits.PREAUTH_TOTAL:
+            raise FrameError(f"more than {limits.PREAUTH_TOTAL} bytes before authentication")
+        self._early += plain
+        self._push()
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def _news(self) -> None:
+        if self.error is not None:
+            raise self.error
+        self._waiter = self.loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    @property
+    def is_secured(self) -> bool:
+        """Whether the TLS handshake is done."""
+        return self._pipe.secured
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the handshake of all is over: somebody has it by `open`."""
+        return self._frames is not None
+
+    async def secured(self) -> bytes:
+        """Waits for the TLS handshake; its exporter value. Raises ChannelError."""
+        while not self._pipe.secured:
+            await self._news()
+        return self._pipe.exporter()
+
+    async def receive(self) -> bytes:
+        """The next handshake frame's payload. Raises FrameError, ChannelError."""
+        while True:
+            data = bytes(self._early)
+            self._early.clear()
+            frames = self._reader.feed(data)
+            if frames:
+                return frames[0].payload
+            await self._news()
+
+    def open(self, frames: Callable[[list[Frame]], None], lost: Callable[[SecureccError], None]) -> None:
+        """The handshake is over. Reading pauses until `resume`. `lost` is called once, maybe soon."""
+        self._reader.open()
+        self._frames, self._lost = frames, lost
+        if self._transport is None:
+            assert self.error is not None
+            self.loop.call_soon(lost, self.error)
+            self._lost = self._frames = None
+            return
+        self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Frames may come, those held back first."""
+        if self._transport is None or self._frames is None:
+            return
+        self._transport.resume_reading()
+        early = bytes(self._early)
+        self._early.clear()
+        try:
+            self._frames(self._reader.feed(early))
+        except SecureccError as error:
+            self.fail(error)
+
+    # --- out --------------------------------------------------------------------------------------------------
+
+    def send(self, payload: bytes) -> None:
+        """A handshake frame, at once."""
+        self.write(encode_frame(Kind.HANDSHAKE, payload))
+        self._flush()
+
+    def write(self, frame: bytes) -> None:
+        """A frame, gathered with the others of this turn of the loop, then encrypted and written once."""
+        if self.error is not None:
+            return
+        self._out.append(frame)
+        self._pending += len(frame)
+        if self._pending >= _FLUSH:
+            self._flush()
+        elif not self._corked and not self._scheduled:
+            self._scheduled = True
+            self.loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._scheduled = False
+        if not self._out or self._transport is None or self.error is not None:
+            return
+        data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
+        self._out.clear()
+        self._pending = 0
+        self.spoke = True
+        try:
+            self._pipe.send(data)
+        except SecureccError as error:
+            self.fail(error)
+            return
+        self._transport.write(self._pipe.take_outgoing())
+        if self._transport is not None and self._transport.get_write_buffer_size() > limits.SEND_BACKLOG:
+            self.fail(ChannelError(f"{self.peer[0]} does not read: {limits.SEND_BACKLOG} bytes wait for it"))
+
+    def _push(self) -> None:
+        """What TLS itself has to say."""
+        data = self._pipe.take_outgoing()
+        if data and self._transport is not None:
+            self._transport.write(data)
+
+    async def drain(self) -> None:
+        """Waits while more than WRITE_HIGH bytes wait for the peer. Raises the link's error once it has ended."""
+        self._flush()
+        if self._paused and self.error is None:
+            future = self.loop.create_future()
+            self._drains.append(future)
+            await future
+        if self.error is not None:
+            raise self.error
+
+    # --- end --------------------------------------------------------------------------------------------------
+
+    def fail(self, error: SecureccError) -> None:
+        """Ends the link for `error`, the first one told. What was not sent is lost, but for TLS's own alert."""
+        if self.error is not None:
+            return
+        self.error = error
+        if self._transport is not None:
+            self._push()
+            self._transport.abort()
+        self._wake()
+
+    def finish(self, error: SecureccError) -> None:
+        """Ends the link after what was written has gone, in CLOSE_S at most."""
+        if self.error is not None:
+            return
+        self._flush()
+        if self.error is not None or self._transport is None:
+            return
+        self.error = error
+        self._pipe.shut()
+        self._push()
+        transport = self._transport
+        transport.close()
+        self.loop.call_later(limits.CLOSE_S, transport.abort)
+        self._wake()
+
+
+def _tune(sock: "socket.socket | None") -> None:
+    """No delay for small frames; a peer that is gone without a word is found by the kernel as well."""
+    if sock is None or sock.family not in {socket.AF_INET, socket.AF_INET6}:
+        return
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(limits.HEARTBEAT_LOST_S * 1000))

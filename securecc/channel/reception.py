@@ -1,0 +1,143 @@
+"""A server's side of one connection, from its first byte to the verdict: TLS, Kerberos, proofs, judge, in this order.
+
+No step can be left out: each needs the value that the one before it made (`securecc.wire.handshake`).
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from securecc.channel.channel import Channel, Listener
+from securecc.channel.deadline import within
+from securecc.channel.gate import Gate, Place
+from securecc.channel.kerberos import Acceptor, Exchange
+from securecc.channel.link import Link
+from securecc.channel.tls import Context
+from securecc.wire import handshake
+from securecc.wire.session import Session
+from securecc.words import limits
+from securecc.words.errors import AuthenticationError, ChannelError, Denied, ProtocolError, SecureccError
+
+Peer = tuple[str, int]
+Judge = Callable[[bytes, Peer, tuple[str, ...]], Awaitable[Any]]
+Notice = Callable[[str, Peer, Mapping[str, str]], None]
+
+_PENALTIES: Final = {
+    "deadline": limits.PENALTY_DEADLINE_S,
+    "authentication": limits.PENALTY_AUTHENTICATION_S,
+    "protocol": limits.PENALTY_AUTHENTICATION_S,
+    "tls": limits.PENALTY_AUTHENTICATION_S,
+    "silent": limits.PENALTY_SILENT_S,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What all connections of a server share. `acceptor` is asked anew for each, so that a new keytab can take over."""
+
+    gate: Gate
+    acceptor: Callable[[], Acceptor]
+    context: Context
+    judge: Judge
+    on_channel: Callable[[Channel], Listener]
+    notice: Notice
+    deadline: float
+
+
+class Reception:
+    """One connection. `reference` is what the client is told and the audit finds it by."""
+
+    def __init__(self, house: House, link: Link, place: Place) -> None:
+        self._house = house
+        self._link = link
+        self._place = place
+        self.reference = secrets.token_hex(4)
+        self._principal = b""
+
+    async def run(self) -> None:
+        """Ends in a channel that has its listener, or in a closed connection that was noticed."""
+        penalty = 0.0
+        try:
+            async with asyncio.timeout(self._house.deadline):
+                channel = await self._admit()
+            channel.when_closed(self._place.leave)
+            channel.attach(self._house.on_channel(channel))
+        except TimeoutError:
+            penalty = self._noticed("deadline", f"not authenticated within {self._house.deadline:g} s")
+        except Denied as refused:
+            self._noticed("denied", refused.message, refused.rule)
+        except AuthenticationError as error:
+            penalty = self._noticed("authentication", error.message)
+        except ProtocolError as error:
+            penalty = self._noticed("protocol", error.message)
+        except SecureccError as error:
+            penalty = self._noticed(self._stage(), error.message)
+        finally:
+            if not self._place.authenticated:
+                self._link.finish(ChannelError("not admitted"))
+                self._place.leave(penalty)
+
+    def _stage(self) -> str:
+        """The event of a connection that ended by itself."""
+        if not self._link.heard:
+            return "silent"
+        return "failed" if self._link.is_secured else "tls"
+
+    def _noticed(self, event: str, why: str, rule: str = "") -> float:
+        detail = {"reference": self.reference, "why": why}
+        if self._principal:
+            detail["principal"] = handshake.shown(self._principal)
+        if rule:
+            detail["rule"] = rule
+        self._house.notice(event, self._link.peer, detail)
+        return _PENALTIES.get(event, 0.0)
+
+    async def _admit(self) -> Channel:
+        authenticated = await self._hear_proof()
+        self._principal = authenticated.principal
+        try:
+            grant = await self._house.judge(authenticated.principal, self._link.peer, authenticated.indicators)
+        except SecureccError:  # not listed, no policy, no audit: one refusal for all of them
+            self._link.send(authenticated.refuse(self.reference))
+            raise
+        self._link.send(authenticated.admit(self.reference))
+        self._place.prove()
+        return Channel(
+            self._link,
+            Session(server=True),
+            principal=authenticated.principal,
+            lifetime=authenticated.lifetime,
+            reference=self.reference,
+            grant=grant,
+        )
+
+    async def _hear_proof(self) -> handshake.Authenticated:
+        link = self._link
+        exporter = await link.secured()
+        exchange = self._house.acceptor().start(exporter)
+        try:
+            return await self._exchange(exchange, exporter)
+        except AuthenticationError:
+            text = "authentication failed"
+            if exchange.skewed:  # only a holder of a ticket gets as far as this, so no stranger learns the time
+                text = f"clocks differ: the server's says {time.strftime('%Y-%m-%d %H:%M:%SZ', time.gmtime())}"
+            link.send(handshake.refusal("authentication", text, self.reference))
+            raise
+
+    async def _exchange(self, exchange: Exchange, exporter: bytes) -> handshake.Authenticated:
+        link = self._link
+        stage: handshake.AwaitToken | handshake.Established = handshake.AwaitToken(exporter)
+        while isinstance(stage, handshake.AwaitToken):
+            wanted = stage.receive(await link.receive())
+            late = AuthenticationError(f"Kerberos took more than {limits.GSS_STEP_S:g} s over the client's token")
+            reply, facts = await within(limits.GSS_STEP_S, late, exchange.step, wanted.token)
+            stage, payloads = wanted.stepped(reply, facts)
+            for payload in payloads:
+                link.send(payload)
+        awaited, payload = stage.proved(exchange.mic(stage.to_sign))
+        link.send(payload)
+        proof = awaited.receive(await link.receive())
+        return proof.verified(genuine=exchange.verify(proof.signed, proof.mic))

@@ -1,0 +1,213 @@
+"""The two doors to a channel: `serve` for servers, `dial` for clients. Nothing of a job can be sent before both ends
+are proven, for until then there is no Channel to send it on.
+"""
+
+import asyncio
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+from securecc.channel import tls
+from securecc.channel.channel import Channel, Listener
+from securecc.channel.deadline import within
+from securecc.channel.gate import Gate
+from securecc.channel.kerberos import Acceptor, Exchange, Initiator
+from securecc.channel.link import Link
+from securecc.channel.reception import House, Judge, Notice, Peer, Reception
+from securecc.wire import handshake
+from securecc.wire.session import Session
+from securecc.words import limits
+from securecc.words.errors import AuthenticationError, ChannelError, CredentialError, Denied, SecureccError
+
+__all__ = ["Channel", "Gate", "Judge", "Listener", "Notice", "Peer", "Server", "dial", "serve"]
+
+_T = TypeVar("_T")
+
+
+class Server:
+    """Listening sockets, and the handshakes under way on them."""
+
+    def __init__(self, servers: Sequence[asyncio.Server], tasks: set[asyncio.Task[None]]) -> None:
+        self._servers = servers
+        self._tasks = tasks
+
+    @property
+    def addresses(self) -> list[Peer]:
+        """Where it listens, ports as the kernel gave them."""
+        return [sock.getsockname()[:2] for server in self._servers for sock in server.sockets]
+
+    def stop_listening(self) -> None:
+        """Takes no new connections; channels go on."""
+        for server in self._servers:
+            server.close()
+
+    async def close(self) -> None:
+        """Stops listening and gives up handshakes under way. Channels are their owner's to close."""
+        self.stop_listening()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _ignore(event: str, peer: Peer, detail: Mapping[str, str]) -> None:
+    """No audit: for tests and tools."""
+
+
+async def serve(
+    addresses: Sequence[Peer],
+    *,
+    gate: Gate,
+    acceptor: Acceptor | Callable[[], Acceptor],
+    context: tls.Context,
+    judge: Judge,
+    on_channel: Callable[[Channel], Listener],
+    notice: Notice = _ignore,
+    deadline: float = limits.PREAUTH_DEADLINE_S,
+) -> Server:
+    """Listens on `addresses` (host, port); an empty host means all.
+
+    Each connection that proves itself goes to `judge` (principal, peer, indicators), which returns a grant or raises
+    Denied; then `on_channel` gets the Channel and returns its listener. `notice` is told of what strangers cause:
+    events acl, cap, cap-source, cap-strangers, early, penalty, silent, deadline, tls, protocol, authentication,
+    denied, failed; the mapping holds `why` and, where known, `reference`, `principal` and `rule`. `deadline` seconds
+    are for all from TCP to the verdict. Raises ChannelError if an address cannot be listened on.
+    """
+    get = (lambda: acceptor) if isinstance(acceptor, Acceptor) else acceptor
+    house = House(gate, get, context, judge, on_channel, notice, deadline)
+    tasks: set[asyncio.Task[None]] = set()
+    servers: list[asyncio.Server] = []
+
+    def link() -> Link:
+        return Link(tls.TlsPipe(context, server=True), functools.partial(_enter, house, tasks))
+
+    for host, port in addresses:
+        try:
+            servers.append(await _listen(link, host, port))
+        except ChannelError:
+            for server in servers:
+                server.close()
+            raise
+    return Server(servers, tasks)
+
+
+def _enter(house: House, tasks: set[asyncio.Task[None]], link: Link) -> None:
+    """A connection has come: the gate first, before a byte is read."""
+    try:
+        place = house.gate.enter(link.peer[0])
+    except Denied as refused:
+        house.notice(refused.rule, link.peer, {"why": refused.message})
+        link.fail(ChannelError(refused.message))
+        return
+    task = link.loop.create_task(Reception(house, link, place).run())
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
+
+
+async def _listen(link: Callable[[], Link], host: str, port: int) -> asyncio.Server:
+    loop = asyncio.get_running_loop()
+    try:
+        return await loop.create_server(link, host or None, port, backlog=limits.BACKLOG)
+    except OSError as error:
+        raise ChannelError(
+            f"cannot listen on {host or '*'} port {port}: {error.strerror or error}",
+            "choose another address or port, or stop what holds this one (`ss -ltnp` shows it)",
+        ) from error
+
+
+async def dial(
+    host: str,
+    port: int,
+    service: str = "",
+    ccache: str | None = None,
+    *,
+    ca_file: str | None = None,
+    deadline: float = limits.PREAUTH_DEADLINE_S,
+) -> Channel:
+    """A channel to a server that has proven to be `service` (``securecc@HOST`` unless told otherwise).
+
+    `ccache` names the credential cache (None: the default one). Raises ChannelError (not reached, TLS, too late),
+    CredentialError (nothing to prove ourselves with), AuthenticationError (the server's proof or ours is wrong),
+    Denied (the server does not admit us), ProtocolError. `attach` a listener to what it returns.
+    """
+    name = f"{host} port {port}"
+    context = tls.client_context(ca_file) if ca_file else _plain_context()
+    link: Link | None = None
+    try:
+        async with asyncio.timeout(deadline):
+            link = await _connect(context, host, port)
+            return await _prove(link, Initiator(service or f"securecc@{host}", ccache), name)
+    except TimeoutError:
+        error = ChannelError(f"{name} did not admit us within {deadline:g} s", "check the network and the server's log")
+        raise error from None
+    finally:
+        if link is not None and not link.is_open:
+            link.fail(ChannelError("gave up"))
+
+
+@functools.cache
+def _plain_context() -> tls.Context:
+    return tls.client_context()
+
+
+async def _connect(context: tls.Context, host: str, port: int) -> Link:
+    loop = asyncio.get_running_loop()
+    try:
+        _, link = await loop.create_connection(lambda: Link(tls.TlsPipe(context, server=False, host=host)), host, port)
+    except OSError as error:
+        advice = "check that secureccd runs there and that a firewall lets it be reached"
+        raise ChannelError(f"cannot connect to {host} port {port}: {error.strerror or error}", advice) from error
+    return link
+
+
+async def _prove(link: Link, initiator: Initiator, name: str) -> Channel:
+    exporter = await link.secured()
+    exchange = initiator.start(exporter)
+    stage: handshake.Initiate | handshake.AwaitServerProof = handshake.Initiate(exporter)
+    while isinstance(stage, handshake.Initiate):
+        reply, facts = await _step(exchange, stage.token)
+        awaited, payloads = stage.stepped(reply, facts)
+        for payload in payloads:
+            link.send(payload)
+        stage = awaited if isinstance(awaited, handshake.AwaitServerProof) else await _reply(link, awaited, name)
+    proof = _admitted(stage.receive(await _hear(link)), name)
+    proven = proof.verified(genuine=exchange.verify(proof.signed, proof.mic))
+    verdict, payload = proven.proved(exchange.mic(proven.to_sign))
+    link.send(payload)
+    admitted = _admitted(verdict.receive(await _hear(link)), name)
+    return Channel(
+        link,
+        Session(server=False),
+        principal=admitted.principal.encode(),
+        lifetime=admitted.lifetime,
+        reference=admitted.reference,
+    )
+
+
+async def _step(exchange: Exchange, token: bytes | None) -> tuple[bytes | None, handshake.Facts | None]:
+    late = CredentialError(
+        f"no KDC answered within {limits.GSS_STEP_S:g} s", "check the network and the realm's `kdc` in krb5.conf"
+    )
+    return await within(limits.GSS_STEP_S, late, exchange.step, token)
+
+
+async def _reply(link: Link, awaited: handshake.AwaitReply, name: str) -> handshake.Initiate:
+    return _admitted(awaited.receive(await _hear(link)), name)
+
+
+async def _hear(link: Link) -> bytes:
+    try:
+        return await link.receive()
+    except ChannelError as error:
+        advice = "it may be too busy, or its network list may not have this address"
+        raise ChannelError(f"{error.message} before it admitted us", advice) from error
+
+
+def _admitted(answer: _T | handshake.Refusal, name: str) -> _T:
+    """What the stage goes on with, or the server's refusal as an error."""
+    if not isinstance(answer, handshake.Refusal):
+        return answer
+    text, reference = (handshake.shown(part.encode())[:256] for part in (answer.text, answer.reference))
+    advice = f"give its administrators the reference {reference}"
+    failure: type[SecureccError] = Denied if answer.code == "denied" else AuthenticationError
+    raise failure(f"{name} refused: {text}", advice)
