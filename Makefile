@@ -6,12 +6,15 @@ SHELL := /bin/bash
 
 BIN := .venv/bin
 WORKERS ?= 2
-PYTEST ?= $(BIN)/python -m pytest -n $(WORKERS) -q
+PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS)
+# Tests of the whole, which start a realm and servers; all others mirror securecc/ and are what coverage is measured by.
+WHOLE := $(wildcard $(addprefix tests/,attacks conformance farm testbed whole))
+LEAST_COVERED ?= 80
 
 help:
 	@echo 'make demo    compiles libsodium through a Kerberised compile server, and shows how it went'
 	@echo 'make test    sets all up, checks the code, runs the whole test suite'
-	@echo 'make check   formatter, linter, types, floors, coverage'
+	@echo 'make check   formatter, linter, types, floors, tests with coverage'
 	@echo 'make bench   speed and memory, beside distcc'
 	@echo 'make clean   removes what these made (.venv included)'
 
@@ -20,13 +23,17 @@ demo:
 	@.venv/bin/python demo/demo.py
 
 test: check
-	$(PYTEST)
+	$(PYTEST) $(WHOLE)
 
 check:
 	@tools/bootstrap test
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
+	rm -rf build/coverage && mkdir -p build/coverage
+	COVERAGE_PROCESS_START=$(CURDIR)/tools/coverage.ini $(PYTEST) $(WHOLE:%=--ignore=%)
+	$(BIN)/coverage combine -q --rcfile=tools/coverage.ini
+	$(BIN)/coverage report --rcfile=tools/coverage.ini --fail-under=$(LEAST_COVERED)
 
 format:
 	@tools/bootstrap test
