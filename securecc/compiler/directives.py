@@ -1,0 +1,205 @@
+"""What a source or header says about other files, read without a preprocessor.
+
+Conditionals are ignored and comments and strings are not told from code: more is found than a compile asks for, never
+less. The spellings are those of C11 5.1.1.2 (splices, trigraphs) and 6.4.6 (digraphs) with GCC's extensions: a splice
+may have blanks before the newline, a NUL is a blank, `__has_include`, `#include_next`, `#import`, linemarkers.
+"""
+
+import re
+from dataclasses import dataclass, replace
+
+from securecc.compiler.options import show
+from securecc.words.errors import StaysLocal
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A file as a directive spells it. `angled` is the form in <>; `following` is #include_next and its like."""
+
+    spelled: bytes
+    angled: bool = False
+    following: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Directives:
+    """One file's words about others.
+
+    `includes` are those of #include, #include_next and #import, `asked` those of __has_include, `shown` those of #line
+    and linemarkers (diagnostics quote from them). `computed_*` say that at least one more is named by a macro. `times`
+    are the time macros seen. `assembles` says that a string may make the assembler read a file, `compares` that a
+    pragma compares the time of one, `precompiled` that a pragma loads one, `embeds` that #embed or
+    __has_embed is there.
+    """
+
+    includes: tuple[Name, ...] = ()
+    asked: tuple[Name, ...] = ()
+    shown: tuple[bytes, ...] = ()
+    times: frozenset[bytes] = frozenset()
+    computed_include: bool = False
+    computed_asked: bool = False
+    computed_shown: bool = False
+    once: bool = False
+    imports: bool = False
+    assembles: bool = False
+    compares: bool = False
+    precompiled: bool = False
+    embeds: bool = False
+
+
+_B = rb"[ \t\v\f\0]*"  # blanks inside a line
+_SPLICE = re.compile(rb"\\[ \t\v\f\0\r]+\n")
+_COMMENT = re.compile(
+    rb"""/\*.*?(?:\*/|\Z)|//[^\n]*|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'""", re.DOTALL
+)  # strings are matched so that a comment does not begin inside one
+_FILE = rb'(?:"(?P<quoted>[^"\n]*)"|<(?P<angled>[^>\n]*)>|(?P<comment>/\*))?'
+_DIRECTIVE = re.compile(
+    rb"#" + _B + rb"(?:(?P<word>include_next|include|import)" + _B + _FILE + rb"|(?P<split>/\*)"
+    rb"|(?P<line>line)\b" + _B + rb"(?P<number>[0-9]+)?" + _B + rb'(?:"(?P<shown>[^"\n]*)")?'
+    rb"|[0-9]+" + _B + rb'"(?P<marked>[^"\n]*)")'
+)  # fmt: skip
+_ASKED = re.compile(
+    rb"__has_include(?P<next>_next)?(?:__)?" + _B + rb"(?P<split>/\*)?(?:(?P<open>\()" + _B + _FILE + rb")?"
+)
+_DEFINED = re.compile(rb"define" + _B + rb"\Z")
+_TIMES = re.compile(rb"__(?:DATE|TIME|TIMESTAMP)__")
+_ONCE = (re.compile(rb"pragma" + _B + rb"once"), re.compile(rb'_Pragma\s*\(\s*L?"\s*once'))
+_COMPARES = re.compile(rb"GCC(?:[\s\0]|/\*.*?\*/)*dependency", re.DOTALL)
+_EMBEDS = re.compile(rb"#(?:[ \t\v\f\0]|/\*.*?\*/)*embed\b|__has_embed", re.DOTALL)
+# A string that ends up in an asm: the directive itself, its beginning (the rest may be pasted on), or the means of
+# the assembler to put directives together. In lower case.
+_ASSEMBLES = re.compile(rb"\.(?:inc|macro|irp|altmacro|rept)")
+_FILE_NAME = re.compile(rb"(?:\A|[^\\])\w\Z")  # right before the dot: table.inc, but not \\t.inc
+_JOINT = re.compile(rb'"\s*(?:u8|[lu])?"')
+_ESCAPE = re.compile(rb"\\(?:([0-7]{1,3})|x([0-9a-f]+))")
+
+
+def scan(content: bytes) -> Directives:
+    """Everything that a file says about others. Takes some 0.3 ms for 100 kB."""
+    text = _spliced(content)
+    found = _scan(text)
+    if b"%:" in text:
+        found = _both(found, _scan(text.replace(b"%:", b"#")))
+    return found
+
+
+def needs_local(directives: Directives, *, dated: bool = False) -> StaysLocal | None:
+    """Why a compile that reads a file with these directives must stay local; None if it need not.
+
+    `dated` says that SOURCE_DATE_EPOCH is set, so that the date and time are the same everywhere.
+    """
+    clocked = directives.times - ({b"__DATE__", b"__TIME__"} if dated else set())
+    reasons = (
+        ("assembler", directives.assembles, "may have the assembler read a file"),
+        ("embed", directives.embeds, "embeds a file"),
+        ("dependency-pragma", directives.compares, "compares the time of a file"),
+        ("precompiled-header", directives.precompiled, "loads a precompiled header"),
+        ("computed-question", directives.computed_asked, "asks by a macro whether a file is there"),
+        ("computed-line", directives.computed_shown, "names by a macro the file that diagnostics quote"),
+        ("time", bool(clocked), f"says {', '.join(show(name) for name in sorted(clocked))}"),
+    )
+    return next((StaysLocal(reason, message) for reason, applies, message in reasons if applies), None)
+
+
+def _spliced(content: bytes) -> bytes:
+    if b"\r" in content:
+        content = content.replace(b"\r\n", b"\n")
+    if b"??" in content:
+        content = content.replace(b"??=", b"#").replace(b"??/", b"\\")
+    return _SPLICE.sub(b"", content.replace(b"\\\n", b""))
+
+
+def _scan(text: bytes) -> Directives:
+    directives = list(_DIRECTIVE.finditer(text))
+    asked = list(_ASKED.finditer(text)) if b"__has_include" in text else []
+    found = _collect(text, directives, asked)
+    split = any(match["comment"] or match["split"] for match in (*directives, *asked))
+    if not split and needs_local(found) is None:
+        return found
+    bare = _COMMENT.sub(_blank, text)
+    bared = _collect(bare, list(_DIRECTIVE.finditer(bare)), list(_ASKED.finditer(bare)))
+    if b'R"' in text:  # a raw string may hold what looks like the beginning of a comment
+        return _both(found, bared)
+    names = _both(found, bared)
+    return replace(bared, includes=names.includes, asked=names.asked, shown=names.shown)
+
+
+def _collect(text: bytes, directives: list[re.Match[bytes]], asked: list[re.Match[bytes]]) -> Directives:
+    included = [match for match in directives if match["word"]]
+    lines = [match for match in directives if match["line"]]
+    shown = [match["shown"] or match["marked"] or b"" for match in directives]
+    questions = [
+        match
+        for match in asked
+        if match["open"] and not _DEFINED.search(text[max(match.start() - 32, 0) : match.start()])
+    ]
+    return Directives(
+        includes=tuple(dict.fromkeys(_name(match, match["word"] == b"include_next") for match in _named(included))),
+        asked=tuple(dict.fromkeys(_name(match, bool(match["next"])) for match in _named(questions))),
+        shown=tuple(dict.fromkeys(name for name in shown if name)),
+        times=frozenset(_TIMES.findall(text)) if b"__TIME" in text or b"__DATE" in text else frozenset(),
+        computed_include=len(_named(included)) < len(included),
+        computed_asked=len(_named(questions)) < len(questions),
+        computed_shown=any(not match["number"] for match in lines) or any(b"\\" in name for name in shown),
+        once=any(pattern.search(text) for pattern in _ONCE),
+        imports=any(match["word"] == b"import" for match in included),
+        assembles=_assembles(text),
+        compares=b"dependency" in text and _COMPARES.search(text) is not None,
+        precompiled=b"pch_preprocess" in text,
+        embeds=b"embed" in text and _EMBEDS.search(text) is not None,
+    )
+
+
+def _named(matches: list[re.Match[bytes]]) -> list[re.Match[bytes]]:
+    return [match for match in matches if match["quoted"] is not None or match["angled"] is not None]
+
+
+def _name(match: re.Match[bytes], following: bool) -> Name:
+    quoted, angled = match["quoted"], match["angled"]
+    return Name(quoted, following=following) if quoted is not None else Name(angled, angled=True, following=following)
+
+
+def _blank(match: re.Match[bytes]) -> bytes:
+    return b" " if match[0][:1] == b"/" else match[0]
+
+
+def _assembles(text: bytes) -> bool:
+    text = text.lower()
+    if _directs(text):
+        return True
+    if b"asm" not in text:
+        return False
+    if b"\\" in text:
+        text = _ESCAPE.sub(_unescaped, text)
+    return _directs(_JOINT.sub(b"", text))
+
+
+def _directs(text: bytes) -> bool:
+    if b"incbin" in text:
+        return True
+    if not any(beginning in text for beginning in (b".inc", b".macro", b".irp", b".altmacro", b".rept")):
+        return False
+    found = _ASSEMBLES.finditer(text)
+    return any(not _FILE_NAME.search(text[max(match.start() - 2, 0) : match.start()]) for match in found)
+
+
+def _unescaped(match: re.Match[bytes]) -> bytes:
+    return bytes((int(match[1], 8) & 0xFF if match[1] else int(match[2][-2:], 16),))
+
+
+def _both(one: Directives, other: Directives) -> Directives:
+    return Directives(
+        includes=tuple(dict.fromkeys(one.includes + other.includes)),
+        asked=tuple(dict.fromkeys(one.asked + other.asked)),
+        shown=tuple(dict.fromkeys(one.shown + other.shown)),
+        times=one.times | other.times,
+        computed_include=one.computed_include or other.computed_include,
+        computed_asked=one.computed_asked or other.computed_asked,
+        computed_shown=one.computed_shown or other.computed_shown,
+        once=one.once or other.once,
+        imports=one.imports or other.imports,
+        assembles=one.assembles or other.assembles,
+        compares=one.compares or other.compares,
+        precompiled=one.precompiled or other.precompiled,
+        embeds=one.embeds or other.embeds,
+    )

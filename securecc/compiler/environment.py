@@ -1,0 +1,161 @@
+"""The environment that a compiler reads: what of it travels, what it means, and what keeps a compile local.
+
+Names are those of the GCC manual ("Environment Variables Affecting GCC", "Diagnostic Message Formatting Options") and
+of what GCC 12's programs look up. Whatever chooses programs or libraries is made by the server alone.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from securecc.compiler.cmdline import Language
+from securecc.compiler.options import show
+from securecc.words import limits
+from securecc.words.errors import Refused, StaysLocal
+
+# Sent as they are: how diagnostics look, where the compile stands, which date it writes.
+_SENT = frozenset(
+    (
+        b"PWD",
+        b"SOURCE_DATE_EPOCH",
+        b"COLUMNS",
+        b"TERM",
+        b"COLORTERM",
+        b"GCC_COLORS",
+        b"GCC_URLS",
+        b"TERM_URLS",
+        b"GCC_EXTRA_DIAGNOSTIC_OUTPUT",
+    )
+)
+_SEARCH = {b"c": b"C_INCLUDE_PATH", b"c++": b"CPLUS_INCLUDE_PATH"}
+_SEARCHES = frozenset((b"CPATH", *_SEARCH.values()))
+_LOCAL = frozenset(
+    (
+        b"COMPILER_PATH",
+        b"DEPENDENCIES_OUTPUT",
+        b"SUNPRO_DEPENDENCIES",
+        b"CXX_MODULE_MAPPER",
+        b"GNUTARGET",
+        b"POSIXLY_CORRECT",
+        b"LOCPATH",
+        b"GCONV_PATH",
+    )
+)
+_LOCAL_FAMILIES = (b"GCC_", b"CCC_", b"LD_", b"COLLECT_")
+_HARMLESS = frozenset((b"GCC_NOAPPORT", b"LD_RUN_PATH"))  # crash reports; linking
+_LOCALES = frozenset((b"C", b"C.UTF-8"))
+_EPOCH = re.compile(rb"[0-9]{1,12}")
+_UTF8 = re.compile(rb"[^@]*\.utf-?8(?:@.*)?", re.IGNORECASE)
+_VALUE = 32 * limits.KIB  # bytes of one variable; a CPATH of a module system is some 4 KiB
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+@dataclass(frozen=True, slots=True)
+class Locales:
+    """What the machine knows of locales. `available` says whether setlocale(3) would take a name; `translated` whether
+    any message catalogue of the compiler's programs exists for a language such as ``de`` or ``de_DE``.
+    """
+
+    available: Callable[[bytes], bool]
+    translated: Callable[[bytes], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class SentEnvironment:
+    """`variables` travel with the compile. `directories` are searched for includes after those of the command line
+    (CPATH, then the language's own), in order, as spelled; an empty component of a variable is ``.``.
+    """
+
+    variables: dict[bytes, bytes]
+    directories: tuple[bytes, ...] = ()
+
+
+def split(environment: Mapping[bytes, bytes], language: Language, locales: Locales) -> SentEnvironment:
+    """What of a launcher's environment a compile of `language` depends on.
+
+    Raises StaysLocal for a variable or a locale whose meaning cannot be had elsewhere.
+    """
+    for name, value in environment.items():
+        if value and _decides(name):
+            raise StaysLocal("environment", f"{show(name)} is set")
+    variables = {name: environment[name] for name in _SENT if name in environment}
+    epoch = variables.get(b"SOURCE_DATE_EPOCH")
+    if epoch is not None and not _EPOCH.fullmatch(epoch):
+        raise StaysLocal("environment", f"SOURCE_DATE_EPOCH is {show(epoch)}")
+    directories: list[bytes] = []
+    for name in (b"CPATH", _SEARCH[language.encode()]):
+        if environment.get(name):
+            variables[name] = environment[name]
+            directories += (part or b"." for part in environment[name].split(b":"))
+    variables[b"LC_ALL"] = locale(environment, locales)
+    try:
+        _check(variables)
+    except Refused as error:
+        raise StaysLocal("environment", error.message) from error
+    return SentEnvironment(variables, tuple(directories))
+
+
+def locale(environment: Mapping[bytes, bytes], locales: Locales) -> bytes:
+    """What the locale means to the compiler's messages: ``C`` or ``C.UTF-8``.
+
+    Quotes follow the character set of LC_CTYPE, the language follows LC_MESSAGES and LANGUAGE (gettext(3)); English
+    has no catalogue. A locale that setlocale(3) does not take means C. Raises StaysLocal for another language, or a
+    character set that is neither ASCII nor UTF-8.
+    """
+    characters = _category(environment, b"LC_CTYPE")
+    messages = _category(environment, b"LC_MESSAGES")
+    if messages not in {b"C", b"POSIX"} and locales.available(messages):
+        for language in _languages(environment.get(b"LANGUAGE", b""), messages):
+            if any(map(locales.translated, _spellings(language))):
+                raise StaysLocal("locale", f"messages in {show(language)}")
+    if characters in {b"C", b"POSIX"} or not locales.available(characters):
+        return b"C"
+    if _UTF8.fullmatch(characters) is None:
+        raise StaysLocal("locale", f"the character set of {show(characters)}")
+    return b"C.UTF-8"
+
+
+def compiler_environment(sent: Mapping[bytes, bytes], path: bytes = b"/usr/bin:/bin") -> dict[bytes, bytes]:
+    """The server's side: the environment that the compiler gets for what a client sent. `path` is the toolchain's.
+
+    Raises Refused, with the name, for a variable that is not on the list or whose value is not of its kind.
+    """
+    for name in sent:
+        if name not in _SENT and name not in _SEARCHES and name != b"LC_ALL":
+            raise Refused("option", f"environment variable {show(name)} is not one that a compile may bring")
+    _check(sent)
+    return {b"LC_ALL": b"C", **sent, b"PATH": path}
+
+
+def _decides(name: bytes) -> bool:
+    """Whether a variable, when not empty, chooses programs, libraries or files."""
+    return name in _LOCAL or (name.startswith(_LOCAL_FAMILIES) and name not in _SENT and name not in _HARMLESS)
+
+
+def _check(variables: Mapping[bytes, bytes]) -> None:
+    total = sum(len(name) + len(value) for name, value in variables.items())
+    if total > limits.ENVIRONMENT_TOTAL:
+        raise Refused("limit", f"an environment of {total} bytes; at most {limits.ENVIRONMENT_TOTAL}")
+    for name, value in variables.items():
+        if len(value) > _VALUE:
+            raise Refused("limit", f"environment variable {show(name)} of {len(value)} bytes; at most {_VALUE}")
+        if _CONTROL.search(value):
+            raise Refused("option", f"environment variable {show(name)} has a control character")
+    if variables.get(b"LC_ALL", b"C") not in _LOCALES:
+        raise Refused("option", f"LC_ALL is {show(variables[b'LC_ALL'])}")
+    if not _EPOCH.fullmatch(variables.get(b"SOURCE_DATE_EPOCH", b"0")):
+        raise Refused("option", f"SOURCE_DATE_EPOCH is {show(variables[b'SOURCE_DATE_EPOCH'])}")
+
+
+def _category(environment: Mapping[bytes, bytes], name: bytes) -> bytes:
+    return environment.get(b"LC_ALL") or environment.get(name) or environment.get(b"LANG") or b"C"
+
+
+def _languages(preferred: bytes, messages: bytes) -> list[bytes]:
+    return [language for language in preferred.split(b":") if language] or [messages]
+
+
+def _spellings(language: bytes) -> set[bytes]:
+    """The folders that gettext would look into: with and without character set, modifier and territory."""
+    plain = language.partition(b"@")[0].partition(b".")[0]
+    return {language, language.partition(b"@")[0], plain, plain.partition(b"_")[0]}
