@@ -41,6 +41,7 @@ def distcc(where: Path, jobs: int, *, authenticated: bool, path: str | None = No
     folder = where / name.replace(" ", "")
     folder.mkdir()
     folder.chmod(0o1777)
+    (folder / "client").mkdir()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
