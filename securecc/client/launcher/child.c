@@ -200,6 +200,8 @@ static bool pump_all(int connection, int output, int errors, bool *truncated)
         there = there && watch[2].revents == 0;
         *truncated = total > CAPTURE_MAX;
     }
+    if (!there || *truncated)
+        pass_on(SIGKILL); /* before the pipes close: it is not to see that as an error and say so */
     for (unsigned i = 0; i < 2; i++)
         if (watch[i].fd >= 0)
             close(watch[i].fd);
@@ -229,8 +231,6 @@ bool child_capture(int connection, char **arguments, char **environment, bool er
     bool there = pump_all(connection, output[0], error[0], &truncated);
     if (failure != 0)
         return there && report_failure(connection, failure, arguments[0]);
-    if (!there || truncated)
-        pass_on(SIGKILL);
     const char flag = truncated;
     int status = reap();
     return there && report(connection, 0x03, (uint32_t)status, &flag, 1);
