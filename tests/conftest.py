@@ -76,8 +76,6 @@ def _realm() -> Iterator[Realm]:
         kdc.extract_keytab("securecc/localhost@EXAMPLE.COM", kdc.keytab)
         yield Realm(kdc, Path(kdc.tmpdir))
     finally:
-        for daemon in list(kdc._daemons):
-            daemon.stdout.close()
         kdc.stop()
 
 

@@ -16,12 +16,17 @@ from securecc.words.errors import Denied
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """How many connections may be open. The defaults' reasons stand in `securecc.words.limits`."""
+    """How many connections may be open. The defaults' reasons stand in `securecc.words.limits`.
+
+    `spared` are networks that get no penalties (PerSourcePenaltyExemptList): a host's own users share one address, and
+    so may the users behind a site's NAT.
+    """
 
     per_source: int = limits.CONNECTIONS_PER_SOURCE
     unauthenticated: int = limits.CONNECTIONS_UNAUTHENTICATED
     total: int = limits.CONNECTIONS
     begin: int = limits.STARTUPS_BEGIN
+    spared: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
 
 
 class Place:
@@ -64,6 +69,7 @@ class Gate:
         """`allowed` is the network ACL: an address as text. `chance` is for early drop, in [0, 1)."""
         self.allowed = allowed
         self._places = places
+        self._spared = tuple(ipaddress.ip_network(network) for network in places.spared)
         self._clock = clock
         self._chance = chance
         self._total = 0
@@ -122,13 +128,19 @@ class Gate:
     def left(self, source: str, penalty: float) -> None:
         """A connection of `source` has gone (`Place` calls this)."""
         self._total -= 1
-        if penalty <= 0:
+        if penalty <= 0 or self._is_spared(source):
             return
         now = self._clock()
         until = max(now, self._penalties.pop(source, now)) + penalty
         self._penalties[source] = min(until, now + limits.PENALTY_MOST_S)
         if len(self._penalties) > limits.PENALTY_SOURCES:
             self._penalties.popitem(last=False)
+
+    def _is_spared(self, source: str) -> bool:
+        network = ipaddress.ip_network(source)
+        return any(
+            network.version == spared.version and network.network_address in spared for spared in self._spared
+        )
 
 
 def source_of(address: str) -> str:

@@ -138,9 +138,12 @@ class Initiator:
     def context(self, exporter: bytes) -> gssapi.SecurityContext:
         """Raises CredentialError without usable tickets."""
         name = gssapi.Name(self.principal, gssapi.NameType.kerberos_principal)
+        found = _initiating(self._ccache)
+        if not found.lifetime:  # raises for one that has ended; without this, a cached service ticket is still tried
+            raise ExpiredCredentialsError(0, 0)
         return gssapi.SecurityContext(
             name=name,
-            creds=_initiating(self._ccache),
+            creds=found,
             mech=_KRB5,
             flags=_WANTED,
             channel_bindings=_bindings(exporter),
@@ -240,6 +243,7 @@ _ADVICE: Final = {
     194: "the credential cache is not yours to read: check KRB5CCNAME",
     195: "run kinit",
     199: "the credential cache is damaged: run kinit",
+    212: "the credential cache is damaged: run kinit",
     220: "check the realm's `kdc` in krb5.conf",
     224: "set default_realm in krb5.conf",
 }

@@ -1,0 +1,48 @@
+"""Stands in for Kerberos where a test is about something else: a shared secret instead of tickets."""
+
+import hashlib
+import hmac
+from dataclasses import replace
+
+from securecc.wire.handshake import Facts
+from securecc.words.errors import AuthenticationError
+
+FACTS = Facts(b"alice@EXAMPLE.COM", 3600.0)
+
+
+class StubExchange:
+    def __init__(self, exporter, facts, secret=b"secret", accepting=False):
+        self.exporter = exporter
+        self.facts = facts
+        self.secret = secret
+        self.accepting = accepting
+        self.skewed = False
+
+    def step(self, token):
+        if self.accepting:
+            if token != b"ap-req":
+                raise AuthenticationError("not a token")
+            return b"ap-rep", self.facts
+        return (b"ap-req", None) if token is None else (None, self.facts)
+
+    def mic(self, message):
+        return hmac.digest(self.secret, message, "sha256")
+
+    def verify(self, message, mic):
+        return hmac.compare_digest(hmac.new(self.secret, message, hashlib.sha256).digest(), mic)
+
+
+class StubAcceptor:
+    def __init__(self, **changes):
+        self.facts = replace(FACTS, **changes)
+
+    def start(self, exporter):
+        return StubExchange(exporter, self.facts, accepting=True)
+
+
+class StubInitiator:
+    def __init__(self, service="", ccache=None):
+        self.service = service
+
+    def start(self, exporter):
+        return StubExchange(exporter, replace(FACTS, principal=b"securecc/localhost@"))

@@ -1,0 +1,590 @@
+"""The truth table of authentication, against a real KDC."""
+
+import asyncio
+import os
+import socket
+import struct
+import threading
+import time
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+
+import gssapi
+import pytest
+from gssapi.raw import ChannelBindings
+
+from securecc.channel import kerberos, tls, transport
+from securecc.channel.gate import Gate
+from securecc.channel.kerberos import Acceptor, Initiator, check_keytab, credentials
+from securecc.channel.transport import dial, serve
+from securecc.wire import handshake
+from securecc.wire.framing import FrameReader, Kind, encode_frame
+from securecc.words import limits
+from securecc.words.errors import AuthenticationError, ChannelError, CredentialError, Denied
+from securecc.words.messages import Ask, Hello, Refuse, Welcome
+
+FLAG = gssapi.RequirementFlag
+KRB5 = gssapi.MechType.kerberos
+EXPORTER = b"\x01" * 32
+ALL = FLAG.mutual_authentication | FLAG.replay_detection | FLAG.integrity | FLAG.confidentiality
+
+
+def initiate(realm, *, bindings=EXPORTER, flags=ALL, mech=KRB5, name="securecc/localhost@", ccache=None):
+    """A context as an attacker may make it, with any flags and bindings."""
+    creds = gssapi.Credentials(usage="initiate", store={"ccache": ccache or realm.ticket("alice")})
+    given = None if bindings is None else ChannelBindings(application_data=handshake.binding(bindings))
+    return gssapi.SecurityContext(
+        name=gssapi.Name(name, gssapi.NameType.kerberos_principal),
+        creds=creds,
+        mech=mech,
+        flags=flags,
+        channel_bindings=given,
+        usage="initiate",
+    )
+
+
+@pytest.fixture
+def acceptor(realm, tmp_path):
+    return Acceptor(realm.keytab, replay_cache=str(tmp_path / "rcache"))
+
+
+def judge_token(acceptor, token):
+    """What the server makes of a token: the handshake's own next stage."""
+    wanted = handshake.AwaitToken(EXPORTER).receive(bytes((handshake.Step.TOKEN,)) + token)
+    reply, facts = acceptor.start(EXPORTER).step(wanted.token)
+    return wanted.stepped(reply, facts)[0]
+
+
+def test_right_bindings_are_accepted(realm, acceptor):
+    stage = judge_token(acceptor, initiate(realm).step())
+    assert isinstance(stage, handshake.Established)
+    assert stage.facts.principal == b"alice@EXAMPLE.COM"
+    assert stage.facts.bound
+    assert 86000 < stage.facts.lifetime <= 86400  # the ticket's, without MIT's 300 s
+    assert stage.facts.indicators == ()
+
+
+def test_our_own_initiator_is_accepted_and_both_prove_the_channel(realm, acceptor):
+    ours = Initiator("securecc@localhost", realm.ticket("alice")).start(EXPORTER)
+    theirs = acceptor.start(EXPORTER)
+    token, facts = ours.step(None)
+    assert facts is None
+    reply, accepted = theirs.step(token)
+    assert accepted.mutual
+    assert accepted.replay
+    last, facts = ours.step(reply)
+    assert last is None
+    assert facts.principal.startswith(b"securecc/localhost@")
+    assert facts.lifetime > 86000
+    assert theirs.verify(b"label" + EXPORTER, ours.mic(b"label" + EXPORTER))
+    assert not theirs.verify(b"label" + EXPORTER, ours.mic(b"other" + EXPORTER))
+    assert not theirs.verify(b"label" + EXPORTER, b"garbage")
+
+
+CASES = {
+    "no bindings": ({"bindings": None}, "not bound to this channel"),
+    "wrong bindings": ({"bindings": b"\x02" * 32}, "channel bindings"),
+    "no mutual": ({"flags": FLAG.replay_detection | FLAG.integrity | FLAG.confidentiality}, "mutual"),
+    "no replay detection": ({"flags": ALL & ~FLAG.replay_detection}, "replay"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_must_be_refused(realm, acceptor, case):
+    changes, words = CASES[case]
+    token = initiate(realm, **changes).step()
+    with pytest.raises(AuthenticationError, match=words):
+        judge_token(acceptor, token)
+
+
+def test_dce_style_is_refused(realm, acceptor):
+    token = initiate(realm, flags=ALL | FLAG.dce_style).step()
+    try:
+        stage = judge_token(acceptor, token)
+    except AuthenticationError:
+        return
+    assert isinstance(stage, handshake.AwaitToken)  # a third leg is due: no facts were read before it
+
+
+def test_dce_style_is_refused_after_its_third_leg(realm, acceptor):
+    context = initiate(realm, flags=ALL | FLAG.dce_style)
+    exchange = acceptor.start(EXPORTER)
+    reply, facts = exchange.step(context.step())
+    assert facts is None
+    wanted = handshake.AwaitToken(EXPORTER, 1).receive(b"\x01" + context.step(reply))
+    last, facts = exchange.step(wanted.token)
+    assert facts is not None
+    with pytest.raises(AuthenticationError):
+        wanted.stepped(last, facts)
+
+
+def test_spnego_is_refused(realm, acceptor):
+    spnego = gssapi.OID.from_int_seq("1.3.6.1.5.5.2")
+    token = initiate(realm, mech=spnego).step()
+    with pytest.raises(AuthenticationError):
+        judge_token(acceptor, token)
+
+
+def test_a_replayed_token_is_refused(realm, acceptor):
+    token = initiate(realm).step()
+    judge_token(acceptor, token)
+    with pytest.raises(AuthenticationError, match="replay"):
+        judge_token(acceptor, token)
+
+
+def test_a_replayed_token_is_refused_by_a_restarted_server(realm, acceptor, tmp_path):
+    token = initiate(realm).step()
+    judge_token(acceptor, token)
+    with pytest.raises(AuthenticationError, match="replay"):
+        judge_token(Acceptor(realm.keytab, replay_cache=str(tmp_path / "rcache")), token)
+
+
+def test_another_services_ticket_is_refused_though_its_key_is_in_the_keytab(realm, tmp_path):
+    merged = str(tmp_path / "merged")
+    realm.kdc.extract_keytab("securecc/localhost@EXAMPLE.COM", merged)
+    realm.add_service("host/localhost", merged)
+    acceptor = Acceptor(merged, replay_cache=str(tmp_path / "rcache"))
+    judge_token(acceptor, initiate(realm).step())
+    with pytest.raises(AuthenticationError):
+        judge_token(acceptor, initiate(realm, name="host/localhost@").step())
+
+
+def test_another_host_of_the_service_in_the_keytab_will_do(realm, tmp_path):
+    merged = str(tmp_path / "alias")
+    realm.kdc.extract_keytab("securecc/localhost@EXAMPLE.COM", merged)
+    realm.add_service("securecc/farm.example.com", merged)
+    acceptor = Acceptor(merged, replay_cache=str(tmp_path / "rcache"))
+    assert judge_token(acceptor, initiate(realm, name="securecc/farm.example.com@").step()).facts.bound
+
+
+@pytest.mark.parametrize("token", [b"\x60\x03\x02\x01\x00", b"garbage", b"NTLMSSP\0" + bytes(30)])
+def test_garbage_is_refused(realm, acceptor, token):
+    with pytest.raises(AuthenticationError):
+        judge_token(acceptor, token)
+
+
+def wait_until_expired(ccache):
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        try:
+            credentials(ccache)
+        except CredentialError as error:
+            return error
+        time.sleep(0.1)
+    raise AssertionError("the ticket lives on")
+
+
+def test_a_ticket_that_has_ended_is_refused_though_within_the_skew(realm, acceptor):
+    ccache = realm.ticket("alice", "-l", "2s")
+    token = initiate(realm, ccache=ccache).step()
+    error = wait_until_expired(ccache)
+    assert "expired" in error.message
+    assert error.advice == "run kinit"
+    with pytest.raises(AuthenticationError, match="lifetime"):
+        judge_token(acceptor, token)
+    with pytest.raises(CredentialError, match="expired.*run kinit"):
+        Initiator("securecc@localhost", ccache).start(EXPORTER).step(None)
+
+
+def test_missing_tickets_are_explained(realm):
+    with pytest.raises(CredentialError, match="run kinit"):
+        credentials()
+    with pytest.raises(CredentialError, match="run kinit"):
+        Initiator("securecc@localhost").start(EXPORTER).step(None)
+
+
+def test_damaged_cache_is_explained(realm, tmp_path):
+    (tmp_path / "cc").write_bytes(b"junk")
+    with pytest.raises(CredentialError, match="run kinit"):
+        credentials(str(tmp_path / "cc"))
+
+
+def test_whose_tickets_and_how_long(realm):
+    principal, lifetime = credentials(realm.ticket("bob"))
+    assert principal == b"bob@EXAMPLE.COM"
+    assert 86000 < lifetime <= 86400
+
+
+def test_unknown_service_names_the_principal_that_was_tried(realm):
+    exchange = Initiator("securecc@nowhere.example.com", realm.ticket("alice")).start(EXPORTER)
+    with pytest.raises(CredentialError, match=r"securecc/nowhere\.example\.com.*administrator"):
+        exchange.step(None)
+
+
+def test_a_whole_principal_may_be_given(realm, acceptor):
+    exchange = Initiator("securecc/localhost@EXAMPLE.COM", realm.ticket("alice")).start(EXPORTER)
+    assert judge_token(acceptor, exchange.step(None)[0]).facts.bound
+
+
+def _shift_clock(ccache: str, seconds: int) -> None:
+    """Sets the cache's offset to the KDC's clock, which the library adds to its own (file format version 4)."""
+    data = Path(ccache).read_bytes()
+    assert data[:2] == b"\x05\x04"
+    (length,) = struct.unpack_from(">H", data, 2)
+    offset = struct.pack(">HHii", 1, 8, seconds, 0)
+    Path(ccache).write_bytes(data[:2] + struct.pack(">H", len(offset)) + offset + data[4 + length :])
+
+
+def test_clock_skew_is_known_as_such(realm, acceptor):
+    ccache = realm.ticket("alice")
+    token = initiate(realm, ccache=ccache).step()  # the service ticket is in the cache now
+    _shift_clock(ccache, 4000)
+    token = initiate(realm, ccache=ccache).step()
+    exchange = acceptor.start(EXPORTER)
+    with pytest.raises(AuthenticationError, match=r"[Cc]lock skew"):
+        exchange.step(token)
+    assert exchange.skewed
+
+
+# --- keytabs ----------------------------------------------------------------------------------------------------
+
+
+def test_a_good_keytab(realm):
+    check_keytab(realm.keytab)
+
+
+def test_bad_keytabs_are_explained(realm, tmp_path):
+    with pytest.raises(CredentialError, match="cannot read.*kadmin ktadd"):
+        check_keytab(str(tmp_path / "none"))
+    with pytest.raises(CredentialError, match="cannot read"):
+        check_keytab(str(tmp_path))
+    junk = tmp_path / "junk"
+    junk.write_bytes(b"junk")
+    junk.chmod(0o600)
+    with pytest.raises(CredentialError, match="klist -k"):
+        check_keytab(str(junk))
+    with pytest.raises(CredentialError, match="service smtp"):
+        check_keytab(realm.keytab, "smtp")
+    with pytest.raises(CredentialError, match="service smtp"):
+        Acceptor(realm.keytab, "smtp")
+
+
+def test_a_world_readable_keytab_is_refused(realm, tmp_path):
+    copy = tmp_path / "open"
+    copy.write_bytes(Path(realm.keytab).read_bytes())
+    copy.chmod(0o644)
+    with pytest.raises(CredentialError, match="0644.*chmod 0400"):
+        check_keytab(str(copy))
+    copy.chmod(0o640)
+    check_keytab(str(copy))
+
+
+def test_a_replaced_keytab_is_read_again(realm, tmp_path):
+    path = tmp_path / "keytab"
+    realm.add_service("securecc/rolled", str(path))
+    acceptor = Acceptor(str(path), replay_cache=str(tmp_path / "rcache"))
+    judge_token(acceptor, initiate(realm, name="securecc/rolled@").step())
+    realm.kdc.run_kadminl("change_password -randkey securecc/rolled@EXAMPLE.COM")
+    fresh = tmp_path / "fresh"
+    realm.kdc.extract_keytab("securecc/rolled@EXAMPLE.COM", str(fresh))
+    token = initiate(realm, name="securecc/rolled@").step()
+    with pytest.raises(AuthenticationError):
+        judge_token(acceptor, token)
+    fresh.rename(path)
+    judge_token(acceptor, initiate(realm, name="securecc/rolled@").step())
+
+
+# --- whole channels ---------------------------------------------------------------------------------------------
+
+
+class Front:
+    def __init__(self, channel, log):
+        self.channel, self.log = channel, log
+
+    def on_message(self, message):
+        self.log.append(message)
+        if isinstance(message, Hello):
+            self.channel.send(Welcome(1, "test", "alice", self.channel.reference, 1, ()))
+        elif isinstance(message, Ask):
+            self.channel.send(Refuse(message.job, "busy", "a test"))
+
+    def on_bulk(self, job, data):
+        raise AssertionError
+
+    def on_lost(self, error):
+        self.log.append(error)
+
+
+class Client:
+    def __init__(self):
+        self.messages = asyncio.Queue()
+
+    def on_message(self, message):
+        self.messages.put_nowait(message)
+
+    def on_bulk(self, job, data):
+        raise AssertionError
+
+    def on_lost(self, error):
+        self.messages.put_nowait(error)
+
+
+async def only_alice(principal, peer, indicators):
+    if principal != b"alice@EXAMPLE.COM":
+        raise Denied("nothing matches", rule="default")
+    return "granted"
+
+
+@asynccontextmanager
+async def server(acceptor, **changes):
+    """Yields port, what was heard and what was noticed."""
+    heard, noticed, channels = [], [], []
+
+    def on_channel(channel):
+        channels.append(channel)
+        return Front(channel, heard)
+
+    settings = {
+        "gate": Gate(),
+        "acceptor": acceptor,
+        "context": tls.server_context(),
+        "judge": only_alice,
+        "on_channel": on_channel,
+        "notice": lambda event, _peer, detail: noticed.append((event, detail)),
+        **changes,
+    }
+    house = await serve([("127.0.0.1", 0)], **settings)
+    try:
+        yield house.addresses[0][1], heard, noticed
+    finally:
+        await house.close()
+        for channel in channels:
+            channel.close()
+            await channel.wait_closed()
+
+
+def test_alice_is_admitted_and_speaks(realm, acceptor):
+    async def run():
+        async with server(acceptor) as (port, heard, noticed):
+            channel = await dial("127.0.0.1", port, "securecc@localhost", realm.ticket("alice"))
+            assert channel.principal == b"alice@EXAMPLE.COM"
+            client = Client()
+            channel.attach(client)
+            channel.send(Hello((1,), "test"))
+            welcome = await client.messages.get()
+            assert welcome.reference == channel.reference
+            channel.send(Ask(1, b"k", b"t"))
+            assert await client.messages.get() == Refuse(1, "busy", "a test")
+            channel.close()
+            assert isinstance(await client.messages.get(), ChannelError)
+            assert [type(message) for message in heard[:2]] == [Hello, Ask]
+            assert noticed == []
+
+    asyncio.run(run())
+
+
+def test_mallory_is_denied_with_a_reference(realm, acceptor):
+    async def run():
+        async with server(acceptor) as (port, heard, noticed):
+            with pytest.raises(Denied, match=r"mallory@EXAMPLE\.COM is not admitted") as refused:
+                await dial("127.0.0.1", port, "securecc@localhost", realm.ticket("mallory"))
+            (event, detail), *rest = noticed
+            assert event == "denied"
+            assert detail["principal"] == "mallory@EXAMPLE.COM"
+            assert detail["rule"] == "default"
+            assert detail["reference"] in refused.value.advice
+            assert "default" not in str(refused.value)
+            assert (heard, rest) == ([], [])
+
+    asyncio.run(run())
+
+
+class Relay:
+    """A man in the middle with a certificate of his own: plain bytes of either side pass through his hands."""
+
+    def __init__(self, port):
+        self.port = port
+        self.seen = b""
+
+    async def start(self):
+        self.server = await asyncio.get_running_loop().create_server(lambda: self.Half(self), "127.0.0.1", 0)
+        return self.server.sockets[0].getsockname()[1]
+
+    class Half(asyncio.Protocol):
+        def __init__(self, relay, pipe=None, other=None):
+            self.relay, self.other = relay, other
+            self.pipe = pipe or tls.TlsPipe(tls.server_context(), server=True)
+            self.held = b""
+
+        def connection_made(self, transport):
+            self.transport = transport
+            self.push()
+            if self.other is None:
+                self.dialing = asyncio.ensure_future(self.join())
+
+        async def join(self):
+            pipe = tls.TlsPipe(tls.client_context(), server=False)
+            loop = asyncio.get_running_loop()
+            make = lambda: Relay.Half(self.relay, pipe, self)  # noqa: E731
+            _, self.other = await loop.create_connection(make, "127.0.0.1", self.relay.port)
+            self.pass_on()
+
+        def data_received(self, data):
+            self.pipe.feed(data)
+            self.held += self.pipe.take_incoming()
+            self.push()
+            self.pass_on()
+            if self.other is not None:
+                self.other.pass_on()
+
+        def pass_on(self):
+            if self.other is not None and self.other.pipe.secured and self.held:
+                self.relay.seen += self.held
+                self.other.pipe.send(self.held)
+                self.held = b""
+                self.other.push()
+
+        def push(self):
+            self.transport.write(self.pipe.take_outgoing())
+
+        def connection_lost(self, exc):
+            if self.other is not None:
+                self.other.transport.close()
+
+
+def test_a_man_in_the_middle_sees_no_byte_of_source(realm, acceptor):
+    async def run():
+        async with server(acceptor) as (port, heard, noticed):
+            relay = Relay(port)
+            middle = await relay.start()
+            with pytest.raises(AuthenticationError):
+                await dial("127.0.0.1", middle, "securecc@localhost", realm.ticket("alice"))
+            relay.server.close()
+            await relay.server.wait_closed()
+            assert [event for event, _ in noticed] == ["authentication"]
+            assert "channel bindings" in noticed[0][1]["why"]
+            assert heard == []
+            kinds = {frame.kind for frame in _frames(relay.seen)}
+            assert kinds <= {Kind.HANDSHAKE}
+
+    asyncio.run(run())
+
+
+def _frames(data):
+    reader, frames = FrameReader(), []
+    while found := reader.feed(data):
+        frames += found
+        data = b""
+    return frames
+
+
+def test_a_false_server_without_the_key_gets_nothing(realm, tmp_path):
+    other = str(tmp_path / "false")
+    realm.add_service("securecc/false.example.com", other)
+    acceptor = Acceptor(other, replay_cache=str(tmp_path / "rcache"))
+
+    async def run():
+        async with server(acceptor) as (port, heard, noticed):
+            with pytest.raises(AuthenticationError):
+                await dial("127.0.0.1", port, "securecc@localhost", realm.ticket("alice"))
+            assert heard == []
+            assert [event for event, _ in noticed] == ["authentication"]
+
+    asyncio.run(run())
+
+
+class Liar:
+    """A server that says yes to everything and proves nothing."""
+
+    def __init__(self):
+        self.skewed = False
+
+    def start(self, exporter):
+        return self
+
+    def step(self, token):
+        return b"trust me", handshake.Facts(b"x@Y", 100.0)
+
+    def mic(self, message):
+        return b"trust me"
+
+    def verify(self, message, mic):
+        return True
+
+
+def test_a_server_that_only_pretends_gets_nothing(realm):
+    async def run():
+        async with server(lambda: Liar()) as (port, heard, noticed):
+            with pytest.raises(AuthenticationError, match="did not prove to be securecc/localhost"):
+                await dial("127.0.0.1", port, "securecc@localhost", realm.ticket("alice"))
+            assert heard == []
+
+    asyncio.run(run())
+
+
+def test_a_silent_kdc_costs_three_seconds(realm, tmp_path, monkeypatch):
+    """The KDC's port takes packets and connections and never answers."""
+    ccache = realm.ticket("alice")
+    with closing(socket.socket(type=socket.SOCK_DGRAM)) as udp, closing(socket.socket()) as tcp:
+        udp.bind(("127.0.0.1", 0))
+        tcp.bind(udp.getsockname())
+        tcp.listen()
+        conf = Path(os.environ["KRB5_CONFIG"]).read_text()
+        silent = tmp_path / "krb5.conf"
+        silent.write_text(conf.replace(f"127.0.0.1:{realm.kdc.portbase}", f"127.0.0.1:{udp.getsockname()[1]}"))
+        monkeypatch.setenv("KRB5_CONFIG", str(silent))
+
+        async def run():
+            async with server(lambda: Liar()) as (port, _, _):
+                began = time.monotonic()
+                with pytest.raises(CredentialError, match="no KDC answered within 3 s"):
+                    await dial("127.0.0.1", port, "securecc@localhost", ccache)
+                return time.monotonic() - began
+
+        assert limits.GSS_STEP_S - 0.1 <= asyncio.run(run()) < limits.GSS_STEP_S + 1
+    # The thread that still waits for the KDC is a daemon: neither this test nor the process waits for it.
+    assert all(thread.daemon for thread in threading.enumerate() if thread.name == "securecc-blocking")
+
+
+def test_a_kdc_that_is_down_does_not_matter_with_tickets_in_the_cache(realm, acceptor, tmp_path, monkeypatch):
+    ccache = realm.ticket("alice")
+    initiate(realm, ccache=ccache).step()
+    down = tmp_path / "krb5.conf"
+    down.write_text(Path(os.environ["KRB5_CONFIG"]).read_text().replace(f":{realm.kdc.portbase}", ":1"))
+    monkeypatch.setenv("KRB5_CONFIG", str(down))
+    assert judge_token(acceptor, initiate(realm, ccache=ccache).step()).facts.bound
+    with pytest.raises(CredentialError, match=r"Cannot contact any KDC.*krb5\.conf"):
+        Initiator("securecc@elsewhere", ccache).start(EXPORTER).step(None)
+
+
+def test_a_proof_of_another_channel_is_refused(realm, acceptor):
+    """The context is right and bound; only the MIC is made over another exporter value."""
+
+    async def run():
+        async with server(acceptor) as (port, heard, noticed):
+            link = await transport._connect(tls.client_context(), "127.0.0.1", port)
+            exporter = await link.secured()
+            exchange = Initiator("securecc@localhost", realm.ticket("alice")).start(exporter)
+            token, _ = exchange.step(None)
+            link.send(b"\x01" + token)
+            reply = await link.receive()
+            exchange.step(reply[1:])
+            assert (await link.receive())[0] == handshake.Step.PROOF
+            link.send(b"\x02" + exchange.mic(handshake.CLIENT_LABEL + bytes(32)))
+            answer = await link.receive()
+            assert answer[0] == handshake.Step.REFUSED
+            link.fail(ChannelError("done"))
+            assert noticed[0][0] == "authentication"
+            assert "proof" in noticed[0][1]["why"]
+            assert heard == []
+
+    asyncio.run(run())
+
+
+def test_compile_frames_before_the_verdict_end_the_connection(realm, acceptor):
+    async def run():
+        async with server(acceptor) as (port, heard, noticed):
+            link = await transport._connect(tls.client_context(), "127.0.0.1", port)
+            await link.secured()
+            link.write(encode_frame(Kind.CONTROL, b"\x93"))
+            with pytest.raises(ChannelError):
+                await link.receive()
+            assert [event for event, _ in noticed] == ["protocol"]
+            assert heard == []
+
+    asyncio.run(run())
+
+
+def test_kerberos_has_errors_raised_at_once():
+    assert gssapi.SecurityContext.__DEFER_STEP_ERRORS__ is False
+    assert kerberos.SERVICE == "securecc"
