@@ -24,6 +24,7 @@ INLINE, IN_MEMFD = 0, 1
 PACKET_DESCRIPTORS = 253  # SCM_MAX_FD of Linux
 _FLAGS = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
 _BUSY = {errno.EAGAIN, errno.ENOBUFS, errno.ETOOMANYREFS}
+_ENDED = {errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN}
 _RETRY_S = 0.005  # when the kernel has too many descriptors in flight, which no readiness event announces
 _PACKETS_A_TURN = 32  # so that a busy peer does not starve the rest of the loop
 _LOST = "the other process has closed its end"
@@ -123,11 +124,13 @@ class Courier(Generic[Incoming]):
         try:
             self._end.sendmsg([packet], beside, _FLAGS)
         except OSError as error:
-            if error.errno not in _BUSY:
-                self._gone(f"{_LOST}: {error.strerror}")
-                raise ChannelError(_LOST) from error
-            self._wait_for_room(error.errno)
-            return False
+            if error.errno in _BUSY:
+                self._wait_for_room(error.errno)
+                return False
+            if error.errno not in _ENDED:
+                raise ProtocolError(f"a packet that cannot be sent: {error.strerror}") from error
+            self._gone(f"{_LOST}: {error.strerror}")
+            raise ChannelError(_LOST) from error
         return True
 
     def _wait_for_room(self, reason: int) -> None:

@@ -1,0 +1,248 @@
+"""One job in the runner, from its order to its report."""
+
+import contextlib
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from securecc.server import layout, sandbox, scratch, tree
+from securecc.server.courier import close_all
+from securecc.server.harvest import harvest, same_folder
+from securecc.server.shelf import Shelved
+from securecc.server.terminal import Terminal
+from securecc.words import limits
+from securecc.words.errors import PathError, SandboxError, SecureccError, ToolchainError
+from securecc.words.messages import Usage
+from securecc.words.work import WorkOrder, WorkReport, WorkTree
+
+_SLACK = limits.MIB  # of a job's tmpfs, for directories and the compiler's temporary names
+_SPARE_INODES = 4096
+_TAIL = 16 * limits.KIB  # of the diagnostics, where a limit shows
+_SERVERS_OWN = frozenset(
+    {b"PATH", b"TMPDIR", b"PWD", b"COMPILER_PATH", b"LIBRARY_PATH", b"GCC_EXEC_PREFIX", b"GCONV_PATH"}
+)
+_SERVERS_OWN_PREFIX = (b"LD_", b"MALLOC_", b"GLIBC_", b"LOCPATH", b"NLSPATH", b"COLLECT_")
+_NULL_DEVICE = b"/dev/null"
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What all jobs share: bwrap's path, the toolchains by digest, the directory that job trees are mounted in, the
+    most that one of these may hold (bytes), and a descriptor of /dev/null.
+    """
+
+    program: bytes
+    toolchains: Mapping[bytes, Shelved]
+    jobs: bytes
+    most: int
+    null: int
+
+
+class Job:
+    """One job. `run` is called once; `cancel` at any time. The blobs' descriptors are closed by `run`."""
+
+    def __init__(self, shop: Workshop, order: WorkOrder, blobs: Sequence[int]) -> None:
+        self._shop = shop
+        self._order = order
+        self._blobs = blobs
+        self._root = b"%s/%d" % (shop.jobs, order.job)
+        self._running: sandbox.Running | None = None
+        self._cancelled = False
+
+    def cancel(self) -> None:
+        """Kill it; `run` comes to its end soon."""
+        self._cancelled = True
+        if self._running:
+            self._running.kill()
+
+    async def run(self, work: WorkTree) -> tuple[WorkReport, list[int]]:
+        """The report, and the descriptors that go beside it, which are the caller's to close. Never raises a
+        SecureccError: what goes wrong is the report's `failure`.
+        """
+        try:
+            with contextlib.ExitStack() as undo:
+                undo.callback(self._close_blobs)
+                return await self._run(work, undo)
+        except SecureccError as error:
+            return self._failed(str(error)), []
+
+    async def _run(self, work: WorkTree, undo: contextlib.ExitStack) -> tuple[WorkReport, list[int]]:
+        toolchain = self._shop.toolchains.get(self._order.toolchain)
+        if toolchain is None:
+            raise ToolchainError(f"no toolchain {self._order.toolchain.hex()[:16]} here")
+        places = layout.mountpoints(work.entries, toolchain.ground)
+        variant = toolchain.take(places)
+        undo.callback(toolchain.give_back, places)
+        self._mount(work, undo)
+        built = self._build(work, toolchain, places)
+        undo.callback(os.close, built.root)
+        stdio = _Stdio(self._order, self._root, self._shop.null)
+        undo.callback(stdio.close)
+        mounts = [(variant + b"/" + top, b"/" + top, False) for top in sorted(toolchain.ground.tops)]
+        mounts += [(self._root + place, place, True) for place in places]
+        ending = await self._sandboxed(toolchain, tuple(mounts), built.root, stdio)
+        diagnostics = stdio.finish()
+        if self._cancelled:
+            return self._failed("cancelled"), []
+        if not ending.ran:
+            raise SandboxError(f"the sandbox did not start: {_text(diagnostics)}")
+        return self._report(work, built, toolchain, ending, stdio)
+
+    def _mount(self, work: WorkTree, undo: contextlib.ExitStack) -> None:
+        allowed = self._order.limits
+        size = tree.space_for(work.entries) + allowed.output + 2 * allowed.diagnostics + _SLACK
+        os.mkdir(self._root)
+        undo.callback(os.rmdir, self._root)
+        scratch.mount_tmpfs(self._root, min(size, self._shop.most), inodes=2 * len(work.entries) + _SPARE_INODES)
+        undo.callback(scratch.unmount, self._root)
+
+    def _build(self, work: WorkTree, toolchain: Shelved, places: Sequence[bytes]) -> tree.Built:
+        ground = toolchain.ground
+        contents = [self._content(number) for number in work.descriptors]
+        built = tree.build(
+            self._root,
+            work.entries,
+            contents,
+            folders=(layout.TEMPORARY, b"/dev", *(b"/" + top for top in ground.tops), *places),
+            links=tuple((link.path, link.blob) for link in ground.links),
+        )
+        with contextlib.suppress(FileExistsError):
+            os.mknod(self._root + _NULL_DEVICE, 0o666)
+        self._close_blobs()
+        return built
+
+    def _close_blobs(self) -> None:
+        close_all(self._blobs)
+        self._blobs = ()
+
+    def _content(self, number: int) -> int:
+        if number >= len(self._blobs):
+            raise PathError(f"the order names content {number} of {len(self._blobs)}")
+        return self._blobs[number] if number >= 0 else -1
+
+    async def _sandboxed(
+        self, toolchain: Shelved, mounts: tuple[tuple[bytes, bytes, bool], ...], root: int, stdio: "_Stdio"
+    ) -> sandbox.Ending:
+        order = self._order
+        cell = sandbox.Cell(
+            root=self._root,
+            mounts=mounts,
+            cwd=_spelled(order, root),
+            arguments=order.arguments,
+            environment=_environment(order.environment, toolchain.closure.search_path),
+            umask=order.umask,
+            stdio=stdio.descriptors,
+        )
+        self._running = sandbox.start(self._shop.program, cell, order.limits, stdio.overflowing)
+        stdio.attach()
+        if self._cancelled:
+            self._running.kill()
+        return await self._running.ended()
+
+    def _report(
+        self, work: WorkTree, built: tree.Built, toolchain: Shelved, ending: sandbox.Ending, stdio: "_Stdio"
+    ) -> tuple[WorkReport, list[int]]:
+        skip = frozenset({layout.OWN, b"/dev", *(b"/" + top for top in toolchain.ground.tops)})
+        found = harvest(built, work.entries, skip, self._order.limits.output)
+        limit = sandbox.recognise(ending, stdio.tail, self._order.limits)
+        if not limit and stdio.overflowing():
+            limit = "diagnostics"
+        report = WorkReport(
+            job=self._order.job,
+            status=ending.status,
+            limit=limit,
+            made=found.made,
+            strays=found.strays,
+            usage=ending.usage,
+            more=found.more,
+        )
+        return report, [*stdio.take(), *found.descriptors]
+
+    def _failed(self, why: str) -> WorkReport:
+        status = -signal.SIGKILL if self._cancelled else 1
+        return WorkReport(self._order.job, status, "", (), (), Usage(), failure=why)
+
+
+class _Stdio:
+    """A job's standard input, output and error: files without a name on its tmpfs, and a terminal if it has one."""
+
+    def __init__(self, order: WorkOrder, root: bytes, null: int) -> None:
+        self._most = order.limits.diagnostics
+        self._out = _nameless(root)
+        self._error = _nameless(root)
+        self._terminal: Terminal | None = None
+        self.tail = b""
+        asked = order.terminal
+        if asked.input or asked.error:
+            self._terminal = Terminal(asked.columns, asked.rows, self._most)
+        slave = self._terminal.slave if self._terminal else -1
+        self.descriptors = (slave if asked.input else null, self._out, slave if asked.error else self._error)
+        self._kept = {self._out, self._error}
+        self._on_terminal = asked.error
+
+    def attach(self) -> None:
+        """The sandbox has begun: read its terminal."""
+        if self._terminal:
+            self._terminal.attach()
+
+    def overflowing(self) -> bool:
+        """Whether standard output or error is over the limit of diagnostics."""
+        if self._terminal and self._terminal.overflowing():
+            return True
+        return any(os.fstat(file).st_size > self._most for file in self._kept)
+
+    def finish(self) -> bytes:
+        """The job has ended: the end of its diagnostics."""
+        if self._terminal:
+            self._terminal.close()
+            if self._on_terminal:
+                os.pwrite(self._error, self._terminal.captured[: self._most + 1], 0)
+        size = os.fstat(self._error).st_size
+        self.tail = os.pread(self._error, _TAIL, max(0, min(size, self._most) - _TAIL))
+        return self.tail
+
+    def take(self) -> tuple[int, int]:
+        """Standard output and error, each cut to its limit and at its beginning; the caller closes them."""
+        for file in (self._out, self._error):
+            if os.fstat(file).st_size > self._most:
+                os.ftruncate(file, self._most)
+            os.lseek(file, 0, os.SEEK_SET)
+        self._kept.clear()
+        return self._out, self._error
+
+    def close(self) -> None:
+        """Whatever was not taken."""
+        close_all(tuple(self._kept))
+        self._kept.clear()
+
+
+def _nameless(root: bytes) -> int:
+    try:
+        return os.open(root, os.O_TMPFILE | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise SandboxError(f"no file for a job's output: {error.strerror}") from error
+
+
+def _spelled(order: WorkOrder, root: int) -> bytes:
+    """The working directory as the compiler is to spell it. bwrap sets PWD to what it is told to go to, and gcc
+    records PWD where that names the directory it is in.
+    """
+    named = order.environment.get(b"PWD", b"")
+    if named.startswith(b"/") and named != order.cwd and same_folder(root, named, order.cwd):
+        return named
+    return order.cwd
+
+
+def _environment(given: Mapping[bytes, bytes], search_path: bytes) -> dict[bytes, bytes]:
+    """The front's list, less whatever chooses programs or libraries: that is ours."""
+    kept = {
+        name: value
+        for name, value in given.items()
+        if name not in _SERVERS_OWN and not name.startswith(_SERVERS_OWN_PREFIX)
+    }
+    return kept | {b"PATH": search_path, b"TMPDIR": layout.TEMPORARY}
+
+
+def _text(diagnostics: bytes) -> str:
+    return diagnostics.decode("utf-8", "replace").strip()[-500:] or "it said nothing"

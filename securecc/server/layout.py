@@ -1,0 +1,136 @@
+"""Where a job's tree and a toolchain's tree meet.
+
+The toolchain's top directories (`/usr`) are mounted whole over the job's root; the client's directories below them are
+mounted on top again, at places that the toolchain's tree must offer. What may stand where is judged here a second
+time, whatever the front has judged: this layer holds alone.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+from securecc.compiler.closure import ClosureFile, ToolchainClosure
+from securecc.words import limits
+from securecc.words.errors import PathError
+from securecc.words.manifest import Entry, Kind
+
+OWN = b"/.securecc"  # the job's temporary files; no client path may begin so
+TEMPORARY = OWN + b"/tmp"
+_NEVER = frozenset({b"dev", b"proc", b"sys", b"etc", b".securecc"})
+_INCLUDE = re.compile(rb"include(-fixed|[.+0-9-]*)?|c\+\+")
+
+
+@dataclass(frozen=True)
+class Ground:
+    """The places that a toolchain's tree takes. `tops` are mounted whole; `links` lie outside them and are made in each
+    job's tree; `guarded` are directories below which no client file may stand but in
+    include directories.
+    """
+
+    tops: frozenset[bytes]
+    files: tuple[ClosureFile, ...]
+    links: tuple[ClosureFile, ...]
+    guarded: frozenset[bytes]
+    includes: tuple[bytes, ...]
+
+    @cached_property
+    def folders(self) -> frozenset[bytes]:
+        """All directories of the toolchain's tree."""
+        return frozenset(folder for file in self.files for folder in ancestors(file.path))
+
+    @cached_property
+    def taken(self) -> dict[bytes, ClosureFile]:
+        """All files and links, by path."""
+        return {file.path: file for file in (*self.files, *self.links)}
+
+
+def ground(closure: ToolchainClosure) -> Ground:
+    """What this toolchain's tree takes. Raises PathError if it would take the root itself."""
+    everything = (*closure.files, *closure.calls)
+    tops = frozenset(_top(file.path) for file in everything if file.kind is Kind.FILE)
+    if any(file.path[1:] in tops for file in everything):
+        raise PathError("a toolchain with a file in the root directory", "move it to a directory")
+    inside = tuple(file for file in everything if _top(file.path) in tops)
+    outside = tuple(file for file in everything if _top(file.path) not in tops)
+    return Ground(tops, inside, outside, frozenset(closure.directories), closure.include_directories)
+
+
+def ancestors(path: bytes) -> list[bytes]:
+    """All directories above, the topmost first, without the root."""
+    parts = path.split(b"/")
+    return [b"/".join(parts[:end]) for end in range(2, len(parts))]
+
+
+def mountpoints(entries: Iterable[Entry], taken: Ground) -> tuple[bytes, ...]:
+    """The client's topmost directories below the toolchain's top directories, sorted.
+
+    Raises PathError for a path that would put a file of the client's where the toolchain looks for its own.
+    """
+    found: set[bytes] = set()
+    judged: dict[bytes, bytes] = {}
+    for entry in entries:
+        top = _top(entry.path)
+        if top in _NEVER and entry.kind is not Kind.DIRECTORY:
+            raise _refused(entry.path, "no client file may stand there")
+        if top not in taken.tops:
+            _outside(entry, taken)
+        elif entry.kind is Kind.DIRECTORY:
+            found.add(_meeting_place(entry.path, taken))
+        elif not _same_link(entry, taken):
+            parent = entry.path[: entry.path.rindex(b"/")]
+            if parent not in judged:
+                judged[parent] = _judge(entry.path, parent, taken)
+            found.add(judged[parent])
+    found.discard(b"")
+    if len(found) > limits.TREE_MOUNTPOINTS:
+        raise PathError(f"{len(found)} client directories inside the toolchain's; at most {limits.TREE_MOUNTPOINTS}")
+    return tuple(sorted(found))
+
+
+def _judge(path: bytes, parent: bytes, taken: Ground) -> bytes:
+    """Where the directory of a client's file is mounted. Raises PathError."""
+    place = _meeting_place(parent, taken)
+    if not place:
+        raise _refused(path, "that directory is the toolchain's")
+    if parent in taken.includes or any(parent.startswith(include + b"/") for include in taken.includes):
+        return place
+    above = [folder for folder in (*ancestors(parent), parent) if folder in taken.guarded]
+    if above:
+        below = parent[len(above[-1]) :].split(b"/")
+        if not any(_INCLUDE.fullmatch(name) for name in below):
+            raise _refused(path, f"the toolchain looks for its own files below {_shown(above[-1])}")
+    return place
+
+
+def _meeting_place(folder: bytes, taken: Ground) -> bytes:
+    """The topmost directory on the way to `folder` that the toolchain's tree lacks; empty if it has all."""
+    for step in (*ancestors(folder), folder):
+        if step in taken.taken:
+            raise _refused(folder, f"{_shown(step)} is a file of the toolchain's")
+        if step not in taken.folders and step[1:] not in taken.tops:
+            return step
+    return b""
+
+
+def _outside(entry: Entry, taken: Ground) -> None:
+    for step in (*ancestors(entry.path), entry.path):
+        if step in taken.taken and not (step == entry.path and _same_link(entry, taken)):
+            raise _refused(entry.path, f"{_shown(step)} is a link of the toolchain's")
+
+
+def _same_link(entry: Entry, taken: Ground) -> bool:
+    there = taken.taken.get(entry.path)
+    return there is not None and there.kind is Kind.LINK and entry.kind is Kind.LINK and there.blob == entry.blob
+
+
+def _top(path: bytes) -> bytes:
+    return path[1:].partition(b"/")[0]
+
+
+def _refused(path: bytes, why: str) -> PathError:
+    return PathError(f"{_shown(path)} in the job's tree: {why}")
+
+
+def _shown(path: bytes) -> str:
+    return ascii(path.decode("utf-8", "surrogateescape"))[1:-1]

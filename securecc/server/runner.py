@@ -1,0 +1,265 @@
+"""The process that runs compilers: ``python -I -m securecc.server.runner --fd N --config-fd M``.
+
+It has no network, no keytab and no sight of the host's files: it finds the toolchains, copies them to a tmpfs, and
+makes that its root before it takes the first order. It leaves, and all jobs with it, when the front does.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from securecc.compiler.closure import ToolchainClosure
+from securecc.compiler.toolchain import closure_of_programs, discover
+from securecc.server import sandbox, scratch
+from securecc.server.courier import Courier, close_all, from_front, read_tree
+from securecc.server.job import Job, Workshop
+from securecc.server.shelf import Shelved, copy_files
+from securecc.words import limits
+from securecc.words.errors import ChannelError, ConfigError, SandboxError, SecureccError
+from securecc.words.grant import JobLimits
+from securecc.words.messages import Terminal, Usage
+from securecc.words.work import FromFront, Offer, WorkBlobs, WorkCancel, WorkOrder, WorkReady, WorkReport, WorkTree
+
+_STORE, _JOBS = b"/toolchains", b"/jobs"
+_LOG = 1000  # characters of one line
+_PENDING = 4 * limits.MANIFEST_ENTRIES  # descriptors whose orders have not come yet
+
+
+class RunnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the front's parent tells the runner, as JSON. `base` is any directory: a tmpfs is mounted on it, in the
+    runner's own namespace only. `uid` and `gid` are what root becomes. Sizes in bytes.
+    """
+
+    compilers: tuple[str, ...]
+    base: str = "/tmp"  # noqa: S108 - hidden below a mount of ours, never written to
+    uid: int = 0
+    gid: int = 0
+    store: int = limits.TOOLCHAIN_STORE
+    job: int = limits.JOB_TMPFS
+    search_path: str = "/usr/local/bin:/usr/bin:/bin"
+
+
+@dataclass(frozen=True)
+class _Found:
+    bwrap: bytes
+    toolchains: tuple[ToolchainClosure, ...]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run until the front has gone. Exit status 0, or 1 with one line on standard error."""
+    options = argparse.ArgumentParser(prog="securecc.server.runner")
+    options.add_argument("--fd", type=int, required=True, help="the front's socketpair")
+    options.add_argument("--config-fd", type=int, required=True, help="where the configuration is read from")
+    chosen = options.parse_args(arguments)
+    try:
+        config = _configuration(chosen.config_fd)
+        _only(chosen.fd)
+        shop = _settle(config)
+        asyncio.run(_serve(socket.socket(fileno=chosen.fd), shop))
+    except SecureccError as error:
+        _log(str(error))
+        return 1
+    return 0
+
+
+def _configuration(descriptor: int) -> RunnerConfig:
+    try:
+        with os.fdopen(descriptor, "rb") as file:
+            return msgspec.json.decode(file.read(limits.POLICY_FILE), type=RunnerConfig)
+    except (OSError, msgspec.DecodeError, ValueError) as error:
+        raise ConfigError(f"the runner's configuration cannot be read: {error}") from error
+
+
+def _only(descriptor: int) -> None:
+    """Keep standard error and the front's end; everything else that was inherited goes."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1):
+        os.dup2(null, standard)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    os.closerange(3, descriptor)
+    os.closerange(descriptor + 1, min(most, 1 << 20))
+    os.set_inheritable(descriptor, False)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _settle(config: RunnerConfig) -> Workshop:
+    """From the host's files to a root of our own."""
+    if os.getuid() == 0:
+        if not (config.uid and config.gid):
+            raise SandboxError("the runner would run compilers as root", "give it a user of its own (runner.user)")
+        scratch.become(config.uid, config.gid)
+    scratch.renounce()
+    found = _find(config)
+    scratch.enter()
+    base = os.fsencode(config.base)
+    scratch.mount_tmpfs(base, config.store, programs=True)
+    copy_files(closure_of_programs([found.bwrap]), base)
+    for folder in (_STORE, _JOBS, b"/tmp", b"/proc", b"/dev/pts"):
+        os.makedirs(base + folder, exist_ok=True)
+    os.close(os.open(base + b"/dev/null", os.O_WRONLY | os.O_CREAT, 0o600))
+    scratch.bind(b"/proc", base + b"/proc", recursive=True)
+    scratch.bind(b"/dev/null", base + b"/dev/null")
+    scratch.mount_terminals(base + b"/dev/pts")
+    shelved = {}
+    for number, closure in enumerate(found.toolchains):
+        toolchain = Shelved(closure, base + _STORE + b"/%d" % number)
+        toolchain.move(_STORE + b"/%d" % number)
+        shelved[closure.digest] = toolchain
+    scratch.pivot(base)
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    return Workshop(found.bwrap, shelved, _JOBS, config.job, null)
+
+
+def _find(config: RunnerConfig) -> _Found:
+    """bwrap, and the compilers that are there; one that cannot be used is named in the log."""
+    toolchains = {}
+    for compiler in config.compilers:
+        try:
+            closure = discover(os.fsencode(compiler), os.fsencode(config.search_path))
+            toolchains[closure.digest] = closure
+        except SecureccError as error:
+            _log(f"compiler {compiler} is not offered: {error}")
+    if not toolchains:
+        raise ConfigError(f"none of the compilers can be used: {', '.join(config.compilers)}", "apt install gcc g++")
+    return _Found(sandbox.find(), tuple(toolchains.values()))
+
+
+async def _serve(end: socket.socket, shop: Workshop) -> None:
+    """Take orders until the front has gone; then kill what runs, and wait until it has ended."""
+    usable = [shelved for shelved in shop.toolchains.values() if await _tried(shop, shelved)]
+    if not usable:
+        raise SandboxError("no compiler runs in the sandbox", "see the lines before this one")
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: _log(repr(context)))
+    front = _Front(end, shop)
+    front.courier.start()
+    with contextlib.suppress(ChannelError):
+        front.courier.send(_ready(usable))
+    await front.gone.wait()
+    for job in front.jobs.values():
+        job.cancel()
+    while front.tasks:
+        await asyncio.wait(front.tasks)
+
+
+async def _tried(shop: Workshop, toolchain: Shelved) -> bool:
+    """Whether this compiler starts in the sandbox at all."""
+    closure = toolchain.closure
+    order = WorkOrder(
+        job=0,
+        toolchain=closure.digest,
+        arguments=(closure.called_by[0], b"-v"),
+        environment={},
+        cwd=b"/",
+        umask=0o022,
+        terminal=Terminal(),
+        limits=JobLimits(wall_s=limits.PROBE_S),
+        blobs=0,
+    )
+    report, descriptors = await Job(shop, order, ()).run(WorkTree((), ()))
+    close_all(descriptors)
+    if report.failure or report.status:
+        _log(f"compiler {closure.name} does not start in the sandbox: {report.failure or report.status}")
+    return not (report.failure or report.status)
+
+
+def _ready(usable: Sequence[Shelved]) -> WorkReady:
+    return WorkReady(sandbox.LAYERS, tuple(_offer(shelved.closure) for shelved in usable))
+
+
+def _offer(closure: ToolchainClosure) -> Offer:
+    return Offer(
+        name=closure.name,
+        digest=closure.digest,
+        target=closure.target,
+        called_by=closure.called_by,
+        directories=closure.directories,
+        include_directories=closure.include_directories,
+    )
+
+
+class _Front:
+    """The front as the runner sees it: a peer that may send anything."""
+
+    def __init__(self, end: socket.socket, shop: Workshop) -> None:
+        self.gone = asyncio.Event()
+        self.jobs: dict[int, Job] = {}
+        self.tasks: set[asyncio.Task[None]] = set()
+        self._shop = shop
+        self._blobs: dict[int, list[int]] = {}
+        self.courier: Courier[FromFront] = Courier(
+            end, from_front, self._receive, lost=lambda _reason: self.gone.set(), garbage=self._garbage
+        )
+
+    def _receive(self, message: FromFront, descriptors: list[int]) -> None:
+        if isinstance(message, WorkBlobs):
+            self._blobs.setdefault(message.job, []).extend(descriptors)
+            if sum(map(len, self._blobs.values())) > _PENDING:
+                self._garbage("too many descriptors without an order")
+                close_all(self._blobs.pop(message.job))
+            return
+        if isinstance(message, WorkCancel):
+            close_all(descriptors)
+            close_all(self._blobs.pop(message.job, []))
+            if message.job in self.jobs:
+                self.jobs[message.job].cancel()
+            return
+        blobs = self._blobs.pop(message.job, [])
+        try:
+            self._begin(message, descriptors, blobs)
+        except SecureccError as error:
+            close_all(blobs)
+            self._answer(WorkReport(message.job, 1, "", (), (), Usage(), failure=str(error)), [])
+        finally:
+            close_all(descriptors)
+
+    def _begin(self, order: WorkOrder, descriptors: list[int], blobs: list[int]) -> None:
+        if order.job in self.jobs or order.job <= 0:
+            raise ConfigError(f"job number {order.job} is in use")
+        if len(descriptors) != 1 or len(blobs) != order.blobs:
+            raise ConfigError(f"an order with {len(blobs)} of {order.blobs} blobs and {len(descriptors)} trees")
+        work = read_tree(descriptors[0])
+        self.jobs[order.job] = Job(self._shop, order, blobs)
+        task = asyncio.get_running_loop().create_task(self._do(order.job, work))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def _do(self, number: int, work: WorkTree) -> None:
+        try:
+            report, descriptors = await self.jobs[number].run(work)
+        except Exception as error:  # noqa: BLE001 - the front must hear of every job's end
+            _log(f"job {number}: {error!r}")
+            report, descriptors = WorkReport(number, 1, "", (), (), Usage(), failure="the runner failed"), []
+        del self.jobs[number]
+        self._answer(report, descriptors)
+
+    def _answer(self, report: WorkReport, descriptors: list[int]) -> None:
+        try:
+            self.courier.send(report, descriptors)
+        except ChannelError:
+            self.gone.set()
+        finally:
+            close_all(descriptors)
+
+    def _garbage(self, reason: str) -> None:
+        _log(f"the front sent what is no message: {reason}")
+
+
+def _log(line: str) -> None:
+    """One line for the front's parent, with nothing in it that a terminal obeys."""
+    text = "".join(character if character.isprintable() else "?" for character in line[:_LOG])
+    sys.stderr.write(f"securecc runner: {text}\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(main())
