@@ -24,7 +24,7 @@ def read_file(path: Path, most: int) -> Content:
     Raises PolicyError for everything else: absent, unreadable, a folder, a device, a pipe that nobody writes to.
     """
     try:
-        with open(path, "rb", opener=_opener) as stream:  # noqa: PTH123 - Path.open takes no opener
+        with open(path, "rb", opener=_opener) as stream:
             found = os.fstat(stream.fileno())
             if not stat.S_ISREG(found.st_mode):
                 raise PolicyError(f"{path}: not a regular file")

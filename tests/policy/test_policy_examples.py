@@ -1,0 +1,69 @@
+"""The ready-made policies and the schema for editors, held to what the reader takes."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from securecc.policy import document, document_groups, document_rules, document_tests
+from securecc.policy.decision import decide
+from securecc.policy.loading import load
+from securecc.policy.network import parse_address
+from securecc.words.principal import Principal
+
+FOLDER = Path(__file__).parents[2] / "policy"
+SITES = sorted(FOLDER.glob("*.yaml"))
+SCHEMA = json.loads((FOLDER / "schema.json").read_text())
+
+
+def test_the_sites_are_there():
+    assert {"example.yaml", "one-team.yaml", "university.yaml", "ci-keytab.yaml"} <= {each.name for each in SITES}
+
+
+@pytest.mark.parametrize("path", SITES, ids=lambda path: path.name)
+class TestSite:
+    def test_is_whole_and_without_warning(self, path):
+        loaded = load(path)
+        assert loaded.warnings == ()
+        assert len(loaded.policy.tests) >= 5
+
+    def test_tests_every_rule(self, path):
+        policy = load(path).policy
+        assert {rule.name for rule in policy.rules} <= {test.expect for test in policy.tests}
+
+    def test_lets_no_stranger_in(self, path):
+        policy = load(path).policy
+        for name in ("eve@EXAMPLE.COM", "alice@OTHER.ORG", "alice/root@EXAMPLE.COM", "alice@EXAMPLE.COM.OTHER.ORG"):
+            assert not decide(policy, Principal.parse(name), parse_address("10.2.3.4"), (), {}).allowed
+
+    def test_names_the_schema(self, path):
+        assert path.read_text().startswith("# yaml-language-server: $schema=schema.json\n")
+
+
+@pytest.mark.parametrize(
+    ("part", "keys"),
+    [
+        ("", document._DOCUMENT),
+        ("network", document._NETWORK),
+        ("group", document_groups._GROUP),
+        ("unix_group", document_groups._UNIX_GROUP),
+        ("rule", document_rules._RULE),
+        ("limits", document_rules._LIMITS),
+        ("test", document_tests._TEST),
+    ],
+)
+def test_the_schema_knows_the_same_keys(part, keys):
+    described = SCHEMA["$defs"][part] if part else SCHEMA
+    assert set(described["properties"]) == set(keys)
+    assert described["additionalProperties"] is False
+
+
+def test_the_example_shows_every_key():
+    example = yaml.safe_load((FOLDER / "example.yaml").read_text())
+    assert set(example) == set(document._DOCUMENT)
+    assert set(example["network"]) == set(document._NETWORK)
+    assert set().union(*example["groups"].values()) == set(document_groups._GROUP)
+    assert set().union(*example["rules"]) == set(document_rules._RULE)
+    assert set(example["rules"][2]["limits"]) == set(document_rules._LIMITS)
+    assert set().union(*example["tests"]) == set(document_tests._TEST)
