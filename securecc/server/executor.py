@@ -5,12 +5,13 @@ What concerns every job (audit, authorisation, queueing) wraps an Executor and i
 """
 
 import os
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from securecc.compiler.cmdline import CompilePlan
+from securecc.compiler.paths import CheckedManifest
 from securecc.words.grant import Grant
-from securecc.words.manifest import Manifest
 from securecc.words.messages import LimitName, Terminal, Toolchain, Usage
 from securecc.words.work import Made
 
@@ -28,8 +29,8 @@ class Origin:
 class Job:
     """One compile, checked: the plan is the server's own reading of `arguments`, the manifest has passed every rule.
 
-    `number` is unique in the daemon's life. `source` counts the bytes of all inputs. `waited` resolves when a slot is
-    the job's.
+    `number` is unique in the daemon's life. `source` counts the bytes of all inputs. `occupy` returns when a slot is the
+    job's.
     """
 
     number: int
@@ -41,9 +42,10 @@ class Job:
     environment: dict[bytes, bytes]
     umask: int
     terminal: Terminal
-    manifest: Manifest
+    manifest: CheckedManifest
     manifest_digest: bytes
     source: int
+    occupy: Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,141 @@
+"""`secureccd --config FILE`: the daemon, in the foreground, as front and runner."""
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import resource
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from securecc import __version__
+from securecc.policy.force import PolicyInForce
+from securecc.server.audit import AuditLog
+from securecc.server.courier import memory, pair
+from securecc.server.front import Equipment, Front
+from securecc.server.runner import RunnerConfig
+from securecc.server.settings import ServerSettings, User, read_settings
+from securecc.server.store import Store
+from securecc.words.errors import ConfigError, SecureccError
+
+CONFIG = Path("/etc/securecc/config.yaml")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry of the command; the exit status is 0 after SIGTERM, 1 when the daemon could not start or go on."""
+    parser = argparse.ArgumentParser(prog="secureccd", description=__doc__)
+    parser.add_argument("--config", type=Path, default=CONFIG, help="configuration file (default: %(default)s)")
+    parser.add_argument("--check", action="store_true", help="read configuration and policy, say what is wrong, end")
+    parser.add_argument("--version", action="version", version=f"secureccd {__version__}")
+    chosen = parser.parse_args(arguments)
+    try:
+        settings = read_settings(chosen.config)
+        _log_to_stderr(settings.log_level)
+        if chosen.check:
+            PolicyInForce(settings.policy)
+            print(f"{chosen.config}: fine")
+            return 0
+        return _serve(settings)
+    except SecureccError as error:
+        print(f"secureccd: {error}", file=sys.stderr)
+        return 1
+
+
+def _serve(settings: ServerSettings) -> int:
+    """Starts the runner, becomes the front's user, serves."""
+    _check_users(settings)
+    _make_folders(settings)
+    ours, theirs = pair()
+    runner = _start_runner(settings, theirs)
+    theirs.close()
+    try:
+        if settings.users is not None and os.getuid() == 0:
+            _become(settings.users.front)
+        _raise_descriptors()
+        return asyncio.run(_front(settings, ours))
+    finally:
+        ours.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            runner.wait(5)
+        runner.kill()
+        runner.wait()
+
+
+async def _front(settings: ServerSettings, runner: socket.socket) -> int:
+    policy = PolicyInForce(settings.policy)
+    audit = AuditLog(settings.audit)
+    bounds = settings.limits
+    store = Store(settings.state / "store", limit=bounds.store, quota=bounds.store_per_principal)
+    return await Front(Equipment(settings, policy, audit, store, runner)).run()
+
+
+def _check_users(settings: ServerSettings) -> None:
+    if os.getuid() == 0 and settings.users is None:
+        raise ConfigError("secureccd was started as root and knows nobody else to be", "set `users:` in config.yaml")
+
+
+def _make_folders(settings: ServerSettings) -> None:
+    """State and scratch, if they are not there, for the front alone."""
+    for folder in (settings.state, settings.scratch, settings.audit.parent):
+        if folder.is_dir():
+            continue
+        try:
+            folder.mkdir(mode=0o700, parents=True)
+            if settings.users is not None and os.getuid() == 0:
+                os.chown(folder, settings.users.front.uid, settings.users.front.gid)
+        except OSError as error:
+            raise ConfigError(f"{folder} cannot be made: {error.strerror}", "make it, or name another place") from error
+
+
+def _start_runner(settings: ServerSettings, end: socket.socket) -> "subprocess.Popen[bytes]":
+    become = settings.users.runner if settings.users is not None and os.getuid() == 0 else None
+    config = RunnerConfig(
+        compilers=tuple(os.fspath(path) for path in settings.toolchains),
+        base=os.fspath(settings.scratch),
+        uid=become.uid if become is not None else 0,
+        gid=become.gid if become is not None else 0,
+    )
+    descriptor = memory(msgspec.json.encode(config))
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    try:
+        return subprocess.Popen(
+            [
+                *(sys.executable, "-I", "-m", "securecc.server.runner"),
+                *("--fd", str(end.fileno()), "--config-fd", str(descriptor)),
+            ],
+            pass_fds=(end.fileno(), descriptor),
+            stdin=subprocess.DEVNULL,
+            cwd="/",
+            env={"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"},
+            start_new_session=True,
+        )
+    finally:
+        os.close(descriptor)
+
+
+def _become(user: User) -> None:
+    os.setgroups([])
+    os.setresgid(user.gid, user.gid, user.gid)
+    os.setresuid(user.uid, user.uid, user.uid)
+    os.environ["HOME"] = "/"
+    os.umask(0o077)
+
+
+def _raise_descriptors() -> None:
+    """The store keeps blobs open, and a channel is a descriptor as well."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _log_to_stderr(level: str) -> None:
+    logging.basicConfig(stream=sys.stderr, level=level.upper(), format="%(message)s")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

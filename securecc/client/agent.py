@@ -1,0 +1,174 @@
+"""The agent: one process for one person in one world, between all launchers and the farm.
+
+Started by a launcher, as `python3 -I -m securecc.client.agent --socket PATH --ready-fd N`; leaves when nobody has
+needed it for a while.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import logging.handlers
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from securecc.client import locales, place
+from securecc.client.attendance import Attendance
+from securecc.client.caller import Caller
+from securecc.client.compile import Compiles
+from securecc.client.errand import Request
+from securecc.client.farms import Farms
+from securecc.client.fingerprint import Fingerprints
+from securecc.client.inputs import Gatherer
+from securecc.client.journal import Journal
+from securecc.client.listing import Listings
+from securecc.client.local_slots import LocalSlots
+from securecc.client.recollection import Recollections
+from securecc.client.preferences import Preferences
+from securecc.client.toolchains import Toolchains
+from securecc.words import limits
+from securecc.words.errors import AgentError
+
+BACKLOG = 1024
+"""Launchers that may knock at one moment; a make -j1000 does."""
+
+
+LOG = 64 * limits.KIB
+"""Bytes of the agent's log before it begins anew."""
+
+
+class Agent:
+    """The door, the pulse and the end of one agent."""
+
+    def __init__(self, path: Path, attendance: Attendance, farms: Farms, journal: Journal) -> None:
+        self._path = path
+        self._attendance = attendance
+        self._farms = farms
+        self._journal = journal
+        self._callers: set[Caller] = set()
+        self._idle_since = asyncio.get_running_loop().time()
+        self._finished = asyncio.Event()
+
+    async def run(self, listening: socket.socket, ready: Callable[[], None]) -> None:
+        """Serves until idle, told to end, or replaced at its path."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.add_signal_handler(number, self._finished.set)
+        server = await loop.create_unix_server(self._caller, sock=listening)
+        identity = _identity(self._path)
+        ready()
+        pulse = asyncio.create_task(self._pulse(identity))
+        await self._finished.wait()
+        pulse.cancel()
+        server.close()
+        if _identity(self._path) == identity:
+            with contextlib.suppress(OSError):
+                self._path.unlink()
+        for caller in tuple(self._callers):
+            caller.close()
+        self._farms.close("the agent ends")
+        self._journal.close()
+
+    def _caller(self) -> Caller:
+        caller = Caller(self._serve)
+        caller.done = self._callers.discard
+        self._callers.add(caller)
+        return caller
+
+    async def _serve(self, caller: Caller, request: Request) -> None:
+        await self._attendance.serve(caller, request)
+
+    async def _pulse(self, identity: tuple[int, int] | None) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(limits.AGENT_KEEPALIVE_S)
+            for caller in self._callers:
+                caller.keep_alive()
+            if self._callers:
+                self._idle_since = loop.time()
+            self._journal.flush()
+            idle = loop.time() - self._idle_since > limits.AGENT_IDLE_S
+            if idle or _identity(self._path) != identity:
+                self._finished.set()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    return (status.st_dev, status.st_ino)
+
+
+def compose(path: Path) -> Agent:
+    """All parts of an agent, put together. Needs a running loop."""
+    fingerprints, listings = Fingerprints(), Listings()
+    preferences = Preferences()
+    journal = Journal()
+    farms = Farms()
+    compiles = Compiles(
+        Gatherer(fingerprints, listings),
+        Recollections(fingerprints, listings),
+        Toolchains().closure,
+        farms.of,
+        locales.of_this_machine(),
+    )
+    slots = LocalSlots(os.cpu_count() or 1)
+    return Agent(path, Attendance(compiles, journal, slots, preferences.of), farms, journal)
+
+
+def listen(path: Path) -> socket.socket:
+    """The door. Raises AgentError when the folder is not to be trusted or the socket cannot be made."""
+    place.check_folder(path.parent)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+        listening.bind(os.fspath(path))
+        listening.listen(BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise AgentError(f"cannot listen at {path}: {error.strerror}") from error
+    return listening
+
+
+async def _main(path: Path, ready: int) -> None:
+    def tell() -> None:
+        if ready >= 0:
+            with contextlib.suppress(OSError):
+                os.write(ready, b"1")
+            os.close(ready)
+
+    listening = listen(path)
+    await compose(path).run(listening, tell)
+
+
+def _log_beside(path: Path) -> None:
+    """Nobody sees an agent's standard error, so what should never happen is kept in a small file beside its socket."""
+    handler = logging.handlers.RotatingFileHandler(path.with_suffix(".log"), maxBytes=LOG, backupCount=1, delay=True)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], format="%(asctime)s %(message)s")
+
+
+def main() -> int:
+    """Entry of the process; exits with 1 when there can be no agent."""
+    parser = argparse.ArgumentParser(prog="securecc.client.agent")
+    parser.add_argument("--socket", type=Path, required=True)
+    parser.add_argument("--ready-fd", type=int, default=-1)
+    arguments = parser.parse_args()
+    # Each launcher brings the name of its own credential cache; the first one's is nobody else's default.
+    os.environ.pop("KRB5CCNAME", None)
+    _log_beside(arguments.socket)
+    try:
+        asyncio.run(_main(arguments.socket, arguments.ready_fd))
+    except AgentError as error:
+        print(f"securecc: {error}", file=sys.stderr)  # noqa: T201 - for whoever starts it by hand
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,189 @@
+"""What becomes of each launcher's request: the farm's result, the local compiler, or a clear error.
+
+The build never fails for the farm's sake, and never succeeds against the local compiler's word: whatever a server says
+other than success is judged by a local run.
+"""
+
+import os
+import signal
+from collections.abc import Callable, Mapping
+
+from securecc.client.caller import Caller, CallerGoneError
+from securecc.client.compile import Compiles, Order, Remote, check_places, end, judge
+from securecc.client.errand import Die, Request
+from securecc.client.journal import Journal
+from securecc.client.lineage import Lineage
+from securecc.client.local_slots import LocalSlots
+from securecc.client.settings import Settings
+from securecc.words.errors import (
+    AuthenticationError,
+    ChannelError,
+    ConfigError,
+    CredentialError,
+    Denied,
+    Refused,
+    SecureccError,
+    StaysLocal,
+)
+
+EXIT_CONNECT, EXIT_IO, EXIT_DENIED, EXIT_NO_HOSTS, EXIT_TIMEOUT, EXIT_GSS = 103, 107, 113, 116, 118, 119
+"""As distcc's exit codes (distcc(1), EXIT CODES)."""
+
+
+class Attendance:
+    """Serves launchers, one call of `serve` each."""
+
+    def __init__(
+        self,
+        compiles: Compiles,
+        journal: Journal,
+        slots: LocalSlots,
+        settings: Callable[[Mapping[bytes, bytes]], Settings],
+    ) -> None:
+        self._compiles = compiles
+        self._journal = journal
+        self._slots = slots
+        self._settings = settings
+        self._said: set[str] = set()
+
+    async def serve(self, caller: Caller, request: Request) -> None:
+        """One compile from beginning to end."""
+        try:
+            settings = self._settings(request.environment)
+        except ConfigError as error:
+            self._local(caller, request, "settings", error.message)
+            return
+        try:
+            order = await self._compiles.understand(request, settings)
+            check_places(order)
+            inputs = await self._compiles.inputs(caller, order)
+            remote = await self._watched(caller, request, self._compiles.remote(order, inputs))
+        except StaysLocal as error:
+            self._verbose(caller, settings, f"compiling locally: {error.message}")
+            self._local(caller, request, error.reason, error.message)
+        except SecureccError as error:
+            await self._without_farm(caller, request, settings, error)
+        else:
+            self._said.clear()
+            await self._deliver(caller, order, remote)
+
+    async def _watched(self, caller, request, work):  # type: ignore[no-untyped-def]
+        """Ends `work`, and the launcher, when those who wait for it have died."""
+        lineage = Lineage(caller.process, request.parent, lambda: _orphan(caller))
+        lineage.start()
+        try:
+            return await work
+        finally:
+            lineage.stop()
+
+    def _local(self, caller: Caller, request: Request, reason: str, detail: str) -> None:
+        self._journal.local(reason, detail, request.arguments)
+        caller.execute(request)
+
+    async def _without_farm(self, caller: Caller, request: Request, settings: Settings, error: SecureccError) -> None:
+        reason = reason_of(error)
+        if not settings.fallback:
+            self._journal.local(reason, error.message, request.arguments)
+            caller.write(2, f"securecc: {error}; SECURECC_FALLBACK=0 forbids compiling locally\n".encode())
+            caller.exit(exit_status_of(error))
+            return
+        self._say_once(caller, reason, f"securecc: {error}; compiling locally\n")
+        self._journal.local(reason, error.message, request.arguments)
+        await self._slots.enter()
+        try:
+            caller.execute(request)
+        except CallerGoneError:
+            self._slots.leave()
+            raise
+        self._slots.leave_with(caller.process)
+
+    def _say_once(self, caller: Caller, reason: str, line: str) -> None:
+        if reason not in self._said:
+            self._said.add(reason)
+            caller.write(2, line.encode(errors="backslashreplace"))
+
+    def _verbose(self, caller: Caller, settings: Settings, line: str) -> None:
+        if settings.verbose:
+            caller.write(2, f"securecc: {line}\n".encode(errors="backslashreplace"))
+
+    async def _deliver(self, caller: Caller, order: Order, remote: Remote) -> None:
+        request = order.request
+        if remote.result.status or remote.result.limit:
+            await self._judge(caller, order, remote)
+            return
+        try:
+            made = self._compiles.made(order, remote)
+        except StaysLocal as error:
+            self._local(caller, request, error.reason, error.message)
+            return
+        failed = await caller.commit(made)
+        if failed is not None:
+            self._local(caller, request, "output", f"{os.fsdecode(failed.path)}: {os.strerror(failed.error)}")
+            return
+        self._journal.remote(remote.server, request.arguments, sent=remote.sent, received=_received(remote))
+        self._verbose(caller, order.settings, f"compiled on {remote.server}")
+        caller.write(1, remote.stdout)
+        caller.write(2, remote.stderr)
+        caller.exit(0)
+
+    async def _judge(self, caller: Caller, order: Order, remote: Remote) -> None:
+        """A remote failure: the local compiler's outcome is what the user sees, unless local compiles are forbidden."""
+        result = remote.result
+        if not order.settings.fallback:
+            self._journal.remote(remote.server, order.request.arguments, sent=remote.sent, received=_received(remote))
+            caller.write(1, remote.stdout)
+            caller.write(2, remote.stderr)
+            if result.limit:
+                caller.write(2, f"securecc: the job reached its {result.limit} limit on {remote.server}\n".encode())
+            caller.exit(128 - result.status if result.status < 0 else result.status or 1)
+            return
+        await self._slots.enter()
+        try:
+            status = await judge(caller, order)
+        finally:
+            self._slots.leave()
+        if result.limit:
+            self._journal.local(
+                "limit", f"the {result.limit} limit was reached on {remote.server}", order.request.arguments
+            )
+        elif status == 0:
+            self._journal.disagreement(remote.server, order.request.arguments, result.status, remote.stderr)
+        else:
+            self._journal.local("fails", "fails locally as well", order.request.arguments)
+        end(caller, status)
+
+
+def reason_of(error: SecureccError) -> str:
+    """The word by which such errors are counted."""
+    if isinstance(error, Refused):
+        return f"refused-{error.code}"
+    for kind, reason in (
+        (CredentialError, "no-ticket"),
+        (Denied, "denied"),
+        (AuthenticationError, "authentication"),
+        (ChannelError, "unreachable"),
+    ):
+        if isinstance(error, kind):
+            return reason
+    return "error"
+
+
+def exit_status_of(error: SecureccError) -> int:
+    """distcc's exit status for it."""
+    if isinstance(error, Denied) or (isinstance(error, Refused) and error.code == "denied"):
+        return EXIT_DENIED
+    if isinstance(error, AuthenticationError):
+        return EXIT_GSS
+    return EXIT_CONNECT if isinstance(error, ChannelError) else EXIT_IO
+
+
+def _received(remote: Remote) -> int:
+    return len(remote.stdout) + len(remote.stderr) + sum(len(content) for _, content in remote.files)
+
+
+def _orphan(caller: Caller) -> None:
+    try:
+        caller.order(Die(signal.SIGTERM))
+    except CallerGoneError:
+        return
+    caller.abandon()

@@ -1,0 +1,189 @@
+"""One launcher at the agent's door: its request, orders to it, its reports."""
+
+import asyncio
+import logging
+import os
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from securecc.client import errand
+from securecc.client.errand import (
+    Captured,
+    CaptureDone,
+    Commit,
+    Committed,
+    Execute,
+    Exit,
+    Failed,
+    FromAgent,
+    FromLauncher,
+    Output,
+    Request,
+    RequestReader,
+    Spawned,
+)
+from securecc.client.place import peer, same_world
+from securecc.words.errors import AgentError, SecureccError
+
+log = logging.getLogger("securecc.agent")
+
+_KEEPALIVE = errand.encode(errand.Keepalive())
+
+
+@dataclass(frozen=True, slots=True)
+class MadeFile:
+    """One output as the launcher is to write it. `keep`: an existing file is truncated, not made anew."""
+
+    path: bytes
+    content: bytes
+    keep: bool
+
+
+class CallerGoneError(AgentError):
+    """The launcher has ended: nobody waits for this compile any more."""
+
+
+class Caller(asyncio.Protocol):
+    """The agent's end of one launcher's connection. `serve` is called with the request, as a task of its own; when the
+    launcher goes away, that task is cancelled.
+    """
+
+    def __init__(self, serve: Callable[["Caller", Request], Awaitable[None]]) -> None:
+        self._serve = serve
+        self._reader = RequestReader()
+        self._reports: deque[FromLauncher] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._transport: asyncio.Transport | None = None
+        self.process = 0
+        self.done: Callable[[Caller], None] = lambda _: None
+
+    # What the event loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio.Protocol."""
+        assert isinstance(transport, asyncio.Transport)
+        connection = transport.get_extra_info("socket")
+        self.process, user = peer(connection)
+        if user != os.getuid() or not same_world(self.process):
+            transport.abort()
+            return
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """See asyncio.Protocol. A launcher that breaks the protocol is left to help itself."""
+        try:
+            for frame in self._reader.feed(data):
+                if isinstance(frame, Request):
+                    self._task = asyncio.create_task(self._run(frame))
+                else:
+                    self._reports.append(frame)
+                    self._wake()
+        except SecureccError:
+            self.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See asyncio.Protocol."""
+        self._transport = None
+        if self._task is not None:
+            self._task.cancel()
+        self.done(self)
+
+    async def _run(self, request: Request) -> None:
+        try:
+            await self._serve(self, request)
+        except CallerGoneError:
+            pass
+        except Exception:
+            log.exception("a compile met what it should never meet; it runs locally")
+        finally:
+            self.close()
+
+    def abandon(self) -> None:
+        """Nobody waits for this compile any more."""
+        if self._task is not None:
+            self._task.cancel()
+
+    def close(self) -> None:
+        """Hangs up; the launcher compiles locally unless it was told to end."""
+        if self._transport is not None:
+            self._transport.close()
+
+    # Orders.
+
+    def keep_alive(self) -> None:
+        """Tells the launcher that the agent is at work."""
+        if self._transport is not None and self._task is not None:
+            self._transport.write(_KEEPALIVE)
+
+    def order(self, frame: FromAgent) -> None:
+        """Sends one order. Raises CallerGoneError."""
+        if self._transport is None:
+            raise CallerGoneError("the launcher has gone")
+        self._transport.write(errand.encode(frame))
+
+    def execute(self, request: Request) -> None:
+        """The launcher becomes the compiler that it found, with the arguments that the user gave."""
+        self.order(Execute(request.compiler, request.arguments))
+
+    def write(self, stream: int, content: bytes) -> None:
+        """Writes to the user's descriptor 1 or 2."""
+        if content and self._transport is not None:
+            self._transport.write(errand.print_frames(stream, content))
+
+    def exit(self, status: int) -> None:
+        """The launcher ends with this exit status."""
+        self.order(Exit(status))
+
+    async def capture(self, arguments: Sequence[bytes]) -> tuple[int, bytes]:
+        """Runs a command in the launcher's place; returns its wait status and what it wrote to standard output."""
+        self.order(errand.Capture(tuple(arguments)))
+        parts: list[bytes] = []
+        while True:
+            report = await self._report()
+            if isinstance(report, Captured):
+                parts.append(report.data)
+            elif isinstance(report, CaptureDone):
+                return (report.status if not report.truncated else 1 << 8), b"".join(parts)
+            elif isinstance(report, Failed):
+                return 127 << 8, b""
+
+    async def spawn(self, arguments: Sequence[bytes]) -> int:
+        """Runs a command with the user's own descriptors; returns its wait status."""
+        self.order(errand.Spawn(tuple(arguments)))
+        while True:
+            report = await self._report()
+            if isinstance(report, Spawned):
+                return report.status
+            if isinstance(report, Failed):
+                return 127 << 8
+
+    async def commit(self, outputs: Sequence[MadeFile]) -> Failed | None:
+        """Writes all outputs or none; returns what kept them from being written."""
+        frames = []
+        for output in outputs:
+            frames.append(errand.encode(Output(output.path, len(output.content), output.keep)))
+            frames.append(errand.data_frames(output.content))
+        frames.append(errand.encode(Commit()))
+        if self._transport is None:
+            raise CallerGoneError("the launcher has gone")
+        self._transport.write(b"".join(frames))
+        while True:
+            report = await self._report()
+            if isinstance(report, Committed):
+                return None
+            if isinstance(report, Failed):
+                return report
+
+    async def _report(self) -> FromLauncher:
+        while not self._reports:
+            if self._transport is None:
+                raise CallerGoneError("the launcher has gone")
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        return self._reports.popleft()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)

@@ -1,0 +1,264 @@
+"""One compile, from a launcher's request to its last order: remote where that is exactly the same, else local."""
+
+import hashlib
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from securecc.client.caller import Caller, MadeFile
+from securecc.client.errand import Die, Request
+from securecc.client.farm import Farm, Wanted
+from securecc.client.inputs import Gatherer, Inputs, Search, absolute
+from securecc.client.conversation import RemoteJob
+from securecc.client.recollection import Key, Recollections
+from securecc.client.settings import Settings
+from securecc.compiler import cmdline, dependencies, environment
+from securecc.compiler.cmdline import CompilePlan
+from securecc.compiler.environment import Locales, SentEnvironment
+from securecc.compiler.toolchain import ToolchainClosure
+from securecc.words import limits, manifest
+from securecc.words.errors import ChannelError, Refused, StaysLocal
+from securecc.words.manifest import Kind
+from securecc.words.messages import Invite, Need, Output, Refuse, Result, Submit
+
+_SEARCHED = {b"-I", b"-iquote", b"-isystem", b"-idirafter"}
+_ROOTS = {b"--sysroot", b"-isysroot"}
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One compile, understood: what is to be done, with what, and where its outputs go.
+
+    `outputs` maps each path that the server may return (absolute, physical) to the path as the user spelled it.
+    """
+
+    request: Request
+    plan: CompilePlan
+    environment: SentEnvironment
+    toolchain: ToolchainClosure
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """What a server made of an order."""
+
+    result: Result
+    stdout: bytes
+    stderr: bytes
+    files: tuple[tuple[Output, bytes], ...]
+    server: str
+    sent: int
+
+
+class Compiles:
+    """What all compiles of one agent share."""
+
+    def __init__(
+        self,
+        gatherer: Gatherer,
+        recollections: Recollections,
+        closure: Callable[[bytes, bytes], Awaitable[ToolchainClosure]],
+        farm: Callable[[Settings, Request], Farm],
+        locales: Locales,
+    ) -> None:
+        self._gatherer = gatherer
+        self._recollections = recollections
+        self._closure = closure
+        self._farm = farm
+        self._locales = locales
+
+    async def understand(self, request: Request, settings: Settings) -> Order:
+        """Raises StaysLocal for what may not or need not leave."""
+        plan = cmdline.parse(request.arguments)
+        if cmdline.is_probe(plan, request.cwd):
+            raise StaysLocal("conftest", f"{os.fsdecode(plan.source)} is a question of a build system")
+        if not settings.hosts:
+            raise StaysLocal("no-hosts", "no server is configured")
+        sent = environment.split(request.environment, plan.language, self._locales)
+        closure = await self._closure(request.compiler, request.environment.get(b"PATH", b""))
+        return Order(request, plan, sent, closure, settings)
+
+    async def inputs(self, caller: Caller, order: Order) -> Inputs:
+        """What the compile reads: from memory where that still holds, else from the compiler itself."""
+        key: Key = (
+            order.request.arguments,
+            order.request.cwd,
+            order.request.umask,
+            order.toolchain.digest,
+            tuple(order.environment.variables.items()),
+        )
+        known = self._recollections.recall(key)
+        if known is not None:
+            return known
+        command = cmdline.dependency_command(order.plan)
+        status, listed = await caller.capture((order.request.compiler, *command[1:]))
+        if status:
+            raise StaysLocal(
+                "does-not-preprocess", f"{os.fsdecode(order.plan.source)}: the compiler alone shall say why"
+            )
+        inputs = self._gatherer.gather(dependencies.parse(listed), _search(order))
+        self._recollections.keep(key, inputs)
+        return inputs
+
+    async def remote(self, order: Order, inputs: Inputs) -> Remote:
+        """Has a server compile it. Raises ChannelError and its kin, Denied, Refused, or StaysLocal when an input
+        changed meanwhile."""
+        farm = self._farm(order.settings, order.request)
+        wanted = Wanted(_key(order, inputs), order.toolchain.digest, inputs.size)
+        job = await farm.place(wanted)
+        try:
+            return await _run(job, order, inputs)
+        finally:
+            job.close()
+
+    def made(self, order: Order, remote: Remote) -> tuple[MadeFile, ...]:
+        """The outputs as the launcher is to write them.
+
+        Raises StaysLocal when they are not exactly those of the command: something else was made, the object lacks,
+        or the run read other files than were found here.
+        """
+        strays = remote.result.strays
+        if strays:
+            raise StaysLocal("disagreement", "the server's compiler read other files than this one would")
+        spelled = {_physical(path, order.request.cwd): path for path in order.plan.outputs}
+        made = []
+        for output, content in remote.files:
+            path = spelled.get(output.path)
+            if path is None:
+                raise StaysLocal("disagreement", f"the server made {os.fsdecode(output.path)}, which nobody asked for")
+            made.append(MadeFile(absolute(path, order.request.cwd), content, path != order.plan.output))
+        if not any(file.path == absolute(order.plan.output, order.request.cwd) for file in made):
+            raise StaysLocal("disagreement", "the server's compiler made no object")
+        return tuple(made)
+
+
+async def judge(caller: Caller, order: Order) -> int:
+    """Runs the command locally, with the user's own descriptors; returns its wait status."""
+    return await caller.spawn((order.request.compiler, *order.request.arguments[1:]))
+
+
+def end(caller: Caller, status: int) -> None:
+    """Ends the launcher as the compiler of this wait status ended."""
+    if os.WIFSIGNALED(status):
+        caller.order(Die(os.WTERMSIG(status)))
+    else:
+        caller.exit(os.waitstatus_to_exitcode(status))
+
+
+def check_places(order: Order) -> None:
+    """Raises StaysLocal where an output's place is such that only the compiler itself does the right thing."""
+    for path in order.plan.outputs:
+        place = absolute(path, order.request.cwd)
+        folder = place.rpartition(b"/")[0] or b"/"
+        if not os.path.isdir(folder) or not os.access(folder, os.W_OK | os.X_OK):
+            raise StaysLocal("output", f"{os.fsdecode(folder)} cannot be written to")
+        if os.path.lexists(place) and not os.path.isfile(place):
+            raise StaysLocal("output", f"{os.fsdecode(place)} is no regular file")
+
+
+def _search(order: Order) -> Search:
+    cwd = order.request.cwd
+    plan = order.plan
+    roots = [absolute(option.path, cwd) for option in plan.search if option.name in _ROOTS]
+    own = order.toolchain.include_directories
+    named = [absolute(option.path, cwd) for option in plan.search if option.name in _SEARCHED]
+    inherited = [absolute(path or b".", cwd) for path in order.environment.directories]
+    outputs = [absolute(path, cwd).rpartition(b"/")[0] or b"/" for path in plan.outputs]
+    alias = order.request.environment.get(b"PWD", b"")
+    return Search(
+        cwd=cwd,
+        directories=tuple((*named, *inherited, *own, *(root + path for root in roots for path in own))),
+        forced=tuple(option.path for option in plan.forced),
+        crossed=tuple((*outputs, *([alias] if alias.startswith(b"/") else ()))),
+        macros=plan.macros,
+        dated=b"SOURCE_DATE_EPOCH" in order.environment.variables,
+    )
+
+
+def _physical(path: bytes, cwd: bytes) -> bytes:
+    """Where an output really lies: its directory resolved, its own name as it is."""
+    folder, _, name = absolute(path, cwd).rpartition(b"/")
+    real = os.path.realpath(folder or b"/")
+    return (real if real != b"/" else b"") + b"/" + name
+
+
+def _key(order: Order, inputs: Inputs) -> bytes:
+    """For choosing a server only: the server makes the key of its own cache by itself."""
+    hasher = hashlib.sha256(inputs.digest + order.toolchain.digest)
+    for argument in order.request.arguments[1:]:
+        hasher.update(len(argument).to_bytes(4, "big") + argument)
+    return hasher.digest()
+
+
+async def _run(job: RemoteJob, order: Order, inputs: Inputs) -> Remote:
+    request = order.request
+    channel = job.conversation.channel
+    known = inputs.digest in job.conversation.known
+    channel.send(
+        Submit(
+            job=job.number,
+            toolchain=order.toolchain.digest,
+            arguments=(request.compiler, *request.arguments[1:]),
+            cwd=request.cwd,
+            environment=dict(order.environment.variables),
+            umask=request.umask,
+            terminal=request.terminal,
+            manifest_digest=inputs.digest,
+            manifest=b"" if known else inputs.compressed,
+        )
+    )
+    job.conversation.known.add(inputs.digest)
+    sent = 0 if known else len(inputs.compressed)
+    while True:
+        answer = await job.answer()
+        if isinstance(answer, Need):
+            sent += await _supply(job, answer, inputs)
+        elif isinstance(answer, Result):
+            return _split(answer, job.take(), job.conversation.peer, sent)
+        elif isinstance(answer, Refuse):
+            raise Refused(answer.code, answer.reason)
+        elif not isinstance(answer, Invite):
+            raise ChannelError(f"{job.conversation.peer} answers a job with something else")
+
+
+async def _supply(job: RemoteJob, need: Need, inputs: Inputs) -> int:
+    channel = job.conversation.channel
+    job.conversation.supply(job, inputs.compressed if need.manifest else b"")
+    sent = len(inputs.compressed) if need.manifest else 0
+    for index in need.blobs:
+        if index >= len(inputs.entries) or inputs.entries[index].kind is not Kind.FILE:
+            raise ChannelError(f"{job.conversation.peer} asks for a file that is not in the manifest")
+        entry = inputs.entries[index]
+        content = _read(entry.path)
+        if manifest.digest(content) != entry.blob:
+            raise StaysLocal("changed", f"{os.fsdecode(entry.path)} changed while it was being sent")
+        for at in range(0, len(content), limits.FRAME_BULK):
+            channel.send_bulk(job.number, content[at : at + limits.FRAME_BULK])
+            await channel.drain()
+        sent += len(content)
+    return sent
+
+
+def _read(path: bytes) -> bytes:
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return file.read(limits.BLOB + 1)
+    except OSError as error:
+        raise StaysLocal("changed", f"{os.fsdecode(path)}: {error.strerror}") from error
+
+
+def _split(result: Result, content: bytes, server: str, sent: int) -> Remote:
+    at = result.stdout + result.stderr
+    files = []
+    for output in result.outputs:
+        files.append((output, content[at : at + output.size]))
+        at += output.size
+    return Remote(
+        result,
+        content[: result.stdout],
+        content[result.stdout : result.stdout + result.stderr],
+        tuple(files),
+        server,
+        sent,
+    )

@@ -1,0 +1,193 @@
+"""One channel to one server, shared by many compiles: what comes in is handed to the job that it belongs to."""
+
+import asyncio
+import itertools
+from collections import deque
+from collections.abc import Callable
+
+from securecc.channel.channel import Channel
+from securecc import __version__
+from securecc.words import limits
+from securecc.words.errors import ChannelError, ProtocolError, SecureccError
+from securecc.words.messages import (
+    Ask,
+    Cancel,
+    Forget,
+    FromServer,
+    PROTOCOL_VERSIONS,
+    Goodbye,
+    Hello,
+    Invite,
+    Need,
+    Refuse,
+    Result,
+    Supply,
+    Toolchain,
+    Wait,
+    Welcome,
+)
+
+Answer = Invite | Wait | Refuse | Need | Result
+
+
+class RemoteJob:
+    """One job on one conversation, from Ask to Result. Not used after `close`."""
+
+    __slots__ = ("_answers", "_closed", "_received", "_waiter", "_wanted", "conversation", "number")
+
+    def __init__(self, conversation: "Conversation", number: int) -> None:
+        self.conversation = conversation
+        self.number = number
+        self._answers: deque[Answer | SecureccError] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._received: list[bytes] = []
+        self._wanted = -1
+        self._closed = False
+
+    async def answer(self) -> Answer:
+        """The server's next word on this job; a Result only once its bytes are here (`take`).
+
+        Raises ChannelError when the channel is gone.
+        """
+        while not self._answers:
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        answer = self._answers.popleft()
+        if isinstance(answer, SecureccError):
+            self._closed = True
+            raise answer
+        if isinstance(answer, Result | Refuse):
+            self._closed = True
+        return answer
+
+    def take(self) -> bytes:
+        """Standard output, standard error and the outputs of the Result, in one piece."""
+        return b"".join(self._received)
+
+    def put(self, answer: Answer) -> None:
+        """The conversation's word; see `answer`."""
+        self._answers.append(answer)
+        if isinstance(answer, Result):
+            self._wanted = answer.stdout + answer.stderr + sum(output.size for output in answer.outputs)
+            if self._wanted > limits.RESULT:
+                raise ProtocolError(f"a result of {self._wanted} bytes is over the limit of {limits.RESULT}")
+            if self._wanted:
+                return
+        self._wake()
+
+    def put_bulk(self, data: bytes) -> None:
+        """The conversation's word; see `take`."""
+        if self._wanted < len(data):
+            raise ProtocolError("more bytes than the result announced")
+        self._received.append(data)
+        self._wanted -= len(data)
+        if self._wanted == 0:
+            self._wake()
+
+    def fail(self, error: SecureccError) -> None:
+        """The channel has gone."""
+        self._answers.clear()
+        self._answers.append(error)
+        self._wake()
+
+    def close(self) -> None:
+        """Ends the job wherever it stands; what has ended by itself is only forgotten."""
+        self.conversation.forget(self, asked_only=False, ended=self._closed)
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+class Conversation:
+    """The jobs of one channel. `on_end` is called once, when the channel takes no more jobs."""
+
+    def __init__(self, channel: Channel, on_end: Callable[["Conversation"], None]) -> None:
+        self.channel = channel
+        self.ended: SecureccError | None = None
+        self._on_end = on_end
+        self._jobs: dict[int, RemoteJob] = {}
+        self._numbers = itertools.count(1)
+        self._welcome: asyncio.Future[Welcome] = asyncio.get_running_loop().create_future()
+        self.toolchains: dict[bytes, Toolchain] = {}
+        self.slots = 1
+        self.known: set[bytes] = set()
+        host, port = channel.peer
+        self.peer = f"{host}:{port}"
+        channel.attach(self)
+        channel.send(Hello(PROTOCOL_VERSIONS, f"securecc {__version__}"))
+
+    @property
+    def busy(self) -> float:
+        """Jobs here for each slot of the server's."""
+        return len(self._jobs) / max(self.slots, 1)
+
+    @property
+    def jobs(self) -> int:
+        """Jobs that have been asked for and have not ended."""
+        return len(self._jobs)
+
+    async def welcomed(self) -> None:
+        """Returns when the server has said what it offers. Raises ChannelError."""
+        welcome = await self._welcome
+        self.slots = welcome.slots
+        self.toolchains = {toolchain.digest: toolchain for toolchain in welcome.toolchains}
+
+    def ask(self, key: bytes, toolchain: bytes, size: int) -> RemoteJob:
+        """A new job, asked for. Raises ChannelError when the conversation has ended."""
+        if self.ended is not None:
+            raise self.ended
+        job = RemoteJob(self, next(self._numbers))
+        self._jobs[job.number] = job
+        self.channel.send(Ask(job.number, key, toolchain, size))
+        return job
+
+    def forget(self, job: RemoteJob, *, asked_only: bool, ended: bool) -> None:
+        """Drops a job; tells the server unless it has ended there."""
+        if self._jobs.pop(job.number, None) is not None and not ended and self.ended is None:
+            self.channel.send(Forget(job.number) if asked_only else Cancel(job.number))
+
+    def close(self, reason: str) -> None:
+        """No more jobs; the channel closes when the running ones have ended."""
+        self._end(ChannelError(f"the channel to {self.peer} was closed: {reason}"))
+        if not self._jobs:
+            self.channel.close(Goodbye("closing", reason, ""))
+
+    # What the channel calls.
+
+    def on_message(self, message: FromServer) -> None:
+        """See securecc.channel.channel.Listener."""
+        if isinstance(message, Welcome):
+            if not self._welcome.done():
+                self._welcome.set_result(message)
+        elif isinstance(message, Goodbye):
+            self._end(ChannelError(f"{self.peer} closes the channel: {message.reason}"))
+        elif isinstance(message, Invite | Wait | Refuse | Need | Result):
+            job = self._jobs.get(message.job)
+            if job is not None:
+                job.put(message)
+
+    def on_bulk(self, number: int, data: bytes) -> None:
+        """See securecc.channel.channel.Listener."""
+        job = self._jobs.get(number)
+        if job is not None:
+            job.put_bulk(data)
+
+    def on_lost(self, error: SecureccError) -> None:
+        """See securecc.channel.channel.Listener."""
+        self._end(error)
+        for job in tuple(self._jobs.values()):
+            job.fail(error)
+        self._jobs.clear()
+
+    def _end(self, error: SecureccError) -> None:
+        if self.ended is None:
+            self.ended = error
+            if not self._welcome.done():
+                self._welcome.set_exception(error)
+                self._welcome.exception()  # whoever awaits it gets it; nobody may
+            self._on_end(self)
+
+    def supply(self, job: RemoteJob, manifest: bytes) -> None:
+        """Announces what a Need asked for."""
+        self.channel.send(Supply(job.number, manifest))

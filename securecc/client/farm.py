@@ -1,0 +1,202 @@
+"""The servers that one person's compiles may go to, and the conversations with them.
+
+A channel is made when the first compile asks for one and serves until the server, the ticket or idleness ends it. A
+server that cannot be had is left alone for a while that doubles, so that no compile waits for a dead one.
+"""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from securecc.channel.channel import Channel
+from securecc.client.conversation import Conversation, RemoteJob
+from securecc.client.settings import Host
+from securecc.words.errors import AuthenticationError, ChannelError, CredentialError, Denied, Refused, SecureccError
+from securecc.words.messages import Invite, Refuse, Wait
+
+BACKOFF_S = (1.0, 2.0, 5.0, 10.0, 30.0)
+"""How long a server is left alone after its n-th failure in a row."""
+
+Dial = Callable[[Host], Awaitable[Channel]]
+"""An authenticated channel to a host."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is asked of a server: `key` says all that makes two compiles equal, `size` counts the inputs' bytes."""
+
+    key: bytes
+    toolchain: bytes
+    size: int
+
+
+class Server:
+    """One host and the conversation with it, if there is one."""
+
+    def __init__(self, host: Host, dial: Dial) -> None:
+        self.host = host
+        self.conversation: Conversation | None = None
+        self.trouble: SecureccError | None = None
+        self._dial = dial
+        self._failures = 0
+        self._until = 0.0
+        self._dialling: asyncio.Task[Conversation] | None = None
+
+    async def connected(self) -> Conversation:
+        """The conversation, made if need be; all who ask meanwhile wait for the same attempt.
+
+        Raises the trouble that the last attempt met while the server is left alone.
+        """
+        if self.conversation is not None:
+            return self.conversation
+        if self.trouble is not None and time.monotonic() < self._until:
+            raise self.trouble
+        if self._dialling is None:
+            self._dialling = asyncio.create_task(self._connect())
+        return await asyncio.shield(self._dialling)
+
+    def retry(self) -> None:
+        """Something changed (a new ticket): the next compile tries again at once."""
+        self.trouble = None
+        self._failures = 0
+
+    def close(self, reason: str) -> None:
+        """Ends the conversation; running jobs end within their limits."""
+        if self.conversation is not None:
+            self.conversation.close(reason)
+
+    async def _connect(self) -> Conversation:
+        try:
+            conversation = Conversation(await self._dial(self.host), self._ended)
+            await conversation.welcomed()
+        except SecureccError as error:
+            self._failed(error)
+            raise
+        finally:
+            self._dialling = None
+        self.trouble = None
+        self._failures = 0
+        self.conversation = conversation
+        return conversation
+
+    def _failed(self, error: SecureccError) -> None:
+        self.trouble = error
+        self._until = time.monotonic() + BACKOFF_S[min(self._failures, len(BACKOFF_S) - 1)]
+        self._failures += 1
+
+    def _ended(self, conversation: Conversation) -> None:
+        if self.conversation is conversation:
+            self.conversation = None
+
+
+class Farm:
+    """All servers of one settings and one credential cache."""
+
+    ASKED_AT_ONCE = 2
+    """Servers that one job asks; the first Invite wins (Sparrow's two choices)."""
+
+    def __init__(self, hosts: tuple[Host, ...], dial: Dial) -> None:
+        self.servers = tuple(Server(host, dial) for host in hosts)
+
+    @property
+    def conversations(self) -> tuple[Conversation, ...]:
+        """The channels that are open."""
+        return tuple(server.conversation for server in self.servers if server.conversation is not None)
+
+    async def place(self, wanted: Wanted) -> RemoteJob:
+        """A job with a slot leased to it. Raises what keeps it from being had: ChannelError, CredentialError,
+        AuthenticationError, Denied, or Refused by the server that would have been best.
+        """
+        conversations = await self._conversations()
+        offering = [conversation for conversation in conversations if wanted.toolchain in conversation.toolchains]
+        if not offering:
+            raise Refused("toolchain", _offers(conversations))
+        offering.sort(key=lambda conversation: (conversation.busy, _affinity(conversation, wanted.key)))
+        asked = offering[: self.ASKED_AT_ONCE]
+        jobs = [conversation.ask(wanted.key, wanted.toolchain, wanted.size) for conversation in asked]
+        return await _invited(jobs) if len(jobs) > 1 else await _wait_for_invite(jobs[0])
+
+    def retry(self) -> None:
+        """Something changed (a new ticket): no server is left alone any longer."""
+        for server in self.servers:
+            server.retry()
+
+    def close(self, reason: str) -> None:
+        """Ends all channels."""
+        for server in self.servers:
+            server.close(reason)
+
+    async def _conversations(self) -> list[Conversation]:
+        conversations = [server.conversation for server in self.servers if server.conversation is not None]
+        if len(conversations) == len(self.servers):
+            return conversations
+        if conversations:
+            self._connect_others()
+            return conversations
+        outcomes = await asyncio.gather(*(server.connected() for server in self.servers), return_exceptions=True)
+        conversations = [outcome for outcome in outcomes if isinstance(outcome, Conversation) and outcome.ended is None]
+        if not conversations:
+            raise _worst([outcome for outcome in outcomes if isinstance(outcome, BaseException)])
+        return conversations
+
+    def _connect_others(self) -> None:
+        for server in self.servers:
+            if server.conversation is None:
+                task = asyncio.ensure_future(server.connected())
+                task.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+
+async def _wait_for_invite(job: RemoteJob) -> RemoteJob:
+    try:
+        while True:
+            answer = await job.answer()
+            if isinstance(answer, Invite):
+                return job
+            if isinstance(answer, Refuse):
+                raise Refused(answer.code, answer.reason)
+            if not isinstance(answer, Wait):
+                raise ChannelError("the server answers an Ask with something else")
+    except BaseException:
+        job.conversation.forget(job, asked_only=True, ended=False)
+        raise
+
+
+async def _invited(jobs: list[RemoteJob]) -> RemoteJob:
+    """The first of several to be invited; the others are forgotten."""
+    waiting = {asyncio.ensure_future(_wait_for_invite(job)) for job in jobs}
+    trouble: BaseException | None = None
+    try:
+        while waiting:
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            winners = [task for task in done if task.exception() is None]
+            for late in winners[1:]:
+                job = late.result()
+                job.conversation.forget(job, asked_only=True, ended=False)
+            if winners:
+                return winners[0].result()
+            trouble = next(iter(done)).exception()
+        raise trouble or ChannelError("no server answered")
+    finally:
+        for task in waiting:
+            task.cancel()
+
+
+def _affinity(conversation: Conversation, key: bytes) -> bytes:
+    """Rendezvous hashing: the same key prefers the same server, whichever others there are."""
+    return hashlib.sha256(conversation.peer.encode() + key).digest()
+
+
+def _offers(conversations: list[Conversation]) -> str:
+    names = sorted({toolchain.name for conversation in conversations for toolchain in conversation.toolchains.values()})
+    return f"no server has this very compiler; offered: {', '.join(names) or 'none'}"
+
+
+def _worst(errors: list[BaseException]) -> BaseException:
+    """The error that tells a person most: what they can mend comes before what they must wait for."""
+    for kind in (CredentialError, Denied, AuthenticationError):
+        for error in errors:
+            if isinstance(error, kind):
+                return error
+    return errors[0] if errors else ChannelError("no server is configured")

@@ -1,0 +1,96 @@
+"""The farms of one agent: one for each set of hosts and credential cache that its launchers bring.
+
+A farm's channels belong to one ticket. The ticket is looked at while there is a farm in use: without it, or with
+another, the channels close, and the next compile makes new ones.
+"""
+
+import asyncio
+import os
+import time
+from dataclasses import dataclass
+
+from securecc.channel import kerberos
+from securecc.channel.channel import Channel
+from securecc.channel.deadline import within
+from securecc.channel.transport import dial
+from securecc.client.errand import Request
+from securecc.client.farm import Dial, Farm
+from securecc.client.settings import Host, Settings
+from securecc.words import limits
+from securecc.words.errors import CredentialError, SecureccError
+
+TICKET_LOOK_S = 0.5
+"""kdestroy and kinit are noticed within a second."""
+
+RENEWED_S = 2.0
+"""Tickets whose ends differ by more are different tickets."""
+
+
+@dataclass(slots=True)
+class _Kept:
+    farm: Farm
+    cache: str | None
+    ticket: tuple[bytes, float] | None
+
+
+class Farms:
+    """All farms. Needs a running loop."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[object, ...], _Kept] = {}
+        self._watch: asyncio.Task[None] | None = None
+
+    def of(self, settings: Settings, request: Request) -> Farm:
+        """The farm for a launcher with these settings and this environment."""
+        value = request.environment.get(b"KRB5CCNAME")
+        cache = os.fsdecode(value) if value else None
+        key = (settings.hosts, settings.service, cache)
+        kept = self._kept.get(key)
+        if kept is None:
+            kept = self._kept[key] = _Kept(Farm(settings.hosts, _dialler(settings.service, cache)), cache, None)
+        if self._watch is None:
+            self._watch = asyncio.create_task(self._look())
+        return kept.farm
+
+    def close(self, reason: str) -> None:
+        """Ends all channels."""
+        if self._watch is not None:
+            self._watch.cancel()
+        for kept in self._kept.values():
+            kept.farm.close(reason)
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(TICKET_LOOK_S)
+            for kept in self._kept.values():
+                if kept.farm.conversations or any(server.trouble for server in kept.farm.servers):
+                    await _check(kept)
+
+
+async def _check(kept: _Kept) -> None:
+    try:
+        late = CredentialError("the credential cache does not answer")
+        principal, left = await within(limits.GSS_STEP_S, late, kerberos.credentials, kept.cache)
+        ticket: tuple[bytes, float] | None = (principal, time.monotonic() + left)
+    except SecureccError:
+        ticket = None
+    known, kept.ticket = kept.ticket, ticket
+    if _same(known, ticket):
+        return
+    if known is not None:
+        kept.farm.close("the ticket is gone" if ticket is None else "there is another ticket")
+    if ticket is not None:
+        kept.farm.retry()
+
+
+def _same(one: tuple[bytes, float] | None, other: tuple[bytes, float] | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return one[0] == other[0] and abs(one[1] - other[1]) <= RENEWED_S
+
+
+def _dialler(service: str, cache: str | None) -> Dial:
+    async def call(host: Host) -> Channel:
+        return await dial(host.name, host.port, host.principal or f"{service}@{host.name}", cache)
+
+    return call

@@ -1,0 +1,103 @@
+"""Whether those who wait for a compile still live: make may be killed without a word to the launcher below it.
+
+A shell, libtool or ccache between make and the launcher lives on when make is killed; so the line is followed upwards
+through such go-betweens to the first process that is none, and all of them are watched.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable
+
+GO_BETWEENS = frozenset(
+    (
+        b"sh",
+        b"dash",
+        b"bash",
+        b"zsh",
+        b"ksh",
+        b"ksh93",
+        b"mksh",
+        b"busybox",
+        b"ccache",
+        b"env",
+        b"nice",
+        b"time",
+        b"cmake",
+    )
+)
+"""Programs that run one command for somebody and wait for it, by the name of their executable."""
+
+WATCHED_AFTER_S = 0.25
+"""A compile that takes no longer is not worth the watch."""
+
+_GENERATIONS = 12
+
+
+class Lineage:
+    """Watches from some time after `start` until `stop`; calls `orphaned` once if somebody in the line dies."""
+
+    def __init__(self, process: int, parent: int, orphaned: Callable[[], None]) -> None:
+        self._process = process
+        self._parent = parent
+        self._orphaned = orphaned
+        self._descriptors: list[int] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Begins the wait."""
+        self._timer = asyncio.get_running_loop().call_later(WATCHED_AFTER_S, self._watch)
+
+    def stop(self) -> None:
+        """Ends the watch; may be called more than once."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        loop = asyncio.get_running_loop()
+        for descriptor in self._descriptors:
+            loop.remove_reader(descriptor)
+            os.close(descriptor)
+        self._descriptors = []
+
+    def _watch(self) -> None:
+        loop = asyncio.get_running_loop()
+        line = ancestors(self._process)
+        if line and line[0] != self._parent:
+            self._died()
+            return
+        for process in line:
+            try:
+                descriptor = os.pidfd_open(process)
+            except ProcessLookupError:
+                self._died()
+                return
+            except OSError:
+                continue
+            self._descriptors.append(descriptor)
+            loop.add_reader(descriptor, self._died)
+
+    def _died(self) -> None:
+        self.stop()
+        self._orphaned()
+
+
+def ancestors(process: int) -> list[int]:
+    """The process ids above `process`, nearest first, up to the first that is no go-between. Empty where /proc does not
+    show them."""
+    line: list[int] = []
+    try:
+        while len(line) < _GENERATIONS:
+            process = _parent_of(process)
+            if process <= 1:
+                break
+            line.append(process)
+            if os.readlink(b"/proc/%d/exe" % process).rpartition(b"/")[2] not in GO_BETWEENS:
+                break
+    except OSError:
+        pass
+    return line
+
+
+def _parent_of(process: int) -> int:
+    """Fourth field of /proc/PID/stat (proc(5)); the second may hold blanks and parentheses."""
+    with open(b"/proc/%d/stat" % process, "rb", buffering=0) as file:
+        return int(file.read(4096).rpartition(b")")[2].split()[1])

@@ -1,0 +1,47 @@
+"""Which names a directory holds, remembered as long as the directory does not change."""
+
+import os
+import stat
+import time
+from dataclasses import dataclass
+
+from securecc.client.stamp import Stamp, stamp_of
+from securecc.words import limits
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The names in one directory at one moment. `racy`: a name may have come or gone without the stamp changing."""
+
+    path: bytes
+    stamp: Stamp
+    names: frozenset[bytes]
+    racy: bool
+
+
+class Listings:
+    """The listings of one agent's life."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, Listing] = {}
+
+    def look(self, path: bytes) -> Listing | None:
+        """The directory as it is now (symlinks followed, as a compiler's search does), None where there is none or it
+        cannot be listed.
+        """
+        try:
+            status = os.stat(path)
+            if not stat.S_ISDIR(status.st_mode):
+                return None
+            now = stamp_of(status)
+            known = self._known.get(path)
+            if known is not None and known.stamp == now and not known.racy:
+                return known
+            rested = time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns)
+            names = frozenset(os.listdir(path))
+        except OSError:
+            return None
+        racy = rested < limits.RACY_STAT_S * 1e9
+        listing = Listing(path, now, known.names if known is not None and known.names == names else names, racy)
+        self._known[path] = listing
+        return listing

@@ -1,0 +1,106 @@
+"""Memory of compiles: the same command in the same place need not ask the compiler again what it reads.
+
+A memory holds as long as every file, symlink and directory that it rests on is what it was, and no directory that was
+searched has gained or lost one of the names that were looked for. Looking is all it takes: nothing is read.
+"""
+
+import os
+import stat
+from collections import OrderedDict
+from dataclasses import replace
+
+from securecc.client.fingerprint import Fingerprint, Fingerprints
+from securecc.client.inputs import Inputs, Watch
+from securecc.client.listing import Listings
+from securecc.words.errors import StaysLocal
+
+REMEMBERED = 4096
+"""Compiles. At some 5 kB each this bounds the agent's memory; the least recently used goes first."""
+
+Key = tuple[object, ...]
+"""All that decides what a compile reads and does: command, directory, environment, toolchain."""
+
+
+class Recollections:
+    """What an agent remembers."""
+
+    def __init__(self, fingerprints: Fingerprints, listings: Listings) -> None:
+        self._fingerprints = fingerprints
+        self._listings = listings
+        self._known: OrderedDict[Key, Inputs] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def keep(self, key: Key, inputs: Inputs) -> None:
+        """Remembers, unless the inputs say that they do not last."""
+        if inputs.lasting:
+            self._known[key] = inputs
+            self._known.move_to_end(key)
+            if len(self._known) > REMEMBERED:
+                self._known.popitem(last=False)
+
+    def recall(self, key: Key) -> Inputs | None:
+        """The inputs, if everything that they rest on is still so; forgets them otherwise."""
+        inputs = self._known.get(key)
+        if inputs is None:
+            return None
+        if not self._files_hold(inputs.files) or not _way_holds(inputs):
+            del self._known[key]
+            return None
+        watches = self._watches_hold(inputs.watches)
+        if watches is None:
+            del self._known[key]
+            return None
+        if watches is not inputs.watches:
+            inputs = replace(inputs, watches=watches)
+            self._known[key] = inputs
+        self._known.move_to_end(key)
+        return inputs
+
+    def _files_hold(self, files: tuple[Fingerprint, ...]) -> bool:
+        lstat = os.lstat
+        try:
+            for seen in files:
+                status = lstat(seen.path)
+                if (
+                    status.st_dev,
+                    status.st_ino,
+                    status.st_size,
+                    status.st_mtime_ns,
+                    status.st_ctime_ns,
+                ) != seen.stamp:
+                    return False
+                if seen.racy and self._fingerprints.look(seen.path).digest != seen.digest:
+                    return False
+        except (OSError, StaysLocal):
+            return False
+        return True
+
+    def _watches_hold(self, watches: tuple[Watch, ...]) -> tuple[Watch, ...] | None:
+        """The same watches, refreshed where a directory changed without harm; None where a name came or went."""
+        fresh: list[Watch] | None = None
+        for index, watch in enumerate(watches):
+            listing = self._listings.look(watch.listing.path)
+            if listing is watch.listing:
+                continue
+            if listing is None or listing.names & watch.names != watch.present:
+                return None
+            fresh = fresh if fresh is not None else list(watches)
+            fresh[index] = replace(watch, listing=listing)
+        return watches if fresh is None else tuple(fresh)
+
+
+def _way_holds(inputs: Inputs) -> bool:
+    """Every directory and symlink on the way is the one that it was. Directories that are listed are looked at there."""
+    try:
+        for path, target in inputs.links:
+            if os.readlink(path) != target:
+                return False
+        for path, identity in inputs.directories:
+            status = os.lstat(path)
+            if (status.st_dev, status.st_ino) != identity or not stat.S_ISDIR(status.st_mode):
+                return False
+    except OSError:
+        return False
+    return True

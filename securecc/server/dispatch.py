@@ -1,0 +1,138 @@
+"""The innermost Executor: hands a job to the runner and waits for its report."""
+
+import asyncio
+import hashlib
+import os
+import socket
+from collections.abc import Callable
+
+from securecc.server.courier import Courier, close_all, from_runner, post_order
+from securecc.server.executor import Job, Outcome
+from securecc.server.store import Store
+from securecc.words import limits
+from securecc.words.errors import ChannelError, SandboxError
+from securecc.words.grant import Grant
+from securecc.words.manifest import Kind
+from securecc.words.work import FromRunner, WorkCancel, WorkOrder, WorkReady, WorkReport, WorkTree
+
+_READ = 1 << 20
+
+
+class Dispatch:
+    """The front's end of the runner. `lost` is called once if the runner goes away."""
+
+    def __init__(self, end: socket.socket, store: Store, lost: Callable[[str], None]) -> None:
+        self._courier: Courier[FromRunner] = Courier(end, from_runner, self._receive, self._gone)
+        self._store = store
+        self._lost = lost
+        self._reports: dict[int, asyncio.Future[tuple[WorkReport, list[int]]]] = {}
+        self._ready: asyncio.Future[WorkReady] = asyncio.get_running_loop().create_future()
+        self._courier.start()
+
+    async def ready(self) -> WorkReady:
+        """What the runner can do. Raises SandboxError when it ends before it could say so."""
+        return await self._ready
+
+    def close(self) -> None:
+        """The runner kills what runs and leaves."""
+        self._courier.close()
+
+    async def run(self, job: Job, grant: Grant) -> Outcome:
+        """See Executor. Raises SandboxError when the runner could not run the job, StoreError for a lost blob."""
+        report, descriptors = await self._report(job, grant)
+        if report.failure:
+            close_all(descriptors)
+            raise SandboxError(f"the runner could not run the job: {report.failure}")
+        try:
+            digests = tuple(_digest(descriptor, limits.OUTPUT) for descriptor in descriptors[2:])
+        except OSError as error:
+            close_all(descriptors)
+            raise SandboxError(f"an output cannot be read: {error.strerror}") from error
+        return Outcome(
+            report.status, report.limit, report.made, digests, tuple(descriptors), report.strays, report.usage
+        )
+
+    async def _report(self, job: Job, grant: Grant) -> tuple[WorkReport, list[int]]:
+        answer = asyncio.get_running_loop().create_future()
+        self._reports[job.number] = answer
+        try:
+            self._send(job, grant)
+        except ChannelError as error:
+            self._reports.pop(job.number, None)
+            raise SandboxError("the runner has gone", "see the daemon's log") from error
+        try:
+            return await asyncio.shield(answer)
+        except asyncio.CancelledError:
+            await self._kill(job.number, answer)
+            raise
+
+    def _send(self, job: Job, grant: Grant) -> None:
+        numbers: dict[bytes, int] = {}
+        places = tuple(
+            numbers.setdefault(entry.blob, len(numbers)) if entry.kind is Kind.FILE else -1
+            for entry in job.manifest.entries
+        )
+        order = WorkOrder(
+            job=job.number,
+            toolchain=job.toolchain.digest,
+            arguments=job.arguments,
+            environment=job.environment,
+            cwd=job.cwd,
+            umask=job.umask,
+            terminal=job.terminal,
+            limits=grant.limits,
+            blobs=len(numbers),
+        )
+        with self._store.hold(job.origin.principal, numbers) as hold:
+            tree = WorkTree(job.manifest.entries, places)
+            post_order(self._courier, order, tree, hold.descriptors(numbers))
+
+    async def _kill(self, number: int, answer: "asyncio.Future[tuple[WorkReport, list[int]]]") -> None:
+        """Cancelled: nothing may run on, so the report is awaited all the same."""
+        try:
+            self._courier.send(WorkCancel(number))
+            _, descriptors = await answer
+        except (ChannelError, SandboxError):
+            return
+        close_all(descriptors)
+
+    def _receive(self, message: FromRunner, descriptors: list[int]) -> None:
+        if isinstance(message, WorkReady):
+            close_all(descriptors)
+            if not self._ready.done():
+                self._ready.set_result(message)
+            return
+        answer = self._reports.pop(message.job, None)
+        if answer is None or answer.done() or not _fits(message, descriptors):
+            close_all(descriptors)
+            if answer is not None and not answer.done():
+                answer.set_exception(SandboxError("the runner's report does not fit its descriptors"))
+            return
+        answer.set_result((message, descriptors))
+
+    def _gone(self, reason: str) -> None:
+        error = SandboxError(f"the runner has gone: {reason}", "see the daemon's log")
+        if not self._ready.done():
+            self._ready.set_exception(error)
+        for answer in self._reports.values():
+            if not answer.done():
+                answer.set_exception(error)
+        self._reports.clear()
+        self._lost(reason)
+
+
+def _fits(report: WorkReport, descriptors: list[int]) -> bool:
+    return len(descriptors) == (0 if report.failure else 2 + len(report.made))
+
+
+def _digest(descriptor: int, limit: int) -> bytes:
+    """Read by position, for the descriptor's offset is shared with the runner."""
+    hasher = hashlib.sha256()
+    at = 0
+    while at < limit:
+        part = os.pread(descriptor, _READ, at)
+        if not part:
+            break
+        hasher.update(part)
+        at += len(part)
+    return hasher.digest()

@@ -1,0 +1,110 @@
+"""What concerns every job, each as an Executor around an Executor, put together here: audited(authorised(queued(run))).
+
+Audit is outermost, so that what authorisation denies is on record; a job waits for its slot only when it may run.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+
+from securecc.server import audit_record
+from securecc.server.audit_record import JobStart, Record
+from securecc.server.executor import Executor, Job, Outcome
+from securecc.words.errors import Denied, Refused, SecureccError
+from securecc.words.grant import Grant
+from securecc.words.messages import Output, Usage
+
+
+class Audited:
+    """A record before a job may begin and one when it has ended; no record, no job."""
+
+    def __init__(self, inner: Executor, append: Callable[[Record], object], layers: tuple[str, ...]) -> None:
+        self._inner = inner
+        self._append = append
+        self._layers = layers
+
+    async def run(self, job: Job, grant: Grant) -> Outcome:
+        """See Executor. Raises AuditError when the start cannot be written."""
+        start = self._start(job, grant)
+        self._append(start)
+        began = time.monotonic()
+        try:
+            outcome = await self._inner.run(job, grant)
+        except asyncio.CancelledError:
+            self._append(audit_record.job_end(start, "cancelled", usage=Usage(wall_s=time.monotonic() - began)))
+            raise
+        except SecureccError as error:
+            self._append(audit_record.job_end(start, "failed", reason=error.message))
+            raise
+        try:
+            self._append(_end(start, outcome))
+        except BaseException:
+            outcome.close()
+            raise
+        return outcome
+
+    def _start(self, job: Job, grant: Grant) -> JobStart:
+        return audit_record.job_start(
+            peer=job.origin.peer,
+            principal=job.origin.principal,
+            rule=grant.rule,
+            reference=job.origin.reference,
+            job=job.number,
+            attempt=1,
+            toolchain=job.toolchain.name,
+            toolchain_digest=job.toolchain.digest,
+            arguments=job.arguments,
+            cwd=job.cwd,
+            manifest_digest=job.manifest_digest,
+            layers=self._layers,
+        )
+
+
+class Authorised:
+    """The grant's word on this job. The policy has admitted the principal; what it may run is looked at here."""
+
+    def __init__(self, inner: Executor) -> None:
+        self._inner = inner
+
+    async def run(self, job: Job, grant: Grant) -> Outcome:
+        """See Executor. Raises Denied for a toolchain outside the grant, Refused for too much source."""
+        if grant.principal != job.origin.principal:
+            raise Denied("the grant is another principal's", rule=grant.rule)
+        if not permits(grant, job.toolchain.name):
+            raise Denied(f"rule {grant.rule} does not grant {job.toolchain.name}", rule=grant.rule)
+        if job.source > grant.limits.source:
+            raise Refused("limit", f"{job.source} bytes of source; rule {grant.rule} grants {grant.limits.source}")
+        return await self._inner.run(job, grant)
+
+
+class Queued:
+    """Waits for the job's slot. The slot is given back by whoever made the job."""
+
+    def __init__(self, inner: Executor) -> None:
+        self._inner = inner
+
+    async def run(self, job: Job, grant: Grant) -> Outcome:
+        """See Executor."""
+        await job.occupy()
+        return await self._inner.run(job, grant)
+
+
+def pipeline(run: Executor, append: Callable[[Record], object], layers: tuple[str, ...]) -> Executor:
+    """The server's pipeline around `run`."""
+    return Audited(Authorised(Queued(run)), append, layers)
+
+
+def permits(grant: Grant, toolchain: str) -> bool:
+    """Whether a grant covers a toolchain of this name."""
+    return any(fnmatchcase(toolchain, pattern) for pattern in grant.toolchains)
+
+
+def _end(start: JobStart, outcome: Outcome) -> Record:
+    outputs = [
+        Output(made.path, made.size, made.mode, digest)
+        for made, digest in zip(outcome.made, outcome.digests, strict=True)
+    ]
+    return audit_record.job_end(
+        start, "done", status=outcome.status, limit=outcome.limit, outputs=outputs, usage=outcome.usage
+    )

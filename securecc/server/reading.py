@@ -1,0 +1,91 @@
+"""From what a client submits to a Job that may run: everything is read again here, nothing of the client's parse is
+believed.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import zstandard
+
+from securecc.compiler import cmdline, environment, paths
+from securecc.compiler.cmdline import CompilePlan
+from securecc.compiler.paths import CheckedManifest
+from securecc.words import limits, manifest
+from securecc.words.errors import PathError, Refused, StaysLocal
+from securecc.words.manifest import Digest, Manifest
+from securecc.words.messages import Submit, Toolchain
+from securecc.words.work import Offer
+
+MANIFESTS = 4096
+"""Manifests that one channel may name by digest alone; at some 5 kB each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A submitted compile that has passed every rule but the policy's."""
+
+    submit: Submit
+    plan: CompilePlan
+    environment: dict[bytes, bytes]
+    toolchain: Toolchain
+    manifest: CheckedManifest
+
+
+class Manifests:
+    """The manifests of one channel by digest. No other channel's are seen: a manifest names other people's files."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[Digest, bytes] = OrderedDict()
+
+    def get(self, digest: Digest) -> Manifest | None:
+        """The manifest of this name, if it was sent on this channel and is still kept."""
+        compressed = self._known.get(digest)
+        if compressed is None:
+            return None
+        self._known.move_to_end(digest)
+        return manifest.decode(_decompress(compressed))
+
+    def put(self, digest: Digest, compressed: bytes) -> Manifest:
+        """Takes one in. Raises PathError when it is none, or is not the one that `digest` names."""
+        data = _decompress(compressed)
+        if manifest.digest(data) != digest:
+            raise PathError("the manifest is not the one that was named")
+        decoded = manifest.decode(data)
+        self._known[digest] = compressed
+        if len(self._known) > MANIFESTS:
+            self._known.popitem(last=False)
+        return decoded
+
+
+def read(submit: Submit, offer: Offer, sent: Manifest) -> Submission:
+    """Raises Refused with the code `option` or `tree` and a reason that names what is wrong."""
+    if submit.arguments[:1] and submit.arguments[0] not in offer.called_by:
+        raise Refused("option", "the command is not a driver of the toolchain that it names")
+    try:
+        plan = cmdline.parse(submit.arguments)
+        variables = environment.compiler_environment(submit.environment)
+    except StaysLocal as error:
+        raise Refused("option", error.message) from error
+    try:
+        outputs = [paths.absolute(path, submit.cwd) for path in plan.outputs]
+        checked = paths.check_manifest(
+            sent, frozenset(offer.directories), frozenset(offer.include_directories), submit.cwd, outputs
+        )
+    except PathError as error:
+        raise Refused("tree", error.message) from error
+    toolchain = Toolchain(offer.digest, offer.name, offer.target)
+    return Submission(submit, plan, variables, toolchain, checked)
+
+
+def _decompress(data: bytes) -> bytes:
+    """At most FRAME_CONTROL bytes, whatever the compressed form says of itself."""
+    try:
+        size = zstandard.get_frame_parameters(data).content_size
+        if size > limits.FRAME_CONTROL:
+            raise PathError(f"a manifest of more than {limits.FRAME_CONTROL} bytes")
+        return _decompressor.decompress(data, max_output_size=limits.FRAME_CONTROL)
+    except zstandard.ZstdError as error:
+        raise PathError(f"a manifest that is no zstd frame: {error}") from error
+
+
+_decompressor = zstandard.ZstdDecompressor(max_window_size=1 << limits.ZSTD_WINDOW_LOG)
