@@ -1,0 +1,68 @@
+"""How the tools print: for people in columns, for machines as JSON, and never a control character of somebody's."""
+
+import datetime as dt
+import json
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+from securecc.words.errors import ConfigError
+
+_HIGH: Final = 0x7F
+_SPAN = re.compile(r"(\d{1,9})(s|min|h|d)", re.ASCII)
+_SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+
+
+def plain(text: str) -> str:
+    r"""The text on one line, what is not printable as ``\xNN``, ``\uNNNN``."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def as_json(value: Any, indent: int | None = None) -> str:
+    """JSON in ASCII without control characters."""
+    text = json.dumps(value, indent=indent, ensure_ascii=True)
+    return text.replace(chr(_HIGH), "\\u007f")
+
+
+def columns(rows: Sequence[Sequence[str]]) -> str:
+    """Rows with their columns aligned; the last column is as long as it is."""
+    widths = [max((len(row[at]) for row in rows), default=0) for at in range(max(map(len, rows), default=1) - 1)]
+    lines = []
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)]
+        lines.append("  ".join([*cells, row[-1]]).rstrip())
+    return "\n".join(lines)
+
+
+def ago(seconds: float) -> str:
+    """How long ago something was, roughly."""
+    for name, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{int(seconds // length)} {name} ago"
+    return f"{max(0, int(seconds))} s ago"
+
+
+def size(count: float) -> str:
+    """Bytes in a unit that leaves few digits."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:  # noqa: PLR2004 - the step from unit to unit
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"
+
+
+def moment(text: str, now: dt.datetime) -> dt.datetime:
+    """A time as people give it: ``10min`` (ago), ``2026-11-21`` or RFC 3339; without zone it is UTC.
+
+    Raises ConfigError.
+    """
+    span = _SPAN.fullmatch(text)
+    try:
+        if span:
+            return now - dt.timedelta(seconds=int(span[1]) * _SECONDS[span[2]])
+        found = dt.datetime.fromisoformat(text)
+    except (ValueError, OverflowError) as error:
+        advice = "write 10min, 2h, 1d, 2026-11-21 or 2026-11-21T08:00:00Z"
+        raise ConfigError(f"{plain(text)[:80]!r} is no time", advice) from error
+    return found if found.tzinfo else found.replace(tzinfo=dt.UTC)
