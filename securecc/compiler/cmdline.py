@@ -249,6 +249,7 @@ class _Reading:
             raise StaysLocal("no-source", "names no source")
         if len(self.modes) != 1:
             raise StaysLocal("link" if not self.modes else "option", "neither -c nor -S alone")
+        language = _language(self.source, self.source_language, driver)
         assembly = self.modes == {b"-S"}
         name = self.source.rpartition(b"/")[2]
         output = self.output or _stem(name) + (b".s" if assembly else b".o")
@@ -260,7 +261,7 @@ class _Reading:
         return CompilePlan(
             arguments=arguments,
             driver=driver,
-            language=_language(self.source, self.source_language, driver),
+            language=language,
             source=self.source,
             output=output,
             outputs=outputs,

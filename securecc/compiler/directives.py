@@ -177,8 +177,6 @@ def _assembles(text: bytes) -> bool:
 def _directs(text: bytes) -> bool:
     if b"incbin" in text:
         return True
-    if not any(beginning in text for beginning in (b".inc", b".macro", b".irp", b".altmacro", b".rept")):
-        return False
     found = _ASSEMBLES.finditer(text)
     return any(not _FILE_NAME.search(text[max(match.start() - 2, 0) : match.start()]) for match in found)
 
