@@ -53,7 +53,7 @@ def run_show(options: argparse.Namespace) -> int:
     """Prints the records that pass all filters. Exit status 1 if a line was none."""
     wanted = _filters(options)
     bad = 0
-    rows = _Rows()
+    rows = _Rows(as_text=options.format == "text")
     with _opened(options.file) as file:
         for number, line in enumerate(_lines(file), 1):
             fields = _decode(line)
@@ -63,7 +63,7 @@ def run_show(options: argparse.Namespace) -> int:
                     f"securecctl: {options.file}:{number}: no record (run `securecctl audit verify`)", file=sys.stderr
                 )
             elif all(accepts(fields) for accepts in wanted):
-                rows.put(as_json(fields) if options.format == "json" else None, fields)
+                rows.put(fields)
     rows.end()
     return 1 if bad else 0
 
@@ -171,18 +171,18 @@ def _stamp(when: dt.datetime) -> str:
 
 
 class _Rows:
-    """Prints rows in blocks: aligned within a block, in constant memory."""
+    """Prints records as JSON lines, or in blocks of aligned rows; in constant memory either way."""
 
     BLOCK = 200
     HEAD = ("TIME", "SEQ", "KIND", "DECISION", "PRINCIPAL", "PEER", "RULE", "JOB", "WHAT")
 
-    def __init__(self) -> None:
-        self._rows: list[tuple[str, ...]] = [self.HEAD]
+    def __init__(self, *, as_text: bool) -> None:
+        self._as_text = as_text
+        self._rows: list[tuple[str, ...]] = [self.HEAD] if as_text else []
 
-    def put(self, line: str | None, fields: Fields) -> None:
-        if line is not None:
-            self._rows = []
-            print(line)
+    def put(self, fields: Fields) -> None:
+        if not self._as_text:
+            print(as_json(fields))
             return
         self._rows.append(row_of(fields))
         if len(self._rows) >= self.BLOCK:

@@ -1,0 +1,102 @@
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import securecc
+from securecc.cli import why
+from securecc.cli.securecctl import main
+from securecc.client.journal import Journal, load
+
+
+@pytest.fixture
+def state(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    return tmp_path / "securecc" / "recent.json"
+
+
+@pytest.fixture
+def recorded(state):
+    times = iter(range(1000, 2000))
+    journal = Journal(state, clock=lambda: float(next(times)))
+    journal.remote("farm1:3643", sent=2048, received=100)
+    for _ in range(3):
+        journal.local("no-ticket", "no Kerberos ticket\x1b[2J", [b"gcc", b"-c", b"a.c"])
+    journal.local("brand-new", "never heard of", [])
+    journal.disagreement("farm1:3643", [b"gcc", b"-c", b"b.c"], 1, b"b.c:1: \x1b[31merror\n")
+    journal.close()
+    return state
+
+
+@pytest.mark.parametrize("command", ["why", "stats"])
+def test_nothing_on_record(state, capsys, command):
+    assert main([command]) == 0
+    assert capsys.readouterr().out == "no compiles on record yet\n"
+    assert main([command, "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["remote"] == 0
+
+
+def test_why_lists_reasons_with_counts_examples_and_advice(recorded, capsys):
+    assert main(["why"]) == 0
+    text = capsys.readouterr().out
+    lines = text.splitlines()
+    assert all(line.isprintable() for line in lines)
+    assert lines[0].startswith("1 compiles on servers, 5 local")
+    assert re.match(r"3 +\d+ d ago +no-ticket +a\.c: no Kerberos ticket", lines[3])
+    assert "no-ticket: get a ticket: kinit" in lines
+    assert "brand-new: see the example" in lines
+    assert "    gcc -c b.c" in lines
+
+
+def test_why_as_json(recorded, capsys):
+    assert main(["why", "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["reasons"][0]["reason"] == "no-ticket"
+    assert found["reasons"][0]["count"] == 3
+    assert found["reasons"][0]["last"].endswith("Z")
+    assert found["reasons"][0]["examples"][0]["source"] == "a.c"
+    assert found["disagreements"][0]["arguments"] == ["gcc", "-c", "b.c"]
+
+
+def test_why_since(recorded, capsys):
+    assert main(["why", "--since", "1970-01-01T00:16:44Z", "--format", "json"]) == 0
+    assert {item["reason"] for item in json.loads(capsys.readouterr().out)["reasons"]} == {"brand-new", "disagreement"}
+    assert main(["why", "--since", "10min"]) == 0
+    assert "no-ticket" not in capsys.readouterr().out
+    assert main(["why", "--since", "soon"]) == 1
+
+
+def test_stats(recorded, capsys):
+    assert main(["stats", "-s"]) == 0
+    text = capsys.readouterr().out
+    assert re.search(r"^compiles +6 +since", text, re.MULTILINE)
+    assert re.search(r"^remote +1 +17 %", text, re.MULTILINE)
+    assert re.search(r"^disagreements +1", text, re.MULTILINE)
+    assert re.search(r"^farm1:3643 +1 +2\.0 KiB +100 B", text, re.MULTILINE)
+    assert main(["stats", "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["remote"], found["local"], found["sent"]) == (1, 5, 2048)
+    assert found["servers"]["farm1:3643"]["count"] == 1
+    assert found["reasons"]["no-ticket"] == 3
+
+
+def test_stats_begin_anew(recorded, capsys):
+    assert main(["stats", "-z"]) == 0
+    assert capsys.readouterr().out == ""
+    assert load(recorded).since == 0
+
+
+def test_a_damaged_place_is_told(state, capsys):
+    state.mkdir(parents=True)
+    assert main(["why"]) == 1
+    assert "look at who owns it" in capsys.readouterr().err
+
+
+def test_every_reason_in_the_sources_has_advice():
+    root = Path(securecc.__file__).parent
+    words = set()
+    for folder in ("client", "compiler"):
+        for path in (root / folder).rglob("*.py"):
+            words |= set(re.findall(r'StaysLocal\(\s*"([a-z-]+)"', path.read_text()))
+    assert words - set(why.ADVICE) == set()

@@ -1,0 +1,76 @@
+import subprocess
+import sys
+
+import pytest
+
+from securecc import __version__
+from securecc.cli import securecctl
+from securecc.words.errors import ConfigError
+
+
+def test_help_lists_what_is_there(capsys):
+    with pytest.raises(SystemExit) as caught:
+        securecctl.main(["--help"])
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    for name in securecctl.present():
+        assert f"    {name} " in text
+    assert {"audit", "why", "stats"} <= set(securecctl.present())
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit):
+        securecctl.main(["--version"])
+    assert capsys.readouterr().out == f"securecc {__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], ["audit"], ["audit", "show"], ["why", "--colour"]])
+def test_a_wrong_command_line_ends_with_2(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        securecctl.main(arguments)
+    assert caught.value.code == 2
+    assert "usage: securecctl" in capsys.readouterr().err
+
+
+def test_no_command_prints_help(capsys):
+    assert securecctl.main([]) == 2
+    assert "commands:" in capsys.readouterr().err
+
+
+def test_an_error_is_one_line_and_status_1(monkeypatch, capsys):
+    def broken(_):
+        raise ConfigError("x.yaml:1:1: wrong", "write it right")
+
+    monkeypatch.setattr(securecctl, "_run", broken)
+    assert securecctl.main(["why"]) == 1
+    assert capsys.readouterr().err == "securecctl: x.yaml:1:1: wrong; write it right\n"
+
+
+def test_control_c_is_130(monkeypatch):
+    def stopped(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(securecctl, "_run", stopped)
+    assert securecctl.main(["why"]) == 130
+
+
+def test_a_closed_pipe_is_silent(tmp_path):
+    log = tmp_path / "log"
+    log.write_bytes(b'{"kind":"daemon"}\n' * 20000)
+    command = [sys.executable, "-m", "securecc.cli.securecctl", "audit", "show", str(log)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(timeout=20) == 0
+    assert process.stderr.read() == b""
+    process.stderr.close()
+
+
+def test_only_what_is_asked_for_is_imported():
+    code = (
+        "import sys; from securecc.cli.securecctl import main; main(['why'])\n"
+        "assert not {m for m in sys.modules if m.startswith(('gssapi', 'OpenSSL', 'securecc.server', 'asyncio'))}"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, env={"XDG_STATE_HOME": "/nonexistent"}
+    )
