@@ -9,6 +9,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from securecc.client.errand_fields import (
+    BOOL,
+    BYTE,
+    ENVIRONMENT,
+    LIST,
+    LONG,
+    REST,
+    STRING,
+    TERM,
+    WORD,
+    Field,
+    Payload,
+    take_u32,
+)
 from securecc.words.errors import AgentError, ProtocolError
 from securecc.words.limits import LAUNCHER_MESSAGE
 from securecc.words.messages import Terminal
@@ -17,9 +31,6 @@ VERSION = 1
 CHUNK = 256 * 1024  # of one Data or Print frame; `data_frames` keeps to it
 
 _HEADER = struct.Struct("<IB")
-_U32 = struct.Struct("<I")
-_U64 = struct.Struct("<Q")
-_TERMINAL = struct.Struct("<III")
 
 
 # --- launcher to agent ------------------------------------------------------------------------------------------
@@ -176,107 +187,7 @@ FromAgent = Execute | Capture | Spawn | Output | Data | Commit | Print | Exit | 
 Frame = FromLauncher | FromAgent
 
 
-# --- fields -----------------------------------------------------------------------------------------------------
-
-
-class _Payload:
-    """The bytes of one payload, taken from the front; whatever runs over its end is a ProtocolError."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
-
-    def take(self, size: int) -> bytes:
-        end = self._at + size
-        if end > len(self._data):
-            raise ProtocolError(f"a field of {size} bytes runs over the end of its frame")
-        piece = self._data[self._at : end]
-        self._at = end
-        return piece
-
-    def rest(self) -> bytes:
-        return self.take(self.left)
-
-    @property
-    def left(self) -> int:
-        return len(self._data) - self._at
-
-
-class _Field(NamedTuple):
-    put: Callable[[Any], bytes]
-    take: Callable[[_Payload], Any]
-
-
-def _take_u8(payload: _Payload) -> int:
-    return payload.take(1)[0]
-
-
-def _take_u32(payload: _Payload) -> int:
-    return int.from_bytes(payload.take(4), "little")
-
-
-def _take_u64(payload: _Payload) -> int:
-    return int.from_bytes(payload.take(8), "little")
-
-
-def _take_bool(payload: _Payload) -> bool:
-    value = _take_u8(payload)
-    if value > 1:
-        raise ProtocolError(f"a truth value is 0 or 1, not {value}")
-    return value == 1
-
-
-def _put_string(value: bytes) -> bytes:
-    return _U32.pack(len(value)) + value
-
-
-def _take_string(payload: _Payload) -> bytes:
-    return payload.take(_take_u32(payload))
-
-
-def _put_list(values: Sequence[bytes]) -> bytes:
-    return _U32.pack(len(values)) + b"".join(map(_put_string, values))
-
-
-def _take_list(payload: _Payload) -> tuple[bytes, ...]:
-    count = _take_u32(payload)
-    if count * _U32.size > payload.left:
-        raise ProtocolError(f"a list of {count} strings cannot be in the {payload.left} bytes left of its frame")
-    return tuple(_take_string(payload) for _ in range(count))
-
-
-def _put_environment(values: Mapping[bytes, bytes]) -> bytes:
-    return _put_list([name + b"=" + value for name, value in values.items()])
-
-
-def _take_environment(payload: _Payload) -> dict[bytes, bytes]:
-    values: dict[bytes, bytes] = {}
-    for entry in _take_list(payload):
-        name, equals, value = entry.partition(b"=")
-        if not equals:
-            raise ProtocolError("an environment entry has no '='")
-        values.setdefault(name, value)  # getenv(3) finds the first
-    return values
-
-
-def _put_terminal(value: Terminal) -> bytes:
-    return _TERMINAL.pack(value.input | value.error << 1, value.columns, value.rows)
-
-
-def _take_terminal(payload: _Payload) -> Terminal:
-    flags, columns, rows = _TERMINAL.unpack(payload.take(_TERMINAL.size))
-    return Terminal(bool(flags & 1), bool(flags & 2), columns, rows)
-
-
-_BYTE = _Field(lambda value: bytes((value,)), _take_u8)
-_BOOL = _Field(lambda value: b"\1" if value else b"\0", _take_bool)
-_WORD = _Field(_U32.pack, _take_u32)
-_LONG = _Field(_U64.pack, _take_u64)
-_STRING = _Field(_put_string, _take_string)
-_LIST = _Field(_put_list, _take_list)
-_ENVIRONMENT = _Field(_put_environment, _take_environment)
-_TERM = _Field(_put_terminal, _take_terminal)
-_REST = _Field(bytes, _Payload.rest)
+# --- frames and bytes -------------------------------------------------------------------------------------------
 
 _REQUEST = 0x01
 
@@ -284,7 +195,7 @@ _REQUEST = 0x01
 class _Layout(NamedTuple):
     kind: int
     made: Callable[..., Frame]
-    fields: dict[str, _Field]
+    fields: dict[str, Field]
 
 
 _FROM_LAUNCHER = (
@@ -292,33 +203,33 @@ _FROM_LAUNCHER = (
         _REQUEST,
         Request,
         {
-            "version": _WORD,
-            "umask": _WORD,
-            "parent": _WORD,
-            "terminal": _TERM,
-            "cwd": _STRING,
-            "compiler": _STRING,
-            "arguments": _LIST,
-            "environment": _ENVIRONMENT,
+            "version": WORD,
+            "umask": WORD,
+            "parent": WORD,
+            "terminal": TERM,
+            "cwd": STRING,
+            "compiler": STRING,
+            "arguments": LIST,
+            "environment": ENVIRONMENT,
         },
     ),
-    _Layout(0x02, Captured, {"stream": _BYTE, "data": _REST}),
-    _Layout(0x03, CaptureDone, {"status": _WORD, "truncated": _BOOL}),
-    _Layout(0x04, Spawned, {"status": _WORD}),
+    _Layout(0x02, Captured, {"stream": BYTE, "data": REST}),
+    _Layout(0x03, CaptureDone, {"status": WORD, "truncated": BOOL}),
+    _Layout(0x04, Spawned, {"status": WORD}),
     _Layout(0x05, Committed, {}),
-    _Layout(0x06, Failed, {"error": _WORD, "path": _STRING}),
+    _Layout(0x06, Failed, {"error": WORD, "path": STRING}),
 )
 _FROM_AGENT = (
-    _Layout(0x81, Execute, {"path": _STRING, "arguments": _LIST, "unset": _LIST}),
-    _Layout(0x82, Capture, {"errors": _BOOL, "arguments": _LIST, "environment": _ENVIRONMENT}),
-    _Layout(0x83, Spawn, {"arguments": _LIST, "environment": _ENVIRONMENT}),
-    _Layout(0x84, Output, {"keep": _BOOL, "size": _LONG, "path": _STRING}),
-    _Layout(0x85, Data, {"data": _REST}),
+    _Layout(0x81, Execute, {"path": STRING, "arguments": LIST, "unset": LIST}),
+    _Layout(0x82, Capture, {"errors": BOOL, "arguments": LIST, "environment": ENVIRONMENT}),
+    _Layout(0x83, Spawn, {"arguments": LIST, "environment": ENVIRONMENT}),
+    _Layout(0x84, Output, {"keep": BOOL, "size": LONG, "path": STRING}),
+    _Layout(0x85, Data, {"data": REST}),
     _Layout(0x86, Commit, {}),
-    _Layout(0x87, Print, {"stream": _BYTE, "data": _REST}),
-    _Layout(0x88, Exit, {"status": _WORD}),
+    _Layout(0x87, Print, {"stream": BYTE, "data": REST}),
+    _Layout(0x88, Exit, {"status": WORD}),
     _Layout(0x89, Keepalive, {}),
-    _Layout(0x8A, Die, {"signal": _WORD}),
+    _Layout(0x8A, Die, {"signal": WORD}),
 )
 _BY_TYPE: dict[Any, _Layout] = {layout.made: layout for layout in _FROM_LAUNCHER + _FROM_AGENT}
 
@@ -377,7 +288,7 @@ class _Reader:
 
     def _decode(self, kind: int, data: bytes) -> Frame:
         layout = self._layouts[kind]
-        payload = _Payload(data)
+        payload = Payload(data)
         values = {name: made.take(payload) for name, made in layout.fields.items()}
         if payload.left:
             raise ProtocolError(f"a frame of kind 0x{kind:02x} has {payload.left} bytes too many")
@@ -399,7 +310,7 @@ class RequestReader(_Reader):
     def _decode(self, kind: int, data: bytes) -> Frame:
         if kind == _REQUEST:
             self._requested = True
-            version = _take_u32(_Payload(data))
+            version = take_u32(Payload(data))
             if version != VERSION:
                 raise AgentError(f"the launcher speaks version {version}, this agent {VERSION}", "install both anew")
         return super()._decode(kind, data)

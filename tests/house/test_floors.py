@@ -43,6 +43,8 @@ MODULES = {
     "policy.force": JOINING,
     "client.stamp": RULES,
     "client.errand": RULES,
+    "client.errand_fields": RULES,
+    "client.place": FOREIGN,
 }
 DOORS = {
     "OpenSSL": ({"channel.tls"}, "TLS has one door, so that one stub stands for it"),
