@@ -7,7 +7,7 @@ from securecc.policy.fields import Section
 from securecc.policy.model import Group, UnixGroup
 from securecc.policy.yaml_nodes import Node, Scalar, Sequence
 from securecc.words import limits as bound
-from securecc.words.principal import Principal, PrincipalPattern
+from securecc.words.principal import PrincipalPattern
 
 _GROUP = ("principals", "file", "unix_group")
 _UNIX_GROUP = ("name", "realm")
@@ -29,16 +29,12 @@ def _group(key: Scalar, node: Node) -> Group:
     patterns = section.get("principals", _patterns, nobody)
     return Group(
         name=key.text,
-        principals=frozenset(_principal(each) for each in patterns if each.exact),
+        principals=frozenset(each.principal for each in patterns if each.exact),
         patterns=tuple(each for each in patterns if not each.exact),
         file=section.get("file", _file, ""),
         unix_groups=section.get("unix_group", _unix_groups, ()),
         line=key.place.line,
     )
-
-
-def _principal(pattern: PrincipalPattern) -> Principal:
-    return Principal(tuple(literal for (literal,) in pattern.components), pattern.realm)
 
 
 def _file(node: Node) -> str:

@@ -9,7 +9,8 @@ from securecc.policy.fields import Section
 from securecc.policy.model import RESERVED, Action, Group, Rule
 from securecc.policy.network import parse_range
 from securecc.policy.quantities import duration, duration_text, size, size_text
-from securecc.policy.yaml_nodes import Node
+from securecc.policy.yaml_nodes import Node, Sequence
+from securecc.words import limits
 from securecc.words.grant import CacheScope, JobLimits
 from securecc.words.limits import GIB, KIB, MIB
 from securecc.words.principal import PrincipalPattern
@@ -41,6 +42,8 @@ def read_rules(node: Node, groups: Mapping[str, Group]) -> tuple[Rule, ...]:
         first[rule.name] = rule.line
         return rule
 
+    if isinstance(node, Sequence) and len(node.items) > limits.POLICY_RULES:
+        raise node.place.error(f"{len(node.items)} rules; at most {limits.POLICY_RULES}", "put people into groups")
     return fields.filled(read)(node)
 
 
@@ -61,7 +64,7 @@ def _rule(node: Node, groups: Mapping[str, Group]) -> Rule:
         line=node.place.line,
     )
     _check_action(section, rule)
-    return section.get("limits", lambda limits: _limited(limits, rule), rule)
+    return section.get("limits", lambda each: _limited(each, rule), rule)
 
 
 def _name(node: Node) -> str:
@@ -103,7 +106,7 @@ def _cache(section: Section, patterns: bool) -> CacheScope:
 def _limited(node: Node, rule: Rule) -> Rule:
     section = Section(node, _LIMITS)
     preset = JobLimits()
-    limits = JobLimits(
+    granted = JobLimits(
         wall_s=section.get("wall", _duration, preset.wall_s),
         cpu_s=section.get("cpu", _duration, preset.cpu_s),
         memory=section.get("memory", _memory, preset.memory),
@@ -112,4 +115,4 @@ def _limited(node: Node, rule: Rule) -> Rule:
         diagnostics=section.get("diagnostics", _size, preset.diagnostics),
         source=section.get("source", _size, preset.source),
     )
-    return replace(rule, limits=limits, jobs=section.get("jobs", fields.integer(1, 100_000), rule.jobs))
+    return replace(rule, limits=granted, jobs=section.get("jobs", fields.integer(1, 100_000), rule.jobs))

@@ -7,12 +7,18 @@ from securecc.policy.fields import Section
 from securecc.policy.model import DENIED, Group, PolicyTest, Rule
 from securecc.policy.network import parse_address
 from securecc.policy.yaml_nodes import Node
-from securecc.words.principal import Principal
+from securecc.words.principal import Principal, PrincipalPattern
 
 _TEST = ("principal", "from", "expect", "indicators", "unix_groups")
 
-_principal = fields.parsed(Principal.parse)
 _address = fields.parsed(parse_address)
+
+
+def _principal(node: Node) -> Principal:
+    pattern = fields.parsed(PrincipalPattern.parse)(node)
+    if not pattern.exact:
+        raise node.place.error(f"{pattern} is a pattern", "a test is about one principal; write one out")
+    return pattern.principal
 
 
 def _indicators(node: Node) -> tuple[str, ...] | None:

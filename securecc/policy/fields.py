@@ -17,6 +17,7 @@ _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9_])?", re.ASCI
 _INTEGER = re.compile(r"[0-9]{1,9}", re.ASCII)
 _REAL = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,6})?", re.ASCII)
 
+_CHOICES = 12  # named in advice
 _KINDS = {Scalar: "one word", Sequence: "a list", Mapping: "a map of keys"}
 
 
@@ -51,7 +52,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Advice for a word that is not among those known."""
     names = sorted(known)
     close = difflib.get_close_matches(word[:64], names, 1)
-    choices = ", ".join(names) or "none"
+    more = f" and {len(names) - _CHOICES} more" if len(names) > _CHOICES else ""
+    choices = (", ".join(names[:_CHOICES]) or "none") + more
     return f'did you mean "{close[0]}"?' if close else f"known here: {choices}"
 
 
@@ -143,8 +145,9 @@ def parsed(parse: Callable[[str], T]) -> Callable[[Node], T]:
     """A reader of what has a parser of its own, whose error gets its place here."""
 
     def read(node: Node) -> T:
+        word = scalar(node)
         try:
-            return parse(scalar(node))
+            return parse(word)
         except SecureccError as error:
             raise node.place.error(error.message, error.advice) from error
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from securecc.policy.model import Memberships, UnixGroup
 from securecc.words import limits
-from securecc.words.errors import AuthenticationError, ConfigError
+from securecc.words.errors import ConfigError
 from securecc.words.principal import Principal
 
 Question = tuple[str, ...]
@@ -126,10 +126,4 @@ def _primary(answer: bytes, passwd: bytes) -> frozenset[bytes]:
 
 
 def _principals(names: frozenset[bytes], realm: str) -> frozenset[Principal]:
-    found = []
-    for name in names:
-        try:
-            found.append(Principal((name.decode("utf-8", "surrogateescape"),), realm))
-        except AuthenticationError:  # a name that no principal can have
-            continue
-    return frozenset(found)
+    return frozenset(Principal((name.decode("utf-8", "surrogateescape"),), realm) for name in names)

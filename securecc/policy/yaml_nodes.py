@@ -30,10 +30,14 @@ class Place:
     def error(self, message: str, advice: str = "") -> PolicyError:
         """The error to raise for what stands here."""
         key = f"{self.key}: " if self.key else ""
-        return PolicyError(f"{self}: {key}{message}", advice)
+        return PolicyError(f"{self}: {_printable(key + message)}", _printable(advice))
 
     def __str__(self) -> str:
         return f"{self.document}:{self.line}:{self.column}"
+
+
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,8 @@ def _translated(error: yaml.MarkedYAMLError, document: str) -> PolicyError:
     advice = "look for a missing quote, bracket, colon or indentation at this line"
     if "alias" in what:
         advice = 'a name that begins with * needs quotes: "*/ci@EXAMPLE.COM"'
+    elif "flow node" in what or "unexpected ':'" in what:
+        advice += ', or for an address like "::1" that needs quotes'
     return place.error(f"not YAML: {what}", advice)
 
 
@@ -137,8 +143,7 @@ class _Composer:
         place = self._place(event, key)
         if isinstance(event, yaml.AliasEvent):
             raise place.error(f"an alias (*{event.anchor})", "write the value out, or put a name with * in quotes")
-        if not isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent):
-            raise place.error("no value")
+        assert isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent)
         if event.anchor is not None:
             raise place.error(f"an anchor (&{event.anchor})", "a policy has no anchors and aliases: write values out")
         if event.tag is not None and event.tag != "!":

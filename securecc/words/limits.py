@@ -82,6 +82,7 @@ GROUP_REFRESH_S = 60.0  # between look-ups of unix groups: how long a new member
 GROUP_STALE_S = 86400.0  # a look-up's last answer stands in for failed ones this long, then the group is unknown
 GROUP_ANSWER = 16 * MIB  # what one look-up may print: 100,000 accounts are some 8 MiB
 GROUP_FILE = 8 * MIB  # members of one group: 200,000 principals
+POLICY_RULES = 1024  # looked at one by one for each decision
 POLICY_DEPTH = 16  # nested lists and maps in the policy; the schema needs five
 PRINCIPAL = 1024  # one name as Kerberos writes it, escapes included; real ones stay below 256
 SETTINGS_FILE = 1 * MIB  # a daemon's or client's configuration; more is a mistake in the file's name

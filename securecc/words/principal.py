@@ -94,6 +94,11 @@ class PrincipalPattern:
         """Whether it means one principal only."""
         return all(len(part) == 1 for part in self.components)
 
+    @property
+    def principal(self) -> Principal:
+        """The one principal that an exact pattern means."""
+        return Principal(tuple("*".join(part) for part in self.components), self.realm)
+
     def matches(self, principal: Principal) -> bool:
         """Whether the principal, whole, is meant. Linear in the length of the name."""
         if principal.realm != self.realm or len(principal.components) != len(self.components):

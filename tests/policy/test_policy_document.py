@@ -148,6 +148,13 @@ def test_what_is_left_out_has_the_named_limits():
         ("tests:", "---\ntests:", "a second document"),
         ("tests:", "tests: [", "not YAML"),
         ("tests:", "\x07tests:", "policy.yaml:20:1: a control character"),
+        ("allow: [10.0.0.0/8,", "allow: [::1,", 'an address like "::1" that needs quotes'),
+        ("allow: [10.0.0.0/8,", "allow: [fe80::,", 'an address like "::1" that needs quotes'),
+        ("allow: [10.0.0.0/8,", "allow: [fe80:: ,", "yaml:2:19: network.allow[0]: a map of keys where one word"),
+        ("principal: alice@OTHER.ORG", "principal: '*@OTHER.ORG'", "is a pattern"),
+        ("tests:", '"a\\n\\e[2J": 1\ntests:', r'unknown key "a\n\x1b[2J"'),
+        ("\ngroups:", "\ngroups:\n  empty: {}", "a group of nobody"),
+        ("wall: 10min", "wall: ", "rules[1].limits.wall: no value"),
         ("rules:", "rule:", 'did you mean "rules"?'),
     ],
 )
@@ -183,6 +190,17 @@ def test_deep_nesting_ends_early(opening):
 def test_a_huge_document_is_refused_before_it_is_parsed():
     with pytest.raises(PolicyError, match="a policy has at most"):
         read_policy(b"[" * (limits.POLICY_FILE + 1), "policy.yaml")
+
+
+def test_too_many_rules():
+    rules = "".join(f"  - {{name: r{number}, action: deny}}\n" for number in range(limits.POLICY_RULES + 1))
+    assert f"at most {limits.POLICY_RULES}" in refusal(f"version: 1\nrules:\n{rules}")
+
+
+def test_advice_names_a_few_of_many():
+    groups = "".join(f"  group{number}: {{file: f}}\n" for number in range(99))
+    said = refusal(f"version: 1\ngroups:\n{groups}rules: [{{name: a, who: [zz]}}]")
+    assert said.endswith("and 87 more")
 
 
 def test_the_revision_follows_every_byte():

@@ -1,6 +1,7 @@
 """The ready-made policies and the schema for editors, held to what the reader takes."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,10 @@ def test_the_example_shows_every_key():
     assert set().union(*example["rules"]) == set(document_rules._RULE)
     assert set(example["rules"][2]["limits"]) == set(document_rules._LIMITS)
     assert set().union(*example["tests"]) == set(document_tests._TEST)
+
+
+def test_the_guides_policy_is_whole(tmp_path):
+    guide = (FOLDER.parent / "docs" / "policy.md").read_text()
+    (text,) = re.findall(r"```yaml\n(.*?)```", guide, re.DOTALL)
+    (tmp_path / "policy.yaml").write_text(text)
+    assert load(tmp_path / "policy.yaml").warnings == ()

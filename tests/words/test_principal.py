@@ -156,6 +156,7 @@ class TestPattern:
 
     def test_exact(self):
         assert PrincipalPattern.parse("alice@EXAMPLE.COM").exact
+        assert PrincipalPattern.parse("alice/x@EXAMPLE.COM").principal == Principal(("alice", "x"), "EXAMPLE.COM")
         assert not PrincipalPattern.parse("a*@EXAMPLE.COM").exact
 
     @given(PRINCIPALS)
