@@ -79,9 +79,8 @@ class Job:
         undo.callback(os.close, built.root)
         stdio = _Stdio(self._order, self._root, self._shop.null)
         undo.callback(stdio.close)
-        mounts = [(variant + b"/" + top, b"/" + top, False) for top in sorted(toolchain.ground.tops)]
-        mounts += [(self._root + place, place, True) for place in places]
-        ending = await self._sandboxed(toolchain, tuple(mounts), built.root, stdio)
+        _overlay(self._root, variant, sorted(toolchain.ground.tops), places)
+        ending = await self._sandboxed(toolchain, built.root, stdio)
         diagnostics = stdio.finish()
         if self._cancelled:
             return self._failed("cancelled"), []
@@ -121,13 +120,10 @@ class Job:
             raise PathError(f"the order names content {number} of {len(self._blobs)}")
         return self._blobs[number] if number >= 0 else -1
 
-    async def _sandboxed(
-        self, toolchain: Shelved, mounts: tuple[tuple[bytes, bytes, bool], ...], root: int, stdio: "_Stdio"
-    ) -> sandbox.Ending:
+    async def _sandboxed(self, toolchain: Shelved, root: int, stdio: "_Stdio") -> sandbox.Ending:
         order = self._order
         cell = sandbox.Cell(
             root=self._root,
-            mounts=mounts,
             cwd=_spelled(order, root),
             arguments=order.arguments,
             environment=_environment(order.environment, toolchain.closure.search_path),
@@ -215,6 +211,22 @@ class _Stdio:
         """Whatever was not taken."""
         close_all(tuple(self._kept))
         self._kept.clear()
+
+
+def _overlay(root: bytes, toolchain: bytes, tops: Sequence[bytes], places: Sequence[bytes]) -> None:
+    """Lay the toolchain's top directories over the job's tree, and the client's directories over those. One tree with
+    all its mounts is cheaper for bwrap than one mount after the other.
+    """
+    with contextlib.ExitStack() as undo:
+        held = []
+        for place in places:
+            held.append(os.open(root + place, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC))
+            undo.callback(os.close, held[-1])
+        for top in tops:
+            scratch.bind(toolchain + b"/" + top, root + b"/" + top)
+        for place, folder in zip(places, held, strict=True):
+            scratch.bind(b"/proc/self/fd/%d" % folder, root + place)
+        scratch.bind(_NULL_DEVICE, root + _NULL_DEVICE)
 
 
 def _nameless(root: bytes) -> int:

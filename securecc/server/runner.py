@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from securecc.compiler.closure import ToolchainClosure
+from securecc.compiler.closure import ClosureFile, ToolchainClosure
 from securecc.compiler.toolchain import closure_of_programs, discover
 from securecc.server import sandbox, scratch
 from securecc.server.courier import Courier, close_all, from_front, read_tree
@@ -30,17 +30,19 @@ from securecc.words.messages import Terminal, Usage
 from securecc.words.work import FromFront, Offer, WorkBlobs, WorkCancel, WorkOrder, WorkReady, WorkReport, WorkTree
 
 _STORE, _JOBS = b"/toolchains", b"/jobs"
+_BASES = (b"/mnt", b"/media", b"/srv", b"/run", b"/tmp", b"/var/tmp")
 _LOG = 1000  # characters of one line
 _PENDING = 4 * limits.MANIFEST_ENTRIES  # descriptors whose orders have not come yet
 
 
 class RunnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the front's parent tells the runner, as JSON. `base` is any directory: a tmpfs is mounted on it, in the
-    runner's own namespace only. `uid` and `gid` are what root becomes. Sizes in bytes.
+    """What the front's parent tells the runner, as JSON. `base` is any directory (if
+    toolchains lie below it, another is taken): a tmpfs is mounted on it, in the runner's own namespace only. `uid` and
+    `gid` are what root becomes. Sizes in bytes.
     """
 
     compilers: tuple[str, ...]
-    base: str = "/tmp"  # noqa: S108 - hidden below a mount of ours, never written to
+    base: str = "/mnt"
     uid: int = 0
     gid: int = 0
     store: int = limits.TOOLCHAIN_STORE
@@ -51,6 +53,7 @@ class RunnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @dataclass(frozen=True)
 class _Found:
     bwrap: bytes
+    bwrap_files: tuple[ClosureFile, ...]
     toolchains: tuple[ToolchainClosure, ...]
 
 
@@ -100,9 +103,9 @@ def _settle(config: RunnerConfig) -> Workshop:
     scratch.renounce()
     found = _find(config)
     scratch.enter()
-    base = os.fsencode(config.base)
+    base = _base(config.base, found)
     scratch.mount_tmpfs(base, config.store, programs=True)
-    copy_files(closure_of_programs([found.bwrap]), base)
+    copy_files(found.bwrap_files, base)
     for folder in (_STORE, _JOBS, b"/tmp", b"/proc", b"/dev/pts"):
         os.makedirs(base + folder, exist_ok=True)
     os.close(os.open(base + b"/dev/null", os.O_WRONLY | os.O_CREAT, 0o600))
@@ -130,7 +133,20 @@ def _find(config: RunnerConfig) -> _Found:
             _log(f"compiler {compiler} is not offered: {error}")
     if not toolchains:
         raise ConfigError(f"none of the compilers can be used: {', '.join(config.compilers)}", "apt install gcc g++")
-    return _Found(sandbox.find(), tuple(toolchains.values()))
+    bwrap = sandbox.find()
+    return _Found(bwrap, closure_of_programs([bwrap]), tuple(toolchains.values()))
+
+
+def _base(wanted: str, found: _Found) -> bytes:
+    """A directory that hides nothing which is still to be copied."""
+    needed = [file.path for closure in found.toolchains for file in closure.files]
+    needed += [file.path for file in found.bwrap_files] + [b"/proc/", b"/dev/"]
+    for place in dict.fromkeys((os.fsencode(wanted), *_BASES)):
+        if os.path.isdir(place) and not any(path.startswith(place.rstrip(b"/") + b"/") for path in needed):
+            return place
+    raise ConfigError(
+        f"{wanted} cannot be the runner's base", "name a directory that no toolchain lies in (runner.base)"
+    )
 
 
 async def _serve(end: socket.socket, shop: Workshop) -> None:

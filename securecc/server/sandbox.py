@@ -1,7 +1,7 @@
 """The only place that knows bubblewrap (bwrap(1)): its command line, its start, its limits, its end.
 
 A job's sandbox is made of namespaces of its own (user, mount, pid, net, ipc, uts, cgroup where there), the mounts that
-its `Cell` names and nothing else, and resource limits that are set on it before anything of the job runs.
+its `Cell` has and nothing else, and resource limits that are set on it before anything of the job runs.
 """
 
 import asyncio
@@ -55,12 +55,11 @@ _SIGNS: tuple[tuple[bytes, LimitName], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What one sandbox shows and runs. `mounts` are (source, target, writable), laid over `root` in this order; the
-    places must be there. `stdio` are the descriptors of standard input, output and error; no other is passed on.
+    """What one sandbox shows and runs. `root` becomes its root, with all that is mounted below; those mounts say what
+    can be written, executed or used as a device there. `stdio` are the descriptors of standard input, output and error; no other is passed on.
     """
 
     root: bytes
-    mounts: tuple[tuple[bytes, bytes, bool], ...]
     cwd: bytes
     arguments: tuple[bytes, ...]
     environment: Mapping[bytes, bytes]
@@ -85,10 +84,7 @@ def command_line(program: bytes, cell: Cell) -> list[bytes]:
     line = [program, *_NAMESPACES, b"--json-status-fd", b"%d" % _STATUS, b"--block-fd", b"%d" % _GATE]
     for name, value in cell.environment.items():
         line += [b"--setenv", name, value]
-    line += [b"--bind", cell.root, b"/"]
-    for source, target, writable in cell.mounts:
-        line += [b"--bind" if writable else b"--ro-bind", source, target]
-    line += [b"--dev-bind", b"/dev/null", b"/dev/null", b"--chdir", cell.cwd, b"--", *cell.arguments]
+    line += [b"--dev-bind", cell.root, b"/", b"--chdir", cell.cwd, b"--", *cell.arguments]
     return line
 
 

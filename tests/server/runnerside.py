@@ -47,10 +47,9 @@ class Runner:
         reading, writing = os.pipe()
         os.write(writing, json.dumps(self.config).encode())
         os.close(writing)
-        self.log = tempfile.TemporaryFile()
-        self.process = subprocess.Popen(
-            [sys.executable, "-I", "-m", "securecc.server.runner"]
-            + ["--fd", str(theirs.fileno()), "--config-fd", str(reading)],
+        self.log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __aexit__
+        self.process = subprocess.Popen(  # noqa: ASYNC220 - it is there at once
+            [sys.executable, "-I", "-m", "securecc.server.runner", f"--fd={theirs.fileno()}", f"--config-fd={reading}"],
             pass_fds=(theirs.fileno(), reading),
             stderr=self.log,
             cwd="/",
@@ -181,7 +180,8 @@ def from_disk(paths, cwd, role=Role.READ):
     tree = {cwd: None}
     for path in paths:
         status = os.stat(path)
-        content = open(path, "rb").read()
+        with open(path, "rb") as source:
+            content = source.read()
         entry = file(path, content, mode=status.st_mode & 0o777, mtime_ns=status.st_mtime_ns, role=role)
         tree[path] = (entry, content)
         folder = os.path.dirname(path)
@@ -193,7 +193,8 @@ def from_disk(paths, cwd, role=Role.READ):
 
 def headers(command, cwd):
     """What gcc -M says that this command reads, normalised."""
-    listing = subprocess.run([*command, "-M"], capture_output=True, check=True, cwd=cwd).stdout
+    plain = [word for word in command if word not in ("-MD", "-o") and not word.endswith(".o")]
+    listing = subprocess.run([*plain, "-M"], capture_output=True, check=True, cwd=cwd).stdout
     names = listing.replace(b"\\\n", b" ").split(b":", 1)[1].split()
     return sorted({os.path.normpath(os.path.join(os.fsencode(cwd), name)) for name in names})
 
