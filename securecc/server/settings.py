@@ -19,8 +19,8 @@ PORT: Final = 3643
 SERVICE: Final = "securecc"
 LISTEN: Final = ("0.0.0.0", "::")  # noqa: S104 - a server is for others; the policy's network list comes first
 TOOLCHAINS: Final = (Path("/usr/bin/gcc"),)
-MINIMUM: Final = ("namespaces",)
-LAYERS: Final = ("namespaces", "seccomp", "landlock", "rlimits", "cgroup")
+MINIMUM: Final = ("bubblewrap", "userns", "mountns", "pidns", "netns", "rlimits")
+LAYERS: Final = (*MINIMUM, "ipcns", "utsns", "noexec", "no-new-privs", "seccomp", "landlock", "cgroup")
 LOG_LEVELS: Final = ("error", "warning", "info", "debug")
 
 _UID_MAX = 2**31 - 1
@@ -76,11 +76,6 @@ class ServerSettings:
     sandbox_minimum: tuple[str, ...] = MINIMUM
     limits: ServerLimits = ServerLimits()
     log_level: str = "info"
-
-    @property
-    def store(self) -> Path:
-        """The blob store's directory."""
-        return self.state / "blobs"
 
 
 _KEYS = (

@@ -33,7 +33,6 @@ def test_the_least_configuration():
         Path("/srv/cc/scratch"),
         slots=8,
     )
-    assert found.store == Path("/srv/cc/state/blobs")
     assert (found.port, found.service, found.hostname, found.users) == (3643, "securecc", "", None)
 
 
@@ -48,7 +47,7 @@ hostname: farm.example.com
 users: {front: cc-front, runner: cc-run}
 slots: 3
 toolchains: [/usr/bin/gcc, /opt/gcc-13/bin/g++]
-sandbox: {minimum: [namespaces, seccomp]}
+sandbox: {minimum: [netns, seccomp]}
 limits: {store: 8GiB, store_per_principal: 2GiB, preauth_deadline: 5s, connections_per_source: 3}
 log_level: debug
 """
@@ -56,7 +55,7 @@ log_level: debug
     assert found.listen == ("10.0.0.1", "::1")
     assert found.users == Users(PEOPLE["cc-front"], PEOPLE["cc-run"])
     assert found.toolchains == (Path("/usr/bin/gcc"), Path("/opt/gcc-13/bin/g++"))
-    assert found.sandbox_minimum == ("namespaces", "seccomp")
+    assert found.sandbox_minimum == ("netns", "seccomp")
     assert found.limits == ServerLimits(8 << 30, 2 << 30, 5.0, connections_per_source=3)
     assert (found.port, found.service, found.hostname, found.slots) == (4000, "compile", "farm.example.com", 3)
     assert found.log_level == "debug"
