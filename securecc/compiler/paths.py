@@ -49,7 +49,7 @@ class Territory:
     own: frozenset[bytes]
     shared: frozenset[bytes]
     above: frozenset[bytes] = field(init=False)
-    verdicts: dict[tuple[bytes, Kind], bytes] = field(init=False, default_factory=dict)
+    parents: tuple[dict[bytes, bytes], ...] = field(init=False, default_factory=lambda: tuple({} for _ in Kind))
     permitted: dict[bytes, bool] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -60,13 +60,14 @@ class Territory:
 
     def parent(self, path: bytes, kind: Kind) -> bytes:
         """The directory that an entry stands in. Raises PathError if no entry of a peer may have this path."""
-        known = self.verdicts.get((path, kind))
-        if known is None:
-            known = self._judge(path, kind)
-            if len(self.verdicts) >= _VERDICTS:
-                self.verdicts.clear()
-            self.verdicts[path, kind] = known
-        return known
+        remembered = self.parents[kind]
+        parent = remembered.get(path)
+        if parent is None:
+            parent = self._judge(path, kind)
+            if len(remembered) >= _VERDICTS:
+                remembered.clear()
+            remembered[path] = parent
+        return parent
 
     def _judge(self, path: bytes, kind: Kind) -> bytes:
         check_path(path)
@@ -114,8 +115,10 @@ def check_manifest(
     uses; `include_directories` those in which it looks for headers. `outputs` are as `CompilePlan.outputs`.
     """
     territory = _territory(toolchain_directories, include_directories)
-    kinds = _check_entries(manifest.entries, territory)
-    directories = _directories(manifest.entries, kinds, territory)
+    kinds, parents = _check_entries(manifest.entries, territory)
+    directories = {b"/"}
+    for parent in parents:
+        _add_directory(parent, kinds, directories)
     _check_links(manifest.entries, kinds)
     _check_inodes(manifest.entries)
     check_path(cwd)
@@ -126,7 +129,7 @@ def check_manifest(
         _check_output(output, cwd, kinds, territory)
     _check_directories(manifest.entries, directories, territory)
     return CheckedManifest(
-        entries=tuple(map(_without_execute, manifest.entries)),
+        entries=_without_execute(manifest.entries),
         directories=tuple(sorted(directories)),
         source=sum(entry.size for entry in manifest.entries),
     )
@@ -178,24 +181,28 @@ def _ancestors(path: bytes) -> list[bytes]:
     return found
 
 
-def _check_entries(entries: tuple[Entry, ...], territory: Territory) -> dict[bytes, Kind]:
+def _check_entries(entries: tuple[Entry, ...], territory: Territory) -> tuple[dict[bytes, Kind], set[bytes]]:
+    """The kind of each path, and the directories that are named or directly stood in."""
     if len(entries) > limits.MANIFEST_ENTRIES:
         raise PathError(f"a manifest of {len(entries)} entries; at most {limits.MANIFEST_ENTRIES}")
     kinds: dict[bytes, Kind] = {}
+    parents: set[bytes] = set()
     before = b""
     source = 0
     for entry in entries:
-        path = entry.path
+        path, kind = entry.path, entry.kind
         if path <= before:
             raise _wrong(path, "is out of order or there twice")
         before = path
-        territory.parent(path, entry.kind)
+        parents.add(territory.parent(path, kind))
+        if kind is Kind.DIRECTORY:
+            parents.add(path)
         _check_content(entry)
         source += entry.size
-        kinds[path] = entry.kind
+        kinds[path] = kind
     if source > limits.JOB_SOURCE:
         raise PathError(f"a manifest of {source} bytes of source; at most {limits.JOB_SOURCE}")
-    return kinds
+    return kinds, parents
 
 
 def _check_content(entry: Entry) -> None:
@@ -206,17 +213,6 @@ def _check_content(entry: Entry) -> None:
             raise _wrong(entry.path, f"has a digest of {len(entry.blob)} bytes and {entry.size} bytes of content")
     elif entry.size or (entry.kind is Kind.DIRECTORY and entry.blob):
         raise _wrong(entry.path, "has content but is no file")
-
-
-def _directories(entries: tuple[Entry, ...], kinds: dict[bytes, Kind], territory: Territory) -> set[bytes]:
-    """Every directory that the entries need. Raises PathError for an entry below a file or a link."""
-    made = {b"/"}
-    for entry in entries:
-        if entry.kind is Kind.DIRECTORY:
-            _add_directory(entry.path, kinds, made)
-        elif (parent := territory.parent(entry.path, entry.kind)) not in made:
-            _add_directory(parent, kinds, made)
-    return made
 
 
 def _add_directory(path: bytes, kinds: dict[bytes, Kind], made: set[bytes]) -> None:
@@ -287,16 +283,17 @@ def _resolve(path: bytes, targets: dict[bytes, bytes]) -> tuple[bytes, int]:
 def _check_inodes(entries: tuple[Entry, ...]) -> None:
     """Paths that share an inode are one file: they cannot differ."""
     shared: dict[int, Entry] = {}
-    for entry in entries:
-        if not entry.inode or entry.kind is not Kind.FILE:
-            continue
+    numbered = [entry for entry in entries if entry.inode]
+    if len({entry.inode for entry in numbered}) == len(numbered):
+        return
+    for entry in numbered:
         first = shared.setdefault(entry.inode, entry)
         if first is not entry and _identity(first) != _identity(entry):
             raise _wrong(entry.path, "shares an inode with a different file")
 
 
-def _identity(entry: Entry) -> tuple[bytes, int, int, int]:
-    return entry.blob, entry.size, entry.mode, entry.mtime_ns
+def _identity(entry: Entry) -> tuple[Kind, bytes, int, int, int]:
+    return entry.kind, entry.blob, entry.size, entry.mode, entry.mtime_ns
 
 
 def _check_output(output: bytes, cwd: bytes, kinds: dict[bytes, Kind], territory: Territory) -> None:
@@ -308,10 +305,10 @@ def _check_output(output: bytes, cwd: bytes, kinds: dict[bytes, Kind], territory
         raise _wrong(path, "is both read and to be written")
 
 
-def _without_execute(entry: Entry) -> Entry:
-    if entry.kind is Kind.FILE and entry.mode & 0o111:
-        return replace(entry, mode=entry.mode & 0o666)
-    return entry
+def _without_execute(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    if not any(entry.mode & 0o111 and entry.kind is Kind.FILE for entry in entries):
+        return entries
+    return tuple(replace(entry, mode=entry.mode & 0o666) if entry.kind is Kind.FILE else entry for entry in entries)
 
 
 def _wrong(path: bytes, why: str) -> PathError:
