@@ -138,9 +138,7 @@ class Gate:
 
     def _is_spared(self, source: str) -> bool:
         network = ipaddress.ip_network(source)
-        return any(
-            network.version == spared.version and network.network_address in spared for spared in self._spared
-        )
+        return any(network.overlaps(spared) for spared in self._spared if spared.version == network.version)
 
 
 def source_of(address: str) -> str:

@@ -151,7 +151,7 @@ class TlsPipe:
         if not self.secured:
             raise ChannelError("bytes to send before the TLS handshake is done")
         try:
-            self._connection.send(data)
+            self._connection.sendall(data)
         except SSL.Error as error:
             raise ChannelError(f"cannot encrypt: {_reason(error)}") from error
 

@@ -209,6 +209,8 @@ class Session:
         entry = self._jobs.get(job)
         if entry is None:
             return self._ended(job, "a chunk")
+        if entry.state is State.DELIVERING and due is State.SUPPLIED:
+            return False  # the Result crossed with what it no longer needs
         if entry.state is not due:
             raise ProtocolError(f"a chunk for job {job}, which is {entry.state.name.lower()}")
         if size > entry.left:

@@ -1,0 +1,136 @@
+"""What a person reads when Kerberos fails: each of the library's errors, made to order."""
+
+import gssapi
+import pytest
+from gssapi.raw import ExpiredCredentialsError, GSSError, OperationUnavailableError
+
+from securecc.channel import kerberos
+from securecc.channel.kerberos import Acceptor, Initiator, credentials
+from securecc.words.errors import AuthenticationError, CredentialError
+
+FAILURE = 13 << 16  # GSS_S_FAILURE
+BASE = -1765328384 & 0xFFFFFFFF
+
+
+def fails(code):
+    def call(*_arguments, **_keywords):
+        raise GSSError(FAILURE, BASE + code)
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (6, "does not know you"),
+        (7, "check the host's name"),
+        (12, "policy forbids"),
+        (18, "locked"),
+        (32, "ticket expired.*run kinit"),
+        (33, "not valid yet"),
+        (37, r"clock says \d{4}-.*Z.*NTP"),
+        (44, "key has changed"),
+        (148, r"clock says \d{4}-.*Z.*NTP"),
+        (156, "check the network"),
+        (194, "not yours"),
+        (195, "run kinit"),
+    ],
+)
+def test_each_failure_says_what_to_do(monkeypatch, code, words):
+    monkeypatch.setattr(gssapi, "Credentials", fails(code))
+    with pytest.raises(CredentialError, match=words):
+        credentials()
+    exchange = Initiator("securecc@farm.example.com").start(bytes(32))
+    with pytest.raises(CredentialError, match=words):
+        exchange.step(None)
+
+
+def test_a_failure_that_nobody_thought_of_is_told_in_the_librarys_words(monkeypatch):
+    monkeypatch.setattr(gssapi, "Credentials", fails(61))
+    with pytest.raises(CredentialError, match="Kerberos, your tickets: Field is too long"):
+        credentials()
+
+
+class Context:
+    """A security context that does as it is told."""
+
+    usage = "accept"
+    mech = gssapi.MechType.kerberos
+    complete = True
+    lifetime = 1300
+    actual_flags = kerberos._WANTED | gssapi.RequirementFlag.channel_bound
+    initiator_name = target_name = gssapi.Name("alice@EXAMPLE.COM", gssapi.NameType.kerberos_principal)
+
+    def __init__(self, error=None):
+        self.error = error
+
+    def step(self, token):
+        if self.error:
+            raise self.error
+        return b"reply"
+
+    get_signature = step
+
+    def verify_signature(self, message, mic):
+        raise GSSError(6 << 16, 0)
+
+
+def exchange(context, make=None):
+    return kerberos.Exchange(context, make, bytes(32))
+
+
+def test_a_server_tells_why_a_token_was_refused():
+    some = exchange(Context(GSSError(FAILURE, BASE + 34)))
+    with pytest.raises(AuthenticationError, match="Request is a replay"):
+        some.step(b"token")
+    assert not some.skewed
+    some = exchange(Context(GSSError(FAILURE, BASE + 37)))
+    with pytest.raises(AuthenticationError, match="skew"):
+        some.step(b"token")
+    assert some.skewed
+
+
+def test_a_servers_bad_answer_is_no_fault_of_our_tickets():
+    some = exchange(Context(GSSError(FAILURE, BASE + 31)), Initiator("securecc@farm"))
+    with pytest.raises(AuthenticationError, match="did not prove to be securecc/farm@") as raised:
+        some.step(b"token")
+    assert not isinstance(raised.value, CredentialError)
+
+
+def test_facts_of_an_acceptor(monkeypatch):
+    monkeypatch.setattr(gssapi.raw, "get_name_attribute", lambda _name, _attribute: Indicators())
+    reply, facts = exchange(Context()).step(b"token")
+    assert reply == b"reply"
+    assert facts.lifetime == 1000.0
+    assert facts.bound
+    assert facts.indicators == ("pkinit", "otp\\xff")
+    Indicators.authenticated = False
+    assert exchange(Context()).step(b"token")[1].indicators == ()
+
+
+class Indicators:
+    authenticated = True
+    values = (b"pkinit", b"otp\xff")
+
+
+def test_a_library_without_indicators(monkeypatch):
+    def missing(_name, _attribute):
+        raise OperationUnavailableError(16 << 16, 0)
+
+    monkeypatch.setattr(gssapi.raw, "get_name_attribute", missing)
+    assert exchange(Context()).step(b"token")[1].indicators == ()
+
+
+def test_signing_with_an_ended_context():
+    with pytest.raises(AuthenticationError, match="sign"):
+        exchange(Context(ExpiredCredentialsError(11 << 16, 0))).mic(b"x")
+    assert exchange(Context()).verify(b"x", b"y") is False
+
+
+def test_an_unusable_keytab(monkeypatch, tmp_path):
+    path = tmp_path / "keytab"
+    path.write_bytes(b"\x05\x02")
+    path.chmod(0o400)
+    monkeypatch.setattr(gssapi, "Credentials", fails(203 - 22))
+    with pytest.raises(CredentialError, match="klist -k"):
+        Acceptor(str(path))

@@ -1,0 +1,211 @@
+import datetime as dt
+import ipaddress
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from OpenSSL import SSL
+
+from securecc.channel.tls import TlsPipe, client_context, server_context, site_context
+from securecc.words.errors import ChannelError, ConfigError
+
+CONTEXT = server_context()
+
+
+def pump(client, server):
+    """Passes bytes to and fro until neither has any; the sizes of the server's flights."""
+    flights = []
+    while True:
+        ours, theirs = client.take_outgoing(), server.take_outgoing()
+        if not ours and not theirs:
+            return flights
+        if ours:
+            server.feed(ours)
+        if theirs:
+            flights.append(len(theirs))
+            client.feed(theirs)
+
+
+def pair(server=CONTEXT, client=None, host="localhost"):
+    one, other = TlsPipe(client or client_context(), server=False, host=host), TlsPipe(server, server=True)
+    pump(one, other)
+    return one, other
+
+
+def test_two_ends_share_an_exporter_value_that_no_other_pair_has():
+    client, server = pair()
+    assert client.secured
+    assert server.secured
+    assert len(client.exporter()) == 32
+    assert client.exporter() == server.exporter()
+    assert client.exporter() != pair()[0].exporter()
+
+
+def test_bytes_pass_both_ways_in_order():
+    client, server = pair()
+    data = bytes(range(256)) * 1000
+    client.send(data)
+    client.send(b"tail")
+    server.feed(client.take_outgoing())
+    assert server.take_incoming() == data + b"tail"
+    server.send(b"back")
+    client.feed(server.take_outgoing())
+    assert client.take_incoming() == b"back"
+    assert client.take_incoming() == b""
+
+
+def test_nothing_is_sent_or_exported_before_the_handshake():
+    pipe = TlsPipe(CONTEXT, server=True)
+    for early in (lambda: pipe.send(b"x"), pipe.exporter):
+        with pytest.raises(ChannelError, match="before the TLS handshake"):
+            early()
+    assert pipe.take_incoming() == b""
+
+
+def test_plain_text_is_no_handshake():
+    pipe = TlsPipe(CONTEXT, server=True)
+    with pytest.raises(ChannelError, match="TLS handshake failed"):
+        pipe.feed(b"GET / HTTP/1.1\r\nHost: farm\r\n\r\n")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.binary(min_size=1, max_size=200) | st.binary(max_size=100).map(lambda tail: b"\x16\x03\x01\x00\x64" + tail))
+def test_any_bytes_are_a_channel_error_or_wait_for_more(data):
+    pipe = TlsPipe(CONTEXT, server=True)
+    try:
+        pipe.feed(data)
+    except ChannelError:
+        pass
+    assert not pipe.secured
+    pipe.take_outgoing()
+
+
+def test_older_versions_are_refused():
+    old = SSL.Context(SSL.TLS_METHOD)
+    old.set_max_proto_version(SSL.TLS1_2_VERSION)
+    client = SSL.Connection(old, None)
+    client.set_connect_state()
+    with pytest.raises(SSL.WantReadError):
+        client.do_handshake()
+    with pytest.raises(ChannelError, match="unsupported protocol"):
+        TlsPipe(CONTEXT, server=True).feed(client.bio_read(65536))
+
+
+def test_a_damaged_record_ends_the_channel():
+    client, server = pair()
+    client.send(b"secret")
+    data = bytearray(client.take_outgoing())
+    data[-1] ^= 1
+    server.feed(bytes(data))
+    with pytest.raises(ChannelError):
+        server.take_incoming()
+
+
+def test_a_session_cannot_be_resumed():
+    """The server's first flight with a ticket in the client's hand is as long as without: its certificate is in it."""
+    context = client_context()
+
+    def connect(session=None):
+        client, server = TlsPipe(context, server=False), TlsPipe(CONTEXT, server=True)
+        if session is not None:
+            client = TlsPipe.__new__(TlsPipe)
+            client._connection = SSL.Connection(context, None)
+            client._connection.set_session(session)
+            client._connection.set_connect_state()
+            client._verify_host, client.secured, client.closed = "", False, False
+            client._shake()
+        flights = pump(client, server)
+        client.take_incoming()
+        return flights[0], client._connection.get_session()
+
+    first, session = connect()
+    again, _ = connect(session)
+    assert abs(first - again) < 16
+
+
+def test_the_end_is_told():
+    client, server = pair()
+    client.shut()
+    server.feed(client.take_outgoing())
+    assert server.take_incoming() == b""
+    assert server.closed
+    with pytest.raises(ChannelError, match="encrypt"):
+        for _ in range(2):
+            client.send(b"more")
+            client.shut()
+
+
+def test_shutting_what_never_was_is_nothing():
+    TlsPipe(CONTEXT, server=True).shut()
+
+
+# --- certificates of a site -------------------------------------------------------------------------------------
+
+
+def certificate(tmp_path, names):
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "farm.example.com")])
+    now = dt.datetime.now(dt.UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now - dt.timedelta(1), now + dt.timedelta(1))
+    if names:
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    (tmp_path / "cert.pem").write_bytes(
+        builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    )
+    (tmp_path / "key.pem").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    return str(tmp_path / "cert.pem"), str(tmp_path / "key.pem")
+
+
+NAMES = [
+    x509.DNSName("farm.example.com"),
+    x509.DNSName("*.pool.example.com"),
+    x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
+]
+
+
+@pytest.mark.parametrize("host", ["farm.example.com", "FARM.example.com", "a.pool.example.com", "127.0.0.1"])
+def test_a_sites_own_authority_vouches(tmp_path, host):
+    cert, key = certificate(tmp_path, NAMES)
+    client, _ = pair(site_context(cert, key), client_context(cert), host)
+    assert client.secured
+
+
+@pytest.mark.parametrize("host", ["other.example.com", "a.b.pool.example.com", "pool.example.com", "127.0.0.2"])
+def test_a_certificate_for_others_is_refused(tmp_path, host):
+    cert, key = certificate(tmp_path, NAMES)
+    with pytest.raises(ChannelError, match="not for"):
+        pair(site_context(cert, key), client_context(cert), host)
+
+
+def test_a_certificate_without_names_is_refused(tmp_path):
+    cert, key = certificate(tmp_path, [])
+    with pytest.raises(ChannelError, match="not for"):
+        pair(site_context(cert, key), client_context(cert), "farm.example.com")
+
+
+def test_a_self_made_certificate_is_refused_where_an_authority_is_asked_for(tmp_path):
+    cert, _ = certificate(tmp_path, NAMES)
+    with pytest.raises(ChannelError, match="certificate verify failed"):
+        pair(CONTEXT, client_context(cert), "farm.example.com")
+
+
+def test_files_that_are_no_certificates(tmp_path):
+    (tmp_path / "junk").write_text("junk")
+    with pytest.raises(ConfigError, match="junk"):
+        client_context(str(tmp_path / "junk"))
+    with pytest.raises(ConfigError, match="none"):
+        site_context(str(tmp_path / "none"), str(tmp_path / "none"))
+    cert, _ = certificate(tmp_path, NAMES)
+    (tmp_path / "other").mkdir()
+    _, other = certificate(tmp_path / "other", NAMES)
+    with pytest.raises(ConfigError, match="belong together"):
+        site_context(cert, other)

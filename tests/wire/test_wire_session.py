@@ -1,0 +1,234 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from securecc.wire.session import _NEXT, Session, State, agree
+from securecc.words import limits
+from securecc.words.errors import ProtocolError
+from securecc.words.messages import (
+    Ask,
+    Cancel,
+    Forget,
+    Goodbye,
+    Hello,
+    Invite,
+    Need,
+    Output,
+    Ping,
+    Pong,
+    Refuse,
+    Result,
+    Submit,
+    Supply,
+    Terminal,
+    Usage,
+    Wait,
+    Welcome,
+)
+
+HELLO = Hello((1,), "test")
+WELCOME = Welcome(1, "test", "alice@EXAMPLE.COM", "ref", 1, ())
+
+
+def message(kind, job=1, size=0):
+    made = {
+        Ask: lambda: Ask(job, b"k", b"t"),
+        Invite: lambda: Invite(job, 250),
+        Wait: lambda: Wait(job, 1),
+        Refuse: lambda: Refuse(job, "busy", "no"),
+        Submit: lambda: Submit(job, b"t", (b"gcc",), b"/", {}, 0o22, Terminal(), b"m"),
+        Need: lambda: Need(job, False, (0,)),
+        Supply: lambda: Supply(job),
+        Result: lambda: Result(job, 0, "", size, 0, (), (), Usage(), 0.0),
+        Forget: lambda: Forget(job),
+        Cancel: lambda: Cancel(job),
+    }
+    return made[kind]()
+
+
+FROM_SERVER = {Invite, Wait, Refuse, Need, Result}
+ROUTE = {
+    State.ASKED: [Ask],
+    State.WAITING: [Ask, Wait],
+    State.INVITED: [Ask, Invite],
+    State.SUBMITTED: [Ask, Invite, Submit],
+    State.NEEDING: [Ask, Invite, Submit, Need],
+    State.SUPPLIED: [Ask, Invite, Submit, Need, Supply],
+    State.DELIVERING: [Ask, Invite, Submit, Result],
+}
+
+
+def greeted(*, server=True):
+    session = Session(server=server)
+    assert session.passed(HELLO)
+    assert session.passed(WELCOME)
+    return session
+
+
+def brought_to(state, *, server=True):
+    session = greeted(server=server)
+    for kind in ROUTE[state]:
+        assert session.passed(message(kind, size=10))
+    assert session.state(1) is state
+    return session
+
+
+@pytest.mark.parametrize("state", ROUTE, ids=lambda state: state.name)
+@pytest.mark.parametrize("kind", [Invite, Wait, Refuse, Submit, Need, Supply, Result, Forget, Cancel])
+def test_every_message_in_every_state(state, kind):
+    session = brought_to(state)
+    following = _NEXT.get((state, kind))
+    if following is None:
+        with pytest.raises(ProtocolError, match=state.name.lower()):
+            session.passed(message(kind))
+        return
+    assert session.passed(message(kind, size=10))
+    assert session.state(1) is following
+    assert session.jobs == (following is not State.DONE)
+
+
+def test_forget_is_for_jobs_that_went_elsewhere_and_cancel_for_all():
+    assert {state for state, kind in _NEXT if kind is Cancel} == set(ROUTE)
+    assert {state for state, kind in _NEXT if kind is Forget} == {State.ASKED, State.WAITING, State.INVITED}
+
+
+@pytest.mark.parametrize("kind", [Invite, Submit, Supply, Result, Cancel, Forget, Refuse, Need, Wait])
+def test_messages_for_an_ended_job_are_dropped_and_for_an_unknown_one_illegal(kind):
+    session = greeted()
+    session.passed(message(Ask, 5))
+    session.passed(message(Cancel, 5))
+    assert session.passed(message(kind, 5)) is False
+    assert session.passed(message(kind, 3)) is False
+    for job in (6, 0, -1, 2**32):
+        with pytest.raises(ProtocolError, match="never"):
+            session.passed(message(kind, job))
+
+
+@pytest.mark.parametrize("job", [5, 4, 0, -1, 2**32])
+def test_numbers_grow(job):
+    session = greeted()
+    session.passed(message(Ask, 5))
+    with pytest.raises(ProtocolError, match="grow"):
+        session.passed(message(Ask, job))
+
+
+def test_greetings_come_first_and_once():
+    with pytest.raises(ProtocolError):
+        Session(server=True).passed(message(Ask))
+    with pytest.raises(ProtocolError):
+        Session(server=True).passed(WELCOME)
+    session = Session(server=True)
+    session.passed(HELLO)
+    with pytest.raises(ProtocolError):
+        session.passed(message(Ask))
+    with pytest.raises(ProtocolError):
+        session.passed(HELLO)
+    with pytest.raises(ProtocolError, match="version 9"):
+        session.passed(Welcome(9, "test", "a", "r", 1, ()))
+    session.passed(WELCOME)
+    with pytest.raises(ProtocolError):
+        session.passed(WELCOME)
+
+
+def test_signs_of_life_are_legal_at_any_time():
+    for some in (Ping(1), Pong(1), Goodbye("draining", "r", "ref")):
+        assert Session(server=False).passed(some)
+
+
+def test_versions():
+    assert agree([0, 1, 2]) == 1
+    with pytest.raises(ProtocolError, match=r"theirs 2 3, ours 1; upgrade"):
+        agree([3, 2])
+    with pytest.raises(ProtocolError, match="theirs none"):
+        agree([])
+
+
+def test_jobs_have_a_limit():
+    session = greeted()
+    for job in range(1, limits.JOBS_PER_CHANNEL + 1):
+        session.passed(message(Ask, job))
+    with pytest.raises(ProtocolError, match="jobs"):
+        session.passed(message(Ask, limits.JOBS_PER_CHANNEL + 1))
+    session.passed(message(Cancel, 1))
+    assert session.passed(message(Ask, limits.JOBS_PER_CHANNEL + 1))
+
+
+def test_bulk_to_the_server_is_what_it_asked_for():
+    session = brought_to(State.NEEDING)
+    with pytest.raises(ProtocolError, match="needing"):
+        session.received_bulk(1, 1)
+    session.expect(1, 100)
+    session.passed(message(Supply))
+    assert session.received_bulk(1, 60)
+    with pytest.raises(ProtocolError, match="of which 40"):
+        session.received_bulk(1, 41)
+    assert session.received_bulk(1, 40)
+    with pytest.raises(ProtocolError):
+        session.received_bulk(1, 1)
+    with pytest.raises(ProtocolError, match="supplied"):
+        session.sent_bulk(1, 1)
+
+
+def test_bulk_without_an_expectation_is_bounded_by_the_jobs_source():
+    session = brought_to(State.SUPPLIED)
+    assert session.received_bulk(1, limits.JOB_SOURCE)
+    with pytest.raises(ProtocolError):
+        session.received_bulk(1, 1)
+
+
+def test_bulk_that_crosses_a_result_is_dropped():
+    for server in (True, False):
+        session = brought_to(State.DELIVERING, server=server)
+        assert (session.received_bulk if server else session.sent_bulk)(1, 5) is False
+
+
+@pytest.mark.parametrize("server", [True, False])
+def test_a_job_ends_with_its_last_byte(server):
+    session = brought_to(State.DELIVERING, server=server)
+    bulk = session.sent_bulk if server else session.received_bulk
+    assert bulk(1, 4)
+    assert session.jobs == 1
+    assert bulk(1, 6)
+    assert session.jobs == 0
+    assert bulk(1, 1) is False
+    with pytest.raises(ProtocolError, match="never"):
+        bulk(2, 1)
+
+
+def test_a_result_without_bytes_ends_the_job():
+    session = brought_to(State.SUBMITTED)
+    session.passed(message(Result))
+    assert session.jobs == 0
+
+
+@pytest.mark.parametrize("sizes", [(-1, 5), (0, limits.RESULT + 1)])
+def test_a_result_announces_what_a_client_can_bear(sizes):
+    session = brought_to(State.SUBMITTED, server=False)
+    outputs = (Output(b"/a.o", sizes[1], 0o644, b"d"),)
+    with pytest.raises(ProtocolError, match="announces"):
+        session.passed(Result(1, 0, "", sizes[0], 0, outputs, (), Usage(), 0.0))
+
+
+def test_expectations_of_ended_jobs_are_nothing():
+    session = greeted()
+    session.expect(1, 100)
+    assert session.jobs == 0
+
+
+kinds = st.sampled_from([Ask, Invite, Wait, Refuse, Submit, Need, Supply, Result, Forget, Cancel])
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(kinds, st.integers(1, 3), st.integers(0, 5)), max_size=30))
+def test_two_ends_that_hear_the_same_hold_the_same(script):
+    client, server = greeted(server=False), greeted(server=True)
+    for kind, job, size in script:
+        verdicts = []
+        for session in (client, server):
+            try:
+                verdicts.append(session.passed(message(kind, job, size)))
+            except ProtocolError:
+                verdicts.append(None)
+        assert verdicts[0] == verdicts[1]
+        assert {job: client.state(job) for job in range(4)} == {job: server.state(job) for job in range(4)}
+        assert client.jobs == server.jobs <= 3
