@@ -1,0 +1,192 @@
+"""securecc.compiler.directives, by itself and against what real gcc opens."""
+
+import re
+import subprocess
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from securecc.compiler import dependencies
+from securecc.compiler.directives import Directives, Name, needs_local, scan
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        b'#include "x.h"',
+        b'  #  include\t"x.h"  // why',
+        b'#include"x.h"',
+        b'%:include "x.h"',
+        b'??=include "x.h"',
+        b'#inc\\\nlude "x.h"',
+        b'#inc\\ \t\nlude "x.h"',
+        b'#inc\\\r\nlude "x.h"',
+        b'#inc??/\nlude "x.h"',
+        b'#include \\\n "x.h"',
+        b'#include "x\\\n.h"',
+        b'/* a */ # /* b\n */ include /* c */ "x.h"',
+        b'#include/**/"x.h"',
+        b'#\0include "x.h"',
+        b'#import "x.h"',
+        b'int a; /*\n*/#include "x.h"',
+        b'\xef\xbb\xbf#include "x.h"',
+        b'#if 0\n#include "x.h"\n#endif',
+        b'char *s = "/*";\n#include "x.h"\nchar *t = "*/";',
+        b'char *s = R"(/*)";\n# /**/ include "x.h"',
+        b'#include_next "x.h"',
+    ],
+)
+def test_includes(spelling):
+    assert "x.h" in [name.spelled.decode() for name in scan(spelling).includes if not name.angled]
+
+
+def test_names():
+    found = scan(b'#include <a/b.h>\n#include_next "c.h"\n#include_next <d.h>\n#include <a/b.h>\n#include MACRO\n')
+    assert found.includes == (
+        Name(b"a/b.h", angled=True),
+        Name(b"c.h", following=True),
+        Name(b"d.h", angled=True, following=True),
+    )
+    assert found.computed_include
+    assert needs_local(found) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "asked"),
+    [
+        (b"#if __has_include(<x.h>)", [Name(b"x.h", angled=True)]),
+        (b'#if defined(__has_include) && __has_include( "x.h" )', [Name(b"x.h")]),
+        (b"#if __has_include_next(<x.h>)", [Name(b"x.h", angled=True, following=True)]),
+        (b"#if __has_include__(<x.h>)", [Name(b"x.h", angled=True)]),
+        (b"#if __has_in\\\nclude(<x.h>)", [Name(b"x.h", angled=True)]),
+        (b'#if __has_include /* a */ ( /* b */ "x.h")', [Name(b"x.h")]),
+        (b"#ifdef __has_include\n#endif", []),
+        (b"#define __has_include(x) 0", []),
+    ],
+)
+def test_asked(text, asked):
+    found = scan(text)
+    assert list(found.asked) == asked
+    assert not found.computed_asked
+    assert needs_local(found) is None
+
+
+LOCAL = {
+    b"#if __has_include(NAME)": "computed-question",
+    b"#define HAS(x) __has_include(x)": "computed-question",
+    b"#line N": "computed-line",
+    b'#line __LINE__ "x"': "computed-line",
+    b'#line 3 "a\\\\b"': "computed-line",
+    b'#pragma GCC dependency "x.y"': "dependency-pragma",
+    b"#pragma GCC  /* */ dependency <x.y>": "dependency-pragma",
+    b'_Pragma("GCC dependency \\"x.y\\"")': "dependency-pragma",
+    b'#pragma GCC pch_preprocess "x.gch"': "precompiled-header",
+    b'#embed "x"': "embed",
+    b'# /**/ embed "x"': "embed",
+    b"#if __has_embed(<x>)": "embed",
+    b"char *t = __TIME__;": "time",
+    b"char *t = __DATE__;": "time",
+    b"char *t = __TIMESTAMP__;": "time",
+    b"char *t = __TI\\\nME__;": "time",
+    b'asm(".incbin \\"x\\"");': "assembler",
+    b'asm(".INCBIN \\"x\\"");': "assembler",
+    b'asm("\\t.incbin \\"x\\"");': "assembler",
+    b'asm(".inc" "bin \\"x\\"");': "assembler",
+    b'asm(".in"\n  "cbin \\"x\\"");': "assembler",
+    b'asm("\\x2eincbin \\"x\\"");': "assembler",
+    b'asm(".\\151\\156cbin \\"x\\"");': "assembler",
+    b'asm(".inc\\\nbin \\"x\\"");': "assembler",
+    b'asm(".inc??/\nbin \\"x\\"");': "assembler",
+    b'asm(R"(.incbin "x")");': "assembler",
+    b'__asm__(STRING(.inc) STRING(bin) " \\"x\\"");': "assembler",
+    b'asm(".include \\"x\\"");': "assembler",
+    b'asm(".irp a,bin\\n.inc\\\\a \\"x\\"\\n.endr");': "assembler",
+    b'asm(".macro m a\\n.i\\\\a \\"x\\"\\n.endm\\nm ncbin");': "assembler",
+    b'#define ORDER ".incbin"': "assembler",
+}
+
+
+@pytest.mark.parametrize("text", LOCAL)
+def test_stays_local(text):
+    for content in (text, b"int a;\n" + text + b"\nint b;\n", b"/* a */" + text):
+        stays = needs_local(scan(content))
+        assert stays is not None
+        assert stays.reason == LOCAL[text]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b'#include "table.inc"\n#include "x.include"',
+        b"/* #line NUMBER and __TIME__, .incbin as well */",
+        b'// asm(".incbin")\n',
+        b'extern int f(void) __asm__("f_2");',
+        b'asm("nop; .p2align 4");',
+        b'#line 33\n# 1 "x.h" 2\n',
+        b"#pragma once\n#pragma GCC diagnostic push\n#define f(x) #x",
+        b"s.macro = 1;",
+    ],
+)
+def test_need_not_stay_local(text):
+    assert needs_local(scan(text)) is None
+
+
+def test_lines_are_shown():
+    assert scan(b'#line 3 "a.y"\n# 7 "b.l" 2\n%:line 1 "c"\n').shown == (b"a.y", b"b.l", b"c")
+
+
+@pytest.mark.parametrize("text", [b"#pragma once", b"# pragma  once", b'_Pragma("once")', b"#pragma o\\\nnce"])
+def test_once(text):
+    assert scan(text).once
+
+
+def test_dates_do_not_matter_when_the_epoch_is_given():
+    assert needs_local(scan(b"__DATE__ __TIME__"), dated=True) is None
+    assert needs_local(scan(b"__TIMESTAMP__"), dated=True) is not None
+
+
+@given(st.binary(max_size=200) | st.text(alphabet="#include\"<>/*\\\n% R(x)?='", max_size=80).map(str.encode))
+def test_anything_can_be_scanned(content):
+    assert isinstance(scan(content), Directives)
+
+
+PIECES = [
+    '#include "h{n}.h"\n',
+    '  # include "h{n}.h" // c\n',
+    '/* c */ %:include "h{n}.h"\n',
+    '#inc\\\nlude "h{n}.h"\n',
+    '# /* x\n */ include/**/"h{n}.h"\n',
+    '#if 1\n#import "h{n}.h"\n#endif\n',
+    'char *s{n} = "/*"; /* " */\n#include "h{n}.h"\n',
+    "#if 0\ndon't /* '\n#endif */\n#endif\n#include \"h{n}.h\"\n",
+    '#define N{n} "h{n}.h"\n#if __has_include("h{n}.h")\n#include "h{n}.h"\n#endif\n',
+    "// a comment that goes on \\\n here\n",
+    "int a{n} = 'x' + '\"' + '\\'';\n",
+]
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=6))
+def test_everything_that_gcc_opens_is_found(tmp_path_factory, pieces):
+    folder = tmp_path_factory.mktemp("generated")
+    for number in range(len(pieces)):
+        (folder / f"h{number}.h").write_text("")
+    text = "".join(piece.replace("{n}", str(number)) for number, piece in enumerate(pieces))
+    (folder / "a.c").write_text(text)
+    done = subprocess.run(["gcc", "-M", "-w", "a.c"], cwd=folder, capture_output=True, check=False, timeout=30)
+    if done.returncode == 0:
+        opened = {name for name in dependencies.parse(done.stdout) if re.fullmatch(rb"h\d\.h", name)}
+        assert opened <= {name.spelled for name in scan(text.encode()).includes}
+
+
+def test_incbin_reads_what_no_list_of_dependencies_names(tmp_path):
+    """Why .incbin stays local."""
+    (tmp_path / "blob").write_bytes(b"one")
+    source = b'asm(".section .data\\n.inc" "bin \\"blob\\"");\n'
+    (tmp_path / "a.c").write_bytes(source)
+    subprocess.run(["gcc", "-c", "-MD", "a.c"], cwd=tmp_path, check=True, timeout=30)
+    assert b"one" in (tmp_path / "a.o").read_bytes()
+    assert b"blob" not in (tmp_path / "a.d").read_bytes()
+    assert needs_local(scan(source)) is not None
