@@ -7,16 +7,17 @@ Run by `make demo`. The same file runs again, with `--inside`, in the test bed.
 from __future__ import annotations
 
 import datetime as dt
+import fcntl
 import hashlib
 import json
 import os
 import re
 import shutil
+import statistics
 import subprocess
 import sys
 import tarfile
 import time
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,7 +75,6 @@ def _run(*command: str | Path, where: Path = _WORK, **environment: str) -> str:
 
 def _fetch() -> Path:
     """The source distribution of PyNaCl, which holds libsodium's own sources."""
-    _WORK.mkdir(parents=True, exist_ok=True)
     found = sorted(_WORK.glob("pynacl-*.tar.gz"))
     if not found:
         _say("fetching the source distribution of PyNaCl from the Python package index ...")
@@ -109,8 +109,21 @@ def _objects(tree: Path) -> dict[Path, str]:
     return {path.relative_to(tree): hashlib.sha256(path.read_bytes()).hexdigest() for path in tree.rglob("*.o")}
 
 
+def _alone() -> int:
+    """Waits until no other demo works in the same folder; keeps others out until this process ends."""
+    _WORK.mkdir(parents=True, exist_ok=True)
+    lock = os.open(_WORK / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        _say("another demo runs in this checkout; waiting for its end ...")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock
+
+
 def _outside() -> int:
     """Builds the reference, then starts the test bed around the rest."""
+    _alone()
     _say("securecc demo: a real C library, compiled on a Kerberised and sandboxed server")
     archive = _fetch()
     _title(f"A local build to compare with: ./configure && make -j{_CPUS}")
@@ -149,12 +162,6 @@ def _jobs_ended(principal: str) -> list[dict[str, object]]:
     return [record for record in records if record["kind"] == "job-end" and record.get("principal") == principal]
 
 
-def _statistics() -> Counter[str]:
-    """What the client counted so far, flat: remote, and local by reason."""
-    told = json.loads(_run("securecctl", "stats", "--format", "json"))
-    return Counter({key: value for key, value in told.items() if isinstance(value, int)})
-
-
 def _inside(archive: Path) -> int:
     reference = json.loads((_REFERENCE / "reference.json").read_text())
     _title("A Kerberos realm, a compile server, a ticket")
@@ -188,6 +195,7 @@ def _compile_as_alice(archive: Path, reference: dict[str, object]) -> bool:
         ("compiles (-c) of make", f"{compiles}"),
         ("through the server", f"{len(ended)} ({share:.0%}), for alice@EXAMPLE.COM"),
         ("locally", f"{compiles - len(ended)}"),
+        ("one compile on the server", f"{_median_wall(ended):.2f} s (median, {jobs} at a time)"),
         (
             "objects like the local build's",
             f"{len(objects) - len(differ)} of {len(reference['objects'])}, byte for byte",
@@ -199,6 +207,10 @@ def _compile_as_alice(archive: Path, reference: dict[str, object]) -> bool:
     _say("\nwhy compiles stayed local, configure's included (securecctl why):")
     _say(_run("securecctl", "why").rstrip())
     return bool(compiles) and share >= _SHARE and not differ
+
+
+def _median_wall(ended: list[dict[str, object]]) -> float:
+    return statistics.median([job["usage"]["wall_s"] for job in ended] or [0.0])
 
 
 def _time_of(record: dict[str, object]) -> float:
@@ -233,8 +245,8 @@ def _show_audit() -> None:
     _title("The server's audit log (securecctl audit show, verify)")
     for person in ("alice", "mallory"):
         lines = _run("securecctl", "audit", "show", _audit_log(), "--principal", f"{person}@EXAMPLE.COM").splitlines()
-        _say("\n".join(line[:160] for line in lines[-4:]))
-        _say(f"  ({len(lines)} lines in all for {person})\n")
+        _say("\n".join(line[:160] for line in [lines[0], *lines[1:][-4:]]))
+        _say(f"  (the last of {len(lines) - 1} for {person})\n")
     _say(_run("securecctl", "audit", "verify", _audit_log()).rstrip())
 
 
