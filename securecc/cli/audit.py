@@ -167,7 +167,7 @@ def _equals(key: str, value: object) -> Callable[[Fields], bool]:
 
 def _stamp(when: dt.datetime) -> str:
     """As records have it, so that comparing text compares times."""
-    return when.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return when.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 class _Rows:

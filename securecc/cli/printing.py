@@ -11,7 +11,6 @@ from securecc.words.errors import ConfigError
 _HIGH: Final = 0x7F
 _SPAN = re.compile(r"(\d{1,9})(s|min|h|d)", re.ASCII)
 _SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
 def plain(text: str) -> str:
@@ -53,7 +52,7 @@ def size(count: float) -> str:
 
 
 def moment(text: str, now: dt.datetime) -> dt.datetime:
-    """A time as people give it: ``10min`` (ago), ``2026-11-21`` or RFC 3339; without zone it is UTC.
+    """A time as people give it: ``10min`` (ago), ``2026-11-21`` or RFC 3339; without zone it is UTC. Returned in UTC.
 
     Raises ConfigError.
     """
@@ -62,7 +61,7 @@ def moment(text: str, now: dt.datetime) -> dt.datetime:
         if span:
             return now - dt.timedelta(seconds=int(span[1]) * _SECONDS[span[2]])
         found = dt.datetime.fromisoformat(text)
+        return found.astimezone(dt.UTC) if found.tzinfo else found.replace(tzinfo=dt.UTC)
     except (ValueError, OverflowError) as error:
         advice = "write 10min, 2h, 1d, 2026-11-21 or 2026-11-21T08:00:00Z"
         raise ConfigError(f"{plain(text)[:80]!r} is no time", advice) from error
-    return found if found.tzinfo else found.replace(tzinfo=dt.UTC)
