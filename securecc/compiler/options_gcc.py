@@ -133,7 +133,7 @@ FLAG_CHOICES = {
 
 WARNINGS = frozenset(
     b"""
-    NSObject-attribute abi abi-tag absolute-value address address-of-packed-member aggregate-return
+    abi abi-tag absolute-value address address-of-packed-member aggregate-return
     aggressive-loop-optimizations aligned-new all alloc-size-larger-than alloc-zero alloca alloca-larger-than
     analyzer-double-fclose analyzer-double-free analyzer-exposure-through-output-file analyzer-file-leak
     analyzer-free-of-non-heap analyzer-malloc-leak analyzer-mismatching-deallocation analyzer-null-argument

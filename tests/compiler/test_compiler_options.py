@@ -33,7 +33,7 @@ def test_tables_are_recognised():
 
 
 DANGEROUS = (
-    b"plugin dump specs wrapper save-temps mapper callgraph auto-profile profile-use opt-info aux self-test".split()
+    b"plugin dump specs= wrapper save-temps mapper callgraph auto-profile profile-use opt-info aux self-test".split()
 )
 
 
@@ -114,5 +114,5 @@ def test_gcc_knows_most_of_them(tmp_path, family):
     (tmp_path / "a.cc").write_text("")
     command = ["gcc", "-M", *(option.decode() for option in sorted(family)), "a.cc"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False, timeout=60)
-    assert done.stderr.count(b"unrecognized") < len(family) / 50
+    assert done.stderr.count(b"unrecognized") < len(family) / 25
     assert {path.name for path in tmp_path.iterdir()} == {"a.cc"}
