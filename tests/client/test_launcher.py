@@ -15,7 +15,7 @@ import pytest
 from launcher_rig import ROOT, VARIANTS, Agent, Rig, build, finish, remove_builds
 
 from securecc.client import errand
-from securecc.client.errand import Capture, CaptureDone, Captured, Die, Execute, Exit, Failed, Keepalive, Print, Spawn
+from securecc.client.errand import Capture, Captured, CaptureDone, Die, Execute, Exit, Failed, Keepalive, Print, Spawn
 from securecc.words.messages import Terminal
 
 VECTORS = json.loads((ROOT / "tests/vectors/launcher.json").read_text())

@@ -32,13 +32,13 @@ static struct output outputs[OUTPUTS_MAX];
 static volatile sig_atomic_t count;
 
 /* How the target is to be written. */
-enum way { ANEW, KEEPING_MODE, IN_PLACE };
+enum way { ANEW, KEEPING_MODE, IN_PLACE, NO_WAY };
 
 static enum way way_of(const char *target, bool keep, mode_t *mode)
 {
     struct stat link, file;
     if (lstat(target, &link) != 0)
-        return ANEW; /* absent; whatever else it is, making the temporary file will tell */
+        return errno == ENOENT ? ANEW : NO_WAY;
     if (stat(target, &file) != 0)
         return IN_PLACE; /* a link to nowhere: the compiler makes the file that it names */
     if (!keep && file.st_size != 0 && (S_ISREG(link.st_mode) || S_ISLNK(link.st_mode)))
@@ -89,6 +89,8 @@ bool outputs_add(const char *target, uint64_t size, bool keep, int *error)
     }
     enum way way = way_of(target, keep, &mode);
     struct output *output = &outputs[count];
+    if (way == NO_WAY)
+        return failed(error);
     *output = (struct output){.target = strdup(target), .size = size, .fd = -1};
     if (way != IN_PLACE)
         output->temporary = temporary_name(target);

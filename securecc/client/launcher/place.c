@@ -53,7 +53,7 @@ static bool folder(char *path, size_t room)
         snprintf(path, room, "/tmp/securecc-%ju", (uintmax_t)getuid());
     if (is_private(path))
         return true;
-    return mkdir(path, 0700) == 0 && is_private(path);
+    return (mkdir(path, 0700) == 0 || errno == EEXIST) && is_private(path); /* another launcher may be first */
 }
 
 const char *place_socket(const char **why)
