@@ -29,8 +29,8 @@ def default_path(environ: Mapping[str, str] | None = None) -> Path:
 
 
 class Journal:
-    """Adds up what happens and writes it to the file, at most once in `limits.JOURNAL_WRITE_S`: the first event at
-    once, later ones with `flush`. Nothing here raises: a record that cannot be written must not disturb a compile.
+    """Adds up what happens and writes it to the file: an event at once if none was written for
+    `limits.JOURNAL_WRITE_S`, all others with the next `flush`. Nothing here raises: a record that cannot be written must not disturb a compile.
     """
 
     def __init__(
@@ -62,18 +62,18 @@ class Journal:
         self._add(recent.disagreement(self._clock(), server, arguments, status, errors))
 
     def flush(self) -> None:
-        """Writes what has not been, unless that was just done."""
-        if self._pending.since and self._tick() - self._written >= limits.JOURNAL_WRITE_S:
-            self._write()
-
-    def close(self) -> None:
-        """Writes what has not been."""
+        """Writes what has not been; to be called about once a second."""
         if self._pending.since:
             self._write()
 
+    def close(self) -> None:
+        """The last flush."""
+        self.flush()
+
     def _add(self, new: Recent) -> None:
         self._pending = recent.add(self._pending, new)
-        self.flush()
+        if self._tick() - self._written >= limits.JOURNAL_WRITE_S:
+            self._write()
 
     def _write(self) -> None:
         self._written = self._tick()
