@@ -33,7 +33,7 @@ def test_tables_are_recognised():
 
 
 DANGEROUS = (
-    b"plugin dump specs= wrapper save-temps mapper callgraph auto-profile profile-use opt-info aux self-test".split()
+    b"plugin -fdump -mdump specs= wrapper save-temps mapper callgraph auto-profile profile-use opt-info aux self-test".split()
 )
 
 
