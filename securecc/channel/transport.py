@@ -4,7 +4,7 @@ are proven, for until then there is no Channel to send it on.
 
 import asyncio
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
 from securecc.channel import tls
@@ -161,7 +161,7 @@ async def _connect(context: tls.Context, host: str, port: int) -> Link:
 
 
 async def _prove(link: Link, initiator: Initiator, name: str) -> Channel:
-    exporter = await link.secured()
+    exporter = await _hear(link.secured())
     exchange = initiator.start(exporter)
     stage: handshake.Initiate | handshake.AwaitServerProof = handshake.Initiate(exporter)
     while isinstance(stage, handshake.Initiate):
@@ -170,11 +170,11 @@ async def _prove(link: Link, initiator: Initiator, name: str) -> Channel:
         for payload in payloads:
             link.send(payload)
         stage = awaited if isinstance(awaited, handshake.AwaitServerProof) else await _reply(link, awaited, name)
-    proof = _admitted(stage.receive(await _hear(link)), name)
+    proof = _admitted(stage.receive(await _hear(link.receive())), name)
     proven = proof.verified(genuine=exchange.verify(proof.signed, proof.mic))
     verdict, payload = proven.proved(exchange.mic(proven.to_sign))
     link.send(payload)
-    admitted = _admitted(verdict.receive(await _hear(link)), name)
+    admitted = _admitted(verdict.receive(await _hear(link.receive())), name)
     return Channel(
         link,
         Session(server=False),
@@ -192,15 +192,17 @@ async def _step(exchange: Exchange, token: bytes | None) -> tuple[bytes | None, 
 
 
 async def _reply(link: Link, awaited: handshake.AwaitReply, name: str) -> handshake.Initiate:
-    return _admitted(awaited.receive(await _hear(link)), name)
+    return _admitted(awaited.receive(await _hear(link.receive())), name)
 
 
-async def _hear(link: Link) -> bytes:
+async def _hear(coming: Awaitable[bytes]) -> bytes:
     try:
-        return await link.receive()
+        return await coming
     except ChannelError as error:
+        if error.__cause__ is not None:  # TLS, or we ourselves
+            raise
         advice = "it may be too busy, or its network list may not have this address"
-        raise ChannelError(f"{error.message} before it admitted us", advice) from error
+        raise ChannelError(f"{error.message} before the server admitted us", advice) from error
 
 
 def _admitted(answer: _T | handshake.Refusal, name: str) -> _T:

@@ -59,7 +59,9 @@ def test_strangers_have_a_limit_in_all():
     assert refused(some, "192.0.2.3") == "cap-strangers"
 
 
-@pytest.mark.parametrize(("held", "chance", "falls"), [(9, 0.0, False), (10, 0.29, True), (10, 0.31, False), (99, 0.98, True)])
+@pytest.mark.parametrize(
+    ("held", "chance", "falls"), [(9, 0.0, False), (10, 0.29, True), (10, 0.31, False), (99, 0.98, True)]
+)
 def test_early_drop_grows_with_the_crowd(held, chance, falls):
     some = gate(chance=chance)
     some._chance = lambda: 1.0

@@ -9,12 +9,22 @@ from securecc.channel.kerberos import Acceptor, Initiator, credentials
 from securecc.words.errors import AuthenticationError, CredentialError
 
 FAILURE = 13 << 16  # GSS_S_FAILURE
+WORDS = {34: "Request is a replay", 37: "Clock skew too great", 61: "Field is too long"}
+
+
+class Failure(GSSError):
+    """The library knows words only for errors that it has met itself."""
+
+    def get_all_statuses(self, code, is_maj):
+        return ["Unspecified GSS failure"] if is_maj else [WORDS.get(code - BASE, "Unknown error")]
+
+
 BASE = -1765328384 & 0xFFFFFFFF
 
 
 def fails(code):
     def call(*_arguments, **_keywords):
-        raise GSSError(FAILURE, BASE + code)
+        raise Failure(FAILURE, BASE + code)
 
     return call
 
@@ -58,7 +68,7 @@ class Context:
     mech = gssapi.MechType.kerberos
     complete = True
     lifetime = 1300
-    actual_flags = kerberos._WANTED | gssapi.RequirementFlag.channel_bound
+    actual_flags = frozenset(gssapi.RequirementFlag) - {gssapi.RequirementFlag.dce_style}
     initiator_name = target_name = gssapi.Name("alice@EXAMPLE.COM", gssapi.NameType.kerberos_principal)
 
     def __init__(self, error=None):
@@ -80,18 +90,18 @@ def exchange(context, make=None):
 
 
 def test_a_server_tells_why_a_token_was_refused():
-    some = exchange(Context(GSSError(FAILURE, BASE + 34)))
+    some = exchange(Context(Failure(FAILURE, BASE + 34)))
     with pytest.raises(AuthenticationError, match="Request is a replay"):
         some.step(b"token")
     assert not some.skewed
-    some = exchange(Context(GSSError(FAILURE, BASE + 37)))
+    some = exchange(Context(Failure(FAILURE, BASE + 37)))
     with pytest.raises(AuthenticationError, match="skew"):
         some.step(b"token")
     assert some.skewed
 
 
 def test_a_servers_bad_answer_is_no_fault_of_our_tickets():
-    some = exchange(Context(GSSError(FAILURE, BASE + 31)), Initiator("securecc@farm"))
+    some = exchange(Context(Failure(FAILURE, BASE + 31)), Initiator("securecc@farm"))
     with pytest.raises(AuthenticationError, match="did not prove to be securecc/farm@") as raised:
         some.step(b"token")
     assert not isinstance(raised.value, CredentialError)

@@ -182,7 +182,7 @@ def test_a_ticket_that_has_ended_is_refused_though_within_the_skew(realm, accept
     assert error.advice == "run kinit"
     with pytest.raises(AuthenticationError, match="lifetime"):
         judge_token(acceptor, token)
-    with pytest.raises(CredentialError, match="expired.*run kinit"):
+    with pytest.raises(CredentialError, match=r"expired.*run kinit"):
         Initiator("securecc@localhost", ccache).start(EXPORTER).step(None)
 
 
@@ -244,7 +244,7 @@ def test_a_good_keytab(realm):
 
 
 def test_bad_keytabs_are_explained(realm, tmp_path):
-    with pytest.raises(CredentialError, match="cannot read.*kadmin ktadd"):
+    with pytest.raises(CredentialError, match=r"cannot read.*kadmin ktadd"):
         check_keytab(str(tmp_path / "none"))
     with pytest.raises(CredentialError, match="cannot read"):
         check_keytab(str(tmp_path))
@@ -263,7 +263,7 @@ def test_a_world_readable_keytab_is_refused(realm, tmp_path):
     copy = tmp_path / "open"
     copy.write_bytes(Path(realm.keytab).read_bytes())
     copy.chmod(0o644)
-    with pytest.raises(CredentialError, match="0644.*chmod 0400"):
+    with pytest.raises(CredentialError, match=r"0644.*chmod 0400"):
         check_keytab(str(copy))
     copy.chmod(0o640)
     check_keytab(str(copy))
@@ -504,7 +504,7 @@ class Liar:
 
 def test_a_server_that_only_pretends_gets_nothing(realm):
     async def run():
-        async with server(lambda: Liar()) as (port, heard, noticed):
+        async with server(Liar) as (port, heard, _noticed):
             with pytest.raises(AuthenticationError, match="did not prove to be securecc/localhost"):
                 await dial("127.0.0.1", port, "securecc@localhost", realm.ticket("alice"))
             assert heard == []
@@ -525,7 +525,7 @@ def test_a_silent_kdc_costs_three_seconds(realm, tmp_path, monkeypatch):
         monkeypatch.setenv("KRB5_CONFIG", str(silent))
 
         async def run():
-            async with server(lambda: Liar()) as (port, _, _):
+            async with server(Liar) as (port, _, _):
                 began = time.monotonic()
                 with pytest.raises(CredentialError, match="no KDC answered within 3 s"):
                     await dial("127.0.0.1", port, "securecc@localhost", ccache)

@@ -1,3 +1,4 @@
+import contextlib
 import datetime as dt
 import ipaddress
 
@@ -76,10 +77,8 @@ def test_plain_text_is_no_handshake():
 @given(st.binary(min_size=1, max_size=200) | st.binary(max_size=100).map(lambda tail: b"\x16\x03\x01\x00\x64" + tail))
 def test_any_bytes_are_a_channel_error_or_wait_for_more(data):
     pipe = TlsPipe(CONTEXT, server=True)
-    try:
+    with contextlib.suppress(ChannelError):
         pipe.feed(data)
-    except ChannelError:
-        pass
     assert not pipe.secured
     pipe.take_outgoing()
 
@@ -134,9 +133,7 @@ def test_the_end_is_told():
     assert server.take_incoming() == b""
     assert server.closed
     with pytest.raises(ChannelError, match="encrypt"):
-        for _ in range(2):
-            client.send(b"more")
-            client.shut()
+        client.send(b"more")
 
 
 def test_shutting_what_never_was_is_nothing():
@@ -154,13 +151,9 @@ def certificate(tmp_path, names):
     if names:
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-    (tmp_path / "cert.pem").write_bytes(
-        builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-    )
+    (tmp_path / "cert.pem").write_bytes(builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
     (tmp_path / "key.pem").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return str(tmp_path / "cert.pem"), str(tmp_path / "key.pem")
 

@@ -1,8 +1,10 @@
 """Whole channels over loopback, with a stub in the place of Kerberos: order, limits, deadlines, what listeners see."""
 
 import asyncio
+import os
 import socket
 import struct
+import threading
 import time
 from contextlib import asynccontextmanager
 
@@ -208,7 +210,7 @@ def test_a_judge_in_trouble_refuses_alike():
 def test_an_incomplete_context_is_refused_in_words_that_tell_nothing(facts):
     async def run():
         async with house(acceptor=lambda: StubAcceptor(**facts)) as some:
-            with pytest.raises(AuthenticationError, match="refused: authentication failed; .*reference"):
+            with pytest.raises(AuthenticationError, match=r"refused: authentication failed; .*reference"):
                 await dial("127.0.0.1", some.port)
             assert [event for event, _ in some.noticed] == ["authentication"]
 
@@ -342,7 +344,8 @@ def test_who_sends_a_byte_now_and_then_ends_at_the_same_deadline():
 
 
 @pytest.mark.parametrize(
-    ("data", "event"), [(b"GET / HTTP/1.1\r\n\r\n", "tls"), (b"\x16\x03\x01" + bytes(600), "tls"), (b"SSH-2.0-x\r\n", "tls")]
+    ("data", "event"),
+    [(b"GET / HTTP/1.1\r\n\r\n", "tls"), (b"\x16\x03\x01" + bytes(600), "tls"), (b"SSH-2.0-x\r\n", "tls")],
 )
 def test_strangers_protocols_are_noticed_once(data, event):
     async def run():
@@ -381,9 +384,18 @@ def test_only_tokens_are_legal_before_authentication(frame):
     asyncio.run(run())
 
 
-def test_a_flood_before_authentication_is_cut():
+def test_a_flood_before_authentication_is_cut(monkeypatch):
+    monkeypatch.setattr(limits, "GSS_STEP_S", 0.3)
+    release = threading.Event()
+
+    class Slow(StubAcceptor):
+        def start(self, exporter):
+            exchange = super().start(exporter)
+            exchange.step = lambda token: release.wait(5)
+            return exchange
+
     async def run():
-        async with house(acceptor=Never) as some:
+        async with house(acceptor=Slow) as some:
             link = await transport._connect(tls.client_context(), "127.0.0.1", some.port)
             await link.secured()
             link.write(encode_frame(Kind.HANDSHAKE, b"\x01token"))
@@ -391,21 +403,10 @@ def test_a_flood_before_authentication_is_cut():
                 link.write(encode_frame(Kind.HANDSHAKE, bytes(60_000)))
             with pytest.raises(ChannelError):
                 await link.receive()
-            await some.until_noticed("authentication")  # the step never ends: what ended is the link
+            await some.until_noticed("authentication")  # the step's own deadline
 
-    class Never(StubAcceptor):
-        def start(self, exporter):
-            exchange = super().start(exporter)
-            exchange.step = lambda token: time.sleep(1) or (b"x", None)
-            return exchange
-
-    Never.start  # noqa: B018
-    limits_before = limits.GSS_STEP_S
-    try:
-        limits.GSS_STEP_S = 0.3
-        asyncio.run(run())
-    finally:
-        limits.GSS_STEP_S = limits_before
+    asyncio.run(run())
+    release.set()
 
 
 # --- what ends a channel ----------------------------------------------------------------------------------------
@@ -440,6 +441,7 @@ def test_bytes_that_are_no_frame_end_the_channel():
 def test_what_a_listener_raises_is_heard_of(error):
     async def run():
         async with house() as some, joined(some) as (client, front):
+
             def fail(message):
                 raise error
 
@@ -520,18 +522,18 @@ def test_silence_is_broken_by_pings_and_ends_in_a_loss(monkeypatch):
 
 def test_a_slow_reader_is_cut_off_and_drain_waits(monkeypatch):
     monkeypatch.setattr(limits, "SEND_BACKLOG", 4 * limits.MIB)
-    noise = bytes((i * i * 31 + i // 3) % 251 for i in range(limits.FRAME_BULK))
+    noise = os.urandom(limits.FRAME_BULK)
 
     async def run():
         async with house() as some, joined(some) as (client, front):
             front.channel._link._transport.pause_reading()
             client.channel.send(Ask(1, b"k", b"t"))
-            client.channel.session._jobs[1].state = channel_module.Session and _supplied()
-            client.channel.session._jobs[1].left = limits.JOB_SOURCE
-            for _ in range(8):
+            for message in (Invite(1, 250), submit(1), Need(1, False, (0,)), Supply(1)):
+                client.channel.session.passed(message)
+            while not client.channel._link._paused:
                 client.channel.send_bulk(1, noise)
             waiting = asyncio.ensure_future(client.channel.drain())
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0)
             for _ in range(80):
                 client.channel.send_bulk(1, noise)
             assert "does not read" in str(client.channel._link.error)
@@ -539,12 +541,6 @@ def test_a_slow_reader_is_cut_off_and_drain_waits(monkeypatch):
                 await waiting
 
     asyncio.run(run())
-
-
-def _supplied():
-    from securecc.wire.session import State
-
-    return State.SUPPLIED
 
 
 def test_messages_of_one_turn_are_one_write(monkeypatch):
@@ -584,7 +580,7 @@ def test_a_port_that_is_taken_is_explained():
 def test_nobody_there_is_explained():
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
-        with pytest.raises(ChannelError, match="cannot connect to 127.0.0.1.*secureccd runs"):
+        with pytest.raises(ChannelError, match=r"cannot connect to 127.0.0.1.*secureccd runs"):
             asyncio.run(dial("127.0.0.1", sock.getsockname()[1]))
 
 

@@ -155,9 +155,10 @@ def test_before_authentication_only_handshake_frames(bad):
 def test_before_authentication_all_bytes_count():
     reader = FrameReader()
     frame = encode_frame(1, bytes(limits.PREAUTH_FRAME))
+    for _ in range(3):
+        assert reader.feed(frame)
     with pytest.raises(FrameError, match="before authentication"):
-        for _ in range(5):
-            reader.feed(frame)
+        reader.feed(frame)
 
 
 def test_what_follows_the_last_handshake_frame_is_judged_when_open():
@@ -239,8 +240,7 @@ def packed(payload):
 def big_window():
     parameters = zstandard.ZstdCompressionParameters.from_level(1, window_log=27)
     compressor = zstandard.ZstdCompressor(compression_params=parameters)
-    data = compressor.compress(bytes(limits.FRAME_BULK + 1))
-    return data
+    return compressor.compress(bytes(limits.FRAME_BULK + 1))
 
 
 @pytest.mark.parametrize(
