@@ -30,7 +30,9 @@ def default_path(environ: Mapping[str, str] | None = None) -> Path:
 
 class Journal:
     """Adds up what happens and writes it to the file: an event at once if none was written for
-    `limits.JOURNAL_WRITE_S`, all others with the next `flush`. Nothing here raises: a record that cannot be written must not disturb a compile.
+    `limits.JOURNAL_WRITE_S`, all others with the next `flush`.
+
+    Nothing here raises: a record that cannot be written must not disturb a compile.
     """
 
     def __init__(
