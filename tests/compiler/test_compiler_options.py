@@ -33,8 +33,8 @@ def test_tables_are_recognised():
 
 
 DANGEROUS = (
-    b"plugin -fdump -mdump specs= wrapper save-temps mapper callgraph auto-profile profile-use opt-info aux self-test".split()
-)
+    b"plugin -fdump -mdump specs= wrapper save-temps mapper callgraph auto-profile profile-use opt-info aux self-test"
+).split()
 
 
 def test_tables_name_nothing_dangerous():
