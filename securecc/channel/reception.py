@@ -63,8 +63,7 @@ class Reception:
         try:
             async with asyncio.timeout(self._house.deadline):
                 channel = await self._admit()
-            channel.when_closed(self._place.leave)
-            channel.attach(self._house.on_channel(channel))
+            self._hand_over(channel)
         except TimeoutError:
             penalty = self._noticed("deadline", f"not authenticated within {self._house.deadline:g} s")
         except Denied as refused:
@@ -79,6 +78,15 @@ class Reception:
             if not self._place.authenticated:
                 self._link.finish(ChannelError("not admitted"))
                 self._place.leave(penalty)
+
+    def _hand_over(self, channel: Channel) -> None:
+        channel.when_closed(self._place.leave)
+        try:
+            listener = self._house.on_channel(channel)
+        except BaseException:
+            channel.close()
+            raise
+        channel.attach(listener)
 
     def _stage(self) -> str:
         """The event of a connection that ended by itself."""

@@ -1,0 +1,53 @@
+"""docs/protocol.md says what the code does."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from securecc.wire import session
+from securecc.wire.session import State
+from securecc.words import limits, messages
+
+PAGE = (Path(__file__).parent.parent.parent / "docs" / "protocol.md").read_text()
+KINDS = {kind for union in (messages.FromClient, messages.FromServer) for kind in union.__args__}
+
+
+def fields(cell):
+    """Field names of a table's cell: what stands before the colons, or bare names, outside of brackets."""
+    bare = re.sub(r"\[[^\]]*\]|\{[^}]*\}", "x", cell)
+    return [part.split(":")[0].strip() for part in bare.split(", ")]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_every_message_stands_in_a_table_with_its_fields_in_order(kind):
+    (row,) = re.findall(rf"^\| `{kind.__struct_config__.tag}` \| ([^|]*) \|", PAGE, re.MULTILINE)
+    assert fields(row) == list(kind.__struct_fields__)
+
+
+def table():
+    """The transitions of the page's section 6."""
+    section = PAGE.split("## 6. ")[1].split("## 7. ")[0]
+    found, state = {}, None
+    for name, legal, then in re.findall(r"^\|([^|\n]*)\|([^|\n]*)\|([^|\n]*)\|$", section, re.MULTILINE):
+        state = name.strip() or state
+        for word in re.findall(r"[←→] (\w+)", legal):
+            if word != "bulk":
+                found[state.upper(), word] = then.split(";")[0].strip().upper()
+    return found
+
+
+def test_the_states_of_a_job_are_the_pages():
+    ours = {(state.name, kind.__struct_config__.tag): then.name for (state, kind), then in session._NEXT.items()}
+    theirs = {key: then for key, then in table().items() if key[0] in State.__members__}
+    assert ours == theirs
+
+
+def test_limits_that_the_page_names_exist():
+    for name in re.findall(r"`([A-Z][A-Z_]{3,})`", PAGE):
+        assert hasattr(limits, name) or name == "CAPITALS", name
+
+
+def test_codes_of_a_refusal():
+    for code in messages.RefuseCode.__args__ + messages.LimitName.__args__[1:]:
+        assert f"`{code}`" in PAGE
