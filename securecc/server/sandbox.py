@@ -56,7 +56,8 @@ _SIGNS: tuple[tuple[bytes, LimitName], ...] = (
 @dataclass(frozen=True, slots=True)
 class Cell:
     """What one sandbox shows and runs. `root` becomes its root, with all that is mounted below; those mounts say what
-    can be written, executed or used as a device there. `stdio` are the descriptors of standard input, output and error; no other is passed on.
+    can be written, executed or used as a device there. `stdio` are the descriptors of standard input, output and error;
+    no other is passed on.
     """
 
     root: bytes

@@ -116,8 +116,9 @@ class Runner:
         return future
 
     async def run(self, arguments, tree=None, **order):
-        """`tree` as `listed` takes it."""
-        return await asyncio.wait_for(self.post(arguments, *listed(tree or {}), **order), 60)
+        """`tree` as `listed` takes it; the default working directory is there."""
+        tree = (tree or {}) if "cwd" in order else {b"/home/alice": None} | (tree or {})
+        return await asyncio.wait_for(self.post(arguments, *listed(tree), **order), 60)
 
     def cancel(self, job):
         self.courier.send(WorkCancel(job))
@@ -200,8 +201,8 @@ def headers(command, cwd):
 
 
 def children_of(pid):
-    with contextlib.suppress(OSError):
-        return open(f"/proc/{pid}/task/{pid}/children").read().split()
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{pid}/children") as children:
+        return children.read().split()
     return []
 
 
