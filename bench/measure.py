@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import statistics
-import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -112,19 +112,9 @@ def _busy_s() -> float:
 
 
 def _agents() -> Iterator[int]:
-    """Agents below the test bed that this process runs in."""
-    listed = subprocess.run(["ps", "-e", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
-    rows = [line.split(None, 2) for line in listed.splitlines()]
-    parents = {int(pid): int(parent) for pid, parent, *_ in rows}
-    bed = os.getppid()
-    for pid, _, *words in rows:
-        if words and "securecc.client.agent" in words[0] and _is_below(int(pid), bed, parents):
-            yield int(pid)
-
-
-def _is_below(pid: int, ancestor: int, parents: dict[int, int]) -> bool:
-    while pid > 1:
-        if pid == ancestor:
-            return True
-        pid = parents.get(pid, 0)
-    return False
+    """Agents whose socket lies in this test bed."""
+    ours = f"--socket\0{os.environ['XDG_RUNTIME_DIR']}/".encode()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if ours in (folder / "cmdline").read_bytes():
+                yield int(folder.name)
