@@ -35,6 +35,11 @@ class Realm:
         self.kdc.kinit(f"{name}@EXAMPLE.COM", self.password(name), flags=[*flags, "-c", path])
         return path
 
+    def armoured_ticket(self, name: str) -> str:
+        """As `ticket`, with the authentication indicator ``armoured`` (RFC 8129): got by FAST with another's ticket."""
+        self.kdc.run_kadminl(f"modify_principal +requires_preauth {name}@EXAMPLE.COM")
+        return self.ticket(name, "-T", self.ticket("alice"))
+
     def add_service(self, principal: str, keytab: str) -> None:
         self.kdc.addprinc(f"{principal}@EXAMPLE.COM")
         self.kdc.extract_keytab(f"{principal}@EXAMPLE.COM", keytab)
@@ -65,6 +70,7 @@ def _realm() -> Iterator[Realm]:
         realm="EXAMPLE.COM",
         portbase=_free_ports(),
         krb5_conf=conf,
+        kdc_conf={"realms": {"$realm": {"encrypted_challenge_indicator": "armoured"}}},
         create_user=False,
         create_host=False,
         get_creds=False,

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import threading
 from collections.abc import Callable
 from typing import Final, cast
 
@@ -10,8 +11,18 @@ from securecc.wire.framing import Frame, FrameReader, Kind, encode_frame
 from securecc.words import limits
 from securecc.words.errors import ChannelError, FrameError, SecureccError
 
-_READ: Final = 64 * 1024
+_READ: Final = 256 * 1024
 _FLUSH: Final = 256 * 1024  # plain bytes gathered before they are encrypted in the middle of a tick
+
+
+class _Incoming(threading.local):
+    """Where a read puts its bytes. One for all links of a thread: the bytes are taken before the next read begins."""
+
+    def __init__(self) -> None:
+        self.view = memoryview(bytearray(_READ))
+
+
+_incoming = _Incoming()
 
 
 class Link(asyncio.BufferedProtocol):
@@ -24,8 +35,7 @@ class Link(asyncio.BufferedProtocol):
         self._pipe = pipe
         self._made = made
         self._reader = FrameReader()
-        self._buffer = bytearray(_READ)
-        self._view = memoryview(self._buffer)
+        self._view = _incoming.view
         self._early = bytearray()  # plain bytes that came while nobody received
         self._total = 0
         self._waiter: asyncio.Future[None] | None = None

@@ -4,6 +4,7 @@ are proven, for until then there is no Channel to send it on.
 
 import asyncio
 import functools
+import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
@@ -151,13 +152,32 @@ def _plain_context() -> tls.Context:
 
 
 async def _connect(context: tls.Context, host: str, port: int) -> Link:
+    """The first address of the host's that answers."""
     loop = asyncio.get_running_loop()
+    trouble: OSError | None = None
+    for address in await _resolve(host, port):
+        try:
+            _, link = await loop.create_connection(
+                lambda: Link(tls.TlsPipe(context, server=False, host=host)), address, port
+            )
+        except OSError as error:
+            trouble = error
+        else:
+            return link
+    reason = (trouble.strerror or str(trouble)) if trouble else "it has no address"
+    advice = "check that secureccd runs there and that a firewall lets it be reached"
+    raise ChannelError(f"cannot connect to {host} port {port}: {reason}", advice) from trouble
+
+
+async def _resolve(host: str, port: int) -> list[str]:
+    """On a daemon thread: the event loop's own resolver would hold up the end of the process."""
+    late = ChannelError(f"no name server told the address of {host}", "check the network and resolv.conf")
+    look = functools.partial(socket.getaddrinfo, type=socket.SOCK_STREAM)
     try:
-        _, link = await loop.create_connection(lambda: Link(tls.TlsPipe(context, server=False, host=host)), host, port)
+        found = await within(limits.PREAUTH_DEADLINE_S, late, look, host, port)
     except OSError as error:
-        advice = "check that secureccd runs there and that a firewall lets it be reached"
-        raise ChannelError(f"cannot connect to {host} port {port}: {error.strerror or error}", advice) from error
-    return link
+        raise ChannelError(f"cannot find {host}: {error.strerror or error}", "check the host's name") from error
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 async def _prove(link: Link, initiator: Initiator, name: str) -> Channel:

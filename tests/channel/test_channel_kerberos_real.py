@@ -64,6 +64,11 @@ def test_right_bindings_are_accepted(realm, acceptor):
     assert stage.facts.indicators == ()
 
 
+def test_the_kdcs_indicators_are_seen(realm, acceptor):
+    stage = judge_token(acceptor, initiate(realm, ccache=realm.armoured_ticket("bob")).step())
+    assert stage.facts.indicators == ("armoured",)
+
+
 def test_our_own_initiator_is_accepted_and_both_prove_the_channel(realm, acceptor):
     ours = Initiator("securecc@localhost", realm.ticket("alice")).start(EXPORTER)
     theirs = acceptor.start(EXPORTER)

@@ -620,5 +620,48 @@ def test_reading_waits_for_a_listener():
     asyncio.run(run())
 
 
-def test_buffers_are_small_until_they_are_used():
-    assert link_module._READ <= 64 * 1024
+def test_a_name_that_is_none_is_explained():
+    with pytest.raises(ChannelError, match=r"cannot find no-such-host.invalid: .*check the host's name"):
+        asyncio.run(dial("no-such-host.invalid", 3643))
+
+
+def test_a_host_with_several_addresses_is_reached_by_the_one_that_answers(monkeypatch):
+    def resolve(host, port, **_):
+        return [(0, 0, 0, "", (address, port)) for address in ("127.0.0.2", "127.0.0.1")]
+
+    async def run():
+        async with house() as some:
+            monkeypatch.setattr(transport.socket, "getaddrinfo", resolve)
+            channel = await dial("farm.example.com", some.port)
+            assert channel.peer[0] == "127.0.0.1"
+            channel.close()
+            await channel.wait_closed()
+
+    asyncio.run(run())
+
+
+def test_idle_links_hold_no_buffer_of_their_own():
+    async def run():
+        first, second = (link_module.Link(tls.TlsPipe(CONTEXT, server=True)) for _ in range(2))
+        assert first.get_buffer(-1) is second.get_buffer(-1)
+
+    asyncio.run(run())
+
+
+def test_a_front_that_fails_on_a_channel_leaves_no_place_taken():
+    def on_channel(channel):
+        raise PolicyError("no audit, no channel")
+
+    async def run():
+        gate = Gate()
+        async with house(gate=gate, on_channel=on_channel) as some:
+            channel = await dial("127.0.0.1", some.port)
+            client = Listener()
+            channel.attach(client)
+            await client.until(lambda: client.lost)
+            await some.until_noticed("failed")
+            async with asyncio.timeout(5):
+                while gate._total:  # noqa: ASYNC110 (a place that is left tells nobody)
+                    await asyncio.sleep(0)
+
+    asyncio.run(run())
