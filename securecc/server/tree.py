@@ -16,6 +16,8 @@ from securecc.words.manifest import Entry, Kind
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _PAGE = 4096
+_NO_NAMES = (b"", b".", b"..")
+_NOT_NORMAL = "no normalised absolute path"
 
 
 @dataclass(slots=True)
@@ -79,10 +81,10 @@ class _Builder:
             self.folder(entry.path)
             self._times[entry.path] = (entry.mode & 0o777 | 0o500, entry.mtime_ns)
             return
-        parent, _, name = entry.path.rpartition(b"/")
+        parent, slash, name = entry.path.rpartition(b"/")
         at = self.folder(parent)
-        if name in (b"", b".", b".."):
-            raise _wrong(entry.path, "no normalised path")
+        if not slash or name in _NO_NAMES:
+            raise _wrong(entry.path, _NOT_NORMAL)
         try:
             if entry.kind is Kind.LINK:
                 os.symlink(entry.blob, name, dir_fd=at)
@@ -103,8 +105,8 @@ class _Builder:
         if known is not None:
             return known
         parent, slash, name = path.rpartition(b"/")
-        if not slash or name in (b"", b".", b".."):
-            raise _wrong(path, "no normalised absolute path")
+        if not slash or name in _NO_NAMES:
+            raise _wrong(path, _NOT_NORMAL)
         at = self.folder(parent)
         try:
             os.mkdir(name, 0o755, dir_fd=at)
