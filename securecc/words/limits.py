@@ -60,7 +60,6 @@ MEMORY = 2 * GIB
 PROCESSES = 64
 OUTPUT = 256 * MIB
 DIAGNOSTICS = 1 * MIB
-RESULT = 4 * GIB  # what a Result may announce, whatever the grant: a client must be able to say no
 JOBS_PER_PRINCIPAL = 64
 
 # Server.

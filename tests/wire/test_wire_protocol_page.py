@@ -51,3 +51,9 @@ def test_limits_that_the_page_names_exist():
 def test_codes_of_a_refusal():
     for code in messages.RefuseCode.__args__ + messages.LimitName.__args__[1:]:
         assert f"`{code}`" in PAGE
+
+
+def test_every_limit_has_one_value():
+    source = Path(limits.__file__).read_text()
+    names = re.findall(r"^([A-Z_]+) =", source, re.MULTILINE)
+    assert len(names) == len(set(names))
