@@ -27,8 +27,8 @@ from securecc.client.inputs import Gatherer
 from securecc.client.journal import Journal
 from securecc.client.listing import Listings
 from securecc.client.local_slots import LocalSlots
-from securecc.client.recollection import Recollections
 from securecc.client.preferences import Preferences
+from securecc.client.recollection import Recollections
 from securecc.client.toolchains import Toolchains
 from securecc.words import limits
 from securecc.words.errors import AgentError

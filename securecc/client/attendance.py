@@ -6,7 +6,7 @@ other than success is judged by a local run.
 
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from securecc.client.caller import Caller, CallerGoneError
 from securecc.client.compile import Compiles, Order, Remote, check_places, end, judge
@@ -67,7 +67,7 @@ class Attendance:
             self._said.clear()
             await self._deliver(caller, order, remote)
 
-    async def _watched(self, caller, request, work):  # type: ignore[no-untyped-def]
+    async def _watched(self, caller: Caller, request: Request, work: Awaitable[Remote]) -> Remote:
         """Ends `work`, and the launcher, when those who wait for it have died."""
         lineage = Lineage(caller.process, request.parent, lambda: _orphan(caller))
         lineage.start()
@@ -83,12 +83,12 @@ class Attendance:
     async def _without_farm(self, caller: Caller, request: Request, settings: Settings, error: SecureccError) -> None:
         reason = reason_of(error)
         if not settings.fallback:
-            self._journal.local(reason, error.message, request.arguments)
+            self._journal.local(reason, str(error), request.arguments)
             caller.write(2, f"securecc: {error}; SECURECC_FALLBACK=0 forbids compiling locally\n".encode())
             caller.exit(exit_status_of(error))
             return
         self._say_once(caller, reason, f"securecc: {error}; compiling locally\n")
-        self._journal.local(reason, error.message, request.arguments)
+        self._journal.local(reason, str(error), request.arguments)
         await self._slots.enter()
         try:
             caller.execute(request)
@@ -169,7 +169,7 @@ def reason_of(error: SecureccError) -> str:
 
 
 def exit_status_of(error: SecureccError) -> int:
-    """distcc's exit status for it."""
+    """The exit status for it, as distcc's."""
     if isinstance(error, Denied) or (isinstance(error, Refused) and error.code == "denied"):
         return EXIT_DENIED
     if isinstance(error, AuthenticationError):

@@ -17,7 +17,6 @@ from securecc.client.errand import (
     Exit,
     Failed,
     FromAgent,
-    FromLauncher,
     Output,
     Request,
     RequestReader,
@@ -27,6 +26,8 @@ from securecc.client.place import peer, same_world
 from securecc.words.errors import AgentError, SecureccError
 
 log = logging.getLogger("securecc.agent")
+
+Report = Captured | CaptureDone | Spawned | Committed | Failed
 
 _KEEPALIVE = errand.encode(errand.Keepalive())
 
@@ -52,7 +53,7 @@ class Caller(asyncio.Protocol):
     def __init__(self, serve: Callable[["Caller", Request], Awaitable[None]]) -> None:
         self._serve = serve
         self._reader = RequestReader()
-        self._reports: deque[FromLauncher] = deque()
+        self._reports: deque[Report] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._transport: asyncio.Transport | None = None
@@ -77,13 +78,13 @@ class Caller(asyncio.Protocol):
             for frame in self._reader.feed(data):
                 if isinstance(frame, Request):
                     self._task = asyncio.create_task(self._run(frame))
-                else:
+                elif isinstance(frame, Captured | CaptureDone | Spawned | Committed | Failed):
                     self._reports.append(frame)
                     self._wake()
         except SecureccError:
             self.close()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """See asyncio.Protocol."""
         self._transport = None
         if self._task is not None:
@@ -176,7 +177,7 @@ class Caller(asyncio.Protocol):
             if isinstance(report, Failed):
                 return report
 
-    async def _report(self) -> FromLauncher:
+    async def _report(self) -> Report:
         while not self._reports:
             if self._transport is None:
                 raise CallerGoneError("the launcher has gone")

@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from securecc.client.caller import Caller, MadeFile
+from securecc.client.conversation import RemoteJob
 from securecc.client.errand import Die, Request
 from securecc.client.farm import Farm, Wanted
 from securecc.client.inputs import Gatherer, Inputs, Search, absolute
-from securecc.client.conversation import RemoteJob
 from securecc.client.recollection import Key, Recollections
 from securecc.client.settings import Settings
 from securecc.compiler import cmdline, dependencies, environment
@@ -103,7 +103,8 @@ class Compiles:
 
     async def remote(self, order: Order, inputs: Inputs) -> Remote:
         """Has a server compile it. Raises ChannelError and its kin, Denied, Refused, or StaysLocal when an input
-        changed meanwhile."""
+        changed meanwhile.
+        """
         farm = self._farm(order.settings, order.request)
         wanted = Wanted(_key(order, inputs), order.toolchain.digest, inputs.size)
         job = await farm.place(wanted)
@@ -168,9 +169,9 @@ def _search(order: Order) -> Search:
     alias = order.request.environment.get(b"PWD", b"")
     return Search(
         cwd=cwd,
-        directories=tuple((*named, *inherited, *own, *(root + path for root in roots for path in own))),
+        directories=(*named, *inherited, *own, *(root + path for root in roots for path in own)),
         forced=tuple(option.path for option in plan.forced),
-        crossed=tuple((*outputs, *([alias] if alias.startswith(b"/") else ()))),
+        crossed=(*outputs, *([alias] if alias.startswith(b"/") else ())),
         macros=plan.macros,
         dated=b"SOURCE_DATE_EPOCH" in order.environment.variables,
     )

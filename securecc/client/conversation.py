@@ -5,16 +5,16 @@ import itertools
 from collections import deque
 from collections.abc import Callable
 
-from securecc.channel.channel import Channel
 from securecc import __version__
+from securecc.channel.channel import Channel
 from securecc.words import limits
 from securecc.words.errors import ChannelError, ProtocolError, SecureccError
 from securecc.words.messages import (
+    PROTOCOL_VERSIONS,
     Ask,
     Cancel,
     Forget,
     FromServer,
-    PROTOCOL_VERSIONS,
     Goodbye,
     Hello,
     Invite,

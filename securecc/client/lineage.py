@@ -82,7 +82,8 @@ class Lineage:
 
 def ancestors(process: int) -> list[int]:
     """The process ids above `process`, nearest first, up to the first that is no go-between. Empty where /proc does not
-    show them."""
+    show them.
+    """
     line: list[int] = []
     try:
         while len(line) < _GENERATIONS:

@@ -1,4 +1,4 @@
-"""Localhost as one more place to run: so many compiles at one time, when they could have gone to the farm and did not."""
+"""Localhost as one more place to run: so many at one time of the compiles that could have gone to the farm."""
 
 import asyncio
 import os

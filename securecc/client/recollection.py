@@ -92,7 +92,7 @@ class Recollections:
 
 
 def _way_holds(inputs: Inputs) -> bool:
-    """Every directory and symlink on the way is the one that it was. Directories that are listed are looked at there."""
+    """Every directory and symlink on the way is the one that it was; what they list is looked at elsewhere."""
     try:
         for path, target in inputs.links:
             if os.readlink(path) != target:

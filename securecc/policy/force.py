@@ -45,7 +45,7 @@ class PolicyInForce:
     ) -> None:
         self._path = path
         self._groups = groups or UnixGroups()
-        self._on_change = on_change
+        self.on_change = on_change
         self._lock = asyncio.Lock()
         self._warned: tuple[str, ...] = ()
         self.generation = 1
@@ -123,7 +123,7 @@ class PolicyInForce:
         if state != self._state:
             self._state = state
             self.generation += 1
-            self._on_change()
+            self.on_change()
 
     def _read(self) -> _State:
         loaded = load(self._path)

@@ -8,9 +8,8 @@ from collections.abc import Callable
 
 from securecc.server.courier import Courier, close_all, from_runner, post_order
 from securecc.server.executor import Job, Outcome
-from securecc.server.store import Store
 from securecc.words import limits
-from securecc.words.errors import ChannelError, SandboxError
+from securecc.words.errors import ChannelError, SandboxError, StoreError
 from securecc.words.grant import Grant
 from securecc.words.manifest import Kind
 from securecc.words.work import FromRunner, WorkCancel, WorkOrder, WorkReady, WorkReport, WorkTree
@@ -21,9 +20,8 @@ _READ = 1 << 20
 class Dispatch:
     """The front's end of the runner. `lost` is called once if the runner goes away."""
 
-    def __init__(self, end: socket.socket, store: Store, lost: Callable[[str], None]) -> None:
+    def __init__(self, end: socket.socket, lost: Callable[[str], None]) -> None:
         self._courier: Courier[FromRunner] = Courier(end, from_runner, self._receive, self._gone)
-        self._store = store
         self._lost = lost
         self._reports: dict[int, asyncio.Future[tuple[WorkReport, list[int]]]] = {}
         self._ready: asyncio.Future[WorkReady] = asyncio.get_running_loop().create_future()
@@ -57,6 +55,9 @@ class Dispatch:
         self._reports[job.number] = answer
         try:
             self._send(job, grant)
+        except StoreError:
+            self._reports.pop(job.number, None)
+            raise
         except ChannelError as error:
             self._reports.pop(job.number, None)
             raise SandboxError("the runner has gone", "see the daemon's log") from error
@@ -83,9 +84,7 @@ class Dispatch:
             limits=grant.limits,
             blobs=len(numbers),
         )
-        with self._store.hold(job.origin.principal, numbers) as hold:
-            tree = WorkTree(job.manifest.entries, places)
-            post_order(self._courier, order, tree, hold.descriptors(numbers))
+        post_order(self._courier, order, WorkTree(job.manifest.entries, places), job.inputs.descriptors(numbers))
 
     async def _kill(self, number: int, answer: "asyncio.Future[tuple[WorkReport, list[int]]]") -> None:
         """Cancelled: nothing may run on, so the report is awaited all the same."""

@@ -5,13 +5,14 @@ What concerns every job (audit, authorisation, queueing) wraps an Executor and i
 """
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
 from securecc.compiler.cmdline import CompilePlan
 from securecc.compiler.paths import CheckedManifest
 from securecc.words.grant import Grant
+from securecc.words.manifest import Digest
 from securecc.words.messages import LimitName, Terminal, Toolchain, Usage
 from securecc.words.work import Made
 
@@ -25,12 +26,20 @@ class Origin:
     reference: str
 
 
+class Inputs(Protocol):
+    """The contents that a job reads."""
+
+    def descriptors(self, digests: Iterable[Digest]) -> list[int]:
+        """A read-only descriptor for each, borrowed for the time of the call's statement. Raises StoreError."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """One compile, checked: the plan is the server's own reading of `arguments`, the manifest has passed every rule.
 
-    `number` is unique in the daemon's life. `source` counts the bytes of all inputs. `occupy` returns when a slot is the
-    job's.
+    `number` is unique in the daemon's life. `source` counts the bytes of all inputs, `inputs` gives them. `occupy`
+    returns when a slot is the job's.
     """
 
     number: int
@@ -45,6 +54,7 @@ class Job:
     manifest: CheckedManifest
     manifest_digest: bytes
     source: int
+    inputs: Inputs
     occupy: Callable[[], Awaitable[None]]
 
 

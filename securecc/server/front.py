@@ -1,4 +1,4 @@
-"""The front: the process that has the network, the keytab, the policy, the audit and the blobs, and runs no compiler."""
+"""The front: the process that has the network, keytab, policy, audit and blobs, and runs no compiler."""
 
 import asyncio
 import contextlib
@@ -19,13 +19,14 @@ from securecc.channel.gate import Gate, Places
 from securecc.policy.force import PolicyInForce
 from securecc.server import audit_record
 from securecc.server.admission import Admission
-from securecc.server.attendant import Attendant, Service, address_of
+from securecc.server.attendant import Attendant, address_of
 from securecc.server.audit import AuditLog
 from securecc.server.dispatch import Dispatch
 from securecc.server.pipeline import pipeline
 from securecc.server.settings import ServerSettings
 from securecc.server.store import Store
 from securecc.server.strangers import Tally
+from securecc.server.visit import Service
 from securecc.words import limits
 from securecc.words.errors import AuditError, CredentialError, Denied, SandboxError
 from securecc.words.grant import Grant
@@ -36,9 +37,14 @@ log = logging.getLogger("securecc")
 READY = "securecc: ready"
 """The line of the log that says that connections are taken."""
 
+TOLD = "told to stop"
+"""Why a front ends that was asked to."""
+
 _HOUSEKEEPING_S = 1.0
 _DRAIN_S = 5.0
-_COUNTED = frozenset(("acl", "cap", "cap-source", "cap-strangers", "early", "penalty", "silent", "deadline", "tls"))
+_COUNTED = frozenset(
+    ("acl", "cap", "cap-source", "cap-strangers", "early", "penalty", "silent", "deadline", "tls", "protocol")
+)
 """What strangers cause without having proven anything: counted, not written one by one."""
 
 
@@ -53,18 +59,27 @@ class Equipment:
     runner: socket.socket
 
 
+@dataclass(frozen=True, slots=True)
+class _Admitted:
+    """What the judge gave a channel, and the indicators of its ticket, for when it is judged again."""
+
+    grant: Grant
+    indicators: tuple[str, ...]
+
+
 class Front:
     """One daemon's front. Made in a running loop."""
 
     def __init__(self, equipment: Equipment) -> None:
         self._settings = equipment.settings
         self._policy = equipment.policy
+        self._policy.on_change = self.judge_again
         self._audit = equipment.audit
         self._store = equipment.store
         self._tally = Tally()
         self._attendants: set[Attendant] = set()
         self._stop: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._dispatch = Dispatch(equipment.runner, equipment.store, self._runner_lost)
+        self._dispatch = Dispatch(equipment.runner, self._runner_lost)
         self._keytab = _Keytab(equipment.settings)
         self._service: Service
 
@@ -73,6 +88,10 @@ class Front:
         ready = await self._dispatch.ready()
         if not ready.toolchains:
             raise SandboxError("no compiler was found", "name some under `toolchains:` in config.yaml")
+        lacking = set(self._settings.sandbox_minimum) - set(ready.layers)
+        if lacking:
+            advice = "see docs/sandbox.md, or lower sandbox.minimum in config.yaml"
+            raise SandboxError(f"this machine does not offer the sandbox layers {' '.join(sorted(lacking))}", advice)
         self._service = Service(
             admission=Admission(self._settings.slots, limits.LEASE_S),
             store=self._store,
@@ -84,7 +103,7 @@ class Front:
         )
         server = await self._listen()
         self._handle_signals()
-        self._record("start", f"layers {' '.join(ready.layers)}", ready.layers)
+        self._record("start", "", ready.layers)
         names = ", ".join(offer.name for offer in ready.toolchains)
         log.info("toolchains %s; sandbox %s; policy %s", names, " ".join(ready.layers), self._policy.revision)
         log.info(READY)
@@ -96,7 +115,7 @@ class Front:
             task.cancel()
         await server.close()
         self._end(why)
-        return 0 if why == "told to stop" else 1
+        return 0 if why == TOLD else 1
 
     async def _listen(self) -> transport.Server:
         bounds = self._settings.limits
@@ -118,11 +137,12 @@ class Front:
 
     # Who comes in.
 
-    async def _judge(self, principal: bytes, peer: transport.Peer, indicators: tuple[str, ...]) -> Grant:
-        return self._policy.judge(principal, peer[0], indicators)
+    async def _judge(self, principal: bytes, peer: transport.Peer, indicators: tuple[str, ...]) -> _Admitted:
+        return _Admitted(self._policy.judge(principal, peer[0], indicators), indicators)
 
     def _channel(self, channel: Channel) -> Attendant:
-        grant: Grant = channel.grant
+        admitted: _Admitted = channel.grant
+        grant = admitted.grant
         attendant = Attendant(channel, grant, self._service)
         self._audit.append(
             audit_record.connection(
@@ -163,7 +183,7 @@ class Front:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGHUP, lambda: asyncio.ensure_future(self._reload()))
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._finish, "told to stop")
+            loop.add_signal_handler(number, self._finish, TOLD)
 
     def _finish(self, why: str) -> None:
         if not self._stop.done():
@@ -175,19 +195,24 @@ class Front:
 
     async def _reload(self) -> None:
         self._keytab.look()
-        error = await self._policy.reload()
-        if error is not None:
-            self._record("reload-refused", error.message)
+        try:
+            self._audit.reopen()
+        except AuditError as error:
+            log.error("%s", error)  # noqa: TRY400 - the error says it all
+        refused = await self._policy.reload()
+        if refused is not None:
+            self._record("reload-refused", refused.message)
             return
         self._record("reload", f"revision {self._policy.revision}")
-        self._judge_again()
 
-    def _judge_again(self) -> None:
-        """Channels that the policy in force denies are closed; the others go on under their new grant."""
+    def judge_again(self) -> None:
+        """After every change of the policy or of a group's members: channels that are denied now are closed, the others
+        go on under their new grant.
+        """
         for attendant in tuple(self._attendants):
             channel = attendant.channel
             try:
-                attendant.grant = self._policy.judge(channel.principal, channel.peer[0])
+                attendant.grant = self._policy.judge(channel.principal, channel.peer[0], channel.grant.indicators)
             except Denied as error:
                 self._notice("denied", channel.peer, _refusal(channel, error))
                 attendant.end("denied", "the policy has changed")
@@ -209,11 +234,12 @@ class Front:
 
     async def _drain(self, why: str) -> None:
         """Jobs that run may end, for a moment; then everything ends."""
+        ended = [attendant.channel.wait_closed() for attendant in self._attendants]
         for attendant in tuple(self._attendants):
             attendant.drain("draining", f"the server stops: {why}")
-        end = time.monotonic() + (_DRAIN_S if why == "told to stop" else 0)
-        while self._attendants and time.monotonic() < end:
-            await asyncio.sleep(0.05)
+        if ended and why == TOLD:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.gather(*ended), _DRAIN_S)
         for attendant in tuple(self._attendants):
             attendant.channel.close(Goodbye("draining", why, attendant.channel.reference))
 

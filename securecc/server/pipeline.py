@@ -4,6 +4,7 @@ Audit is outermost, so that what authorisation denies is on record; a job waits 
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from fnmatch import fnmatchcase
@@ -11,7 +12,7 @@ from fnmatch import fnmatchcase
 from securecc.server import audit_record
 from securecc.server.audit_record import JobStart, Record
 from securecc.server.executor import Executor, Job, Outcome
-from securecc.words.errors import Denied, Refused, SecureccError
+from securecc.words.errors import AuditError, Denied, Refused, SecureccError
 from securecc.words.grant import Grant
 from securecc.words.messages import Output, Usage
 
@@ -32,7 +33,8 @@ class Audited:
         try:
             outcome = await self._inner.run(job, grant)
         except asyncio.CancelledError:
-            self._append(audit_record.job_end(start, "cancelled", usage=Usage(wall_s=time.monotonic() - began)))
+            with contextlib.suppress(AuditError):  # the log says by itself that a record could not be written
+                self._append(audit_record.job_end(start, "cancelled", usage=Usage(wall_s=time.monotonic() - began)))
             raise
         except SecureccError as error:
             self._append(audit_record.job_end(start, "failed", reason=error.message))

@@ -96,6 +96,7 @@ def _only(descriptor: int) -> None:
 
 def _settle(config: RunnerConfig) -> Workshop:
     """From the host's files to a root of our own."""
+    os.umask(0)
     if os.getuid() == 0:
         if not (config.uid and config.gid):
             raise SandboxError("the runner would run compilers as root", "give it a user of its own (runner.user)")

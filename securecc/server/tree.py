@@ -144,7 +144,12 @@ class _Builder:
             self._groups[entry.inode] = (at, name)
         to = os.open(name, _NEW_FILE, entry.mode & 0o777 | 0o400, dir_fd=at)
         try:
-            _copy(entry, descriptor, to)
+            if 0 <= entry.size < limits.MIB and descriptor >= 0:
+                content = os.pread(descriptor, entry.size + 1, 0)
+                if len(content) != entry.size or os.write(to, content) != entry.size:
+                    raise _wrong_size(entry)
+            else:
+                _copy(entry, descriptor, to)
             os.utime(to, ns=(0, entry.mtime_ns))
         finally:
             os.close(to)
@@ -156,14 +161,19 @@ def _copy(entry: Entry, source: int, to: int) -> None:
         raise _wrong(entry.path, "no content came with it")
     done = 0
     while True:
-        piece = os.pread(source, min(entry.size - done, limits.MIB) + 1, done)
+        piece = os.pread(source, limits.MIB, done)
+        if not piece:
+            break
         done += len(piece)
-        if done > entry.size or (not piece and done < entry.size):
-            raise _wrong(entry.path, f"its content is not {entry.size} bytes")
-        if piece:
-            os.write(to, piece)
-        if done == entry.size and len(piece) <= limits.MIB:
-            return
+        if done > entry.size:
+            break
+        os.write(to, piece)
+    if done != entry.size:
+        raise _wrong_size(entry)
+
+
+def _wrong_size(entry: Entry) -> PathError:
+    return _wrong(entry.path, f"its content is not {entry.size} bytes")
 
 
 def _wrong(path: bytes, why: str) -> PathError:

@@ -1,0 +1,218 @@
+"""One job of one channel: from its Submit until nothing of it is left.
+
+Each step meets the job as `securecc.wire.session` allows it. What a job holds (its ticket, its blobs, its task) is
+given back in one place, `Visit.end`, however it ends.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from securecc.channel.channel import Channel
+from securecc.server.admission import Admission, Ticket
+from securecc.server.audit_record import Record
+from securecc.server.delivery import deliver
+from securecc.server.executor import Executor, Job, Origin
+from securecc.server.reading import Manifests, Submission, read
+from securecc.server.store import Hold, Intake, Store
+from securecc.words import limits
+from securecc.words.errors import AuditError, Denied, Refused, SecureccError
+from securecc.words.grant import Grant
+from securecc.words.manifest import Digest, Kind, Manifest
+from securecc.words.messages import Ask, Need, Submit, Supply
+from securecc.words.work import Offer
+
+if TYPE_CHECKING:
+    from securecc.server.attendant import Attendant
+
+UPLOAD_HOLDS_S = 2.0
+"""A slot is kept this long for a job whose files are still arriving."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What all channels of one front share. `numbers` counts the daemon's jobs; `gone` is told of a lost channel."""
+
+    admission: Admission
+    store: Store
+    executor: Executor
+    offers: Mapping[Digest, Offer]
+    append: Callable[[Record], object]
+    gone: Callable[["Attendant"], None]
+    numbers: "itertools.count[int]"
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """Whose job it is: the channel that it came by, and what that channel's principal may do."""
+
+    channel: Channel
+    grant: Callable[[], Grant]
+    origin: Origin
+    manifests: Manifests
+    service: Service
+    refuse: Callable[["Visit", str, str], None]
+    done: Callable[["Visit"], None]
+
+
+class Visit:
+    """One job. `number` is the daemon's, `asked.job` the client's number for it."""
+
+    def __init__(self, host: Host, asked: Ask, ticket: Ticket) -> None:
+        self.number = next(host.service.numbers)
+        self.asked = asked
+        self.submitted: Submit | None = None
+        self._host = host
+        self._ticket = ticket
+        self._submission: Submission | None = None
+        self._hold: Hold | None = None
+        self._arriving: list[tuple[Digest, int]] = []
+        self._intake: Intake | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def offer(self) -> Offer:
+        """The toolchain that was asked for."""
+        return self._host.service.offers[self.asked.toolchain]
+
+    def end(self) -> None:
+        """Gives everything back; a running task is cancelled and gives back what it holds when it has ended."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._intake is not None:
+            self._intake.abandon()
+        if self._task is not None and not self._task.done():
+            if self._task is not asyncio.current_task():
+                self._task.cancel()
+            return
+        if self._hold is not None:
+            self._hold.release()
+        self._ticket.leave()
+
+    # Each of these may raise Refused, PathError or StoreError, which end this job alone.
+
+    def submit(self, submit: Submit) -> None:
+        """The job itself. Asks for what lacks, or runs it."""
+        if submit.toolchain != self.asked.toolchain:
+            raise Refused("toolchain", "the job names another toolchain than was asked for")
+        self.submitted = submit
+        self._timer = asyncio.get_running_loop().call_later(limits.SUBMIT_S, self._late)
+        self._ticket.hold(UPLOAD_HOLDS_S)
+        manifests = self._host.manifests
+        if submit.manifest:
+            self._read(submit, manifests.put(submit.manifest_digest, submit.manifest))
+        elif (known := manifests.get(submit.manifest_digest)) is not None:
+            self._read(submit, known)
+        else:
+            self._host.channel.send(Need(submit.job, manifest=True, blobs=()))
+
+    def supply(self, supply: Supply) -> None:
+        """The manifest that was asked for, or the word that blobs follow."""
+        if self.submitted is None:
+            raise Refused("protocol", "nothing was asked for")
+        if self._submission is None:
+            digest = self.submitted.manifest_digest
+            self._read(self.submitted, self._host.manifests.put(digest, supply.manifest))
+        else:
+            self._next_blob()
+
+    def receive(self, data: bytes) -> None:
+        """Some bytes of the blob that is arriving."""
+        if self._intake is None:
+            raise Refused("protocol", "bytes that nobody asked for")
+        self._intake.write(data)
+        if not self._intake.lacking:
+            self._intake.finish()
+            self._intake = None
+            self._next_blob()
+
+    def _read(self, submit: Submit, manifest: Manifest) -> None:
+        self._submission = read(submit, self.offer, manifest)
+        sizes = {entry.blob: entry.size for entry in manifest.entries if entry.kind is Kind.FILE}
+        self._hold = self._host.service.store.hold(self._host.origin.principal, sizes)
+        missing = self._hold.missing
+        if missing:
+            self._need(submit, manifest, sizes, missing)
+        else:
+            self._run()
+
+    def _need(self, submit: Submit, manifest: Manifest, sizes: Mapping[Digest, int], missing: list[Digest]) -> None:
+        most = self._host.grant().limits.source
+        if sum(sizes[digest] for digest in missing) > most:
+            raise Refused("limit", f"more than {most} bytes of source")
+        lacking = dict.fromkeys(missing)
+        indices = []
+        for index, entry in enumerate(manifest.entries):
+            if entry.kind is Kind.FILE and entry.blob in lacking:
+                del lacking[entry.blob]
+                indices.append(index)
+                self._arriving.append((entry.blob, entry.size))
+        self._arriving.reverse()
+        self._host.channel.send(Need(submit.job, manifest=False, blobs=tuple(indices)))
+
+    def _next_blob(self) -> None:
+        assert self._hold is not None
+        while self._arriving:
+            digest, size = self._arriving.pop()
+            self._intake = self._hold.intake(digest, size)
+            if size:
+                return
+            self._intake.finish()
+            self._intake = None
+        self._run()
+
+    def _late(self) -> None:
+        self._host.refuse(self, "limit", f"the job's files did not arrive within {limits.SUBMIT_S:.0f} s")
+
+    def _run(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        assert self._submission is not None
+        assert self._hold is not None
+        self._task = asyncio.create_task(self._execute(self._submission, self._hold))
+
+    async def _execute(self, submission: Submission, hold: Hold) -> None:
+        host = self._host
+        job = _job(self.number, submission, hold, host.origin, self._ticket)
+        try:
+            outcome = await host.service.executor.run(job, host.grant())
+            self._ticket.leave()
+            try:
+                await deliver(host.channel, self.asked.job, outcome)
+            finally:
+                outcome.close()
+        except Denied as error:
+            host.refuse(self, "denied", error.message)
+        except Refused as error:
+            host.refuse(self, error.code, error.message)
+        except AuditError:
+            host.refuse(self, "server", "the server cannot keep its record now")
+        except SecureccError as error:
+            host.refuse(self, "server", error.message)
+        finally:
+            hold.release()
+            self._ticket.leave()
+            host.done(self)
+
+
+def _job(number: int, submission: Submission, hold: Hold, origin: Origin, ticket: Ticket) -> Job:
+    submit = submission.submit
+    return Job(
+        number=number,
+        origin=origin,
+        toolchain=submission.toolchain,
+        arguments=submit.arguments,
+        plan=submission.plan,
+        cwd=submit.cwd,
+        environment=submission.environment,
+        umask=submit.umask & 0o777,
+        terminal=submit.terminal,
+        manifest=submission.manifest,
+        manifest_digest=submit.manifest_digest,
+        source=submission.manifest.source,
+        inputs=hold,
+        occupy=ticket.occupy,
+    )
