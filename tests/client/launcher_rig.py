@@ -1,6 +1,5 @@
 """The launcher as built from source, and an agent played by the test, sharing one private runtime folder."""
 
-import functools
 import os
 import shutil
 import socket
@@ -23,20 +22,24 @@ VARIANTS = {
 PATIENCE_S = 20.0  # only a test that fails waits for this long
 
 
-@functools.cache
+_BUILT: dict[str, Path] = {}
+
+
 def build(variant: str) -> Path:
-    """The launcher, whose agent's interpreter is `agent-python` beside it. Removed by `remove_builds`."""
+    """The launcher, whose agent's interpreter is `agent-python` beside it. Made once; `remove_builds` removes it."""
+    if variant in _BUILT:
+        return _BUILT[variant]
     folder = Path(tempfile.mkdtemp(prefix="launcher-"))
     agent = f'-DSECURECC_AGENT_PYTHON="{folder}/agent-python"'
     options = ["-std=c11", "-D_DEFAULT_SOURCE", *WARNINGS, *VARIANTS[variant], agent]
     subprocess.run(["gcc", *options, *SOURCES, "-o", folder / "securecc"], check=True)
-    return folder / "securecc"
+    _BUILT[variant] = folder / "securecc"
+    return _BUILT[variant]
 
 
-def remove_builds(variants) -> None:
-    for variant in variants:
-        shutil.rmtree(build(variant).parent)
-    build.cache_clear()
+def remove_builds() -> None:
+    while _BUILT:
+        shutil.rmtree(_BUILT.popitem()[1].parent)
 
 
 class Rig:

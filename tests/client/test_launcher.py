@@ -16,6 +16,7 @@ from launcher_rig import ROOT, VARIANTS, Agent, Rig, build, finish, remove_build
 
 from securecc.client import errand
 from securecc.client.errand import Capture, Captured, CaptureDone, Die, Execute, Exit, Failed, Keepalive, Print, Spawn
+from securecc.compiler import environment
 from securecc.words.messages import Terminal
 
 VECTORS = json.loads((ROOT / "tests/vectors/launcher.json").read_text())
@@ -24,7 +25,7 @@ VECTORS = json.loads((ROOT / "tests/vectors/launcher.json").read_text())
 @pytest.fixture(scope="module", autouse=True)
 def _builds():
     yield
-    remove_builds(VARIANTS)
+    remove_builds()
 
 
 @pytest.fixture(params=sorted(VARIANTS))
@@ -74,6 +75,14 @@ def test_environment_is_listed(rig, agent):
     _, request = agent.serve("gcc")
     names = {name.decode() for name in request.environment}
     assert names == set(wanted) | {"PATH", "HOME", "XDG_RUNTIME_DIR"}
+
+
+def test_whatever_the_agent_judges_is_listed(rig, agent):
+    judged = environment._SENT | environment._SEARCHES | environment._LOCAL
+    judged |= {family + b"X" for family in environment._LOCAL_FAMILIES}
+    rig.environment |= {name.decode(): "1" for name in judged}
+    _, request = agent.serve("gcc")
+    assert judged <= set(request.environment)
 
 
 @pytest.mark.parametrize("descriptors", [(0,), (2,), (0, 2)])

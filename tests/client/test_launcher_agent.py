@@ -43,7 +43,7 @@ with open(os.environ["HOME"] + "/agent.json", "w") as out:
 @pytest.fixture(scope="module", autouse=True)
 def _builds():
     yield
-    remove_builds(VARIANTS)
+    remove_builds()
 
 
 @pytest.fixture(params=sorted(VARIANTS))
@@ -103,6 +103,19 @@ def test_dead_agents_socket_is_replaced(rig):
         gone.bind(str(rig.socket))
     rig.agent_script("os.unlink(socket_path)" + SERVE.format(count=1))
     assert rig.run("gcc").returncode == 42
+
+
+def test_agent_that_takes_no_call_is_not_joined_by_another(rig, tmp_path):
+    rig.agent_script('open(os.environ["HOME"] + "/started", "a").write("x")')
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as pending:
+        listener.bind(str(rig.socket))
+        listener.listen(0)
+        pending.connect(str(rig.socket))
+        for reason in (b"the agent is silent", b"the agent failed a moment ago"):
+            result = rig.run("gcc")
+            assert result.stdout.startswith(b"compiled")
+            assert reason in result.stderr
+    assert not (tmp_path / "started").exists()
 
 
 def test_missing_interpreter(rig):

@@ -29,7 +29,7 @@ BARRIER = Capture((b"/bin/true",))
 @pytest.fixture(scope="module", autouse=True)
 def _builds():
     yield
-    remove_builds(VARIANTS)
+    remove_builds()
 
 
 @pytest.fixture(params=sorted(VARIANTS))

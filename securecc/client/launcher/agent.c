@@ -22,6 +22,7 @@ extern char **environ;
 
 enum { READY_FD = 3 };
 
+/* -1 with errno EAGAIN: somebody listens there, but takes nobody's call. */
 static int try_connect(const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -37,7 +38,9 @@ static int try_connect(const char *path)
         connect(connection, (const struct sockaddr *)&address, sizeof address) == 0 &&
         getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.uid == getuid())
         return connection;
+    int error = errno;
     close(connection);
+    errno = error;
     return -1;
 }
 
@@ -215,5 +218,11 @@ int agent_connect(const char **why)
         return -1;
     }
     int connection = try_connect(path);
-    return connection >= 0 ? connection : start_and_connect(path, why);
+    if (connection >= 0)
+        return connection;
+    if (errno != EAGAIN)
+        return start_and_connect(path, why);
+    place_give_up(path);
+    *why = "the agent is silent";
+    return -1;
 }

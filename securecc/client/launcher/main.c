@@ -104,8 +104,8 @@ int main(int count, char **arguments)
         return EXIT_BAD_ARGUMENTS;
     occupy_standard();
     if (recursion_level() >= RECURSION_MAX) {
-        dprintf(2, "securecc: %s has called itself %d times (SECURECC_RECURSION); check PATH and the compiler's wrapper\n",
-                arguments[0], RECURSION_MAX);
+        dprintf(2, "securecc: called itself %d times (SECURECC_RECURSION); check PATH and the compiler's wrapper\n",
+                RECURSION_MAX);
         return EXIT_RECURSION;
     }
     struct compile compile = what_to_compile(count, arguments);

@@ -1,9 +1,9 @@
 /* The request: one compile as the user asked for it. */
+#include <limits.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <limits.h>
 
 #include "launcher.h"
 
@@ -11,11 +11,12 @@ extern char **environ;
 
 /* What a compiler may read, and what the agent needs to know whose ticket and which settings. A star ends a prefix. */
 static const char *const listed[] = {
-    "PATH", "PWD", "HOME", "LANG", "LANGUAGE", "LC_*", "LOCPATH", "NLSPATH", "OUTPUT_CHARSET", "TZ", "SOURCE_DATE_EPOCH",
-    "CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "OBJC_INCLUDE_PATH", "OBJCPLUS_INCLUDE_PATH", "LIBRARY_PATH",
-    "LPATH", "COMPILER_PATH", "DEPENDENCIES_OUTPUT", "SUNPRO_DEPENDENCIES", "GNUTARGET", "GCC_*", "CCC_*", "LD_*",
-    "TMPDIR", "TMP", "TEMP", "COLUMNS", "TERM", "TERM_URLS", "COLORTERM", "CLICOLOR*", "NO_COLOR", "SECURECC_*",
-    "KRB5CCNAME", "KRB5_CONFIG", "KRB5_CLIENT_KTNAME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR",
+    "PATH", "PWD", "HOME", "LANG", "LANGUAGE", "LC_*", "LOCPATH", "NLSPATH", "GCONV_PATH", "OUTPUT_CHARSET", "TZ",
+    "SOURCE_DATE_EPOCH", "CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "OBJC_INCLUDE_PATH", "OBJCPLUS_INCLUDE_PATH",
+    "LIBRARY_PATH", "LPATH", "COMPILER_PATH", "DEPENDENCIES_OUTPUT", "SUNPRO_DEPENDENCIES", "CXX_MODULE_MAPPER",
+    "GNUTARGET", "POSIXLY_CORRECT", "GCC_*", "CCC_*", "LD_*", "COLLECT_*", "TMPDIR", "TMP", "TEMP", "COLUMNS", "TERM",
+    "TERM_URLS", "COLORTERM", "CLICOLOR*", "NO_COLOR", "SECURECC_*", "KRB5CCNAME", "KRB5_CONFIG", "KRB5_CLIENT_KTNAME",
+    "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR",
 };
 
 static bool is_listed(const char *entry)
