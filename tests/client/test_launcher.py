@@ -115,11 +115,11 @@ def test_masquerade_skips_itself(rig, agent, tmp_path):
     (links / "gcc").symlink_to(rig.launcher)
     rig.environment["PATH"] = f"{links}:{rig.environment['PATH']}"
     compiler = os.fsencode(rig.bin / "gcc")
-    for process, request in (agent.serve("-c", "a.c", command=links / "gcc"), agent.serve("gcc", "-c", "a.c")):
-        assert request.arguments == (compiler, b"-c", b"a.c")
-        assert request.compiler == compiler
+    for command, arguments in ((links / "gcc", ["-c", "a.c"]), (rig.launcher, ["gcc", "-c", "a.c"])):
+        process, request = agent.serve(*arguments, command=command)
         agent.order(Exit(0))
-        del process
+        assert finish(process).returncode == 0
+        assert (request.arguments, request.compiler) == ((compiler, b"-c", b"a.c"), compiler)
 
 
 # --- orders -----------------------------------------------------------------------------------------------------
