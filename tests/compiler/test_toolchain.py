@@ -1,0 +1,176 @@
+"""Closures: what belongs to a compiler, and that the digest says so and nothing else."""
+
+import dataclasses
+import os
+import shutil
+import subprocess
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from securecc.compiler.closure import ClosureFile, digest_of, interpreter, is_elf
+from securecc.compiler.toolchain import closure_of_programs, discover
+from securecc.words.errors import ToolchainError
+from securecc.words.manifest import Kind
+
+PATH = b"/usr/local/bin:/usr/bin:/bin"
+FILES = st.lists(
+    st.builds(
+        ClosureFile,
+        path=st.binary(min_size=1, max_size=5),
+        kind=st.sampled_from([Kind.FILE, Kind.LINK]),
+        blob=st.binary(max_size=4),
+        mode=st.sampled_from([0o644, 0o755]),
+    ),
+    max_size=4,
+    unique_by=lambda file: file.path,
+)
+
+
+@pytest.fixture(scope="module")
+def gcc():
+    return discover(b"/usr/bin/gcc", PATH)
+
+
+def test_gcc_is_known_by_its_version_and_target(gcc):
+    version = subprocess.run(["gcc", "-dumpfullversion"], capture_output=True, text=True, check=True).stdout.strip()
+    assert (gcc.version, gcc.name) == (version, "gcc-" + version.split(".")[0])
+    target = subprocess.run(["gcc", "-dumpmachine"], capture_output=True, text=True, check=True).stdout.strip()
+    assert gcc.target == target
+    assert gcc.search_path.split(b":")[0] == b"/usr/bin"
+
+
+@pytest.mark.parametrize("name", [b"g++", b"cc", b"c++", b"gcc-12", b"x86_64-linux-gnu-gcc-12"])
+def test_all_drivers_of_one_installation_are_one_toolchain(gcc, name):
+    path = b"/usr/bin/" + name
+    if not os.path.exists(path):
+        pytest.skip(f"no {path}")
+    other = discover(path, PATH)
+    assert other.digest == gcc.digest
+    assert path in gcc.called_by
+
+
+def test_the_closure_has_programs_loader_libraries_and_no_header(gcc):
+    names = {os.path.basename(file.path) for file in gcc.files}
+    assert {b"cc1", b"cc1plus", b"libc.so.6"} <= names
+    assert any(name.startswith((b"ld-linux", b"ld64")) for name in names)
+    assert any(name.endswith(b"-as") for name in names)
+    assert not any(b"/include/" in file.path or file.path.endswith(b".h") for file in gcc.files)
+    assert b"collect2" not in names
+
+
+def test_every_link_on_the_way_is_there(gcc):
+    listed = {file.path: file for file in (*gcc.files, *gcc.calls)}
+    for path, file in listed.items():
+        if file.kind is Kind.LINK:
+            assert os.readlink(path) == file.blob
+            assert os.path.realpath(path) in listed or os.path.isdir(path)
+        else:
+            assert os.path.realpath(path) == path
+    for called in gcc.called_by:
+        assert called in listed or os.path.islink(os.path.dirname(called))
+
+
+def test_directories_to_keep_clients_out_of(gcc):
+    held = {os.path.dirname(file.path) for file in gcc.files if file.kind is Kind.FILE}
+    assert held <= set(gcc.directories)
+    assert {b"/usr/bin", b"/usr/lib", b"/usr/share/locale"} <= set(gcc.directories)
+    assert b"/" not in gcc.directories
+    assert b"/usr/include" in gcc.include_directories
+    assert any(b"c++" in path for path in gcc.include_directories)
+
+
+def test_contents_are_digested_once(gcc):
+    digests = {}
+    first = discover(b"/usr/bin/gcc", PATH, digests)
+    marked = {key: bytes(32) for key in digests}
+    assert first.digest == gcc.digest
+    assert {file.blob for file in discover(b"/usr/bin/gcc", PATH, marked).files if file.kind is Kind.FILE} == {
+        bytes(32)
+    }
+
+
+@pytest.fixture
+def noop(tmp_path):
+    source = tmp_path / "noop.c"
+    source.write_text("int main(void) { return 0; }\n")
+    program = tmp_path / "fakecc"
+    subprocess.run(["gcc", "-static", "-o", program, source], check=True)
+    return program
+
+
+def test_a_program_that_does_nothing_is_a_toolchain_too(noop):
+    path = os.fsencode(noop)
+    closure = discover(path, PATH)
+    assert (closure.name, closure.target, closure.called_by) == ("fakecc", "", (path,))
+    assert [file.path for file in closure.files] == [path]
+    assert closure.search_path == os.path.dirname(path)
+    assert closure.include_directories == ()
+
+
+def test_a_link_to_a_compiler_elsewhere(tmp_path, gcc):
+    link = tmp_path / "gcc"
+    link.symlink_to("/usr/bin/gcc")
+    closure = discover(os.fsencode(link), PATH)
+    assert closure.digest == gcc.digest
+    assert os.fsencode(link) in closure.called_by
+
+
+@pytest.mark.parametrize("content", [b'#!/bin/sh\nexec gcc "$@"\n', b"", b"\x7fEL"])
+def test_scripts_are_no_compilers(tmp_path, content):
+    script = tmp_path / "gcc"
+    script.write_bytes(content)
+    script.chmod(0o755)
+    with pytest.raises(ToolchainError, match="not a script"):
+        discover(os.fsencode(script), PATH)
+
+
+def test_what_is_not_there(tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    for path in (b"/nonexistent/gcc", os.fsencode(tmp_path / "loop"), b"gcc", os.fsencode(tmp_path)):
+        with pytest.raises(ToolchainError):
+            discover(path, PATH)
+
+
+def test_an_assembler_elsewhere_on_the_path_is_another_toolchain(tmp_path, gcc):
+    """gcc asks PATH for `as` where its own directories have none: it belongs to what makes the object."""
+    shutil.copy("/usr/bin/true", tmp_path / "as")
+    other = discover(b"/usr/bin/gcc", os.fsencode(tmp_path) + b":" + PATH)
+    assert other.digest != gcc.digest
+    assert other.search_path.startswith(os.fsencode(tmp_path) + b":")
+
+
+def test_programs_with_their_libraries():
+    names = {os.path.basename(file.path) for file in closure_of_programs([b"/usr/bin/as"])}
+    assert b"libc.so.6" in names
+
+
+@given(FILES)
+def test_the_order_of_files_is_no_part_of_the_digest(files):
+    assert digest_of(files) == digest_of(files[::-1])
+
+
+@given(FILES, FILES)
+def test_other_files_have_another_digest(one, other):
+    def essence(files):
+        return {(file.path, file.kind, file.blob, bool(file.mode & 0o111)) for file in files}
+
+    assert (digest_of(one) == digest_of(other)) == (essence(one) == essence(other))
+
+
+def test_moving_a_byte_between_fields_changes_the_digest():
+    one = ClosureFile(b"/ab", Kind.FILE, b"c")
+    assert digest_of([one]) != digest_of([dataclasses.replace(one, path=b"/a", blob=b"bc")])
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_an_elf_header_or_not(head):
+    assert isinstance(interpreter(b"\x7fELF\x02" + head), bytes)
+    assert interpreter(b"x" + head) == b""
+    assert is_elf(b"\x7fELF" + head)
+
+
+def test_the_loader_that_a_program_asks_for():
+    with open("/usr/bin/as", "rb") as file:
+        assert interpreter(file.read(4096)).startswith(b"/lib")
