@@ -67,7 +67,9 @@ class Runner:
         if not ready.done():
             ready.cancel()
             self.process.wait(10)
-            raise RuntimeError(self.said())
+            self.courier.close()
+            with self.log:
+                raise RuntimeError(self.said())
         self.ready = ready.result()
         assert isinstance(self.ready, WorkReady)
         return self
