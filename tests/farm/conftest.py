@@ -1,0 +1,28 @@
+"""Fixtures of tests that need a whole farm. The realms live as long as the pytest worker, a farm as long as a module."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from functools import partial
+
+import farmside
+import pytest
+from farmside import Farm
+
+
+@pytest.fixture(scope="session")
+def realms() -> Iterator[farmside.testenv_realms.Realms]:
+    with farmside.some_realms() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def farm(realms) -> Iterator[Farm]:
+    """One server with two slots, and alice with a ticket. Whoever breaks something of it mends it again."""
+    with farmside.some_farm(realms) as made:
+        yield made
+
+
+@pytest.fixture
+def some_farm(realms) -> Callable[..., AbstractContextManager[Farm]]:
+    """For farms of another size or policy: ``with some_farm(servers=2) as farm``."""
+    return partial(farmside.some_farm, realms)

@@ -1,0 +1,348 @@
+"""A whole farm for tests: a realm, servers, people with tickets, launchers and agents, all of it real."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(TOP / "krb5-testenv"))
+
+import realms as testenv_realms  # noqa: E402
+import servers as testenv_servers  # noqa: E402
+
+POLICY = TOP / "krb5-testenv/policy.yaml"
+BIN = Path(sys.prefix) / "bin"
+SOON_S = 10.0
+_PASSED_ON = ("PATH", "HOME", "LANG", "TERM", "USER")
+
+
+def until(true: Callable[[], object], seconds: float = SOON_S, what: str = "it") -> object:
+    """The first true value of `true()`; fails when `seconds` have passed without one."""
+    deadline = time.monotonic() + seconds
+    while not (value := true()):
+        assert time.monotonic() < deadline, f"{what} did not come within {seconds:g} s"
+        time.sleep(0.01)
+    return value
+
+
+def alive(pid: int) -> bool:
+    """Whether that process runs; one that only waits to be reaped does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def command_lines() -> Iterator[tuple[int, list[str]]]:
+    """Every process of the machine with its arguments."""
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdecimal():
+            with contextlib.suppress(OSError):
+                yield int(folder.name), (folder / "cmdline").read_text(errors="replace").split("\0")[:-1]
+
+
+def below(pid: int) -> list[int]:
+    """All processes below `pid`, parents first."""
+    found = []
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                found += [int(child), *below(int(child))]
+    return found
+
+
+@dataclass(slots=True)
+class Server:
+    """One compile server of the farm, which may be killed and started again."""
+
+    made: testenv_servers.Server
+    krb5_config: Path
+    process: subprocess.Popen[bytes] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.process = self.made.process
+
+    @property
+    def folder(self) -> Path:
+        """Where config.yaml, policy.yaml, audit.jsonl, keytab, log, state and scratch are."""
+        return self.made.folder
+
+    @property
+    def host(self) -> str:
+        """As SECURECC_HOSTS names it."""
+        return self.made.host
+
+    @property
+    def port(self) -> int:
+        return int(self.host.partition("/")[0].rpartition(":")[2])
+
+    @property
+    def pid(self) -> int:
+        """The front's."""
+        return self.process.pid
+
+    @property
+    def runner(self) -> int:
+        """The runner's process id."""
+        return next(pid for pid in below(self.pid) if "securecc.server.runner" in _arguments(pid))
+
+    @property
+    def sandboxed(self) -> list[int]:
+        """What runs below the runner now."""
+        return below(self.runner)
+
+    def log(self) -> str:
+        return (self.folder / "log").read_text(errors="replace")
+
+    def audit(self, **wanted: object) -> list[dict]:
+        """The records whose fields are as `wanted`."""
+        path = self.folder / "audit.jsonl"
+        lines = path.read_text().splitlines() if path.exists() else []
+        records = [json.loads(line) for line in lines]
+        return [record for record in records if wanted.items() <= record.items()]
+
+    def configure(self, **keys: str) -> None:
+        """Sets keys of config.yaml, for the next start."""
+        path = self.folder / "config.yaml"
+        kept = [line for line in path.read_text().splitlines() if line.partition(":")[0] not in keys]
+        path.write_text("\n".join([*kept, *(f"{key}: {value}" for key, value in keys.items())]) + "\n")
+
+    def spawn(self, *prefix: str) -> subprocess.Popen[bytes]:
+        """Starts the daemon, below the command `prefix`; does not wait for it."""
+        self.process = testenv_servers._spawn(self.folder, [*prefix, str(BIN / "secureccd")], self.krb5_config)
+        return self.process
+
+    def start(self, *prefix: str) -> None:
+        """As `spawn`; returns when it serves."""
+        self.spawn(*prefix)
+        testenv_servers.wait_ready(replace(self.made, process=self.process))
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Ends the daemon by a signal and waits for that; its exit status."""
+        if self.process.poll() is None:
+            runner = self.runner
+            self.process.send_signal(number)
+            self.process.wait(SOON_S)
+            until(lambda: not alive(runner), what="the runner's end")
+        return self.process.returncode
+
+    def restart(self) -> None:
+        """Ends it and starts it anew, at the same port."""
+        self.stop()
+        self.start()
+
+    def put_policy(self, text: str) -> None:
+        """Another policy, in force when the daemon has said so."""
+        (self.folder / "policy.yaml").write_text(text)
+        before = len(self.audit(kind="daemon"))
+        self.process.send_signal(signal.SIGHUP)
+        until(lambda: len(self.audit(kind="daemon")) > before, what="word of the reload")
+
+
+@dataclass(slots=True)
+class Farm:
+    """The farm as one person sees it. `env` is all that the person's commands get."""
+
+    folder: Path
+    realms: testenv_realms.Realms
+    servers: list[Server]
+    env: dict[str, str]
+
+    @property
+    def server(self) -> Server:
+        """The first, for farms of one."""
+        return self.servers[0]
+
+    @property
+    def runtime(self) -> Path:
+        """The folder with the agent's socket and log."""
+        return Path(self.env["XDG_RUNTIME_DIR"]) / "securecc"
+
+    @property
+    def cache(self) -> str:
+        """The credential cache's name."""
+        return self.env["KRB5CCNAME"]
+
+    def run(self, *command: object, cwd: Path, timeout: float = 60, **env: str) -> subprocess.CompletedProcess[str]:
+        """Runs a command as the person, to its end."""
+        return subprocess.run(
+            [str(word) for word in command],
+            cwd=cwd,
+            env={**self.env, **env},
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def begin(self, *command: object, cwd: Path, **options: object) -> subprocess.Popen[str]:
+        """Begins a command as the person, in a session of its own. `env` in `options` adds to the environment."""
+        env = {**self.env, **options.pop("env", {})}
+        kept = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+        return subprocess.Popen(
+            [str(word) for word in command], cwd=cwd, env=env, text=True, start_new_session=True, **kept
+        )
+
+    def compile(self, source: Path, *options: str, **env: str) -> subprocess.CompletedProcess[str]:
+        """`securecc gcc -c` of a file, in its folder; the object stands beside it."""
+        driver = "g++" if source.suffix == ".cc" else "gcc"
+        output = source.with_suffix(".o").name
+        return self.run("securecc", driver, "-c", source.name, "-o", output, *options, cwd=source.parent, **env)
+
+    def audit(self, **wanted: object) -> list[dict]:
+        """The records of all servers whose fields are as `wanted`."""
+        return [record for server in self.servers for record in server.audit(**wanted)]
+
+    def why(self) -> dict[str, int]:
+        """Local compiles by reason, as `securecctl why` counts them; the agent writes them within a second."""
+        return {reason["reason"]: reason["count"] for reason in self.journal()["reasons"]}
+
+    def journal(self) -> dict:
+        """All that `securecctl why` knows."""
+        done = self.run("securecctl", "why", "--format", "json", cwd=self.folder)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def counts(self, reason: str, at_least: int = 1) -> bool:
+        """Whether, within two seconds, so many compiles have stayed local for this reason."""
+        until(lambda: self.why().get(reason, 0) >= at_least, 3, f"{at_least} x {reason} among {self.why()}")
+        return True
+
+    def forget(self) -> None:
+        """Begins the journal anew."""
+        (Path(self.env["XDG_STATE_HOME"]) / "securecc/recent.json").unlink(missing_ok=True)
+
+    def agents(self) -> list[int]:
+        """The process ids of this person's agents."""
+        place = f"{self.runtime}/"
+        return [
+            pid
+            for pid, words in command_lines()
+            if "securecc.client.agent" in words and any(word.startswith(place) for word in words)
+        ]
+
+    @property
+    def agent(self) -> int:
+        """The agent's process id; there must be one."""
+        (pid,) = self.agents()
+        return pid
+
+    def end_agents(self) -> None:
+        """So that the next compile starts a new one, whatever became of the old."""
+        for pid in self.agents():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        until(lambda: not self.agents(), what="the agent's end")
+        for left in self.runtime.glob("*.sock*"):
+            left.unlink()
+
+    def kinit(self, person: str, *flags: str, cache: str = "") -> None:
+        """A new ticket in the person's own cache (or in another), by kinit with these flags."""
+        name, _, realm = person.partition("@")
+        principal = f"{name}@{realm or testenv_realms.PEOPLE[name]}"
+        keytab = self.realms.keytabs / f"{name}.keytab"
+        done = self.run("kinit", "-k", "-t", keytab, "-c", cache or self.cache, *flags, principal, cwd=self.folder)
+        assert done.returncode == 0, done.stderr
+
+    def as_principal(self, person: str, *flags: str, own_agent: bool = False) -> Farm:
+        """The same farm as another person sees it, with a ticket in a cache of its own."""
+        number = len(list(self.folder.glob(f"cc-{person}*")))
+        env = {**self.env, "KRB5CCNAME": f"FILE:{self.folder}/cc-{person}-{number}"}
+        if own_agent:
+            env |= _own_places(self.folder / f"p{number}-{person}")
+        other = Farm(self.folder, self.realms, self.servers, env)
+        other.kinit(person, *flags)
+        return other
+
+    def with_env(self, **env: str) -> Farm:
+        """The same farm with these variables set."""
+        return Farm(self.folder, self.realms, self.servers, {**self.env, **env})
+
+    def apart(self, name: str, **env: str) -> Farm:
+        """The same person in other folders: with an agent and a journal of its own."""
+        return self.with_env(**_own_places(self.folder / name), **env)
+
+    def close(self) -> None:
+        """Ends agents and servers; removes everything."""
+        for runtime in self.folder.glob("**/run"):
+            self.with_env(XDG_RUNTIME_DIR=str(runtime)).end_agents()
+        for server in self.servers:
+            server.stop()
+        testenv_servers.stop([server.made for server in self.servers])
+        shutil.rmtree(self.folder)
+
+
+def _own_places(folder: Path) -> dict[str, str]:
+    folder.mkdir(mode=0o700)
+    places = {"XDG_RUNTIME_DIR": folder / "run", "XDG_STATE_HOME": folder / "state"}
+    places |= {"XDG_CONFIG_HOME": folder / "config", "XDG_CACHE_HOME": folder / "cache"}
+    for place in places.values():
+        place.mkdir(mode=0o700)
+    return {name: str(place) for name, place in places.items()}
+
+
+def _arguments(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")
+    except OSError:
+        return []
+
+
+@contextlib.contextmanager
+def some_realms() -> Iterator[testenv_realms.Realms]:
+    """EXAMPLE.COM and OTHER.ORG."""
+    folder = Path(tempfile.mkdtemp(prefix="securecc-realms-", dir="/tmp"))
+    folder.chmod(0o711)
+    made = testenv_realms.start(folder)
+    try:
+        yield made
+    finally:
+        made.stop()
+        for realm in made.realms:
+            realm._kdc_proc.wait()
+            realm._kdc_proc.stdout.close()
+        shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
+def some_farm(
+    realms: testenv_realms.Realms, *, servers: int = 1, slots: int = 2, policy: Path = POLICY
+) -> Iterator[Farm]:
+    """A farm as alice sees it, with so many servers."""
+    folder = Path(tempfile.mkdtemp(prefix="securecc-farm-", dir="/tmp"))
+    folder.chmod(0o711)
+    env = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    env |= _own_places(folder / "alice")
+    farm = Farm(folder, realms, [], env)
+    try:
+        for number in range(1, servers + 1):
+            made = testenv_servers.start(
+                number, folder, realms, policy=policy, daemon=BIN / "secureccd", slots=slots, apart=False
+            )
+            farm.servers.append(Server(made, realms.config))
+        env |= {
+            "KRB5_CONFIG": str(realms.config),
+            "KRB5CCNAME": f"FILE:{folder}/ccache",
+            "SECURECC_HOSTS": " ".join(server.host for server in farm.servers),
+            "SECURECC_TESTENV": str(folder),
+            "PATH": f"{BIN}:{env.get('PATH', os.defpath)}",
+        }
+        farm.kinit("alice")
+        for server in farm.servers:
+            testenv_servers.wait_ready(server.made)
+        yield farm
+    finally:
+        farm.close()
