@@ -128,7 +128,9 @@ class Compiles:
             path = spelled.get(output.path)
             if path is None:
                 raise StaysLocal("disagreement", f"the server made {os.fsdecode(output.path)}, which nobody asked for")
-            made.append(MadeFile(absolute(path, order.request.cwd), content, path != order.plan.output))
+            made.append(
+                MadeFile(absolute(path, order.request.cwd), content, order.plan.assembly or path != order.plan.output)
+            )
         if not any(file.path == absolute(order.plan.output, order.request.cwd) for file in made):
             raise StaysLocal("disagreement", "the server's compiler made no object")
         return tuple(made)

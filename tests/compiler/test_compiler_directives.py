@@ -137,9 +137,20 @@ def test_lines_are_shown():
     assert scan(b'#line 3 "a.y"\n# 7 "b.l" 2\n%:line 1 "c"\n').shown == (b"a.y", b"b.l", b"c")
 
 
-@pytest.mark.parametrize("text", [b"#pragma once", b"# pragma  once", b'_Pragma("once")', b"#pragma o\\\nnce"])
-def test_once(text):
-    assert scan(text).once
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"/* what was #included before */",
+        b"// see #include_next\n",
+        b'/* the variable "TMPDIR" is checked, previously #included. */',
+    ],
+)
+def test_a_comment_that_speaks_of_including_computes_no_name(text):
+    assert not scan(text).computed_include
+
+
+def test_a_raw_string_may_hide_the_end_of_what_looks_like_a_comment():
+    assert scan(b'const char *s = R"(/*)";\n#include HEADER\n').computed_include
 
 
 def test_dates_do_not_matter_when_the_epoch_is_given():
