@@ -61,6 +61,8 @@ class Attendance:
         except StaysLocal as error:
             self._verbose(caller, settings, f"compiling locally: {error.message}")
             self._local(caller, request, error.reason, error.message)
+        except CallerGoneError:
+            raise
         except SecureccError as error:
             await self._without_farm(caller, request, settings, error)
         else:

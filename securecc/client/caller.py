@@ -65,8 +65,10 @@ class Caller(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.Protocol."""
         assert isinstance(transport, asyncio.Transport)
-        connection = transport.get_extra_info("socket")
-        self.process, user = peer(connection)
+        try:
+            self.process, user = peer(transport.get_extra_info("socket"))
+        except AgentError:
+            user = -1
         if user != os.getuid() or not same_world(self.process):
             transport.abort()
             return
@@ -74,6 +76,8 @@ class Caller(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol. A launcher that breaks the protocol is left to help itself."""
+        if self._transport is None:
+            return
         try:
             for frame in self._reader.feed(data):
                 if isinstance(frame, Request):

@@ -18,7 +18,7 @@ from securecc.compiler.environment import Locales, SentEnvironment
 from securecc.compiler.toolchain import ToolchainClosure
 from securecc.words import limits, manifest
 from securecc.words.errors import ChannelError, Refused, StaysLocal
-from securecc.words.manifest import Kind
+from securecc.words.manifest import Entry, Kind
 from securecc.words.messages import Invite, Need, Output, Refuse, Result, Submit
 
 _SEARCHED = {b"-I", b"-iquote", b"-isystem", b"-idirafter"}
@@ -125,7 +125,7 @@ class Compiles:
         spelled = {_physical(path, order.request.cwd): path for path in order.plan.outputs}
         made = []
         for output, content in remote.files:
-            path = spelled.get(output.path)
+            path = spelled.pop(output.path, None)
             if path is None:
                 raise StaysLocal("disagreement", f"the server made {os.fsdecode(output.path)}, which nobody asked for")
             made.append(
@@ -230,10 +230,10 @@ async def _supply(job: RemoteJob, need: Need, inputs: Inputs) -> int:
     job.conversation.supply(job, inputs.compressed if need.manifest else b"")
     sent = len(inputs.compressed) if need.manifest else 0
     for index in need.blobs:
-        if index >= len(inputs.entries) or inputs.entries[index].kind is not Kind.FILE:
+        if not 0 <= index < len(inputs.entries) or inputs.entries[index].kind is not Kind.FILE:
             raise ChannelError(f"{job.conversation.peer} asks for a file that is not in the manifest")
         entry = inputs.entries[index]
-        content = _read(entry.path)
+        content = _read(entry)
         if manifest.digest(content) != entry.blob:
             raise StaysLocal("changed", f"{os.fsdecode(entry.path)} changed while it was being sent")
         for at in range(0, len(content), limits.FRAME_BULK):
@@ -243,12 +243,14 @@ async def _supply(job: RemoteJob, need: Need, inputs: Inputs) -> int:
     return sent
 
 
-def _read(path: bytes) -> bytes:
+def _read(entry: Entry) -> bytes:
+    """One byte more than its size is asked for, so that a file that grew shows; a FIFO in its place holds nobody up."""
     try:
-        with open(path, "rb", buffering=0) as file:
-            return file.read(limits.BLOB + 1)
+        descriptor = os.open(entry.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY)
+        with open(descriptor, "rb", buffering=0) as file:
+            return file.read(entry.size + 1) or b""
     except OSError as error:
-        raise StaysLocal("changed", f"{os.fsdecode(path)}: {error.strerror}") from error
+        raise StaysLocal("changed", f"{os.fsdecode(entry.path)}: {error.strerror}") from error
 
 
 def _split(result: Result, content: bytes, server: str, sent: int) -> Remote:

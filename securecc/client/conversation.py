@@ -33,7 +33,7 @@ Answer = Invite | Wait | Refuse | Need | Result
 class RemoteJob:
     """One job on one conversation, from Ask to Result. Not used after `close`."""
 
-    __slots__ = ("_answers", "_closed", "_received", "_waiter", "_wanted", "conversation", "number")
+    __slots__ = ("_answers", "_closed", "_received", "_result", "_waiter", "_wanted", "conversation", "number")
 
     def __init__(self, conversation: "Conversation", number: int) -> None:
         self.conversation = conversation
@@ -41,7 +41,8 @@ class RemoteJob:
         self._answers: deque[Answer | SecureccError] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._received: list[bytes] = []
-        self._wanted = -1
+        self._wanted = 0
+        self._result: Result | None = None
         self._closed = False
 
     async def answer(self) -> Answer:
@@ -66,13 +67,14 @@ class RemoteJob:
 
     def put(self, answer: Answer) -> None:
         """The conversation's word; see `answer`."""
-        self._answers.append(answer)
         if isinstance(answer, Result):
-            self._wanted = answer.stdout + answer.stderr + sum(output.size for output in answer.outputs)
-            if self._wanted > limits.RESULT:
-                raise ProtocolError(f"a result of {self._wanted} bytes is over the limit of {limits.RESULT}")
-            if self._wanted:
+            wanted = answer.stdout + answer.stderr + sum(output.size for output in answer.outputs)
+            if wanted > limits.RESULT:
+                raise ProtocolError(f"a result of {wanted} bytes is over the limit of {limits.RESULT}")
+            if wanted:
+                self._result, self._wanted = answer, wanted
                 return
+        self._answers.append(answer)
         self._wake()
 
     def put_bulk(self, data: bytes) -> None:
@@ -81,7 +83,9 @@ class RemoteJob:
             raise ProtocolError("more bytes than the result announced")
         self._received.append(data)
         self._wanted -= len(data)
-        if self._wanted == 0:
+        if self._wanted == 0 and self._result is not None:
+            self._answers.append(self._result)
+            self._result = None
             self._wake()
 
     def fail(self, error: SecureccError) -> None:
@@ -106,6 +110,7 @@ class Conversation:
         self.channel = channel
         self.ended: SecureccError | None = None
         self._on_end = on_end
+        self._closing = ""
         self._jobs: dict[int, RemoteJob] = {}
         self._numbers = itertools.count(1)
         self._welcome: asyncio.Future[Welcome] = asyncio.get_running_loop().create_future()
@@ -143,15 +148,18 @@ class Conversation:
         return job
 
     def forget(self, job: RemoteJob, *, asked_only: bool, ended: bool) -> None:
-        """Drops a job; tells the server unless it has ended there."""
-        if self._jobs.pop(job.number, None) is not None and not ended and self.ended is None:
+        """Drops a job; tells the server unless it has ended there. The last job of a closed conversation ends it."""
+        if self._jobs.pop(job.number, None) is None:
+            return
+        if not ended:
             self.channel.send(Forget(job.number) if asked_only else Cancel(job.number))
+        self._close_if_done()
 
     def close(self, reason: str) -> None:
         """No more jobs; the channel closes when the running ones have ended."""
+        self._closing = reason
         self._end(ChannelError(f"the channel to {self.peer} was closed: {reason}"))
-        if not self._jobs:
-            self.channel.close(Goodbye("closing", reason, ""))
+        self._close_if_done()
 
     # What the channel calls.
 
@@ -179,6 +187,10 @@ class Conversation:
         for job in tuple(self._jobs.values()):
             job.fail(error)
         self._jobs.clear()
+
+    def _close_if_done(self) -> None:
+        if self._closing and not self._jobs:
+            self.channel.close(Goodbye("closing", self._closing, ""))
 
     def _end(self, error: SecureccError) -> None:
         if self.ended is None:

@@ -71,6 +71,8 @@ class Server:
         try:
             conversation = Conversation(await self._dial(self.host), self._ended)
             await conversation.welcomed()
+            if conversation.ended is not None:
+                raise conversation.ended
         except SecureccError as error:
             self._failed(error)
             raise
@@ -165,22 +167,24 @@ async def _wait_for_invite(job: RemoteJob) -> RemoteJob:
 
 async def _invited(jobs: list[RemoteJob]) -> RemoteJob:
     """The first of several to be invited; the others are forgotten."""
-    waiting = {asyncio.ensure_future(_wait_for_invite(job)) for job in jobs}
+    tasks = [asyncio.ensure_future(_wait_for_invite(job)) for job in jobs]
+    chosen: RemoteJob | None = None
     trouble: BaseException | None = None
     try:
-        while waiting:
+        waiting = set(tasks)
+        while waiting and chosen is None:
             done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            winners = [task for task in done if task.exception() is None]
-            for late in winners[1:]:
-                job = late.result()
-                job.conversation.forget(job, asked_only=True, ended=False)
-            if winners:
-                return winners[0].result()
-            trouble = next(iter(done)).exception()
-        raise trouble or ChannelError("no server answered")
+            for task in done:
+                trouble = task.exception() or trouble
+            chosen = next((task.result() for task in done if task.exception() is None), None)
     finally:
-        for task in waiting:
+        for task, job in zip(tasks, jobs, strict=True):
             task.cancel()
+            if job is not chosen:
+                job.conversation.forget(job, asked_only=True, ended=False)
+    if chosen is None:
+        raise trouble or ChannelError("no server answered")
+    return chosen
 
 
 def _affinity(conversation: Conversation, key: bytes) -> bytes:

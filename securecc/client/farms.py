@@ -62,7 +62,7 @@ class Farms:
     async def _look(self) -> None:
         while True:
             await asyncio.sleep(TICKET_LOOK_S)
-            for kept in self._kept.values():
+            for kept in tuple(self._kept.values()):
                 if kept.farm.conversations or any(server.trouble for server in kept.farm.servers):
                     await _check(kept)
 

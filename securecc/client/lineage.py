@@ -60,10 +60,10 @@ class Lineage:
 
     def _watch(self) -> None:
         loop = asyncio.get_running_loop()
-        line = ancestors(self._process)
-        if line and line[0] != self._parent:
+        if _adopted(self._process, self._parent):
             self._died()
             return
+        line = ancestors(self._process)
         for process in line:
             try:
                 descriptor = os.pidfd_open(process)
@@ -96,6 +96,14 @@ def ancestors(process: int) -> list[int]:
     except OSError:
         pass
     return line
+
+
+def _adopted(process: int, parent: int) -> bool:
+    """Whether somebody else, init for example, is the parent now. Not where /proc does not show it."""
+    try:
+        return _parent_of(process) != parent
+    except OSError:
+        return False
 
 
 def _parent_of(process: int) -> int:

@@ -34,8 +34,10 @@ class Toolchains:
         """
         key = (compiler, search_path)
         known = self._known.get(key)
-        if known is not None and not _stale(known):
-            return known.closure
+        if known is not None:
+            if not _stale(known):
+                return known.closure
+            del self._known[key]  # nobody may get the old one while the new one is looked at
         task = self._finding.get(key)
         if task is None:
             task = self._finding[key] = asyncio.create_task(asyncio.to_thread(_find, compiler, search_path))

@@ -4,12 +4,13 @@ import asyncio
 import hashlib
 import os
 import socket
+import stat
 from collections.abc import Callable
 
 from securecc.server.courier import Courier, close_all, from_runner, post_order
 from securecc.server.executor import Job, Outcome
 from securecc.words import limits
-from securecc.words.errors import ChannelError, SandboxError, StoreError
+from securecc.words.errors import ChannelError, SandboxError, SecureccError
 from securecc.words.grant import Grant
 from securecc.words.manifest import Kind
 from securecc.words.work import FromRunner, WorkCancel, WorkOrder, WorkReady, WorkReport, WorkTree
@@ -21,7 +22,7 @@ class Dispatch:
     """The front's end of the runner. `lost` is called once if the runner goes away."""
 
     def __init__(self, end: socket.socket, lost: Callable[[str], None]) -> None:
-        self._courier: Courier[FromRunner] = Courier(end, from_runner, self._receive, self._gone)
+        self._courier: Courier[FromRunner] = Courier(end, from_runner, self._receive, self._gone, self._garbage)
         self._lost = lost
         self._reports: dict[int, asyncio.Future[tuple[WorkReport, list[int]]]] = {}
         self._ready: asyncio.Future[WorkReady] = asyncio.get_running_loop().create_future()
@@ -55,12 +56,11 @@ class Dispatch:
         self._reports[job.number] = answer
         try:
             self._send(job, grant)
-        except StoreError:
+        except SecureccError as error:
             self._reports.pop(job.number, None)
+            if isinstance(error, ChannelError):
+                raise SandboxError("the runner has gone", "see the daemon's log") from error
             raise
-        except ChannelError as error:
-            self._reports.pop(job.number, None)
-            raise SandboxError("the runner has gone", "see the daemon's log") from error
         try:
             return await asyncio.shield(answer)
         except asyncio.CancelledError:
@@ -109,6 +109,11 @@ class Dispatch:
             return
         answer.set_result((message, descriptors))
 
+    def _garbage(self, reason: str) -> None:
+        """Whose report cannot be read is unknown: nobody may wait for it for ever."""
+        self._courier.close()
+        self._gone(f"what it sends is no message: {reason}")
+
     def _gone(self, reason: str) -> None:
         error = SandboxError(f"the runner has gone: {reason}", "see the daemon's log")
         if not self._ready.done():
@@ -121,7 +126,12 @@ class Dispatch:
 
 
 def _fits(report: WorkReport, descriptors: list[int]) -> bool:
-    return len(descriptors) == (0 if report.failure else 2 + len(report.made))
+    """Whether the descriptors are those of the report: regular files, the made ones of the sizes that it says."""
+    if report.failure or len(descriptors) != 2 + len(report.made):
+        return bool(report.failure) and not descriptors
+    found = [os.fstat(descriptor) for descriptor in descriptors]
+    sizes = [status.st_size for status in found[2:]]
+    return all(stat.S_ISREG(status.st_mode) for status in found) and sizes == [made.size for made in report.made]
 
 
 def _digest(descriptor: int, limit: int) -> bytes:

@@ -234,12 +234,12 @@ class Front:
 
     async def _drain(self, why: str) -> None:
         """Jobs that run may end, for a moment; then everything ends."""
-        ended = [attendant.channel.wait_closed() for attendant in self._attendants]
+        channels = [attendant.channel for attendant in self._attendants]
         for attendant in tuple(self._attendants):
             attendant.drain("draining", f"the server stops: {why}")
-        if ended and why == TOLD:
+        if channels and why == TOLD:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.gather(*ended), _DRAIN_S)
+                await asyncio.wait_for(asyncio.gather(*(channel.wait_closed() for channel in channels)), _DRAIN_S)
         for attendant in tuple(self._attendants):
             attendant.channel.close(Goodbye("draining", why, attendant.channel.reference))
 

@@ -19,6 +19,9 @@ from securecc.words.work import Offer
 MANIFESTS = 4096
 """Manifests that one channel may name by digest alone; at some 5 kB each."""
 
+MANIFEST_BYTES = 64 * limits.MIB
+"""And their bytes, as sent: the largest that a client can make are 4 MiB each."""
+
 
 @dataclass(frozen=True, slots=True)
 class Submission:
@@ -36,6 +39,7 @@ class Manifests:
 
     def __init__(self) -> None:
         self._known: OrderedDict[Digest, bytes] = OrderedDict()
+        self._bytes = 0
 
     def get(self, digest: Digest) -> Manifest | None:
         """The manifest of this name, if it was sent on this channel and is still kept."""
@@ -51,9 +55,10 @@ class Manifests:
         if manifest.digest(data) != digest:
             raise PathError("the manifest is not the one that was named")
         decoded = manifest.decode(data)
+        self._bytes += len(compressed) - len(self._known.pop(digest, b""))
         self._known[digest] = compressed
-        if len(self._known) > MANIFESTS:
-            self._known.popitem(last=False)
+        while len(self._known) > MANIFESTS or self._bytes > MANIFEST_BYTES:
+            self._bytes -= len(self._known.popitem(last=False)[1])
         return decoded
 
 

@@ -6,6 +6,7 @@ given back in one place, `Visit.end`, however it ends.
 
 import asyncio
 import itertools
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from securecc.server.executor import Executor, Job, Origin
 from securecc.server.reading import Manifests, Submission, read
 from securecc.server.store import Hold, Intake, Store
 from securecc.words import limits
-from securecc.words.errors import AuditError, Denied, Refused, SecureccError
+from securecc.words.errors import AuditError, Denied, PathError, Refused, SecureccError
 from securecc.words.grant import Grant
 from securecc.words.manifest import Digest, Kind, Manifest
 from securecc.words.messages import Ask, Need, Submit, Supply
@@ -26,6 +27,8 @@ from securecc.words.work import Offer
 
 if TYPE_CHECKING:
     from securecc.server.attendant import Attendant
+
+log = logging.getLogger("securecc")
 
 UPLOAD_HOLDS_S = 2.0
 """A slot is kept this long for a job whose files are still arriving."""
@@ -131,7 +134,7 @@ class Visit:
 
     def _read(self, submit: Submit, manifest: Manifest) -> None:
         self._submission = read(submit, self.offer, manifest)
-        sizes = {entry.blob: entry.size for entry in manifest.entries if entry.kind is Kind.FILE}
+        sizes = _sizes(manifest)
         self._hold = self._host.service.store.hold(self._host.origin.principal, sizes)
         missing = self._hold.missing
         if missing:
@@ -192,10 +195,22 @@ class Visit:
             host.refuse(self, "server", "the server cannot keep its record now")
         except SecureccError as error:
             host.refuse(self, "server", error.message)
+        except Exception:
+            log.exception("job %d met what it should never meet", self.number)
+            host.refuse(self, "server", "the server met an error of its own")
         finally:
             hold.release()
             self._ticket.leave()
             host.done(self)
+
+
+def _sizes(manifest: Manifest) -> dict[Digest, int]:
+    """Each content's size in bytes. Raises PathError where one content is said to have two."""
+    sizes: dict[Digest, int] = {}
+    for entry in manifest.entries:
+        if entry.kind is Kind.FILE and sizes.setdefault(entry.blob, entry.size) != entry.size:
+            raise PathError(f"one content of {sizes[entry.blob]} and of {entry.size} bytes")
+    return sizes
 
 
 def _job(number: int, submission: Submission, hold: Hold, origin: Origin, ticket: Ticket) -> Job:

@@ -73,13 +73,24 @@ class WorkReport(msgspec.Struct, frozen=True, array_like=True, tag="report", tag
     more: int = 0
 
 
-class WorkReady(msgspec.Struct, frozen=True, array_like=True, tag="ready", tag_field="t"):
-    """The runner's first packet: the sandbox layers in force and the toolchains found, as (name, digest, target,
-    paths by which it is called).
+class Offer(msgspec.Struct, frozen=True, array_like=True):
+    """A toolchain that the runner can run. `called_by` are the paths of its drivers; no file of a client's may stand in
+    `directories` but below one of `include_directories`.
     """
 
+    name: str
+    digest: bytes
+    target: str
+    called_by: tuple[bytes, ...]
+    directories: tuple[bytes, ...]
+    include_directories: tuple[bytes, ...]
+
+
+class WorkReady(msgspec.Struct, frozen=True, array_like=True, tag="ready", tag_field="t"):
+    """The runner's first packet: the sandbox layers in force and the toolchains found."""
+
     layers: tuple[str, ...]
-    toolchains: tuple[tuple[str, bytes, str, tuple[bytes, ...]], ...]
+    toolchains: tuple[Offer, ...]
 
 
 FromFront = WorkOrder | WorkBlobs | WorkCancel
