@@ -181,8 +181,10 @@ async def _tried(shop: Workshop, toolchain: Shelved) -> bool:
         limits=JobLimits(wall_s=limits.PROBE_S),
         blobs=0,
     )
-    report, descriptors = await Job(shop, order, ()).run(WorkTree((), ()))
+    job = Job(shop, order, ())
+    report, descriptors = await job.run(WorkTree((), ()))
     close_all(descriptors)
+    job.close()
     if report.failure or report.status:
         _log(f"compiler {closure.name} does not start in the sandbox: {report.failure or report.status}")
     return not (report.failure or report.status)
@@ -250,13 +252,17 @@ class _Front:
         task.add_done_callback(self.tasks.discard)
 
     async def _do(self, number: int, work: WorkTree) -> None:
+        job = self.jobs[number]
         try:
-            report, descriptors = await self.jobs[number].run(work)
+            report, descriptors = await job.run(work)
         except Exception as error:  # noqa: BLE001 - the front must hear of every job's end
             _log(f"job {number}: {error!r}")
             report, descriptors = WorkReport(number, 1, "", (), (), Usage(), failure="the runner failed"), []
-        del self.jobs[number]
-        self._answer(report, descriptors)
+        try:
+            self._answer(report, descriptors)
+        finally:
+            del self.jobs[number]
+            job.close()
 
     def _answer(self, report: WorkReport, descriptors: list[int]) -> None:
         try:

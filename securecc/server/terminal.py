@@ -51,7 +51,9 @@ class Terminal:
         return len(self.captured) > self._most
 
     def close(self) -> None:
-        """Take what is left, then close."""
+        """Take what is left, then close; once is enough."""
+        if self._master < 0:
+            return
         if self.slave >= 0:
             os.close(self.slave)
         else:
@@ -59,6 +61,7 @@ class Terminal:
                 pass
             self._loop.remove_reader(self._master)
         os.close(self._master)
+        self._master = -1
 
     def _read(self) -> bool:
         try:

@@ -426,8 +426,9 @@ def test_garbage_from_the_front_is_survived():
         assert outcome.report.status == 0
         if os.getuid() == 0:
             descriptors = await settled(runner)
-            for _ in range(5):
-                await runner.run([b"gcc", b"-v"], {b"/home/alice/a.c": b"x"})
+            for cwd in (b"/home/alice", b"/nowhere", b"/home/alice", b"/nowhere"):
+                terminal = Terminal(input=True, error=True)
+                await runner.run([b"gcc", b"-v"], {b"/home/alice/a.c": b"x"}, cwd=cwd, terminal=terminal)
             assert await settled(runner) == descriptors
 
     assert "no message" in served(body)
