@@ -13,8 +13,8 @@ from pathlib import Path
 import farm
 import peers
 import sources
-from measure import RunFailed, run, settle
-from verdict import Target, judge, table
+from measure import Agents, RunFailed, processor_time, run, settle
+from verdict import Target, judge, ms, table
 
 _HERE = Path(__file__).resolve().parent
 _JOBS = 8
@@ -34,6 +34,13 @@ def _rate(rival: peers.Peer, compiler: Path, files: sources.Sources, where: Path
     except RunFailed as failure:
         print(f"{rival.name}: {failure}")
         return 0.0
+
+
+def _spenders(server: Path) -> dict[str, int]:
+    """Who spends processor time on a job, the launcher aside."""
+    agents = Agents()
+    agents.look()
+    return {"agent": agents.pids[0], **farm.processes(server)}
 
 
 def _trivial(where: Path, count: int) -> sources.Sources:
@@ -66,9 +73,15 @@ def main() -> None:
                 rate = _rate(rival, compiler, files, where)
                 if number:
                     rates[rival.name].append(rate)
+            if number == 0:
+                spenders = _spenders(server)
+                before = {name: processor_time(pid) for name, pid in spenders.items()}
         done, met = farm.jobs_done(server), farm.handshakes(server)
         rows = [(name, f"{statistics.median(rate):.0f}") for name, rate in rates.items()]
         table(f"{options.files} jobs that do nothing, -j{_JOBS} (n={options.n})", ("", "jobs/s"), rows)
+        spent = {name: processor_time(pid) - before[name] for name, pid in spenders.items()}
+        each = [(name, ms(seconds / options.n / options.files)) for name, seconds in spent.items()]
+        table("securecc: CPU of a job, children included", ("", "ms"), each)
         print(f"securecc's audit log: {done} jobs, {met} handshakes")
         ours = statistics.median(rates["securecc"])
         judge(
