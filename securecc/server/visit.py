@@ -91,6 +91,9 @@ class Visit:
             if self._task is not asyncio.current_task():
                 self._task.cancel()
             return
+        self._give_back()
+
+    def _give_back(self) -> None:
         if self._hold is not None:
             self._hold.release()
         self._ticket.leave()
@@ -176,6 +179,12 @@ class Visit:
         assert self._submission is not None
         assert self._hold is not None
         self._task = asyncio.create_task(self._execute(self._submission, self._hold))
+        self._task.add_done_callback(self._executed)
+
+    def _executed(self, _: "asyncio.Task[None]") -> None:
+        """Also of a task that was cancelled before its first step, which no `finally` of its own would hear of."""
+        self._give_back()
+        self._host.done(self)
 
     async def _execute(self, submission: Submission, hold: Hold) -> None:
         host = self._host
@@ -198,10 +207,6 @@ class Visit:
         except Exception:
             log.exception("job %d met what it should never meet", self.number)
             host.refuse(self, "server", "the server met an error of its own")
-        finally:
-            hold.release()
-            self._ticket.leave()
-            host.done(self)
 
 
 def _sizes(manifest: Manifest) -> dict[Digest, int]:

@@ -1,0 +1,274 @@
+"""What stands around one channel at the front: a channel without a network, a store that counts, jobs that wait."""
+
+import asyncio
+import itertools
+import os
+
+import zstandard
+
+from securecc.server.admission import Admission
+from securecc.server.attendant import Attendant
+from securecc.server.courier import memory
+from securecc.server.executor import Outcome
+from securecc.server.store import Store
+from securecc.server.visit import Service
+from securecc.wire.session import Session
+from securecc.words import manifest
+from securecc.words.errors import ChannelError, ProtocolError
+from securecc.words.grant import Grant
+from securecc.words.manifest import Entry, Kind, Manifest
+from securecc.words.messages import Ask, Goodbye, Hello, Submit, Terminal, Toolchain, Usage
+from securecc.words.work import Made, Offer
+
+GRANT = Grant(principal="alice@EXAMPLE.COM", rule="committers", revision="r1")
+GCC = Offer(
+    name="gcc-12",
+    digest=b"g" * 32,
+    target="x86_64-linux-gnu",
+    called_by=(b"/usr/bin/gcc",),
+    directories=(b"/usr/bin", b"/usr/lib/gcc/x86_64-linux-gnu/12"),
+    include_directories=(b"/usr/include", b"/usr/lib/gcc/x86_64-linux-gnu/12/include"),
+)
+CLANG = Offer("clang-14", b"c" * 32, "x86_64-linux-gnu", (b"/usr/bin/clang",), (b"/usr/bin",), ())
+CWD = b"/home/alice/p"
+SOURCE = b"int a;\n"
+HEADER = b"extern int a;\n"
+
+
+def file_entry(path, content, **changes):
+    values = {"blob": manifest.digest(content), "size": len(content), **changes}
+    return Entry(path, Kind.FILE, **values)
+
+
+ENTRIES = (file_entry(CWD + b"/a.c", SOURCE), file_entry(CWD + b"/a.h", HEADER))
+
+
+def packed(entries):
+    """(digest, compressed) of a manifest."""
+    data = manifest.encode(Manifest(tuple(entries)))
+    return manifest.digest(data), zstandard.compress(data)
+
+
+def submit(job=1, entries=ENTRIES, **changes):
+    digest, compressed = packed(entries)
+    values = {
+        "toolchain": GCC.digest,
+        "arguments": (b"/usr/bin/gcc", b"-c", b"a.c", b"-o", b"a.o"),
+        "cwd": CWD,
+        "environment": {},
+        "umask": 0o22,
+        "terminal": Terminal(),
+        "manifest_digest": digest,
+        "manifest": compressed,
+        **changes,
+    }
+    return Submit(job=job, **values)
+
+
+class FrontChannel:
+    """The front's end of a channel: legal or not is judged by the session, nothing is sent anywhere."""
+
+    def __init__(self, *, greeted=True):
+        self.session = Session(server=True)
+        self.peer = ("192.0.2.1", 4000)
+        self.principal = b"alice@EXAMPLE.COM"
+        self.reference = "ref"
+        self.grant = None
+        self.lifetime_end = float("inf")
+        self.closed = False
+        self.said = []
+        self.bulk = {}
+        self.listener = None
+        self.reads = asyncio.Event()
+        self.reads.set()
+        self.news = asyncio.Event()
+        self._greeted = greeted
+
+    def attach(self, listener):
+        self.listener = listener
+        if self._greeted:
+            self.hear(Hello((1,), "test"))
+            self.said.clear()
+
+    def send(self, message):
+        if self.closed or not self.session.sent(message):
+            return False
+        self.said.append(message)
+        self.news.set()
+        return True
+
+    def send_bulk(self, job, data):
+        if self.closed or not self.session.sent_bulk(job, len(data)):
+            return False
+        self.bulk[job] = self.bulk.get(job, b"") + bytes(data)
+        return True
+
+    async def drain(self):
+        await self.reads.wait()
+        if self.closed:
+            raise ChannelError("closed")
+
+    def close(self, goodbye=None):
+        if goodbye is not None:
+            self.send(goodbye)
+        self.lose(ChannelError("closed"))
+
+    def lose(self, error):
+        if not self.closed:
+            self.closed = True
+            self.reads.set()
+            self.news.set()
+            self.listener.on_lost(error)
+
+    def hear(self, *messages):
+        """What the client says, as far as the protocol lets it."""
+        for message in messages:
+            try:
+                if not self.closed and self.session.received(message):
+                    self.listener.on_message(message)
+            except ProtocolError as error:
+                self.close(Goodbye("protocol", error.message, ""))
+
+    def hear_bulk(self, job, data):
+        try:
+            if not self.closed and self.session.received_bulk(job, len(data)):
+                self.listener.on_bulk(job, data)
+        except ProtocolError as error:
+            self.close(Goodbye("protocol", error.message, ""))
+
+    async def until(self, kind):
+        """The first message of this kind; what came before it is dropped."""
+        async with asyncio.timeout(5):
+            while True:
+                for number, message in enumerate(self.said):
+                    if isinstance(message, kind):
+                        del self.said[: number + 1]
+                        return message
+                self.news.clear()
+                await self.news.wait()
+
+
+class CountingStore(Store):
+    """Remembers what was taken of it."""
+
+    def __init__(self, path, **bounds):
+        super().__init__(path, **bounds)
+        self.holds = []
+        self.intakes = []
+
+    def hold(self, principal, digests):
+        self.holds.append(super().hold(principal, digests))
+        return self.holds[-1]
+
+    def intake(self, principal, digest, size):
+        self.intakes.append(super().intake(principal, digest, size))
+        return self.intakes[-1]
+
+    def all_given_back(self):
+        return not any(hold._blobs for hold in self.holds) and all(intake._ended for intake in self.intakes)
+
+
+def outcome(stdout=b"", stderr=b"", made=(), **changes):
+    """An Outcome with memory files; `made` are (path, content)."""
+    listed = tuple(Made(path, len(content), 0o644) for path, content in made)
+    values = {
+        "status": 0,
+        "limit": "",
+        "made": listed,
+        "digests": tuple(manifest.digest(content) for _, content in made),
+        "descriptors": tuple(map(memory, (stdout, stderr, *(content for _, content in made)))),
+        "strays": (),
+        "usage": Usage(wall_s=0.5),
+        **changes,
+    }
+    return Outcome(**values)
+
+
+class StubExecutor:
+    """Takes the job's slot; `answers` says how each job ends: an Outcome, an error, or None to run until cancelled."""
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+        self.jobs = []
+        self.cancelled = 0
+        self.running = 0
+        self.given = []
+
+    async def run(self, job, grant):
+        self.jobs.append((job, grant))
+        self.running += 1
+        try:
+            await job.occupy()
+            answer = self.answers.pop(0) if self.answers else outcome(made=((CWD + b"/a.o", b"object"),))
+            if answer is None:
+                await asyncio.get_running_loop().create_future()
+            if isinstance(answer, Exception):
+                raise answer
+            self.given += [(descriptor, os.fstat(descriptor).st_ino) for descriptor in answer.descriptors]
+            return answer
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        finally:
+            self.running -= 1
+
+
+class Front:
+    """One front with one channel; all that it holds can be counted."""
+
+    def __init__(self, folder, *answers, slots=2, grant=GRANT, greeted=True, offers=(GCC, CLANG), **bounds):
+        self.admission = Admission(slots, 60)
+        self.store = CountingStore(folder, **bounds)
+        self.executor = StubExecutor(*answers)
+        self.records = []
+        self.gone = []
+        self.service = Service(
+            admission=self.admission,
+            store=self.store,
+            executor=self.executor,
+            offers={offer.digest: offer for offer in offers},
+            append=self.append,
+            gone=self.gone.append,
+            numbers=itertools.count(100),
+        )
+        self.refuses_records = None
+        self.channel, self.attendant = self.connect(grant, greeted=greeted)
+
+    def append(self, record):
+        if self.refuses_records is not None:
+            raise self.refuses_records
+        self.records.append(record)
+
+    def connect(self, grant=GRANT, *, greeted=True):
+        channel = FrontChannel(greeted=greeted)
+        attendant = Attendant(channel, grant, self.service)
+        channel.attach(attendant)
+        return channel, attendant
+
+    async def all_given_back(self):
+        """Once its tasks have ended: nothing of any job is left."""
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert (self.admission.taken, self.admission.waiting, self.executor.running) == (0, 0, 0)
+        assert self.store.all_given_back()
+        assert not any(is_open(descriptor, inode) for descriptor, inode in self.executor.given)
+        return True
+
+    def close(self):
+        self.store.close()
+
+
+def is_open(descriptor, inode):
+    """Whether this descriptor is still that file; its number may have gone to another."""
+    try:
+        return os.fstat(descriptor).st_ino == inode
+    except OSError:
+        return False
+
+
+def ask(job=1, toolchain=GCC.digest):
+    return Ask(job, b"key", toolchain, 10)
+
+
+def toolchain_of(offer):
+    return Toolchain(offer.digest, offer.name, offer.target)

@@ -1,0 +1,88 @@
+"""A result's way to the client."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from frontside import FrontChannel, ask, outcome, submit
+
+from securecc.server.delivery import deliver
+from securecc.words import limits
+from securecc.words.errors import ChannelError
+from securecc.words.messages import Goodbye, Invite, Output, Result, Usage
+
+
+class Nobody:
+    def on_message(self, message):
+        pass
+
+    on_bulk = on_lost = on_message
+
+
+def channel_with_a_job():
+    channel = FrontChannel()
+    channel.session.server = True
+    channel._greeted = False
+    channel.attach(Nobody())
+    channel.session._welcome = channel.session._hello = True
+    channel.hear(ask())
+    channel.send(Invite(1, 10))
+    channel.hear(submit())
+    channel.said.clear()
+    return channel
+
+
+def delivered(result):
+    async def run():
+        channel = channel_with_a_job()
+        try:
+            await deliver(channel, 1, result)
+        finally:
+            result.close()
+        return channel
+
+    return asyncio.run(run())
+
+
+def test_the_result_says_all_and_the_bytes_follow_in_its_order():
+    made = ((b"/p/a.o", b"object"), (b"/p/a.d", b""), (b"/p/a.su", b"stack"))
+    given = outcome(b"printed", b"said", made, strays=(3,), usage=Usage(wall_s=2.0), status=1, limit="cpu")
+    digests = given.digests
+    channel = delivered(given)
+    [result] = channel.said
+    assert isinstance(result, Result)
+    assert (result.stdout, result.stderr, result.status, result.limit) == (7, 4, 1, "cpu")
+    assert result.outputs == tuple(
+        Output(path, len(content), 0o644, digest) for (path, content), digest in zip(made, digests, strict=True)
+    )
+    assert (result.strays, result.server_s) == ((3,), 2.0)
+    assert channel.bulk[1] == b"printed" + b"said" + b"object" + b"stack"
+
+
+def test_a_large_output_goes_in_chunks():
+    content = bytes(range(256)) * (limits.FRAME_BULK // 128)
+    assert delivered(outcome(made=((b"/p/a.o", content),))).bulk[1] == content
+
+
+def test_an_output_that_became_shorter_ends_the_channel():
+    given = outcome(made=((b"/p/a.o", b"object"),))
+    [made] = given.made
+    channel = delivered(replace(given, made=(type(made)(made.path, 60, made.mode),)))
+    assert isinstance(channel.said[-1], Goodbye)
+    assert channel.closed
+
+
+def test_a_slow_reader_is_waited_for_and_a_lost_one_is_not():
+    async def run():
+        channel = channel_with_a_job()
+        channel.reads.clear()
+        given = outcome(b"printed")
+        sending = asyncio.create_task(deliver(channel, 1, given))
+        await channel.until(Result)
+        assert not sending.done()
+        channel.lose(ChannelError("gone"))
+        with pytest.raises(ChannelError):
+            await sending
+        given.close()
+
+    asyncio.run(run())

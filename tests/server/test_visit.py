@@ -1,0 +1,304 @@
+"""One job at the front, step by step: what lacks, what arrives, what ends it."""
+
+import asyncio
+import logging
+from dataclasses import replace
+
+import pytest
+from frontside import CWD, ENTRIES, GCC, GRANT, HEADER, SOURCE, Front, ask, file_entry, outcome, submit
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from securecc.server import visit
+from securecc.words import limits
+from securecc.words.errors import AuditError, ChannelError, Denied, Refused, SandboxError, StoreError
+from securecc.words.messages import Cancel, Goodbye, Need, Refuse, Result, Supply
+
+
+def with_front(folder, body, *answers, **options):
+    async def run():
+        front = Front(folder / "store", *answers, **options)
+        try:
+            await body(front, front.channel)
+            front.channel.lose(ChannelError("the test has ended"))
+            assert await front.all_given_back()
+        finally:
+            front.close()
+
+    asyncio.run(run())
+
+
+def supply(channel, job=1, contents=(SOURCE, HEADER)):
+    channel.hear(Supply(job))
+    for content in contents:
+        channel.hear_bulk(job, content)
+
+
+def test_what_was_uploaded_once_is_not_asked_for_again(tmp_path):
+    async def body(front, channel):
+        channel.hear(ask(), submit())
+        supply(channel)
+        await channel.until(Result)
+        channel.hear(ask(2), submit(2, manifest=b""))
+        await channel.until(Result)
+        assert not [said for said in channel.said if isinstance(said, Need)]
+
+    with_front(tmp_path, body)
+
+
+def test_knowing_a_digest_is_no_way_to_somebody_elses_file(tmp_path):
+    """Attack: bob names the digests that alice has uploaded."""
+
+    async def body(front, channel):
+        channel.hear(ask(), submit())
+        supply(channel)
+        await channel.until(Result)
+        bobs, _ = front.connect(replace(GRANT, principal="bob@EXAMPLE.COM"))
+        bobs.hear(ask(), submit())
+        assert bobs.said[-1] == Need(1, manifest=False, blobs=(0, 1))
+        bobs.hear(ask(2), submit(2, manifest=b""), Supply(1))
+        assert not bobs.closed
+        bobs.lose(ChannelError("bob leaves"))
+
+    with_front(tmp_path, body)
+
+
+def test_another_channels_manifest_is_not_known_here(tmp_path):
+    async def body(front, channel):
+        channel.hear(ask(), submit())
+        other, _ = front.connect()
+        other.hear(ask(), submit(manifest=b""))
+        assert other.said[-1] == Need(1, manifest=True, blobs=())
+        other.hear(Supply(1, submit().manifest))
+        assert other.said[-1] == Need(1, manifest=False, blobs=(0, 1))
+        other.lose(ChannelError("leaves"))
+
+    with_front(tmp_path, body)
+
+
+def test_each_content_is_asked_for_once(tmp_path):
+    async def body(front, channel):
+        entries = (*ENTRIES, file_entry(CWD + b"/b.h", HEADER), file_entry(CWD + b"/empty.h", b""))
+        channel.hear(ask(), submit(entries=entries))
+        assert channel.said[-1] == Need(1, manifest=False, blobs=(0, 1, 3))
+        supply(channel)
+        await channel.until(Result)
+
+    with_front(tmp_path, body)
+
+
+def test_blobs_come_in_any_pieces(tmp_path):
+    async def body(front, channel):
+        channel.hear(ask(), submit(), Supply(1))
+        for byte in SOURCE + HEADER:
+            channel.hear_bulk(1, bytes((byte,)))
+        await channel.until(Result)
+
+    with_front(tmp_path, body)
+
+
+def test_one_digest_with_two_sizes_is_refused(tmp_path):
+    """Attack: the smaller size passes the limits, the larger one is uploaded."""
+
+    async def body(front, channel):
+        channel.hear(ask(), submit(entries=(file_entry(CWD + b"/a.c", SOURCE), file_entry(b"/x", SOURCE, size=0))))
+        assert (channel.said[-1].code, channel.said[-1].reason) == ("tree", "one content of 7 and of 0 bytes")
+
+    with_front(tmp_path, body)
+
+
+def test_more_source_than_granted_is_refused_before_it_is_sent(tmp_path):
+    async def body(front, channel):
+        channel.hear(ask(), submit())
+        assert (channel.said[-1].code, channel.said[-1].reason) == ("limit", "more than 5 bytes of source")
+
+    with_front(tmp_path, body, grant=replace(GRANT, limits=replace(GRANT.limits, source=5)))
+
+
+def test_another_toolchain_than_was_asked_for_is_refused(tmp_path):
+    async def body(front, channel):
+        channel.hear(ask(), submit(toolchain=b"c" * 32))
+        assert channel.said[-1].code == "toolchain"
+
+    with_front(tmp_path, body)
+
+
+@pytest.mark.parametrize(
+    ("contents", "code"),
+    [
+        ([b"x" * len(SOURCE)], "limit"),  # other bytes than the digest names
+        ([SOURCE + b"?"], "limit"),  # more bytes than announced
+        ([SOURCE, HEADER, b"?"], "protocol"),  # bytes that nobody asked for
+    ],
+)
+def test_bytes_that_are_not_what_was_asked_for_end_the_job_alone(tmp_path, contents, code):
+    async def body(front, channel):
+        channel.hear(ask(), submit())
+        supply(channel, contents=contents)
+        assert channel.said[-1].code == code
+        assert not channel.closed
+
+    with_front(tmp_path, body, None)
+
+
+def test_bytes_between_a_manifest_and_the_need_that_follows_it_are_refused(tmp_path):
+    async def body(front, channel):
+        channel.hear(ask(), submit(manifest=b""))
+        front.attendant._visits[1].submitted = None
+        front.attendant.on_message(Supply(1, b""))
+        assert channel.said[-1].code == "protocol"
+
+    with_front(tmp_path, body)
+
+
+def test_files_that_never_arrive_end_the_job(tmp_path, monkeypatch):
+    monkeypatch.setattr(limits, "SUBMIT_S", 0.01)
+
+    async def body(front, channel):
+        channel.hear(ask(), submit())
+        refusal = await channel.until(Refuse)
+        assert (refusal.code, front.admission.taken) == ("limit", 0)
+
+    with_front(tmp_path, body)
+
+
+def test_a_slot_is_not_kept_for_files_that_dawdle(tmp_path, monkeypatch):
+    monkeypatch.setattr(visit, "UPLOAD_HOLDS_S", 0.01)
+
+    async def body(front, channel):
+        channel.hear(ask(), submit())
+        async with asyncio.timeout(5):
+            while front.admission.taken:
+                await asyncio.sleep(0.005)
+        supply(channel)
+        await channel.until(Result)
+
+    with_front(tmp_path, body)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (Denied("no", rule="r"), "denied"),
+        (Refused("limit", "too much"), "limit"),
+        (Refused("unheard-of", "what"), "server"),
+        (AuditError("disk full at /secret"), "server"),
+        (SandboxError("no sandbox"), "server"),
+        (StoreError("a blob is lost"), "server"),
+        (KeyError("a defect"), "server"),
+    ],
+)
+def test_a_job_that_cannot_run_is_refused_and_gives_all_back(tmp_path, error, code, caplog):
+    caplog.set_level(logging.CRITICAL)
+
+    async def body(front, channel):
+        channel.hear(ask(), submit())
+        supply(channel)
+        refusal = await channel.until(Refuse)
+        assert refusal.code == code
+        assert "/secret" not in refusal.reason
+        assert not channel.closed
+
+    with_front(tmp_path, body, error)
+
+
+@pytest.mark.parametrize("stage", range(5))
+def test_a_cancelled_job_gives_all_back_at_every_stage(tmp_path, stage):
+    async def body(front, channel):
+        channel.hear(ask(), *([submit(), Supply(1)][:stage]))
+        if stage > 2:
+            channel.hear_bulk(1, SOURCE)
+            channel.hear_bulk(1, HEADER)
+        if stage > 3:
+            await asyncio.sleep(0)
+        channel.hear(Cancel(1))
+        assert await front.all_given_back()
+        assert not [said for said in channel.said if isinstance(said, Refuse | Result)]
+
+    with_front(tmp_path, body, None)
+
+
+def test_a_client_that_stops_reading_its_result_loses_it_with_the_channel(tmp_path):
+    async def body(front, channel):
+        channel.reads.clear()
+        channel.hear(ask(), submit())
+        supply(channel)
+        await channel.until(Result)
+        channel.lose(ChannelError("gone"))
+
+    with_front(tmp_path, body, outcome(b"o" * 10, b"", made=((CWD + b"/a.o", b"object"),)))
+
+
+def test_the_slot_is_free_while_the_result_is_delivered(tmp_path):
+    async def body(front, channel):
+        channel.reads.clear()
+        channel.hear(ask(), submit())
+        supply(channel)
+        await channel.until(Result)
+        assert front.admission.taken == 0
+        channel.reads.set()
+
+    with_front(tmp_path, body, slots=1)
+
+
+def test_the_job_is_what_the_server_read_not_what_the_client_said(tmp_path):
+    async def body(front, channel):
+        channel.hear(ask(), submit(umask=0o7777022))
+        supply(channel)
+        await channel.until(Result)
+        [(job, _)] = front.executor.jobs
+        assert job.umask == 0o022
+        assert job.environment == {b"LC_ALL": b"C", b"PATH": b"/usr/bin:/bin"}
+        assert (job.plan.source, job.toolchain.name, job.source) == (b"a.c", GCC.name, len(SOURCE + HEADER))
+
+    with_front(tmp_path, body)
+
+
+def test_a_runner_that_announces_the_impossible_costs_the_job_alone(tmp_path):
+    impossible = outcome(made=((CWD + b"/a.o", b"object"),))
+    impossible = replace(impossible, made=(replace_size(impossible.made[0], limits.RESULT + 1),))
+
+    async def body(front, channel):
+        channel.hear(ask(), submit())
+        supply(channel)
+        refusal = await channel.until(Refuse)
+        assert (refusal.code, channel.closed) == ("server", False)
+
+    with_front(tmp_path, body, impossible)
+
+
+def replace_size(made, size):
+    return type(made)(made.path, size, made.mode)
+
+
+def test_a_result_that_shrinks_on_its_way_ends_the_channel(tmp_path):
+    short = outcome(b"printed", made=((CWD + b"/a.o", b"object"),))
+    short = replace(short, made=(replace_size(short.made[0], 99),))
+
+    async def body(front, channel):
+        channel.hear(ask(), submit())
+        supply(channel)
+        goodbye = await channel.until(Goodbye)
+        assert goodbye.code == "server"
+
+    with_front(tmp_path, body, short)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=12), st.integers(0, 12))
+def test_however_the_bytes_are_cut_the_job_runs_or_gives_back(tmp_path_factory, cuts, lost_after):
+    async def run():
+        front = Front(tmp_path_factory.mktemp("store"))
+        front.channel.hear(ask(), submit(), Supply(1))
+        rest, number = SOURCE + HEADER, 0
+        while rest and number != lost_after:
+            size = min(cuts[number % len(cuts)], len(rest))
+            front.channel.hear_bulk(1, rest[:size])
+            rest, number = rest[size:], number + 1
+        if number == lost_after:
+            front.channel.lose(ChannelError("gone"))
+        front.channel.lose(ChannelError("gone"))
+        assert await front.all_given_back()
+        front.close()
+
+    asyncio.run(run())
