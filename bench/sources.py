@@ -7,16 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _STANDARD = (
-    "algorithm",
-    "functional",
-    "iostream",
-    "map",
-    "memory",
-    "regex",
-    "sstream",
-    "string",
-    "unordered_map",
-    "vector",
+    *("algorithm", "deque", "functional", "iostream", "list", "map", "memory"),
+    *("set", "sstream", "string", "unordered_map", "vector"),
 )
 _HEADERS = 50
 _HEADERS_OF_A_FILE = 10
@@ -70,7 +62,12 @@ def cplusplus(where: Path, files: int = 1, mark: str = "") -> Sources:
     (where / "own.h").write_text(f"// {mark}\n#pragma once\ninline int own(int x) {{ return x + 1; }}\n")
     names = tuple(f"unit{number}.cc" for number in range(files))
     for number, name in enumerate(names):
-        lines = [f"// {mark}", *(f"#include <{header}>" for header in _STANDARD), '#include "own.h"', _BODY % number]
+        lines = [
+            f"// {mark}",
+            *(f"#include <{header}>" for header in _STANDARD),
+            '#include "own.h"',
+            _BODY % (number, number),
+        ]
         (where / name).write_text("\n".join(lines))
     return Sources(where, names, "g++", ("-O2", "-std=c++17"))
 
@@ -79,13 +76,12 @@ _BODY = """
 int unit%d(const std::string &text) {
     std::map<std::string, std::vector<int>> seen;
     for (char letter : text) seen[std::string(2, letter)].push_back(own(letter));
-    std::regex word("[a-z]+[0-9]*");
     std::ostringstream out;
     for (auto &entry : seen) {
         std::sort(entry.second.begin(), entry.second.end());
         out << entry.first << entry.second.size();
     }
-    return std::regex_match(out.str(), word) ? 1 : static_cast<int>(seen.size());
+    return static_cast<int>(out.str().size() + std::set<int>{1, %d}.size());
 }
 """
 
