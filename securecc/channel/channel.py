@@ -17,7 +17,7 @@ from securecc.wire.framing import (
 )
 from securecc.wire.session import Session
 from securecc.words import limits
-from securecc.words.errors import ChannelError, ProtocolError, SecureccError
+from securecc.words.errors import ChannelError, Late, ProtocolError, SecureccError
 from securecc.words.messages import FromClient, FromServer, Goodbye, Ping, Pong
 
 
@@ -162,7 +162,7 @@ class Channel:
             link.heard = False
             self._last_heard = now
         elif now - self._last_heard >= limits.HEARTBEAT_LOST_S:
-            link.fail(ChannelError(f"nothing heard from {self.peer[0]} for {limits.HEARTBEAT_LOST_S:g} s"))
+            link.fail(Late(f"nothing heard from {self.peer[0]} for {limits.HEARTBEAT_LOST_S:g} s"))
             return
         if not link.spoke:
             self._pings += 1

@@ -15,7 +15,7 @@ from gssapi.raw import ChannelBindings, ExpiredCredentialsError, GSSError
 
 from securecc.wire.handshake import Facts, binding
 from securecc.words import limits
-from securecc.words.errors import AuthenticationError, CredentialError
+from securecc.words.errors import AuthenticationError, CredentialError, KdcError
 
 SERVICE: Final = "securecc"
 _Store = dict[bytes | str, bytes | str]
@@ -223,6 +223,7 @@ def _words(error: GSSError) -> str:
 
 
 _SKEW: Final = 37
+_OF_THE_REALM: Final = frozenset((7, 12, 14, _SKEW, 148, 154, 156, 220))
 _ADVICE: Final = {
     6: "the realm does not know you: check the principal with `klist`",
     7: "the realm does not know the service: check the host's name and that an administrator made this principal",
@@ -257,4 +258,5 @@ def _explain(error: GSSError, subject: str) -> NoReturn:
     words = _words(error)
     if minor in {_SKEW, 148}:
         words += f" (this machine's clock says {time.strftime('%Y-%m-%d %H:%M:%SZ', time.gmtime())})"
-    raise CredentialError(f"Kerberos, {subject}: {words}", _ADVICE.get(minor, "")) from error
+    kind = KdcError if minor in _OF_THE_REALM else CredentialError
+    raise kind(f"Kerberos, {subject}: {words}", _ADVICE.get(minor, "")) from error

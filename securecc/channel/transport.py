@@ -4,6 +4,7 @@ are proven, for until then there is no Channel to send it on.
 
 import asyncio
 import functools
+import os
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
@@ -18,7 +19,7 @@ from securecc.channel.reception import House, Judge, Notice, Peer, Reception
 from securecc.wire import handshake
 from securecc.wire.session import Session
 from securecc.words import limits
-from securecc.words.errors import AuthenticationError, ChannelError, CredentialError, Denied, SecureccError
+from securecc.words.errors import AuthenticationError, ChannelError, Denied, KdcError, Late, SecureccError
 
 __all__ = ["Channel", "Gate", "Judge", "Listener", "Notice", "Peer", "Server", "dial", "serve"]
 
@@ -139,7 +140,7 @@ async def dial(
             link = await _connect(context, host, port)
             return await _prove(link, Initiator(service or f"securecc@{host}", ccache), name)
     except TimeoutError:
-        error = ChannelError(f"{name} did not admit us within {deadline:g} s", "check the network and the server's log")
+        error = Late(f"{name} did not admit us within {deadline:g} s", "check the network and the server's log")
         raise error from None
     finally:
         if link is not None and not link.is_open:
@@ -164,7 +165,7 @@ async def _connect(context: tls.Context, host: str, port: int) -> Link:
             trouble = error
         else:
             return link
-    reason = (trouble.strerror or str(trouble)) if trouble else "it has no address"
+    reason = (os.strerror(trouble.errno) if trouble.errno else str(trouble)) if trouble else "it has no address"
     advice = "check that secureccd runs there and that a firewall lets it be reached"
     raise ChannelError(f"cannot connect to {host} port {port}: {reason}", advice) from trouble
 
@@ -205,7 +206,7 @@ async def _prove(link: Link, initiator: Initiator, name: str) -> Channel:
 
 
 async def _step(exchange: Exchange, token: bytes | None) -> tuple[bytes | None, handshake.Facts | None]:
-    late = CredentialError(
+    late = KdcError(
         f"no KDC answered within {limits.GSS_STEP_S:g} s", "check the network and the realm's `kdc` in krb5.conf"
     )
     return await within(limits.GSS_STEP_S, late, exchange.step, token)

@@ -14,13 +14,15 @@ from securecc.client.errand import Die, Request
 from securecc.client.journal import Journal
 from securecc.client.lineage import Lineage
 from securecc.client.local_slots import LocalSlots
-from securecc.client.settings import Settings
+from securecc.client.settings import Host, Settings
 from securecc.words.errors import (
     AuthenticationError,
     ChannelError,
     ConfigError,
     CredentialError,
     Denied,
+    KdcError,
+    Late,
     Refused,
     SecureccError,
     StaysLocal,
@@ -28,6 +30,9 @@ from securecc.words.errors import (
 
 EXIT_CONNECT, EXIT_IO, EXIT_DENIED, EXIT_NO_HOSTS, EXIT_TIMEOUT, EXIT_GSS = 103, 107, 113, 116, 118, 119
 """As distcc's exit codes (distcc(1), EXIT CODES)."""
+
+_NO_HOSTS = "set SECURECC_HOSTS, or write the servers into ~/.config/securecc/hosts"
+_Farm = tuple[tuple[Host, ...], bytes]
 
 
 class Attendance:
@@ -44,7 +49,8 @@ class Attendance:
         self._journal = journal
         self._slots = slots
         self._settings = settings
-        self._said: set[str] = set()
+        self._said: dict[_Farm, set[str]] = {}
+        self._troubles: set[str] = set()
 
     async def serve(self, caller: Caller, request: Request) -> None:
         """One compile from beginning to end."""
@@ -53,12 +59,16 @@ class Attendance:
         except ConfigError as error:
             self._local(caller, request, "settings", error.message)
             return
+        self._note_troubles(settings)
         try:
             order = await self._compiles.understand(request, settings)
             check_places(order)
             inputs = await self._compiles.inputs(caller, order)
             remote = await self._watched(caller, request, self._compiles.remote(order, inputs))
         except StaysLocal as error:
+            if error.reason == "no-hosts" and not settings.fallback:
+                self._forbidden(caller, request, error.reason, f"{error.message}; {_NO_HOSTS}", EXIT_NO_HOSTS)
+                return
             self._verbose(caller, settings, f"compiling locally: {error.message}")
             self._local(caller, request, error.reason, error.message)
         except CallerGoneError:
@@ -66,7 +76,7 @@ class Attendance:
         except SecureccError as error:
             await self._without_farm(caller, request, settings, error)
         else:
-            self._said.clear()
+            self._said.pop(_farm(request, settings), None)
             await self._deliver(caller, order, remote)
 
     async def _watched(self, caller: Caller, request: Request, work: Awaitable[Remote]) -> Remote:
@@ -85,11 +95,12 @@ class Attendance:
     async def _without_farm(self, caller: Caller, request: Request, settings: Settings, error: SecureccError) -> None:
         reason = reason_of(error)
         if not settings.fallback:
-            self._journal.local(reason, str(error), request.arguments)
-            caller.write(2, f"securecc: {error}; SECURECC_FALLBACK=0 forbids compiling locally\n".encode())
-            caller.exit(exit_status_of(error))
+            self._forbidden(caller, request, reason, str(error), exit_status_of(error))
             return
-        self._say_once(caller, reason, f"securecc: {error}; compiling locally\n")
+        said = self._said.setdefault(_farm(request, settings), set())
+        if reason not in said:
+            said.add(reason)
+            caller.write(2, _line(f"{error}; compiling locally"))
         self._journal.local(reason, str(error), request.arguments)
         await self._slots.enter()
         try:
@@ -99,14 +110,20 @@ class Attendance:
             raise
         self._slots.leave_with(caller.process)
 
-    def _say_once(self, caller: Caller, reason: str, line: str) -> None:
-        if reason not in self._said:
-            self._said.add(reason)
-            caller.write(2, line.encode(errors="backslashreplace"))
+    def _forbidden(self, caller: Caller, request: Request, reason: str, why: str, status: int) -> None:
+        self._journal.local(reason, why, request.arguments)
+        caller.write(2, _line(f"{why}; SECURECC_FALLBACK=0 forbids compiling locally"))
+        caller.exit(status)
+
+    def _note_troubles(self, settings: Settings) -> None:
+        for trouble in settings.troubles:
+            if trouble not in self._troubles:
+                self._troubles.add(trouble)
+                self._journal.trouble("settings", trouble)
 
     def _verbose(self, caller: Caller, settings: Settings, line: str) -> None:
         if settings.verbose:
-            caller.write(2, f"securecc: {line}\n".encode(errors="backslashreplace"))
+            caller.write(2, _line(line))
 
     async def _deliver(self, caller: Caller, order: Order, remote: Remote) -> None:
         request = order.request
@@ -160,6 +177,7 @@ def reason_of(error: SecureccError) -> str:
     if isinstance(error, Refused):
         return f"refused-{error.code}"
     for kind, reason in (
+        (KdcError, "kdc"),
         (CredentialError, "no-ticket"),
         (Denied, "denied"),
         (AuthenticationError, "authentication"),
@@ -176,7 +194,18 @@ def exit_status_of(error: SecureccError) -> int:
         return EXIT_DENIED
     if isinstance(error, AuthenticationError):
         return EXIT_GSS
+    if isinstance(error, Late):
+        return EXIT_TIMEOUT
     return EXIT_CONNECT if isinstance(error, ChannelError) else EXIT_IO
+
+
+def _farm(request: Request, settings: Settings) -> _Farm:
+    """What a reason is said once for: other servers, or another's ticket, have reasons of their own."""
+    return settings.hosts, request.environment.get(b"KRB5CCNAME", b"")
+
+
+def _line(text: str) -> bytes:
+    return f"securecc: {text}\n".encode(errors="backslashreplace")
 
 
 def _received(remote: Remote) -> int:

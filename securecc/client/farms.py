@@ -7,14 +7,13 @@ another, the channels close, and the next compile makes new ones.
 import asyncio
 import os
 import time
-from dataclasses import dataclass
 
 from securecc.channel import kerberos
 from securecc.channel.channel import Channel
 from securecc.channel.deadline import within
 from securecc.channel.transport import dial
 from securecc.client.errand import Request
-from securecc.client.farm import Dial, Farm
+from securecc.client.farm import Farm
 from securecc.client.settings import Host, Settings
 from securecc.words import limits
 from securecc.words.errors import CredentialError, SecureccError
@@ -26,11 +25,22 @@ RENEWED_S = 2.0
 """Tickets whose ends differ by more are different tickets."""
 
 
-@dataclass(slots=True)
 class _Kept:
-    farm: Farm
-    cache: str | None
-    ticket: tuple[bytes, float] | None
+    """One farm and the ticket that its channels belong to."""
+
+    def __init__(self, settings: Settings, cache: str | None) -> None:
+        self.farm = Farm(settings.hosts, self._dial)
+        self.cache = cache
+        self.ticket: tuple[bytes, float] | None = None
+        self.lacking: SecureccError | None = None
+        self._service = settings.service
+
+    async def _dial(self, host: Host) -> Channel:
+        # Whose ticket it is must be known before the channel is, or its first change would go unseen.
+        await _check(self)
+        if self.lacking is not None:
+            raise self.lacking
+        return await dial(host.name, host.port, host.principal or f"{self._service}@{host.name}", self.cache)
 
 
 class Farms:
@@ -47,7 +57,7 @@ class Farms:
         key = (settings.hosts, settings.service, cache)
         kept = self._kept.get(key)
         if kept is None:
-            kept = self._kept[key] = _Kept(Farm(settings.hosts, _dialler(settings.service, cache)), cache, None)
+            kept = self._kept[key] = _Kept(settings, cache)
         if self._watch is None:
             self._watch = asyncio.create_task(self._look())
         return kept.farm
@@ -72,8 +82,9 @@ async def _check(kept: _Kept) -> None:
         late = CredentialError("the credential cache does not answer")
         principal, left = await within(limits.GSS_STEP_S, late, kerberos.credentials, kept.cache)
         ticket: tuple[bytes, float] | None = (principal, time.monotonic() + left)
-    except SecureccError:
-        ticket = None
+        kept.lacking = None
+    except SecureccError as error:
+        ticket, kept.lacking = None, error
     known, kept.ticket = kept.ticket, ticket
     if _same(known, ticket):
         return
@@ -87,10 +98,3 @@ def _same(one: tuple[bytes, float] | None, other: tuple[bytes, float] | None) ->
     if one is None or other is None:
         return one is other
     return one[0] == other[0] and abs(one[1] - other[1]) <= RENEWED_S
-
-
-def _dialler(service: str, cache: str | None) -> Dial:
-    async def call(host: Host) -> Channel:
-        return await dial(host.name, host.port, host.principal or f"{service}@{host.name}", cache)
-
-    return call

@@ -59,6 +59,10 @@ class Journal:
         """A compile was done here: `reason` is a stable word, `detail` says it for this one."""
         self._add(recent.local(self._clock(), reason, detail, arguments))
 
+    def trouble(self, reason: str, detail: str) -> None:
+        """Something is wrong that `why` should tell, though it kept no compile from a server."""
+        self._add(recent.trouble(self._clock(), reason, detail))
+
     def disagreement(self, server: str, arguments: Iterable[bytes], status: int, errors: bytes) -> None:
         """`server` failed a compile that succeeded here. Counts as local too."""
         self._add(recent.disagreement(self._clock(), server, arguments, status, errors))

@@ -107,6 +107,11 @@ def local(now: float, reason: str, detail: str | bytes, arguments: Iterable[byte
     return Recent(since=now, reasons={_short(reason): Reason(1, now, (example,))})
 
 
+def trouble(now: float, reason: str, detail: str) -> Recent:
+    """Something that a person should know of, and no compile."""
+    return Recent(since=now, reasons={_short(reason): Reason(0, now, (Example(now, "", _short(detail)),))})
+
+
 def disagreement(now: float, server: str, arguments: Iterable[bytes], status: int, errors: bytes) -> Recent:
     """One compile that failed on a server with `status` and these diagnostics, and succeeded here."""
     command = tuple(arguments)

@@ -42,8 +42,16 @@ class CredentialError(AuthenticationError):
     """We have nothing to prove ourselves with: no ticket, an expired one, an unreadable keytab."""
 
 
+class KdcError(CredentialError):
+    """The realm does not give what is asked for: no KDC answers, or none knows the service. No kinit mends that."""
+
+
 class ChannelError(SecureccError):
     """The channel could not be made or has gone: refused, timed out, reset, TLS failure."""
+
+
+class Late(ChannelError):
+    """The peer did not answer within its deadline."""
 
 
 class Denied(SecureccError):

@@ -1,4 +1,4 @@
-"""Fixtures of tests that need a whole farm. The realms live as long as the pytest worker, a farm as long as a module."""
+"""Fixtures of tests that need a farm: the realms live as long as the pytest worker, a farm as long as a module."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager

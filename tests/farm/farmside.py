@@ -62,6 +62,26 @@ def below(pid: int) -> list[int]:
     return found
 
 
+def sources(folder: Path, count: int, text: str = "int f{n}(void) {{ return {n}; }}\n") -> list[Path]:
+    """So many small C files, no two of them equal."""
+    made = [folder / f"s{number}.c" for number in range(count)]
+    for number, path in enumerate(made):
+        path.write_text(text.format(n=number))
+    return made
+
+
+def slow_source(folder: Path, parts: int = 20, name: str = "slow.cc") -> Path:
+    """A C++ file that is preprocessed at once and takes about half a second a part to compile, in little memory."""
+    path = folder / name
+    path.write_text(
+        "template <int K> constexpr long spin() { long n = K;"
+        " for (int i = 0; i < 300; ++i) for (int j = 0; j < 1000; ++j) n += j ^ K; return n; }\n"
+        "template <int K> struct Spun { static constexpr long value = spin<K>(); };\n"
+        f"long spun[] = {{{', '.join(f'Spun<{part}>::value' for part in range(parts))}}};\n"
+    )
+    return path
+
+
 @dataclass(slots=True)
 class Server:
     """One compile server of the farm, which may be killed and started again."""
@@ -215,6 +235,16 @@ class Farm:
         done = self.run("securecctl", "why", "--format", "json", cwd=self.folder)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
+
+    def makefile(self, folder: Path, files: list[Path], *, between: str = "") -> None:
+        """A Makefile that compiles these files; the command `between` stands between make and the launcher."""
+        objects = " ".join(file.with_suffix(".o").name for file in files)
+        rules = f"all: {objects}\n"
+        for file in files:
+            driver = "g++" if file.suffix == ".cc" else "gcc"
+            command = f"{between} securecc {driver} -c {file.name} -o {file.stem}.o"
+            rules += f"{file.stem}.o: {file.name}\n\t{command.strip()}\n"
+        (folder / "Makefile").write_text(rules)
 
     def counts(self, reason: str, at_least: int = 1) -> bool:
         """Whether, within two seconds, so many compiles have stayed local for this reason."""
