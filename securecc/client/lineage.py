@@ -40,11 +40,13 @@ class Lineage:
         self._process = process
         self._parent = parent
         self._orphaned = orphaned
+        self._line: list[int] = []
         self._descriptors: list[int] = []
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Begins the wait."""
+        """Begins the wait. Whom it is for is seen now: a shell whose make was killed shows init above it later."""
+        self._line = ancestors(self._process)
         self._timer = asyncio.get_running_loop().call_later(WATCHED_AFTER_S, self._watch)
 
     def stop(self) -> None:
@@ -60,11 +62,12 @@ class Lineage:
 
     def _watch(self) -> None:
         loop = asyncio.get_running_loop()
-        if _adopted(self._process, self._parent):
+        children = (self._process, *self._line)
+        parents = (self._parent, *self._line[1:])
+        if any(_adopted(child, parent) for child, parent in zip(children, parents, strict=False)):
             self._died()
             return
-        line = ancestors(self._process)
-        for process in line:
+        for process in self._line:
             try:
                 descriptor = os.pidfd_open(process)
             except ProcessLookupError:
