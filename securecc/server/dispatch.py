@@ -118,6 +118,7 @@ class Dispatch:
         error = SandboxError(f"the runner has gone: {reason}", "see the daemon's log")
         if not self._ready.done():
             self._ready.set_exception(error)
+            self._ready.exception()  # whoever awaits it gets it; nobody may
         for answer in self._reports.values():
             if not answer.done():
                 answer.set_exception(error)

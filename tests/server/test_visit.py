@@ -167,9 +167,11 @@ def test_a_slot_is_not_kept_for_files_that_dawdle(tmp_path, monkeypatch):
 
     async def body(front, channel):
         channel.hear(ask(), submit())
-        async with asyncio.timeout(5):
-            while front.admission.taken:
-                await asyncio.sleep(0.005)
+        lapsed = asyncio.Event()
+        front.admission.slots = 1
+        waiting = front.admission.ask(GRANT, lapsed.set)
+        await asyncio.wait_for(lapsed.wait(), 5)
+        waiting.leave()
         supply(channel)
         await channel.until(Result)
 
