@@ -81,13 +81,7 @@ class Compiles:
 
     async def inputs(self, caller: Caller, order: Order) -> Inputs:
         """What the compile reads: from memory where that still holds, else from the compiler itself."""
-        key: Key = (
-            order.request.arguments,
-            order.request.cwd,
-            order.request.umask,
-            order.toolchain.digest,
-            tuple(order.environment.variables.items()),
-        )
+        key = _memory_key(order)
         known = self._recollections.recall(key)
         if known is not None:
             return known
@@ -121,6 +115,7 @@ class Compiles:
         """
         strays = remote.result.strays
         if strays:
+            self._recollections.forget(_memory_key(order))
             raise StaysLocal("disagreement", "the server's compiler read other files than this one would")
         spelled = {_physical(path, order.request.cwd): path for path in order.plan.outputs}
         made = []
@@ -158,6 +153,16 @@ def check_places(order: Order) -> None:
             raise StaysLocal("output", f"{os.fsdecode(folder)} cannot be written to")
         if os.path.lexists(place) and not os.path.isfile(place):
             raise StaysLocal("output", f"{os.fsdecode(place)} is no regular file")
+
+
+def _memory_key(order: Order) -> Key:
+    return (
+        order.request.compiler,
+        order.request.arguments,
+        order.request.cwd,
+        order.toolchain.digest,
+        tuple(order.environment.variables.items()),
+    )
 
 
 def _search(order: Order) -> Search:

@@ -14,6 +14,9 @@ from securecc.words.errors import StaysLocal
 LINKS_FOLLOWED = 40
 """As the kernel's own bound (path_resolution(7))."""
 
+_OWN = frozenset((b"/proc", b"/dev"))
+"""What stands below depends on the process that looks."""
+
 
 @dataclass(slots=True)
 class Crossings:
@@ -28,7 +31,7 @@ class Crossings:
 
     def directory(self, spelled: bytes) -> bytes | None:
         """The physical path of an absolute spelled directory; None when there is no such directory. What exists of the
-        way is recorded in both cases.
+        way is recorded in both cases. Raises StaysLocal for what each process sees otherwise, such as /proc/self.
         """
         if spelled in self._places:
             return self._places[spelled]
@@ -90,6 +93,8 @@ class Crossings:
         """A symlink's target, an empty string for anything else that exists, None for nothing."""
         if place in self.links:
             return self.links[place]
+        if place in _OWN:
+            raise StaysLocal("input", f"the compile looks into {os.fsdecode(place)}, which is another one elsewhere")
         try:
             status = os.lstat(place)
             if stat.S_ISLNK(status.st_mode):

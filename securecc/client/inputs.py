@@ -1,10 +1,11 @@
 """What one compile reads: from the compiler's own list to a manifest, and what must stay true for it to hold.
 
-The list names the files that were found. Where the compiler looked before it found them is part of the answer as well:
-`Watch` keeps the names that a directory must not gain or lose.
+The list names the files that were found. Where the compiler looked before it found them is part of the answer as well
+(see `securecc.client.watch`), and so is every other file that it could have found under the same names.
 """
 
 import os
+import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -12,7 +13,8 @@ import zstandard
 
 from securecc.client.crossing import Crossings
 from securecc.client.fingerprint import Fingerprint, Fingerprints
-from securecc.client.listing import Listing, Listings
+from securecc.client.listing import Listings
+from securecc.client.watch import Watch, Watching, nature, under
 from securecc.compiler.directives import needs_local, scan
 from securecc.words import limits, manifest
 from securecc.words.errors import StaysLocal
@@ -34,20 +36,10 @@ class Search:
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
-    """`present` of `names` are in the directory of `listing`, the others are not."""
-
-    listing: Listing
-    names: frozenset[bytes]
-    present: frozenset[bytes]
-
-
-@dataclass(frozen=True, slots=True)
 class Inputs:
     """A manifest ready to be sent, and what it rests on.
 
-    `paths[i]` is the physical file whose content entry i names (None for directories and links). `lasting` is false
-    where a later compile cannot rely on this one: a name that a macro makes was looked for.
+    `natures` are paths that are there and no files to the compiler, with what they are (see `watch.nature`).
     """
 
     digest: bytes
@@ -58,7 +50,7 @@ class Inputs:
     directories: tuple[tuple[bytes, tuple[int, int]], ...]
     links: tuple[tuple[bytes, bytes], ...]
     watches: tuple[Watch, ...]
-    lasting: bool
+    natures: tuple[tuple[bytes, int], ...] = ()
 
 
 class Gatherer:
@@ -74,30 +66,28 @@ class Gatherer:
 
         Raises StaysLocal when something that is read cannot be shown to a remote compiler exactly.
         """
-        crossings = Crossings()
-        files: dict[bytes, tuple[Fingerprint, Role]] = {}
-        around: dict[bytes, None] = {}
+        scene = _Scene(self._fingerprints, search.cwd)
+        for directory in (*search.directories, search.cwd, *search.crossed):
+            scene.cross(directory)
         for spelled in listed:
-            path = absolute(spelled, search.cwd)
-            place = crossings.file(path)
-            if place not in files:
-                files[place] = (self._fingerprints.look(place), Role.READ)
-            around[path.rpartition(b"/")[0] or b"/"] = None
-        wanted = self._wanted(files.values(), search)
-        directories = dict.fromkeys((*search.directories, search.cwd))
-        for directory in (*directories, *search.crossed):
-            crossings.directory(directory)
-        directories.update(around)
-        watches = self._watch(directories, wanted.names)
-        self._add_asked(crossings, files, directories, wanted)
-        return self._inputs(crossings, files, watches, lasting=wanted.lasting)
+            scene.read(absolute(spelled, search.cwd))
+        wanted = self._wanted(scene, search)
+        watching = Watching(self._listings)
+        watching.look_for(wanted.names, dict.fromkeys((*search.directories, search.cwd, *scene.around)))
+        for name in wanted.shown:
+            watching.look_at(scene.show(absolute(name, search.cwd)))
+        watches = watching.watches()
+        scene.add_candidates(watches, wanted.asked)
+        for path in watching.blocking():
+            scene.note_nature(path)
+        return self._inputs(scene, watches)
 
-    def _wanted(self, files: Iterable[tuple[Fingerprint, Role]], search: Search) -> "_Wanted":
+    def _wanted(self, scene: "_Scene", search: Search) -> "_Wanted":
         names: set[bytes] = set(search.forced)
         asked: set[bytes] = set()
         shown: set[bytes] = set()
-        lasting = True
-        read = [self._fingerprints.directives(fingerprint) for fingerprint, _ in files]
+        computed = False
+        read = [self._fingerprints.directives(fingerprint) for fingerprint, _ in scene.files.values()]
         for found in (*read, scan(b"\n".join(search.macros))):
             refusal = needs_local(found, dated=search.dated)
             if refusal is not None:
@@ -105,75 +95,24 @@ class Gatherer:
             names.update(include.spelled for include in found.includes)
             asked.update(question.spelled for question in found.asked)
             shown.update(found.shown)
-            lasting = lasting and not found.computed_include
+            computed = computed or found.computed_include
+        if computed:
+            names |= _possible_names(scene.spelled, (*search.directories, search.cwd, *scene.around))
         names |= asked
-        return _Wanted(frozenset(names), frozenset(asked), frozenset(shown), lasting)
+        if any(b"\0" in name for name in (*names, *shown)):
+            raise StaysLocal("input", "the name of an included file holds a NUL")
+        return _Wanted(frozenset(names), frozenset(name.rpartition(b"/")[2] for name in asked), frozenset(shown))
 
-    def _watch(self, directories: Iterable[bytes], names: frozenset[bytes]) -> tuple[Watch, ...]:
-        by_prefix: dict[bytes, set[bytes]] = {}
-        for name in names:
-            head, _, tail = name.rpartition(b"/")
-            by_prefix.setdefault(head, set()).update((tail, tail + b".gch"))
-        asked: dict[bytes, set[bytes]] = {}
-        listings: dict[bytes, Listing] = {}
-        for directory in directories:
-            for prefix, tails in by_prefix.items():
-                self._watch_one(_under(directory, prefix), tails, asked, listings)
-        watches = []
-        for path, tails in asked.items():
-            listing = listings[path]
-            present = listing.names & tails
-            for name in present:
-                if name.endswith(b".gch"):
-                    raise StaysLocal("precompiled-header", f"{os.fsdecode(path)}/{os.fsdecode(name)} would be used")
-            watches.append(Watch(listing, frozenset(tails), frozenset(present)))
-        return tuple(watches)
-
-    def _watch_one(
-        self, path: bytes, tails: set[bytes], asked: dict[bytes, set[bytes]], listings: dict[bytes, Listing]
-    ) -> None:
-        """Watches `tails` in the directory, or, where there is none, the first name that is missing on the way."""
-        listing = listings.get(path) or self._listings.look(path)
-        while listing is None:
-            path, _, missing = path.rpartition(b"/")
-            path, tails = path or b"/", {missing}
-            listing = listings.get(path) or self._listings.look(path)
-        listings[path] = listing
-        asked.setdefault(path, set()).update(tails)
-
-    def _add_asked(
-        self,
-        crossings: Crossings,
-        files: dict[bytes, tuple[Fingerprint, Role]],
-        directories: Iterable[bytes],
-        wanted: "_Wanted",
-    ) -> None:
-        """Files that the compile may see without including them."""
-        for name in wanted.asked:
-            for directory in directories:
-                path = _under(directory, name)
-                if os.path.isfile(path):
-                    place = crossings.file(path)
-                    files.setdefault(place, (self._fingerprints.look(place), Role.PRESENT))
-        for name in wanted.shown:
-            path = absolute(name, next(iter(directories)))
-            if os.path.isfile(path):
-                raise StaysLocal("line", f"#line names {os.fsdecode(path)}, which a message could quote")
-
-    def _inputs(
-        self,
-        crossings: Crossings,
-        files: dict[bytes, tuple[Fingerprint, Role]],
-        watches: tuple[Watch, ...],
-        *,
-        lasting: bool,
-    ) -> Inputs:
+    def _inputs(self, scene: "_Scene", watches: tuple[Watch, ...]) -> Inputs:
+        crossings = scene.crossings
+        if len(set(crossings.directories.values())) < len(crossings.directories):
+            raise StaysLocal("input", "one directory is mounted in two places, which the compiler takes for one")
         entries = [
             Entry(path, Kind.DIRECTORY, mode=0o755, role=Role.PRESENT) for path in crossings.directories if path != b"/"
         ]
         entries += [Entry(p, Kind.LINK, target, mode=0o777, role=Role.PRESENT) for p, target in crossings.links.items()]
         inodes: dict[tuple[int, int], int] = {}
-        for place, (seen, role) in files.items():
+        for place, (seen, role) in scene.files.items():
             shared = inodes.setdefault(seen.stamp[:2], len(inodes) + 1) if seen.links > 1 else 0
             entries.append(_file_entry(place, seen, role, shared))
         entries.sort(key=lambda entry: entry.path)
@@ -185,35 +124,108 @@ class Gatherer:
             compressed=self._compressor.compress(encoded),
             entries=tuple(entries),
             size=sum(entry.size for entry in entries),
-            files=tuple(seen for seen, _ in files.values()),
+            files=tuple(seen for seen, _ in scene.files.values()),
             directories=tuple(crossings.directories.items()),
             links=tuple(crossings.links.items()),
             watches=watches,
-            lasting=lasting,
+            natures=tuple(scene.natures.items()),
         )
+
+
+class _Scene:
+    """What one compile finds: files with their roles, and the way to them."""
+
+    def __init__(self, fingerprints: Fingerprints, cwd: bytes) -> None:
+        self._fingerprints = fingerprints
+        self._cwd = cwd
+        self.crossings = Crossings()
+        self.files: dict[bytes, tuple[Fingerprint, Role]] = {}
+        self.spelled: dict[bytes, None] = {}
+        self.around: dict[bytes, None] = {}
+        self.natures: dict[bytes, int] = {}
+
+    def cross(self, directory: bytes) -> None:
+        """A directory that is searched or written to. The compiler remarks upon one that is something else."""
+        if self.crossings.directory(directory) is None and os.path.exists(directory):
+            raise StaysLocal("input", f"{os.fsdecode(directory)} is no directory")
+
+    def read(self, path: bytes) -> None:
+        """A file that the compiler says it reads."""
+        self.spelled[path] = None
+        self._add(path, Role.READ)
+        self.around[path.rpartition(b"/")[0] or b"/"] = None
+
+    def show(self, path: bytes) -> bytes:
+        """A file that #line names: diagnostics quote from it, if it is there."""
+        kind = nature(path)
+        if kind == stat.S_IFREG:
+            self._add(path, Role.MAY_READ)
+        elif kind not in {0, stat.S_IFDIR}:
+            raise StaysLocal("line", f"#line names {os.fsdecode(path)}, which is no regular file")
+        return path
+
+    def add_candidates(self, watches: Iterable[Watch], asked: frozenset[bytes]) -> None:
+        """Every file that could be found under a name that some file is found under, as well. Where the run's own
+        conditions differ from those of `-M` (``#pragma GCC target``), it must not find another file instead.
+        """
+        matched = asked | {path.rpartition(b"/")[2] for path in (*self.spelled, *self.files)}
+        for watch in watches:
+            for name in watch.present:
+                path = under(watch.listing.path, name)
+                if path not in self.spelled and (name in matched or os.path.islink(path)):
+                    self._add_candidate(path)
+
+    def note_nature(self, path: bytes) -> None:
+        """Something that is there, but no file or no directory where one would be used."""
+        self.natures[path] = nature(path)
+
+    def _add_candidate(self, path: bytes) -> None:
+        kind = nature(path)
+        if kind == stat.S_IFREG:
+            self._add(path, Role.PRESENT)
+        elif kind in {0, stat.S_IFDIR}:
+            self.crossings.directory(path)
+            self.natures[path] = kind
+        else:
+            raise StaysLocal("input", f"{os.fsdecode(path)} is no regular file")
+
+    def _add(self, path: bytes, role: Role) -> None:
+        place = self.crossings.file(path)
+        if place not in self.files:
+            self.files[place] = (self._fingerprints.look(place), role)
 
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """All names that the files ask for: `asked` without including, `shown` by #line."""
+    """All names that the files ask for; `asked` are the base names of those asked for without including, `shown` the
+    names in #line.
+    """
 
     names: frozenset[bytes]
     asked: frozenset[bytes]
     shown: frozenset[bytes]
-    lasting: bool
+
+
+def _possible_names(paths: Iterable[bytes], directories: Iterable[bytes]) -> set[bytes]:
+    """Where a macro named a file: every name under which one of `paths` could have been found. The compiler spells a
+    path as directory, slash, name; for a system directory it may take a shorter real path.
+    """
+    spelled = {_plain(path) for path in paths}
+    names: set[bytes] = set()
+    for directory in directories:
+        for start in {_plain(directory), os.path.realpath(directory)}:
+            below = start.rstrip(b"/") + b"/"
+            names.update(path[len(below) :] for path in spelled if path.startswith(below))
+    return names
+
+
+def _plain(path: bytes) -> bytes:
+    return b"/" + b"/".join(part for part in path.split(b"/") if part not in {b"", b"."})
 
 
 def absolute(path: bytes, cwd: bytes) -> bytes:
     """`path` from `cwd`, as spelled: nothing is normalised, for `a/../b` is `b` only where `a` exists."""
-    return path if path.startswith(b"/") else _under(cwd, path)
-
-
-def _under(directory: bytes, name: bytes) -> bytes:
-    if not name:
-        return directory
-    if name.startswith(b"/"):
-        return name
-    return b"/" + name if directory == b"/" else directory + b"/" + name
+    return path if path.startswith(b"/") else under(cwd, path)
 
 
 def _file_entry(place: bytes, seen: Fingerprint, role: Role, shared: int) -> Entry:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from securecc.client.stamp import Stamp, stamp_of
 from securecc.words import limits
+from securecc.words.errors import StaysLocal
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +27,9 @@ class Listings:
         self._known: dict[bytes, Listing] = {}
 
     def look(self, path: bytes) -> Listing | None:
-        """The directory as it is now (symlinks followed, as a compiler's search does), None where there is none or it
-        cannot be listed.
+        """The directory as it is now (symlinks followed, as a compiler's search does), None where there is none.
+
+        Raises StaysLocal where it may not be listed, for files can be found in it all the same.
         """
         try:
             status = os.stat(path)
@@ -39,6 +41,8 @@ class Listings:
                 return known
             rested = time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns)
             names = frozenset(os.listdir(path))
+        except PermissionError as error:
+            raise StaysLocal("input", f"{os.fsdecode(path)} cannot be listed: {error.strerror}") from error
         except OSError:
             return None
         racy = rested < limits.RACY_STAT_S * 1e9

@@ -10,8 +10,9 @@ from collections import OrderedDict
 from dataclasses import replace
 
 from securecc.client.fingerprint import Fingerprint, Fingerprints
-from securecc.client.inputs import Inputs, Watch
+from securecc.client.inputs import Inputs
 from securecc.client.listing import Listings
+from securecc.client.watch import Watch, nature
 from securecc.words.errors import StaysLocal
 
 REMEMBERED = 4096
@@ -33,12 +34,15 @@ class Recollections:
         return len(self._known)
 
     def keep(self, key: Key, inputs: Inputs) -> None:
-        """Remembers, unless the inputs say that they do not last."""
-        if inputs.lasting:
-            self._known[key] = inputs
-            self._known.move_to_end(key)
-            if len(self._known) > REMEMBERED:
-                self._known.popitem(last=False)
+        """Remembers."""
+        self._known[key] = inputs
+        self._known.move_to_end(key)
+        if len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+
+    def forget(self, key: Key) -> None:
+        """The inputs turned out to be others than those that the compile read."""
+        self._known.pop(key, None)
 
     def recall(self, key: Key) -> Inputs | None:
         """The inputs, if everything that they rest on is still so; forgets them otherwise."""
@@ -49,7 +53,7 @@ class Recollections:
             del self._known[key]
             return None
         watches = self._watches_hold(inputs.watches)
-        if watches is None:
+        if watches is None or any(nature(path) != kind for path, kind in inputs.natures):
             del self._known[key]
             return None
         if watches is not inputs.watches:
@@ -81,7 +85,10 @@ class Recollections:
         """The same watches, refreshed where a directory changed without harm; None where a name came or went."""
         fresh: list[Watch] | None = None
         for index, watch in enumerate(watches):
-            listing = self._listings.look(watch.listing.path)
+            try:
+                listing = self._listings.look(watch.listing.path)
+            except StaysLocal:
+                return None
             if listing is watch.listing:
                 continue
             if listing is None or listing.names & watch.names != watch.present:

@@ -1,0 +1,102 @@
+"""Names that directories must not gain or lose: where a compiler looked for a file before it found one, or found none.
+
+A name may be there and yet be no file to the compiler: a directory, a symlink that leads nowhere. What such a name is
+has to be watched as well, for no directory's listing tells.
+"""
+
+import os
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from securecc.client.listing import Listing, Listings
+from securecc.words.errors import StaysLocal
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """`present` of `names` are in the directory of `listing`, the others are not."""
+
+    listing: Listing
+    names: frozenset[bytes]
+    present: frozenset[bytes]
+
+
+def nature(path: bytes) -> int:
+    """What a compiler would find there: the file type bits of stat(2), which follows symlinks; 0 for nothing."""
+    try:
+        return stat.S_IFMT(os.stat(path).st_mode)
+    except OSError:
+        return 0
+
+
+class Watching:
+    """The names of one compile, directory by directory."""
+
+    def __init__(self, listings: Listings) -> None:
+        self._listings = listings
+        self._known: dict[bytes, Listing | None] = {}
+        self._names: dict[bytes, set[bytes]] = {}
+        self._blocking: set[bytes] = set()
+
+    def look_for(self, names: Iterable[bytes], directories: Iterable[bytes]) -> None:
+        """Watches every name in every directory, and the precompiled header that would be used instead of it. A name
+        may have directories of its own. A directory that is not there is watched for, too. Raises StaysLocal where a
+        directory cannot be listed.
+        """
+        by_prefix: dict[bytes, set[bytes]] = {b"": set()}
+        for name in names:
+            head, _, tail = name.rpartition(b"/")
+            by_prefix.setdefault(head, set()).update((tail, tail + b".gch"))
+        for directory in directories:
+            for prefix, tails in by_prefix.items():
+                self._add(under(directory, prefix), tails)
+
+    def look_at(self, path: bytes) -> None:
+        """Watches one path."""
+        head, _, tail = path.rpartition(b"/")
+        self._add(head or b"/", {tail})
+
+    def watches(self) -> tuple[Watch, ...]:
+        """All that is watched. Raises StaysLocal where a precompiled header would be used."""
+        found = []
+        for path, names in self._names.items():
+            listing = self._known[path]
+            assert listing is not None
+            present = listing.names & names
+            for name in present:
+                if name.endswith(b".gch"):
+                    raise StaysLocal("precompiled-header", f"{os.fsdecode(under(path, name))} would be used")
+            found.append(Watch(listing, frozenset(names), frozenset(present)))
+        return tuple(found)
+
+    def blocking(self) -> frozenset[bytes]:
+        """Paths that are there and no directories, though a name's way leads through them."""
+        return frozenset(self._blocking)
+
+    def _add(self, path: bytes, names: set[bytes]) -> None:
+        """Watches `names` in the directory, or, where there is none, the first name that is missing on the way."""
+        listing = self._look(path)
+        way = path
+        while listing is None:
+            way = path
+            path, _, missing = path.rpartition(b"/")
+            path, names = path or b"/", {missing}
+            listing = self._look(path)
+            if listing is not None and missing in listing.names:
+                self._blocking.add(way)
+        self._names.setdefault(path, set()).update(names)
+
+    def _look(self, path: bytes) -> Listing | None:
+        if path not in self._known:
+            self._known[path] = self._listings.look(path)
+        return self._known[path]
+
+
+def under(directory: bytes, name: bytes) -> bytes:
+    """`name` as it is found from a directory: nothing is normalised, for `a/../b` is `b` only where `a` exists."""
+    if not name:
+        return directory
+    if name.startswith(b"/"):
+        return name
+    return b"/" + name if directory == b"/" else directory + b"/" + name
