@@ -30,7 +30,6 @@ from securecc.server.visit import Service
 from securecc.words import limits
 from securecc.words.errors import AuditError, CredentialError, Denied, SandboxError
 from securecc.words.grant import Grant
-from securecc.words.messages import Goodbye
 
 log = logging.getLogger("securecc")
 
@@ -42,6 +41,7 @@ TOLD = "told to stop"
 
 _HOUSEKEEPING_S = 1.0
 _DRAIN_S = 5.0
+_KILL_S = 2.0
 _COUNTED = frozenset(
     ("acl", "cap", "cap-source", "cap-strangers", "early", "penalty", "silent", "deadline", "tls", "protocol")
 )
@@ -233,7 +233,7 @@ class Front:
                 self._audit.append(record)
 
     async def _drain(self, why: str) -> None:
-        """Jobs that run may end, for a moment; then everything ends."""
+        """Jobs that run may end, for a moment; then all are killed, and the end of each is on record."""
         channels = [attendant.channel for attendant in self._attendants]
         for attendant in tuple(self._attendants):
             attendant.drain("draining", f"the server stops: {why}")
@@ -241,7 +241,9 @@ class Front:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.gather(*(channel.wait_closed() for channel in channels)), _DRAIN_S)
         for attendant in tuple(self._attendants):
-            attendant.channel.close(Goodbye("draining", why, attendant.channel.reference))
+            attendant.end("draining", why)
+        if self._service.running:
+            await asyncio.wait(self._service.running, timeout=_KILL_S)
 
     def _end(self, why: str) -> None:
         self._write_strangers(ending=True)

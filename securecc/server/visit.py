@@ -8,7 +8,7 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from securecc.channel.channel import Channel
@@ -36,7 +36,9 @@ UPLOAD_HOLDS_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What all channels of one front share. `numbers` counts the daemon's jobs; `gone` is told of a lost channel."""
+    """What all channels of one front share. `numbers` counts the daemon's jobs; `gone` is told of a lost channel;
+    `running` are the tasks of jobs that have not ended, killed ones included.
+    """
 
     admission: Admission
     store: Store
@@ -45,6 +47,7 @@ class Service:
     append: Callable[[Record], object]
     gone: Callable[["Attendant"], None]
     numbers: "itertools.count[int]"
+    running: "set[asyncio.Task[None]]" = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,10 +182,12 @@ class Visit:
         assert self._submission is not None
         assert self._hold is not None
         self._task = asyncio.create_task(self._execute(self._submission, self._hold))
+        self._host.service.running.add(self._task)
         self._task.add_done_callback(self._executed)
 
-    def _executed(self, _: "asyncio.Task[None]") -> None:
+    def _executed(self, task: "asyncio.Task[None]") -> None:
         """Also of a task that was cancelled before its first step, which no `finally` of its own would hear of."""
+        self._host.service.running.discard(task)
         self._give_back()
         self._host.done(self)
 

@@ -1,0 +1,411 @@
+"""The front put together: a stub in Kerberos's place, a runner played by the test, real channels over loopback."""
+
+import asyncio
+import json
+import logging
+import os
+import signal
+from contextlib import asynccontextmanager, suppress
+
+import gss_stub
+import pytest
+from frontside import GCC, HEADER, SOURCE, ask, submit
+from test_dispatch import Runner, report
+
+from securecc.channel import transport
+from securecc.policy.force import PolicyInForce
+from securecc.server import front as front_module
+from securecc.server.audit import AuditLog
+from securecc.server.courier import pair
+from securecc.server.front import READY, Equipment, Front
+from securecc.server.settings import ServerSettings
+from securecc.server.store import Store
+from securecc.words.errors import AuditError, CredentialError, Denied, SandboxError
+from securecc.words.messages import Goodbye, Hello, Need, Result, Supply, Welcome
+from securecc.words.work import WorkCancel, WorkOrder, WorkReady
+
+LAYERS = ("bubblewrap", "userns", "mountns", "pidns", "netns", "rlimits")
+READY_WORK = WorkReady(LAYERS, (GCC,))
+POLICY = """
+version: 1
+rules:
+  - name: everybody
+    who: ["*@EXAMPLE.COM"]
+    toolchains: ["gcc-*"]
+"""
+NOBODY = POLICY.replace('"*@EXAMPLE.COM"', '"bob@EXAMPLE.COM"')
+
+
+class Client:
+    """A listener that keeps what it hears."""
+
+    def __init__(self, channel):
+        self.channel = channel
+        self.said = []
+        self.bulk = b""
+        self.lost = None
+        self.news = asyncio.Event()
+        channel.attach(self)
+        channel.send(Hello((1,), "test"))
+
+    def on_message(self, message):
+        self.said.append(message)
+        self.news.set()
+
+    def on_bulk(self, job, data):
+        self.bulk += data
+        self.news.set()
+
+    def on_lost(self, error):
+        self.lost = error
+        self.news.set()
+
+    async def until(self, test):
+        async with asyncio.timeout(5):
+            while not (found := test()):
+                self.news.clear()
+                await self.news.wait()
+        return found
+
+    async def hears(self, kind):
+        return await self.until(lambda: next((said for said in self.said if isinstance(said, kind)), None))
+
+
+class House:
+    """A front that runs, and all around it."""
+
+    def __init__(self, folder, monkeypatch):
+        self.folder = folder
+        self.policy = folder / "policy.yaml"
+        self.policy.write_text(POLICY)
+        self.policy.chmod(0o600)
+        self.keytab = folder / "keytab"
+        self.keytab.write_bytes(b"key")
+        self.trouble = None
+        self.read = 0
+        self.log = []
+        monkeypatch.setattr(front_module.kerberos, "check_keytab", self.check_keytab)
+        monkeypatch.setattr(front_module.kerberos, "Acceptor", lambda *_: gss_stub.StubAcceptor())
+        monkeypatch.setattr(front_module, "_HOUSEKEEPING_S", 0.01)
+        monkeypatch.setattr(transport, "Initiator", gss_stub.StubInitiator)
+
+    def check_keytab(self, *_):
+        self.read += 1
+        if self.trouble is not None:
+            raise self.trouble
+
+    def settings(self, **changes):
+        values = {
+            "keytab": self.keytab,
+            "policy": self.policy,
+            "audit": self.folder / "audit.jsonl",
+            "state": self.folder,
+            "scratch": self.folder,
+            "listen": ("127.0.0.1",),
+            "port": 0,
+            "slots": 2,
+            **changes,
+        }
+        return ServerSettings(**values)
+
+    def records(self):
+        return [json.loads(line) for line in (self.folder / "audit.jsonl").read_text().splitlines()]
+
+    def events(self, kind, field):
+        return [record[field] for record in self.records() if record["kind"] == kind]
+
+    @asynccontextmanager
+    async def serving(self, *, ready=READY_WORK, **changes):
+        """The front as a task; `self.front`, `self.runner`, `self.end` (its exit status)."""
+        settings = self.settings(**changes)
+        ours, theirs = pair()
+        self.runner = Runner(theirs)
+        self.runner.courier.send(ready)
+        equipment = Equipment(
+            settings, PolicyInForce(settings.policy), AuditLog(settings.audit), Store(settings.state / "store"), ours
+        )
+        self.front = Front(equipment)
+        self.listening = asyncio.get_running_loop().create_future()
+        listen = self.front._listen
+
+        async def listens():
+            server = await listen()
+            self.listening.set_result(server.addresses[0][1])
+            return server
+
+        self.front._listen = listens
+        self.end = asyncio.create_task(self.front.run())
+        try:
+            await asyncio.wait({self.end, self.listening}, timeout=5, return_when=asyncio.FIRST_COMPLETED)
+            yield self
+        finally:
+            self.front._finish(front_module.TOLD)
+            with suppress(Exception):
+                await asyncio.wait_for(self.end, 10)
+            self.runner.close()
+            for close in (self.front._dispatch.close, equipment.audit.close, equipment.store.close):
+                close()
+
+    async def client(self):
+        return Client(await transport.dial("127.0.0.1", self.listening.result()))
+
+
+@pytest.fixture
+def house(tmp_path, monkeypatch):
+    return House(tmp_path, monkeypatch)
+
+
+async def compiled(client, job=1):
+    """All that a client says for one compile."""
+    await client.hears(Welcome)
+    client.channel.send(ask(job))
+    await client.until(lambda: len(client.said) > job)
+    client.channel.send(submit(job))
+    await client.hears(Need)
+    client.channel.send(Supply(job))
+    client.channel.send_bulk(job, SOURCE)
+    client.channel.send_bulk(job, HEADER)
+
+
+def test_a_compile_from_the_wire_to_the_runner_and_back(house, caplog):
+    caplog.set_level(logging.INFO, logger="securecc")
+
+    async def body():
+        async with house.serving():
+            client = await house.client()
+            welcome = await client.hears(Welcome)
+            assert (welcome.principal, welcome.slots, welcome.toolchains[0].name) == ("alice@EXAMPLE.COM", 2, "gcc-12")
+            await compiled(client)
+            order, _ = await house.runner.until(WorkOrder)
+            house.runner.say(report(order.job), b"out", b"err")
+            result = await client.hears(Result)
+            assert (result.stdout, result.stderr) == (3, 3)
+            await client.until(lambda: client.bulk == b"outerr")
+            client.channel.close()
+            await client.channel.wait_closed()
+            house.front._finish(front_module.TOLD)
+            assert await house.end == 0
+
+    asyncio.run(body())
+    assert READY in caplog.text
+    assert house.events("daemon", "event") == ["start", "stop"]
+    assert house.events("connection", "decision") == ["allowed"]
+    assert house.events("job-end", "outcome") == ["done"]
+
+
+def test_a_client_that_goes_takes_its_jobs_with_it(house):
+    async def body():
+        async with house.serving():
+            client = await house.client()
+            await compiled(client)
+            order, _ = await house.runner.until(WorkOrder)
+            client.channel._link.fail(ConnectionResetError())
+            cancel, _ = await house.runner.until(WorkCancel)
+            assert cancel.job == order.job
+            house.runner.say(report(order.job, status=-9), b"", b"")
+
+    asyncio.run(body())
+    assert house.events("job-end", "outcome") == ["cancelled"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"ready": WorkReady(LAYERS, ())}, "no compiler was found"),
+        ({"ready": WorkReady(LAYERS[1:], (GCC,))}, "does not offer the sandbox layers bubblewrap"),
+    ],
+)
+def test_a_machine_that_cannot_do_it_keeps_the_front_from_starting(house, changes, message):
+    async def body():
+        async with house.serving(**changes):
+            with pytest.raises(SandboxError, match=message):
+                await house.end
+            assert not house.listening.done()
+
+    asyncio.run(body())
+
+
+def test_a_bad_keytab_keeps_the_front_from_starting(house):
+    house.trouble = CredentialError("the keytab is readable by others")
+
+    async def body():
+        ours, theirs = pair()
+        settings = house.settings()
+        equipment = Equipment(settings, PolicyInForce(settings.policy), None, None, ours)
+        with ours, theirs, pytest.raises(CredentialError):
+            Front(equipment)
+
+    asyncio.run(body())
+
+
+def test_a_stop_waits_for_running_jobs_and_takes_no_new_ones(house):
+    async def body():
+        async with house.serving():
+            client = await house.client()
+            await compiled(client)
+            order, _ = await house.runner.until(WorkOrder)
+            os.kill(os.getpid(), signal.SIGTERM)
+            goodbye = await client.hears(Goodbye)
+            assert (goodbye.code, goodbye.reason) == ("draining", "the server stops: told to stop")
+            with pytest.raises(Exception, match="cannot connect"):
+                await house.client()
+            assert not house.end.done()
+            house.runner.say(report(order.job), b"", b"")
+            await client.hears(Result)
+            assert await house.end == 0
+
+    asyncio.run(body())
+
+
+def test_jobs_that_do_not_end_do_not_keep_the_front(house, monkeypatch):
+    monkeypatch.setattr(front_module, "_DRAIN_S", 0.01)
+
+    async def body():
+        async with house.serving():
+            client = await house.client()
+            await compiled(client)
+            await house.runner.until(WorkOrder)
+            os.kill(os.getpid(), signal.SIGINT)
+            cancel, _ = await house.runner.until(WorkCancel)
+            house.runner.say(report(cancel.job, status=-9), b"", b"")
+            assert await house.end == 0
+            await client.until(lambda: client.lost)
+
+    asyncio.run(body())
+    assert house.events("job-end", "outcome") == ["cancelled"]
+
+
+def test_a_front_without_its_runner_ends_with_an_error(house):
+    async def body():
+        async with house.serving():
+            client = await house.client()
+            await client.hears(Welcome)
+            house.runner.courier.close()
+            assert await house.end == 1
+            await client.until(lambda: client.lost)
+
+    asyncio.run(body())
+    assert house.records()[-1]["detail"] == "the runner has gone"
+
+
+def test_a_changed_policy_closes_the_channels_that_it_denies(house):
+    async def body():
+        async with house.serving():
+            client = await house.client()
+            await client.hears(Welcome)
+            house.policy.write_text(NOBODY)
+            os.kill(os.getpid(), signal.SIGHUP)
+            goodbye = await client.hears(Goodbye)
+            assert (goodbye.code, goodbye.reason) == ("denied", "the policy has changed")
+            await client.until(lambda: client.lost)
+            with pytest.raises(Denied):
+                await house.client()
+
+    asyncio.run(body())
+    assert house.events("daemon", "event") == ["start", "reload", "stop"]
+    assert house.events("connection", "decision") == ["allowed", "denied", "denied"]
+
+
+def test_a_changed_policy_that_admits_is_in_force_for_open_channels(house):
+    async def body():
+        async with house.serving():
+            client = await house.client()
+            await client.hears(Welcome)
+            house.policy.write_text(POLICY.replace("everybody", "newer"))
+            await house.front._reload()
+            [attendant] = house.front._attendants
+            assert attendant.grant.rule == "newer"
+            assert client.lost is None
+
+    asyncio.run(body())
+
+
+def test_a_bad_policy_leaves_the_old_one_in_force(house):
+    async def body():
+        async with house.serving():
+            house.policy.write_text("version: 1\nrules: {")
+            await house.front._reload()
+            client = await house.client()
+            await client.hears(Welcome)
+
+    asyncio.run(body())
+    assert "reload-refused" in house.events("daemon", "event")
+
+
+def test_a_log_that_cannot_be_opened_again_is_said(house, caplog):
+    async def body():
+        async with house.serving():
+            failing = AuditError("the log cannot be opened")
+
+            def reopen():
+                raise failing
+
+            house.front._audit.reopen = reopen
+            await house.front._reload()
+
+    asyncio.run(body())
+    assert "the log cannot be opened" in caplog.text
+
+
+def test_a_front_whose_log_is_full_admits_nobody_and_still_ends(house, caplog):
+    async def body():
+        async with house.serving():
+
+            def append(_record):
+                raise AuditError("the disk is full")
+
+            house.front._audit.append = append
+            client = await house.client()
+            await client.until(lambda: client.lost)
+            assert not house.front._attendants
+            house.front._notice("denied", ("192.0.2.1", 1), {"principal": "x", "why": "y"})
+            house.front._notice("acl", ("192.0.2.1", 1), {"why": "y"})
+            house.front._write_strangers(ending=True)
+
+    asyncio.run(body())
+    assert "the disk is full" in caplog.text
+
+
+def test_what_strangers_cause_is_counted_not_written_one_by_one(house):
+    async def body():
+        async with house.serving():
+            for number in range(50):
+                house.front._notice("acl", ("192.0.2.1", number), {"why": "y"})
+
+    asyncio.run(body())
+    assert len(house.records()) <= 4
+
+
+def test_a_ticket_that_ends_ends_the_channel_softly(house):
+    async def body():
+        async with house.serving():
+            client = await house.client()
+            await client.hears(Welcome)
+            [attendant] = house.front._attendants
+            attendant.channel.lifetime_end = 0.0
+            goodbye = await client.hears(Goodbye)
+            assert goodbye.code == "ticket"
+            await client.until(lambda: client.lost)
+
+    asyncio.run(body())
+
+
+def test_a_new_keytab_takes_over_and_a_bad_one_does_not(house, caplog):
+    caplog.set_level(logging.INFO, logger="securecc")
+
+    async def body():
+        async with house.serving():
+            first = house.front._keytab.acceptor()
+            house.keytab.write_bytes(b"another key")
+            house.front._keytab.look()
+            second = house.front._keytab.acceptor()
+            assert second is not first
+            house.trouble = CredentialError("no key for this service")
+            house.keytab.unlink()
+            house.front._keytab.look()
+            assert house.front._keytab.acceptor() is second
+            house.front._keytab.look()
+
+    asyncio.run(body())
+    assert "read again" in caplog.text
+    assert "no key for this service" in caplog.text
