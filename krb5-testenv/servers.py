@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import reach
 from claims import Claim, claim_network, claim_port, claim_users
 from realms import Realms
 
@@ -101,9 +102,13 @@ def _give_away(folder: Path, front: int, runner: int) -> None:
 def _spawn(folder: Path, command: list[str], krb5_config: Path) -> subprocess.Popen[bytes]:
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}
     environment = {**kept, "KRB5_CONFIG": str(krb5_config), "KRB5RCACHEDIR": str(folder / "rcache")}
+    *prefix, daemon = command
+    within_reach = folder.with_name(f"{folder.name}-daemon")  # not in the folder, where the front could change it
+    if not within_reach.exists():
+        reach.program(within_reach, Path(daemon))
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
-            [*command, "--config", str(folder / "config.yaml")],
+            [*prefix, str(within_reach), "--config", str(folder / "config.yaml")],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

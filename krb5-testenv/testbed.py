@@ -13,6 +13,7 @@ import types
 from pathlib import Path
 
 import processes
+import reach
 import realms
 import servers
 
@@ -117,7 +118,10 @@ class _Bed:
         for folder in folders.values():
             folder.mkdir(mode=0o700)
         for program in _PROGRAMS:
-            (folders["bin"] / program).symlink_to(_BIN / program)
+            if program == "secureccd":
+                reach.program(folders["bin"] / program, _BIN / program)
+            else:
+                (folders["bin"] / program).symlink_to(_BIN / program)
         self.realms = realms.start(self.where)
         for number in range(1, options.servers + 1):
             server = servers.start(

@@ -1,0 +1,48 @@
+"""Lets the daemon's own users read the checkout where it stands in a home that is closed to them.
+
+A daemon that starts as root goes on as two users that nobody knows. Debian's homes are closed to others, and root's is
+everywhere. Nobody's home is opened for that: the daemon gets a mount namespace of its own, in which the closed folder
+is an empty one with nothing in it but the checkout.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+
+_OTHERS_MAY_PASS = 0o001
+
+
+def program(link: Path, target: Path) -> None:
+    """Makes `link` a program that runs `target` within reach of everybody; what that takes stands beside `link`."""
+    needed = {Path(sys.prefix).parent, Path(sys.base_prefix)}
+    closed = {path: gate for path in needed if (gate := _closed_gate(path))}
+    if os.getuid() != 0 or not closed:
+        link.symlink_to(target)
+        return
+    link.write_text(_script(link, target, closed))
+    link.chmod(0o700)
+
+
+def _closed_gate(path: Path) -> Path | None:
+    """The first folder on the way to `path` that others may not pass."""
+    return next((gate for gate in reversed(path.parents) if not gate.stat().st_mode & _OTHERS_MAY_PASS), None)
+
+
+def _script(link: Path, target: Path, closed: dict[Path, Path]) -> str:
+    lines = ["#!/bin/sh", "set -e"]
+    lines.append('[ "$1" = --apart ] || exec unshare --mount --propagation private "$0" --apart "$@"')
+    lines.append("shift")
+    held = {path: link.with_name(f"{link.name}.reach{number}") for number, path in enumerate(closed)}
+    for path, kept in held.items():
+        kept.mkdir(mode=0o700)
+        lines.append(f"mount --bind {_word(path)} {_word(kept)}")
+    lines += [f"mount -t tmpfs -o mode=0755,size=64k tmpfs {_word(gate)}" for gate in sorted(set(closed.values()))]
+    lines += [f"mkdir -p {_word(path)}; mount --move {_word(kept)} {_word(path)}" for path, kept in held.items()]
+    return "\n".join([*lines, f'exec {_word(target)} "$@"', ""])
+
+
+def _word(path: Path) -> str:
+    return shlex.quote(str(path))
