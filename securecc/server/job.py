@@ -28,11 +28,11 @@ _NULL_DEVICE = b"/dev/null"
 
 @dataclass(frozen=True)
 class Workshop:
-    """What all jobs share: bwrap's path, the toolchains by digest, the directory that job trees are mounted in, the
-    most that one of these may hold (bytes), and a descriptor of /dev/null.
+    """What all jobs share: how they are jailed, the toolchains by digest, the directory that job trees are mounted in,
+    the most that one of these may hold (bytes), and a descriptor of /dev/null.
     """
 
-    program: bytes
+    jailer: sandbox.Jailer
     toolchains: Mapping[bytes, Shelved]
     jobs: bytes
     most: int
@@ -134,7 +134,7 @@ class Job:
             umask=order.umask,
             stdio=stdio.descriptors,
         )
-        self._running = sandbox.start(self._shop.program, cell, order.limits, stdio.overflowing)
+        self._running = sandbox.start(self._shop.jailer, cell, order.limits, stdio.overflowing)
         stdio.attach()
         if self._cancelled:
             self._running.kill()

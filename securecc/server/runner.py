@@ -19,7 +19,7 @@ import msgspec
 
 from securecc.compiler.closure import ClosureFile, ToolchainClosure
 from securecc.compiler.toolchain import closure_of_programs, discover
-from securecc.server import sandbox, scratch
+from securecc.server import sandbox, scratch, seccomp
 from securecc.server.courier import Courier, close_all, from_front, read_tree
 from securecc.server.job import Job, Workshop
 from securecc.server.shelf import Shelved, copy_files
@@ -29,7 +29,7 @@ from securecc.words.grant import JobLimits
 from securecc.words.messages import Terminal, Usage
 from securecc.words.work import FromFront, Offer, WorkBlobs, WorkCancel, WorkOrder, WorkReady, WorkReport, WorkTree
 
-_STORE, _JOBS = b"/toolchains", b"/jobs"
+_STORE, _JOBS, _FILTER = b"/toolchains", b"/jobs", b"/seccomp"
 _BASES = (b"/mnt", b"/media", b"/srv", b"/run", b"/tmp", b"/var/tmp")
 _LOG = 1000  # characters of one line
 _PENDING = 4 * limits.MANIFEST_ENTRIES  # descriptors whose orders have not come yet
@@ -55,6 +55,7 @@ class _Found:
     bwrap: bytes
     bwrap_files: tuple[ClosureFile, ...]
     toolchains: tuple[ToolchainClosure, ...]
+    filter: bytes
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -110,6 +111,8 @@ def _settle(config: RunnerConfig) -> Workshop:
     for folder in (_STORE, _JOBS, b"/tmp", b"/proc", b"/dev/pts"):
         os.makedirs(base + folder, exist_ok=True)
     os.close(os.open(base + b"/dev/null", os.O_WRONLY | os.O_CREAT, 0o600))
+    with open(base + _FILTER, "wb") as file:
+        file.write(found.filter)
     scratch.bind(b"/proc", base + b"/proc", recursive=True)
     scratch.bind(b"/dev/null", base + b"/dev/null")
     scratch.mount_terminals(base + b"/dev/pts")
@@ -120,7 +123,7 @@ def _settle(config: RunnerConfig) -> Workshop:
         shelved[closure.digest] = toolchain
     scratch.pivot(base)
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    return Workshop(found.bwrap, shelved, _JOBS, config.job, null)
+    return Workshop(sandbox.Jailer(found.bwrap, _FILTER if found.filter else b""), shelved, _JOBS, config.job, null)
 
 
 def _find(config: RunnerConfig) -> _Found:
@@ -135,7 +138,16 @@ def _find(config: RunnerConfig) -> _Found:
     if not toolchains:
         raise ConfigError(f"none of the compilers can be used: {', '.join(config.compilers)}", "apt install gcc g++")
     bwrap = sandbox.find()
-    return _Found(bwrap, closure_of_programs([bwrap]), tuple(toolchains.values()))
+    return _Found(bwrap, closure_of_programs([bwrap]), tuple(toolchains.values()), _filter())
+
+
+def _filter() -> bytes:
+    """The system call filter; empty, and a line in the log, where it cannot be had."""
+    try:
+        return seccomp.program()
+    except SandboxError as error:
+        _log(f"jobs run without a system call filter: {error}")
+        return b""
 
 
 def _base(wanted: str, found: _Found) -> bytes:
@@ -159,7 +171,7 @@ async def _serve(end: socket.socket, shop: Workshop) -> None:
     front = _Front(end, shop)
     front.courier.start()
     with contextlib.suppress(ChannelError):
-        front.courier.send(_ready(usable))
+        front.courier.send(_ready(usable, shop.jailer.layers))
     await front.gone.wait()
     for job in front.jobs.values():
         job.cancel()
@@ -190,8 +202,8 @@ async def _tried(shop: Workshop, toolchain: Shelved) -> bool:
     return not (report.failure or report.status)
 
 
-def _ready(usable: Sequence[Shelved]) -> WorkReady:
-    return WorkReady(sandbox.LAYERS, tuple(_offer(shelved.closure) for shelved in usable))
+def _ready(usable: Sequence[Shelved], layers: tuple[str, ...]) -> WorkReady:
+    return WorkReady(layers, tuple(_offer(shelved.closure) for shelved in usable))
 
 
 def _offer(closure: ToolchainClosure) -> Offer:

@@ -30,6 +30,7 @@ MODULES = {
     "server.front": PROCESS,
     "server.runner": PROCESS,
     "server.sandbox": FOREIGN,
+    "server.seccomp": FOREIGN,
     "server.store": FOREIGN,
     "server.audit": FOREIGN,
     "server.audit_record": RULES,
@@ -50,6 +51,7 @@ DOORS = {
     "OpenSSL": ({"channel.tls"}, "TLS has one door, so that one stub stands for it"),
     "cryptography": ({"channel.tls"}, "certificates are TLS's business"),
     "gssapi": ({"channel.kerberos"}, "Kerberos has one door, so that one stub stands for it"),
+    "pyseccomp": ({"server.seccomp"}, "the filter is made in one place"),
     "yaml": ({"policy.yaml_nodes"}, "documents are read to the line and key in one place"),
 }
 APART = (

@@ -26,7 +26,7 @@ C = b'#include <stdio.h>\n#include "h.h"\nint main(int c, char **v) { return pri
 CPP = b"#include <vector>\n#include <string>\nint f(std::vector<std::string> &v) { return v.size(); }\n"
 
 
-ROOT = ["dev", "jobs", "lib", "lib64", "proc", "tmp", "toolchains", "usr"]
+ROOT = ["dev", "jobs", "lib", "lib64", "proc", "seccomp", "tmp", "toolchains", "usr"]
 HOME = listed({b"/home/alice": None})
 
 

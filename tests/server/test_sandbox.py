@@ -25,7 +25,7 @@ CELL = sandbox.Cell(
 
 
 def test_the_command_line_holds_every_promise():
-    line = sandbox.command_line(b"/usr/bin/bwrap", CELL)
+    line = sandbox.command_line(sandbox.Jailer(b"/usr/bin/bwrap"), CELL)
     for flag in ("user", "ipc", "pid", "net", "uts"):
         assert f"--unshare-{flag}".encode() in line
     for flag in (b"--disable-userns", b"--die-with-parent", b"--new-session", b"--clearenv"):
@@ -36,6 +36,14 @@ def test_the_command_line_holds_every_promise():
     assert line[line.index(b"--") + 1 :] == list(CELL.arguments)
 
 
+def test_a_filter_stands_in_for_a_network_namespace_of_each_job():
+    line = sandbox.command_line(sandbox.Jailer(b"/usr/bin/bwrap", b"/seccomp"), CELL)
+    assert b"--unshare-net" not in line
+    assert line[line.index(b"--seccomp") + 1] == b"5"
+    assert sandbox.Jailer(b"/usr/bin/bwrap", b"/seccomp").layers == (*sandbox.LAYERS, "seccomp")
+    assert sandbox.Jailer(b"/usr/bin/bwrap").layers == sandbox.LAYERS
+
+
 def test_bwrap_is_looked_for(tmp_path):
     assert sandbox.find() == b"/usr/bin/bwrap"
     with pytest.raises(SandboxError, match="apt install bubblewrap"):
@@ -44,7 +52,7 @@ def test_bwrap_is_looked_for(tmp_path):
 
 def test_no_program_to_start():
     async def whole():
-        sandbox.start(b"/nonexistent/bwrap", CELL, JobLimits())
+        sandbox.start(sandbox.Jailer(b"/nonexistent/bwrap"), CELL, JobLimits())
 
     before = len(os.listdir("/proc/self/fd"))
     mask = os.umask(0o027)
@@ -60,7 +68,7 @@ def test_a_sandbox_that_cannot_be_made_did_not_run(tmp_path):
     async def whole():
         with open(tmp_path / "error", "w+b") as error:  # noqa: ASYNC230 - nothing else waits
             cell = sandbox.Cell(b"/nonexistent", b"/", (b"true",), {}, 0, (error.fileno(),) * 3)
-            ending = await sandbox.start(sandbox.find(), cell, JobLimits()).ended()
+            ending = await sandbox.start(sandbox.Jailer(sandbox.find()), cell, JobLimits()).ended()
             error.seek(0)
             return ending, error.read()
 
