@@ -44,8 +44,10 @@ LOG = 64 * limits.KIB
 class Agent:
     """The door, the pulse and the end of one agent."""
 
-    def __init__(self, path: Path, attendance: Attendance, farms: Farms, journal: Journal) -> None:
+    def __init__(self, path: Path, attendance: Attendance, farms: Farms, journal: Journal, idle: float) -> None:
+        """`idle`: it leaves when nobody has needed it for so many seconds."""
         self._path = path
+        self._idle = idle
         self._attendance = attendance
         self._farms = farms
         self._journal = journal
@@ -91,7 +93,7 @@ class Agent:
             if self._callers:
                 self._idle_since = loop.time()
             self._journal.flush()
-            idle = loop.time() - self._idle_since > limits.AGENT_IDLE_S
+            idle = loop.time() - self._idle_since > self._idle
             if idle or _identity(self._path) != identity:
                 self._finished.set()
 
@@ -104,7 +106,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return (status.st_dev, status.st_ino)
 
 
-def compose(path: Path) -> Agent:
+def compose(path: Path, idle: float = limits.AGENT_IDLE_S) -> Agent:
     """All parts of an agent, put together. Needs a running loop."""
     fingerprints, listings = Fingerprints(), Listings()
     preferences = Preferences()
@@ -118,7 +120,7 @@ def compose(path: Path) -> Agent:
         locales.of_this_machine(),
     )
     slots = LocalSlots(os.cpu_count() or 1)
-    return Agent(path, Attendance(compiles, journal, slots, preferences.of), farms, journal)
+    return Agent(path, Attendance(compiles, journal, slots, preferences.of), farms, journal, idle)
 
 
 def listen(path: Path) -> socket.socket:
@@ -136,7 +138,7 @@ def listen(path: Path) -> socket.socket:
     return listening
 
 
-async def _main(path: Path, ready: int) -> None:
+async def _main(path: Path, ready: int, idle: float) -> None:
     def tell() -> None:
         if ready >= 0:
             with contextlib.suppress(OSError):
@@ -144,7 +146,7 @@ async def _main(path: Path, ready: int) -> None:
             os.close(ready)
 
     listening = listen(path)
-    await compose(path).run(listening, tell)
+    await compose(path, idle).run(listening, tell)
 
 
 def _log_beside(path: Path) -> None:
@@ -158,12 +160,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="securecc.client.agent")
     parser.add_argument("--socket", type=Path, required=True)
     parser.add_argument("--ready-fd", type=int, default=-1)
+    parser.add_argument("--idle", type=float, default=limits.AGENT_IDLE_S, metavar="SECONDS")
     arguments = parser.parse_args()
     # Each launcher brings the name of its own credential cache; the first one's is nobody else's default.
     os.environ.pop("KRB5CCNAME", None)
     _log_beside(arguments.socket)
     try:
-        asyncio.run(_main(arguments.socket, arguments.ready_fd))
+        asyncio.run(_main(arguments.socket, arguments.ready_fd, arguments.idle))
     except AgentError as error:
         print(f"securecc: {error}", file=sys.stderr)  # noqa: T201 - for whoever starts it by hand
         return 1

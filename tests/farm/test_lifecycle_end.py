@@ -1,4 +1,4 @@
-"""A compile that nobody waits for any more, or that took too long, ends on the server at once, with all its processes."""
+"""A compile that nobody waits for any more, or that took too long, ends on the server at once and whole."""
 
 import os
 import signal
@@ -129,7 +129,7 @@ def test_a_connection_that_is_reset_ends_its_jobs(farm, tmp_path, compiling):
 
 
 def reset_connections(pid: int, port: int) -> None:
-    """Takes the process's connections to `port` by pidfd_getfd(2), and lets shut-down be a reset (tcp(7), AF_UNSPEC)."""
+    """Takes the process's connections to `port` by pidfd_getfd(2), and resets them (connect(2) to AF_UNSPEC)."""
     pidfd = os.pidfd_open(pid)
     try:
         for entry in Path(f"/proc/{pid}/fd").iterdir():

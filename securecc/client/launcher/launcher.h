@@ -68,6 +68,7 @@ bool request_send(int connection, const struct compile *compile);
 const char *place_socket(const char **why);
 bool place_given_up(const char *socket_path);
 void place_give_up(const char *socket_path);
+bool place_gave_up_first(void); /* whether no other launcher has said so */
 
 /* agent.c: a connection to it, started if need be. -1: none to be had; *why says so. */
 int agent_connect(const char **why);

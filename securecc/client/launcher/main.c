@@ -53,7 +53,10 @@ _Noreturn void compile_locally(const struct compile *compile, const char *why, i
         dprintf(2, "securecc: %s, and SECURECC_FALLBACK=0 forbids to compile locally\n", why);
         _exit(status);
     }
-    say("compiling locally:", why);
+    if (place_gave_up_first())
+        dprintf(2, "securecc: %s; compiling locally\n", why);
+    else
+        say("compiling locally:", why);
     become(compile);
 }
 

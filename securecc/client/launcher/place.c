@@ -91,9 +91,17 @@ bool place_given_up(const char *socket_path)
     return status.st_mtime <= now.tv_sec && now.tv_sec - status.st_mtime < GIVEN_UP_S;
 }
 
+static bool gave_up_first;
+
+bool place_gave_up_first(void)
+{
+    return gave_up_first;
+}
+
 void place_give_up(const char *socket_path)
 {
     char path[PATH_MAX];
+    gave_up_first = !place_given_up(socket_path);
     mark_path(socket_path, path, sizeof path);
     int mark = open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
     if (mark < 0)
