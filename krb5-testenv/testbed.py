@@ -45,11 +45,17 @@ class _Relay:
     def __init__(self) -> None:
         self.command = 0
         self.over = False
+        self._starting = False
+        self._early: list[int] = []
+        self._process: subprocess.Popen[bytes] | None = None
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
             signal.signal(number, self._arrived)
 
     def _arrived(self, number: int, _frame: types.FrameType | None) -> None:
         if self.over:
+            return
+        if self._starting:
+            self._early.append(number)
             return
         if not self.command:
             raise _Signalled(number)
@@ -59,6 +65,17 @@ class _Relay:
         if number != signal.SIGINT or not _terminal_is_ours():
             processes.send(self.command, number)
         signal.alarm(_PATIENCE_S)
+
+    def start(self, command: list[str], environment: dict[str, str]) -> None:
+        """Starts the command; what arrives meanwhile is for it as well. Raises OSError."""
+        self._starting = True
+        try:
+            self._process = subprocess.Popen(command, env=environment)  # kept: one that is let go reaps its child
+            self.command = self._process.pid
+        finally:
+            self._starting = False
+        for number in self._early:
+            self._arrived(number, None)
 
 
 def _terminal_is_ours() -> bool:
@@ -162,12 +179,11 @@ class _Bed:
 
 def _run(command: list[str], environment: dict[str, str], relay: _Relay) -> int:
     try:
-        process = subprocess.Popen(command, env=environment)
+        relay.start(command, environment)
     except OSError as error:
         print(f"krb5-testenv: cannot run {command[0]}: {error.strerror}", file=sys.stderr)
         return 127 if isinstance(error, FileNotFoundError) else 126
-    relay.command = process.pid
-    return processes.wait_for(process.pid)
+    return processes.wait_for(relay.command)
 
 
 def main(arguments: list[str]) -> int:
