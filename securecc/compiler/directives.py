@@ -62,7 +62,21 @@ _ASKED = re.compile(
     rb"__has_include(?P<next>_next)?(?:__)?" + _B + rb"(?P<split>/\*)?(?:(?P<open>\()" + _B + _FILE + rb")?"
 )
 _DEFINED = re.compile(rb"define" + _B + rb"\Z")
+_TESTED = re.compile(rb"(?:defined?|undef|ifn?def|elifn?def)" + _B + rb"\(?" + _B + rb"\Z")
 _TIMES = re.compile(rb"__(?:DATE|TIME|TIMESTAMP)__")
+
+
+def _pieces(name: bytes, shortest: int) -> set[bytes]:
+    """The beginnings and ends of a name that ## could put together again."""
+    return {name[:end] for end in range(shortest, len(name))} | {name[-end:] for end in range(4, len(name))}
+
+
+_TIME_PIECES = _pieces(b"__TIME__", 4) | _pieces(b"__DATE__", 4) | _pieces(b"__TIMESTAMP__", 4)
+# `__has_` alone is the beginning of many names of libstdc++'s, and `include` the end of too much.
+_QUESTION_PIECES = {piece for piece in _pieces(b"__has_include", 7) if b"has_i" in piece}
+_MARKS = (b"__TI", b"__DA", b"ME__", b"TE__", b"MP__", b"has_i")  # each piece has one
+_BEGINNING = re.compile(rb"\w{0,9}\Z")
+_WORD = re.compile(rb"\w+")
 _COMPARES = re.compile(rb"GCC(?:[\s\0]|/\*.*?\*/)*dependency", re.DOTALL)
 _EMBEDS = re.compile(rb"#(?:[ \t\v\f\0]|/\*.*?\*/)*embed\b|__has_embed", re.DOTALL)
 # A string that ends up in an asm: the directive itself, its beginning (the rest may be pasted on), or the means of
@@ -127,18 +141,15 @@ def _collect(text: bytes, directives: list[re.Match[bytes]], asked: list[re.Matc
     included = [match for match in directives if match["word"]]
     lines = [match for match in directives if match["line"]]
     shown = [match["shown"] or match["marked"] or b"" for match in directives]
-    questions = [
-        match
-        for match in asked
-        if match["open"] and not _DEFINED.search(text[max(match.start() - 32, 0) : match.start()])
-    ]
+    questions = [match for match in asked if not (_DEFINED if match["open"] else _TESTED).search(_before(text, match))]
+    pieces = _pieces_in(text)
     return Directives(
         includes=tuple(dict.fromkeys(_name(match, match["word"] == b"include_next") for match in _named(included))),
         asked=tuple(dict.fromkeys(_name(match, bool(match["next"])) for match in _named(questions))),
         shown=tuple(dict.fromkeys(name for name in shown if name)),
-        times=frozenset(_TIMES.findall(text)) if b"__TIME" in text or b"__DATE" in text else frozenset(),
+        times=frozenset(_TIMES.findall(text)) | (pieces & _TIME_PIECES),
         computed_include=len(_named(included)) < len(included),
-        computed_asked=len(_named(questions)) < len(questions),
+        computed_asked=len(_named(questions)) < len(questions) or not pieces.isdisjoint(_QUESTION_PIECES),
         computed_shown=any(not match["number"] for match in lines) or any(b"\\" in name for name in shown),
         imports=any(match["word"] == b"import" for match in included),
         assembles=_assembles(text),
@@ -146,6 +157,24 @@ def _collect(text: bytes, directives: list[re.Match[bytes]], asked: list[re.Matc
         precompiled=b"pch_preprocess" in text,
         embeds=b"embed" in text and _EMBEDS.search(text) is not None,
     )
+
+
+def _before(text: bytes, match: re.Match[bytes]) -> bytes:
+    return text[max(match.start() - 32, 0) : match.start()]
+
+
+def _pieces_in(text: bytes) -> frozenset[bytes]:
+    """Identifiers that could be pieces of a time macro or of __has_include, for ## to join."""
+    found = set()
+    for mark in _MARKS:
+        at = text.find(mark)
+        while at >= 0:
+            before = _BEGINNING.search(text[max(at - 9, 0) : at])
+            word = _WORD.match(text, at - len(before[0] if before else b""), at + 16)
+            if word:
+                found.add(word[0])
+            at = text.find(mark, at + 1)
+    return frozenset(found)
 
 
 def _named(matches: list[re.Match[bytes]]) -> list[re.Match[bytes]]:
