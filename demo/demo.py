@@ -16,7 +16,6 @@ import shutil
 import statistics
 import subprocess
 import sys
-import tarfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,12 +85,9 @@ def _fetch() -> Path:
 
 def _unpack(archive: Path) -> None:
     shutil.rmtree(_TREE, ignore_errors=True)
-    with tarfile.open(archive) as whole:
-        for member in whole.getmembers():
-            _, found, rest = member.name.partition("/src/libsodium/")
-            if found:
-                member.name = rest
-                whole.extract(member, _TREE, filter="data")
+    _TREE.mkdir()
+    part = ("--strip-components=3", "--wildcards", "*/src/libsodium/*")
+    _run("tar", "--extract", "--file", archive, "--directory", _TREE, "--no-same-owner", *part)
 
 
 def _build(archive: Path, compiler: str, jobs: int) -> Build:
