@@ -132,8 +132,6 @@ class Farm:
 
     async def _conversations(self) -> list[Conversation]:
         conversations = [server.conversation for server in self.servers if server.conversation is not None]
-        if len(conversations) == len(self.servers):
-            return conversations
         if conversations:
             self._connect_others()
             return conversations
@@ -176,7 +174,8 @@ async def _invited(jobs: list[RemoteJob]) -> RemoteJob:
             done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 trouble = task.exception() or trouble
-            chosen = next((task.result() for task in done if task.exception() is None), None)
+            invited = (task.result() for task in tasks if task in done and task.exception() is None)
+            chosen = next(invited, None)
     finally:
         for task, job in zip(tasks, jobs, strict=True):
             task.cancel()

@@ -1,0 +1,243 @@
+"""What stands around one compile of the client's: a channel whose server the test plays, a launcher that only notes."""
+
+import asyncio
+import os
+
+from securecc.client.caller import CallerGoneError
+from securecc.client.errand import Request
+from securecc.client.farm import Farm
+from securecc.client.settings import Host, Settings
+from securecc.wire.session import Session
+from securecc.words.errors import ChannelError, ProtocolError
+from securecc.words.messages import (
+    Ask,
+    Goodbye,
+    Hello,
+    Invite,
+    Need,
+    Result,
+    Submit,
+    Supply,
+    Terminal,
+    Toolchain,
+    Usage,
+    Welcome,
+)
+
+GCC = Toolchain(b"g" * 32, "gcc-12", "x86_64-linux-gnu")
+WELCOME = Welcome(1, "secureccd", "alice@EXAMPLE.COM", "ref", 4, (GCC,))
+HOST = Host("farm1")
+SETTINGS = Settings(hosts=(HOST,))
+
+
+class ServerChannel:
+    """The client's end of a channel to a server that the test plays; the session judges both sides."""
+
+    def __init__(self, name="farm1", *, welcome=WELCOME, answer=None):
+        self.session = Session(server=False)
+        self.peer = (name, 3643)
+        self.principal = b"alice@EXAMPLE.COM"
+        self.closed = False
+        self.said = []
+        self.bulk = {}
+        self.listener = None
+        self.error = None
+        self.room = asyncio.Event()
+        self.room.set()
+        self.news = asyncio.Event()
+        self._welcome = welcome
+        self._answer = answer
+
+    def attach(self, listener):
+        self.listener = listener
+
+    def send(self, message):
+        if self.closed or not self.session.sent(message):
+            return False
+        self.said.append(message)
+        self.news.set()
+        if isinstance(message, Hello):
+            if self._welcome is not None:
+                asyncio.get_running_loop().call_soon(self.hear, self._welcome)
+        elif self._answer is not None:
+            asyncio.get_running_loop().call_soon(self._answer, self, message)
+        return True
+
+    def send_bulk(self, job, data):
+        if self.closed or not self.session.sent_bulk(job, len(data)):
+            return False
+        self.bulk[job] = self.bulk.get(job, b"") + bytes(data)
+        self.news.set()
+        if self._answer is not None:
+            asyncio.get_running_loop().call_soon(self._answer, self, (job, bytes(data)))
+        return True
+
+    async def drain(self):
+        await self.room.wait()
+        if self.closed:
+            raise self.error
+
+    def close(self, goodbye=None):
+        if goodbye is not None:
+            self.send(goodbye)
+        self.lose(ChannelError("closed"))
+
+    def lose(self, error):
+        if not self.closed:
+            self.closed, self.error = True, error
+            self.room.set()
+            self.news.set()
+            self.listener.on_lost(error)
+
+    def hear(self, *messages):
+        """What the server says; what it may not say ends the channel."""
+        for message in messages:
+            try:
+                if not self.closed and self.session.received(message):
+                    self.listener.on_message(message)
+            except ProtocolError as error:
+                self.lose(error)
+
+    def hear_bulk(self, job, data):
+        try:
+            if not self.closed and self.session.received_bulk(job, len(data)):
+                self.listener.on_bulk(job, data)
+        except ProtocolError as error:
+            self.lose(error)
+
+    async def until(self, kind):
+        """The first message of this kind, taken out with all before it."""
+        async with asyncio.timeout(5):
+            while True:
+                for number, message in enumerate(self.said):
+                    if isinstance(message, kind):
+                        del self.said[: number + 1]
+                        return message
+                self.news.clear()
+                await self.news.wait()
+
+
+def result(job, stdout=0, stderr=0, outputs=(), **changes):
+    values = {"status": 0, "limit": "", "strays": (), "usage": Usage(), "server_s": 0.1, **changes}
+    return Result(job=job, stdout=stdout, stderr=stderr, outputs=tuple(outputs), **values)
+
+
+class GoodServer:
+    """Answers as a server should: invites, asks for every file, gives `results` out one after the other.
+
+    Each of `results` is a function of the job's number and its Submit that returns (Result, bytes), or a message.
+    """
+
+    def __init__(self, *results, need=None):
+        self.results = list(results)
+        self.need = need
+        self.submits = {}
+        self.left = {}
+        self.uploaded = {}
+
+    def __call__(self, channel, message):
+        match message:
+            case Ask():
+                channel.hear(Invite(message.job, 250))
+            case Submit():
+                self.submits[message.job] = message
+                if self.need is None:
+                    self.finish(channel, message.job)
+                else:
+                    self.left[message.job] = sum(size for _, size in self.need)
+                    channel.hear(Need(message.job, manifest=False, blobs=tuple(index for index, _ in self.need)))
+            case Supply():
+                if not self.left.get(message.job):
+                    self.finish(channel, message.job)
+            case (job, data):
+                self.uploaded[job] = self.uploaded.get(job, b"") + data
+                self.left[job] -= len(data)
+                if not self.left[job]:
+                    self.finish(channel, job)
+
+    def finish(self, channel, job):
+        answer = self.results.pop(0)
+        if callable(answer):
+            answer = answer(job, self.submits[job])
+        if isinstance(answer, tuple):
+            message, content = answer
+            channel.hear(message)
+            for at in range(0, len(content), 3):
+                channel.hear_bulk(job, content[at : at + 3])
+        else:
+            channel.hear(answer)
+
+
+def farm_of(*channels):
+    """A farm whose hosts are these channels, each dialled once; an exception stands for a host that cannot be had."""
+    waiting = {f"farm{number}": channel for number, channel in enumerate(channels, 1)}
+
+    async def dial(host):
+        channel = waiting[host.name]
+        if isinstance(channel, Exception):
+            raise channel
+        return channel
+
+    return Farm(tuple(Host(name) for name in waiting), dial)
+
+
+def request(cwd, *arguments, **changes):
+    words = tuple(os.fsencode(word) for word in arguments or ("gcc", "-c", "a.c", "-o", "a.o"))
+    values = {
+        "arguments": words,
+        "compiler": b"/usr/bin/gcc",
+        "cwd": os.fsencode(cwd),
+        "umask": 0o22,
+        "environment": {b"PATH": b"/usr/bin:/bin"},
+        "parent": os.getppid(),
+        "terminal": Terminal(),
+        **changes,
+    }
+    return Request(**values)
+
+
+class NotingCaller:
+    """A launcher's place in the agent: notes what it is told, answers what the test has laid ready."""
+
+    def __init__(self, *, listed=b"", preprocesses=0, commits=None, spawns=0):
+        self.process = os.getpid()
+        self.told = []
+        self.printed = {1: b"", 2: b""}
+        self.gone = False
+        self._listed = listed
+        self._preprocesses = preprocesses
+        self._commits = commits
+        self._spawns = spawns
+
+    def order(self, frame):
+        if self.gone:
+            raise CallerGoneError("gone")
+        self.told.append(frame)
+
+    def execute(self, request):
+        self.order(("execute", request.arguments))
+
+    def exit(self, status):
+        self.order(("exit", status))
+
+    def write(self, stream, content):
+        if not self.gone:
+            self.printed[stream] += content
+
+    def abandon(self):
+        self.told.append("abandon")
+
+    async def capture(self, arguments):
+        self.order(("capture", tuple(arguments)))
+        return self._preprocesses, self._listed
+
+    async def spawn(self, arguments):
+        self.order(("spawn", tuple(arguments)))
+        return self._spawns
+
+    async def commit(self, outputs):
+        self.order(("commit", tuple(outputs)))
+        return self._commits
+
+
+GOODBYE = Goodbye("draining", "the server stops", "ref")
