@@ -168,21 +168,24 @@ class _Scene:
         """Every file that could be found under a name that some file is found under, as well. Where the run's own
         conditions differ from those of `-M` (``#pragma GCC target``), it must not find another file instead.
         """
+        equal = {_once(seen) for seen, _ in self.files.values()}
         matched = asked | {path.rpartition(b"/")[2] for path in (*self.spelled, *self.files)}
         for watch in watches:
             for name in watch.present:
                 path = under(watch.listing.path, name)
                 if path not in self.spelled and (name in matched or os.path.islink(path)):
-                    self._add_candidate(path)
+                    self._add_candidate(path, equal)
 
     def note_nature(self, path: bytes) -> None:
         """Something that is there, but no file or no directory where one would be used."""
         self.natures[path] = nature(path)
 
-    def _add_candidate(self, path: bytes) -> None:
+    def _add_candidate(self, path: bytes, equal: set[tuple[bytes, int]]) -> None:
         kind = nature(path)
         if kind == stat.S_IFREG:
-            self._add(path, Role.PRESENT)
+            place = self.crossings.file(path)
+            seen = self._fingerprints.look(place)
+            self.files.setdefault(place, (seen, Role.MAY_READ if _once(seen) in equal else Role.PRESENT))
         elif kind in {0, stat.S_IFDIR}:
             self.crossings.directory(path)
             self.natures[path] = kind
@@ -204,6 +207,13 @@ class _Wanted:
     names: frozenset[bytes]
     asked: frozenset[bytes]
     shown: frozenset[bytes]
+
+
+def _once(seen: Fingerprint) -> tuple[bytes, int]:
+    """Files that agree in this are one to ``#pragma once`` (libcpp/files.cc: check_file_against_entries), which reads
+    the second to see that it does, and lists it nowhere.
+    """
+    return seen.digest, seen.stamp[3] // 1_000_000_000
 
 
 def _possible_names(paths: Iterable[bytes], directories: Iterable[bytes]) -> set[bytes]:

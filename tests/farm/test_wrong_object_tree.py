@@ -1,0 +1,391 @@
+"""A tree of only the files that `-M` lists gives another object, exit status 0. The tree that travels does not.
+
+Each test shows both: real gcc where only those files stand, and securecc.
+"""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+from twins import OLD_NS, Twins, put
+
+SECOND = 1_000_000_000
+
+
+@pytest.fixture
+def twins(farm, tmp_path):
+    return Twins(farm, tmp_path / "w")
+
+
+def one_time(source, place):
+    shutil.copyfile(source, place)
+    os.utime(place, ns=(OLD_NS, OLD_NS))
+
+
+def own_time(source, place):
+    shutil.copyfile(source, place)
+    os.utime(place, ns=(OLD_NS, OLD_NS + len(list(place.parent.parent.rglob("*"))) * SECOND))
+
+
+def test_a_directory_that_is_only_crossed(twins):
+    files = {
+        "a.c": "#include <c.h>\nint a = A;\n",
+        "gen/unrelated": "",
+        "inc/c.h": "#define A 1\n#include_next <c.h>\n",
+        "inc2/c.h": "#ifndef A\n#define A 2\n#endif\n",
+    }
+    command = ("gcc", "-Igen/../inc", "-Iinc2", "-c", "a.c")
+    twins.make(files)
+    status, wrong = twins.naive(twins.listed(*command), *command, output="a.o")
+    alone = twins.same(files, *command)
+    assert status == 0
+    assert wrong != alone.files[b"a.o"][-1]
+
+
+def test_two_names_of_one_include_directory(twins):
+    files = {
+        "a.c": '#include <c.h>\nint a = V;\n#undef V\n#include "real/c.h"\nint b = V;\n',
+        "real/c.h": "#ifdef ONCE\n#define V 1\n#else\n#define ONCE\n#include_next <c.h>\n#endif\n",
+        "last/c.h": "#ifndef V\n#define V 2\n#endif\n",
+        "link": "-> real",
+    }
+    command = ("gcc", "-Ilink", "-Ireal", "-Ilast", "-c", "a.c")
+    twins.make(files)
+    status, wrong = twins.naive(twins.listed(*command), *command, output="a.o")
+    alone = twins.same(files, *command)
+    assert status == 0
+    assert wrong != alone.files[b"a.o"][-1]
+
+
+def test_a_header_beside_the_target_of_a_symlinked_directory(twins):
+    files = {
+        "a.c": '#include <c.h>\n#include "d.h"\nint a = V;\n',
+        "deep/real/c.h": '#include "../d.h"\n',
+        "deep/d.h": "#define V 1\n",
+        "d.h": "#ifndef V\n#define V 2\n#endif\n",
+        "link": "-> deep/real",
+    }
+    command = ("gcc", "-Ilink", "-c", "a.c")
+    twins.make(files)
+    status, wrong = twins.naive(twins.listed(*command), *command, output="a.o")
+    alone = twins.same(files, *command)
+    assert status == 0
+    assert wrong != alone.files[b"a.o"][-1]
+
+
+def test_a_symlinked_working_directory(twins):
+    files = {"real/a.c": "int a;\n", "alias": "-> real"}
+    alias = str(twins.folder / "alias")
+    command = ("gcc", "-g", "-c", "a.c")
+    alone = twins.same(files, *command, cwd="alias", env={"PWD": alias})
+    assert alias.encode() in alone.files[b"real/a.o"][-1]
+    wrong = twins.gcc(*command, "-o", "wrong.o", cwd=twins.folder / "real")
+    assert wrong.status == 0
+    assert twins.content("real/wrong.o") != alone.files[b"real/a.o"][-1]
+
+
+def test_a_pwd_that_names_another_directory_is_not_believed(twins):
+    files = {"real/a.c": "int a;\n", "other/unrelated": ""}
+    twins.same(files, "gcc", "-g", "-c", "a.c", cwd="real", env={"PWD": str(twins.folder / "other")})
+    twins.same(files, "gcc", "-g", "-c", "a.c", cwd="real", env={"PWD": "nonsense"})
+
+
+def test_a_file_that_is_only_asked_for(twins):
+    files = {"a.c": '#if __has_include("opt.h")\nint a = 1;\n#else\nint a = 2;\n#endif\n', "opt.h": "#error\n"}
+    command = ("gcc", "-c", "a.c")
+    twins.make(files)
+    status, wrong = twins.naive(twins.listed(*command), *command, output="a.o")
+    alone = twins.same(files, *command)
+    assert status == 0
+    assert wrong != alone.files[b"a.o"][-1]
+
+
+def test_a_file_that_is_only_asked_for_further_on(twins):
+    question = '#if __has_include_next("c.h")\n#define V 1\n#else\n#define V 2\n#endif\n'
+    files = {"a.c": "#include <c.h>\nint a = V;\n", "i1/c.h": question, "i2/c.h": "#error\n"}
+    command = ("gcc", "-Ii1", "-Ii2", "-c", "a.c")
+    twins.make(files)
+    status, wrong = twins.naive(twins.listed(*command), *command, output="a.o")
+    alone = twins.same(files, *command)
+    assert status == 0
+    assert wrong != alone.files[b"a.o"][-1]
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        '#define HAS __has_include\n#if HAS("opt.h")',
+        '#define HAS(x) __has_include(x)\n#if HAS("opt.h")',
+        '#define J(a, b) a##b\n#if J(__has_inc, lude)("opt.h")',
+        '#define H "opt.h"\n#if __has_include(H)',
+    ],
+)
+def test_a_question_that_a_macro_asks(twins, question):
+    files = {"a.c": f"{question}\nint a = 1;\n#else\nint a = 2;\n#endif\n", "opt.h": ""}
+    command = ("gcc", "-c", "a.c")
+    twins.make(files)
+    status, wrong = twins.naive(twins.listed(*command), *command, output="a.o")
+    alone = twins.kept("computed-question", files, *command)
+    assert status == 0
+    assert wrong != alone.files[b"a.o"][-1]
+
+
+ONCE = {"a.c": 'int a = 0\n#include "x/h.h"\n#include "y/h.h"\n;\n', "x/h.h": "#pragma once\n+ 1\n"}
+
+
+def pair(folder, *, later=0, link=""):
+    put(folder, ONCE)
+    (folder / "y").mkdir()
+    if link == "hard":
+        os.link(folder / "x/h.h", folder / "y/h.h")
+    elif link == "symbolic":
+        os.symlink("../x/h.h", folder / "y/h.h")
+    else:
+        put(folder, {"y/h.h": ONCE["x/h.h"]}, OLD_NS + later)
+
+
+@pytest.mark.parametrize(
+    ("how", "copy"),
+    [
+        ({"later": SECOND}, one_time),
+        ({}, own_time),
+        ({"later": 999}, own_time),
+        ({"link": "hard"}, own_time),
+        ({"link": "symbolic"}, own_time),
+    ],
+    ids=["two times", "one time", "one second", "hard link", "symlink"],
+)
+def test_whether_two_equal_headers_are_one(twins, how, copy):
+    command = ("gcc", "-c", "a.c")
+    twins.folder.mkdir()
+    pair(twins.folder, **how)
+    listed = {*twins.listed(*command), twins.folder / "y/h.h"}
+    status, wrong = twins.naive(listed, *command, output="a.o", copy=copy)
+    alone = twins.same(lambda folder: pair(folder, **how), *command)
+    assert status == 0
+    assert wrong != alone.files[b"a.o"][-1]
+
+
+OPTIMISED = {
+    "a.c": '#include "i2/f.h"\n#undef V\n#ifdef __OPTIMIZE__\n#include <f.h>\n#else\n#define V 3\n#endif\nint a = V;\n',
+    "i1/f.h": "#define V 1\n",
+    "i2/f.h": "#define V 2\n",
+}
+
+
+def test_includes_that_depend_on_optimisation(twins):
+    command = ("gcc", "-Ii1", "-Ii2", "-c", "a.c")
+    twins.make(OPTIMISED)
+    status, wrong = twins.naive(twins.listed(*command), *command, "-O2", output="a.o")
+    alone = twins.same(OPTIMISED, *command, "-O2")
+    assert status == 0
+    assert wrong != alone.files[b"a.o"][-1]
+
+
+def test_glibc_includes_more_when_it_optimises(twins):
+    files = {"a.c": "#include <string.h>\n#include <stdlib.h>\ndouble f(const char *s) { return atof(s); }\n"}
+    twins.make(files)
+    plain, optimised = (twins.gcc("gcc", level, "-M", "a.c").out for level in ("-O0", "-O2"))
+    assert plain != optimised
+    twins.same(files, "gcc", "-O2", "-c", "a.c")
+
+
+def stale_gch(folder, name="c.h", text='#include "c.h"\nint a = V;\n'):
+    put(folder, {"a.c": text, name: "#define V 2\n"})
+    subprocess.run(["gcc", "-x", "c-header", name, "-o", f"{name}.gch"], cwd=folder, check=True)
+    put(folder, {"c.h": "#define V 1\n"})
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("c.h", '#include "c.h"\nint a = V;\n'),
+        ("c.h", '#define H "c.h"\n#include H\nint a = V;\n'),
+        ("i1/c.h", "#include <c.h>\nint a = V;\n"),
+    ],
+)
+def test_a_precompiled_header_beside_a_header(twins, name, text):
+    command = ("gcc", "-Ii1", "-I.", "-c", "a.c")
+
+    def make(folder):
+        stale_gch(folder, name, text)
+        if name != "c.h":
+            (folder / name).unlink()
+
+    twins.make({"a.c": text, "c.h": "#define V 1\n"})
+    status, wrong = twins.naive(twins.listed(*command), *command, output="a.o")
+    alone = twins.kept("precompiled-header", make, *command)
+    assert status == 0
+    assert wrong != alone.files[b"a.o"][-1]
+
+
+def test_a_precompiled_header_that_is_forced(twins):
+    twins.kept(
+        "precompiled-header",
+        lambda folder: stale_gch(folder, text="int a = V;\n"),
+        "gcc",
+        "-include",
+        "c.h",
+        "-c",
+        "a.c",
+    )
+
+
+def test_a_profile(twins):
+    source = "int f(int n) { return n > 3 ? n * 7 : n - 1; }\nint main(void) { return f(9) - 63; }\n"
+
+    def make(folder):
+        put(folder, {"a.c": source})
+        subprocess.run(["gcc", "-O2", "-fprofile-generate", "a.c", "-o", "p"], cwd=folder, check=True)
+        subprocess.run(["./p"], cwd=folder, check=True)
+        for made in folder.glob("*.gcda"):
+            made.rename(folder / "a.gcda")
+
+    command = ("gcc", "-O2", "-fprofile-use", "-Wno-missing-profile", "-c", "a.c")
+    twins.make({"a.c": source})
+    status, wrong = twins.naive([twins.folder / "a.c"], *command, output="a.o")
+    alone = twins.kept("profile", make, *command)
+    assert status == 0
+    assert wrong != alone.files[b"a.o"][-1]
+
+
+@pytest.mark.parametrize("directive", [".incbin", ".include", '.inc" "bin', "\\x2eincbin"])
+def test_a_file_that_the_assembler_reads(twins, directive):
+    files = {
+        "a.c": f'#include <d.h>\nasm(".data\\n{directive} \\"d.h\\"\\n");\n',
+        "d.h": "/* 1 */\n",
+        "i2/d.h": "/* 2 */\n#define X\n",
+    }
+    command = ("gcc", "-Ii2", "-c", "a.c")
+    twins.make(files)
+    status, wrong = twins.naive(twins.listed(*command), *command, output="a.o")
+    alone = twins.kept("assembler", files, *command)
+    if "clude" not in directive:
+        assert status == 0
+        assert wrong != alone.files[b"a.o"][-1]
+
+
+def test_a_file_that_line_names_is_quoted(twins):
+    files = {"a.c": '#line 1 "g.y"\nint f(void) { int unused; return 0; }\n', "g.y": "what %the user { wrote }\n"}
+    command = ("gcc", "-Wall", "-c", "a.c")
+    twins.make(files)
+    alone = twins.same(files, *command)
+    assert b"what %the user" in alone.err
+    _, said = twins.naive(twins.listed(*command), *command)
+    assert said != alone.err
+
+
+def test_a_file_that_line_names_and_that_is_not_there(twins):
+    twins.same({"a.c": '#line 7 "no/where.y"\nint f(void) { int unused; return 0; }\n'}, "gcc", "-Wall", "-c", "a.c")
+
+
+def test_line_naming_a_device_or_a_directory(twins):
+    twins.same({"a.c": '#line 7 "d"\nint f(void) { int unused; return 0; }\n', "d/x": ""}, "gcc", "-Wall", "-c", "a.c")
+    twins.kept("line", {"a.c": '#line 7 "/dev/null"\nint f(void) { int u; return 0; }\n'}, "gcc", "-Wall", "-c", "a.c")
+
+
+def test_a_pragma_that_compares_times(twins):
+    def make(folder):
+        put(folder, {"a.c": '#pragma GCC dependency "n.h"\nint a;\n'})
+        put(folder, {"n.h": ""}, OLD_NS + 9 * SECOND)
+
+    command = ("gcc", "-c", "a.c")
+    alone = twins.kept("dependency-pragma", make, *command)
+    assert b"older than" in alone.err
+    _, said = twins.naive([twins.folder / "a.c"], *command)
+    assert said != alone.err
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("const char *t = __TIME__;\n", ()),
+        ("const char *t = __DATE__ __TIME__;\n", ()),
+        ("const char *t = __TIMESTAMP__;\n", ()),
+        ("const char *t = WHEN;\n", ("-DWHEN=__TIME__",)),
+        ("#define J(a, b) a##b\n#define K(a, b) J(a, b)\nconst char *t = K(__TI, ME__);\n", ()),
+    ],
+)
+def test_the_time_of_day(twins, text, options):
+    twins.make({"a.c": text})
+    command = ("gcc", *options, "-c", "a.c")
+    _, here = twins.naive([twins.folder / "a.c"], *command, output="a.o", env={"TZ": "XXX+3"}, copy=shutil.copy2)
+    _, there = twins.naive([twins.folder / "a.c"], *command, output="a.o", env={"TZ": "XXX-9"}, copy=shutil.copy2)
+    assert here != there
+    twins.farm.forget()
+    assert not twins.securecc(*command).remote
+    twins.farm.counts("time")
+
+
+@pytest.mark.parametrize("text", ["__DATE__ __TIME__", "WHEN"])
+def test_a_time_of_day_that_is_given(twins, text):
+    env = {"SOURCE_DATE_EPOCH": "1000000000"}
+    alone = twins.same({"a.c": f"const char *t = {text};\n"}, "gcc", "-DWHEN=__TIME__", "-c", "a.c", env=env)
+    assert b"01:46:40" in alone.files[b"a.o"][-1]
+
+
+def test_a_files_own_time_is_kept_local_even_so(twins):
+    twins.kept(
+        "time", {"a.c": "const char *t = __TIMESTAMP__;\n"}, "gcc", "-c", "a.c", env={"SOURCE_DATE_EPOCH": "1000000000"}
+    )
+
+
+@pytest.mark.parametrize("spelling", ["H", "S(c.h)", "<c.h>"])
+def test_a_computed_include(twins, spelling):
+    files = {
+        "a.c": f"#define H <c.h>\n#define S(x) T(x)\n#define T(x) #x\n#include {spelling}\nint a = V;\n",
+        "i1/c.h": "#define V 1\n",
+        "i2/c.h": "#define V 2\n",
+    }
+    twins.same(files, "gcc", "-Ii1", "-Ii2", "-MD", "-c", "a.c")
+
+
+def test_names_that_are_no_text(twins):
+    files = {b"caf\xe9 $#'\".c": b'#include "h\xff.h"\nint a = V;\n', b"h\xff.h": b"#define V 1\n"}
+    twins.same(files, "gcc", "-g", "-MD", "-c", b"caf\xe9 $#'\".c", "-o", b"\xfe.o")
+
+
+def test_a_source_by_its_absolute_path(twins):
+    files = {"s/a.c": '#include "h.h"\nint a = V;\n', "s/h.h": "#define V 1\n", "b/unrelated": ""}
+    twins.same(files, "gcc", "-g", "-MD", "-c", str(twins.folder / "s/a.c"), "-o", "a.o", cwd="b")
+    twins.same(files, "gcc", "-g", "-MD", "-c", "../s/a.c", cwd="b")
+    twins.same(files, "gcc", "-g", "-c", "../s/a.c", "-o", str(twins.folder / "s/o.o"), cwd="b")
+
+
+@pytest.mark.parametrize("mask", ["077", "022", "002", "000"])
+def test_the_umask_is_honoured(twins, mask):
+    files = {"a.c": "int a;\n"}
+    script = f'umask {mask}; exec "$@"'
+    ran = []
+    for prefix in ((), ("securecc",)):
+        twins.make(files)
+        done = twins.gcc("sh", "-c", script, "sh", *prefix, "gcc", "-MD", "-g", "-gsplit-dwarf", "-c", "a.c")
+        assert done.status == 0
+        ran.append({path.name: path.stat().st_mode for path in twins.folder.iterdir()})
+    assert ran[0] == ran[1]
+
+
+def test_outputs_that_stand_already(twins):
+    def make(folder):
+        put(folder, {"a.c": "int a;\n", "a.o": "old", "a.d": "old"})
+        os.link(folder / "a.o", folder / "other.o")
+        os.link(folder / "a.d", folder / "other.d")
+        (folder / "a.o").chmod(0o755)
+
+    twins.same(make, "gcc", "-MD", "-c", "a.c")
+
+
+def test_pragmas_make_the_list_of_m_another_than_the_compiles(twins):
+    files = {
+        "a.c": '#include "i2/f.h"\n#undef V\n#define V 3\n#pragma GCC optimize("O2")\n#ifdef __OPTIMIZE__\n#undef V\n'
+        "#include <f.h>\n#endif\nint a = V;\n",
+        "i1/f.h": "#define V 1\n",
+        "i2/f.h": "#define V 2\n",
+    }
+    command = ("gcc", "-Ii1", "-Ii2", "-c", "a.c")
+    twins.make(files)
+    status, wrong = twins.naive(twins.listed(*command), *command, output="a.o")
+    alone = twins.kept("disagreement", files, *command)
+    assert status == 0
+    assert wrong != alone.files[b"a.o"][-1]
