@@ -20,6 +20,8 @@ from securecc.words import limits, manifest
 from securecc.words.errors import StaysLocal
 from securecc.words.manifest import Entry, Kind, Manifest, Role
 
+_SECOND = 1_000_000_000  # in nanoseconds
+
 
 @dataclass(frozen=True, slots=True)
 class Search:
@@ -169,11 +171,12 @@ class _Scene:
         conditions differ from those of `-M` (``#pragma GCC target``), it must not find another file instead.
         """
         equal = {_once(seen) for seen, _ in self.files.values()}
+        alike = {(seen.stamp[2], seen.stamp[3] // _SECOND) for seen, _ in self.files.values()}
         matched = asked | {path.rpartition(b"/")[2] for path in (*self.spelled, *self.files)}
         for watch in watches:
             for name in watch.present:
                 path = under(watch.listing.path, name)
-                if path not in self.spelled and (name in matched or os.path.islink(path)):
+                if path not in self.spelled and (name in matched or _leads_to_one(path, alike)):
                     self._add_candidate(path, equal)
 
     def note_nature(self, path: bytes) -> None:
@@ -213,7 +216,16 @@ def _once(seen: Fingerprint) -> tuple[bytes, int]:
     """Files that agree in this are one to ``#pragma once`` (libcpp/files.cc: check_file_against_entries), which reads
     the second to see that it does, and lists it nowhere.
     """
-    return seen.digest, seen.stamp[3] // 1_000_000_000
+    return seen.digest, seen.stamp[3] // _SECOND
+
+
+def _leads_to_one(path: bytes, alike: set[tuple[int, int]]) -> bool:
+    """Whether a path could be another name, or a copy, of a file that has one of these sizes and times (seconds)."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return True
+    return stat.S_ISLNK(status.st_mode) or (status.st_size, status.st_mtime_ns // _SECOND) in alike
 
 
 def _possible_names(paths: Iterable[bytes], directories: Iterable[bytes]) -> set[bytes]:
