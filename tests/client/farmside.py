@@ -105,6 +105,12 @@ class ServerChannel:
         except ProtocolError as error:
             self.lose(error)
 
+    async def until_bulk(self):
+        async with asyncio.timeout(5):
+            while not self.bulk:
+                self.news.clear()
+                await self.news.wait()
+
     async def until(self, kind):
         """The first message of this kind, taken out with all before it."""
         async with asyncio.timeout(5):

@@ -1,0 +1,444 @@
+"""One compile between launcher, memory and server: understood, gathered, sent, and its outputs judged."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+from dataclasses import replace
+
+import pytest
+from farmside import GCC, SETTINGS, GoodServer, NotingCaller, ServerChannel, farm_of, request, result
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from securecc.client.compile import Compiles, Remote, _split, check_places, end, judge
+from securecc.client.errand import Die
+from securecc.client.fingerprint import Fingerprints
+from securecc.client.inputs import Gatherer
+from securecc.client.listing import Listings
+from securecc.client.recollection import Recollections
+from securecc.client.settings import Settings
+from securecc.compiler.environment import Locales
+from securecc.compiler.toolchain import ToolchainClosure
+from securecc.words import limits
+from securecc.words.errors import ChannelError, Refused, StaysLocal
+from securecc.words.manifest import Kind, digest
+from securecc.words.messages import Cancel, Need, Output, Refuse, Wait
+
+CLOSURE = ToolchainClosure(
+    name=GCC.name,
+    target=GCC.target,
+    version="12",
+    called_by=(b"/usr/bin/gcc",),
+    files=(),
+    calls=(),
+    directories=(b"/usr/bin",),
+    include_directories=(b"/usr/include",),
+    search_path=b"/usr/bin",
+    digest=GCC.digest,
+)
+
+
+async def closure_of(compiler, search_path):
+    return CLOSURE
+
+
+class Bench:
+    """A working directory with a.c and a.h, and all parts of a compile."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        (folder / "a.c").write_text('#include "a.h"\nint a;\n')
+        (folder / "a.h").write_text("extern int a;\n")
+        for name in ("a.c", "a.h"):
+            os.utime(folder / name, (1, 1))
+        self.farm = None
+        self.asked = []
+        fingerprints, listings = Fingerprints(), Listings()
+        self.compiles = Compiles(
+            Gatherer(fingerprints, listings),
+            Recollections(fingerprints, listings),
+            closure_of,
+            self._farm,
+            Locales(lambda _: True, lambda _: False),
+        )
+
+    def _farm(self, settings, request):
+        self.asked.append((settings, request))
+        return self.farm
+
+    @property
+    def object(self):
+        return os.fsencode(os.path.realpath(self.folder)) + b"/a.o"
+
+    async def order(self, *arguments, settings=SETTINGS, **changes):
+        return await self.compiles.understand(request(self.folder, *arguments, **changes), settings)
+
+    async def inputs(self, order=None, caller=None):
+        return await self.compiles.inputs(caller or NotingCaller(listed=b"a.o: a.c a.h\n"), order or await self.order())
+
+    def answers(self, *answers, need=None):
+        self.channel = ServerChannel(answer=GoodServer(*answers, need=need))
+        self.farm = farm_of(self.channel)
+
+    def good(self, content=b"object", **changes):
+        def answer(job, submit):
+            return result(job, 3, 2, [Output(self.object, len(content), 0o644, b"d")], **changes), b"outer" + content
+
+        return answer
+
+
+@pytest.fixture
+def bench(tmp_path):
+    return Bench(tmp_path)
+
+
+def run(body):
+    return asyncio.run(body)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "reason"),
+    [
+        (("gcc", "a.c", "-o", "a"), SETTINGS, "link"),
+        (("gcc", "-E", "a.c"), SETTINGS, None),
+        (("gcc", "-c", "conftest.c"), SETTINGS, "conftest"),
+        (("gcc", "-c", "a.c"), Settings(), "no-hosts"),
+        (("clang", "-c", "a.c"), SETTINGS, "compiler"),
+    ],
+)
+def test_what_need_not_leave_stays(bench, arguments, settings, reason):
+    with pytest.raises(StaysLocal) as local:
+        run(bench.order(*arguments, settings=settings))
+    assert reason in {None, local.value.reason}
+
+
+def test_an_environment_whose_meaning_is_here_stays(bench):
+    with pytest.raises(StaysLocal) as local:
+        run(bench.order(environment={b"GCC_EXEC_PREFIX": b"/x"}))
+    assert local.value.reason == "environment"
+
+
+def test_the_compiler_is_asked_once_what_it_reads(bench):
+    async def body():
+        order, caller = await bench.order(), NotingCaller(listed=b"a.o: a.c a.h\n")
+        first = await bench.inputs(order, caller)
+        assert caller.told == [("capture", (b"/usr/bin/gcc", b"a.c", b"-M"))]
+        paths = {entry.path for entry in first.entries if entry.kind is Kind.FILE}
+        assert paths == {os.fsencode(bench.folder / "a.c"), os.fsencode(bench.folder / "a.h")}
+        assert (await bench.inputs(order, caller)).digest == first.digest
+        assert len(caller.told) == 1
+        (bench.folder / "a.h").write_text("extern int b;\n")
+        assert (await bench.inputs(order, caller)).digest != first.digest
+        assert len(caller.told) == 2
+
+    run(body())
+
+
+def test_other_options_or_variables_are_another_compile(bench):
+    async def body():
+        caller = NotingCaller(listed=b"a.o: a.c a.h\n")
+        await bench.inputs(await bench.order(), caller)
+        await bench.inputs(await bench.order("gcc", "-c", "a.c", "-O2", "-o", "a.o"), caller)
+        await bench.inputs(await bench.order(environment={b"CPATH": b"/nowhere"}), caller)
+        await bench.inputs(await bench.order(compiler=b"/usr/local/bin/gcc"), caller)
+        assert len(caller.told) == 4
+
+    run(body())
+
+
+def test_what_does_not_preprocess_is_the_compilers_to_explain(bench):
+    async def body():
+        return await bench.inputs(caller=NotingCaller(preprocesses=256))
+
+    with pytest.raises(StaysLocal) as local:
+        run(body())
+    assert local.value.reason == "does-not-preprocess"
+
+
+def test_where_it_looks_is_all_that_was_named(bench):
+    async def body():
+        (bench.folder / "inc").mkdir()
+        words = ("gcc", "-Iinc", "--sysroot=/nosuch", "-include", "a.h", "-DX=1", "-c", "a.c", "-o", "a.o")
+        environment = {b"CPATH": b":/cpath", b"PWD": os.fsencode(bench.folder), b"SOURCE_DATE_EPOCH": b"1"}
+        inputs = await bench.inputs(await bench.order(*words, environment=environment))
+        assert os.fsencode(bench.folder / "inc") in dict(inputs.directories)
+
+    run(body())
+
+
+async def remote(bench):
+    order = await bench.order()
+    inputs = await bench.inputs(order)
+    return order, inputs, await bench.compiles.remote(order, inputs)
+
+
+def test_a_compile_goes_whole_and_comes_back_whole(bench):
+    async def body():
+        bench.answers(bench.good())
+        order, inputs, found = await remote(bench)
+        assert (found.stdout, found.stderr, found.server) == (b"out", b"er", "farm1:3643")
+        [(output, content)] = found.files
+        assert (output.path, content, found.sent) == (bench.object, b"object", len(inputs.compressed))
+        [made] = bench.compiles.made(order, found)
+        assert (made.path, made.content, made.keep) == (os.fsencode(bench.folder) + b"/a.o", b"object", False)
+        submit = bench.channel._answer.submits[1]
+        assert submit.arguments == (b"/usr/bin/gcc", *order.request.arguments[1:])
+        assert (submit.manifest, submit.manifest_digest) == (inputs.compressed, inputs.digest)
+
+    run(body())
+
+
+def test_the_files_that_lack_are_sent_and_the_manifest_only_once(bench):
+    async def body():
+        order = await bench.order()
+        inputs = await bench.inputs(order)
+        files = [(index, entry.size) for index, entry in enumerate(inputs.entries) if entry.kind is Kind.FILE]
+        bench.answers(bench.good(), bench.good(), need=files)
+        first = await bench.compiles.remote(order, inputs)
+        contents = b"".join((bench.folder / name).read_bytes() for name in ("a.c", "a.h"))
+        assert bench.channel.bulk[1] == contents
+        assert first.sent == len(inputs.compressed) + len(contents)
+        bench.channel._answer.need = None
+        second = await bench.compiles.remote(order, inputs)
+        assert (bench.channel._answer.submits[2].manifest, second.sent) == (b"", 0)
+
+    run(body())
+
+
+def test_a_server_that_forgot_the_manifest_gets_it_again(bench):
+    async def body():
+        bench.answers(bench.good())
+        order = await bench.order()
+        inputs = await bench.inputs(order)
+        needs = [Need(1, manifest=True, blobs=())]
+        finish = bench.channel._answer.finish
+
+        def forgetful(channel, job):
+            return channel.hear(needs.pop()) if needs else finish(channel, job)
+
+        bench.channel._answer.finish = forgetful
+        found = await bench.compiles.remote(order, inputs)
+        assert found.sent == 2 * len(inputs.compressed)
+
+    run(body())
+
+
+def test_a_result_waits_for_its_bytes_while_files_are_still_being_sent(bench):
+    """Attack on the object: the Result comes while the agent is blocked in sending, its bytes trickle in later."""
+
+    async def body():
+        order = await bench.order()
+        inputs = await bench.inputs(order)
+        [first, *_] = [index for index, entry in enumerate(inputs.entries) if entry.kind is Kind.FILE]
+        bench.answers(need=[(first, 10**6)])
+        running = asyncio.create_task(bench.compiles.remote(order, inputs))
+        bench.channel.room.clear()
+        await bench.channel.until_bulk()
+        message, content = bench.good()(1, None)
+        bench.channel.hear(message)
+        bench.channel.hear_bulk(1, content[:4])
+        bench.channel.room.set()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        bench.channel.hear_bulk(1, content[4:])
+        found = await running
+        assert found.files[0][1] == b"object"
+
+    run(body())
+
+
+@pytest.mark.parametrize("index", [-1, 10**6, "directory"])
+def test_a_server_gets_only_files_of_the_manifest(bench, index):
+    """Attack: the server asks for what is not there, by a number before, behind or beside the files."""
+
+    async def body():
+        order = await bench.order()
+        inputs = await bench.inputs(order)
+        if index == "directory":
+            wanted = next(number for number, entry in enumerate(inputs.entries) if entry.kind is not Kind.FILE)
+        else:
+            wanted = index
+        bench.answers(need=[(wanted, 1)])
+        with pytest.raises(ChannelError, match="not in the manifest"):
+            await bench.compiles.remote(order, inputs)
+        assert isinstance(bench.channel.said[-1], Cancel)
+        assert not bench.channel.bulk
+
+    run(body())
+
+
+@pytest.mark.parametrize("change", ["content", "longer", "gone", "fifo", "link"])
+def test_a_file_that_changes_while_it_is_sent_stays_here(bench, change):
+    async def body():
+        order = await bench.order()
+        inputs = await bench.inputs(order)
+        header = bench.folder / "a.h"
+        secret = bench.folder / "secret"
+        secret.write_text("extern int a;\n")
+        if change == "content":
+            header.write_text("extern int z;\n")
+        elif change == "longer":
+            header.write_text("extern int a;\nint more;\n")
+        else:
+            header.unlink()
+        if change == "fifo":
+            os.mkfifo(header)
+        elif change == "link":
+            header.symlink_to(secret)
+        index = next(n for n, entry in enumerate(inputs.entries) if entry.path.endswith(b"a.h"))
+        bench.answers(need=[(index, 14)])
+        with pytest.raises(StaysLocal) as local:
+            await bench.compiles.remote(order, inputs)
+        assert local.value.reason == "changed"
+        assert not bench.channel.bulk
+
+    run(body())
+
+
+def test_a_refusal_names_its_code(bench):
+    async def body():
+        bench.answers(lambda job, _: Refuse(job, "tree", "no"))
+        with pytest.raises(Refused) as refused:
+            await remote(bench)
+        assert refused.value.code == "tree"
+
+    run(body())
+
+
+def test_a_server_that_answers_with_something_else(bench):
+    async def body():
+        bench.answers()
+
+        def odd(channel, job):
+            channel.listener._jobs[job].put(Wait(job, 1))
+
+        bench.channel._answer.finish = odd
+        with pytest.raises(ChannelError, match="something else"):
+            await remote(bench)
+
+    run(body())
+
+
+def test_a_lost_server(bench):
+    async def body():
+        bench.answers()
+        bench.channel._answer.finish = lambda channel, job: channel.lose(ChannelError("reset"))
+        with pytest.raises(ChannelError, match="reset"):
+            await remote(bench)
+
+    run(body())
+
+
+def outputs(*paths):
+    listed = tuple((Output(path, 1, 0o644, b"d"), b"x") for path in paths)
+    return Remote(result(1, outputs=[output for output, _ in listed]), b"", b"", listed, "farm1", 0)
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        b"/home/alice/.bashrc",
+        b"/etc/cron.d/x",
+        b"a.o",
+        b"../a.o",
+        b"",
+        b"{cwd}/b.o",
+        b"{cwd}/../a.o",
+        b"{cwd}/a.o/../a.o",
+        b"{cwd}/a.o",
+    ],
+)
+def test_an_output_that_nobody_asked_for_is_refused(bench, extra):
+    """Attack: a server names a file of the user's as an output, spells the object otherwise, or names it twice."""
+
+    async def body():
+        order = await bench.order()
+        path = extra.replace(b"{cwd}", bench.object.rpartition(b"/")[0])
+        with pytest.raises(StaysLocal) as local:
+            bench.compiles.made(order, outputs(bench.object, path))
+        assert local.value.reason == "disagreement"
+
+    run(body())
+
+
+def test_a_result_without_an_object_is_none(bench):
+    async def body():
+        with pytest.raises(StaysLocal, match="made no object"):
+            bench.compiles.made(await bench.order(), outputs())
+
+    run(body())
+
+
+def test_a_run_that_read_other_files_is_none_and_is_not_remembered(bench):
+    async def body():
+        caller = NotingCaller(listed=b"a.o: a.c a.h\n")
+        order = await bench.order()
+        await bench.inputs(order, caller)
+        strayed = replace(outputs(bench.object), result=result(1, strays=(0,)))
+        with pytest.raises(StaysLocal, match="read other files"):
+            bench.compiles.made(order, strayed)
+        await bench.inputs(order, caller)
+        assert len(caller.told) == 2
+
+    run(body())
+
+
+def test_outputs_lie_where_their_directory_really_is(bench):
+    async def body():
+        (bench.folder / "real").mkdir()
+        (bench.folder / "alias").symlink_to("real")
+        order = await bench.order("gcc", "-MD", "-c", "a.c", "-o", "alias/a.o")
+        real = bench.object.replace(b"/a.o", b"/real")
+        made = bench.compiles.made(order, outputs(real + b"/a.o", real + b"/a.d"))
+        assert [(file.path.rpartition(b"/")[2], file.keep) for file in made] == [(b"a.o", False), (b"a.d", True)]
+        assert all(b"/alias/" in file.path for file in made)
+
+    run(body())
+
+
+def test_places_where_only_the_compiler_does_the_right_thing(bench):
+    async def body():
+        os.mkfifo(bench.folder / "pipe")
+        (bench.folder / "folder").mkdir()
+        for output in ("pipe", "folder", "/dev/null", "missing/a.o"):
+            with pytest.raises(StaysLocal) as local:
+                check_places(await bench.order("gcc", "-c", "a.c", "-o", output))
+            assert local.value.reason == "output"
+        check_places(await bench.order())
+        (bench.folder / "a.o").write_bytes(b"old")
+        check_places(await bench.order())
+
+    run(body())
+
+
+def test_the_local_compilers_end_is_the_launchers(bench):
+    async def body():
+        order, caller = await bench.order(), NotingCaller(spawns=256)
+        assert await judge(caller, order) == 256
+        end(caller, 256)
+        end(caller, 11)
+        assert caller.told == [("spawn", (b"/usr/bin/gcc", b"-c", b"a.c", b"-o", b"a.o")), ("exit", 1), Die(11)]
+
+    run(body())
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.binary(max_size=20), max_size=4), st.binary(max_size=9), st.binary(max_size=9))
+def test_a_result_is_cut_where_it_says(contents, stdout, stderr):
+    listed = [Output(b"/%d" % number, len(content), 0o644, digest(content)) for number, content in enumerate(contents)]
+    answer = result(1, len(stdout), len(stderr), listed)
+    found = _split(answer, stdout + stderr + b"".join(contents), "farm1", 0)
+    assert (found.stdout, found.stderr) == (stdout, stderr)
+    assert [content for _, content in found.files] == contents
+
+
+def test_the_bench_is_a_real_compile(bench):
+    gcc = shutil.which("gcc")
+    listed = subprocess.run([gcc, "-M", "a.c"], cwd=bench.folder, capture_output=True, check=True).stdout
+
+    async def body():
+        inputs = await bench.inputs(caller=NotingCaller(listed=listed))
+        assert inputs.size < limits.JOB_SOURCE
+
+    run(body())
