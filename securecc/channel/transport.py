@@ -112,7 +112,7 @@ async def _listen(link: Callable[[], Link], host: str, port: int) -> asyncio.Ser
         return await loop.create_server(link, host or None, port, backlog=limits.BACKLOG)
     except OSError as error:
         raise ChannelError(
-            f"cannot listen on {host or '*'} port {port}: {error.strerror or error}",
+            f"cannot listen on {host or '*'} port {port}: {os.strerror(error.errno or 0)}",
             "choose another address or port, or stop what holds this one (`ss -ltnp` shows it)",
         ) from error
 

@@ -1,6 +1,7 @@
 """One authenticated channel at the front: greets it, admits its jobs, and hands each message to its job."""
 
 import contextlib
+import logging
 from collections.abc import Callable
 from typing import get_args
 
@@ -14,7 +15,7 @@ from securecc.server.reading import Manifests
 from securecc.server.visit import Host, Service, Visit
 from securecc.wire.session import agree
 from securecc.words import limits
-from securecc.words.errors import AuditError, PathError, Refused, SecureccError, StoreError
+from securecc.words.errors import AuditError, BlobError, PathError, Refused, SecureccError, StoreError
 from securecc.words.grant import Grant
 from securecc.words.messages import (
     Ask,
@@ -33,6 +34,8 @@ from securecc.words.messages import (
     Welcome,
 )
 from securecc.words.work import Offer
+
+log = logging.getLogger("securecc")
 
 _CODES: frozenset[str] = frozenset(get_args(RefuseCode))
 
@@ -148,8 +151,11 @@ class Attendant:
             self._refuse(visit, error.code, error.message)
         except PathError as error:
             self._refuse(visit, "tree", error.message)
-        except StoreError as error:
+        except BlobError as error:
             self._refuse(visit, "limit", error.message)
+        except StoreError as error:
+            log.error("%s", error)  # noqa: TRY400 - the error says it all
+            self._refuse(visit, "server", error.message)
 
     def _refuse(self, visit: Visit, code: str, reason: str) -> None:
         known = known_code(code)

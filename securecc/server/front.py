@@ -261,15 +261,17 @@ class Front:
 
 
 class _Keytab:
-    """The acceptor of the keytab as it is on disk: a new one takes over when the file has changed and is good."""
+    """The acceptor of the keytab as it is on disk: a new one takes over when the file has changed and is good.
+
+    Kerberos opens a keytab anew for each client; it opens a copy in memory, so that a bad file spoils no keys in use.
+    """
 
     def __init__(self, settings: ServerSettings) -> None:
         self._path = os.fspath(settings.keytab)
         self._service = settings.service
         self._cache = os.fspath(settings.state / "replay")
-        kerberos.check_keytab(self._path, self._service)
         self._seen = self._stamp()
-        self._acceptor = kerberos.Acceptor(self._path, self._service, self._cache)
+        self._acceptor = self._read()
 
     def acceptor(self) -> kerberos.Acceptor:
         """The acceptor for the next connection."""
@@ -282,12 +284,23 @@ class _Keytab:
             return
         self._seen = stamp
         try:
-            kerberos.check_keytab(self._path, self._service)
-            self._acceptor = kerberos.Acceptor(self._path, self._service, self._cache)
+            self._acceptor = self._read()
         except CredentialError as error:
             log.error("the keytab is not read again: %s", error)  # noqa: TRY400 - the error says it all
             return
         log.info("keytab %s read again", self._path)
+
+    def _read(self) -> kerberos.Acceptor:
+        kerberos.check_keytab(self._path, self._service)
+        # Never closed: an acceptor knows it by its number, which must not come to mean another file.
+        copy = os.memfd_create("keytab", os.MFD_CLOEXEC)
+        os.fchmod(copy, 0o400)
+        try:
+            with open(self._path, "rb") as file:
+                os.write(copy, file.read(limits.KEYTAB))
+        except OSError as error:
+            raise CredentialError(f"cannot read keytab {self._path}: {error.strerror}") from error
+        return kerberos.Acceptor(f"/proc/self/fd/{copy}", self._service, self._cache)
 
     def _stamp(self) -> tuple[int, int, int]:
         try:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from securecc.words import limits
-from securecc.words.errors import StoreError
+from securecc.words.errors import BlobError
 from securecc.words.manifest import Digest
 
 
@@ -70,10 +70,10 @@ class Holdings:
         return blob
 
     def reserve(self, principal: str, size: int) -> list[Blob]:
-        """Makes room for one blob and returns what had to go. Raises StoreError if what is in use leaves no room."""
+        """Makes room for one blob and returns what had to go. Raises BlobError if what is in use leaves no room."""
         cost = charge(size)
         if size < 0 or cost > self.quota or size > limits.BLOB:
-            raise StoreError(f"a blob of {size} bytes; at most {min(limits.BLOB, self.quota)} are taken")
+            raise BlobError(f"a blob of {size} bytes; at most {min(limits.BLOB, self.quota)} are taken")
         gone = self._admit(principal)
         gone += self._shrink_owned(principal, self.quota - cost)
         gone += self._shrink(self._limit - cost)
@@ -162,7 +162,7 @@ class Holdings:
         return gone
 
 
-class Unroomed(StoreError):
+class Unroomed(BlobError):
     """No room could be made; `gone` is what was evicted in trying, for the caller to delete."""
 
     def __init__(self, message: str, advice: str, gone: list[Blob]) -> None:

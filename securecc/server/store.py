@@ -19,7 +19,7 @@ from typing import Self
 
 from securecc.server.holdings import Blob, Holdings, Unroomed
 from securecc.words import limits
-from securecc.words.errors import StoreError
+from securecc.words.errors import BlobError, StoreError
 from securecc.words.manifest import Digest
 
 _FOLDER = re.compile(r"[0-9a-f]{2}\Z")
@@ -196,7 +196,7 @@ class Intake:
             raise StoreError(f"blob {self.digest.hex()} has ended already")
         if len(chunk) > self.lacking:
             self.abandon()
-            raise StoreError(f"blob {self.digest.hex()} is longer than the {self.size} bytes announced")
+            raise BlobError(f"blob {self.digest.hex()} is longer than the {self.size} bytes announced")
         self._sha.update(chunk)
         self._arrived += len(chunk)
         try:
@@ -216,7 +216,7 @@ class Intake:
             self.write(b"")
         if self.lacking or self._sha.digest() != self.digest:
             self.abandon()
-            raise StoreError(f"what came for blob {self.digest.hex()} is something else", "read the file again")
+            raise BlobError(f"what came for blob {self.digest.hex()} is something else", "read the file again")
         try:
             blob = self._store._put(self, self._temporary)  # noqa: SLF001 - one module's two halves
         except OSError as error:

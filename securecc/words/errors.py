@@ -92,6 +92,10 @@ class StoreError(SecureccError):
     """The blob store cannot take or give a blob: full, over quota, damaged."""
 
 
+class BlobError(StoreError):
+    """The blob itself is at fault: over a limit, or not what was announced. The store is well."""
+
+
 class AuditError(SecureccError):
     """The audit log cannot be written (no job may run then) or does not verify."""
 

@@ -15,6 +15,7 @@ GSS_ROUNDS = 4  # krb5 with mutual authentication needs two; DCE style three
 GSS_STEP_S = 3.0  # one step; a silent KDC would block for 27 s
 GSS_THREADS = 16  # steps at one time; more wait for their turn, within their deadline
 CLOCK_SKEW_S = 300.0  # what MIT adds to a ticket's lifetime on the accepting side
+KEYTAB = 1 * MIB  # one key takes some 80 bytes: thousands of services and versions
 PROOF = 256  # a MIC over the exporter value; krb5's measure 28
 STARTUPS_BEGIN = 10  # unauthenticated connections from which new ones are dropped at random ...
 STARTUPS_RATE = 0.3  # ... with this probability at first, rising to 1 at CONNECTIONS_UNAUTHENTICATED (MaxStartups)

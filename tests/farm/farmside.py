@@ -356,6 +356,8 @@ def some_farm(
     folder.chmod(0o711)
     env = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     env |= _own_places(folder / "alice")
+    env["TMPDIR"] = str(folder / "tmp")  # compilers that are killed leave files there
+    (folder / "tmp").mkdir(mode=0o700)
     farm = Farm(folder, realms, [], env)
     try:
         for number in range(1, servers + 1):
