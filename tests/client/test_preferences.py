@@ -1,0 +1,49 @@
+"""Settings by a launcher's environment."""
+
+import os
+
+from securecc.client import preferences
+from securecc.client.preferences import Preferences
+
+
+def test_each_environment_has_its_own():
+    known = Preferences()
+    one = known.of({b"SECURECC_HOSTS": b"one", b"HOME": b"/nowhere", b"LANG": b"C"})
+    two = known.of({b"SECURECC_HOSTS": b"two", b"HOME": b"/nowhere"})
+    assert [str(host) for settings in (one, two) for host in settings.hosts] == ["one:3643", "two:3643"]
+    assert known.of({b"SECURECC_HOSTS": b"one", b"HOME": b"/nowhere", b"LANG": b"de"}) is one
+
+
+def test_files_are_read_again_now_and_then(tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(preferences.time, "monotonic", lambda: now[0])
+    folder = tmp_path / ".config" / "securecc"
+    folder.mkdir(parents=True)
+    environment = {b"HOME": os.fsencode(tmp_path)}
+    known = Preferences()
+    (folder / "hosts").write_text("one")
+    assert known.of(environment).hosts[0].name == "one"
+    (folder / "hosts").write_text("two")
+    assert known.of(environment).hosts[0].name == "one"
+    now[0] += preferences.READ_AGAIN_S + 0.01
+    assert known.of(environment).hosts[0].name == "two"
+
+
+def test_a_launcher_without_a_home_has_the_agents(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".config" / "securecc").mkdir(parents=True)
+    (tmp_path / ".config" / "securecc" / "hosts").write_text("mine")
+    assert Preferences().of({}).hosts[0].name == "mine"
+
+
+def test_what_is_no_text_breaks_nothing():
+    settings = Preferences().of({b"SECURECC_HOSTS": b"\xff\xfe", b"HOME": b"/\xff", b"XDG_CONFIG_HOME": b"\xff"})
+    assert settings.hosts == ()
+
+
+def test_memory_is_bounded(monkeypatch):
+    monkeypatch.setattr(preferences, "_KEPT", 3)
+    known = Preferences()
+    for number in range(10):
+        known.of({b"SECURECC_HOSTS": b"h%d" % number})
+        assert len(known._known) <= 3

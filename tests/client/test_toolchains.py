@@ -1,0 +1,109 @@
+"""The closures of an agent's life."""
+
+import asyncio
+import os
+from types import SimpleNamespace
+
+import pytest
+
+from securecc.client import toolchains
+from securecc.client.toolchains import Toolchains
+from securecc.words.errors import StaysLocal, ToolchainError
+
+
+class Discovery:
+    """In the place of discovering: counts, waits if it is told to, names what the program's file says."""
+
+    def __init__(self, program, monkeypatch):
+        self.program = program
+        self.found = 0
+        self.now = 0.0
+        program.write_text("12")
+        monkeypatch.setattr(toolchains, "discover", self.discover)
+        monkeypatch.setattr(toolchains.time, "monotonic", lambda: self.now)
+
+    def discover(self, compiler, search_path):
+        self.found += 1
+        if not self.program.exists():
+            raise ToolchainError("no such compiler")
+        file = SimpleNamespace(path=os.fsencode(self.program))
+        return SimpleNamespace(digest=self.program.read_text(), files=(file,))
+
+    def replace(self, text):
+        new = self.program.with_suffix(".new")
+        new.write_text(text)
+        new.replace(self.program)
+        self.now += toolchains.LOOKED_AT_S + 0.01
+
+
+@pytest.fixture
+def discovery(tmp_path, monkeypatch):
+    return Discovery(tmp_path / "gcc", monkeypatch)
+
+
+def test_a_compiler_is_discovered_once_however_many_ask(discovery):
+    async def body():
+        known = Toolchains()
+        found = await asyncio.gather(*(known.closure(b"/gcc", b"/bin") for _ in range(9)))
+        assert {closure.digest for closure in found} == {"12"}
+        discovery.now += toolchains.LOOKED_AT_S + 0.01
+        await known.closure(b"/gcc", b"/bin")
+        assert discovery.found == 1
+        await known.closure(b"/gcc", b"/other")
+        assert discovery.found == 2
+
+    asyncio.run(body())
+
+
+def test_nobody_gets_the_old_one_while_the_new_one_is_looked_at(discovery):
+    async def body():
+        known = Toolchains()
+        await known.closure(b"/gcc", b"/bin")
+        discovery.replace("13")
+        first = asyncio.create_task(known.closure(b"/gcc", b"/bin"))
+        await asyncio.sleep(0)
+        second = asyncio.create_task(known.closure(b"/gcc", b"/bin"))
+        assert [(await task).digest for task in (first, second)] == ["13", "13"]
+
+    asyncio.run(body())
+
+
+def test_what_is_no_compiler_stays_local_and_is_asked_again(discovery):
+    async def body():
+        known = Toolchains()
+        await known.closure(b"/gcc", b"/bin")
+        discovery.program.unlink()
+        discovery.now += 1
+        for _ in range(2):
+            with pytest.raises(StaysLocal) as local:
+                await known.closure(b"/gcc", b"/bin")
+            assert local.value.reason == "toolchain"
+        discovery.program.write_text("14")
+        assert (await known.closure(b"/gcc", b"/bin")).digest == "14"
+
+    asyncio.run(body())
+
+
+def test_a_compiler_that_changes_while_it_is_looked_at_stays_local(discovery, monkeypatch):
+    found = discovery.discover
+
+    def vanishing(*words):
+        closure = found(*words)
+        discovery.program.unlink()
+        return closure
+
+    monkeypatch.setattr(toolchains, "discover", vanishing)
+    with pytest.raises(StaysLocal, match="changes"):
+        asyncio.run(Toolchains().closure(b"/gcc", b"/bin"))
+
+
+def test_a_compile_that_is_given_up_does_not_stop_the_look(discovery):
+    async def body():
+        known = Toolchains()
+        first, second = (asyncio.create_task(known.closure(b"/gcc", b"/bin")) for _ in range(2))
+        await asyncio.sleep(0)
+        first.cancel()
+        assert (await second).digest == "12"
+        assert discovery.found == 1
+
+    asyncio.run(body())
