@@ -148,6 +148,8 @@ class Job:
         limit = sandbox.recognise(ending, stdio.tail, self._order.limits)
         if not limit and stdio.overflowing():
             limit = "diagnostics"
+        if not limit and found.more:
+            limit = "output"
         report = WorkReport(
             job=self._order.job,
             status=ending.status,

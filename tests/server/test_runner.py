@@ -257,6 +257,7 @@ def test_bombs_are_bounded(intruder):
         assert int(outcome.stdout.split()[0]) < 10000
         assert len(outcome.report.made) == limits.WORK_MADE
         assert outcome.report.more > 0
+        assert outcome.report.limit == "output"
         terminal = Terminal(error=True, columns=80, rows=24)
         outcome = await runner.run([program, b"bomb", b"chatter"], limits=small, terminal=terminal)
         assert (outcome.report.limit, len(outcome.stderr)) == ("diagnostics", small.diagnostics)
