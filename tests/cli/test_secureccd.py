@@ -1,0 +1,225 @@
+"""The daemon's command: what keeps it from starting, and how front and runner are made apart."""
+
+import asyncio
+import logging
+import os
+import resource
+import runpy
+import socket
+import sys
+import time
+
+import pytest
+
+from securecc import __version__
+from securecc.cli import secureccd
+from securecc.cli.secureccd import main
+from securecc.server.settings import ServerSettings, User, Users
+from securecc.words.errors import ConfigError, SandboxError
+
+POLICY = """
+version: 1
+rules:
+  - {name: everybody, who: ["*@EXAMPLE.COM"], toolchains: ["*"]}
+"""
+
+
+@pytest.fixture
+def config(tmp_path, monkeypatch):
+    monkeypatch.setattr(secureccd, "_log_to_stderr", lambda _level: None)
+    (tmp_path / "policy.yaml").write_text(POLICY)
+    (tmp_path / "policy.yaml").chmod(0o600)
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        "keytab: keytab\npolicy: policy.yaml\naudit: log/audit.jsonl\nstate: state\nscratch: scratch\nslots: 2\n"
+    )
+    return path
+
+
+def settings_of(tmp_path, **changes):
+    values = {
+        "keytab": tmp_path / "keytab",
+        "policy": tmp_path / "policy.yaml",
+        "audit": tmp_path / "log" / "audit.jsonl",
+        "state": tmp_path / "state",
+        "scratch": tmp_path / "scratch",
+        **changes,
+    }
+    return ServerSettings(**values)
+
+
+ALICE, BOB = User(1001, 1001, "alice"), User(1002, 1002, "bob")
+
+
+def test_a_configuration_is_checked_without_serving(config, capsys):
+    assert main(["--config", str(config), "--check"]) == 0
+    assert capsys.readouterr().out == f"{config}: fine\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "said"),
+    [
+        ("config.yaml", "keytab: [", "config.yaml"),
+        ("config.yaml", "nonsense: 1", "nonsense"),
+        ("policy.yaml", "version: 1\nrules: 7", "policy.yaml"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(config, capsys, file, text, said):
+    (config.parent / file).write_text(text)
+    assert main(["--config", str(config), "--check"]) == 1
+    errors = capsys.readouterr().err
+    assert errors.startswith("secureccd: ")
+    assert said in errors
+    assert errors.count("\n") == 1
+
+
+def test_a_configuration_that_is_not_there(tmp_path, capsys):
+    assert main(["--config", str(tmp_path / "none.yaml")]) == 1
+    assert "--config FILE" in capsys.readouterr().err
+
+
+def test_a_version(capsys):
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert __version__ in capsys.readouterr().out
+
+
+def test_root_serves_only_as_somebody_else(config, capsys, monkeypatch):
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    assert main(["--config", str(config)]) == 1
+    assert "set `users:`" in capsys.readouterr().err
+
+
+@pytest.fixture
+def runner(tmp_path, monkeypatch):
+    """In the runner's place a program that says how it was started and goes when the front does."""
+    program = tmp_path / "python"
+    program.write_text(
+        f"#!{sys.executable}\n"
+        "import os, socket, sys\n"
+        f"said = open({str(tmp_path / 'said')!r}, 'w')\n"
+        "config = os.pread(int(sys.argv[7]), 65536, 0).decode()\n"
+        "print(sys.argv[1:4], config, sorted(os.environ), os.getcwd(), os.getsid(0) == os.getpid(), file=said)\n"
+        "said.close()\n"
+        "socket.socket(fileno=int(sys.argv[5])).recv(1)\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    return tmp_path / "said"
+
+
+def test_the_front_serves_beside_a_runner_of_its_own(config, runner, monkeypatch, capsys):
+    seen = []
+
+    async def front(settings, end):
+        seen.append((settings.slots, end.type, settings.state.is_dir(), settings.scratch.is_dir()))
+        async with asyncio.timeout(10):
+            while not runner.exists() or not runner.read_text():  # noqa: ASYNC110 - another process's file
+                await asyncio.sleep(0.01)
+        return 7
+
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    monkeypatch.setattr(secureccd, "_front", front)
+    monkeypatch.setattr(secureccd, "_raise_descriptors", lambda: None)
+    began = time.monotonic()
+    assert main(["--config", str(config)]) == 7
+    assert time.monotonic() - began < 5
+    assert seen == [(2, socket.SOCK_SEQPACKET, True, True)]
+    said = runner.read_text()
+    assert "['-I', '-m', 'securecc.server.runner']" in said
+    assert "/scratch" in said
+    assert "keytab" not in said
+    assert said.endswith("/ True\n")
+    assert "KRB5" not in said
+
+
+def test_a_front_that_cannot_start_takes_its_runner_with_it(config, runner, monkeypatch, capsys):
+    async def front(settings, end):
+        raise SandboxError("this machine has no sandbox")
+
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    monkeypatch.setattr(secureccd, "_front", front)
+    monkeypatch.setattr(secureccd, "_raise_descriptors", lambda: None)
+    assert main(["--config", str(config)]) == 1
+    assert capsys.readouterr().err == "secureccd: this machine has no sandbox\n"
+
+
+def test_started_as_root_the_two_become_two_users(tmp_path, runner, monkeypatch):
+    calls = []
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    monkeypatch.setattr(secureccd, "_become", calls.append)
+    monkeypatch.setattr(os, "chown", lambda path, uid, gid: calls.append((path.name, uid, gid)))
+    monkeypatch.setattr(secureccd, "_raise_descriptors", lambda: None)
+
+    async def front(settings, end):
+        async with asyncio.timeout(10):
+            while not runner.exists() or not runner.read_text():  # noqa: ASYNC110 - another process's file
+                await asyncio.sleep(0.01)
+        return 0
+
+    monkeypatch.setattr(secureccd, "_front", front)
+    assert secureccd._serve(settings_of(tmp_path, users=Users(front=ALICE, runner=BOB))) == 0
+    assert calls == [("state", 1001, 1001), ("scratch", 1001, 1001), ("log", 1001, 1001), ALICE]
+    assert '"uid":1002,"gid":1002' in runner.read_text()
+
+
+def test_becoming_somebody_leaves_nothing_of_root(monkeypatch):
+    calls = []
+    for name in ("setgroups", "setresgid", "setresuid", "umask"):
+        monkeypatch.setattr(os, name, lambda *words, name=name: calls.append((name, *words)))
+    monkeypatch.setenv("HOME", "/root")
+    secureccd._become(ALICE)
+    assert calls == [("setgroups", []), ("setresgid", 1001, 1001, 1001), ("setresuid", 1001, 1001, 1001), ("umask", 63)]
+    assert os.environ["HOME"] == "/"
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "state").write_text("a file")
+    with pytest.raises(ConfigError, match="state cannot be made"):
+        secureccd._make_folders(settings_of(tmp_path))
+
+
+def test_as_many_descriptors_as_may_be(monkeypatch):
+    asked = []
+    monkeypatch.setattr(resource, "setrlimit", lambda *words: asked.append(words))
+    secureccd._raise_descriptors()
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert asked == [(resource.RLIMIT_NOFILE, (most, most))]
+
+
+def test_the_front_is_equipped_before_it_listens(tmp_path, monkeypatch):
+    (tmp_path / "policy.yaml").write_text(POLICY)
+    (tmp_path / "policy.yaml").chmod(0o600)
+    (tmp_path / "log").mkdir()
+    equipped = []
+
+    class Front:
+        def __init__(self, equipment):
+            equipped.append(equipment)
+
+        async def run(self):
+            return 3
+
+    monkeypatch.setattr(secureccd, "Front", Front)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert asyncio.run(secureccd._front(settings_of(tmp_path), ours)) == 3
+    [equipment] = equipped
+    assert (equipment.runner, equipment.policy.admits("192.0.2.1")) == (ours, True)
+    equipment.audit.close()
+    equipment.store.close()
+
+
+def test_the_log_goes_to_standard_error(monkeypatch):
+    seen = []
+    monkeypatch.setattr(logging, "basicConfig", lambda **words: seen.append(words))
+    secureccd._log_to_stderr("info")
+    assert (seen[0]["stream"], seen[0]["level"]) == (sys.stderr, "INFO")
+
+
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules.*:RuntimeWarning")
+def test_it_runs_as_a_module(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["secureccd", "--config", "/nonexistent"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("securecc.cli.secureccd", run_name="__main__")
+    assert ended.value.code == 1
