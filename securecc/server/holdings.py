@@ -1,5 +1,6 @@
 """Who may use which blob, what each of them counts for, and which goes first when room is needed. No I/O."""
 
+import os
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -11,12 +12,20 @@ from securecc.words.manifest import Digest
 
 @dataclass(slots=True, eq=False)
 class Blob:
-    """One content. `pins` counts the holds that it must not be evicted under."""
+    """One content. `pins` counts the holds that it must not be evicted under, `stamp` is its file's stat when it was
+    found to be what `digest` names.
+    """
 
     digest: Digest
     size: int
     owners: set[str] = field(default_factory=set)
     pins: int = 0
+    stamp: tuple[int, ...] = ()
+
+
+def stamp(status: os.stat_result) -> tuple[int, ...]:
+    """What changes with any change of a file's content: nobody can set its ctime back."""
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def charge(size: int) -> int:

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
 
-from securecc.server.holdings import Blob, Holdings, Unroomed
+from securecc.server.holdings import Blob, Holdings, Unroomed, stamp
 from securecc.words import limits
 from securecc.words.errors import BlobError, StoreError
 from securecc.words.manifest import Digest
@@ -97,28 +97,24 @@ class Store:
 
     def _descriptor(self, blob: Blob) -> int:
         known = self._open.get(blob.digest)
-        if known is not None:
-            self._open.move_to_end(blob.digest)
+        if known is None:
+            self._close_one()
+            known = self._open[blob.digest] = (blob, self._open_again(blob))
+        self._open.move_to_end(blob.digest)
+        if stamp(os.fstat(known[1])) == blob.stamp:
             return known[1]
-        self._close_one()
-        fd = self._open_checked(blob)
-        self._open[blob.digest] = (blob, fd)
-        return fd
+        self._delete([blob])
+        self._holdings.drop(blob)
+        raise StoreError(f"blob {blob.digest.hex()} was damaged on disk", "send it again")
 
-    def _open_checked(self, blob: Blob) -> int:
+    def _open_again(self, blob: Blob) -> int:
         try:
-            fd = os.open(_name(blob.digest), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._root)
+            return os.open(_name(blob.digest), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._root)
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE):
                 raise StoreError("no more descriptors for blobs", "raise LimitNOFILE of the service") from error
             self._holdings.drop(blob)
             raise StoreError(f"blob {blob.digest.hex()} cannot be opened: {error.strerror}", "send it again") from error
-        if os.fstat(fd).st_size == blob.size:
-            return fd
-        os.close(fd)
-        self._delete([blob])
-        self._holdings.drop(blob)
-        raise StoreError(f"blob {blob.digest.hex()} was damaged on disk", "send it again")
 
     def _close_one(self) -> None:
         """Makes place for one more descriptor. What a Hold has may be in use and stays open."""
@@ -150,12 +146,14 @@ class Store:
                     os.mkdir(part, 0o700, dir_fd=self._root)
             return os.open(name, flags, 0o400, dir_fd=self._root), name
 
-    def _put(self, intake: "Intake", temporary: str) -> Blob:
+    def _put(self, intake: "Intake", temporary: str, fd: int) -> Blob:
         if intake.digest in self._holdings:
             os.unlink(temporary, dir_fd=self._root)
-        else:
-            os.rename(temporary, _name(intake.digest), src_dir_fd=self._root, dst_dir_fd=self._root)
-        return self._holdings.add(intake.principal, intake.digest, intake.size)
+            return self._holdings.add(intake.principal, intake.digest, intake.size)
+        os.rename(temporary, _name(intake.digest), src_dir_fd=self._root, dst_dir_fd=self._root)
+        blob = self._holdings.add(intake.principal, intake.digest, intake.size)
+        blob.stamp = stamp(os.fstat(fd))
+        return blob
 
     def _give_up(self, intake: "Intake", temporary: str) -> None:
         self._holdings.release(intake.principal, intake.size)
@@ -218,7 +216,7 @@ class Intake:
             self.abandon()
             raise BlobError(f"what came for blob {self.digest.hex()} is something else", "read the file again")
         try:
-            blob = self._store._put(self, self._temporary)  # noqa: SLF001 - one module's two halves
+            blob = self._store._put(self, self._temporary, self._fd)  # noqa: SLF001 - one module's two halves
         except OSError as error:
             self.abandon()
             raise _trouble(error) from error
@@ -285,7 +283,15 @@ class Hold:
             blobs = [self._blobs[digest] for digest in digests]
         except KeyError as error:
             raise StoreError(f"blob {error.args[0].hex()} was not sent") from error
-        return [self._store._descriptor(blob) for blob in blobs]  # noqa: SLF001 - one module's two halves
+        found, trouble = [], None
+        for blob in blobs:  # all of them, so that all that is damaged is sent again at one time
+            try:
+                found.append(self._store._descriptor(blob))  # noqa: SLF001 - one module's two halves
+            except StoreError as error:
+                trouble = error
+        if trouble is not None:
+            raise trouble
+        return found
 
     def release(self) -> None:
         """Lets go of all blobs. May be called again."""

@@ -227,13 +227,18 @@ def test_the_processes_own_limit_of_descriptors_is_an_error_with_advice(store):
         assert hold.descriptors([name])
 
 
-@pytest.mark.parametrize("damage", ["shorten", "remove", "link"])
-def test_a_damaged_blob_is_missing_from_then_on(store, tmp_path, damage):
+@pytest.mark.parametrize("opened", [False, True])
+@pytest.mark.parametrize("damage", ["shorten", "alter", "remove", "link"])
+def test_a_damaged_blob_is_missing_from_then_on(store, tmp_path, damage, opened):
     name = put(store, b"content")
     (file,) = files(tmp_path)
-    if damage == "shorten":
+    if opened:
+        assert read(store, name) == b"content"
+    if damage in {"shorten", "alter"}:
+        before = file.stat()
         file.chmod(0o600)
-        os.truncate(file, 3)
+        os.truncate(file, 3) if damage == "shorten" else file.write_bytes(b"CONTENT")
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
     else:
         file.unlink()
     if damage == "link":
