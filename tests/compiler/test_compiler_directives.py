@@ -201,3 +201,46 @@ def test_incbin_reads_what_no_list_of_dependencies_names(tmp_path):
     assert b"one" in (tmp_path / "a.o").read_bytes()
     assert b"blob" not in (tmp_path / "a.d").read_bytes()
     assert needs_local(scan(source)) is not None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"#define HAS __has_include",
+        b"#define HAS(x) __has_include(x)",
+        b'#if JOIN(__has_inc, lude)("x.h")',
+        b'#if JOIN(__, has_include)("x.h")',
+        b"-DHAS=__has_include",
+    ],
+)
+def test_a_question_that_a_macro_hides(text):
+    assert needs_local(scan(text)).reason == "computed-question"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"#ifdef __has_include",
+        b"#ifndef __has_include",
+        b"#if defined __has_include",
+        b"#if defined ( __has_include ) && 1",
+        b"#undef __has_include",
+        b"#define __has_include(x) 0",
+        b"/* __has_include */",
+        b"struct __has_##NAME { int has_include_path; };",
+    ],
+)
+def test_a_mention_of_the_question_is_none(text):
+    assert needs_local(scan(text)) is None
+
+
+@pytest.mark.parametrize("name", [b"__TIME__", b"__DATE__", b"__TIMESTAMP__"])
+def test_a_time_macro_in_two_pieces(name):
+    for cut in range(1, len(name)):
+        text = b"JOIN(" + name[:cut] + b", " + name[cut:] + b")"
+        assert needs_local(scan(text), dated=True).reason == "time"
+
+
+@pytest.mark.parametrize("text", [b"NAME__ _TYPE__ __ATTRIBUTE__", b"__TIMER__ __DATABASE RUNTIME__", b"TIMES_ E__"])
+def test_names_like_those_of_time_are_none(text):
+    assert needs_local(scan(text)) is None
