@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from securecc.client import locales, place
+from securecc.client import heap, locales, place
 from securecc.client.attendance import Attendance
 from securecc.client.caller import Caller
 from securecc.client.compile import Compiles
@@ -54,6 +54,7 @@ class Agent:
         self._callers: set[Caller] = set()
         self._idle_since = asyncio.get_running_loop().time()
         self._finished = asyncio.Event()
+        self._worked = False
 
     async def run(self, listening: socket.socket, ready: Callable[[], None]) -> None:
         """Serves until idle, told to end, or replaced at its path."""
@@ -79,6 +80,7 @@ class Agent:
         caller = Caller(self._serve)
         caller.done = self._callers.discard
         self._callers.add(caller)
+        self._worked = True
         return caller
 
     async def _serve(self, caller: Caller, request: Request) -> None:
@@ -90,8 +92,11 @@ class Agent:
             await asyncio.sleep(limits.AGENT_KEEPALIVE_S)
             for caller in self._callers:
                 caller.keep_alive()
-            if self._callers:
+            if self._worked:
                 self._idle_since = loop.time()
+            if self._worked and not self._callers:
+                self._worked = False
+                heap.give_back()
             self._journal.flush()
             idle = loop.time() - self._idle_since > self._idle
             if idle or _identity(self._path) != identity:
@@ -164,6 +169,7 @@ def main() -> int:
     arguments = parser.parse_args()
     # Each launcher brings the name of its own credential cache; the first one's is nobody else's default.
     os.environ.pop("KRB5CCNAME", None)
+    heap.keep_small()
     _log_beside(arguments.socket)
     try:
         asyncio.run(_main(arguments.socket, arguments.ready_fd, arguments.idle))

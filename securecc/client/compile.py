@@ -9,7 +9,7 @@ from securecc.client.caller import Caller, MadeFile
 from securecc.client.conversation import RemoteJob
 from securecc.client.errand import Die, Request
 from securecc.client.farm import Farm, Wanted
-from securecc.client.inputs import Gatherer, Inputs, Search, absolute
+from securecc.client.inputs import Gatherer, Inputs, Search, absolute, packed
 from securecc.client.recollection import Key, Recollections
 from securecc.client.settings import Settings
 from securecc.compiler import cmdline, dependencies, environment
@@ -202,7 +202,7 @@ def _key(order: Order, inputs: Inputs) -> bytes:
 async def _run(job: RemoteJob, order: Order, inputs: Inputs) -> Remote:
     request = order.request
     channel = job.conversation.channel
-    known = inputs.digest in job.conversation.known
+    sent = b"" if inputs.digest in job.conversation.known else packed(inputs)
     channel.send(
         Submit(
             job=job.number,
@@ -213,17 +213,17 @@ async def _run(job: RemoteJob, order: Order, inputs: Inputs) -> Remote:
             umask=request.umask,
             terminal=request.terminal,
             manifest_digest=inputs.digest,
-            manifest=b"" if known else inputs.compressed,
+            manifest=sent,
         )
     )
     job.conversation.known.add(inputs.digest)
-    sent = 0 if known else len(inputs.compressed)
+    total = len(sent)
     while True:
         answer = await job.answer()
         if isinstance(answer, Need):
-            sent += await _supply(job, answer, inputs)
+            total += await _supply(job, answer, inputs)
         elif isinstance(answer, Result):
-            return _split(answer, job.take(), job.conversation.peer, sent)
+            return _split(answer, job.take(), job.conversation.peer, total)
         elif isinstance(answer, Refuse):
             raise Refused(answer.code, answer.reason)
         elif not isinstance(answer, Invite):
@@ -232,8 +232,9 @@ async def _run(job: RemoteJob, order: Order, inputs: Inputs) -> Remote:
 
 async def _supply(job: RemoteJob, need: Need, inputs: Inputs) -> int:
     channel = job.conversation.channel
-    job.conversation.supply(job, inputs.compressed if need.manifest else b"")
-    sent = len(inputs.compressed) if need.manifest else 0
+    listed = packed(inputs) if need.manifest else b""
+    job.conversation.supply(job, listed)
+    sent = len(listed)
     for index in need.blobs:
         if not 0 <= index < len(inputs.entries) or inputs.entries[index].kind is not Kind.FILE:
             raise ChannelError(f"{job.conversation.peer} asks for a file that is not in the manifest")

@@ -14,6 +14,7 @@ import zstandard
 from securecc.client.crossing import Crossings
 from securecc.client.fingerprint import Fingerprint, Fingerprints
 from securecc.client.listing import Listings
+from securecc.client.shared import Shared
 from securecc.client.watch import Watch, Watching, nature, under
 from securecc.compiler.directives import needs_local, scan
 from securecc.words import limits, manifest
@@ -45,7 +46,6 @@ class Inputs:
     """
 
     digest: bytes
-    compressed: bytes
     entries: tuple[Entry, ...]
     size: int
     files: tuple[Fingerprint, ...]
@@ -55,13 +55,21 @@ class Inputs:
     natures: tuple[tuple[bytes, int], ...] = ()
 
 
+def packed(inputs: Inputs) -> bytes:
+    """The manifest as it is sent, compressed. Made when it is needed, for most servers know most manifests."""
+    return _compressor.compress(manifest.encode(Manifest(inputs.entries)))
+
+
+_compressor = zstandard.ZstdCompressor(level=1)
+
+
 class Gatherer:
     """Makes Inputs. One for an agent's life, for the sake of what it remembers of files and directories."""
 
     def __init__(self, fingerprints: Fingerprints, listings: Listings) -> None:
         self._fingerprints = fingerprints
         self._listings = listings
-        self._compressor = zstandard.ZstdCompressor(level=1)
+        self._shared = Shared()
 
     def gather(self, listed: Iterable[bytes], search: Search) -> Inputs:
         """`listed` are the paths that `gcc -M` names, relative ones from the working directory.
@@ -74,7 +82,7 @@ class Gatherer:
         for spelled in listed:
             scene.read(absolute(spelled, search.cwd))
         wanted = self._wanted(scene, search)
-        watching = Watching(self._listings)
+        watching = Watching(self._listings, self._shared)
         watching.look_for(wanted.names, dict.fromkeys((*search.directories, search.cwd, *scene.around)))
         for name in wanted.shown:
             watching.look_at(scene.show(absolute(name, search.cwd)))
@@ -120,17 +128,17 @@ class Gatherer:
         entries.sort(key=lambda entry: entry.path)
         if len(entries) > limits.MANIFEST_ENTRIES:
             raise StaysLocal("input", f"the compile reads more than {limits.MANIFEST_ENTRIES} files")
-        encoded = manifest.encode(Manifest(tuple(entries)))
+        entries = [self._shared.one(entry) for entry in entries]
+        one = self._shared.one
         return Inputs(
-            digest=manifest.digest(encoded),
-            compressed=self._compressor.compress(encoded),
+            digest=manifest.digest(manifest.encode(Manifest(tuple(entries)))),
             entries=tuple(entries),
             size=sum(entry.size for entry in entries),
             files=tuple(seen for seen, _ in scene.files.values()),
-            directories=tuple(crossings.directories.items()),
-            links=tuple(crossings.links.items()),
+            directories=tuple(one(item) for item in crossings.directories.items()),
+            links=tuple(one(item) for item in crossings.links.items()),
             watches=watches,
-            natures=tuple(scene.natures.items()),
+            natures=tuple(one(item) for item in scene.natures.items()),
         )
 
 

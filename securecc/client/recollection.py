@@ -91,7 +91,7 @@ class Recollections:
                 return None
             if listing is watch.listing:
                 continue
-            if listing is None or listing.names & watch.names != watch.present:
+            if listing is None or not watch.holds_for(listing):
                 return None
             fresh = fresh if fresh is not None else list(watches)
             fresh[index] = replace(watch, listing=listing)

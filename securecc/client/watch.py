@@ -10,16 +10,25 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from securecc.client.listing import Listing, Listings
+from securecc.client.shared import Shared
 from securecc.words.errors import StaysLocal
 
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """`present` of `names` are in the directory of `listing`, the others are not."""
+    """`present` of `names` are in the directory of `listing`, the others are not.
+
+    An agent remembers thousands of these: `names` is a tuple, which takes a fraction of a set's memory.
+    """
 
     listing: Listing
-    names: frozenset[bytes]
+    names: tuple[bytes, ...]
     present: frozenset[bytes]
+
+    def holds_for(self, listing: Listing) -> bool:
+        """Whether the directory as it is now has gained or lost none of the names."""
+        now = listing.names
+        return self.present == {name for name in self.names if name in now}
 
 
 def nature(path: bytes) -> int:
@@ -33,8 +42,9 @@ def nature(path: bytes) -> int:
 class Watching:
     """The names of one compile, directory by directory."""
 
-    def __init__(self, listings: Listings) -> None:
+    def __init__(self, listings: Listings, shared: Shared) -> None:
         self._listings = listings
+        self._shared = shared
         self._known: dict[bytes, Listing | None] = {}
         self._names: dict[bytes, set[bytes]] = {}
         self._blocking: set[bytes] = set()
@@ -60,14 +70,15 @@ class Watching:
     def watches(self) -> tuple[Watch, ...]:
         """All that is watched. Raises StaysLocal where a precompiled header would be used."""
         found = []
+        one = self._shared.one
         for path, names in self._names.items():
             listing = self._known[path]
             assert listing is not None
-            present = listing.names & names
+            present = frozenset(listing.names & names)
             for name in present:
                 if name.endswith(b".gch"):
                     raise StaysLocal("precompiled-header", f"{os.fsdecode(under(path, name))} would be used")
-            found.append(Watch(listing, frozenset(names), frozenset(present)))
+            found.append(Watch(listing, one(tuple(sorted(map(one, names)))), one(present)))
         return tuple(found)
 
     def blocking(self) -> frozenset[bytes]:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from securecc.client.compile import Compiles, Remote, _split, check_places, end, judge
 from securecc.client.errand import Die
 from securecc.client.fingerprint import Fingerprints
-from securecc.client.inputs import Gatherer
+from securecc.client.inputs import Gatherer, packed
 from securecc.client.listing import Listings
 from securecc.client.recollection import Recollections
 from securecc.client.settings import Settings
@@ -179,12 +179,12 @@ def test_a_compile_goes_whole_and_comes_back_whole(bench):
         order, inputs, found = await remote(bench)
         assert (found.stdout, found.stderr, found.server) == (b"out", b"er", "farm1:3643")
         [(output, content)] = found.files
-        assert (output.path, content, found.sent) == (bench.object, b"object", len(inputs.compressed))
+        assert (output.path, content, found.sent) == (bench.object, b"object", len(packed(inputs)))
         [made] = bench.compiles.made(order, found)
         assert (made.path, made.content, made.keep) == (os.fsencode(bench.folder) + b"/a.o", b"object", False)
         submit = bench.channel._answer.submits[1]
         assert submit.arguments == (b"/usr/bin/gcc", *order.request.arguments[1:])
-        assert (submit.manifest, submit.manifest_digest) == (inputs.compressed, inputs.digest)
+        assert (submit.manifest, submit.manifest_digest) == (packed(inputs), inputs.digest)
 
     run(body())
 
@@ -198,7 +198,7 @@ def test_the_files_that_lack_are_sent_and_the_manifest_only_once(bench):
         first = await bench.compiles.remote(order, inputs)
         contents = b"".join((bench.folder / name).read_bytes() for name in ("a.c", "a.h"))
         assert bench.channel.bulk[1] == contents
-        assert first.sent == len(inputs.compressed) + len(contents)
+        assert first.sent == len(packed(inputs)) + len(contents)
         bench.channel._answer.need = None
         second = await bench.compiles.remote(order, inputs)
         assert (bench.channel._answer.submits[2].manifest, second.sent) == (b"", 0)
@@ -219,7 +219,7 @@ def test_a_server_that_forgot_the_manifest_gets_it_again(bench):
 
         bench.channel._answer.finish = forgetful
         found = await bench.compiles.remote(order, inputs)
-        assert found.sent == 2 * len(inputs.compressed)
+        assert found.sent == 2 * len(packed(inputs))
 
     run(body())
 
