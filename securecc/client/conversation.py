@@ -8,6 +8,7 @@ from collections.abc import Callable
 from securecc import __version__
 from securecc.channel.channel import Channel
 from securecc.words import limits
+from securecc.words.address import address
 from securecc.words.errors import ChannelError, ProtocolError, SecureccError
 from securecc.words.messages import (
     PROTOCOL_VERSIONS,
@@ -117,8 +118,7 @@ class Conversation:
         self.toolchains: dict[bytes, Toolchain] = {}
         self.slots = 1
         self.known: set[bytes] = set()
-        host, port = channel.peer
-        self.peer = f"{host}:{port}"
+        self.peer = address(*channel.peer)
         channel.attach(self)
         channel.send(Hello(PROTOCOL_VERSIONS, f"securecc {__version__}"))
 

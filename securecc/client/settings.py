@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from securecc.words import limits
+from securecc.words.address import address
 from securecc.words.errors import ConfigError
 
 PORT: Final = 3643
@@ -38,8 +39,7 @@ class Host:
     principal: str = ""
 
     def __str__(self) -> str:
-        name = f"[{self.name}]" if ":" in self.name else self.name
-        return f"{name}:{self.port}"
+        return address(self.name, self.port)
 
 
 @dataclass(frozen=True, slots=True)

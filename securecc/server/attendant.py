@@ -15,6 +15,7 @@ from securecc.server.reading import Manifests
 from securecc.server.visit import Host, Service, Visit
 from securecc.wire.session import agree
 from securecc.words import limits
+from securecc.words.address import address
 from securecc.words.errors import AuditError, BlobError, PathError, Refused, SecureccError, StoreError
 from securecc.words.grant import Grant
 from securecc.words.messages import (
@@ -52,7 +53,7 @@ class Attendant:
         self._host = Host(
             channel=channel,
             grant=lambda: self.grant,
-            origin=Origin(grant.principal, address_of(channel.peer), channel.reference),
+            origin=Origin(grant.principal, address(*channel.peer), channel.reference),
             manifests=Manifests(),
             service=service,
             refuse=self._refuse,
@@ -201,12 +202,6 @@ class Attendant:
     def _close_if_drained(self) -> None:
         if self.draining and not self._visits:
             self.channel.close(None)
-
-
-def address_of(peer: tuple[str, int]) -> str:
-    """An address and port as the audit shows them."""
-    host, port = peer
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def known_code(code: str) -> RefuseCode:

@@ -19,7 +19,7 @@ from securecc.channel.gate import Gate, Places
 from securecc.policy.force import PolicyInForce
 from securecc.server import audit_record
 from securecc.server.admission import Admission
-from securecc.server.attendant import Attendant, address_of
+from securecc.server.attendant import Attendant
 from securecc.server.audit import AuditLog
 from securecc.server.dispatch import Dispatch
 from securecc.server.pipeline import pipeline
@@ -28,6 +28,7 @@ from securecc.server.store import Store
 from securecc.server.strangers import Tally
 from securecc.server.visit import Service
 from securecc.words import limits
+from securecc.words.address import address
 from securecc.words.errors import AuditError, CredentialError, Denied, SandboxError
 from securecc.words.grant import Grant
 
@@ -147,7 +148,7 @@ class Front:
         self._audit.append(
             audit_record.connection(
                 "allowed",
-                peer=address_of(channel.peer),
+                peer=address(*channel.peer),
                 principal=channel.principal,
                 reference=channel.reference,
                 rule=grant.rule,
@@ -155,12 +156,12 @@ class Front:
             )
         )
         self._attendants.add(attendant)
-        log.info("%s from %s admitted by rule %s", grant.principal, address_of(channel.peer), grant.rule)
+        log.info("%s from %s admitted by rule %s", grant.principal, address(*channel.peer), grant.rule)
         return attendant
 
     def _notice(self, event: str, peer: transport.Peer, detail: Mapping[str, str]) -> None:
         """What strangers cause is counted; who has proven a name and was denied is written down."""
-        log.info("%s from %s: %s", event, address_of(peer), detail.get("why", ""))
+        log.info("%s from %s: %s", event, address(*peer), detail.get("why", ""))
         if event in _COUNTED or "principal" not in detail:
             self._tally.count(peer[0], event, time.time_ns())
             return
@@ -168,7 +169,7 @@ class Front:
             self._audit.append(
                 audit_record.connection(
                     "denied",
-                    peer=address_of(peer),
+                    peer=address(*peer),
                     principal=detail["principal"],
                     reference=detail.get("reference", ""),
                     rule=detail.get("rule", ""),

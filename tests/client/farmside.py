@@ -3,12 +3,12 @@
 import asyncio
 import os
 
+from channel_stub import StubChannel
+
 from securecc.client.caller import CallerGoneError
 from securecc.client.errand import Request
 from securecc.client.farm import Farm
 from securecc.client.settings import Host, Settings
-from securecc.wire.session import Session
-from securecc.words.errors import ChannelError, ProtocolError
 from securecc.words.messages import (
     Ask,
     Goodbye,
@@ -30,97 +30,28 @@ HOST = Host("farm1")
 SETTINGS = Settings(hosts=(HOST,))
 
 
-class ServerChannel:
-    """The client's end of a channel to a server that the test plays; the session judges both sides."""
+class ServerChannel(StubChannel):
+    """The client's end of a channel to a server that welcomes and answers as it is told."""
 
     def __init__(self, name="farm1", *, welcome=WELCOME, answer=None):
-        self.session = Session(server=False)
-        self.peer = (name, 3643)
-        self.principal = b"alice@EXAMPLE.COM"
-        self.closed = False
-        self.said = []
-        self.bulk = {}
-        self.listener = None
-        self.error = None
-        self.room = asyncio.Event()
-        self.room.set()
-        self.news = asyncio.Event()
+        super().__init__((name, 3643), server=False)
         self._welcome = welcome
         self._answer = answer
 
-    def attach(self, listener):
-        self.listener = listener
-
     def send(self, message):
-        if self.closed or not self.session.sent(message):
-            return False
-        self.said.append(message)
-        self.news.set()
-        if isinstance(message, Hello):
+        sent = super().send(message)
+        if sent and isinstance(message, Hello):
             if self._welcome is not None:
                 asyncio.get_running_loop().call_soon(self.hear, self._welcome)
-        elif self._answer is not None:
+        elif sent and self._answer is not None:
             asyncio.get_running_loop().call_soon(self._answer, self, message)
-        return True
+        return sent
 
     def send_bulk(self, job, data):
-        if self.closed or not self.session.sent_bulk(job, len(data)):
-            return False
-        self.bulk[job] = self.bulk.get(job, b"") + bytes(data)
-        self.news.set()
-        if self._answer is not None:
+        sent = super().send_bulk(job, data)
+        if sent and self._answer is not None:
             asyncio.get_running_loop().call_soon(self._answer, self, (job, bytes(data)))
-        return True
-
-    async def drain(self):
-        await self.room.wait()
-        if self.closed:
-            raise self.error
-
-    def close(self, goodbye=None):
-        if goodbye is not None:
-            self.send(goodbye)
-        self.lose(ChannelError("closed"))
-
-    def lose(self, error):
-        if not self.closed:
-            self.closed, self.error = True, error
-            self.room.set()
-            self.news.set()
-            self.listener.on_lost(error)
-
-    def hear(self, *messages):
-        """What the server says; what it may not say ends the channel."""
-        for message in messages:
-            try:
-                if not self.closed and self.session.received(message):
-                    self.listener.on_message(message)
-            except ProtocolError as error:
-                self.lose(error)
-
-    def hear_bulk(self, job, data):
-        try:
-            if not self.closed and self.session.received_bulk(job, len(data)):
-                self.listener.on_bulk(job, data)
-        except ProtocolError as error:
-            self.lose(error)
-
-    async def until_bulk(self):
-        async with asyncio.timeout(5):
-            while not self.bulk:
-                self.news.clear()
-                await self.news.wait()
-
-    async def until(self, kind):
-        """The first message of this kind, taken out with all before it."""
-        async with asyncio.timeout(5):
-            while True:
-                for number, message in enumerate(self.said):
-                    if isinstance(message, kind):
-                        del self.said[: number + 1]
-                        return message
-                self.news.clear()
-                await self.news.wait()
+        return sent
 
 
 def result(job, stdout=0, stderr=0, outputs=(), **changes):

@@ -5,6 +5,7 @@ import itertools
 import os
 
 import zstandard
+from channel_stub import StubChannel
 
 from securecc.server.admission import Admission
 from securecc.server.attendant import Attendant
@@ -12,12 +13,10 @@ from securecc.server.courier import memory
 from securecc.server.executor import Outcome
 from securecc.server.store import Store
 from securecc.server.visit import Service
-from securecc.wire.session import Session
 from securecc.words import manifest
-from securecc.words.errors import ChannelError, ProtocolError
 from securecc.words.grant import Grant
 from securecc.words.manifest import Entry, Kind, Manifest
-from securecc.words.messages import Ask, Goodbye, Hello, Submit, Terminal, Toolchain, Usage
+from securecc.words.messages import Ask, Hello, Submit, Terminal, Toolchain, Usage
 from securecc.words.work import Made, Offer
 
 GRANT = Grant(principal="alice@EXAMPLE.COM", rule="committers", revision="r1")
@@ -65,87 +64,18 @@ def submit(job=1, entries=ENTRIES, **changes):
     return Submit(job=job, **values)
 
 
-class FrontChannel:
-    """The front's end of a channel: legal or not is judged by the session, nothing is sent anywhere."""
+class FrontChannel(StubChannel):
+    """The front's end of a channel to a client that has said Hello, unless told otherwise."""
 
     def __init__(self, *, greeted=True):
-        self.session = Session(server=True)
-        self.peer = ("192.0.2.1", 4000)
-        self.principal = b"alice@EXAMPLE.COM"
-        self.reference = "ref"
-        self.grant = None
-        self.lifetime_end = float("inf")
-        self.closed = False
-        self.said = []
-        self.bulk = {}
-        self.listener = None
-        self.reads = asyncio.Event()
-        self.reads.set()
-        self.news = asyncio.Event()
+        super().__init__(("192.0.2.1", 4000), server=True)
         self._greeted = greeted
 
     def attach(self, listener):
-        self.listener = listener
+        super().attach(listener)
         if self._greeted:
             self.hear(Hello((1,), "test"))
             self.said.clear()
-
-    def send(self, message):
-        if self.closed or not self.session.sent(message):
-            return False
-        self.said.append(message)
-        self.news.set()
-        return True
-
-    def send_bulk(self, job, data):
-        if self.closed or not self.session.sent_bulk(job, len(data)):
-            return False
-        self.bulk[job] = self.bulk.get(job, b"") + bytes(data)
-        return True
-
-    async def drain(self):
-        await self.reads.wait()
-        if self.closed:
-            raise ChannelError("closed")
-
-    def close(self, goodbye=None):
-        if goodbye is not None:
-            self.send(goodbye)
-        self.lose(ChannelError("closed"))
-
-    def lose(self, error):
-        if not self.closed:
-            self.closed = True
-            self.reads.set()
-            self.news.set()
-            self.listener.on_lost(error)
-
-    def hear(self, *messages):
-        """What the client says, as far as the protocol lets it."""
-        for message in messages:
-            try:
-                if not self.closed and self.session.received(message):
-                    self.listener.on_message(message)
-            except ProtocolError as error:
-                self.close(Goodbye("protocol", error.message, ""))
-
-    def hear_bulk(self, job, data):
-        try:
-            if not self.closed and self.session.received_bulk(job, len(data)):
-                self.listener.on_bulk(job, data)
-        except ProtocolError as error:
-            self.close(Goodbye("protocol", error.message, ""))
-
-    async def until(self, kind):
-        """The first message of this kind; what came before it is dropped."""
-        async with asyncio.timeout(5):
-            while True:
-                for number, message in enumerate(self.said):
-                    if isinstance(message, kind):
-                        del self.said[: number + 1]
-                        return message
-                self.news.clear()
-                await self.news.wait()
 
 
 class CountingStore(Store):

@@ -21,7 +21,6 @@ class Nobody:
 
 def channel_with_a_job():
     channel = FrontChannel()
-    channel.session.server = True
     channel._greeted = False
     channel.attach(Nobody())
     channel.session._welcome = channel.session._hello = True
@@ -75,7 +74,7 @@ def test_an_output_that_became_shorter_ends_the_channel():
 def test_a_slow_reader_is_waited_for_and_a_lost_one_is_not():
     async def run():
         channel = channel_with_a_job()
-        channel.reads.clear()
+        channel.room.clear()
         given = outcome(b"printed")
         sending = asyncio.create_task(deliver(channel, 1, given))
         await channel.until(Result)

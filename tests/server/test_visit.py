@@ -222,7 +222,7 @@ def test_a_cancelled_job_gives_all_back_at_every_stage(tmp_path, stage):
 
 def test_a_client_that_stops_reading_its_result_loses_it_with_the_channel(tmp_path):
     async def body(front, channel):
-        channel.reads.clear()
+        channel.room.clear()
         channel.hear(ask(), submit())
         supply(channel)
         await channel.until(Result)
@@ -233,12 +233,12 @@ def test_a_client_that_stops_reading_its_result_loses_it_with_the_channel(tmp_pa
 
 def test_the_slot_is_free_while_the_result_is_delivered(tmp_path):
     async def body(front, channel):
-        channel.reads.clear()
+        channel.room.clear()
         channel.hear(ask(), submit())
         supply(channel)
         await channel.until(Result)
         assert front.admission.taken == 0
-        channel.reads.set()
+        channel.room.set()
 
     with_front(tmp_path, body, slots=1)
 

@@ -1,0 +1,95 @@
+"""One end of a channel without a network: what is legal the session judges, the other end is the test."""
+
+import asyncio
+
+from securecc.wire.session import Session
+from securecc.words.errors import ChannelError, ProtocolError
+
+
+class StubChannel:
+    """As securecc.channel.channel.Channel to its listener. `said` and `bulk` are what this end sent; `hear` and
+    `hear_bulk` are what the other end says, as far as the protocol lets it.
+    """
+
+    def __init__(self, peer, *, server):
+        self.session = Session(server=server)
+        self.peer = peer
+        self.principal = b"alice@EXAMPLE.COM"
+        self.reference = "ref"
+        self.closed = False
+        self.error = None
+        self.listener = None
+        self.said = []
+        self.bulk = {}
+        self.room = asyncio.Event()
+        self.room.set()
+        self.news = asyncio.Event()
+
+    def attach(self, listener):
+        self.listener = listener
+
+    def send(self, message):
+        if self.closed or not self.session.sent(message):
+            return False
+        self.said.append(message)
+        self.news.set()
+        return True
+
+    def send_bulk(self, job, data):
+        if self.closed or not self.session.sent_bulk(job, len(data)):
+            return False
+        self.bulk[job] = self.bulk.get(job, b"") + bytes(data)
+        self.news.set()
+        return True
+
+    async def drain(self):
+        """Returns while `room` is set, as where the peer reads."""
+        await self.room.wait()
+        if self.closed:
+            raise self.error
+
+    def close(self, goodbye=None):
+        if goodbye is not None:
+            self.send(goodbye)
+        self.lose(ChannelError("closed"))
+
+    def lose(self, error):
+        """The connection ends."""
+        if not self.closed:
+            self.closed, self.error = True, error
+            self.room.set()
+            self.news.set()
+            self.listener.on_lost(error)
+
+    def hear(self, *messages):
+        for message in messages:
+            try:
+                if not self.closed and self.session.received(message):
+                    self.listener.on_message(message)
+            except ProtocolError as error:
+                self.lose(error)
+
+    def hear_bulk(self, job, data):
+        try:
+            if not self.closed and self.session.received_bulk(job, len(data)):
+                self.listener.on_bulk(job, data)
+        except ProtocolError as error:
+            self.lose(error)
+
+    async def until(self, kind):
+        """The first message of this kind that was sent; it and what came before it are taken out."""
+        async with asyncio.timeout(5):
+            while True:
+                for number, message in enumerate(self.said):
+                    if isinstance(message, kind):
+                        del self.said[: number + 1]
+                        return message
+                self.news.clear()
+                await self.news.wait()
+
+    async def until_bulk(self):
+        """Returns when a byte of bulk was sent."""
+        async with asyncio.timeout(5):
+            while not self.bulk:
+                self.news.clear()
+                await self.news.wait()
