@@ -71,7 +71,7 @@ def test_the_x32_abi_is_no_way_round(tmp_path):
 
 
 def test_gcc_works_under_it(tmp_path):
-    (tmp_path / "a.c").write_text("#include <stdio.h>\nint main(void) { return puts(\"a\") < 0; }\n")
+    (tmp_path / "a.c").write_text('#include <stdio.h>\nint main(void) { return puts("a") < 0; }\n')
     done = filtered(["gcc", "-O2", "-g", "-pipe", "-c", str(tmp_path / "a.c"), "-o", str(tmp_path / "a.o")], tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert os.path.getsize(tmp_path / "a.o") > 0
