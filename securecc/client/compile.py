@@ -22,6 +22,11 @@ from securecc.words.manifest import Entry, Kind
 from securecc.words.messages import Invite, Need, Output, Refuse, Result, Submit
 
 _SEARCHED = {b"-I", b"-iquote", b"-isystem", b"-idirafter"}
+_OF_ONE_COMPILE = {
+    "tree",
+    "option",
+    "limit",
+}  # refusals that say nothing of the farm: for `why`, not for the user's eye
 _ROOTS = {b"--sysroot", b"-isysroot"}
 
 
@@ -97,13 +102,17 @@ class Compiles:
 
     async def remote(self, order: Order, inputs: Inputs) -> Remote:
         """Has a server compile it. Raises ChannelError and its kin, Denied, Refused, or StaysLocal when an input
-        changed meanwhile.
+        changed meanwhile or this compile is none that the server takes.
         """
         farm = self._farm(order.settings, order.request)
         wanted = Wanted(_key(order, inputs), order.toolchain.digest, inputs.size)
         job = await farm.place(wanted)
         try:
             return await _run(job, order, inputs)
+        except Refused as error:
+            if error.code in _OF_ONE_COMPILE and order.settings.fallback:
+                raise StaysLocal(f"refused-{error.code}", error.message) from error
+            raise
         finally:
             job.close()
 

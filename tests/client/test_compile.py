@@ -298,10 +298,21 @@ def test_a_file_that_changes_while_it_is_sent_stays_here(bench, change):
 
 def test_a_refusal_names_its_code(bench):
     async def body():
-        bench.answers(lambda job, _: Refuse(job, "tree", "no"))
+        bench.answers(lambda job, _: Refuse(job, "busy", "no"))
         with pytest.raises(Refused) as refused:
             await remote(bench)
-        assert refused.value.code == "tree"
+        assert refused.value.code == "busy"
+
+    run(body())
+
+
+@pytest.mark.parametrize("code", ["tree", "option", "limit"])
+def test_a_refusal_of_this_one_compile_is_a_reason_to_stay(bench, code):
+    async def body():
+        bench.answers(lambda job, _: Refuse(job, code, "no"))
+        with pytest.raises(StaysLocal) as local:
+            await remote(bench)
+        assert local.value.reason == f"refused-{code}"
 
     run(body())
 

@@ -19,6 +19,16 @@ from pathlib import Path
 
 OLD_NS = 1_500_000_000_000_000_000  # long ago, so that no file looks as if it had just been changed
 _SAID = b"securecc: "
+_WHERE = tuple(
+    _SAID + said
+    for said in (
+        b"compiling locally: ",
+        b"compiled on ",
+        b"the agent says ",
+        b"done by the agent",
+        b"starting an agent ",
+    )
+)
 _SYSTEM = ("/bin", "/lib", "/lib64", "/sbin")
 
 
@@ -132,8 +142,8 @@ def _drain(master: int) -> bytes:
 def through(ran: Ran) -> Ran:
     """As the user would see it who had not asked where it was compiled."""
     lines = ran.err.splitlines(keepends=True)
-    own = [line[len(_SAID) :].strip() for line in lines if line.startswith(_SAID)]
-    rest = b"".join(line for line in lines if not line.startswith(_SAID))
+    own = [line[len(_SAID) :].strip() for line in lines if line.startswith(_WHERE)]
+    rest = b"".join(line for line in lines if not line.startswith(_WHERE))
     place = b"remote" if any(line.startswith(b"compiled on ") for line in own) else b"; ".join(own)
     return Ran(ran.status, ran.out, rest, ran.files, place or b"silent")
 
