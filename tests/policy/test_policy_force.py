@@ -204,7 +204,7 @@ class TestUnixGroups:
     def test_it_is_asked_again_by_itself(self, force, service, monkeypatch):
         monkeypatch.setattr(limits, "GROUP_REFRESH_S", 0.01)
         changed = asyncio.Event()
-        force._on_change = changed.set
+        force.on_change = changed.set
 
         async def scenario():
             keeping = asyncio.create_task(force.keep_fresh())
