@@ -1,0 +1,46 @@
+"""The farm of tests/farm, and a look at its health before and after each attack."""
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "farm"))
+
+import farmside
+import pytest
+from farmside import Farm
+from health import Health
+
+
+@pytest.fixture(scope="session")
+def realms() -> Iterator[farmside.testenv_realms.Realms]:
+    with farmside.some_realms() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def farm(realms) -> Iterator[Farm]:
+    """One server with two slots, and alice with a ticket."""
+    with farmside.some_farm(realms) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def health(farm, tmp_path_factory) -> Health:
+    """What the server is like before anything was done to it."""
+    return Health(farm, tmp_path_factory.mktemp("health"))
+
+
+@pytest.fixture
+def kerberos(farm, monkeypatch) -> Callable[[], None]:
+    """This process's own Kerberos is the farm's: raw clients are part of it."""
+    monkeypatch.setenv("KRB5_CONFIG", farm.env["KRB5_CONFIG"])
+    return lambda: None
+
+
+@pytest.fixture(autouse=True)
+def healthy(health, kerberos) -> Iterator[None]:
+    """After every attack the server is as well as before."""
+    health.count()
+    yield
+    health.check()

@@ -1,0 +1,96 @@
+"""What must hold after every abuse: a legitimate compile succeeds within two seconds, and nothing is left behind."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from pathlib import Path
+
+from farmside import Farm, until
+
+WITHIN_S = 2.0
+BUSY_S = 1.0  # for a machine that does other things as well
+MEMORY_KIB = 20 * 1024
+
+
+class Health:
+    """The state of a farm's one server as it was when this was made."""
+
+    def __init__(self, farm: Farm, folder: Path) -> None:
+        self._farm = farm
+        self._folder = folder
+        self._number = 0
+        self.compile()
+        self._descriptors = self._count_descriptors()
+        self._memory = self._count_memory()
+        self._records = 0
+
+    def count(self) -> None:
+        """Begins to count audit records."""
+        self._records = len(self._farm.audit())
+
+    def records(self, **wanted: object) -> list[dict]:
+        """The records since `count`, those of the health check itself and of connections apart."""
+        return [
+            record
+            for record in self._farm.audit()[self._records :]
+            if wanted.items() <= record.items() and record.get("cwd") != str(self._folder)
+        ]
+
+    def compile(self) -> None:
+        """A legitimate compile, on the server."""
+        self._number += 1
+        source = self._folder / f"h{self._number}.c"
+        source.write_text(f"int h{self._number};\n")
+        done = self._farm.server.audit(kind="job-end", outcome="done", cwd=str(self._folder))
+        began = time.monotonic()
+        ended = self._farm.compile(source)
+        took = time.monotonic() - began
+        assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+        now = self._farm.server.audit(kind="job-end", outcome="done", cwd=str(self._folder))
+        assert len(now) == len(done) + 1, self._farm.why()
+        assert self._number == 1 or took < WITHIN_S + BUSY_S
+
+    def check(self) -> None:
+        """All of it."""
+        server = self._farm.server
+        assert server.process.poll() is None, server.log()
+        self.compile()
+        until(lambda: not server.sandboxed, WITHIN_S, "the end of the sandboxes")
+        until(lambda: not self._left(), WITHIN_S, f"the end of {self._left()}")
+        until(self._descriptors_are_back, 4, f"descriptors {self._count_descriptors() - self._descriptors}")
+        grown = self._count_memory() - self._memory
+        assert grown < MEMORY_KIB, f"{grown} KiB more than at first"
+        assert "Traceback" not in server.log()
+
+    def _left(self) -> list[str]:
+        """Files that arrive, job trees that stand."""
+        server = self._farm.server
+        arriving = [str(path) for path in (server.folder / "state/store").rglob(".arriving-*")]
+        return arriving + os.listdir(f"/proc/{server.runner}/root/jobs")
+
+    def _descriptors_are_back(self) -> bool:
+        return not self._count_descriptors() - self._descriptors
+
+    def _count_descriptors(self) -> Counter[str]:
+        """By kind; the store keeps blobs open, which is its business."""
+        server = self._farm.server
+        found: Counter[str] = Counter()
+        for pid in (server.pid, server.runner):
+            for entry in Path(f"/proc/{pid}/fd").iterdir():
+                try:
+                    target = os.readlink(entry)
+                except OSError:
+                    continue
+                if "/state/store/" not in target:
+                    found[f"{target.partition(':[')[0]} of {pid}"] += 1
+        return found
+
+    def _count_memory(self) -> int:
+        """Resident KiB of front and runner."""
+        total = 0
+        for pid in (self._farm.server.pid, self._farm.server.runner):
+            lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+            total += next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
+        return total
