@@ -25,7 +25,7 @@ def one_time(source, place):
 
 def own_time(source, place):
     shutil.copyfile(source, place)
-    os.utime(place, ns=(OLD_NS, OLD_NS + len(list(place.parent.parent.rglob("*"))) * SECOND))
+    os.utime(place, ns=(OLD_NS, OLD_NS + ord(place.parent.name[0]) * SECOND))
 
 
 def test_a_directory_that_is_only_crossed(twins):
