@@ -12,11 +12,15 @@ from securecc.words.errors import StaysLocal
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The names in one directory at one moment. `racy`: a name may have come or gone without the stamp changing."""
+    """The names in one directory at one moment. `precompiled` are the names of headers that a ``.gch`` is there for.
+
+    `racy`: a name may have come or gone without the stamp changing.
+    """
 
     path: bytes
     stamp: Stamp
     names: frozenset[bytes]
+    precompiled: frozenset[bytes]
     racy: bool
 
 
@@ -46,6 +50,10 @@ class Listings:
         except OSError:
             return None
         racy = rested < limits.RACY_STAT_S * 1e9
-        listing = Listing(path, now, known.names if known is not None and known.names == names else names, racy)
+        if known is not None and known.names == names:
+            listing = Listing(path, now, known.names, known.precompiled, racy)
+        else:
+            precompiled = frozenset(name[:-4] for name in names if name.endswith(b".gch"))
+            listing = Listing(path, now, names, precompiled, racy)
         self._known[path] = listing
         return listing

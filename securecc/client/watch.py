@@ -26,9 +26,11 @@ class Watch:
     present: frozenset[bytes]
 
     def holds_for(self, listing: Listing) -> bool:
-        """Whether the directory as it is now has gained or lost none of the names."""
+        """Whether the directory as it is now has gained or lost none of the names, nor a precompiled form of one."""
         now = listing.names
-        return self.present == {name for name in self.names if name in now}
+        if self.present != {name for name in self.names if name in now}:
+            return False
+        return not listing.precompiled or listing.precompiled.isdisjoint(self.names)
 
 
 def nature(path: bytes) -> int:
@@ -46,7 +48,7 @@ class Watching:
         self._listings = listings
         self._shared = shared
         self._known: dict[bytes, Listing | None] = {}
-        self._names: dict[bytes, set[bytes]] = {}
+        self._names: dict[bytes, list[tuple[bytes, ...]]] = {}
         self._blocking: set[bytes] = set()
 
     def look_for(self, names: Iterable[bytes], directories: Iterable[bytes]) -> None:
@@ -57,46 +59,48 @@ class Watching:
         by_prefix: dict[bytes, set[bytes]] = {b"": set()}
         for name in names:
             head, _, tail = name.rpartition(b"/")
-            by_prefix.setdefault(head, set()).update((tail, tail + b".gch"))
+            by_prefix.setdefault(head, set()).add(tail)
+        groups = [(prefix, self._shared.one(tuple(sorted(tails)))) for prefix, tails in by_prefix.items()]
         for directory in directories:
-            for prefix, tails in by_prefix.items():
+            for prefix, tails in groups:
                 self._add(under(directory, prefix), tails)
 
     def look_at(self, path: bytes) -> None:
         """Watches one path."""
         head, _, tail = path.rpartition(b"/")
-        self._add(head or b"/", {tail})
+        self._add(head or b"/", (tail,))
 
     def watches(self) -> tuple[Watch, ...]:
         """All that is watched. Raises StaysLocal where a precompiled header would be used."""
         found = []
-        one = self._shared.one
-        for path, names in self._names.items():
+        for path, groups in self._names.items():
             listing = self._known[path]
             assert listing is not None
-            present = frozenset(listing.names & names)
-            for name in present:
-                if name.endswith(b".gch"):
-                    raise StaysLocal("precompiled-header", f"{os.fsdecode(under(path, name))} would be used")
-            found.append(Watch(listing, one(tuple(sorted(map(one, names)))), one(present)))
+            names = groups[0] if len(groups) == 1 else self._shared.one(tuple(sorted(set().union(*groups))))
+            for name in listing.precompiled.intersection(names):
+                used = os.fsdecode(under(path, name))
+                raise StaysLocal("precompiled-header", f"{used}.gch would be used")
+            found.append(Watch(listing, names, self._shared.one(listing.names.intersection(names))))
         return tuple(found)
 
     def blocking(self) -> frozenset[bytes]:
         """Paths that are there and no directories, though a name's way leads through them."""
         return frozenset(self._blocking)
 
-    def _add(self, path: bytes, names: set[bytes]) -> None:
+    def _add(self, path: bytes, names: tuple[bytes, ...]) -> None:
         """Watches `names` in the directory, or, where there is none, the first name that is missing on the way."""
         listing = self._look(path)
         way = path
         while listing is None:
             way = path
             path, _, missing = path.rpartition(b"/")
-            path, names = path or b"/", {missing}
+            path, names = path or b"/", (missing,)
             listing = self._look(path)
             if listing is not None and missing in listing.names:
                 self._blocking.add(way)
-        self._names.setdefault(path, set()).update(names)
+        groups = self._names.setdefault(path, [])
+        if names not in groups:
+            groups.append(names)
 
     def _look(self, path: bytes) -> Listing | None:
         if path not in self._known:

@@ -45,6 +45,19 @@ class Directives:
     precompiled: bool = False
     embeds: bool = False
 
+    @property
+    def plain(self) -> bool:
+        """Nothing of what might keep a compile local is there: true of nearly every file."""
+        return not (
+            self.assembles
+            or self.embeds
+            or self.times
+            or self.compares
+            or self.precompiled
+            or self.computed_asked
+            or self.computed_shown
+        )
+
 
 _B = rb"[ \t\v\f\0]*"  # blanks inside a line
 _SPLICE = re.compile(rb"\\[ \t\v\f\0\r]+\n")
@@ -101,6 +114,8 @@ def needs_local(directives: Directives, *, dated: bool = False) -> StaysLocal | 
 
     `dated` says that SOURCE_DATE_EPOCH is set, so that the date and time are the same everywhere.
     """
+    if directives.plain:
+        return None
     clocked = directives.times - ({b"__DATE__", b"__TIME__"} if dated else set())
     reasons = (
         ("assembler", directives.assembles, "may have the assembler read a file"),
