@@ -180,7 +180,7 @@ def wait_until_expired(ccache):
 
 
 def test_a_ticket_that_has_ended_is_refused_though_within_the_skew(realm, acceptor):
-    ccache = realm.ticket("alice", "-l", "2s")
+    ccache = realm.ticket("alice", "-l", "4s")
     token = initiate(realm, ccache=ccache).step()
     error = wait_until_expired(ccache)
     assert "expired" in error.message
