@@ -133,6 +133,9 @@ class Attendance:
         try:
             made = self._compiles.made(order, remote)
         except StaysLocal as error:
+            if not order.settings.fallback:
+                self._forbidden(caller, request, error.reason, error.message, EXIT_IO)
+                return
             self._local(caller, request, error.reason, error.message)
             return
         failed = await caller.commit(made)

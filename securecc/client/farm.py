@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from securecc.channel.channel import Channel
 from securecc.client.conversation import Conversation, RemoteJob
 from securecc.client.settings import Host
+from securecc.words import limits
 from securecc.words.errors import AuthenticationError, ChannelError, CredentialError, Denied, Refused, SecureccError
 from securecc.words.messages import Invite, Refuse, Wait
 
@@ -70,9 +71,7 @@ class Server:
     async def _connect(self) -> Conversation:
         try:
             conversation = Conversation(await self._dial(self.host), self._ended)
-            await conversation.welcomed()
-            if conversation.ended is not None:
-                raise conversation.ended
+            await _welcomed(conversation)
         except SecureccError as error:
             self._failed(error)
             raise
@@ -106,6 +105,11 @@ class Farm:
     def conversations(self) -> tuple[Conversation, ...]:
         """The channels that are open."""
         return tuple(server.conversation for server in self.servers if server.conversation is not None)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job of this farm's is under way."""
+        return any(conversation.jobs for conversation in self.conversations)
 
     async def place(self, wanted: Wanted) -> RemoteJob:
         """A job with a slot leased to it. Raises what keeps it from being had: ChannelError, CredentialError,
@@ -146,6 +150,17 @@ class Farm:
             if server.conversation is None:
                 task = asyncio.ensure_future(server.connected())
                 task.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+
+async def _welcomed(conversation: Conversation) -> None:
+    try:
+        async with asyncio.timeout(limits.PREAUTH_DEADLINE_S):
+            await conversation.welcomed()
+    except TimeoutError as error:
+        conversation.close("no welcome")
+        raise ChannelError(f"{conversation.peer} admits us and says no more", "see the server's log") from error
+    if conversation.ended is not None:
+        raise conversation.ended
 
 
 async def _wait_for_invite(job: RemoteJob) -> RemoteJob:

@@ -18,7 +18,10 @@ from securecc.client.settings import Host, Settings
 from securecc.words import limits
 from securecc.words.errors import CredentialError, SecureccError
 
-TICKET_LOOK_S = 0.5
+FARMS = 32
+"""Kept at one time, those with jobs aside."""
+
+TICKET_LOOK_S = 0.9
 """kdestroy and kinit are noticed within a second."""
 
 RENEWED_S = 2.0
@@ -57,10 +60,18 @@ class Farms:
         key = (settings.hosts, settings.service, cache)
         kept = self._kept.get(key)
         if kept is None:
+            self._drop_one()
             kept = self._kept[key] = _Kept(settings, cache)
         if self._watch is None:
             self._watch = asyncio.create_task(self._look())
         return kept.farm
+
+    def _drop_one(self) -> None:
+        """Makes room: each login may bring a credential cache of its own, and an agent may live for weeks."""
+        if len(self._kept) >= FARMS:
+            oldest = next((key for key, kept in self._kept.items() if not kept.farm.busy), None)
+            if oldest is not None:
+                self._kept.pop(oldest).farm.close("not needed any more")
 
     def close(self, reason: str) -> None:
         """Ends all channels."""

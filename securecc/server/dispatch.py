@@ -17,6 +17,9 @@ from securecc.words.work import FromRunner, WorkCancel, WorkOrder, WorkReady, Wo
 
 _READ = 1 << 20
 
+OVERDUE_S = 30.0
+"""A runner that has not reported this long after the job's wall limit is broken; the daemon ends with it."""
+
 
 class Dispatch:
     """The front's end of the runner. `lost` is called once if the runner goes away."""
@@ -62,10 +65,16 @@ class Dispatch:
                 raise SandboxError("the runner has gone", "see the daemon's log") from error
             raise
         try:
-            return await asyncio.shield(answer)
+            async with asyncio.timeout(grant.limits.wall_s + OVERDUE_S):
+                return await asyncio.shield(answer)
         except asyncio.CancelledError:
             await self._kill(job.number, answer)
             raise
+        except TimeoutError as error:
+            # The runner keeps the wall limit; one that does not say so in time can be trusted with nothing more.
+            self._courier.close()
+            self._gone("it keeps no limit")
+            raise SandboxError("the runner is silent about the job", "see the daemon's log") from error
 
     def _send(self, job: Job, grant: Grant) -> None:
         numbers: dict[bytes, int] = {}

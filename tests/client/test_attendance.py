@@ -274,6 +274,14 @@ def test_a_remote_failure_is_shown_where_nothing_may_judge_it(remote, status, mo
     assert more in caller.printed[2]
 
 
+def test_a_result_that_is_not_accepted_is_an_error_where_nothing_may_compile_locally():
+    caller, _ = served(
+        Settings(hosts=(HOST,), fallback=False), remote=good(), made=StaysLocal("disagreement", "read other files")
+    )
+    assert caller.told == [("exit", 107)]
+    assert b"read other files" in caller.printed[2]
+
+
 @pytest.mark.parametrize("gone", [False, True])
 def test_a_compile_whose_make_was_killed_ends(monkeypatch, gone):
     """The launcher lives on as somebody else's child: it and the remote job end all the same."""

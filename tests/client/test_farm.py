@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from securecc.client import farm as farm_module
 from securecc.client.farm import BACKOFF_S, Farm, Server, Wanted
+from securecc.words import limits
 from securecc.words.errors import AuthenticationError, ChannelError, CredentialError, Denied, Refused
 from securecc.words.messages import Ask, Forget, Invite, Need, Refuse, Toolchain, Wait, Welcome
 
@@ -284,6 +285,21 @@ def test_a_server_that_welcomes_and_leaves_in_one_breath_is_dialled_again():
         assert server.conversation is None
         server.retry()
         assert (await server.connected()).channel is staying
+
+    asyncio.run(body())
+
+
+def test_a_server_that_admits_and_says_no_more_holds_nobody_up(monkeypatch):
+    monkeypatch.setattr(limits, "PREAUTH_DEADLINE_S", 0.01)
+
+    async def body():
+        mute = ServerChannel(welcome=None)
+
+        async def dial(host):
+            return mute
+
+        with pytest.raises(ChannelError, match="says no more"):
+            await Server(HOST, dial).connected()
 
     asyncio.run(body())
 

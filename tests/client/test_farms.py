@@ -76,6 +76,19 @@ def test_one_farm_for_one_person_and_one_set_of_hosts(cache):
     with_farms(body)
 
 
+def test_an_agent_keeps_a_bounded_number_of_farms(cache, monkeypatch):
+    monkeypatch.setattr(farms_module, "FARMS", 2)
+
+    async def body(farms):
+        first = farms.of(SETTINGS, launched(b"FILE:/1"))
+        second = farms.of(SETTINGS, launched(b"FILE:/2"))
+        farms.of(SETTINGS, launched(b"FILE:/3"))
+        assert farms.of(SETTINGS, launched(b"FILE:/2")) is second
+        assert farms.of(SETTINGS, launched(b"FILE:/1")) is not first
+
+    with_farms(body)
+
+
 def test_a_channel_is_dialled_for_the_service_and_with_the_cache_of_its_launcher(cache):
     async def body(farms):
         hosts = (Host("farm1"), Host("farm2", 99, principal="HTTP@else"))

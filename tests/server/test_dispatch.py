@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from dataclasses import replace
 
 import pytest
 from frontside import CWD, ENTRIES, GCC, GRANT, HEADER, SOURCE, file_entry, is_open, submit, toolchain_of
@@ -9,11 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from securecc.compiler.paths import CheckedManifest
+from securecc.server import dispatch as dispatch_module
 from securecc.server.courier import Courier, from_front, memory, pair, read_tree
 from securecc.server.dispatch import Dispatch
 from securecc.server.executor import Job, Origin
 from securecc.words import manifest
 from securecc.words.errors import ProtocolError, SandboxError, StoreError
+from securecc.words.grant import JobLimits
 from securecc.words.manifest import Entry, Kind
 from securecc.words.messages import Terminal, Usage
 from securecc.words.work import Made, WorkBlobs, WorkCancel, WorkOrder, WorkReady, WorkReport
@@ -240,6 +243,18 @@ def test_a_runner_that_goes_takes_its_jobs_with_it():
             with pytest.raises(SandboxError, match="the runner has gone"):
                 await running
         assert len(lost) == 1
+
+    with_runner(body)
+
+
+def test_a_runner_that_keeps_no_limit_is_the_end_of_it(monkeypatch):
+    monkeypatch.setattr(dispatch_module, "OVERDUE_S", 0.01)
+    grant = replace(GRANT, limits=JobLimits(wall_s=0.01))
+
+    async def body(dispatch, runner, inputs, lost):
+        with pytest.raises(SandboxError, match="silent about the job"):
+            await dispatch.run(job(1, inputs), grant)
+        assert lost == ["it keeps no limit"]
 
     with_runner(body)
 
