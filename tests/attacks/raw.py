@@ -260,3 +260,14 @@ def ending(heard: object) -> End:
         return End("goodbye", heard.code, heard.reason)
     assert isinstance(heard, SecureccError), heard
     return End("lost", text=str(heard))
+
+
+async def ended(raw: Raw) -> str:
+    """Waits until the server has closed the channel; what it said."""
+    said = []
+    while True:
+        heard = await raw.hear()
+        if isinstance(heard, Goodbye):
+            said.append(f"{heard.code}: {heard.reason}")
+        if isinstance(heard, SecureccError):
+            return " ".join(said)

@@ -1,0 +1,151 @@
+"""One compile server for tests, which may be killed, broken and started again; and how to watch processes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(TOP / "krb5-testenv"))
+
+import servers as testenv_servers  # noqa: E402  (beside the test bed's door, not in the package)
+
+BIN = Path(sys.prefix) / "bin"
+SOON_S = 10.0
+
+
+def until(true: Callable[[], object], seconds: float = SOON_S, what: str = "it") -> object:
+    """The first true value of `true()`; fails when `seconds` have passed without one."""
+    deadline = time.monotonic() + seconds
+    while not (value := true()):
+        assert time.monotonic() < deadline, f"{what} did not come within {seconds:g} s"
+        time.sleep(0.01)
+    return value
+
+
+def alive(pid: int) -> bool:
+    """Whether that process runs; one that only waits to be reaped does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def command_lines() -> Iterator[tuple[int, list[str]]]:
+    """Every process of the machine with its arguments."""
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdecimal():
+            with contextlib.suppress(OSError):
+                yield int(folder.name), (folder / "cmdline").read_text(errors="replace").split("\0")[:-1]
+
+
+def below(pid: int) -> list[int]:
+    """All processes below `pid`, parents first."""
+    found = []
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                found += [int(child), *below(int(child))]
+    return found
+
+
+@dataclass(slots=True)
+class Server:
+    """One compile server of the farm, which may be killed and started again."""
+
+    made: testenv_servers.Server
+    krb5_config: Path
+    process: subprocess.Popen[bytes] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.process = self.made.process
+
+    @property
+    def folder(self) -> Path:
+        """Where config.yaml, policy.yaml, audit.jsonl, keytab, log, state and scratch are."""
+        return self.made.folder
+
+    @property
+    def host(self) -> str:
+        """As SECURECC_HOSTS names it."""
+        return self.made.host
+
+    @property
+    def port(self) -> int:
+        return int(self.host.partition("/")[0].rpartition(":")[2])
+
+    @property
+    def pid(self) -> int:
+        """The front's."""
+        return self.process.pid
+
+    @property
+    def runner(self) -> int:
+        """The runner's process id."""
+        return next(pid for pid in below(self.pid) if "securecc.server.runner" in _arguments(pid))
+
+    @property
+    def sandboxed(self) -> list[int]:
+        """What runs below the runner now."""
+        return below(self.runner)
+
+    def log(self) -> str:
+        return (self.folder / "log").read_text(errors="replace")
+
+    def audit(self, **wanted: object) -> list[dict]:
+        """The records whose fields are as `wanted`."""
+        path = self.folder / "audit.jsonl"
+        lines = path.read_text().splitlines() if path.exists() else []
+        records = [json.loads(line) for line in lines]
+        return [record for record in records if wanted.items() <= record.items()]
+
+    def configure(self, **keys: str) -> None:
+        """Sets keys of config.yaml, for the next start."""
+        path = self.folder / "config.yaml"
+        kept = [line for line in path.read_text().splitlines() if line.partition(":")[0] not in keys]
+        path.write_text("\n".join([*kept, *(f"{key}: {value}" for key, value in keys.items())]) + "\n")
+
+    def spawn(self, *prefix: str) -> subprocess.Popen[bytes]:
+        """Starts the daemon, below the command `prefix`; does not wait for it."""
+        self.process = testenv_servers._spawn(self.folder, [*prefix, str(BIN / "secureccd")], self.krb5_config)
+        return self.process
+
+    def start(self, *prefix: str) -> None:
+        """As `spawn`; returns when it serves."""
+        self.spawn(*prefix)
+        testenv_servers.wait_ready(replace(self.made, process=self.process))
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Ends the daemon by a signal and waits for that; its exit status."""
+        if self.process.poll() is None:
+            runner = self.runner
+            self.process.send_signal(number)
+            self.process.wait(SOON_S)
+            until(lambda: not alive(runner), what="the runner's end")
+        return self.process.returncode
+
+    def restart(self) -> None:
+        """Ends it and starts it anew, at the same port."""
+        self.stop()
+        self.start()
+
+    def put_policy(self, text: str) -> None:
+        """Another policy, in force when the daemon has said so."""
+        (self.folder / "policy.yaml").write_text(text)
+        before = len(self.audit(kind="daemon"))
+        self.process.send_signal(signal.SIGHUP)
+        until(lambda: len(self.audit(kind="daemon")) > before, what="word of the reload")
+
+
+def _arguments(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")
+    except OSError:
+        return []
