@@ -1,5 +1,7 @@
-/* A compiler that does nothing: reads its input, writes "nothing"; preprocessing copies. Whatever else it is asked, gcc answers. */
+/* A compiler that does nothing: reads its input, writes "nothing"; preprocessing copies, and -M names the input alone,
+ * for that is all it reads. Whatever else it is asked, gcc answers. */
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -20,7 +22,7 @@ static int copy(const char *input, const char *output, int drop)
 int main(int argc, char **argv)
 {
     const char *input = NULL, *output = NULL;
-    int compiles = 0, preprocesses = 0, other = 0;
+    int compiles = 0, preprocesses = 0, lists = 0;
     if (argc == 2 && strcmp(argv[1], "-v") == 0)
         return 0; /* asked in the sandbox, where there is no gcc */
     for (int i = 1; i < argc; i++) {
@@ -34,11 +36,13 @@ int main(int argc, char **argv)
         else if (strcmp(argv[i], "-E") == 0)
             preprocesses = 1;
         else if (strncmp(argv[i], "-M", 2) == 0)
-            other = 1;
+            lists = 1;
     }
-    if (!other && input != NULL && preprocesses)
+    if (lists && input != NULL)
+        return printf("noop.o: %s\n", input) < 0;
+    if (input != NULL && preprocesses)
         return copy(input, output, 0);
-    if (!other && input != NULL && compiles && output != NULL)
+    if (input != NULL && compiles && output != NULL)
         return copy(input, output, 1);
     argv[0] = "gcc";
     execv("/usr/bin/gcc", argv);

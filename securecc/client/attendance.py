@@ -138,15 +138,12 @@ class Attendance:
                 return
             self._local(caller, request, error.reason, error.message)
             return
-        failed = await caller.commit(made)
+        said = _line(f"compiled on {remote.server}") if order.settings.verbose else b""
+        failed = await caller.finish(made, remote.stdout, said + remote.stderr)
         if failed is not None:
             self._local(caller, request, "output", f"{os.fsdecode(failed.path)}: {os.strerror(failed.error)}")
             return
         self._journal.remote(remote.server, request.arguments, sent=remote.sent, received=_received(remote))
-        self._verbose(caller, order.settings, f"compiled on {remote.server}")
-        caller.write(1, remote.stdout)
-        caller.write(2, remote.stderr)
-        caller.exit(0)
 
     async def _judge(self, caller: Caller, order: Order, remote: Remote) -> None:
         """A remote failure: the local compiler's outcome is what the user sees, unless local compiles are forbidden."""

@@ -91,7 +91,8 @@ class Caller(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """See asyncio.Protocol."""
         self._transport = None
-        if self._task is not None:
+        # A launcher that has written everything goes without being told again: what it made still counts.
+        if self._task is not None and not any(isinstance(report, Committed) for report in self._reports):
             self._task.cancel()
         self.done(self)
 
@@ -164,13 +165,16 @@ class Caller(asyncio.Protocol):
             if isinstance(report, Failed):
                 return 127 << 8
 
-    async def commit(self, outputs: Sequence[MadeFile]) -> Failed | None:
-        """Writes all outputs or none; returns what kept them from being written."""
+    async def finish(self, outputs: Sequence[MadeFile], stdout: bytes, stderr: bytes) -> Failed | None:
+        """Writes all outputs or none. When all are written, prints and ends the launcher with success, in one go;
+        returns what kept them from being written, and the launcher waits for another order.
+        """
         frames = []
         for output in outputs:
             frames.append(errand.encode(Output(output.path, len(output.content), output.keep)))
             frames.append(errand.data_frames(output.content))
-        frames.append(errand.encode(Commit()))
+        frames += (errand.encode(Commit()), errand.print_frames(1, stdout), errand.print_frames(2, stderr))
+        frames.append(errand.encode(Exit(0)))
         if self._transport is None:
             raise CallerGoneError("the launcher has gone")
         self._transport.write(b"".join(frames))

@@ -8,7 +8,7 @@ import ctypes
 import os
 import stat
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -45,16 +45,19 @@ class Yield:
     ignored: int
 
 
-def harvest(tree: Standing, entries: Sequence[Entry], skip: frozenset[bytes], output: int) -> Yield:
+def harvest(
+    tree: Standing, entries: Sequence[Entry], skip: frozenset[bytes], output: int, within: Sequence[bytes] = ()
+) -> Yield:
     """What was read and should not have been or the other way round, and what was made.
 
-    `skip` are directories not looked into; made files are opened up to `output` bytes in all. Raises SandboxError.
+    `skip` are directories not looked into, but for those of them that are or lie below one of `within`; made files are
+    opened up to `output` bytes in all. Raises SandboxError.
     """
     looker = _Looker(tree, output)
     try:
         strays = looker.compare(entries)
         for path, mtime in tree.folders.items():
-            if path not in skip and not any(path.startswith(top + b"/") for top in skip):
+            if _below(path, within) or not _below(path, skip):
                 looker.list_again(path, mtime, skip)
     except OSError as error:
         for descriptor in looker.descriptors:
@@ -63,6 +66,11 @@ def harvest(tree: Standing, entries: Sequence[Entry], skip: frozenset[bytes], ou
     finally:
         looker.close()
     return Yield(tuple(looker.made), tuple(looker.descriptors), tuple(strays), looker.more, looker.ignored)
+
+
+def _below(path: bytes, folders: Iterable[bytes]) -> bool:
+    """Whether `path` is one of these directories or lies below one."""
+    return any(path == folder or path.startswith(folder + b"/") for folder in folders)
 
 
 class _Looker:

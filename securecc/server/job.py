@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from securecc.server import layout, sandbox, scratch, tree
 from securecc.server.courier import close_all
-from securecc.server.harvest import harvest, same_folder
+from securecc.server.harvest import Yield, harvest, same_folder
 from securecc.server.shelf import Shelved
 from securecc.server.terminal import Terminal
 from securecc.words import limits
@@ -90,7 +90,8 @@ class Job:
             return self._failed("cancelled"), []
         if not ending.ran:
             raise SandboxError(f"the sandbox did not start: {_text(diagnostics)}")
-        return self._report(work, built, toolchain, ending, stdio)
+        found = self._found(work, built, toolchain, places)
+        return self._report(found, ending, stdio)
 
     def _mount(self, work: WorkTree) -> None:
         allowed = self._order.limits
@@ -140,11 +141,12 @@ class Job:
             self._running.kill()
         return await self._running.ended()
 
-    def _report(
-        self, work: WorkTree, built: tree.Built, toolchain: Shelved, ending: sandbox.Ending, stdio: "_Stdio"
-    ) -> tuple[WorkReport, list[int]]:
+    def _found(self, work: WorkTree, built: tree.Built, toolchain: Shelved, places: Sequence[bytes]) -> Yield:
+        """What the run left: the toolchain's own tree is not looked into, but for the client's directories in it."""
         skip = frozenset({layout.OWN, b"/dev", *(b"/" + top for top in toolchain.ground.tops)})
-        found = harvest(built, work.entries, skip, self._order.limits.output)
+        return harvest(built, work.entries, skip, self._order.limits.output, places)
+
+    def _report(self, found: Yield, ending: sandbox.Ending, stdio: "_Stdio") -> tuple[WorkReport, list[int]]:
         limit = sandbox.recognise(ending, stdio.tail, self._order.limits)
         if not limit and stdio.overflowing():
             limit = "diagnostics"

@@ -172,8 +172,12 @@ class NotingCaller:
         self.order(("spawn", tuple(arguments)))
         return self._spawns
 
-    async def commit(self, outputs):
+    async def finish(self, outputs, stdout, stderr):
         self.order(("commit", tuple(outputs)))
+        if self._commits is None:
+            self.write(1, stdout)
+            self.write(2, stderr)
+            self.exit(0)
         return self._commits
 
 

@@ -128,25 +128,44 @@ def test_outputs_are_written_all_or_none():
     made = (MadeFile(b"/p/a.o", b"object", keep=False), MadeFile(b"/p/a.d", b"", keep=True))
 
     async def serve(caller, said):
-        assert await caller.commit(made) is None
-        assert await caller.commit(made) == Failed(28, b"/p/a.d")
+        assert await caller.finish(made, b"", b"") is None
+        assert await caller.finish(made, b"out", b"err") == Failed(28, b"/p/a.d")
         caller.write(1, b"out")
         caller.write(2, b"")
         caller.exit(1)
 
     async def body(caller, launcher):
         launcher.say(REQUEST)
-        assert [await launcher.hears() for _ in range(4)] == [
+        assert [await launcher.hears() for _ in range(5)] == [
             Output(b"/p/a.o", 6, keep=False),
             Data(b"object"),
             Output(b"/p/a.d", 0, keep=True),
             Commit(),
+            Exit(0),
         ]
         launcher.say(Spawned(0), Committed())
-        for _ in range(4):
-            await launcher.hears()
+        said = [await launcher.hears() for _ in range(7)]
+        assert said[3:] == [Commit(), Print(1, b"out"), Print(2, b"err"), Exit(0)]
         launcher.say(Spawned(0), Failed(28, b"/p/a.d"))
         assert [await launcher.hears(), await launcher.hears()] == [Print(1, b"out"), Exit(1)]
+
+    with_caller(serve, body)
+
+
+def test_a_launcher_that_has_written_everything_may_go():
+    ends = []
+
+    async def serve(caller, said):
+        ends.append(await caller.finish((), b"", b""))
+
+    async def body(caller, launcher):
+        launcher.say(REQUEST)
+        await launcher.hears()
+        caller.data_received(errand.encode(Committed()))
+        caller.connection_lost(None)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert ends == [None]
 
     with_caller(serve, body)
 
@@ -162,7 +181,7 @@ def test_a_launcher_that_goes_ends_its_compile():
             with pytest.raises(CallerGoneError):
                 caller.exit(0)
             with pytest.raises(CallerGoneError):
-                await caller.commit(())
+                await caller.finish((), b"", b"")
             with pytest.raises(CallerGoneError):
                 await caller._report()
             caller.write(1, b"to nobody")
@@ -342,7 +361,7 @@ def test_any_reports_end_in_orders_or_in_a_hang_up(said):
     async def serve(caller, _):
         await caller.capture((b"x",))
         await caller.spawn((b"y",))
-        await caller.commit((MadeFile(b"/a", b"b", keep=False),))
+        await caller.finish((MadeFile(b"/a", b"b", keep=False),), b"", b"")
         caller.exit(0)
 
     async def body(caller, launcher):

@@ -24,6 +24,7 @@ from securecc.client.errand import (
 )
 
 BARRIER = Capture((b"/bin/true",))
+TRUE = Execute(b"/bin/true", (b"true",))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -51,10 +52,13 @@ def write(agent, *files, **options):
     process, _ = agent.serve("gcc", **options)
     for path, content, keep in files:
         agent.order(Output(os.fsencode(path), len(content), keep), data_frames(content))
-    agent.order(Commit())
+    agent.order(Commit(), Print(1, b"all written"), Exit(0))
     answer = agent.report()
-    agent.order(Exit(0))
-    assert finish(process).returncode == 0
+    if isinstance(answer, Failed):  # all that was on its way is void, the end included
+        agent.order(TRUE)
+    done = finish(process)
+    assert done.returncode == 0
+    assert done.stdout == (b"all written" if answer == Committed() else b"")
     return answer
 
 
@@ -201,8 +205,8 @@ def test_target_that_cannot_be(rig, agent, path):
     failed = agent.report()
     assert isinstance(failed, Failed)
     assert failed.path == path.encode()
-    agent.order(Exit(1))
-    finish(process)
+    agent.order(Exit(1), TRUE)
+    assert finish(process).returncode == 0
     assert names(rig.cwd) == ["file"]
 
 
@@ -211,7 +215,7 @@ def test_file_too_large(rig, agent):
     process, _ = agent.serve("-c", shell, command="/bin/sh")
     agent.order(Output(b"a.o", 100_000), data_frames(bytes(100_000)), Commit())
     answer = agent.report()
-    agent.order(Exit(0))
+    agent.order(TRUE)
     finish(process)
     assert answer == Failed(27, b"a.o")
     assert names(rig.cwd) == []

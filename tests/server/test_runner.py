@@ -98,6 +98,19 @@ def test_outputs_equal_a_local_compile(project, command):
     served(body)
 
 
+def test_a_project_below_a_directory_of_the_toolchains_top():
+    """``/usr/src``: the toolchain's ``/usr`` is mounted over the job's, and the client's directory on top again."""
+
+    async def body(runner):
+        folder = b"/usr/src/project"
+        tree = {folder: None, folder + b"/out": None, folder + b"/a.c": b"int x;\n"}
+        outcome = await runner.run([b"gcc", b"-c", b"a.c", b"-o", b"out/a.o"], tree, cwd=folder)
+        assert (outcome.report.status, outcome.report.failure) == (0, "")
+        assert list(outcome.made) == [folder + b"/out/a.o"]
+
+    served(body)
+
+
 def test_strays_are_read_and_unread_files_that_should_not_be(project):
     async def body(runner):
         tree = world(["gcc", "-c", "a.c"], project)

@@ -112,6 +112,8 @@ static bool obey_print(int connection, struct payload *payload)
     (void)connection;
     if (payload->bad || stream < 1 || stream > 2)
         return false;
+    if (outputs_failed)
+        return true;
     for (size_t at = 0; at < payload->left;) {
         ssize_t written = write(stream, payload->at + at, payload->left - at);
         if (written > 0)
@@ -130,6 +132,8 @@ static bool obey_exit(int connection, struct payload *payload)
     (void)connection;
     if (!complete(payload) || status > 255)
         return false;
+    if (outputs_failed)
+        return true;
     outputs_discard();
     say("done by the agent", "");
     _exit((int)status);
