@@ -103,7 +103,7 @@ def test_a_project_below_a_directory_of_the_toolchains_top():
 
     async def body(runner):
         folder = b"/usr/src/project"
-        tree = {folder: None, folder + b"/out": None, folder + b"/a.c": b"int x;\n"}
+        tree = {folder: None, folder + b"/out": None, folder + b"/a.c": b"int x;\n", b"/usr/include": None}
         outcome = await runner.run([b"gcc", b"-c", b"a.c", b"-o", b"out/a.o"], tree, cwd=folder)
         assert (outcome.report.status, outcome.report.failure) == (0, "")
         assert list(outcome.made) == [folder + b"/out/a.o"]
