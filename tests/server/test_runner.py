@@ -170,7 +170,7 @@ def test_what_a_job_sees(intruder, tmp_path):
             words = [b"look", b"%d" % listening.getsockname()[1]]
             environment = {b"LANG": b"C", b"LD_PRELOAD": b"/x"}
             outcome = await runner.run([intruder.encode(), *words], environment=environment)
-        assert b"connect=ECONNREFUSED" in outcome.stdout
+        assert b"connect=ENOSYS" in outcome.stdout
         assert b"descriptor" not in outcome.stdout
         for refused in (b"unshare", b"mount", b"remount", b"setuid"):
             assert refused + b"=E" in outcome.stdout
@@ -231,7 +231,7 @@ def test_links_fifos_and_devices_are_no_outputs(intruder):
     async def body(runner):
         words = [b"symlink", b"a.o", b"fifo", b"b.o", b"device", b"c.o", b"create", b"d.o"]
         outcome = await runner.run([intruder.encode(), *words], {b"/home/alice": None})
-        assert b"c.o=EPERM" in outcome.stdout
+        assert outcome.stdout == b"a.o=ok\nb.o=ENOSYS\nc.o=ENOSYS\nd.o=ok\n"
         assert outcome.made == {b"/home/alice/d.o": b""}
 
     served(body, compilers=[intruder])
