@@ -6,8 +6,18 @@ So there is no socket of any kind, no new namespace, no mount, no tracing, no io
 
 import errno
 import tempfile
+from types import ModuleType
 
 from securecc.words.errors import SandboxError
+
+seccomp: ModuleType | None = None
+_lacking = ""
+try:  # here, for the runner's own user may not be able to read this installation any more
+    import pyseccomp
+
+    seccomp = pyseccomp
+except (ImportError, RuntimeError, OSError) as missing:  # no libseccomp
+    _lacking = str(missing)
 
 _FILES = """
 access chdir chmod close close_range copy_file_range creat dup dup2 dup3 faccessat faccessat2 fadvise64 fallocate fchdir
@@ -39,10 +49,8 @@ _PERSONALITY_ASK = 0xFFFFFFFF
 
 def program() -> bytes:
     """The filter as the kernel takes it (struct sock_filter). Raises SandboxError where libseccomp is not to be had."""
-    try:
-        import pyseccomp as seccomp  # noqa: PLC0415 - a machine without libseccomp must be told apart, not fail to start
-    except (ImportError, RuntimeError, OSError) as error:
-        raise SandboxError(f"no libseccomp: {error}", "apt install libseccomp2") from error
+    if seccomp is None:
+        raise SandboxError(f"no libseccomp: {_lacking}", "apt install libseccomp2")
     try:
         made = seccomp.SyscallFilter(seccomp.ERRNO(errno.ENOSYS))
         for name in f"{_FILES} {_MEMORY} {_PROCESSES} {_SIGNALS} {_TIME}".split():
