@@ -25,6 +25,7 @@ from securecc.server.store import Store
 from securecc.words.errors import ConfigError, SecureccError
 
 CONFIG = Path("/etc/securecc/config.yaml")
+SITE = Path(msgspec.__file__).parent
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -125,6 +126,15 @@ def _become(user: User) -> None:
     os.setresuid(user.uid, user.uid, user.uid)
     os.environ["HOME"] = "/"
     os.umask(0o077)
+    _check_reach(user, (sys.executable, os.__file__, str(SITE)))
+
+
+def _check_reach(user: User, places: Sequence[str]) -> None:
+    """Python imports when it needs to: what the front's user cannot read would break the daemon much later."""
+    for place in places:
+        if not os.access(place, os.R_OK):
+            advice = "install securecc and its Python where everybody may read them, not in a closed home"
+            raise ConfigError(f"user {user.name} cannot read {place}", advice)
 
 
 def _raise_descriptors() -> None:

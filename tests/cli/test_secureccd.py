@@ -173,6 +173,11 @@ def test_becoming_somebody_leaves_nothing_of_root(monkeypatch):
     assert os.environ["HOME"] == "/"
 
 
+def test_an_installation_that_the_front_cannot_read_is_said_at_once(tmp_path):
+    with pytest.raises(ConfigError, match=r"user .* cannot read .*absent"):
+        secureccd._check_reach(ALICE, [str(tmp_path), str(tmp_path / "absent")])
+
+
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "state").write_text("a file")
     with pytest.raises(ConfigError, match="state cannot be made"):
