@@ -37,6 +37,12 @@ BACKLOG = 1024
 """Launchers that may knock at one moment; a make -j1000 does."""
 
 
+JOURNAL_BEATS = 5
+"""What happens is on record within so many seconds during a build, within one after it."""
+
+GIVE_BACK_S = 2.0
+"""Memory goes back to the system when nothing was asked for this long."""
+
 LOG = 64 * limits.KIB
 """Bytes of the agent's log before it begins anew."""
 
@@ -55,6 +61,7 @@ class Agent:
         self._idle_since = asyncio.get_running_loop().time()
         self._finished = asyncio.Event()
         self._worked = False
+        self._swollen = False
 
     async def run(self, listening: socket.socket, ready: Callable[[], None]) -> None:
         """Serves until idle, told to end, or replaced at its path."""
@@ -88,16 +95,21 @@ class Agent:
 
     async def _pulse(self, identity: tuple[int, int] | None) -> None:
         loop = asyncio.get_running_loop()
+        beats = 0
         while True:
             await asyncio.sleep(limits.AGENT_KEEPALIVE_S)
             for caller in self._callers:
                 caller.keep_alive()
             if self._worked:
                 self._idle_since = loop.time()
-            if self._worked and not self._callers:
-                self._worked = False
+                self._worked = bool(self._callers)
+                self._swollen = True
+            elif self._swollen and loop.time() - self._idle_since > GIVE_BACK_S:
+                self._swollen = False
                 heap.give_back()
-            self._journal.flush()
+            beats += 1
+            if not self._callers or beats % JOURNAL_BEATS == 0:
+                self._journal.flush()
             idle = loop.time() - self._idle_since > self._idle
             if idle or _identity(self._path) != identity:
                 self._finished.set()

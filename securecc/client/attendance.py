@@ -89,8 +89,8 @@ class Attendance:
             lineage.stop()
 
     def _local(self, caller: Caller, request: Request, reason: str, detail: str) -> None:
+        caller.execute(request)  # first, for somebody waits
         self._journal.local(reason, detail, request.arguments)
-        caller.execute(request)
 
     async def _without_farm(self, caller: Caller, request: Request, settings: Settings, error: SecureccError) -> None:
         reason = reason_of(error)

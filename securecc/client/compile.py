@@ -243,7 +243,7 @@ async def _supply(job: RemoteJob, need: Need, inputs: Inputs) -> int:
     channel = job.conversation.channel
     listed = packed(inputs) if need.manifest else b""
     job.conversation.supply(job, listed)
-    sent = len(listed)
+    sent = waiting = len(listed)
     for index in need.blobs:
         if not 0 <= index < len(inputs.entries) or inputs.entries[index].kind is not Kind.FILE:
             raise ChannelError(f"{job.conversation.peer} asks for a file that is not in the manifest")
@@ -252,9 +252,14 @@ async def _supply(job: RemoteJob, need: Need, inputs: Inputs) -> int:
         if manifest.digest(content) != entry.blob:
             raise StaysLocal("changed", f"{os.fsdecode(entry.path)} changed while it was being sent")
         for at in range(0, len(content), limits.FRAME_BULK):
-            channel.send_bulk(job.number, content[at : at + limits.FRAME_BULK])
-            await channel.drain()
+            if waiting >= limits.FRAME_BULK:  # many small headers go in one piece
+                await channel.drain()
+                waiting = 0
+            chunk = content[at : at + limits.FRAME_BULK]
+            channel.send_bulk(job.number, chunk)
+            waiting += len(chunk)
         sent += len(content)
+    await channel.drain()
     return sent
 
 

@@ -99,7 +99,7 @@ JOURNAL_DISAGREEMENTS = 20  # remote failures that a local compile contradicted
 JOURNAL_SERVERS = 256  # counted one by one
 JOURNAL_TEXT = 512  # of a detail, source name or argument, so that all of the above stay below JOURNAL_FILE
 JOURNAL_FILE = 4 * MIB  # of the persisted record; a larger one is not ours
-JOURNAL_WRITE_S = 1.0  # an event after this long without a write is written at once, others by the next flush
+JOURNAL_WRITE_S = 5.0  # an event after this long without a write is written at once, others by the next flush
 RACY_STAT_S = 2.0  # a file changed this recently when read is digested again
 RESULT = OUTPUT + 2 * DIAGNOSTICS  # what a client takes as one job's result
 
