@@ -102,7 +102,7 @@ class Attendance:
             said.add(reason)
             caller.write(2, _line(f"{error}; compiling locally"))
         self._journal.local(reason, str(error), request.arguments)
-        await self._slots.enter()
+        await self._slots.enter(settings.local_slots)
         try:
             caller.execute(request)
         except CallerGoneError:
@@ -156,7 +156,7 @@ class Attendance:
                 caller.write(2, f"securecc: the job reached its {result.limit} limit on {remote.server}\n".encode())
             caller.exit(128 - result.status if result.status < 0 else result.status or 1)
             return
-        await self._slots.enter()
+        await self._slots.enter(order.settings.local_slots)
         try:
             status = await judge(caller, order)
         finally:

@@ -106,15 +106,16 @@ class Compiles:
         """
         farm = self._farm(order.settings, order.request)
         wanted = Wanted(_key(order, inputs), order.toolchain.digest, inputs.size)
-        job = await farm.place(wanted)
-        try:
-            return await _run(job, order, inputs)
-        except Refused as error:
-            if error.code in _OF_ONE_COMPILE and order.settings.fallback:
-                raise StaysLocal(f"refused-{error.code}", error.message) from error
-            raise
-        finally:
-            job.close()
+        async with farm.room():
+            job = await farm.place(wanted)
+            try:
+                return await _run(job, order, inputs)
+            except Refused as error:
+                if error.code in _OF_ONE_COMPILE and order.settings.fallback:
+                    raise StaysLocal(f"refused-{error.code}", error.message) from error
+                raise
+            finally:
+                job.close()
 
     def made(self, order: Order, remote: Remote) -> tuple[MadeFile, ...]:
         """The outputs as the launcher is to write them.

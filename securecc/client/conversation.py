@@ -105,10 +105,13 @@ class RemoteJob:
 
 
 class Conversation:
-    """The jobs of one channel. `on_end` is called once, when the channel takes no more jobs."""
+    """The jobs of one channel. `on_end` is called once, when the channel takes no more jobs. `limit` is what the host
+    list allows here at one time; 0 is no limit.
+    """
 
-    def __init__(self, channel: Channel, on_end: Callable[["Conversation"], None]) -> None:
+    def __init__(self, channel: Channel, on_end: Callable[["Conversation"], None], limit: int = 0) -> None:
         self.channel = channel
+        self.limit = limit
         self.ended: SecureccError | None = None
         self._on_end = on_end
         self._closing = ""
@@ -126,6 +129,11 @@ class Conversation:
     def busy(self) -> float:
         """Jobs here for each slot of the server's."""
         return len(self._jobs) / max(self.slots, 1)
+
+    @property
+    def full(self) -> bool:
+        """Whether the host list allows no more."""
+        return 0 < self.limit <= len(self._jobs)
 
     @property
     def jobs(self) -> int:

@@ -5,9 +5,10 @@ server that cannot be had is left alone for a while that doubles, so that no com
 """
 
 import asyncio
+import contextlib
 import hashlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 from securecc.channel.channel import Channel
@@ -70,7 +71,7 @@ class Server:
 
     async def _connect(self) -> Conversation:
         try:
-            conversation = Conversation(await self._dial(self.host), self._ended)
+            conversation = Conversation(await self._dial(self.host), self._ended, self.host.slots)
             await _welcomed(conversation)
         except SecureccError as error:
             self._failed(error)
@@ -100,6 +101,8 @@ class Farm:
 
     def __init__(self, hosts: tuple[Host, ...], dial: Dial) -> None:
         self.servers = tuple(Server(host, dial) for host in hosts)
+        bounds = [host.slots for host in hosts]
+        self._room = asyncio.Semaphore(sum(bounds)) if bounds and all(bounds) else None
 
     @property
     def conversations(self) -> tuple[Conversation, ...]:
@@ -111,6 +114,15 @@ class Farm:
         """Whether a job of this farm's is under way."""
         return any(conversation.jobs for conversation in self.conversations)
 
+    @contextlib.asynccontextmanager
+    async def room(self) -> AsyncIterator[None]:
+        """As long as it is held, this is one of the jobs that the host list's limits allow at one time."""
+        if self._room is None:
+            yield
+            return
+        async with self._room:
+            yield
+
     async def place(self, wanted: Wanted) -> RemoteJob:
         """A job with a slot leased to it. Raises what keeps it from being had: ChannelError, CredentialError,
         AuthenticationError, Denied, or Refused by the server that would have been best.
@@ -119,7 +131,7 @@ class Farm:
         offering = [conversation for conversation in conversations if wanted.toolchain in conversation.toolchains]
         if not offering:
             raise Refused("toolchain", _offers(conversations))
-        offering.sort(key=lambda conversation: (conversation.busy, _affinity(conversation, wanted.key)))
+        offering.sort(key=lambda it: (it.full, it.busy, _affinity(it, wanted.key)))
         asked = offering[: self.ASKED_AT_ONCE]
         jobs = [conversation.ask(wanted.key, wanted.toolchain, wanted.size) for conversation in asked]
         return await _invited(jobs) if len(jobs) > 1 else await _wait_for_invite(jobs[0])

@@ -18,7 +18,7 @@ SERVICE: Final = "securecc"
 SITE: Final = Path("/etc/securecc")
 
 _SLOTS_MAX = 4096
-_HOST_SLOTS = 4  # where the host list names no limit, as distcc has it
+_HOST_SLOTS = 0  # where the host list names no limit: servers say themselves when they have room
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9_.])?", re.ASCII)
 _V6 = re.compile(r"\[([0-9A-Fa-f:.]{2,45}(?:%[A-Za-z0-9_.-]{1,32})?)\]")
 _IGNORED = frozenset(["--randomize"])  # distcc's: the order of hosts means nothing here either way
@@ -29,7 +29,8 @@ _KEYS = ("hosts", "fallback", "verbose", "local_slots", "service")
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """One server. `slots` is the most jobs that this user has there at one time. `principal` replaces
+    """One server. `slots` is the most jobs that this user has there at one time, 0 for no
+    such limit. `principal` replaces
     ``service/name`` as the name that the server must prove (option ``auth=``).
     """
 

@@ -186,7 +186,7 @@ def test_no_hosts_and_no_fallback_is_an_error():
 
 def test_a_reason_is_said_once_until_the_farm_works_again():
     async def body():
-        door = Door(slots=9, remote=ChannelError("down"))
+        door = Door(Settings(hosts=(HOST,), local_slots=9), remote=ChannelError("down"))
         said = [(await door.serve()).printed[2] for _ in range(3)]
         assert [bool(line) for line in said] == [True, False, False]
         other = request("/", environment={b"KRB5CCNAME": b"/other"})

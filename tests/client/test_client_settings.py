@@ -44,7 +44,7 @@ def test_what_is_no_host_is_named(word):
 
 def test_a_host_list():
     hosts, local, troubles = parse_hosts("--randomize localhost/2 farm1/4 # the old one\nfarm2 farm1/9 bad/x\n#farm3\n")
-    assert hosts == (Host("farm1"), Host("farm2"))
+    assert hosts == (Host("farm1", slots=4), Host("farm2"))
     assert local == 2
     assert len(troubles) == 1
     assert "bad/x" in troubles[0]
@@ -152,7 +152,8 @@ def test_any_word_is_a_host_or_a_config_error(word):
         return
     if isinstance(host, Host):
         principal = f",auth={host.principal}" if host.principal else ""
-        assert parse_host(f"{host}/{host.slots}{principal}") == host
+        limit = f"/{host.slots}" if host.slots else ""
+        assert parse_host(f"{host}{limit}{principal}") == host
 
 
 @settings(max_examples=100)

@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from securecc.client import farm as farm_module
+from securecc.client.conversation import Conversation
 from securecc.client.farm import BACKOFF_S, Farm, Server, Wanted
+from securecc.client.settings import Host
 from securecc.words import limits
 from securecc.words.errors import AuthenticationError, ChannelError, CredentialError, Denied, Refused
 from securecc.words.messages import Ask, Forget, Invite, Need, Refuse, Toolchain, Wait, Welcome
@@ -71,6 +73,47 @@ def test_a_second_invite_at_the_same_moment_is_given_back():
         await farm.place(WANTED)
         assert sorted(conversation.jobs for conversation in farm.conversations) == [0, 1]
         assert sum(isinstance(said, Forget) for channel in channels for said in channel.said) == 1
+
+    asyncio.run(body())
+
+
+def test_the_host_lists_limits_bound_the_jobs_at_one_time():
+    async def dial(host):
+        raise ChannelError("down")
+
+    async def body():
+        farm = Farm((Host("farm1", slots=1), Host("farm2", slots=1)), dial)
+        inside = []
+
+        async def job(until):
+            async with farm.room():
+                inside.append(until)
+                await until.wait()
+
+        ends = [asyncio.Event() for _ in range(3)]
+        jobs = [asyncio.create_task(job(end)) for end in ends]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert len(inside) == 2
+        for end in ends:
+            end.set()
+        await asyncio.gather(*jobs)
+        assert len(inside) == 3
+        unbounded = Farm((Host("farm1", slots=1), Host("farm2")), dial)
+        async with unbounded.room(), unbounded.room(), unbounded.room():
+            pass
+
+    asyncio.run(body())
+
+
+def test_a_conversation_is_full_at_the_limit_of_its_host():
+    async def body():
+        conversation = Conversation(ServerChannel(), lambda _: None, 1)
+        assert not conversation.full
+        await conversation.welcomed()
+        conversation.ask(b"k", b"t" * 32, 1)
+        assert conversation.full
+        assert not Conversation(ServerChannel(), lambda _: None).full
 
     asyncio.run(body())
 

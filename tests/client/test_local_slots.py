@@ -24,6 +24,20 @@ def test_no_more_at_one_time_than_there_are_places():
     asyncio.run(body())
 
 
+def test_a_user_may_want_other_than_the_machines_own_number():
+    async def body():
+        slots = LocalSlots(1)
+        await slots.enter(2)
+        await slots.enter(2)
+        third = asyncio.create_task(slots.enter(2))
+        await asyncio.sleep(0)
+        assert not third.done()
+        slots.leave()
+        await asyncio.wait_for(third, 5)
+
+    asyncio.run(body())
+
+
 @pytest.mark.parametrize("count", [0, -3, 1])
 def test_there_is_always_one(count):
     async def body():
