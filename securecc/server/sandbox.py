@@ -158,6 +158,7 @@ class Running:
         self._outcome = 0
         self._done: asyncio.Future[Ending] = self._loop.create_future()
         self._watched = os.pidfd_open(pid)
+        _ours.add(pid)
         status.setblocking(False)
         self._loop.add_reader(status, self._hear)
         self._loop.add_reader(self._watched, self._outer_ended)
@@ -188,6 +189,7 @@ class Running:
         elif not self._init and b"}" in self._said:
             try:
                 self._init = int(json.loads(self._said[: self._said.index(b"}") + 1])["child-pid"])
+                _ours.add(self._init)
                 restrict(self._init, self._limits)
                 self._status.send(b"\n")
             except (ValueError, KeyError, OSError):
@@ -198,9 +200,11 @@ class Running:
         self._forget(self._watched)
         self._outcome = self._collect(self._pid)
         self._hear()
+        self._init = self._init or _orphan()
         if not self._init:
             self._finish()
             return
+        _ours.add(self._init)
         try:
             self._watched = os.pidfd_open(self._init)
             signal.pidfd_send_signal(self._watched, signal.SIGKILL)
@@ -217,6 +221,7 @@ class Running:
     def _finish(self) -> None:
         self._wall.cancel()
         self._supervision.cancel()
+        _ours.difference_update((self._pid, self._init))
         self._loop.remove_reader(self._status)
         self._status.close()
         ran = b'"exit-code"' in self._said or self._outcome < 0
@@ -250,6 +255,22 @@ class Running:
                 self.kill("cpu")
             if memory > self._limits.memory:
                 self.kill("memory")
+
+
+_ours: set[int] = set()
+"""The processes of all sandboxes that run: bwrap's own, and the inits that it has named."""
+
+
+def _orphan() -> int:
+    """The init of a sandbox whose bwrap was killed before it named its child; 0 if there is none. It has become a child
+    of ours, for we are the subreaper (prctl(2)), and is one that nobody here knows.
+    """
+    pid = os.getpid()
+    with contextlib.suppress(OSError, ValueError):
+        for child in _read(f"/proc/{pid}/task/{pid}/children").split():
+            if int(child) not in _ours and _read(f"/proc/{int(child)}/comm") == b"bwrap\n":
+                return int(child)
+    return 0
 
 
 def restrict(pid: int, limits: JobLimits) -> None:
