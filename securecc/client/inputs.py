@@ -22,6 +22,8 @@ from securecc.words.errors import StaysLocal
 from securecc.words.manifest import Entry, Kind, Manifest, Role
 
 _SECOND = 1_000_000_000  # in nanoseconds
+Directories = tuple[tuple[bytes, tuple[int, int]], ...]
+"""Physical directories with the device and inode of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class Inputs:
     entries: tuple[Entry, ...]
     size: int
     files: tuple[Fingerprint, ...]
-    directories: tuple[tuple[bytes, tuple[int, int]], ...]
+    directories: Directories
     links: tuple[tuple[bytes, bytes], ...]
     watches: tuple[Watch, ...]
     natures: tuple[tuple[bytes, int], ...] = ()

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from dataclasses import replace
 
 from securecc.client.fingerprint import Fingerprint, Fingerprints
-from securecc.client.inputs import Inputs
+from securecc.client.inputs import Directories, Inputs
 from securecc.client.listing import Listings
 from securecc.client.watch import Watch, nature
 from securecc.words.errors import StaysLocal
@@ -49,15 +49,13 @@ class Recollections:
         inputs = self._known.get(key)
         if inputs is None:
             return None
-        if not self._files_hold(inputs.files) or not _way_holds(inputs):
+        directories = _way_holds(inputs) if self._files_hold(inputs.files) else None
+        watches = self._watches_hold(inputs.watches) if directories is not None else None
+        if directories is None or watches is None or any(nature(path) != kind for path, kind in inputs.natures):
             del self._known[key]
             return None
-        watches = self._watches_hold(inputs.watches)
-        if watches is None or any(nature(path) != kind for path, kind in inputs.natures):
-            del self._known[key]
-            return None
-        if watches is not inputs.watches:
-            inputs = replace(inputs, watches=watches)
+        if watches is not inputs.watches or directories is not inputs.directories:
+            inputs = replace(inputs, watches=watches, directories=directories)
             self._known[key] = inputs
         self._known.move_to_end(key)
         return inputs
@@ -98,16 +96,25 @@ class Recollections:
         return watches if fresh is None else tuple(fresh)
 
 
-def _way_holds(inputs: Inputs) -> bool:
-    """Every directory and symlink on the way is the one that it was; what they list is looked at elsewhere."""
+def _way_holds(inputs: Inputs) -> Directories | None:
+    """The directories on the way, refreshed where one was made anew (as the build's own is after a clean); None where
+    one is gone or two have become one, or a symlink leads elsewhere. What they hold is looked at by name.
+    """
+    fresh: dict[bytes, tuple[int, int]] | None = None
     try:
         for path, target in inputs.links:
             if os.readlink(path) != target:
-                return False
+                return None
         for path, identity in inputs.directories:
             status = os.lstat(path)
-            if (status.st_dev, status.st_ino) != identity or not stat.S_ISDIR(status.st_mode):
-                return False
+            now = (status.st_dev, status.st_ino)
+            if not stat.S_ISDIR(status.st_mode):
+                return None
+            if now != identity:
+                fresh = fresh if fresh is not None else dict(inputs.directories)
+                fresh[path] = now
     except OSError:
-        return False
-    return True
+        return None
+    if fresh is None:
+        return inputs.directories
+    return tuple(fresh.items()) if len(set(fresh.values())) == len(fresh) else None

@@ -71,15 +71,31 @@ def test_unrelated_names_come_and_go(memory):
     assert memory.recall() is not None
 
 
+def test_a_directory_is_made_anew(memory):
+    for _ in range(2):
+        (memory.top / "i1").rename(memory.top / f"old{len(list(memory.top.iterdir()))}")
+        memory.put("i1/y", "")
+        first = memory.recall()
+        assert first is not None
+        assert memory.recall().directories is first.directories
+
+
+def test_two_directories_have_become_one(memory, monkeypatch):
+    """As by a bind mount; the compiler takes them for one, so the compile is another."""
+    real = os.lstat
+
+    def lstat(path):
+        return real(os.fsencode(memory.top) + b"/i2") if path == os.fsencode(memory.top) + b"/i1" else real(path)
+
+    assert memory.recall() is not None
+    monkeypatch.setattr(recollection.os, "lstat", lstat)
+    assert memory.recall() is None
+
+
 def retarget(memory):
     memory.put("i3/c.h", "#define V 2\n")
     (memory.top / "link").unlink()
     (memory.top / "link").symlink_to("i3")
-
-
-def remake(memory):
-    (memory.top / "i1").rename(memory.top / "old")
-    memory.put("i1/x", "")
 
 
 def copy_over(memory):
@@ -105,7 +121,6 @@ CHANGES = {
     "a directory comes": lambda memory: memory.put("late/x", ""),
     "a link": retarget,
     "a link is gone": lambda memory: (memory.top / "link").unlink(),
-    "a directory is another": remake,
     "a directory is a link": replace_by_link,
     "a source": lambda memory: memory.put("a.c", "#include <d.h>\n"),
 }
