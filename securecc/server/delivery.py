@@ -28,6 +28,7 @@ async def deliver(channel: Channel, number: int, outcome: Outcome) -> None:
             strays=outcome.strays,
             usage=outcome.usage,
             server_s=outcome.usage.wall_s,
+            read=outcome.read,
         )
     )
     sizes = (*printed, *(made.size for made in outcome.made))

@@ -51,7 +51,14 @@ class Dispatch:
             close_all(descriptors)
             raise SandboxError(f"an output cannot be read: {error.strerror}") from error
         return Outcome(
-            report.status, report.limit, report.made, digests, tuple(descriptors), report.strays, report.usage
+            report.status,
+            report.limit,
+            report.made,
+            digests,
+            tuple(descriptors),
+            report.strays,
+            report.usage,
+            report.read,
         )
 
     async def _report(self, job: Job, grant: Grant) -> tuple[WorkReport, list[int]]:

@@ -71,6 +71,7 @@ class Outcome:
     descriptors: tuple[int, ...]
     strays: tuple[int, ...]
     usage: Usage
+    read: bytes = b""
 
     def close(self) -> None:
         """Gives the descriptors back; the job's files vanish with them."""

@@ -35,7 +35,7 @@ class Standing(Protocol):
 @dataclass(frozen=True, slots=True)
 class Yield:
     """What a run left. `descriptors` are those of `made`, in order, and the receiver's to close; `more` counts files
-    that were made but not opened, `ignored` what was made and is no regular file.
+    that were made but not opened, `ignored` what was made and is no regular file. `read` as in `messages.Result`.
     """
 
     made: tuple[Made, ...]
@@ -43,6 +43,7 @@ class Yield:
     strays: tuple[int, ...]
     more: int
     ignored: int
+    read: bytes
 
 
 def harvest(
@@ -55,7 +56,7 @@ def harvest(
     """
     looker = _Looker(tree, output)
     try:
-        strays = looker.compare(entries)
+        strays, read = looker.compare(entries)
         for path, mtime in tree.folders.items():
             if _below(path, within) or not _below(path, skip):
                 looker.list_again(path, mtime, skip)
@@ -65,7 +66,7 @@ def harvest(
         raise SandboxError(f"the job's tree cannot be read again: {error.strerror}") from error
     finally:
         looker.close()
-    return Yield(tuple(looker.made), tuple(looker.descriptors), tuple(strays), looker.more, looker.ignored)
+    return Yield(tuple(looker.made), tuple(looker.descriptors), tuple(strays), looker.more, looker.ignored, read)
 
 
 def _below(path: bytes, folders: Iterable[bytes]) -> bool:
@@ -86,8 +87,8 @@ class _Looker:
         self._open: dict[bytes, int] = {}
         self._names = 0
 
-    def compare(self, entries: Sequence[Entry]) -> list[int]:
-        """Note changed files as made; the indices of strays."""
+    def compare(self, entries: Sequence[Entry]) -> tuple[list[int], bytes]:
+        """Note changed files as made; the indices of strays, and the bits of what was read."""
         read: dict[int, bool] = {}
         wanted: set[int] = set()
         plain: list[tuple[int, Entry, int]] = []
@@ -107,7 +108,10 @@ class _Looker:
             plain.append((index, entry, key))
             if entry.role is not Role.PRESENT:
                 wanted.add(key)
-        return [index for index, entry, key in plain if _is_stray(entry, read[key], key in wanted)]
+        bits = bytearray(-(-len(entries) // 8))
+        for index, _, key in plain:
+            bits[index >> 3] |= read[key] << (index & 7)
+        return [index for index, entry, key in plain if _is_stray(entry, read[key], key in wanted)], bytes(bits)
 
     def list_again(self, path: bytes, mtime: int, skip: frozenset[bytes]) -> None:
         """Note what is new in a directory, if it was touched."""

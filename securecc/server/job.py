@@ -160,6 +160,7 @@ class Job:
             strays=found.strays,
             usage=ending.usage,
             more=found.more,
+            read=found.read,
         )
         return report, [*stdio.take(), *found.descriptors]
 

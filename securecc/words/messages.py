@@ -161,6 +161,7 @@ class Result(Message, frozen=True, array_like=True, tag="result"):
 
     The bytes of standard output, standard error and the outputs follow in bulk frames, in that order. `strays` are
     indices of manifest entries that the run did not read though their role is READ, or read though it is PRESENT.
+    `read` has a bit for each entry, the lowest of the first byte for the first: set for a file that the run read.
     """
 
     job: int
@@ -172,6 +173,7 @@ class Result(Message, frozen=True, array_like=True, tag="result"):
     strays: tuple[int, ...]
     usage: Usage
     server_s: float
+    read: bytes = b""
 
 
 # --- both -------------------------------------------------------------------------------------------------------

@@ -60,7 +60,8 @@ class WorkReport(msgspec.Struct, frozen=True, array_like=True, tag="report", tag
 
     Descriptors beside, in order: standard output, standard error, then one for each of `made`; none at all if
     `failure` is set. `strays` as in `messages.Result`. `failure` is the runner's own trouble (no sandbox, no space) in
-    words; `status` means nothing then. Only the first 200 made files are reported; `more` counts the rest.
+    words; `status` means nothing then. Only the first 200 made files are reported; `more` counts the rest. `read` as in
+    `messages.Result`.
     """
 
     job: int
@@ -71,6 +72,7 @@ class WorkReport(msgspec.Struct, frozen=True, array_like=True, tag="report", tag
     usage: Usage
     failure: str = ""
     more: int = 0
+    read: bytes = b""
 
 
 class Offer(msgspec.Struct, frozen=True, array_like=True):

@@ -45,7 +45,7 @@ def delivered(result):
 
 def test_the_result_says_all_and_the_bytes_follow_in_its_order():
     made = ((b"/p/a.o", b"object"), (b"/p/a.d", b""), (b"/p/a.su", b"stack"))
-    given = outcome(b"printed", b"said", made, strays=(3,), usage=Usage(wall_s=2.0), status=1, limit="cpu")
+    given = outcome(b"printed", b"said", made, strays=(3,), read=b"\5", usage=Usage(wall_s=2.0), status=1, limit="cpu")
     digests = given.digests
     channel = delivered(given)
     [result] = channel.said
@@ -54,7 +54,7 @@ def test_the_result_says_all_and_the_bytes_follow_in_its_order():
     assert result.outputs == tuple(
         Output(path, len(content), 0o644, digest) for (path, content), digest in zip(made, digests, strict=True)
     )
-    assert (result.strays, result.server_s) == ((3,), 2.0)
+    assert (result.strays, result.read, result.server_s) == ((3,), b"\5", 2.0)
     assert channel.bulk[1] == b"printed" + b"said" + b"object" + b"stack"
 
 

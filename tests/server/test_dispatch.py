@@ -153,11 +153,11 @@ def test_a_job_goes_with_its_tree_and_comes_back_with_its_files():
         assert read_tree(tree).descriptors == (0, 1, 1, -1)
         _, blobs = await runner.until(WorkBlobs)
         assert [os.pread(descriptor, 99, 0) for descriptor in blobs] == [SOURCE, HEADER]
-        runner.say(report(made=(Made(CWD + b"/a.o", 6, 0o644),), strays=(1,)), b"out", b"err", b"object")
+        runner.say(report(made=(Made(CWD + b"/a.o", 6, 0o644),), strays=(1,), read=b"\1"), b"out", b"err", b"object")
         outcome = await running
         assert [os.pread(descriptor, 99, 0) for descriptor in outcome.descriptors] == [b"out", b"err", b"object"]
         assert outcome.digests == (manifest.digest(b"object"),)
-        assert (outcome.strays, outcome.usage) == ((1,), Usage(wall_s=1.0))
+        assert (outcome.strays, outcome.read, outcome.usage) == ((1,), b"\1", Usage(wall_s=1.0))
         outcome.close()
 
     with_runner(body)

@@ -122,6 +122,9 @@ def test_strays_are_read_and_unread_files_that_should_not_be(project):
         outcome = await runner.run([b"gcc", b"-c", b"a.c"], tree, cwd=folder)
         paths = sorted(tree)
         assert [paths[index] for index in outcome.report.strays] == [folder + b"/h.h", folder + b"/unread.h"]
+        read = [path for index, path in enumerate(paths) if outcome.report.read[index >> 3] >> (index & 7) & 1]
+        assert {folder + b"/a.c", folder + b"/h.h"} <= set(read)
+        assert not {folder + b"/maybe.h", folder + b"/unread.h", folder} & set(read)
 
     served(body)
 
