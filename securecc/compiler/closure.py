@@ -7,6 +7,9 @@ from typing import Literal
 
 from securecc.words.manifest import Digest, Kind
 
+Family = Literal["gcc", "clang", "other"]
+"""Whose command line a compiler understands."""
+
 _PT_INTERP = 3
 
 
@@ -41,6 +44,7 @@ class ToolchainClosure:
     include_directories: tuple[bytes, ...]
     search_path: bytes
     digest: Digest
+    family: Family = "gcc"
 
 
 def digest_of(files: Iterable[ClosureFile]) -> Digest:

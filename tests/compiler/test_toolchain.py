@@ -33,6 +33,47 @@ def gcc():
     return discover(b"/usr/bin/gcc", PATH)
 
 
+@pytest.fixture(scope="module")
+def clang():
+    return discover(b"/usr/bin/clang", PATH)
+
+
+def test_clang_is_known_by_its_version_and_target(clang):
+    said = subprocess.run(["clang", "--version"], capture_output=True, text=True, check=True).stdout
+    assert f"version {clang.version}" in said
+    assert f"Target: {clang.target}" in said
+    assert (clang.name, clang.family) == ("clang-" + clang.version.split(".")[0], "clang")
+
+
+@pytest.mark.parametrize("name", [b"/usr/bin/clang++", b"/usr/lib/llvm-14/bin/clang"])
+def test_clang_is_one_program_by_whatever_name(clang, name):
+    if not os.path.exists(name):
+        pytest.skip(f"no {name}")
+    assert discover(name, PATH).digest == clang.digest
+    assert name in clang.called_by
+
+
+def test_clang_has_its_libraries_its_lists_and_the_gcc_that_it_takes_headers_from(clang):
+    names = {os.path.basename(file.path) for file in clang.files}
+    assert {b"clang", b"crtbegin.o", b"asan_ignorelist.txt"} <= names
+    assert any(name.startswith(b"libLLVM") for name in names)
+    assert not names & {b"as", b"cc1"}
+    assert not any(b"/include/" in file.path for file in clang.files)
+    assert {b"/usr/bin", b"/usr/include"} <= {*clang.directories, *clang.include_directories}
+
+
+def test_a_cross_compiler_has_its_own_programs_and_its_target_in_its_name(gcc):
+    if not os.path.exists("/usr/bin/aarch64-linux-gnu-gcc"):
+        pytest.skip("no cross compiler")
+    cross = discover(b"/usr/bin/aarch64-linux-gnu-gcc", PATH)
+    assert (cross.target, cross.family) == ("aarch64-linux-gnu", "gcc")
+    assert cross.name == f"{gcc.name}-aarch64-linux-gnu"
+    assert not set(cross.called_by) & set(gcc.called_by)
+    own = {file.path for file in cross.files if os.path.basename(file.path) in {b"cc1", b"as", b"aarch64-linux-gnu-as"}}
+    assert all(b"aarch64" in path for path in own)
+    assert len(own) >= 2
+
+
 def test_gcc_is_known_by_its_version_and_target(gcc):
     version = subprocess.run(["gcc", "-dumpfullversion"], capture_output=True, text=True, check=True).stdout.strip()
     assert (gcc.version, gcc.name) == (version, "gcc-" + version.split(".")[0])
@@ -57,10 +98,12 @@ def test_the_closure_has_programs_loader_libraries_and_no_header(gcc):
     assert any(name.startswith((b"ld-linux", b"ld64")) for name in names)
     assert any(name.endswith(b"-as") for name in names)
     assert not any(b"/include/" in file.path or file.path.endswith(b".h") for file in gcc.files)
-    assert b"collect2" not in names
+    assert {b"collect2", b"liblto_plugin.so", b"gconv-modules.cache", b"ISO8859-1.so"} <= names
 
 
-def test_every_link_on_the_way_is_there(gcc):
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_every_link_on_the_way_is_there(compiler, request):
+    gcc = request.getfixturevalue(compiler)
     listed = {file.path: file for file in (*gcc.files, *gcc.calls)}
     for path, file in listed.items():
         if file.kind is Kind.LINK:

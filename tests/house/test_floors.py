@@ -27,13 +27,14 @@ HOUSE = {
         "server": "audit_chain audit_record holdings layout reading strangers",
     },
     FOREIGN: {
-        "compiler": "toolchain",
+        "compiler": "asking collection",
         "policy": "files groups",
         "channel": "deadline kerberos tls",
         "client": "crossing fingerprint heap journal lineage listing local_slots locales place settings",
         "server": "audit courier harvest sandbox scratch seccomp settings store terminal tree",
     },
     JOINING: {
+        "compiler": "clang gcc toolchain",
         "policy": "force loading",
         "channel": "channel link reception transport",
         "client": "attendance caller compile conversation farm farms inputs preferences recollection toolchains watch",

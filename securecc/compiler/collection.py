@@ -1,0 +1,92 @@
+"""Files by path, with every symbolic link on the way to them: what a closure is made of."""
+
+import hashlib
+import os
+import stat
+from collections.abc import MutableMapping
+
+from securecc.compiler.closure import ClosureFile
+from securecc.words.errors import ToolchainError
+from securecc.words.manifest import Digest, Kind
+
+StatKey = tuple[int, int, int, int, int]
+Digests = MutableMapping[StatKey, Digest]
+
+_LINKS = 40  # MAXSYMLINKS of Linux
+
+
+class Collection:
+    """Grows by files. `digests` remembers what files contained, across collections."""
+
+    def __init__(self, digests: Digests) -> None:
+        self._digests = digests
+        self._found: dict[bytes, ClosureFile] = {}
+
+    def __contains__(self, path: bytes) -> bool:
+        return path in self._found
+
+    def listed(self) -> tuple[ClosureFile, ...]:
+        """All files and links, by path."""
+        return tuple(sorted(self._found.values(), key=lambda file: file.path))
+
+    def add_file(self, path: bytes) -> bytes:
+        """Collect one file with the links that lead to it; its real path. Raises ToolchainError if it is none."""
+        real = walk(path, self._found)
+        if real not in self._found:
+            self._found[real] = self._regular(real)
+        return real
+
+    def add_folder(self, path: bytes) -> None:
+        """Collect all files below a directory, if it is there."""
+        for folder, _folders, names in os.walk(path):
+            for name in names:
+                self.add_file(os.path.join(folder, name))
+
+    def _regular(self, path: bytes) -> ClosureFile:
+        try:
+            with open(path, "rb", buffering=0) as file:
+                status = os.fstat(file.fileno())
+                if not stat.S_ISREG(status.st_mode):
+                    raise ToolchainError(f"{os.fsdecode(path)} is no regular file")
+                key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+                digest = self._digests.get(key)
+                if digest is None:
+                    digest = self._digests[key] = hashlib.file_digest(file, "sha256").digest()
+        except OSError as error:
+            raise ToolchainError(f"cannot read {os.fsdecode(path)}: {error.strerror}") from error
+        return ClosureFile(path, Kind.FILE, digest, stat.S_IMODE(status.st_mode), status.st_size)
+
+
+def walk(path: bytes, links: dict[bytes, ClosureFile]) -> bytes:
+    """The real path; each symlink crossed is put into `links`. Raises ToolchainError if it leads nowhere."""
+    if not path.startswith(b"/"):
+        raise ToolchainError(f"{os.fsdecode(path)!r} is no absolute path")
+    todo, at, crossed = path.split(b"/")[::-1], b"", 0
+    while todo:
+        name = todo.pop()
+        if name in (b"", b"."):
+            continue
+        if name == b"..":
+            at = os.path.dirname(at).rstrip(b"/")
+            continue
+        step = at + b"/" + name
+        target = _link_target(step, path)
+        if target is None:
+            at = step
+            continue
+        links[step] = ClosureFile(step, Kind.LINK, target)
+        crossed += 1
+        if crossed > _LINKS:
+            raise ToolchainError(f"too many symbolic links at {os.fsdecode(path)}")
+        at = b"" if target.startswith(b"/") else at
+        todo += target.split(b"/")[::-1]
+    return at or b"/"
+
+
+def _link_target(step: bytes, path: bytes) -> bytes | None:
+    try:
+        return os.readlink(step) if stat.S_ISLNK(os.lstat(step).st_mode) else None
+    except OSError as error:
+        raise ToolchainError(
+            f"cannot reach {os.fsdecode(path)}: {os.fsdecode(step)}: {error.strerror}", "is the compiler installed?"
+        ) from error
