@@ -105,7 +105,7 @@ class Compiles:
         changed meanwhile or this compile is none that the server takes.
         """
         farm = self._farm(order.settings, order.request)
-        wanted = Wanted(_key(order, inputs), order.toolchain.digest, inputs.size)
+        wanted = Wanted(_key(order, inputs), order.toolchain.digest, inputs.size, order.toolchain)
         async with farm.room():
             job = await farm.place(wanted)
             try:

@@ -14,6 +14,7 @@ from securecc.words.messages import (
     PROTOCOL_VERSIONS,
     Ask,
     Cancel,
+    Description,
     Forget,
     FromServer,
     Goodbye,
@@ -106,7 +107,7 @@ class RemoteJob:
 
 class Conversation:
     """The jobs of one channel. `on_end` is called once, when the channel takes no more jobs. `limit` is what the host
-    list allows here at one time; 0 is no limit.
+    list allows here at one time; 0 is no limit. `lacking` says of toolchains why the server has them not.
     """
 
     def __init__(self, channel: Channel, on_end: Callable[["Conversation"], None], limit: int = 0) -> None:
@@ -121,6 +122,7 @@ class Conversation:
         self.toolchains: dict[bytes, Toolchain] = {}
         self.slots = 1
         self.known: set[bytes] = set()
+        self.lacking: dict[bytes, str] = {}
         self.peer = address(*channel.peer)
         channel.attach(self)
         channel.send(Hello(PROTOCOL_VERSIONS, f"securecc {__version__}"))
@@ -146,13 +148,16 @@ class Conversation:
         self.slots = welcome.slots
         self.toolchains = {toolchain.digest: toolchain for toolchain in welcome.toolchains}
 
-    def ask(self, key: bytes, toolchain: bytes, size: int) -> RemoteJob:
-        """A new job, asked for. Raises ChannelError when the conversation has ended."""
+    def ask(self, key: bytes, toolchain: bytes, size: int, description: Description | None = None) -> RemoteJob:
+        """A new job, asked for. `description` is for a server that lacks the toolchain and shall say what differs.
+
+        Raises ChannelError when the conversation has ended.
+        """
         if self.ended is not None:
             raise self.ended
         job = RemoteJob(self, next(self._numbers))
         self._jobs[job.number] = job
-        self.channel.send(Ask(job.number, key, toolchain, size))
+        self.channel.send(Ask(job.number, key, toolchain, size, description=description))
         return job
 
     def forget(self, job: RemoteJob, *, asked_only: bool, ended: bool) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from securecc.channel.channel import Channel
 from securecc.client.conversation import Conversation, RemoteJob
 from securecc.client.settings import Host
+from securecc.compiler.closure import ToolchainClosure, describe
 from securecc.words import limits
 from securecc.words.errors import AuthenticationError, ChannelError, CredentialError, Denied, Refused, SecureccError
 from securecc.words.messages import Invite, Refuse, Wait
@@ -27,11 +28,14 @@ Dial = Callable[[Host], Awaitable[Channel]]
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is asked of a server: `key` says all that makes two compiles equal, `size` counts the inputs' bytes."""
+    """What is asked of a server: `key` says all that makes two compiles equal, `size` counts the inputs' bytes;
+    `closure` is the toolchain's, for servers that lack it.
+    """
 
     key: bytes
     toolchain: bytes
     size: int
+    closure: ToolchainClosure | None = None
 
 
 class Server:
@@ -130,7 +134,7 @@ class Farm:
         conversations = await self._conversations()
         offering = [conversation for conversation in conversations if wanted.toolchain in conversation.toolchains]
         if not offering:
-            raise Refused("toolchain", _offers(conversations))
+            raise Refused("toolchain", await _lacking(conversations, wanted))
         offering.sort(key=lambda it: (it.full, it.busy, _affinity(it, wanted.key)))
         asked = offering[: self.ASKED_AT_ONCE]
         jobs = [conversation.ask(wanted.key, wanted.toolchain, wanted.size) for conversation in asked]
@@ -218,9 +222,27 @@ def _affinity(conversation: Conversation, key: bytes) -> bytes:
     return hashlib.sha256(conversation.peer.encode() + key).digest()
 
 
+async def _lacking(conversations: list[Conversation], wanted: Wanted) -> str:
+    """Why no server has the toolchain: what the one that offers its like says of the difference. Asked once."""
+    said = f"no server has this very compiler; offered: {_offers(conversations)}"
+    if wanted.closure is None:
+        return said
+    name = wanted.closure.name
+    asked = min(conversations, key=lambda it: all(offer.name != name for offer in it.toolchains.values()))
+    if wanted.toolchain not in asked.lacking:
+        job = asked.ask(wanted.key, wanted.toolchain, wanted.size, describe(wanted.closure))
+        try:
+            await _wait_for_invite(job)
+            job.close()  # it has the toolchain by now, and says so on its next channel
+        except Refused as error:
+            said = f"{said}; {asked.peer}: {error.message}"
+        asked.lacking[wanted.toolchain] = said
+    return asked.lacking[wanted.toolchain]
+
+
 def _offers(conversations: list[Conversation]) -> str:
-    names = sorted({toolchain.name for conversation in conversations for toolchain in conversation.toolchains.values()})
-    return f"no server has this very compiler; offered: {', '.join(names) or 'none'}"
+    names = {toolchain.name for conversation in conversations for toolchain in conversation.toolchains.values()}
+    return ", ".join(sorted(names)) or "none"
 
 
 def _worst(errors: list[BaseException]) -> BaseException:

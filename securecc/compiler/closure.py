@@ -5,12 +5,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from securecc.words import limits
 from securecc.words.manifest import Digest, Kind
+from securecc.words.messages import Description, Part
 
 Family = Literal["gcc", "clang", "other"]
 """Whose command line a compiler understands."""
 
 _PT_INTERP = 3
+_PART = 8  # bytes of a digest: enough to see a difference, and nothing is decided by it
+_FOLDED = 64  # files of one directory are one part from this number on: character sets
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,23 @@ def digest_of(files: Iterable[ClosureFile]) -> Digest:
             whole.update(len(field).to_bytes(8, "big"))
             whole.update(field)
     return whole.digest()
+
+
+def describe(closure: ToolchainClosure) -> Description:
+    """What it is like, in at most TOOLCHAIN_PARTS parts; links are told by what they lead to."""
+    folders: dict[bytes, list[ClosureFile]] = {}
+    for file in closure.files:
+        if file.kind is Kind.FILE:
+            folders.setdefault(file.path[: file.path.rindex(b"/") + 1], []).append(file)
+    parts: list[Part] = []
+    for folder, files in sorted(folders.items()):
+        if len(files) >= _FOLDED:
+            parts.append(Part(folder, digest_of(files)[:_PART]))
+        else:
+            parts += [Part(file.path, file.blob[:_PART]) for file in files]
+    return Description(
+        closure.name, closure.family, closure.version, closure.target, tuple(parts[: limits.TOOLCHAIN_PARTS])
+    )
 
 
 def is_elf(head: bytes) -> bool:

@@ -7,6 +7,7 @@ from typing import get_args
 
 from securecc import __version__
 from securecc.channel.channel import Channel
+from securecc.compiler.nearest import no_such
 from securecc.server import audit_record
 from securecc.server.admission import Stage
 from securecc.server.executor import Origin
@@ -34,7 +35,6 @@ from securecc.words.messages import (
     Wait,
     Welcome,
 )
-from securecc.words.work import Offer
 
 log = logging.getLogger("securecc")
 
@@ -50,6 +50,7 @@ class Attendant:
         self.draining = ""
         self._service = service
         self._visits: dict[int, Visit] = {}
+        self._lacking: set[bytes] = set()
         self._host = Host(
             channel=channel,
             grant=lambda: self.grant,
@@ -120,13 +121,23 @@ class Attendant:
         elif len(self._visits) >= limits.JOBS_PER_CHANNEL:
             self.channel.send(Refuse(ask.job, "busy", f"{limits.JOBS_PER_CHANNEL} jobs on this channel"))
         elif offer is None:
-            self.channel.send(Refuse(ask.job, "toolchain", "no such toolchain here"))
+            self._no_such_toolchain(ask)
         elif not permits(self.grant, offer.name):
             reason = f"rule {self.grant.rule} does not grant {offer.name}"
-            self._record_refusal(next(self._service.numbers), offer, "denied", reason, ())
+            self._record_refusal(next(self._service.numbers), offer.name, "denied", reason, ())
             self.channel.send(Refuse(ask.job, "denied", reason))
         else:
             self._admit(ask)
+
+    def _no_such_toolchain(self, ask: Ask) -> None:
+        """Says what is nearest among those that the policy grants; each toolchain that lacks is on record once."""
+        offers = [offer.description for offer in self._service.offers.values() if permits(self.grant, offer.name)]
+        reason = no_such(ask.description, offers)
+        if ask.toolchain not in self._lacking and len(self._lacking) < limits.TOOLCHAINS_LACKING:
+            self._lacking.add(ask.toolchain)
+            name = f"{ask.description.name[: limits.PATH_COMPONENT] if ask.description else ''}"
+            self._record_refusal(next(self._service.numbers), name, "toolchain", reason, ())
+        self.channel.send(Refuse(ask.job, "toolchain", reason))
 
     def _admit(self, ask: Ask) -> None:
         admission = self._service.admission
@@ -161,12 +172,12 @@ class Attendant:
     def _refuse(self, visit: Visit, code: str, reason: str) -> None:
         known = known_code(code)
         arguments = visit.submitted.arguments if visit.submitted is not None else ()
-        self._record_refusal(visit.number, visit.offer, known, reason, arguments)
+        self._record_refusal(visit.number, visit.offer.name, known, reason, arguments)
         self.channel.send(Refuse(visit.asked.job, known, reason))
         self._drop(visit.asked.job)
 
     def _record_refusal(
-        self, number: int, offer: Offer, code: RefuseCode, reason: str, arguments: tuple[bytes, ...]
+        self, number: int, toolchain: str, code: RefuseCode, reason: str, arguments: tuple[bytes, ...]
     ) -> None:
         origin = self._host.origin
         record = audit_record.job_refused(
@@ -177,7 +188,7 @@ class Attendant:
             job=number,
             code=code,
             reason=reason,
-            toolchain=offer.name,
+            toolchain=toolchain,
             arguments=arguments,
         )
         with contextlib.suppress(AuditError):  # the log says by itself that a record could not be written

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from securecc.compiler.closure import ClosureFile, ToolchainClosure
+from securecc.compiler.closure import ClosureFile, ToolchainClosure, describe
 from securecc.compiler.toolchain import closure_of_programs, discover
 from securecc.server import sandbox, scratch, seccomp
 from securecc.server.courier import Courier, close_all, from_front, read_tree
@@ -214,6 +214,7 @@ def _offer(closure: ToolchainClosure) -> Offer:
         called_by=closure.called_by,
         directories=closure.directories,
         include_directories=closure.include_directories,
+        description=describe(closure),
     )
 
 

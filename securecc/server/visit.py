@@ -64,11 +64,12 @@ class Host:
 
 
 class Visit:
-    """One job. `number` is the daemon's, `asked.job` the client's number for it."""
+    """One job. `number` is the daemon's, `asked.job` the client's number for it, `offer` the toolchain asked for."""
 
     def __init__(self, host: Host, asked: Ask, ticket: Ticket) -> None:
         self.number = next(host.service.numbers)
         self.asked = asked
+        self.offer = host.service.offers[asked.toolchain]
         self.submitted: Submit | None = None
         self._host = host
         self._ticket = ticket
@@ -78,11 +79,6 @@ class Visit:
         self._intake: Intake | None = None
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-
-    @property
-    def offer(self) -> Offer:
-        """The toolchain that was asked for."""
-        return self._host.service.offers[self.asked.toolchain]
 
     def end(self) -> None:
         """Gives everything back; a running task is cancelled and gives back what it holds when it has ended."""

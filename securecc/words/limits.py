@@ -113,5 +113,7 @@ TREE_MOUNTPOINTS = 32  # places where one job's files meet a toolchain's directo
 TREE_VARIANTS = 256  # sets of such places that a runner keeps ready for a toolchain
 SUPERVISION_S = 0.1  # how often a running job's diagnostics, memory and processor time are looked at
 PROBE_S = 10.0  # one question to a compiler about itself
+TOOLCHAIN_PARTS = 256  # files, or directories of many, by which two toolchains are told apart; gcc's are 40
+TOOLCHAINS_LACKING = 16  # toolchains that one channel asked for in vain and that are on record; a user has two or three
 TOOLCHAIN_STORE = 1 * GIB  # the runner's copies of toolchains; gcc 12 takes 80 MiB
 JOB_TMPFS = 1 * GIB  # what one job's tree, outputs included, may hold whatever its grant says

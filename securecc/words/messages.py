@@ -35,6 +35,23 @@ class Toolchain(msgspec.Struct, frozen=True, array_like=True):
     target: str
 
 
+class Part(msgspec.Struct, frozen=True, array_like=True):
+    """A file of a toolchain, or all of one directory (`path` ends in a slash then). `digest` is cut to 8 bytes."""
+
+    path: bytes
+    digest: bytes
+
+
+class Description(msgspec.Struct, frozen=True, array_like=True):
+    """What a toolchain is like, for finding out how two of them differ. Nothing is decided by it."""
+
+    name: str = ""
+    family: str = "gcc"
+    version: str = ""
+    target: str = ""
+    parts: tuple[Part, ...] = ()
+
+
 class Usage(msgspec.Struct, frozen=True, array_like=True):
     """What a job used. Seconds and bytes."""
 
@@ -64,13 +81,16 @@ class Hello(Message, frozen=True, array_like=True, tag="hello"):
 
 
 class Ask(Message, frozen=True, array_like=True, tag="ask"):
-    """Would you take this? `size` is the bytes of all inputs, `cost_ms` the client's guess (0: none)."""
+    """Would you take this? `size` is the bytes of all inputs, `cost_ms` the client's guess (0: none). `description` is
+    given where the server is not known to have the toolchain: its refusal then says what differs.
+    """
 
     job: int
     key: bytes
     toolchain: bytes
     size: int = 0
     cost_ms: int = 0
+    description: Description | None = None
 
 
 class Submit(Message, frozen=True, array_like=True, tag="submit"):

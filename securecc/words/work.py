@@ -7,7 +7,7 @@ import msgspec
 
 from securecc.words.grant import JobLimits
 from securecc.words.manifest import Entry
-from securecc.words.messages import LimitName, Terminal, Usage
+from securecc.words.messages import Description, LimitName, Terminal, Usage
 
 
 class WorkTree(msgspec.Struct, frozen=True, array_like=True):
@@ -77,7 +77,7 @@ class WorkReport(msgspec.Struct, frozen=True, array_like=True, tag="report", tag
 
 class Offer(msgspec.Struct, frozen=True, array_like=True):
     """A toolchain that the runner can run. `called_by` are the paths of its drivers; no file of a client's may stand in
-    `directories` but below one of `include_directories`.
+    `directories` but below one of `include_directories`. `description` is for telling toolchains apart in words.
     """
 
     name: str
@@ -86,6 +86,12 @@ class Offer(msgspec.Struct, frozen=True, array_like=True):
     called_by: tuple[bytes, ...]
     directories: tuple[bytes, ...]
     include_directories: tuple[bytes, ...]
+    description: Description = Description()
+
+    @property
+    def family(self) -> str:
+        """Whose command line it understands: ``gcc``, ``clang`` or ``other``."""
+        return self.description.family
 
 
 class WorkReady(msgspec.Struct, frozen=True, array_like=True, tag="ready", tag_field="t"):

@@ -1,6 +1,7 @@
 """Which server a job goes to, and what happens when one cannot be had."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from farmside import GCC, GOODBYE, HOST, WELCOME, ServerChannel, farm_of
@@ -11,6 +12,7 @@ from securecc.client import farm as farm_module
 from securecc.client.conversation import Conversation
 from securecc.client.farm import BACKOFF_S, Farm, Server, Wanted
 from securecc.client.settings import Host
+from securecc.compiler.closure import ToolchainClosure
 from securecc.words import limits
 from securecc.words.errors import AuthenticationError, ChannelError, CredentialError, Denied, Refused
 from securecc.words.messages import Ask, Forget, Invite, Need, Refuse, Toolchain, Wait, Welcome
@@ -201,6 +203,26 @@ def test_no_server_has_this_compiler():
         bare = farm_of(ServerChannel(welcome=Welcome(1, "s", "alice@EXAMPLE.COM", "ref", 4, ())))
         with pytest.raises(Refused, match="offered: none"):
             await bare.place(WANTED)
+
+    asyncio.run(body())
+
+
+def test_the_server_says_once_what_differs():
+    closure = ToolchainClosure("gcc-13", "", "13.1", (), (), (), (), (), b"", WANTED.toolchain)
+
+    def refuses(channel, message):
+        if isinstance(message, Ask):
+            channel.hear(Refuse(message.job, "toolchain", f"nearest to {message.description.name}"))
+
+    async def body():
+        unlike = ServerChannel("one", welcome=Welcome(1, "s", "alice@EXAMPLE.COM", "ref", 4, ()))
+        alike = ServerChannel("two", welcome=Welcome(1, "s", "alice@EXAMPLE.COM", "ref", 4, (OTHER,)), answer=refuses)
+        farm = farm_of(unlike, alike)
+        for _ in range(2):
+            with pytest.raises(Refused, match=r"offered: gcc-13; two.*: nearest to gcc-13"):
+                await farm.place(replace(WANTED, closure=closure))
+        assert len([message for message in alike.said if isinstance(message, Ask)]) == 1
+        assert not [message for message in unlike.said if isinstance(message, Ask)]
 
     asyncio.run(body())
 

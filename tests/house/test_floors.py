@@ -19,7 +19,7 @@ HOUSE = {
     },
     RULES: {
         "wire": "framing handshake session",
-        "compiler": "closure cmdline dependencies directives environment options options_gcc paths",
+        "compiler": "closure cmdline dependencies directives environment nearest options options_gcc paths",
         "policy": "decision document document_groups document_rules document_tests embedded_tests fields members model"
         " network quantities review yaml_nodes",
         "channel": "gate",

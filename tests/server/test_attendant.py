@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 
+import msgspec
 import pytest
 from frontside import CLANG, ENTRIES, GCC, GRANT, HEADER, SOURCE, Front, ask, outcome, submit, toolchain_of
 from hypothesis import given, settings
@@ -13,12 +14,15 @@ from securecc.server.attendant import known_code
 from securecc.words import limits
 from securecc.words.errors import AuditError, ChannelError, SandboxError
 from securecc.words.messages import (
+    Ask,
     Cancel,
+    Description,
     Forget,
     Goodbye,
     Hello,
     Invite,
     Need,
+    Part,
     Ping,
     Refuse,
     Result,
@@ -109,11 +113,30 @@ def test_what_is_not_here_or_not_granted_is_refused_with_the_reason(tmp_path):
             ("toolchain", "no such toolchain here"),
             ("denied", "rule committers does not grant clang-14"),
         ]
-        [record] = front.records
-        assert isinstance(record, audit_record.JobRefused)
-        assert (record.principal, record.code) == (GRANT.principal, "denied")
+        assert all(isinstance(record, audit_record.JobRefused) for record in front.records)
+        assert [(record.principal, record.code) for record in front.records] == [
+            (GRANT.principal, "toolchain"),
+            (GRANT.principal, "denied"),
+        ]
 
     with_front(tmp_path, body, grant=replace(GRANT, toolchains=("gcc-*",)))
+
+
+def test_a_toolchain_that_lacks_is_compared_with_those_that_are_granted_and_is_on_record_once(tmp_path):
+    async def body(front):
+        wanted = Description("clang-14", "clang", "14.0.6", "x86_64-linux-gnu", (Part(b"/usr/bin/clang", b"1"),))
+        front.channel.hear(*(Ask(job, b"key", b"?" * 32, description=wanted) for job in (1, 2)))
+        reasons = [said.reason for said in front.channel.said]
+        assert "nearest is gcc-12 12.2.0" in reasons[0]
+        assert "CLANG" not in reasons[0]
+        assert reasons[0] == reasons[1]
+        [record] = front.records
+        assert (record.code, record.toolchain, record.reason) == ("toolchain", "clang-14", reasons[0])
+        front.channel.hear(*(Ask(job, b"key", bytes([job]) * 32, description=wanted) for job in range(3, 60)))
+        assert len(front.records) == limits.TOOLCHAINS_LACKING
+
+    offers = (msgspec.structs.replace(GCC, description=Description("gcc-12", "gcc", "12.2.0")), CLANG)
+    with_front(tmp_path, body, grant=replace(GRANT, toolchains=("gcc-*",)), offers=offers)
 
 
 def test_too_many_jobs_are_told_to_wait_elsewhere(tmp_path, monkeypatch):
