@@ -64,7 +64,7 @@ class Attendance:
             order = await self._compiles.understand(request, settings)
             check_places(order)
             inputs = await self._compiles.inputs(caller, order)
-            remote = await self._watched(caller, request, self._compiles.remote(order, inputs))
+            remote = await self._watched(caller, request, self._compiles.remote(caller, order, inputs))
         except StaysLocal as error:
             if error.reason == "no-hosts" and not settings.fallback:
                 self._forbidden(caller, request, error.reason, f"{error.message}; {_NO_HOSTS}", EXIT_NO_HOSTS)

@@ -3,13 +3,14 @@
 import hashlib
 import os
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from securecc.client.caller import Caller, MadeFile
 from securecc.client.conversation import RemoteJob
 from securecc.client.errand import Die, Request
 from securecc.client.farm import Farm, Wanted
-from securecc.client.inputs import Gatherer, Inputs, Search, absolute, packed
+from securecc.client.inputs import Gatherer, Inputs, Search, absolute, learn, packed
+from securecc.client.reach import Chain
 from securecc.client.recollection import Key, Recollections
 from securecc.client.settings import Settings
 from securecc.compiler import cmdline, dependencies, environment
@@ -85,11 +86,24 @@ class Compiles:
         return Order(request, plan, sent, closure, settings)
 
     async def inputs(self, caller: Caller, order: Order) -> Inputs:
-        """What the compile reads: from memory where that still holds, else from the compiler itself."""
+        """What the compile reads: from memory where that still holds, else all that it may read."""
         key = _memory_key(order)
         known = self._recollections.recall(key)
-        if known is not None:
+        if known is not None and not known.learned:
             return known
+        search = _search(order)
+        try:
+            if known is None:
+                inputs = self._gatherer.reach(absolute(order.plan.source, search.cwd), search)
+            else:
+                inputs = replace(self._gatherer.gather(known.learned, search), asked=False)
+        except StaysLocal:
+            return await self._asked(caller, order)
+        self._recollections.keep(key, inputs)
+        return inputs
+
+    async def _asked(self, caller: Caller, order: Order) -> Inputs:
+        """What the compile reads, from the compiler itself. Raises StaysLocal."""
         command = cmdline.dependency_command(order.plan)
         status, listed = await caller.capture((order.request.compiler, *command[1:]))
         if status:
@@ -97,13 +111,27 @@ class Compiles:
                 "does-not-preprocess", f"{os.fsdecode(order.plan.source)}: the compiler alone shall say why"
             )
         inputs = self._gatherer.gather(dependencies.parse(listed), _search(order))
-        self._recollections.keep(key, inputs)
+        self._recollections.keep(_memory_key(order), inputs)
         return inputs
 
-    async def remote(self, order: Order, inputs: Inputs) -> Remote:
-        """Has a server compile it. Raises ChannelError and its kin, Denied, Refused, or StaysLocal when an input
+    async def remote(self, caller: Caller, order: Order, inputs: Inputs) -> Remote:
+        """Has a server compile it; once more when other files were read than was thought without asking the compiler.
+
+        Raises ChannelError and its kin, Denied, Refused, or StaysLocal when an input
         changed meanwhile or this compile is none that the server takes.
         """
+        remote = await self._placed(order, inputs)
+        if inputs.asked:
+            return remote
+        if remote.result.strays:
+            return await self._placed(order, await self._asked(caller, order))
+        if remote.result.status:
+            self._recollections.forget(_memory_key(order))
+        elif inputs.reached:
+            self._recollections.keep(_memory_key(order), learn(inputs, remote.result.read))
+        return remote
+
+    async def _placed(self, order: Order, inputs: Inputs) -> Remote:
         farm = self._farm(order.settings, order.request)
         wanted = Wanted(_key(order, inputs), order.toolchain.digest, inputs.size, order.toolchain)
         async with farm.room():
@@ -181,16 +209,22 @@ def _search(order: Order) -> Search:
     roots = [absolute(option.path, cwd) for option in plan.search if option.name in _ROOTS]
     own = order.toolchain.include_directories
     named = [absolute(option.path, cwd) for option in plan.search if option.name in _SEARCHED]
+    rooted = [root + path for root in roots for path in own]
+    given = {name: [absolute(option.path, cwd) for option in plan.search if option.name == name] for name in _SEARCHED}
     inherited = [absolute(path or b".", cwd) for path in order.environment.directories]
     outputs = [absolute(path, cwd).rpartition(b"/")[0] or b"/" for path in plan.outputs]
     alias = order.request.environment.get(b"PWD", b"")
     return Search(
         cwd=cwd,
-        directories=(*named, *inherited, *own, *(root + path for root in roots for path in own)),
+        directories=(*named, *inherited, *own, *rooted),
         forced=tuple(option.path for option in plan.forced),
         crossed=(*outputs, *([alias] if alias.startswith(b"/") else ())),
         macros=plan.macros,
         dated=b"SOURCE_DATE_EPOCH" in order.environment.variables,
+        chain=Chain(
+            tuple(given[b"-iquote"]),
+            (*given[b"-I"], *inherited, *given[b"-isystem"], *rooted, *own, *given[b"-idirafter"]),
+        ),
     )
 
 

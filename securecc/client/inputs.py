@@ -7,16 +7,17 @@ The list names the files that were found. Where the compiler looked before it fo
 import os
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import zstandard
 
 from securecc.client.crossing import Crossings
 from securecc.client.fingerprint import Fingerprint, Fingerprints
 from securecc.client.listing import Listings
+from securecc.client.reach import Chain, Reach, Where
 from securecc.client.shared import Shared
 from securecc.client.watch import Watch, Watching, nature, under
-from securecc.compiler.directives import needs_local, scan
+from securecc.compiler.directives import Directives, needs_local, scan
 from securecc.words import limits, manifest
 from securecc.words.errors import StaysLocal
 from securecc.words.manifest import Entry, Kind, Manifest, Role
@@ -29,7 +30,8 @@ Directories = tuple[tuple[bytes, tuple[int, int]], ...]
 @dataclass(frozen=True, slots=True)
 class Search:
     """Where this compile looks for headers, absolute as spelled: every -I and its kin that exists or not, the
-    compiler's own directories, those of CPATH. `forced` are the names that -include and -imacros ask for.
+    compiler's own directories, those of CPATH. `forced` are the names that -include and -imacros ask for. `chain` is
+    the order in which the compiler looks.
     """
 
     cwd: bytes
@@ -38,13 +40,16 @@ class Search:
     crossed: tuple[bytes, ...] = ()
     macros: tuple[bytes, ...] = ()
     dated: bool = False
+    chain: Chain = field(default_factory=Chain)
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
     """A manifest ready to be sent, and what it rests on.
 
-    `natures` are paths that are there and no files to the compiler, with what they are (see `watch.nature`).
+    `natures` are paths that are there and no files to the compiler, with what they are (see `watch.nature`). `asked`
+    says that the compiler itself named the files. Where it was not asked, `reached` maps the files that a run may read,
+    as spelled, to the places of the manifest, and `learned` are those that one has read.
     """
 
     digest: bytes
@@ -55,6 +60,9 @@ class Inputs:
     links: tuple[tuple[bytes, bytes], ...]
     watches: tuple[Watch, ...]
     natures: tuple[tuple[bytes, int], ...] = ()
+    asked: bool = True
+    reached: tuple[tuple[bytes, bytes], ...] = ()
+    learned: tuple[bytes, ...] = ()
 
 
 def packed(inputs: Inputs) -> bytes:
@@ -63,6 +71,20 @@ def packed(inputs: Inputs) -> bytes:
 
 
 _compressor = zstandard.ZstdCompressor(level=1)
+
+
+def learn(inputs: Inputs, read: bytes) -> Inputs:
+    """Inputs within whose reach a run has read these (bits as in `messages.Result`): the next one must read the same.
+
+    An empty file counts as read, for nothing tells.
+    """
+    places = {entry.path for index, entry in enumerate(inputs.entries) if not entry.size or _bit(read, index)}
+    learned = tuple(spelled for spelled, place in inputs.reached if place in places)
+    return replace(inputs, reached=(), learned=learned)
+
+
+def _bit(bits: bytes, index: int) -> int:
+    return bits[index >> 3] >> (index & 7) & 1 if index >> 3 < len(bits) else 0
 
 
 class Gatherer:
@@ -78,13 +100,36 @@ class Gatherer:
 
         Raises StaysLocal when something that is read cannot be shown to a remote compiler exactly.
         """
+        scene = self._scene(search)
+        for spelled in listed:
+            scene.read(absolute(spelled, search.cwd))
+        return self._finished(scene, search, Watching(self._listings, self._shared))
+
+    def reach(self, source: bytes, search: Search) -> Inputs:
+        """All that the source (absolute, as spelled) may read, without asking the compiler.
+
+        Raises StaysLocal when that cannot be told or would be too much; then the compiler must be asked.
+        """
+        scene = self._scene(search)
+        watching = Watching(self._listings, self._shared)
+
+        def take(path: bytes) -> tuple[Directives, Where]:
+            seen = scene.read(path, Role.READ if path == source else Role.MAY_READ)
+            folder = scene.crossings.directory(path.rpartition(b"/")[0] or b"/")
+            return self._fingerprints.directives(seen), (seen.path, folder)
+
+        Reach(search.chain, watching.look, take).walk(source, search.forced, search.cwd)
+        inputs = self._finished(scene, search, watching)
+        return replace(inputs, asked=False, reached=tuple(scene.spelled.items()))
+
+    def _scene(self, search: Search) -> "_Scene":
         scene = _Scene(self._fingerprints, search.cwd)
         for directory in (*search.directories, search.cwd, *search.crossed):
             scene.cross(directory)
-        for spelled in listed:
-            scene.read(absolute(spelled, search.cwd))
+        return scene
+
+    def _finished(self, scene: "_Scene", search: Search, watching: Watching) -> Inputs:
         wanted = self._wanted(scene, search)
-        watching = Watching(self._listings, self._shared)
         watching.look_for(wanted.names, dict.fromkeys((*search.directories, search.cwd, *scene.around)))
         for name in wanted.shown:
             watching.look_at(scene.show(absolute(name, search.cwd)))
@@ -152,7 +197,7 @@ class _Scene:
         self._cwd = cwd
         self.crossings = Crossings()
         self.files: dict[bytes, tuple[Fingerprint, Role]] = {}
-        self.spelled: dict[bytes, None] = {}
+        self.spelled: dict[bytes, bytes] = {}
         self.around: dict[bytes, None] = {}
         self.natures: dict[bytes, int] = {}
 
@@ -161,11 +206,11 @@ class _Scene:
         if self.crossings.directory(directory) is None and os.path.exists(directory):
             raise StaysLocal("input", f"{os.fsdecode(directory)} is no directory")
 
-    def read(self, path: bytes) -> None:
-        """A file that the compiler says it reads."""
-        self.spelled[path] = None
-        self._add(path, Role.READ)
+    def read(self, path: bytes, role: Role = Role.READ) -> Fingerprint:
+        """A file that the compiler says it reads, or may read."""
         self.around[path.rpartition(b"/")[0] or b"/"] = None
+        self.spelled[path] = place = self._add(path, role)
+        return self.files[place][0]
 
     def show(self, path: bytes) -> bytes:
         """A file that #line names: diagnostics quote from it, if it is there."""
@@ -205,10 +250,11 @@ class _Scene:
         else:
             raise StaysLocal("input", f"{os.fsdecode(path)} is no regular file")
 
-    def _add(self, path: bytes, role: Role) -> None:
+    def _add(self, path: bytes, role: Role) -> bytes:
         place = self.crossings.file(path)
         if place not in self.files:
             self.files[place] = (self._fingerprints.look(place), role)
+        return place
 
 
 @dataclass(frozen=True, slots=True)

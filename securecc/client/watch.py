@@ -89,20 +89,21 @@ class Watching:
 
     def _add(self, path: bytes, names: tuple[bytes, ...]) -> None:
         """Watches `names` in the directory, or, where there is none, the first name that is missing on the way."""
-        listing = self._look(path)
+        listing = self.look(path)
         way = path
         while listing is None:
             way = path
             path, _, missing = path.rpartition(b"/")
             path, names = path or b"/", (missing,)
-            listing = self._look(path)
+            listing = self.look(path)
             if listing is not None and missing in listing.names:
                 self._blocking.add(way)
         groups = self._names.setdefault(path, [])
         if names not in groups:
             groups.append(names)
 
-    def _look(self, path: bytes) -> Listing | None:
+    def look(self, path: bytes) -> Listing | None:
+        """A directory's listing, the same for the whole compile; None where there is none. Raises StaysLocal."""
         if path not in self._known:
             self._known[path] = self._listings.look(path)
         return self._known[path]

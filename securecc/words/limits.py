@@ -100,6 +100,7 @@ JOURNAL_SERVERS = 256  # counted one by one
 JOURNAL_TEXT = 512  # of a detail, source name or argument, so that all of the above stay below JOURNAL_FILE
 JOURNAL_FILE = 4 * MIB  # of the persisted record; a larger one is not ours
 JOURNAL_WRITE_S = 5.0  # an event after this long without a write is written at once, others by the next flush
+REACHED_FILES = 1024  # by the includes of one source; beyond that asking the compiler is cheaper
 RACY_STAT_S = 2.0  # a file changed this recently when read is digested again
 RESULT = OUTPUT + 2 * DIAGNOSTICS  # what a client takes as one job's result
 
@@ -115,5 +116,8 @@ SUPERVISION_S = 0.1  # how often a running job's diagnostics, memory and process
 PROBE_S = 10.0  # one question to a compiler about itself
 TOOLCHAIN_PARTS = 256  # files, or directories of many, by which two toolchains are told apart; gcc's are 40
 TOOLCHAINS_LACKING = 16  # toolchains that one channel asked for in vain and that are on record; a user has two or three
+TOOLCHAIN_LEDGER = 4 * MIB  # of a list of toolchains; one takes some 5 KiB
+TOOLCHAIN_RENEWAL_S = 60.0  # between looks for new compilers because somebody asked for one that is not here
+RUNNER_START_S = 120.0  # of a further runner, which digests and copies compilers while the one before it works
 TOOLCHAIN_STORE = 1 * GIB  # the runner's copies of toolchains; gcc 12 takes 80 MiB
 JOB_TMPFS = 1 * GIB  # what one job's tree, outputs included, may hold whatever its grant says

@@ -48,7 +48,7 @@ class Work:
     async def inputs(self, caller, order):
         return give(self.gathered)
 
-    async def remote(self, order, inputs):
+    async def remote(self, caller, order, inputs):
         if asyncio.isfuture(self.sent):
             return await self.sent
         return give(self.sent if self.sent is not None else good())

@@ -22,7 +22,7 @@ from securecc.compiler.environment import Locales
 from securecc.compiler.toolchain import ToolchainClosure
 from securecc.words import limits
 from securecc.words.errors import ChannelError, Refused, StaysLocal
-from securecc.words.manifest import Kind, digest
+from securecc.words.manifest import Kind, Role, digest
 from securecc.words.messages import Cancel, Need, Output, Refuse, Wait
 
 CLOSURE = ToolchainClosure(
@@ -74,8 +74,16 @@ class Bench:
     async def order(self, *arguments, settings=SETTINGS, **changes):
         return await self.compiles.understand(request(self.folder, *arguments, **changes), settings)
 
+    def caller(self):
+        return NotingCaller(listed=b"a.o: a.c a.h\n")
+
+    def name_by_macro(self):
+        """From now on only the compiler knows what is read."""
+        (self.folder / "a.c").write_text('#define A "a.h"\n#include A\nint a;\n')
+        os.utime(self.folder / "a.c", (1, 1))
+
     async def inputs(self, order=None, caller=None):
-        return await self.compiles.inputs(caller or NotingCaller(listed=b"a.o: a.c a.h\n"), order or await self.order())
+        return await self.compiles.inputs(caller or self.caller(), order or await self.order())
 
     def answers(self, *answers, need=None):
         self.channel = ServerChannel(answer=GoodServer(*answers, need=need))
@@ -121,7 +129,8 @@ def test_an_environment_whose_meaning_is_here_stays(bench):
 
 def test_the_compiler_is_asked_once_what_it_reads(bench):
     async def body():
-        order, caller = await bench.order(), NotingCaller(listed=b"a.o: a.c a.h\n")
+        bench.name_by_macro()
+        order, caller = await bench.order(), bench.caller()
         first = await bench.inputs(order, caller)
         assert caller.told == [("capture", (b"/usr/bin/gcc", b"a.c", b"-M"))]
         paths = {entry.path for entry in first.entries if entry.kind is Kind.FILE}
@@ -135,9 +144,76 @@ def test_the_compiler_is_asked_once_what_it_reads(bench):
     run(body())
 
 
+def test_the_compiler_is_not_asked_where_the_includes_tell(bench):
+    async def body():
+        (bench.folder / "b.h").write_text("")
+        (bench.folder / "a.c").write_text('#include "a.h"\n#ifdef B\n#include "b.h"\n#endif\nint a;\n')
+        caller = bench.caller()
+        inputs = await bench.inputs(caller=caller)
+        assert not caller.told
+        roles = {entry.path.rpartition(b"/")[2]: entry.role for entry in inputs.entries if entry.kind is Kind.FILE}
+        assert roles == {b"a.c": Role.READ, b"a.h": Role.MAY_READ, b"b.h": Role.MAY_READ}
+
+    run(body())
+
+
+def bits(inputs, *names):
+    read = bytearray(len(inputs.entries) // 8 + 1)
+    for index, entry in enumerate(inputs.entries):
+        if entry.path.rpartition(b"/")[2] in names:
+            read[index >> 3] |= 1 << (index & 7)
+    return bytes(read)
+
+
+def test_what_a_run_has_read_the_next_one_must_read(bench):
+    async def body():
+        (bench.folder / "b.h").write_text("int b;\n")
+        (bench.folder / "a.c").write_text('#include "a.h"\n#ifdef B\n#include "b.h"\n#endif\nint a;\n')
+        order, caller = await bench.order(), bench.caller()
+        inputs = await bench.inputs(order, caller)
+        bench.answers(bench.good(read=bits(inputs, b"a.c", b"a.h")))
+        await bench.compiles.remote(caller, order, inputs)
+        for _ in range(2):
+            again = await bench.inputs(order, caller)
+            roles = {entry.path.rpartition(b"/")[2]: entry.role for entry in again.entries if entry.kind is Kind.FILE}
+            assert roles == {b"a.c": Role.READ, b"a.h": Role.READ}
+        assert not caller.told
+
+    run(body())
+
+
+def test_a_server_that_hides_what_was_read_is_believed_until_the_next_run_fails(bench):
+    async def body():
+        order, caller = await bench.order(), bench.caller()
+        inputs = await bench.inputs(order, caller)
+        bench.answers(bench.good(read=bits(inputs, b"a.c")), bench.good(status=1))
+        await bench.compiles.remote(caller, order, inputs)
+        less = await bench.inputs(order, caller)
+        assert {entry.path.rpartition(b"/")[2] for entry in less.entries if entry.kind is Kind.FILE} == {b"a.c"}
+        assert (await bench.compiles.remote(caller, order, less)).result.status == 1
+        again = await bench.inputs(order, caller)
+        assert again.digest == inputs.digest
+
+    run(body())
+
+
+def test_strays_without_having_asked_are_a_reason_to_ask(bench):
+    async def body():
+        order, caller = await bench.order(), bench.caller()
+        inputs = await bench.inputs(order, caller)
+        bench.answers(bench.good(strays=(0,)), bench.good(b"second"))
+        found = await bench.compiles.remote(caller, order, inputs)
+        assert caller.told == [("capture", (b"/usr/bin/gcc", b"a.c", b"-M"))]
+        assert found.files[0][1] == b"second"
+        assert (await bench.inputs(order, caller)).asked
+
+    run(body())
+
+
 def test_other_options_or_variables_are_another_compile(bench):
     async def body():
-        caller = NotingCaller(listed=b"a.o: a.c a.h\n")
+        bench.name_by_macro()
+        caller = bench.caller()
         await bench.inputs(await bench.order(), caller)
         await bench.inputs(await bench.order("gcc", "-c", "a.c", "-O2", "-o", "a.o"), caller)
         await bench.inputs(await bench.order(environment={b"CPATH": b"/nowhere"}), caller)
@@ -149,6 +225,7 @@ def test_other_options_or_variables_are_another_compile(bench):
 
 def test_what_does_not_preprocess_is_the_compilers_to_explain(bench):
     async def body():
+        bench.name_by_macro()
         return await bench.inputs(caller=NotingCaller(preprocesses=256))
 
     with pytest.raises(StaysLocal) as local:
@@ -170,7 +247,7 @@ def test_where_it_looks_is_all_that_was_named(bench):
 async def remote(bench):
     order = await bench.order()
     inputs = await bench.inputs(order)
-    return order, inputs, await bench.compiles.remote(order, inputs)
+    return order, inputs, await bench.compiles.remote(bench.caller(), order, inputs)
 
 
 def test_a_compile_goes_whole_and_comes_back_whole(bench):
@@ -195,12 +272,12 @@ def test_the_files_that_lack_are_sent_and_the_manifest_only_once(bench):
         inputs = await bench.inputs(order)
         files = [(index, entry.size) for index, entry in enumerate(inputs.entries) if entry.kind is Kind.FILE]
         bench.answers(bench.good(), bench.good(), need=files)
-        first = await bench.compiles.remote(order, inputs)
+        first = await bench.compiles.remote(bench.caller(), order, inputs)
         contents = b"".join((bench.folder / name).read_bytes() for name in ("a.c", "a.h"))
         assert bench.channel.bulk[1] == contents
         assert first.sent == len(packed(inputs)) + len(contents)
         bench.channel._answer.need = None
-        second = await bench.compiles.remote(order, inputs)
+        second = await bench.compiles.remote(bench.caller(), order, inputs)
         assert (bench.channel._answer.submits[2].manifest, second.sent) == (b"", 0)
 
     run(body())
@@ -218,7 +295,7 @@ def test_a_server_that_forgot_the_manifest_gets_it_again(bench):
             return channel.hear(needs.pop()) if needs else finish(channel, job)
 
         bench.channel._answer.finish = forgetful
-        found = await bench.compiles.remote(order, inputs)
+        found = await bench.compiles.remote(bench.caller(), order, inputs)
         assert found.sent == 2 * len(packed(inputs))
 
     run(body())
@@ -232,7 +309,7 @@ def test_a_result_waits_for_its_bytes_while_files_are_still_being_sent(bench):
         inputs = await bench.inputs(order)
         [first, *_] = [index for index, entry in enumerate(inputs.entries) if entry.kind is Kind.FILE]
         bench.answers(need=[(first, 10**6)])
-        running = asyncio.create_task(bench.compiles.remote(order, inputs))
+        running = asyncio.create_task(bench.compiles.remote(bench.caller(), order, inputs))
         bench.channel.room.clear()
         await bench.channel.until_bulk()
         message, content = bench.good()(1, None)
@@ -261,7 +338,7 @@ def test_a_server_gets_only_files_of_the_manifest(bench, index):
             wanted = index
         bench.answers(need=[(wanted, 1)])
         with pytest.raises(ChannelError, match="not in the manifest"):
-            await bench.compiles.remote(order, inputs)
+            await bench.compiles.remote(bench.caller(), order, inputs)
         assert isinstance(bench.channel.said[-1], Cancel)
         assert not bench.channel.bulk
 
@@ -289,7 +366,7 @@ def test_a_file_that_changes_while_it_is_sent_stays_here(bench, change):
         index = next(n for n, entry in enumerate(inputs.entries) if entry.path.endswith(b"a.h"))
         bench.answers(need=[(index, 14)])
         with pytest.raises(StaysLocal) as local:
-            await bench.compiles.remote(order, inputs)
+            await bench.compiles.remote(bench.caller(), order, inputs)
         assert local.value.reason == "changed"
         assert not bench.channel.bulk
 
@@ -383,7 +460,8 @@ def test_a_result_without_an_object_is_none(bench):
 
 def test_a_run_that_read_other_files_is_none_and_is_not_remembered(bench):
     async def body():
-        caller = NotingCaller(listed=b"a.o: a.c a.h\n")
+        bench.name_by_macro()
+        caller = bench.caller()
         order = await bench.order()
         await bench.inputs(order, caller)
         strayed = replace(outputs(bench.object), result=result(1, strays=(0,)))

@@ -27,7 +27,7 @@ HOUSE = {
         "server": "audit_chain audit_record holdings layout reading strangers",
     },
     FOREIGN: {
-        "compiler": "asking collection",
+        "compiler": "asking collection ledger",
         "policy": "files groups",
         "channel": "deadline kerberos tls",
         "client": "crossing fingerprint heap journal lineage listing local_slots locales place settings",
@@ -37,12 +37,12 @@ HOUSE = {
         "compiler": "clang gcc toolchain",
         "policy": "force loading",
         "channel": "channel link reception transport",
-        "client": "attendance caller compile conversation farm farms inputs preferences recollection toolchains watch",
-        "server": "admission attendant delivery dispatch executor job pipeline shelf visit",
+        "client": "attendance caller compile conversation farm farms inputs preferences reach recollection toolchains watch",
+        "server": "admission attendant bubblewrap delivery dispatch executor jail job offering pipeline shelf visit",
     },
     PROCESS: {
         "client": "agent",
-        "server": "front runner",
+        "server": "front nursery runner",
     },
     PERSON: {
         "cli": "audit policy printing secureccd securecctl stats why",
