@@ -101,6 +101,7 @@ def _start_runner(settings: ServerSettings, end: socket.socket) -> "subprocess.P
         base=os.fspath(settings.scratch),
         uid=become.uid if become is not None else 0,
         gid=become.gid if become is not None else 0,
+        sandbox=settings.sandbox,
     )
     descriptor = memory(msgspec.json.encode(config))
     os.lseek(descriptor, 0, os.SEEK_SET)

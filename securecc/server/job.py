@@ -135,7 +135,7 @@ class Job:
             umask=order.umask,
             stdio=stdio.descriptors,
         )
-        self._running = sandbox.start(self._shop.jailer, cell, order.limits, stdio.overflowing)
+        self._running = self._shop.jailer.start(cell, order.limits, stdio.overflowing)
         stdio.attach()
         if self._cancelled:
             self._running.kill()
@@ -226,7 +226,7 @@ class _Stdio:
 
 def _overlay(root: bytes, toolchain: bytes, tops: Sequence[bytes], places: Sequence[bytes]) -> None:
     """Lay the toolchain's top directories over the job's tree, and the client's directories over those. One tree with
-    all its mounts is cheaper for bwrap than one mount after the other.
+    all its mounts is cheaper for the sandbox than one mount after the other.
     """
     with contextlib.ExitStack() as undo:
         held = []
@@ -248,8 +248,8 @@ def _nameless(root: bytes) -> int:
 
 
 def _spelled(order: WorkOrder, root: int) -> bytes:
-    """The working directory as the compiler is to spell it. bwrap sets PWD to what it is told to go to, and gcc
-    records PWD where that names the directory it is in.
+    """The working directory as the compiler is to spell it. The sandbox sets PWD to what it is told to go to, and
+    gcc records PWD where that names the directory it is in.
     """
     named = order.environment.get(b"PWD", b"")
     if named.startswith(b"/") and named != order.cwd and same_folder(root, named, order.cwd):

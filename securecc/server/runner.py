@@ -19,8 +19,10 @@ import msgspec
 
 from securecc.compiler.closure import ClosureFile, ToolchainClosure, describe
 from securecc.compiler.toolchain import closure_of_programs, discover
-from securecc.server import sandbox, scratch, seccomp
+from securecc.server import bubblewrap, jail, scratch, seccomp
+from securecc.server.bubblewrap import Bubblewrap
 from securecc.server.courier import Courier, close_all, from_front, read_tree
+from securecc.server.jail import Jail
 from securecc.server.job import Job, Workshop
 from securecc.server.shelf import Shelved, copy_files
 from securecc.words import limits
@@ -38,7 +40,8 @@ _PENDING = 4 * limits.MANIFEST_ENTRIES  # descriptors whose orders have not come
 class RunnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the front's parent tells the runner, as JSON. `base` is any directory (if
     toolchains lie below it, another is taken): a tmpfs is mounted on it, in the runner's own namespace only. `uid` and
-    `gid` are what root becomes. Sizes in bytes.
+    `gid` are what root becomes. `sandbox` is the way into it, ``jail`` or ``bubblewrap``; empty: the first that works.
+    Sizes in bytes.
     """
 
     compilers: tuple[str, ...]
@@ -47,13 +50,14 @@ class RunnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gid: int = 0
     store: int = limits.TOOLCHAIN_STORE
     job: int = limits.JOB_TMPFS
+    sandbox: str = ""
     search_path: str = "/usr/local/bin:/usr/bin:/bin"
 
 
 @dataclass(frozen=True)
 class _Found:
-    bwrap: bytes
-    bwrap_files: tuple[ClosureFile, ...]
+    ways: tuple[Jail | Bubblewrap, ...]
+    programs: tuple[ClosureFile, ...]
     toolchains: tuple[ToolchainClosure, ...]
     filter: bytes
 
@@ -67,8 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         config = _configuration(chosen.config_fd)
         _only(chosen.fd)
-        shop = _settle(config)
-        asyncio.run(_serve(socket.socket(fileno=chosen.fd), shop))
+        shops = _settle(config)
+        asyncio.run(_serve(socket.socket(fileno=chosen.fd), shops))
     except SecureccError as error:
         _log(str(error))
         return 1
@@ -95,8 +99,8 @@ def _only(descriptor: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def _settle(config: RunnerConfig) -> Workshop:
-    """From the host's files to a root of our own."""
+def _settle(config: RunnerConfig) -> list[Workshop]:
+    """From the host's files to a root of our own. The workshops differ in their way into the sandbox alone."""
     os.umask(0)
     if os.getuid() == 0:
         if not (config.uid and config.gid):
@@ -107,7 +111,7 @@ def _settle(config: RunnerConfig) -> Workshop:
     scratch.enter()
     base = _base(config.base, found)
     scratch.mount_tmpfs(base, config.store, programs=True)
-    copy_files(found.bwrap_files, base)
+    copy_files(found.programs, base)
     for folder in (_STORE, _JOBS, b"/tmp", b"/proc", b"/dev/pts"):
         os.makedirs(base + folder, exist_ok=True)
     os.close(os.open(base + b"/dev/null", os.O_WRONLY | os.O_CREAT, 0o600))
@@ -123,11 +127,11 @@ def _settle(config: RunnerConfig) -> Workshop:
         shelved[closure.digest] = toolchain
     scratch.pivot(base)
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    return Workshop(sandbox.Jailer(found.bwrap, _FILTER if found.filter else b""), shelved, _JOBS, config.job, null)
+    return [Workshop(way, shelved, _JOBS, config.job, null) for way in found.ways]
 
 
 def _find(config: RunnerConfig) -> _Found:
-    """bwrap, and the compilers that are there; one that cannot be used is named in the log."""
+    """The ways into a sandbox, and the compilers that are there; what cannot be used is named in the log."""
     toolchains = {}
     for compiler in config.compilers:
         try:
@@ -137,8 +141,27 @@ def _find(config: RunnerConfig) -> _Found:
             _log(f"compiler {compiler} is not offered: {error}")
     if not toolchains:
         raise ConfigError(f"none of the compilers can be used: {', '.join(config.compilers)}", "apt install gcc g++")
-    bwrap = sandbox.find()
-    return _Found(bwrap, closure_of_programs([bwrap]), tuple(toolchains.values()), _filter())
+    filtering = _filter()
+    ways = _ways(config.sandbox, _FILTER if filtering else b"")
+    programs = closure_of_programs([way.program for way in ways])
+    return _Found(ways, programs, tuple(toolchains.values()), filtering)
+
+
+def _ways(wanted: str, rules: bytes) -> tuple[Jail | Bubblewrap, ...]:
+    """Those that are there, the one to be preferred first. Raises SandboxError if there is none."""
+    if wanted == Jail.name:
+        return (Jail(jail.find(), rules),)
+    if wanted == Bubblewrap.name:
+        return (Bubblewrap(bubblewrap.find(), rules),)
+    try:
+        first = Jail(jail.find(), rules)
+    except SandboxError as error:
+        _log(f"bubblewrap it is: {error}")
+        return (Bubblewrap(bubblewrap.find(), rules),)
+    try:
+        return first, Bubblewrap(bubblewrap.find(), rules)
+    except SandboxError:
+        return (first,)
 
 
 def _filter() -> bytes:
@@ -153,7 +176,7 @@ def _filter() -> bytes:
 def _base(wanted: str, found: _Found) -> bytes:
     """A directory that hides nothing which is still to be copied."""
     needed = [file.path for closure in found.toolchains for file in closure.files]
-    needed += [file.path for file in found.bwrap_files] + [b"/proc/", b"/dev/"]
+    needed += [file.path for file in found.programs] + [b"/proc/", b"/dev/"]
     for place in dict.fromkeys((os.fsencode(wanted), *_BASES)):
         if os.path.isdir(place) and not any(path.startswith(place.rstrip(b"/") + b"/") for path in needed):
             return place
@@ -162,11 +185,9 @@ def _base(wanted: str, found: _Found) -> bytes:
     )
 
 
-async def _serve(end: socket.socket, shop: Workshop) -> None:
+async def _serve(end: socket.socket, shops: Sequence[Workshop]) -> None:
     """Take orders until the front has gone; then kill what runs, and wait until it has ended."""
-    usable = [shelved for shelved in shop.toolchains.values() if await _tried(shop, shelved)]
-    if not usable:
-        raise SandboxError("no compiler runs in the sandbox", "see the lines before this one")
+    shop, usable = await _choose(shops)
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: _log(repr(context)))
     front = _Front(end, shop)
     front.courier.start()
@@ -177,6 +198,16 @@ async def _serve(end: socket.socket, shop: Workshop) -> None:
         job.cancel()
     while front.tasks:
         await asyncio.wait(front.tasks)
+
+
+async def _choose(shops: Sequence[Workshop]) -> tuple[Workshop, list[Shelved]]:
+    """The first way into a sandbox that works, and what runs there. Raises SandboxError."""
+    for shop in shops:
+        usable = [shelved for shelved in shop.toolchains.values() if await _tried(shop, shelved)]
+        if usable:
+            return shop, usable
+        _log(f"no compiler runs in the sandbox that {shop.jailer.name} makes")
+    raise SandboxError("no compiler runs in the sandbox", "see the lines before this one")
 
 
 async def _tried(shop: Workshop, toolchain: Shelved) -> bool:

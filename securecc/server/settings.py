@@ -19,8 +19,9 @@ PORT: Final = 3643
 SERVICE: Final = "securecc"
 LISTEN: Final = ("0.0.0.0", "::")  # noqa: S104 - a server is for others; the policy's network list comes first
 TOOLCHAINS: Final = (Path("/usr/bin/gcc"),)
-MINIMUM: Final = ("bubblewrap", "userns", "mountns", "pidns", "netns", "rlimits")
-LAYERS: Final = (*MINIMUM, "ipcns", "utsns", "noexec", "no-new-privs", "seccomp", "landlock", "cgroup")
+SANDBOXES: Final = ("jail", "bubblewrap")
+MINIMUM: Final[tuple[str, ...]] = ("userns", "mountns", "pidns", "netns", "rlimits")
+LAYERS: Final = (*SANDBOXES, *MINIMUM, "ipcns", "utsns", "noexec", "no-new-privs", "seccomp", "landlock", "cgroup")
 LOG_LEVELS: Final = ("error", "warning", "info", "debug")
 
 _UID_MAX = 2**31 - 1
@@ -58,7 +59,8 @@ class ServerLimits:
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
     """A daemon's settings. All paths are absolute. `hostname` is empty where any name in the keytab will do; `users`
-    is None where the configuration names none. `sandbox_minimum` lists the layers without which no job is run.
+    is None where the configuration names none. `sandbox` is the program that makes sandboxes, empty where any will do;
+    `sandbox_minimum` lists the layers without which no job is run.
     """
 
     keytab: Path
@@ -73,6 +75,7 @@ class ServerSettings:
     users: Users | None = None
     slots: int = 1
     toolchains: tuple[Path, ...] = TOOLCHAINS
+    sandbox: str = ""
     sandbox_minimum: tuple[str, ...] = MINIMUM
     limits: ServerLimits = ServerLimits()
     log_level: str = "info"
@@ -129,6 +132,7 @@ def _settings(
     section: Section, folder: Path, slots: int | None, lookup: Callable[[str], User | None]
 ) -> ServerSettings:
     path = _path(folder)
+    sandbox, minimum = section.get("sandbox", _sandbox, ("", MINIMUM))
     return ServerSettings(
         keytab=section.need("keytab", path, "name the file of the service's keys, readable by the daemon alone"),
         policy=section.need("policy", path, "name the file that says who may compile"),
@@ -142,7 +146,8 @@ def _settings(
         users=section.get("users", lambda node: _users(node, lookup), None),
         slots=section.get("slots", fields.integer(1, 4096), slots or len(os.sched_getaffinity(0))),
         toolchains=section.get("toolchains", fields.filled(_absolute), TOOLCHAINS),
-        sandbox_minimum=section.get("sandbox", _minimum, MINIMUM),
+        sandbox=sandbox,
+        sandbox_minimum=minimum,
         limits=section.get("limits", _limits, ServerLimits()),
         log_level=section.get("log_level", fields.one_of(LOG_LEVELS, "log level"), "info"),
     )
@@ -207,10 +212,16 @@ def _users(node: Node, lookup: Callable[[str], User | None]) -> Users:
     return users
 
 
-def _minimum(node: Node) -> tuple[str, ...]:
-    section = Section(node, ("minimum",))
-    layers = fields.listed(fields.one_of(LAYERS, "sandbox layer"))
-    return section.need("minimum", layers, "list the layers without which no job may run")
+def _sandbox(node: Node) -> tuple[str, tuple[str, ...]]:
+    """The program, and the least layers. Who lists a program among the layers need not name it a second time."""
+    section = Section(node, ("program", "minimum"))
+    minimum = section.get("minimum", fields.listed(fields.one_of(LAYERS, "sandbox layer")), MINIMUM)
+    listed = [name for name in SANDBOXES if name in minimum]
+    program = section.get("program", fields.one_of(SANDBOXES, "program"), listed[0] if listed else "")
+    if set(listed) - {program}:
+        why = "one program makes the sandbox"
+        raise section.place("minimum").error(f"{' and '.join(listed)} beside {program}", why)
+    return program, minimum
 
 
 def _limits(node: Node) -> ServerLimits:

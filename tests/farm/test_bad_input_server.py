@@ -6,7 +6,7 @@ import socket
 import subprocess
 
 import pytest
-from farmside import POLICY, Farm, Server, slow_source, sources, until
+from farmside import BIN, POLICY, Farm, Server, slow_source, sources, until
 
 GOOD = POLICY.read_text()
 WRONG_TEST = GOOD.replace(
@@ -138,6 +138,7 @@ def test_a_keytab_that_goes_bad_meanwhile_changes_nothing(farm, tmp_path):
 
 def test_no_bubblewrap(down):
     """In a mount namespace of the daemon's own, where /usr/bin/bwrap is a file that nobody can run."""
+    down.configure(sandbox="{program: bubblewrap}")
     said = fails(down, "unshare", "--mount", "sh", "-c", 'mount --bind /dev/null /usr/bin/bwrap; exec "$@"', "sh")
     assert "bwrap" in said
     assert "apt install bubblewrap" in said
@@ -147,9 +148,51 @@ def test_a_bubblewrap_that_fails(down, tmp_path):
     broken = tmp_path / "bwrap"
     broken.write_text("#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2; exit 1\n")
     broken.chmod(0o755)
+    down.configure(sandbox="{program: bubblewrap}")
     script = f'mount --bind {broken} /usr/bin/bwrap; exec "$@"'
     said = fails(down, "unshare", "--mount", "sh", "-c", script, "sh")
     assert "sandbox" in said
+
+
+def hidden(*paths: str) -> list[str]:
+    """A command prefix: in a mount namespace of its own these are files that nobody can run."""
+    mounts = "; ".join(f"mount --bind /dev/null {path}" for path in paths)
+    return ["unshare", "--mount", "sh", "-c", f'{mounts}; exec "$@"', "sh"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "lacking"),
+    [
+        ("", "/usr/bin/bwrap"),
+        ("", f"{BIN}/securecc-jail"),
+        ("{program: bubblewrap}", f"{BIN}/securecc-jail"),
+        ("{program: jail}", "/usr/bin/bwrap"),
+    ],
+)
+def test_one_program_for_the_sandbox_is_enough(farm, down, tmp_path, setting, lacking):
+    """And every record says which it was."""
+    used = "jail" if lacking.endswith("bwrap") else "bubblewrap"
+    if setting:
+        down.configure(sandbox=setting)
+    down.start(*hidden(lacking))
+    well(farm, tmp_path)
+    assert farm.audit(kind="job-end", outcome="done")[-1]["sandbox"][0] == used
+    assert ("bubblewrap it is" in down.log()) == (not setting and used == "bubblewrap")
+
+
+def test_a_jail_that_fails(farm, down, tmp_path):
+    """The log says so, and the daemon goes on with bubblewrap; unless it is told that only the jail will do."""
+    broken = tmp_path / "jail"
+    broken.write_text("#!/bin/sh\necho 'no namespaces today' >&2; exit 1\n")
+    broken.chmod(0o755)
+    prefix = ["unshare", "--mount", "sh", "-c", f'mount --bind {broken} {BIN}/securecc-jail; exec "$@"', "sh"]
+    down.start(*prefix)
+    assert "no compiler runs in the sandbox that jail makes" in down.log()
+    well(farm, tmp_path)
+    assert farm.audit(kind="job-end", outcome="done")[-1]["sandbox"][0] == "bubblewrap"
+    down.stop()
+    down.configure(sandbox="{program: jail}")
+    assert "no compiler runs in the sandbox" in fails(down, *prefix)
 
 
 def test_an_occupied_port(down):

@@ -212,7 +212,7 @@ def test_a_client_that_goes_takes_its_jobs_with_it(house):
     ("changes", "message"),
     [
         ({"ready": WorkReady(LAYERS, ())}, "no compiler was found"),
-        ({"ready": WorkReady(LAYERS[1:], (GCC,))}, "does not offer the sandbox layers bubblewrap"),
+        ({"ready": WorkReady(LAYERS[:-1], (GCC,))}, "does not offer the sandbox layers rlimits"),
     ],
 )
 def test_a_machine_that_cannot_do_it_keeps_the_front_from_starting(house, changes, message):

@@ -80,7 +80,9 @@ log_level: debug
         ("users: {front: nobody-here, runner: cc-run}\n", "useradd --system nobody-here"),
         ("users: {front: 99999999999, runner: cc-run}\n", "is no user id"),
         ("sandbox: {minimum: [chroot]}\n", 'no sandbox layer is called "chroot"'),
-        ("sandbox: {}\n", '"minimum" is missing'),
+        ("sandbox: {program: chroot}\n", 'no program is called "chroot"'),
+        ("sandbox: {program: jail, minimum: [bubblewrap]}\n", "bubblewrap beside jail"),
+        ("sandbox: {minimum: [jail, bubblewrap]}\n", "one program makes the sandbox"),
         ("limits: {store: 8}\n", "write a number and its unit"),
         ("limits: {store: 1B}\n", "out of bounds"),
         ("log_level: inf\n", 'did you mean "info"?'),
@@ -137,3 +139,22 @@ def test_any_bytes_are_settings_or_a_config_error(data):
     except ConfigError as error:
         found = error
     assert found.message.startswith("config.yaml") if isinstance(found, ConfigError) else found.keytab.is_absolute()
+
+
+@pytest.mark.parametrize(
+    ("said", "program"),
+    [
+        ("", ""),
+        ("sandbox: {}\n", ""),
+        ("sandbox: {minimum: [netns]}\n", ""),
+        ("sandbox: {program: jail}\n", "jail"),
+        ("sandbox: {program: bubblewrap}\n", "bubblewrap"),
+        ("sandbox: {minimum: [bubblewrap, netns]}\n", "bubblewrap"),
+        ("sandbox: {program: bubblewrap, minimum: [bubblewrap]}\n", "bubblewrap"),
+    ],
+)
+def test_the_program_that_makes_sandboxes(said, program):
+    """A layer that only one program is asks for that program."""
+    found = parse(NEEDED + said)
+    assert found.sandbox == program
+    assert ("bubblewrap" in found.sandbox_minimum) == ("[bubblewrap" in said)

@@ -1,0 +1,275 @@
+/* securecc-jail ROOT DIRECTORY FILTER NUMBERS PROGRAM ARGUMENTS...
+ *
+ * Runs PROGRAM in namespaces of its own, with ROOT and what is mounted below it as its whole world. What may stand in
+ * an argument is given by its place alone: a stranger's words are never options. FILTER is a file of system call rules
+ * (seccomp(2)); where it is empty there is none, and a network namespace is made. NUMBERS are the parent's pid, the
+ * umask, and three for each resource limit (setrlimit(2)): which, soft, hard.
+ *
+ * Three processes: this one, outside, which a parent waits for; the init of the new pid namespace; and PROGRAM, its
+ * child. The parent's death ends this one, whose death ends the init, whose death ends all that is inside. On
+ * descriptor 3 comes one `struct outcome` when PROGRAM has ended; nothing comes if it never began, or was killed from
+ * outside. What went wrong before it began is on standard error.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/sched.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { STATUS = 3, LIMITS = 16, RULES = 4096 /* BPF_MAXINSNS of Linux */ };
+
+struct outcome {
+    int32_t status;  /* as wait(2) has it */
+    uint32_t memory; /* KiB: the most that one process of it had */
+};
+
+struct limit {
+    int which;
+    struct rlimit value;
+};
+
+struct cell {
+    const char *root;
+    const char *directory;
+    const char *filter;
+    char **program;
+    pid_t parent;
+    mode_t umask;
+    size_t limits;
+    struct limit limit[LIMITS];
+};
+
+static _Noreturn void fail(const char *doing, const char *what, int error)
+{
+    const char *why = error != 0 ? strerrordesc_np(error) : "it is none";
+    const char *words[] = {"securecc-jail: cannot ", doing, " ", what, ": ", why != NULL ? why : "unknown error", "\n"};
+    struct iovec parts[sizeof words / sizeof *words];
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        parts[i] = (struct iovec){.iov_base = (void *)(uintptr_t)words[i], .iov_len = strlen(words[i])};
+    if (writev(STDERR_FILENO, parts, sizeof words / sizeof *words) < 0)
+        _exit(2);
+    _exit(1);
+}
+
+static void must(long result, const char *doing, const char *what)
+{
+    if (result < 0)
+        fail(doing, what, errno);
+}
+
+static unsigned long long number(const char **text)
+{
+    char *end = NULL;
+    errno = 0;
+    unsigned long long value = strtoull(*text, &end, 10);
+    if (**text < '0' || **text > '9' || errno != 0 || (*end != ' ' && *end != '\0'))
+        fail("read the number", *text, errno);
+    *text = *end == ' ' ? end + 1 : end;
+    return value;
+}
+
+static struct cell read_arguments(int count, char **words)
+{
+    if (count < 6)
+        fail("read", "the arguments", 0);
+    struct cell cell = {.root = words[1], .directory = words[2], .filter = words[3], .program = words + 5};
+    const char *text = words[4];
+    cell.parent = (pid_t)number(&text);
+    cell.umask = (mode_t)number(&text);
+    while (*text != '\0') {
+        if (cell.limits == LIMITS)
+            fail("read the number", text, 0);
+        struct limit *limit = &cell.limit[cell.limits++];
+        limit->which = (int)number(&text);
+        limit->value.rlim_cur = number(&text);
+        limit->value.rlim_max = number(&text);
+    }
+    return cell;
+}
+
+static void write_file(const char *path, const char *text)
+{
+    int file = open(path, O_WRONLY | O_CLOEXEC);
+    must(file, "open", path);
+    must(write(file, text, strlen(text)), "write", path);
+    close(file);
+}
+
+/* The same numbers inside as outside; and nobody inside makes a further namespace of users, nor can allow it again once
+ * this /proc is out of reach. */
+static void map_users(uid_t user, gid_t group)
+{
+    char line[64];
+    write_file("/proc/self/setgroups", "deny");
+    snprintf(line, sizeof line, "%u %u 1", user, user);
+    write_file("/proc/self/uid_map", line);
+    snprintf(line, sizeof line, "%u %u 1", group, group);
+    write_file("/proc/self/gid_map", line);
+    write_file("/proc/sys/user/max_user_namespaces", "0");
+}
+
+/* The mounts that a new namespace of users inherits are locked in their places: what is to be the root must be mounted
+ * once more. The old root then lies over the new one, and goes (pivot_root(2)). */
+static void change_root(const struct cell *cell)
+{
+    must(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), "make private", "/");
+    must(mount(cell->root, cell->root, NULL, MS_BIND | MS_REC, NULL), "mount", cell->root);
+    must(chdir(cell->root), "enter", cell->root);
+    must(syscall(SYS_pivot_root, ".", "."), "make the root", cell->root);
+    must(umount2(".", MNT_DETACH), "let go of", "the old root");
+    must(chdir("/"), "enter", "/");
+    must(chdir(cell->directory), "enter", cell->directory);
+}
+
+static void set_limits(const struct cell *cell)
+{
+    for (size_t i = 0; i < cell->limits; i++) {
+        const struct limit *limit = &cell->limit[i];
+        struct rlimit now, next = limit->value;
+        must(prlimit(0, (__rlimit_resource_t)limit->which, NULL, &now), "read", "a resource limit");
+        next.rlim_max = next.rlim_max < now.rlim_max ? next.rlim_max : now.rlim_max;
+        next.rlim_cur = next.rlim_cur < next.rlim_max ? next.rlim_cur : next.rlim_max;
+        must(prlimit(0, (__rlimit_resource_t)limit->which, &next, NULL), "set", "a resource limit");
+    }
+}
+
+static void drop_capabilities(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {{0}};
+    for (unsigned long which = 0; which <= 63; which++)
+        if (prctl(PR_CAPBSET_DROP, which, 0UL, 0UL, 0UL) != 0) {
+            if (errno != EINVAL || which == 0) /* EINVAL: the kernel has no more of them */
+                fail("drop", "a capability", errno);
+            break;
+        }
+    must(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0UL, 0UL, 0UL), "drop", "ambient capabilities");
+    must(syscall(SYS_capset, &header, none), "drop", "the capabilities");
+}
+
+static size_t read_rules(const char *path, struct sock_filter *rules)
+{
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    must(file, "open", path);
+    ssize_t got = read(file, rules, (RULES + 1) * sizeof *rules);
+    must(got, "read", path);
+    close(file);
+    size_t count = (size_t)got / sizeof *rules;
+    if (count == 0 || count > RULES || (size_t)got % sizeof *rules != 0)
+        fail("use as a filter", path, EINVAL);
+    return count;
+}
+
+/* The parent may have died before this process asked to be told: whoever holds the pipe's other end is gone then.
+ * A process closes its descriptors before it tells its children that it dies. */
+static void die_with(int pipe)
+{
+    char byte;
+    must(prctl(PR_SET_PDEATHSIG, SIGKILL, 0UL, 0UL, 0UL), "bind", "the init");
+    if (read(pipe, &byte, 1) == 0)
+        _exit(1);
+    close(pipe);
+}
+
+/* Its init's memory is shared until PROGRAM begins, so that the reason can be left there. */
+static void run(const struct cell *cell)
+{
+    static volatile int reason;
+    struct outcome outcome = {0};
+    struct rusage usage;
+    int status;
+    pid_t child = vfork(), ended;
+    if (child == 0) {
+        setsid();
+        execvp(cell->program[0], cell->program);
+        reason = errno;
+        _exit(1);
+    }
+    must(child, "start", cell->program[0]);
+    if (reason != 0)
+        fail("run", cell->program[0], reason);
+    while ((ended = wait4(-1, &status, 0, &usage)) != child)
+        if (ended < 0 && errno != EINTR)
+            fail("wait for", cell->program[0], errno);
+    outcome.status = status;
+    outcome.memory = (uint32_t)usage.ru_maxrss;
+    _exit(write(STATUS, &outcome, sizeof outcome) != sizeof outcome);
+}
+
+static _Noreturn void be_init(const struct cell *cell, int pipe, uid_t user, gid_t group)
+{
+    static struct sock_filter rules[RULES + 1];
+    struct sock_fprog filter = {.filter = rules};
+    die_with(pipe);
+    map_users(user, group);
+    if (*cell->filter != '\0')
+        filter.len = (unsigned short)read_rules(cell->filter, rules);
+    change_root(cell);
+    set_limits(cell);
+    drop_capabilities();
+    must(prctl(PR_SET_DUMPABLE, 0UL, 0UL, 0UL, 0UL), "close", "the init to tracing");
+    must(fcntl(STATUS, F_SETFD, FD_CLOEXEC), "keep", "the status");
+    if (filter.len != 0)
+        must(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0UL, &filter), "install", "the filter of system calls");
+    run(cell);
+    _exit(1);
+}
+
+static pid_t clone_apart(bool network)
+{
+    struct clone_args wanted = {.exit_signal = SIGCHLD};
+    wanted.flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
+    if (network)
+        wanted.flags |= CLONE_NEWNET;
+    long made = syscall(SYS_clone3, &wanted, sizeof wanted);
+    if (made < 0 && errno == EINVAL) { /* a kernel without control groups */
+        wanted.flags &= ~(__u64)CLONE_NEWCGROUP;
+        made = syscall(SYS_clone3, &wanted, sizeof wanted);
+    }
+    must(made, "make", "namespaces");
+    return (pid_t)made;
+}
+
+int main(int count, char **words)
+{
+    int ends[2], status = 0;
+    const struct cell cell = read_arguments(count, words);
+    const uid_t user = getuid();
+    const gid_t group = getgid();
+    must(prctl(PR_SET_PDEATHSIG, SIGKILL, 0UL, 0UL, 0UL), "bind", "the jail");
+    if (getppid() != cell.parent)
+        fail("stay without", "the parent", ESRCH);
+    must(prctl(PR_SET_NO_NEW_PRIVS, 1UL, 0UL, 0UL, 0UL), "forgo", "new privileges");
+    must(setsid(), "begin", "a session");
+    must(close_range(STATUS + 1, ~0U, 0), "close", "what was inherited");
+    umask(cell.umask & 0777);
+    must(pipe2(ends, O_CLOEXEC | O_NONBLOCK), "make", "a pipe");
+    pid_t init = clone_apart(*cell.filter == '\0');
+    if (init == 0) {
+        close(ends[1]);
+        be_init(&cell, ends[0], user, group);
+    }
+    while (waitpid(init, &status, 0) < 0)
+        if (errno != EINTR)
+            fail("wait for", "the init", errno);
+    if (WIFSIGNALED(status))
+        kill(getpid(), SIGKILL);
+    return WEXITSTATUS(status);
+}
