@@ -138,6 +138,7 @@ class Attendant:
             name = f"{ask.description.name[: limits.PATH_COMPONENT] if ask.description else ''}"
             self._record_refusal(next(self._service.numbers), name, "toolchain", reason, ())
         self.channel.send(Refuse(ask.job, "toolchain", reason))
+        self._service.lacking()
 
     def _admit(self, ask: Ask) -> None:
         admission = self._service.admission

@@ -17,8 +17,8 @@ from typing import Generic, TypeVar
 import msgspec
 
 from securecc.words import limits
-from securecc.words.errors import ChannelError, ProtocolError
-from securecc.words.work import FromFront, FromRunner, WorkBlobs, WorkOrder, WorkTree
+from securecc.words.errors import ChannelError, ProtocolError, SandboxError
+from securecc.words.work import FromFront, FromRunner, WorkBlobs, WorkOrder, WorkRunner, WorkTree
 
 INLINE, IN_MEMFD = 0, 1
 PACKET_DESCRIPTORS = 253  # SCM_MAX_FD of Linux
@@ -43,6 +43,27 @@ def pair() -> tuple[socket.socket, socket.socket]:
     for end in ends:
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.MIB)
     return ends
+
+
+def order_runner(nursery: socket.socket, have: Sequence[bytes]) -> socket.socket:
+    """Have the nursery start another runner; the end that speaks to it. Raises SandboxError if there is no nursery."""
+    ours, theirs = pair()
+    try:
+        socket.send_fds(nursery, [_encoder.encode(WorkRunner(tuple(have)))], [theirs.fileno()], _FLAGS)
+    except OSError as error:
+        ours.close()
+        raise SandboxError(f"no further runner can be had: {error.strerror}", "start the daemon anew") from error
+    finally:
+        theirs.close()
+    return ours
+
+
+def say_once(end: socket.socket, message: msgspec.Struct) -> None:
+    """Send one small message without an event loop. Raises ChannelError when the peer has gone."""
+    try:
+        end.send(bytes([INLINE]) + _encoder.encode(message), socket.MSG_NOSIGNAL)
+    except OSError as error:
+        raise ChannelError(_LOST) from error
 
 
 class Courier(Generic[Incoming]):

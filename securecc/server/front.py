@@ -21,7 +21,7 @@ from securecc.server import audit_record
 from securecc.server.admission import Admission
 from securecc.server.attendant import Attendant
 from securecc.server.audit import AuditLog
-from securecc.server.dispatch import Dispatch
+from securecc.server.offering import Offering
 from securecc.server.pipeline import pipeline
 from securecc.server.settings import ServerSettings
 from securecc.server.store import Store
@@ -36,6 +36,9 @@ log = logging.getLogger("securecc")
 
 READY = "securecc: ready"
 """The line of the log that says that connections are taken."""
+
+TOOLCHAINS = "toolchains.json"
+"""The file below `state` that lists what is offered."""
 
 TOLD = "told to stop"
 """Why a front ends that was asked to."""
@@ -58,6 +61,7 @@ class Equipment:
     audit: AuditLog
     store: Store
     runner: socket.socket
+    nursery: socket.socket | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +84,15 @@ class Front:
         self._tally = Tally()
         self._attendants: set[Attendant] = set()
         self._stop: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._dispatch = Dispatch(equipment.runner, self._runner_lost)
+        ledger = equipment.settings.state / TOOLCHAINS
+        self._offering = Offering(equipment.runner, equipment.nursery, ledger, self._runner_lost)
+        self._renewed = -limits.TOOLCHAIN_RENEWAL_S
         self._keytab = _Keytab(equipment.settings)
         self._service: Service
 
     async def run(self) -> int:
         """Serves until told to stop; the exit status. Raises what keeps it from starting."""
-        ready = await self._dispatch.ready()
+        ready = await self._offering.begin()
         if not ready.toolchains:
             raise SandboxError("no compiler was found", "name some under `toolchains:` in config.yaml")
         lacking = set(self._settings.sandbox_minimum) - set(ready.layers)
@@ -96,11 +102,12 @@ class Front:
         self._service = Service(
             admission=Admission(self._settings.slots, limits.LEASE_S),
             store=self._store,
-            executor=pipeline(self._dispatch, self._audit.append, ready.layers),
-            offers={offer.digest: offer for offer in ready.toolchains},
+            executor=pipeline(self._offering, self._audit.append, ready.layers),
+            offers=self._offering.offers,
             append=self._audit.append,
             gone=self._attendants.discard,
             numbers=itertools.count(1),
+            lacking=self._look_again,
         )
         server = await self._listen()
         self._handle_signals()
@@ -203,8 +210,32 @@ class Front:
         refused = await self._policy.reload()
         if refused is not None:
             self._record("reload-refused", refused.message)
+        else:
+            self._record("reload", f"revision {self._policy.revision}")
+        await self._renew()
+
+    def _look_again(self) -> None:
+        """Somebody asked for a toolchain that is not here: perhaps it is by now."""
+        now = time.monotonic()
+        if now - self._renewed >= limits.TOOLCHAIN_RENEWAL_S:
+            self._renewed = now
+            task = asyncio.ensure_future(self._renew())
+            self._service.running.add(task)
+            task.add_done_callback(self._service.running.discard)
+
+    async def _renew(self) -> None:
+        """Clients hear of other toolchains on a channel of their next compile's; their running jobs go on."""
+        try:
+            names = await self._offering.renew()
+        except SandboxError as error:
+            log.error("the toolchains stay as they were: %s", error)  # noqa: TRY400 - the error says it all
+            self._record("reload-refused", error.message)
             return
-        self._record("reload", f"revision {self._policy.revision}")
+        if names:
+            log.info("toolchains %s", names)
+            self._record("reload", f"toolchains {names}")
+            for attendant in tuple(self._attendants):
+                attendant.drain("draining", "the toolchains have changed")
 
     def judge_again(self) -> None:
         """After every change of the policy or of a group's members: channels that are denied now are closed, the others
@@ -249,7 +280,7 @@ class Front:
     def _end(self, why: str) -> None:
         self._write_strangers(ending=True)
         self._record("stop", why)
-        self._dispatch.close()
+        self._offering.close()
         self._audit.close()
         self._store.close()
 

@@ -37,7 +37,8 @@ UPLOAD_HOLDS_S = 2.0
 @dataclass(frozen=True, slots=True)
 class Service:
     """What all channels of one front share. `numbers` counts the daemon's jobs; `gone` is told of a lost channel;
-    `running` are the tasks of jobs that have not ended, killed ones included.
+    `running` are the tasks of jobs that have not ended, killed ones included; `lacking` is told that somebody asked for
+    a toolchain that is not here.
     """
 
     admission: Admission
@@ -48,6 +49,7 @@ class Service:
     gone: Callable[["Attendant"], None]
     numbers: "itertools.count[int]"
     running: "set[asyncio.Task[None]]" = field(default_factory=set)
+    lacking: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,6 +94,14 @@ class Offer(msgspec.Struct, frozen=True, array_like=True):
         return self.description.family
 
 
+class WorkRunner(msgspec.Struct, frozen=True, array_like=True, tag="runner", tag_field="t"):
+    """To the nursery: start another runner, whose end is the packet's one descriptor. One that would find exactly the
+    toolchains `have` says that it is ready with none, and ends.
+    """
+
+    have: tuple[bytes, ...] = ()
+
+
 class WorkReady(msgspec.Struct, frozen=True, array_like=True, tag="ready", tag_field="t"):
     """The runner's first packet: the sandbox layers in force and the toolchains found."""
 

@@ -92,12 +92,12 @@ def test_root_serves_only_as_somebody_else(config, capsys, monkeypatch):
 
 @pytest.fixture
 def runner(tmp_path, monkeypatch):
-    """In the runner's place a program that says how it was started and goes when the front does."""
+    """In the place of runner and nursery a program that says how it was started and goes when the front does."""
     program = tmp_path / "python"
     program.write_text(
         f"#!{sys.executable}\n"
         "import os, socket, sys\n"
-        f"said = open({str(tmp_path / 'said')!r}, 'w')\n"
+        f"said = open({str(tmp_path)!r} + '/said-' + sys.argv[3].rpartition('.')[2], 'w')\n"
         "config = os.pread(int(sys.argv[7]), 65536, 0).decode()\n"
         "print(sys.argv[1:4], config, sorted(os.environ), os.getcwd(), os.getsid(0) == os.getpid(), file=said)\n"
         "said.close()\n"
@@ -105,13 +105,13 @@ def runner(tmp_path, monkeypatch):
     )
     program.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(program))
-    return tmp_path / "said"
+    return tmp_path / "said-runner"
 
 
 def test_the_front_serves_beside_a_runner_of_its_own(config, runner, monkeypatch, capsys):
     seen = []
 
-    async def front(settings, end):
+    async def front(settings, end, nursery):
         seen.append((settings.slots, end.type, settings.state.is_dir(), settings.scratch.is_dir()))
         async with asyncio.timeout(10):
             while not runner.exists() or not runner.read_text():  # noqa: ASYNC110 - another process's file
@@ -131,10 +131,11 @@ def test_the_front_serves_beside_a_runner_of_its_own(config, runner, monkeypatch
     assert "keytab" not in said
     assert said.endswith("/ True\n")
     assert "KRB5" not in said
+    assert "['-I', '-m', 'securecc.server.nursery']" in runner.with_name("said-nursery").read_text()
 
 
 def test_a_front_that_cannot_start_takes_its_runner_with_it(config, runner, monkeypatch, capsys):
-    async def front(settings, end):
+    async def front(settings, end, nursery):
         raise SandboxError("this machine has no sandbox")
 
     monkeypatch.setattr(os, "getuid", lambda: 1000)
@@ -151,14 +152,14 @@ def test_started_as_root_the_two_become_two_users(tmp_path, runner, monkeypatch)
     monkeypatch.setattr(os, "chown", lambda path, uid, gid: calls.append((path.name, uid, gid)))
     monkeypatch.setattr(secureccd, "_raise_descriptors", lambda: None)
 
-    async def front(settings, end):
+    async def front(settings, end, nursery):
         async with asyncio.timeout(10):
             while not runner.exists() or not runner.read_text():  # noqa: ASYNC110 - another process's file
                 await asyncio.sleep(0.01)
         return 0
 
     monkeypatch.setattr(secureccd, "_front", front)
-    assert secureccd._serve(settings_of(tmp_path, users=Users(front=ALICE, runner=BOB))) == 0
+    assert secureccd._serve(settings_of(tmp_path, users=Users(front=ALICE, runner=BOB)), tmp_path / "config.yaml") == 0
     assert calls == [("state", 1001, 1001), ("scratch", 1001, 1001), ("log", 1001, 1001), ALICE]
     assert '"uid":1002,"gid":1002' in runner.read_text()
 
@@ -208,9 +209,10 @@ def test_the_front_is_equipped_before_it_listens(tmp_path, monkeypatch):
     monkeypatch.setattr(secureccd, "Front", Front)
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        assert asyncio.run(secureccd._front(settings_of(tmp_path), ours)) == 3
+        assert asyncio.run(secureccd._front(settings_of(tmp_path), ours, theirs)) == 3
     [equipment] = equipped
-    assert (equipment.runner, equipment.policy.admits("192.0.2.1")) == (ours, True)
+    assert (equipment.runner, equipment.nursery) == (ours, theirs)
+    assert equipment.policy.admits("192.0.2.1")
     equipment.audit.close()
     equipment.store.close()
 

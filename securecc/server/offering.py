@@ -1,0 +1,126 @@
+"""The toolchains that a daemon offers, and the runners that have them: one for new jobs, and older ones with jobs left.
+
+A new runner takes over when it has other toolchains than the one before it, which leaves when its last job has ended.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+from securecc.compiler.ledger import Known, write
+from securecc.server.courier import order_runner
+from securecc.server.dispatch import Dispatch
+from securecc.server.executor import Job, Outcome
+from securecc.words import limits
+from securecc.words.errors import Refused, SandboxError
+from securecc.words.grant import Grant
+from securecc.words.manifest import Digest
+from securecc.words.work import Offer, WorkReady
+
+log = logging.getLogger("securecc")
+
+
+class Runner:
+    """One runner: its dispatch, what it has, and how many jobs are with it."""
+
+    def __init__(self, end: socket.socket, lost: Callable[["Runner", str], None]) -> None:
+        self.dispatch = Dispatch(end, lambda reason: lost(self, reason))
+        self.digests: frozenset[Digest] = frozenset()
+        self.jobs = 0
+
+
+class Offering:
+    """An Executor. `offers` is what is offered now; the mapping is the same one all the time.
+
+    `lost` is called if the runner goes that takes new jobs. `ledger` is written whenever the offers change.
+    """
+
+    def __init__(
+        self, end: socket.socket, nursery: socket.socket | None, ledger: Path, lost: Callable[[str], None]
+    ) -> None:
+        self.offers: dict[Digest, Offer] = {}
+        self._nursery = nursery
+        self._ledger = ledger
+        self._lost = lost
+        self._runner = Runner(end, self._gone)
+        self._older: set[Runner] = set()
+        self._renewing = False
+
+    async def begin(self) -> WorkReady:
+        """What the first runner can do. Raises SandboxError when it ends before it could say so."""
+        ready = await self._runner.dispatch.ready()
+        self._take(self._runner, ready)
+        return ready
+
+    async def run(self, job: Job, grant: Grant) -> Outcome:
+        """See Executor. Raises Refused for a toolchain that is offered no longer."""
+        holders = (runner for runner in (self._runner, *self._older) if job.toolchain.digest in runner.digests)
+        runner = next(holders, None)
+        if runner is None:
+            raise Refused("toolchain", f"{job.toolchain.name} is offered no longer")
+        runner.jobs += 1
+        try:
+            return await runner.dispatch.run(job, grant)
+        finally:
+            runner.jobs -= 1
+            self._retire(runner)
+
+    async def renew(self) -> str:
+        """Looks for compilers anew; what is offered now, in words, if it is other than before.
+
+        Raises SandboxError when no new runner could be had: everything stays as it was.
+        """
+        if self._nursery is None or self._renewing:
+            return ""
+        self._renewing = True
+        try:
+            return await self._renew(self._nursery)
+        finally:
+            self._renewing = False
+
+    async def _renew(self, nursery: socket.socket) -> str:
+        new = Runner(order_runner(nursery, tuple(self._runner.digests)), self._gone)
+        try:
+            async with asyncio.timeout(limits.RUNNER_START_S):
+                ready = await new.dispatch.ready()
+        except TimeoutError as error:
+            new.dispatch.close()
+            raise SandboxError(f"a new runner was not ready within {limits.RUNNER_START_S:.0f} s") from error
+        if not ready.toolchains:
+            new.dispatch.close()
+            return ""
+        old, self._runner = self._runner, new
+        self._older.add(old)
+        self._take(new, ready)
+        self._retire(old)
+        return ", ".join(offer.name for offer in ready.toolchains)
+
+    def close(self) -> None:
+        """All runners kill what runs and leave."""
+        for runner in (self._runner, *self._older):
+            runner.dispatch.close()
+        if self._nursery is not None:
+            self._nursery.close()
+
+    def _take(self, runner: Runner, ready: WorkReady) -> None:
+        runner.digests = frozenset(offer.digest for offer in ready.toolchains)
+        self.offers.clear()
+        self.offers |= {offer.digest: offer for offer in ready.toolchains}
+        try:
+            write(self._ledger, [Known(offer.digest, offer.called_by, offer.description) for offer in ready.toolchains])
+        except OSError as error:
+            log.warning("%s cannot be written: %s", os.fspath(self._ledger), error.strerror)
+
+    def _retire(self, runner: Runner) -> None:
+        if runner in self._older and not runner.jobs:
+            self._older.discard(runner)
+            runner.dispatch.close()
+
+    def _gone(self, runner: Runner, reason: str) -> None:
+        """An older one that goes takes its jobs with it, and no more; one that was never ready is nobody's loss."""
+        if runner is self._runner:
+            self._lost(reason)
+        self._older.discard(runner)

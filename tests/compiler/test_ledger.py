@@ -1,0 +1,51 @@
+"""The file that lists toolchains."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from securecc.compiler.ledger import Known, decode, encode, read, write
+from securecc.words import limits
+from securecc.words.errors import ConfigError
+from securecc.words.messages import Description, Part
+
+GCC = Known(b"\xff" * 32, (b"/usr/bin/gcc\xff",), Description("gcc-12", parts=(Part(b"/usr/bin/as", b"12345678"),)))
+KNOWN = st.lists(st.builds(Known, st.binary(), st.lists(st.binary()).map(tuple), st.from_type(Description)), max_size=3)
+
+
+@given(KNOWN)
+def test_what_is_written_is_read(known):
+    assert decode(encode(known), "toolchains.json") == tuple(known)
+
+
+@given(st.binary(max_size=40) | st.sampled_from([b"[1]", b"{}", b'[{"digest": 1}]', b"[" * 100_000]))
+def test_anything_else_is_refused_by_name(data):
+    with pytest.raises(ConfigError, match=r"toolchains\.json"):
+        decode(data, "toolchains.json")
+
+
+def test_a_file_is_replaced_as_a_whole(tmp_path):
+    path = tmp_path / "toolchains.json"
+    assert read(path) == ()
+    write(path, [GCC])
+    write(path, [GCC, GCC])
+    assert read(path) == (GCC, GCC)
+    assert [file.name for file in tmp_path.iterdir()] == ["toolchains.json"]
+
+
+def test_what_cannot_be_written_leaves_nothing_behind(tmp_path):
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "full").touch()
+    with pytest.raises(OSError, match="taken"):
+        write(tmp_path / "taken", [GCC])
+    assert [file.name for file in tmp_path.iterdir()] == ["taken"]
+
+
+def test_files_that_are_no_ledger(tmp_path):
+    with pytest.raises(ConfigError, match="as root"):
+        read(tmp_path)
+    huge = tmp_path / "huge"
+    with huge.open("wb") as file:
+        file.truncate(limits.TOOLCHAIN_LEDGER + 1)
+    with pytest.raises(ConfigError, match="over"):
+        read(huge)

@@ -1,0 +1,159 @@
+"""Runners that follow one another, played by the test."""
+
+import asyncio
+import socket
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import msgspec
+import pytest
+from frontside import CLANG, GCC, GRANT, HEADER, SOURCE, toolchain_of
+from test_dispatch import Contents, Runner, job, report
+
+from securecc.compiler import ledger
+from securecc.server import offering as offering_module
+from securecc.server.courier import pair
+from securecc.server.offering import Offering
+from securecc.words import limits
+from securecc.words.errors import Refused, SandboxError
+from securecc.words.work import WorkOrder, WorkReady, WorkRunner
+
+NEWER = msgspec.structs.replace(GCC, digest=b"n" * 32)
+
+
+class Nursery:
+    """Starts runners as the test wants them; `asked` is what the front said."""
+
+    def __init__(self, end, *ready):
+        self.end = end
+        self.ready = list(ready)
+        self.asked = []
+        self.runners = []
+        end.setblocking(False)
+        asyncio.get_running_loop().add_reader(end, self._readable)
+
+    def _readable(self):
+        packet, descriptors, _, _ = socket.recv_fds(self.end, limits.WORK_PACKET, 1)
+        if not packet:
+            asyncio.get_running_loop().remove_reader(self.end)
+            return
+        self.asked.append(msgspec.msgpack.decode(packet, type=WorkRunner))
+        runner = Runner(socket.socket(fileno=descriptors[0]))
+        ready = self.ready.pop(0)
+        if ready is None:
+            runner.close()
+        elif ready:
+            runner.say(ready)
+        self.runners.append(runner)
+
+    def close(self):
+        asyncio.get_running_loop().remove_reader(self.end)
+        self.end.close()
+        for runner in self.runners:
+            runner.close()
+
+
+@asynccontextmanager
+async def offered(folder, *ready):
+    """An offering with one runner that has gcc, and a nursery for those after it."""
+    (ours, theirs), (door, behind) = pair(), pair()
+    lost = []
+    offering = Offering(ours, door, folder / "toolchains.json", lost.append)
+    first, nursery = Runner(theirs), Nursery(behind, *ready)
+    first.say(WorkReady(("userns",), (GCC,)))
+    await offering.begin()
+    offering.lost = lost
+    try:
+        yield offering, first, nursery
+    finally:
+        offering.close()
+        first.close()
+        nursery.close()
+
+
+def test_new_jobs_go_to_the_new_runner_and_the_old_one_leaves_after_its_last(tmp_path):
+    async def body():
+        inputs = Contents(SOURCE, HEADER)
+        async with offered(tmp_path, WorkReady(("userns",), (NEWER, CLANG))) as (offering, first, nursery):
+            offers = offering.offers
+            running = asyncio.create_task(offering.run(job(1, inputs), GRANT))
+            await first.until(WorkOrder)
+            assert await offering.renew() == "gcc-12, clang-14"
+            assert nursery.asked == [WorkRunner((GCC.digest,))]
+            assert offers == {NEWER.digest: NEWER, CLANG.digest: CLANG}
+            assert [known.digest for known in ledger.read(tmp_path / "toolchains.json")] == [NEWER.digest, CLANG.digest]
+            late = asyncio.create_task(offering.run(replace(job(2, inputs), toolchain=toolchain_of(CLANG)), GRANT))
+            await nursery.runners[0].until(WorkOrder)
+            assert not first.courier._closed
+            first.say(report(1), b"", b"")
+            nursery.runners[0].say(report(2), b"", b"")
+            for outcome in (await running, await late):
+                outcome.close()
+            await closed(first)
+            with pytest.raises(Refused, match="offered no longer"):
+                await offering.run(job(3, inputs), GRANT)
+            assert offering.lost == []
+        inputs.close()
+
+    asyncio.run(body())
+
+
+async def closed(runner):
+    async with asyncio.timeout(5):
+        while not runner.courier._closed:
+            runner.news.clear()
+            await runner.news.wait()
+
+
+def test_nothing_new(tmp_path):
+    async def body():
+        async with offered(tmp_path, WorkReady((), ())) as (offering, first, nursery):
+            assert await offering.renew() == ""
+            assert list(offering.offers) == [GCC.digest]
+            assert not first.courier._closed
+            await closed(nursery.runners[0])
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize("ready", [None, ()])
+def test_a_new_runner_that_does_not_come_changes_nothing(tmp_path, monkeypatch, ready):
+    monkeypatch.setattr(offering_module.limits, "RUNNER_START_S", 0.05)
+
+    async def body():
+        async with offered(tmp_path, ready) as (offering, _, _):
+            with pytest.raises(SandboxError):
+                await offering.renew()
+            assert list(offering.offers) == [GCC.digest]
+            assert offering.lost == []
+
+    asyncio.run(body())
+
+
+def test_one_look_at_a_time_and_none_without_a_nursery(tmp_path, monkeypatch):
+    monkeypatch.setattr(offering_module.limits, "RUNNER_START_S", 0.05)
+
+    async def body():
+        async with offered(tmp_path, ()) as (offering, _, nursery):
+            looking = asyncio.create_task(offering.renew())
+            await asyncio.sleep(0)
+            assert await offering.renew() == ""
+            with pytest.raises(SandboxError):
+                await looking
+            assert len(nursery.asked) == 1
+            nursery.end.close()
+            with pytest.raises(SandboxError, match="no further runner"):
+                await offering.renew()
+
+    asyncio.run(body())
+
+
+def test_the_loss_of_the_runner_for_new_jobs_is_told(tmp_path):
+    async def body():
+        async with offered(tmp_path) as (offering, first, _):
+            first.courier.close()
+            async with asyncio.timeout(5):
+                while not offering.lost:  # noqa: ASYNC110 - the loop must turn
+                    await asyncio.sleep(0)
+
+    asyncio.run(body())
