@@ -19,6 +19,7 @@ from securecc.policy.force import PolicyInForce
 from securecc.server.audit import AuditLog
 from securecc.server.courier import memory, pair
 from securecc.server.front import Equipment, Front
+from securecc.server.nursery import command, start
 from securecc.server.runner import RunnerConfig
 from securecc.server.settings import ServerSettings, User, read_settings
 from securecc.server.store import Store
@@ -42,38 +43,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
             PolicyInForce(settings.policy)
             print(f"{chosen.config}: fine")
             return 0
-        return _serve(settings)
+        return _serve(settings, Path(os.path.abspath(chosen.config)))
     except SecureccError as error:
         print(f"secureccd: {error}", file=sys.stderr)
         return 1
 
 
-def _serve(settings: ServerSettings) -> int:
-    """Starts the runner, becomes the front's user, serves."""
+def _serve(settings: ServerSettings, config: Path) -> int:
+    """Starts the runner, and the nursery of later ones, becomes the front's user, serves."""
     _check_users(settings)
     _make_folders(settings)
-    ours, theirs = pair()
-    runner = _start_runner(settings, theirs)
-    theirs.close()
+    ours, theirs = zip(pair(), pair(), strict=True)
+    helpers = _start_helpers(settings, config, *theirs)
     try:
         if settings.users is not None and os.getuid() == 0:
             _become(settings.users.front)
         _raise_descriptors()
-        return asyncio.run(_front(settings, ours))
+        return asyncio.run(_front(settings, *ours))
     finally:
-        ours.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            runner.wait(5)
-        runner.kill()
-        runner.wait()
+        for end in ours:
+            end.close()
+        for helper in helpers:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                helper.wait(5)
+            helper.kill()
+            helper.wait()
 
 
-async def _front(settings: ServerSettings, runner: socket.socket) -> int:
+async def _front(settings: ServerSettings, runner: socket.socket, nursery: socket.socket) -> int:
     policy = PolicyInForce(settings.policy)
     audit = AuditLog(settings.audit)
     bounds = settings.limits
     store = Store(settings.state / "store", limit=bounds.store, quota=bounds.store_per_principal)
-    return await Front(Equipment(settings, policy, audit, store, runner)).run()
+    return await Front(Equipment(settings, policy, audit, store, runner, nursery)).run()
 
 
 def _check_users(settings: ServerSettings) -> None:
@@ -94,31 +96,32 @@ def _make_folders(settings: ServerSettings) -> None:
             raise ConfigError(f"{folder} cannot be made: {error.strerror}", "make it, or name another place") from error
 
 
-def _start_runner(settings: ServerSettings, end: socket.socket) -> "subprocess.Popen[bytes]":
+def _start_helpers(
+    settings: ServerSettings, config: Path, runner: socket.socket, nursery: socket.socket
+) -> "list[subprocess.Popen[bytes]]":
+    """Starts runner and nursery at these ends, which are theirs from now on."""
+    told = msgspec.json.encode(_runner_config(settings))
+    helpers = []
+    for module, end, more in (("runner", runner, ()), ("nursery", nursery, ("--config", os.fspath(config)))):
+        descriptor = memory(told)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        try:
+            helpers.append(start(command(module, end.fileno(), descriptor, *more), (end.fileno(), descriptor)))
+        finally:
+            os.close(descriptor)
+            end.close()
+    return helpers
+
+
+def _runner_config(settings: ServerSettings) -> RunnerConfig:
     become = settings.users.runner if settings.users is not None and os.getuid() == 0 else None
-    config = RunnerConfig(
+    return RunnerConfig(
         compilers=tuple(os.fspath(path) for path in settings.toolchains),
         base=os.fspath(settings.scratch),
         uid=become.uid if become is not None else 0,
         gid=become.gid if become is not None else 0,
         sandbox=settings.sandbox,
     )
-    descriptor = memory(msgspec.json.encode(config))
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    try:
-        return subprocess.Popen(
-            [
-                *(sys.executable, "-I", "-m", "securecc.server.runner"),
-                *("--fd", str(end.fileno()), "--config-fd", str(descriptor)),
-            ],
-            pass_fds=(end.fileno(), descriptor),
-            stdin=subprocess.DEVNULL,
-            cwd="/",
-            env={"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"},
-            start_new_session=True,
-        )
-    finally:
-        os.close(descriptor)
 
 
 def _become(user: User) -> None:

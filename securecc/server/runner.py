@@ -21,7 +21,7 @@ from securecc.compiler.closure import ClosureFile, ToolchainClosure, describe
 from securecc.compiler.toolchain import closure_of_programs, discover
 from securecc.server import bubblewrap, jail, scratch, seccomp
 from securecc.server.bubblewrap import Bubblewrap
-from securecc.server.courier import Courier, close_all, from_front, read_tree
+from securecc.server.courier import Courier, close_all, from_front, read_tree, say_once
 from securecc.server.jail import Jail
 from securecc.server.job import Job, Workshop
 from securecc.server.shelf import Shelved, copy_files
@@ -41,7 +41,7 @@ class RunnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the front's parent tells the runner, as JSON. `base` is any directory (if
     toolchains lie below it, another is taken): a tmpfs is mounted on it, in the runner's own namespace only. `uid` and
     `gid` are what root becomes. `sandbox` is the way into it, ``jail`` or ``bubblewrap``; empty: the first that works.
-    Sizes in bytes.
+    `have` are toolchains by their digests in hex: a runner that finds just these is not needed. Sizes in bytes.
     """
 
     compilers: tuple[str, ...]
@@ -52,6 +52,7 @@ class RunnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     job: int = limits.JOB_TMPFS
     sandbox: str = ""
     search_path: str = "/usr/local/bin:/usr/bin:/bin"
+    have: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         config = _configuration(chosen.config_fd)
         _only(chosen.fd)
-        shops = _settle(config)
-        asyncio.run(_serve(socket.socket(fileno=chosen.fd), shops))
+        end, shops = socket.socket(fileno=chosen.fd), _settle(config)
+        if shops:
+            asyncio.run(_serve(end, shops))
+        else:
+            say_once(end, WorkReady((), ()))
     except SecureccError as error:
         _log(str(error))
         return 1
@@ -100,7 +104,9 @@ def _only(descriptor: int) -> None:
 
 
 def _settle(config: RunnerConfig) -> list[Workshop]:
-    """From the host's files to a root of our own. The workshops differ in their way into the sandbox alone."""
+    """From the host's files to a root of our own. The workshops differ in their way into the sandbox alone;
+    there is none if only the toolchains were found that somebody else has.
+    """
     os.umask(0)
     if os.getuid() == 0:
         if not (config.uid and config.gid):
@@ -108,6 +114,8 @@ def _settle(config: RunnerConfig) -> list[Workshop]:
         scratch.become(config.uid, config.gid)
     scratch.renounce()
     found = _find(config)
+    if {closure.digest.hex() for closure in found.toolchains} == set(config.have):
+        return []
     scratch.enter()
     base = _base(config.base, found)
     scratch.mount_tmpfs(base, config.store, programs=True)

@@ -8,9 +8,11 @@ import signal
 from contextlib import asynccontextmanager, suppress
 
 import gss_stub
+import msgspec
 import pytest
 from frontside import GCC, HEADER, SOURCE, ask, submit
 from test_dispatch import Runner, report
+from test_offering import Nursery
 
 from securecc.channel import transport
 from securecc.policy.force import PolicyInForce
@@ -21,7 +23,7 @@ from securecc.server.front import READY, Equipment, Front
 from securecc.server.settings import ServerSettings
 from securecc.server.store import Store
 from securecc.words.errors import AuditError, CredentialError, Denied, SandboxError
-from securecc.words.messages import Goodbye, Hello, Need, Result, Supply, Welcome
+from securecc.words.messages import Goodbye, Hello, Need, Refuse, Result, Supply, Welcome
 from securecc.words.work import WorkCancel, WorkOrder, WorkReady
 
 LAYERS = ("bubblewrap", "userns", "mountns", "pidns", "netns", "rlimits")
@@ -115,14 +117,19 @@ class House:
         return [record[field] for record in self.records() if record["kind"] == kind]
 
     @asynccontextmanager
-    async def serving(self, *, ready=READY_WORK, **changes):
+    async def serving(self, *, ready=READY_WORK, nursery=None, **changes):
         """The front as a task; `self.front`, `self.runner`, `self.end` (its exit status)."""
         settings = self.settings(**changes)
         ours, theirs = pair()
         self.runner = Runner(theirs)
         self.runner.courier.send(ready)
         equipment = Equipment(
-            settings, PolicyInForce(settings.policy), AuditLog(settings.audit), Store(settings.state / "store"), ours
+            settings,
+            PolicyInForce(settings.policy),
+            AuditLog(settings.audit),
+            Store(settings.state / "store"),
+            ours,
+            nursery,
         )
         self.front = Front(equipment)
         self.listening = asyncio.get_running_loop().create_future()
@@ -143,7 +150,7 @@ class House:
             with suppress(Exception):
                 await asyncio.wait_for(self.end, 10)
             self.runner.close()
-            for close in (self.front._dispatch.close, equipment.audit.close, equipment.store.close):
+            for close in (self.front._offering.close, equipment.audit.close, equipment.store.close):
                 close()
 
     async def client(self):
@@ -318,6 +325,47 @@ def test_a_changed_policy_that_admits_is_in_force_for_open_channels(house):
             assert client.lost is None
 
     asyncio.run(body())
+
+
+@pytest.mark.parametrize("cause", ["signal", "demand"])
+def test_a_compiler_installed_meanwhile_is_offered_on_the_next_channel(house, cause):
+    newer = msgspec.structs.replace(GCC, digest=b"n" * 32)
+
+    async def body():
+        door, behind = pair()
+        nursery = Nursery(behind, WorkReady(LAYERS, (GCC, newer)))
+        async with house.serving(nursery=door):
+            client = await house.client()
+            await compiled(client)
+            order, _ = await house.runner.until(WorkOrder)
+            if cause == "signal":
+                os.kill(os.getpid(), signal.SIGHUP)
+            else:
+                client.channel.send(ask(7, newer.digest))
+                assert (await client.hears(Refuse)).code == "toolchain"
+            goodbye = await client.hears(Goodbye)
+            assert goodbye.reason == "the toolchains have changed"
+            welcome = await (await house.client()).hears(Welcome)
+            assert [toolchain.digest for toolchain in welcome.toolchains] == [GCC.digest, newer.digest]
+            house.runner.say(report(order.job), b"", b"")
+            await client.hears(Result)
+        nursery.close()
+
+    asyncio.run(body())
+    details = [record["detail"] for record in house.records() if record.get("event") == "reload"]
+    assert details[-1] == "toolchains gcc-12, gcc-12"
+
+
+def test_compilers_that_cannot_be_looked_for_stay_as_they_were(house):
+    async def body():
+        door, behind = pair()
+        behind.close()
+        async with house.serving(nursery=door):
+            await house.front._reload()
+            assert [offer.name for offer in house.front._service.offers.values()] == ["gcc-12"]
+
+    asyncio.run(body())
+    assert "reload-refused" in house.events("daemon", "event")
 
 
 def test_a_bad_policy_leaves_the_old_one_in_force(house):
