@@ -3,9 +3,11 @@
 import hashlib
 import os
 import stat
+import time
 from collections.abc import MutableMapping
 
 from securecc.compiler.closure import ClosureFile
+from securecc.words import limits
 from securecc.words.errors import ToolchainError
 from securecc.words.manifest import Digest, Kind
 
@@ -51,7 +53,9 @@ class Collection:
                 key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
                 digest = self._digests.get(key)
                 if digest is None:
-                    digest = self._digests[key] = hashlib.file_digest(file, "sha256").digest()
+                    digest = hashlib.file_digest(file, "sha256").digest()
+                    if time.time() - status.st_ctime > limits.RACY_STAT_S:  # later changes will show in the key
+                        self._digests[key] = digest
         except OSError as error:
             raise ToolchainError(f"cannot read {os.fsdecode(path)}: {error.strerror}") from error
         return ClosureFile(path, Kind.FILE, digest, stat.S_IMODE(status.st_mode), status.st_size)
