@@ -14,7 +14,7 @@ import zstandard
 from securecc.client.crossing import Crossings
 from securecc.client.fingerprint import Fingerprint, Fingerprints
 from securecc.client.listing import Listings
-from securecc.client.reach import Chain, Reach, Where
+from securecc.client.reach import PREINCLUDED, Chain, Reach, Where
 from securecc.client.shared import Shared
 from securecc.client.watch import Watch, Watching, nature, under
 from securecc.compiler.directives import Directives, needs_local, scan
@@ -31,7 +31,7 @@ Directories = tuple[tuple[bytes, tuple[int, int]], ...]
 class Search:
     """Where this compile looks for headers, absolute as spelled: every -I and its kin that exists or not, the
     compiler's own directories, those of CPATH. `forced` are the names that -include and -imacros ask for. `chain` is
-    the order in which the compiler looks.
+    the order in which the compiler looks. `shown` are files that are read if they are there, and listed nowhere.
     """
 
     cwd: bytes
@@ -41,6 +41,7 @@ class Search:
     macros: tuple[bytes, ...] = ()
     dated: bool = False
     chain: Chain = field(default_factory=Chain)
+    shown: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +141,9 @@ class Gatherer:
         return self._inputs(scene, watches)
 
     def _wanted(self, scene: "_Scene", search: Search) -> "_Wanted":
-        names: set[bytes] = set(search.forced)
+        names: set[bytes] = {PREINCLUDED, *search.forced}
         asked: set[bytes] = set()
-        shown: set[bytes] = set()
+        shown: set[bytes] = set(search.shown)
         computed = False
         read = [self._fingerprints.directives(fingerprint) for fingerprint, _ in scene.files.values()]
         for found in (*read, scan(b"\n".join(search.macros))):

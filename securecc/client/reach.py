@@ -25,6 +25,9 @@ class Chain:
     bracketed: tuple[bytes, ...] = ()
 
 
+PREINCLUDED = b"stdc-predef.h"
+"""What gcc reads before any source of C's family, if it is there (gcc's TARGET_C_PREINCLUDE), as if named in <>."""
+
 Where = tuple[bytes, bytes | None]
 """A file's physical path, and that of the directory in which it was found (another, where the file is a symlink)."""
 
@@ -47,7 +50,7 @@ class Reach:
 
         Raises StaysLocal where a macro names a file, or too much is within reach: only the compiler knows then.
         """
-        todo = [source]
+        todo = [source, *self._found(cwd, Name(PREINCLUDED, angled=True))]
         for spelled in forced:
             todo += self._found(cwd, Name(spelled))
         seen: set[bytes] = set()

@@ -77,6 +77,11 @@ def test_forced_absolute_and_dotted_names(tmp_path):
     assert world.reach("s/a.c", forced=["f.h", "nosuch.h"]) == {"s/a.c", "b.h", "f.h", "c.h"}
 
 
+def test_what_is_read_before_every_source(tmp_path):
+    world = World(tmp_path, {"a.c": "", "stdc-predef.h": "", "i/stdc-predef.h": "#include <x.h>\n", "i/x.h": ""})
+    assert world.reach(bracketed=["i"]) == {"a.c", "i/stdc-predef.h", "i/x.h"}
+
+
 def test_files_that_include_each_other(tmp_path):
     assert World(tmp_path, {"a.c": '#include "b.h"\n', "b.h": '#include "a.c"\n'}).reach() == {"a.c", "b.h"}
 

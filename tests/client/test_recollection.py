@@ -116,6 +116,7 @@ CHANGES = {
     "a file's inode": copy_over,
     "a file is gone": lambda memory: (memory.top / "i2/c.h").unlink(),
     "a shadow": lambda memory: memory.put("i1/c.h", ""),
+    "a shadow of what nobody includes": lambda memory: memory.put("i1/stdc-predef.h", ""),
     "a precompiled header": lambda memory: memory.put("i2/c.h.gch", ""),
     "a precompiled header of nothing": lambda memory: memory.put("i1/c.h.gch", ""),
     "a directory comes": lambda memory: memory.put("late/x", ""),
