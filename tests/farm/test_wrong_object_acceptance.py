@@ -20,7 +20,7 @@ rules:
 """
 LARGE = {"a.c": "int table[40000] = {1};\n"}
 TARGET = {
-    "a.c": '#include "i2/f.h"\n#pragma GCC target("avx2")\n'
+    "a.c": '#define F "i2/f.h"\n#include F\n#pragma GCC target("avx2")\n'
     "#ifdef __AVX2__\n#undef V\n#include <f.h>\n#endif\nint a = V;\n",
     "i1/f.h": "#define V 1\n",
     "i2/f.h": "#define V 2\n",
@@ -40,6 +40,9 @@ def bobs(farm, tmp_path):
     return Twins(farm.as_principal("bob", own_agent=True), tmp_path / "w")
 
 
+# F: a macro names a file, so that the compiler is asked what it reads; and -M does not obey such pragmas.
+
+
 def test_a_run_that_reads_another_file_is_not_accepted_and_is_counted(twins):
     command = ("gcc", "-Ii1", "-Ii2", "-c", "a.c")
     twins.make(TARGET)
@@ -53,7 +56,7 @@ def test_a_run_that_reads_another_file_is_not_accepted_and_is_counted(twins):
 def test_a_run_that_reads_a_listed_file_no_more_is_not_accepted(twins):
     files = {
         "a.c": '#pragma GCC optimize("O2")\n'
-        '#ifndef __OPTIMIZE__\n#include "f.h"\n#else\n#define V 1\n#endif\nint a = V;\n',
+        '#ifndef __OPTIMIZE__\n#define F "f.h"\n#include F\n#else\n#define V 1\n#endif\nint a = V;\n',
         "f.h": "#define V 2\n",
     }
     twins.kept("disagreement", files, "gcc", "-c", "a.c")
@@ -93,7 +96,10 @@ def test_a_limit_of_the_server_is_judged_by_a_local_run(bobs):
 def test_a_failure_of_the_server_alone_is_kept_for_why(twins):
     """The -M of a compile with this pragma does not name f.h, which the compile reads: the server lacks it."""
     twins.farm.forget()
-    files = {"a.c": '#pragma GCC target("avx2")\n#ifdef __AVX2__\n#include "f.h"\n#endif\n', "f.h": "int a;\n"}
+    files = {
+        "a.c": '#pragma GCC target("avx2")\n#ifdef __AVX2__\n#define F "f.h"\n#include F\n#endif\n',
+        "f.h": "int a;\n",
+    }
     alone, through = twins.both(files, "gcc", "-c", "a.c")
     assert through.seen == alone.seen
     assert alone.status == 0
