@@ -10,10 +10,12 @@ from securecc.client.conversation import RemoteJob
 from securecc.client.errand import Die, Request
 from securecc.client.farm import Farm, Wanted
 from securecc.client.inputs import Gatherer, Inputs, Search, absolute, learn, packed
+from securecc.client.processor import Processors
 from securecc.client.reach import Chain
 from securecc.client.recollection import Key, Recollections
+from securecc.client.response_files import expanded
 from securecc.client.settings import Settings
-from securecc.compiler import cmdline, dependencies, environment
+from securecc.compiler import cmdline, dependencies, environment, profiles
 from securecc.compiler.cmdline import CompilePlan
 from securecc.compiler.environment import Locales, SentEnvironment
 from securecc.compiler.toolchain import ToolchainClosure
@@ -73,16 +75,24 @@ class Compiles:
         self._closure = closure
         self._farm = farm
         self._locales = locales
+        self._processors = Processors()
 
     async def understand(self, request: Request, settings: Settings) -> Order:
         """Raises StaysLocal for what may not or need not leave."""
-        plan = cmdline.parse(request.arguments)
+        arguments = expanded(request.arguments, request.cwd)
+        choice = cmdline.for_processor(arguments)
+        plan = cmdline.parse(arguments if choice is None else (arguments[0], *choice[1]))
         if cmdline.is_probe(plan, request.cwd):
             raise StaysLocal("conftest", f"{os.fsdecode(plan.source)} is a question of a build system")
         if not settings.hosts:
             raise StaysLocal("no-hosts", "no server is configured")
-        sent = environment.split(request.environment, plan.language, self._locales)
         closure = await self._closure(request.compiler, request.environment.get(b"PATH", b""))
+        if choice is not None:
+            options = await self._processors.options(request.compiler, closure.digest, choice[0])
+            plan = cmdline.parse((arguments[0], *options, *choice[1]))
+        if closure.family != plan.family:
+            plan = _as_it_is(plan, closure)
+        sent = environment.split(request.environment, plan.language, self._locales)
         return Order(request, plan, sent, closure, settings)
 
     async def inputs(self, caller: Caller, order: Order) -> Inputs:
@@ -104,13 +114,7 @@ class Compiles:
 
     async def _asked(self, caller: Caller, order: Order) -> Inputs:
         """What the compile reads, from the compiler itself. Raises StaysLocal."""
-        command = cmdline.dependency_command(order.plan)
-        status, listed = await caller.capture((order.request.compiler, *command[1:]))
-        if status:
-            raise StaysLocal(
-                "does-not-preprocess", f"{os.fsdecode(order.plan.source)}: the compiler alone shall say why"
-            )
-        inputs = self._gatherer.gather(dependencies.parse(listed), _search(order))
+        inputs = self._gatherer.gather(await _listed(caller, order), _search(order))
         self._recollections.keep(_memory_key(order), inputs)
         return inputs
 
@@ -193,10 +197,28 @@ def check_places(order: Order) -> None:
             raise StaysLocal("output", f"{os.fsdecode(place)} is no regular file")
 
 
+def _as_it_is(plan: CompilePlan, closure: ToolchainClosure) -> CompilePlan:
+    """The plan as the compiler understands the command that is behind a name such as `cc`."""
+    if closure.family == "other":
+        raise StaysLocal("compiler", f"{os.fsdecode(plan.compiler)} is neither gcc nor clang, whatever its name")
+    return cmdline.parse(plan.arguments, closure.family)
+
+
+async def _listed(caller: Caller, order: Order) -> tuple[bytes, ...]:
+    """The files that the compiler itself says it would read. Raises StaysLocal."""
+    command = cmdline.dependency_command(order.plan)
+    if not command:
+        return (order.plan.source,)
+    status, listed = await caller.capture((order.request.compiler, *command[1:]))
+    if status:
+        raise StaysLocal("does-not-preprocess", f"{os.fsdecode(order.plan.source)}: the compiler alone shall say why")
+    return dependencies.parse(listed)
+
+
 def _memory_key(order: Order) -> Key:
     return (
         order.request.compiler,
-        order.request.arguments,
+        order.plan.arguments,
         order.request.cwd,
         order.toolchain.digest,
         tuple(order.environment.variables.items()),
@@ -221,6 +243,7 @@ def _search(order: Order) -> Search:
         crossed=(*outputs, *([alias] if alias.startswith(b"/") else ())),
         macros=plan.macros,
         dated=b"SOURCE_DATE_EPOCH" in order.environment.variables,
+        shown=(*profiles.read(plan, cwd), *(profiles.read(plan, alias) if alias.startswith(b"/") else ())),
         chain=Chain(
             tuple(given[b"-iquote"]),
             (*given[b"-I"], *inherited, *given[b"-isystem"], *rooted, *own, *given[b"-idirafter"]),
@@ -238,7 +261,7 @@ def _physical(path: bytes, cwd: bytes) -> bytes:
 def _key(order: Order, inputs: Inputs) -> bytes:
     """For choosing a server only: the server makes the key of its own cache by itself."""
     hasher = hashlib.sha256(inputs.digest + order.toolchain.digest)
-    for argument in order.request.arguments[1:]:
+    for argument in order.plan.arguments[1:]:
         hasher.update(len(argument).to_bytes(4, "big") + argument)
     return hasher.digest()
 
@@ -251,7 +274,7 @@ async def _run(job: RemoteJob, order: Order, inputs: Inputs) -> Remote:
         Submit(
             job=job.number,
             toolchain=order.toolchain.digest,
-            arguments=(request.compiler, *request.arguments[1:]),
+            arguments=(request.compiler, *order.plan.arguments[1:]),
             cwd=request.cwd,
             environment=dict(order.environment.variables),
             umask=request.umask,

@@ -1,14 +1,14 @@
 """The environment that a compiler reads: what of it travels, what it means, and what keeps a compile local.
 
 Names are those of the GCC manual ("Environment Variables Affecting GCC", "Diagnostic Message Formatting Options") and
-of what GCC 12's programs look up. Whatever chooses programs or libraries is made by the server alone.
+of what the programs of GCC 12 and clang 14 look up. Whatever chooses programs or libraries is made by the server alone.
 """
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from securecc.compiler.cmdline import Language
+from securecc.compiler.languages import Language
 from securecc.compiler.options import show
 from securecc.words import limits
 from securecc.words.errors import Refused, StaysLocal
@@ -27,7 +27,12 @@ _SENT = frozenset(
         b"GCC_EXTRA_DIAGNOSTIC_OUTPUT",
     )
 )
-_SEARCH = {b"c": b"C_INCLUDE_PATH", b"c++": b"CPLUS_INCLUDE_PATH"}
+_SEARCH: dict[Language, bytes] = {
+    "c": b"C_INCLUDE_PATH",
+    "c++": b"CPLUS_INCLUDE_PATH",
+    "objective-c": b"OBJC_INCLUDE_PATH",
+    "objective-c++": b"OBJCPLUS_INCLUDE_PATH",
+}
 _SEARCHES = frozenset((b"CPATH", *_SEARCH.values()))
 _LOCAL = frozenset(
     (
@@ -39,6 +44,12 @@ _LOCAL = frozenset(
         b"POSIXLY_CORRECT",
         b"LOCPATH",
         b"GCONV_PATH",
+        # clang's own, and those of LLVM's assembler and debug information
+        b"CLANG_NO_DEFAULT_CONFIG",
+        b"FORCE_CLANG_DIAGNOSTICS_CRASH",
+        b"AS_SECURE_LOG_FILE",
+        b"LLVM_OVERRIDE_PRODUCER",
+        b"RC_DEBUG_OPTIONS",
     )
 )
 _LOCAL_FAMILIES = (b"GCC_", b"CCC_", b"LD_", b"COLLECT_")
@@ -83,7 +94,7 @@ def split(environment: Mapping[bytes, bytes], language: Language, locales: Local
     if epoch is not None and not _EPOCH.fullmatch(epoch):
         raise StaysLocal("environment", f"SOURCE_DATE_EPOCH is {show(epoch)}")
     directories: list[bytes] = []
-    for name in (b"CPATH", _SEARCH[language.encode()]):
+    for name in (b"CPATH", _SEARCH[language]):
         if environment.get(name):
             variables[name] = environment[name]
             directories += (part or b"." for part in environment[name].split(b":"))

@@ -67,7 +67,7 @@ def read(submit: Submit, offer: Offer, sent: Manifest) -> Submission:
     if submit.arguments[:1] and submit.arguments[0] not in offer.called_by:
         raise Refused("option", "the command is not a driver of the toolchain that it names")
     try:
-        plan = cmdline.parse(submit.arguments)
+        plan = cmdline.parse(submit.arguments, "clang" if offer.family == "clang" else "gcc")
         variables = environment.compiler_environment(submit.environment)
     except StaysLocal as error:
         raise Refused("option", error.message) from error

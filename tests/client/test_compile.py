@@ -118,7 +118,7 @@ def run(body):
         (("gcc", "-E", "a.c"), SETTINGS, None),
         (("gcc", "-c", "conftest.c"), SETTINGS, "conftest"),
         (("gcc", "-c", "a.c"), Settings(), "no-hosts"),
-        (("clang", "-c", "a.c"), SETTINGS, "compiler"),
+        (("tcc", "-c", "a.c"), SETTINGS, "compiler"),
     ],
 )
 def test_what_need_not_leave_stays(bench, arguments, settings, reason):

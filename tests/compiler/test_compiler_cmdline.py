@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from securecc.compiler import cmdline, dependencies, options_gcc
+from securecc.compiler import cmdline, dependencies, option_table
 from securecc.compiler.cmdline import SearchOption, dependency_command, is_probe, parse
 from securecc.words import limits
 from securecc.words.errors import StaysLocal
@@ -111,7 +111,7 @@ def test_probes(source, cwd, probe):
 
 WORDS = sorted(
     {word for row in ROWS for word in split(row.values[1])}
-    | {b"-" + b"f" + name for name in list(options_gcc.FLAGS)[:40]}
+    | {row.name for row in list(option_table.table("gcc").exact.values())[::40]}
     | {b"-o", b"-x", b"-D", b"@f", b"-", b"", b"\xff\n", b"a.c", b"-c"}
 )
 

@@ -19,7 +19,8 @@ HOUSE = {
     },
     RULES: {
         "wire": "framing handshake session",
-        "compiler": "closure cmdline dependencies directives environment nearest options options_gcc paths",
+        "compiler": "arguments closure cmdline dependencies directives environment languages nearest option_table"
+        " options outputs paths profiles response",
         "policy": "decision document document_groups document_rules document_tests embedded_tests fields members model"
         " network quantities review yaml_nodes",
         "channel": "gate",
@@ -30,14 +31,16 @@ HOUSE = {
         "compiler": "asking collection ledger",
         "policy": "files groups",
         "channel": "deadline kerberos tls",
-        "client": "crossing fingerprint heap journal lineage listing local_slots locales place settings",
+        "client": "crossing fingerprint heap journal lineage listing local_slots locales place processor"
+        " response_files settings",
         "server": "audit courier harvest sandbox scratch seccomp settings store terminal tree",
     },
     JOINING: {
         "compiler": "clang gcc toolchain",
         "policy": "force loading",
         "channel": "channel link reception transport",
-        "client": "attendance caller compile conversation farm farms inputs preferences reach recollection toolchains watch",
+        "client": "attendance caller compile conversation farm farms inputs preferences reach recollection toolchains"
+        " watch",
         "server": "admission attendant bubblewrap delivery dispatch executor jail job offering pipeline shelf visit",
     },
     PROCESS: {

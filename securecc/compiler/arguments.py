@@ -1,0 +1,155 @@
+"""The arguments of a command line, one after the other, and what has been understood of them so far."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from securecc.compiler import languages
+from securecc.compiler.languages import Text
+from securecc.compiler.option_table import Family
+from securecc.compiler.options import Meaning, Option, check_separate, recognise, show
+from securecc.compiler.outputs import Asked
+from securecc.words.errors import StaysLocal
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOption:
+    """An option that names a directory of includes (-I, -isystem, --sysroot ...) or a file included before the source
+    (-include, -imacros): canonical `name`, `path` as typed.
+    """
+
+    name: bytes
+    path: bytes
+
+
+@dataclass(slots=True)
+class Arguments:
+    """What a command line says. `kept` are the arguments that matter to what is read, `source_at` the place of the
+    source among them, `machine` those that choose the processor (-m..., --param), `rest` all others; `native` is the
+    option that asks for the machine at hand. `profiled` says that counts of other runs are read, from the directory
+    `profile` (empty: from beside the object).
+    """
+
+    family: Family
+    source: bytes = b""
+    told: Text | None = None
+    modes: set[bytes] = field(default_factory=set)
+    asked: Asked = field(default_factory=Asked)
+    search: list[SearchOption] = field(default_factory=list)
+    forced: list[SearchOption] = field(default_factory=list)
+    macros: list[bytes] = field(default_factory=list)
+    kept: list[bytes] = field(default_factory=list)
+    machine: list[bytes] = field(default_factory=list)
+    rest: list[bytes] = field(default_factory=list)
+    native: bytes = b""
+    profiled: bool = False
+    profile: bytes = b""
+    source_at: int = 0
+    _language: Text | None = None
+
+    def read(self, arguments: Sequence[bytes]) -> None:
+        """All arguments after the compiler's name. Raises StaysLocal at the first that is not understood."""
+        rest = iter(arguments)
+        for argument in rest:
+            if argument[:1] != b"-" or argument == b"-":
+                self._take_source(argument)
+                self.rest.append(argument)
+                continue
+            option = recognise(argument, self.family)
+            spelled = [argument]
+            value = option.value
+            if option.separate:
+                value = next(rest, b"")
+                spelled.append(value)
+                if not value:
+                    raise StaysLocal("option-value", f"{show(option.name)} lacks its value")
+            self._note(option, argument, spelled)
+            if self._take(option, value):
+                self.kept += spelled
+
+    def _note(self, option: Option, argument: bytes, spelled: list[bytes]) -> None:
+        chooses = argument[:2] == b"-m" or argument.startswith(b"--param")
+        (self.machine if chooses else self.rest).extend(spelled)
+        self.asked.seeded |= argument.startswith(b"-frandom-seed")
+        self.asked.verbose |= option.name == b"-fverbose-asm" and not option.off
+
+    def _take_source(self, argument: bytes) -> None:
+        if argument == b"-":
+            raise StaysLocal("standard-input", "the source is standard input")
+        if self.source:
+            raise StaysLocal("several-sources", f"{show(self.source)} and {show(argument)}")
+        self.source, self.told, self.source_at = argument, self._language, len(self.kept)
+        self.kept.append(argument)
+
+    def _take(self, option: Option, value: bytes) -> bool:
+        """True if what is read depends on the option, so that it is kept for -M."""
+        match option.meaning:
+            case Meaning.PLAIN | Meaning.PARAMETER:
+                if option.separate:
+                    check_separate(option, value, self.family)
+            case Meaning.NATIVE:
+                self.native = option.name + value
+            case Meaning.SEARCH:
+                self.search.append(SearchOption(option.name, plain_path(option, value)))
+            case Meaning.FORCED:
+                self.forced.append(SearchOption(option.name, plain_path(option, value)))
+            case Meaning.MACRO:
+                self._take_macro(option, value)
+            case Meaning.LANGUAGE:
+                self._language = None if value == b"none" else languages.of_name(value)
+            case Meaning.PROFILE | Meaning.PROFILE_FOLDER:
+                self._take_profile(option, value)
+            case _:
+                self._take_output(option, value)
+                return False
+        return True
+
+    def _take_macro(self, option: Option, value: bytes) -> None:
+        if option.name == b"-Wp,":
+            self.macros += [part[1:] for part in value.split(b",")]
+            return
+        refuse_expanded(option.name, value)
+        self.macros.append(option.name[1:] + value)
+
+    def _take_profile(self, option: Option, value: bytes) -> None:
+        refuse_expanded(option.name, value)
+        if option.meaning is Meaning.PROFILE:
+            self.profiled = not option.off
+        if value:
+            self.profile = value
+
+    def _take_output(self, option: Option, value: bytes) -> None:
+        asked = self.asked
+        match option.meaning:
+            case Meaning.MODE:
+                self.modes.add(option.name)
+            case Meaning.OUTPUT:
+                asked.output = plain_path(option, value)
+            case Meaning.DEPENDENCIES:
+                asked.dependencies.append(option)
+            case Meaning.DEPENDENCY_FILE:
+                asked.dependency_file = plain_path(option, value)
+            case Meaning.DEPENDENCY_DETAIL:
+                refuse_expanded(option.name, value)
+                asked.dependency_details = True
+            case Meaning.EFFECT:
+                asked.effects[option.suffix] = not option.off
+            case Meaning.BITCODE:
+                asked.bitcode = True
+            case _:
+                refuse_expanded(option.name, value)
+
+
+def plain_path(option: Option, value: bytes) -> bytes:
+    """The value of an option that names a file or a directory. Raises StaysLocal if it means more than itself."""
+    if value.startswith((b"=", b"$SYSROOT")) or value == b"-" or not value:
+        raise StaysLocal("option-value", f"{show(option.name)} {show(value)} is not a plain path")
+    refuse_expanded(option.name, value)
+    return value
+
+
+def refuse_expanded(name: bytes, value: bytes) -> None:
+    """The driver hands a joined value on as an argument of its own, and cc1 and as expand @FILE once more:
+    -D@FILE would bring options that nobody looked at.
+    """
+    if value.startswith(b"@"):
+        raise StaysLocal("response-file", f"{show(name)} {show(value)} would be read as a file of arguments")

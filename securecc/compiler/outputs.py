@@ -1,0 +1,126 @@
+"""Which files a compile makes, and under which names (GCC manual, "Overall Options", -dumpdir; what GCC 12 and clang 14
+were seen to make).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from securecc.compiler.languages import Text
+from securecc.compiler.option_table import Family
+from securecc.compiler.options import Option, show
+from securecc.words.errors import StaysLocal
+
+
+@dataclass(slots=True)
+class Asked:
+    """What a command line asks to be made. `effects` maps the suffix of a further output to whether it is wanted."""
+
+    output: bytes = b""
+    assembly: bool = False
+    bitcode: bool = False
+    dependencies: list[Option] = field(default_factory=list)
+    dependency_file: bytes = b""
+    dependency_details: bool = False
+    effects: dict[bytes, bool] = field(default_factory=dict)
+    seeded: bool = False
+    verbose: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """All files that the compile may make, the object or assembly first. `dependencies` is that of -MD, or empty."""
+
+    every: tuple[bytes, ...]
+    dependencies: bytes
+
+
+def made(asked: Asked, source: bytes, text: Text, family: Family) -> Made:
+    """The outputs of one compile. Raises StaysLocal where they cannot be told, or not be made elsewhere."""
+    stem = _STEMS[family]
+    output = asked.output or stem(source.rpartition(b"/")[2]) + _suffix(asked)
+    for path in (source, output):
+        _check_basename(path)
+    if asked.assembly and not text.compiles:
+        raise StaysLocal("option", "-S of what is assembly already")
+    written = _dependencies(asked, output, text)
+    every = (output, *([written] if written else ()), *_further(asked, output, text, family))
+    _check(every, source)
+    return Made(every, written)
+
+
+def _suffix(asked: Asked) -> bytes:
+    if asked.bitcode:
+        return b".ll" if asked.assembly else b".bc"
+    return b".s" if asked.assembly else b".o"
+
+
+def _gcc_stem(name: bytes) -> bytes:
+    """A base name without its last suffix; a leading dot starts none."""
+    return name[: name.rindex(b".")] if b"." in name[1:] else name
+
+
+def _clang_stem(name: bytes) -> bytes:
+    """A base name without its last suffix (llvm::sys::path::stem)."""
+    return name.rpartition(b".")[0] if b"." in name else name
+
+
+_STEMS: Mapping[Family, Callable[[bytes], bytes]] = {"gcc": _gcc_stem, "clang": _clang_stem}
+
+
+def _beside(output: bytes, family: Family) -> bytes:
+    """The beginning of the names of further outputs."""
+    directory, slash, name = output.rpartition(b"/")
+    return directory + slash + _STEMS[family](name)
+
+
+def _dependencies(asked: Asked, output: bytes, text: Text) -> bytes:
+    """The file that -MD and its kin write; empty if none.
+
+    GCC manual, -MD: the argument of -o with suffix .d; -MF overrides; -Wp,-MD takes its own. Nothing is written for
+    what is not preprocessed.
+    """
+    if not asked.dependencies:
+        if asked.dependency_file or asked.dependency_details:
+            raise StaysLocal("option", "details of dependencies without -MD or -MMD")
+        return b""
+    if len({option.name for option in asked.dependencies}) > 1:
+        raise StaysLocal("option", "dependencies asked for in two ways")
+    named = {option.value for option in asked.dependencies}
+    if len(named) > 1 or (named != {b""} and asked.dependency_file):
+        raise StaysLocal("option", "dependencies asked for in two files")
+    if not text.preprocesses:
+        return b""
+    directory, slash, name = output.rpartition(b"/")
+    derived = directory + slash + (name.rpartition(b".")[0] if b"." in name else name) + b".d"
+    return named.pop() or asked.dependency_file or derived
+
+
+_FURTHER = (b".dwo", b".su", b".gcno", b".ci", b".json")
+_OF_COMPILING = frozenset((b".su", b".ci", b".gcno"))
+
+
+def _further(asked: Asked, output: bytes, text: Text, family: Family) -> Sequence[bytes]:
+    """Auxiliary outputs, named after the output without its suffix."""
+    wanted = [suffix for suffix in _FURTHER if asked.effects.get(suffix)]
+    if b".gcno" in wanted and asked.seeded:
+        raise StaysLocal("profile", "-frandom-seed with coverage removes old counts beside the object")
+    if asked.assembly and (b".dwo" in wanted or asked.verbose):
+        raise StaysLocal("option", "-S with -gsplit-dwarf or -fverbose-asm")
+    stem = _beside(output, family)
+    return [stem + suffix for suffix in wanted if text.compiles or suffix not in _OF_COMPILING]
+
+
+def _check_basename(path: bytes) -> None:
+    """The base name becomes an argument of its own (-dumpbase), which the compiler proper would read as a file of
+    further arguments, or as an option.
+    """
+    if path.rpartition(b"/")[2][:1] in {b"@", b"-", b""}:
+        raise StaysLocal("option-value", f"{show(path)} is not a plain file name")
+
+
+def _check(outputs: tuple[bytes, ...], source: bytes) -> None:
+    if len({*outputs, source}) <= len(outputs):
+        raise StaysLocal("output", "one file is to be written twice, or over its source")
+    for path in outputs:
+        if path.startswith(b"/dev/") or path.rpartition(b"/")[2] in {b"", b".", b".."}:
+            raise StaysLocal("output", f"{show(path)} is not a file to be made")
