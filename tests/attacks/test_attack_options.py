@@ -41,13 +41,12 @@ OPTIONS = {
     "dumpbase": (b"-dumpbase", b"/tmp/owned"),
     "dumpdir": (b"-dumpdir", b"/tmp/"),
     "aux info": (b"-aux-info", b"/tmp/owned"),
-    "profile use": (b"-fprofile-use=/etc/passwd",),
     "auto profile": (b"-fauto-profile=/etc/passwd",),
     "opt info": (b"-fopt-info-all=/tmp/owned",),
     "diagnostics": (b"-fdiagnostics-format=sarif-file",),
-    "call graph": (b"-fcallgraph-info",),
-    "lto": (b"-flto=2",),
-    "lto wrapper": (b"-fuse-linker-plugin",),
+    "lto program": (b"-flto=/tmp/owned",),
+    "profile note": (b"-fprofile-note=/tmp/owned",),
+    "native": (b"-march=native",),
     "ofile": (b"-foffload=nvptx-none",),
     "iplugindir": (b"-iplugindir=/tmp",),
     "undocumented": (b"-fno-such-option-at-all",),
@@ -59,7 +58,6 @@ OPTIONS = {
     "E": (b"-E",),
     "MF elsewhere": (b"-MD", b"-MF", b"/etc/owned"),
     "preprocessed as C": (b"-xc-header",),
-    "assembler": (b"-xassembler-with-cpp",),
     "go": (b"-xgo",),
     "second source": (b"/etc/passwd",),
     "empty": (b"",),
@@ -75,7 +73,6 @@ COMMANDS = {
     "link": (b"a.c", b"-o", b"a.out"),
     "no source": (b"-c", b"-o", b"a.o"),
     "standard input": (b"-c", b"-xc", b"-", b"-o", b"a.o"),
-    "assembler source": (b"-c", b"a.s", b"-o", b"a.o"),
     "standard output": (b"-c", b"a.c", b"-o", b"-"),
     "nothing at all": (),
     "4,097 arguments": (*COMPILE, *(b"-DX",) * 4097),
@@ -92,6 +89,11 @@ HARMLESS = {
     "preprocessed as C": (b"-c", b"-xc", b"a.i", b"-o", b"a.o"),
     "empty macro": (*COMPILE, b"-D", b""),
     "semicolon": (*COMPILE, b"-DX=;touch /tmp/owned;"),
+    "call graph": (*COMPILE, b"-fcallgraph-info"),
+    "lto": (*COMPILE, b"-flto=2"),
+    "lto wrapper": (*COMPILE, b"-fuse-linker-plugin"),
+    "profile use": (*COMPILE, b"-fprofile-use=/etc/passwd"),
+    "assembler after the source": (*COMPILE, b"-xassembler-with-cpp"),
 }
 
 DRIVERS = [b"/bin/sh", b"gcc", b"/home/mallory/gcc", b"/usr/bin/../bin/gcc", b"/usr/bin/as", b"", b"/usr/bin/gcc\0x"]
@@ -159,7 +161,7 @@ def test_what_only_sounds_dangerous_makes_its_object_and_nothing_else(farm, heal
     end = attack(farm, HARMLESS[name], contents)
     assert end.how == "result" or (end.how, end.code) == ("refused", "option")
     if end.how == "result":
-        assert set(end.files) <= {CWD + b"/a.o"}
+        assert set(end.files) <= {CWD + b"/a.o", *([CWD + b"/a.ci"] if name == "call graph" else [])}
         assert [record["kind"] for record in health.records(reference=end_reference(health))] == [
             "connection",
             "job-start",
@@ -173,8 +175,17 @@ def end_reference(health) -> str:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_is_refused(farm, health, name):
-    contents = {**SAID, CWD + b"/a.i": b"int f;\n", CWD + b"/a.s": b'.incbin "/etc/passwd"\n'}
+    contents = {**SAID, CWD + b"/a.i": b"int f;\n"}
     refused_once(health, attack(farm, COMMANDS[name], contents), {"option", "tree"})
+
+
+@pytest.mark.parametrize("path", [b"/etc/passwd", b"/etc/shadow", b"../../../../etc/passwd", b"/proc/self/environ"])
+@pytest.mark.parametrize("directive", [b".incbin", b".include", b".macro m\n.inc\\()bin"])
+def test_an_assembler_reads_nothing_of_the_servers(farm, directive, path):
+    text = b'%s "%s"\n' % (directive, path) + (b".endm\nm\n" if b"macro" in directive else b"")
+    end = attack(farm, (b"-c", b"a.s", b"-o", b"a.o"), {CWD + b"/a.s": text})
+    assert (end.how, end.result.status, end.files) == ("result", 1, {}), end
+    assert b"root:" not in end.content
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
