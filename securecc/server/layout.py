@@ -69,12 +69,13 @@ def mountpoints(entries: Iterable[Entry], taken: Ground) -> tuple[bytes, ...]:
     """
     found: set[bytes] = set()
     judged: dict[bytes, bytes] = {}
+    clear: set[bytes] = set()
     for entry in entries:
         top = _top(entry.path)
         if top in _NEVER and entry.kind is not Kind.DIRECTORY:
             raise _refused(entry.path, "no client file may stand there")
         if top not in taken.tops:
-            _outside(entry, taken)
+            _outside(entry, taken, clear)
         elif entry.kind is Kind.DIRECTORY:
             found.add(_meeting_place(entry.path, taken))
         elif not _same_link(entry, taken):
@@ -113,10 +114,16 @@ def _meeting_place(folder: bytes, taken: Ground) -> bytes:
     return b""
 
 
-def _outside(entry: Entry, taken: Ground) -> None:
-    for step in (*ancestors(entry.path), entry.path):
-        if step in taken.taken and not (step == entry.path and _same_link(entry, taken)):
-            raise _refused(entry.path, f"{_shown(step)} is a link of the toolchain's")
+def _outside(entry: Entry, taken: Ground, clear: set[bytes]) -> None:
+    """`clear` are directories that were found to lie below no link; each is looked at once."""
+    parent = entry.path.rpartition(b"/")[0]
+    if parent not in clear:
+        for step in (*ancestors(parent), parent):
+            if step in taken.taken:
+                raise _refused(entry.path, f"{_shown(step)} is a link of the toolchain's")
+        clear.add(parent)
+    if entry.path in taken.taken and not _same_link(entry, taken):
+        raise _refused(entry.path, f"{_shown(entry.path)} is a link of the toolchain's")
 
 
 def _same_link(entry: Entry, taken: Ground) -> bool:
