@@ -24,12 +24,12 @@ from securecc.client.errand import Request
 from securecc.client.farms import Farms
 from securecc.client.fingerprint import Fingerprints
 from securecc.client.inputs import Gatherer
-from securecc.client.journal import Journal
+from securecc.client.journal import Journal, default_path
 from securecc.client.listing import Listings
 from securecc.client.local_slots import LocalSlots
 from securecc.client.preferences import Preferences
 from securecc.client.recollection import Recollections
-from securecc.client.toolchains import Toolchains
+from securecc.client.toolchains import LEDGER, Toolchains
 from securecc.words import limits
 from securecc.words.errors import AgentError
 
@@ -132,7 +132,7 @@ def compose(path: Path, idle: float = limits.AGENT_IDLE_S) -> Agent:
     compiles = Compiles(
         Gatherer(fingerprints, listings),
         Recollections(fingerprints, listings),
-        Toolchains().closure,
+        Toolchains(default_path().with_name(LEDGER)).closure,
         farms.of,
         locales.of_this_machine(),
     )

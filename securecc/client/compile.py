@@ -274,7 +274,7 @@ async def _run(job: RemoteJob, order: Order, inputs: Inputs) -> Remote:
         Submit(
             job=job.number,
             toolchain=order.toolchain.digest,
-            arguments=(request.compiler, *order.plan.arguments[1:]),
+            arguments=(order.toolchain.program or request.compiler, *order.plan.arguments[1:]),
             cwd=request.cwd,
             environment=dict(order.environment.variables),
             umask=request.umask,

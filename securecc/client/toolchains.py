@@ -1,31 +1,49 @@
 """The compilers of this machine by their closures, discovered once and looked at again while they are used."""
 
 import asyncio
+import contextlib
 import os
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
+from securecc.client import wrappers
 from securecc.client.stamp import Stamp, stamp_of
-from securecc.compiler.toolchain import ToolchainClosure, discover
+from securecc.compiler import ledger
+from securecc.compiler.closure import describe
+from securecc.compiler.ledger import Known
+from securecc.compiler.toolchain import Digests, ToolchainClosure, discover
 from securecc.words.errors import StaysLocal, ToolchainError
 
 LOOKED_AT_S = 0.5
 """A closure's files are looked at again after this long; replacing a compiler takes longer."""
 
+LEDGER = "toolchains.json"
+"""The file beside the journal that lists what this agent has met."""
+
+
+_LOOKED_FOR = (b"as", b"objcopy", b"cc1", b"cc1plus", b"specs")
+_CHOOSES = b"/crtbegin.o"  # beside its directory stand the other versions of gcc, of which clang takes the newest
+
 
 @dataclass(slots=True)
-class _Known:
+class _Found:
     closure: ToolchainClosure
-    stamps: tuple[tuple[bytes, Stamp], ...]
+    stamps: tuple[tuple[bytes, Stamp | None], ...]
     looked: float
 
 
 class Toolchains:
-    """The closures of one agent's life."""
+    """The closures of one agent's life. `lists` name the scripts that stand for compilers; what is met is written to
+    `record`, for people to look at.
+    """
 
-    def __init__(self) -> None:
-        self._known: dict[tuple[bytes, bytes], _Known] = {}
-        self._finding: dict[tuple[bytes, bytes], asyncio.Task[_Known]] = {}
+    def __init__(self, record: Path | None = None, lists: tuple[Path, ...] | None = None) -> None:
+        self._record = record
+        self._lists = wrappers.default_paths() if lists is None else lists
+        self._digests: Digests = {}
+        self._known: dict[tuple[bytes, bytes], _Found] = {}
+        self._finding: dict[tuple[bytes, bytes], asyncio.Task[_Found]] = {}
 
     async def closure(self, compiler: bytes, search_path: bytes) -> ToolchainClosure:
         """The closure of the compiler at this absolute path, `as` and its like looked for along `search_path`.
@@ -40,31 +58,61 @@ class Toolchains:
             del self._known[key]  # nobody may get the old one while the new one is looked at
         task = self._finding.get(key)
         if task is None:
-            task = self._finding[key] = asyncio.create_task(asyncio.to_thread(_find, compiler, search_path))
+            task = self._finding[key] = asyncio.create_task(asyncio.to_thread(self._find, compiler, search_path))
             task.add_done_callback(lambda _: self._finding.pop(key, None))
         try:
             found = await asyncio.shield(task)
         except ToolchainError as error:
-            raise StaysLocal("toolchain", error.message) from error
+            raise StaysLocal("toolchain", str(error)) from error
+        new = self._known.get(key) is not found
         self._known[key] = found
+        if new:
+            self._write()
         return found.closure
 
+    def _find(self, compiler: bytes, search_path: bytes) -> _Found:
+        before = _stamps([compiler, *map(os.fsencode, self._lists)])
+        closure = discover(compiler, search_path, self._digests, wrappers.vouched(self._lists))
+        files = _stamps([file.path for file in (*closure.files, *closure.calls)])
+        if any(stamp is None for _, stamp in files):
+            raise ToolchainError(f"{os.fsdecode(compiler)} changes while it is looked at")
+        return _Found(closure, (*before, *files, *_stamps(_deciding(closure, search_path))), time.monotonic())
 
-def _find(compiler: bytes, search_path: bytes) -> _Known:
-    closure = discover(compiler, search_path)
+    def _write(self) -> None:
+        if self._record is None:
+            return
+        known = [
+            Known(found.closure.digest, (compiler,), describe(found.closure), search_path)
+            for (compiler, search_path), found in self._known.items()
+        ]
+        with contextlib.suppress(OSError):  # it is only for people
+            ledger.write(self._record, known)
+
+
+def _deciding(closure: ToolchainClosure, search_path: bytes) -> list[bytes]:
+    """What would be found before, or beside, what is used, if it came to be there; mostly it is not."""
+    folders = [*closure.directories, *(folder for folder in search_path.split(b":") if folder.startswith(b"/"))]
+    chosen = [file.path for file in closure.files if file.path.endswith(_CHOOSES)]
+    return [
+        *(os.path.join(folder, name) for folder in dict.fromkeys(folders) for name in _LOOKED_FOR),
+        *(os.path.dirname(os.path.dirname(path)) for path in chosen),
+    ]
+
+
+def _stamps(paths: "list[bytes] | tuple[bytes, ...]") -> tuple[tuple[bytes, Stamp | None], ...]:
+    return tuple((path, _stamp(path)) for path in paths)
+
+
+def _stamp(path: bytes) -> Stamp | None:
     try:
-        stamps = tuple((file.path, stamp_of(os.lstat(file.path))) for file in closure.files)
-    except OSError as error:
-        raise ToolchainError(f"{os.fsdecode(compiler)} changes: {error.strerror}") from error
-    return _Known(closure, stamps, time.monotonic())
+        return stamp_of(os.lstat(path))
+    except OSError:
+        return None
 
 
-def _stale(known: _Known) -> bool:
+def _stale(known: _Found) -> bool:
     now = time.monotonic()
     if now - known.looked < LOOKED_AT_S:
         return False
     known.looked = now
-    try:
-        return any(stamp_of(os.lstat(path)) != stamp for path, stamp in known.stamps)
-    except OSError:
-        return True
+    return any(_stamp(path) != stamp for path, stamp in known.stamps)

@@ -35,7 +35,8 @@ class ToolchainClosure:
     `called_by` are the paths by which its drivers are known, `calls` the links that make these work: neither is part
     of the digest. `directories` hold files of the closure, or are where the compiler looks for programs, libraries,
     specs and message catalogues: no client file may stand there. `include_directories` are its own, of C and C++.
-    `search_path` is a PATH that finds all its programs, and nothing else that matters.
+    `search_path` is a PATH that finds all its programs, and nothing else that matters. `program` is what to call in the
+    place of a script that was asked for; empty where that is the compiler itself.
     """
 
     name: str
@@ -49,6 +50,7 @@ class ToolchainClosure:
     search_path: bytes
     digest: Digest
     family: Family = "gcc"
+    program: bytes = b""
 
 
 def digest_of(files: Iterable[ClosureFile]) -> Digest:

@@ -6,27 +6,32 @@ loader.
 
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 
 from securecc.compiler import clang, gcc
 from securecc.compiler.asking import include_directories, is_program, libraries
 from securecc.compiler.closure import ClosureFile, Family, ToolchainClosure, digest_of
 from securecc.compiler.collection import Collection, Digests, StatKey, walk
-from securecc.words.errors import ToolchainError
-from securecc.words.manifest import Kind
+from securecc.compiler.wrapping import behind
+from securecc.words.manifest import Digest, Kind
 
 __all__ = ["ClosureFile", "Digests", "StatKey", "ToolchainClosure", "closure_of_programs", "digest_of", "discover"]
 
 
-def discover(compiler: bytes, search_path: bytes, digests: Digests | None = None) -> ToolchainClosure:
+def discover(
+    compiler: bytes, search_path: bytes, digests: Digests | None = None, vouched: frozenset[Digest] = frozenset()
+) -> ToolchainClosure:
     """The closure of the compiler at this absolute path; `as` and its like are looked for along `search_path`.
 
-    `digests` remembers what files contained, across calls. Takes some 50 ms, and 1 ms for each 2 MB not yet digested.
+    `digests` remembers what files contained, across calls; scripts whose digests are `vouched` for stand for the
+    compilers that they run. Takes some 50 ms, and 1 ms for each 2 MB not yet digested.
     Raises ToolchainError: no such compiler, not a program, a library missing.
     """
-    closure = Collection({} if digests is None else digests)
     driver = walk(compiler, {})
     if not is_program(driver):
-        raise ToolchainError(f"{os.fsdecode(compiler)} is no ELF program", "name the compiler itself, not a script")
+        program = behind(driver, vouched)
+        return replace(discover(program, search_path, digests), program=program)
+    closure = Collection({} if digests is None else digests)
     as_clang = clang.identify(driver)
     if as_clang is not None:
         return _clang(compiler, driver, as_clang, closure)

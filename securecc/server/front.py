@@ -216,9 +216,8 @@ class Front:
 
     def _look_again(self) -> None:
         """Somebody asked for a toolchain that is not here: perhaps it is by now."""
-        now = time.monotonic()
-        if now - self._renewed >= limits.TOOLCHAIN_RENEWAL_S:
-            self._renewed = now
+        if time.monotonic() - self._renewed >= limits.TOOLCHAIN_RENEWAL_S:
+            self._renewed = time.monotonic()
             task = asyncio.ensure_future(self._renew())
             self._service.running.add(task)
             task.add_done_callback(self._service.running.discard)

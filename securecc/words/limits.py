@@ -121,5 +121,6 @@ TOOLCHAINS_LACKING = 16  # toolchains that one channel asked for in vain and tha
 TOOLCHAIN_LEDGER = 4 * MIB  # of a list of toolchains; one takes some 5 KiB
 TOOLCHAIN_RENEWAL_S = 60.0  # between looks for new compilers because somebody asked for one that is not here
 RUNNER_START_S = 120.0  # of a further runner, which digests and copies compilers while the one before it works
+WRAPPER = 64 * KIB  # a script that runs a compiler; its list is bounded by SETTINGS_FILE
 TOOLCHAIN_STORE = 1 * GIB  # the runner's copies of toolchains; gcc 12 takes 80 MiB
 JOB_TMPFS = 1 * GIB  # what one job's tree, outputs included, may hold whatever its grant says

@@ -2,12 +2,16 @@
 
 import asyncio
 import os
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from securecc.client import toolchains
 from securecc.client.toolchains import Toolchains
+from securecc.compiler import ledger
+from securecc.compiler.closure import ToolchainClosure
+from securecc.compiler.wrapping import script_digest
 from securecc.words.errors import StaysLocal, ToolchainError
 
 
@@ -22,12 +26,13 @@ class Discovery:
         monkeypatch.setattr(toolchains, "discover", self.discover)
         monkeypatch.setattr(toolchains.time, "monotonic", lambda: self.now)
 
-    def discover(self, compiler, search_path):
+    def discover(self, compiler, search_path, digests, vouched):
         self.found += 1
         if not self.program.exists():
             raise ToolchainError("no such compiler")
-        file = SimpleNamespace(path=os.fsencode(self.program))
-        return SimpleNamespace(digest=self.program.read_text(), files=(file,))
+        file = SimpleNamespace(path=os.fsencode(self.program), kind=None)
+        text = self.program.read_text()
+        return ToolchainClosure("gcc-12", "", "", (), (file,), (), (), (), b"", text)
 
     def replace(self, text):
         new = self.program.with_suffix(".new")
@@ -105,5 +110,55 @@ def test_a_compile_that_is_given_up_does_not_stop_the_look(discovery):
         first.cancel()
         assert (await second).digest == "12"
         assert discovery.found == 1
+
+    asyncio.run(body())
+
+
+def test_a_program_that_comes_to_stand_before_the_one_that_is_used(discovery, tmp_path):
+    folder = tmp_path / "bin"
+    folder.mkdir()
+
+    async def body():
+        known = Toolchains()
+        await known.closure(b"/gcc", os.fsencode(folder))
+        (folder / "as").touch()
+        discovery.now += 1
+        await known.closure(b"/gcc", os.fsencode(folder))
+        assert discovery.found == 2
+
+    asyncio.run(body())
+
+
+def test_what_is_met_is_on_record(discovery, tmp_path):
+    discovery.program.write_text("12")
+
+    async def body():
+        known = Toolchains(tmp_path / "toolchains.json")
+        discover = toolchains.discover
+        toolchains.discover = lambda *words: replace(discover(*words), digest=b"d" * 32)
+        await known.closure(b"/gcc", b"/bin")
+        [met] = ledger.read(tmp_path / "toolchains.json")
+        assert (met.digest, met.called_by, met.search_path) == (b"d" * 32, (b"/gcc",), b"/bin")
+        assert met.description.name == "gcc-12"
+
+    asyncio.run(body())
+
+
+def test_a_script_is_a_compiler_as_long_as_it_is_vouched_for(tmp_path, monkeypatch):
+    script, vouching = tmp_path / "gcc", tmp_path / "wrappers"
+    script.write_text('#!/bin/sh\nexec /usr/bin/gcc "$@"\n')
+    script.chmod(0o755)
+    path = os.fsencode(script)
+    monkeypatch.setattr(toolchains, "LOOKED_AT_S", 0)
+
+    async def body():
+        known = Toolchains(lists=(vouching,))
+        with pytest.raises(StaysLocal, match="vouched"):
+            await known.closure(path, b"/usr/bin")
+        vouching.write_text(script_digest(path).hex())
+        assert (await known.closure(path, b"/usr/bin")).program == b"/usr/bin/gcc"
+        vouching.unlink()
+        with pytest.raises(StaysLocal, match="vouched"):
+            await known.closure(path, b"/usr/bin")
 
     asyncio.run(body())

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from securecc.compiler.closure import ClosureFile, digest_of, interpreter, is_elf
 from securecc.compiler.toolchain import closure_of_programs, discover
+from securecc.compiler.wrapping import script_digest
 from securecc.words.errors import ToolchainError
 from securecc.words.manifest import Kind
 
@@ -160,13 +161,24 @@ def test_a_link_to_a_compiler_elsewhere(tmp_path, gcc):
     assert os.fsencode(link) in closure.called_by
 
 
-@pytest.mark.parametrize("content", [b'#!/bin/sh\nexec gcc "$@"\n', b"", b"\x7fEL"])
-def test_scripts_are_no_compilers(tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "said"), [(b'#!/bin/sh\nexec gcc "$@"\n', "vouched"), (b"", "neither"), (b"\x7fEL", "neither")]
+)
+def test_scripts_are_no_compilers(tmp_path, content, said):
     script = tmp_path / "gcc"
     script.write_bytes(content)
     script.chmod(0o755)
-    with pytest.raises(ToolchainError, match="not a script"):
+    with pytest.raises(ToolchainError, match=said):
         discover(os.fsencode(script), PATH)
+
+
+def test_a_script_that_is_vouched_for_is_the_compiler_that_it_runs(tmp_path, gcc):
+    script = tmp_path / "gcc"
+    script.write_bytes(b'#!/bin/sh\nexec /usr/bin/gcc-12 "$@"\n')
+    script.chmod(0o755)
+    closure = discover(os.fsencode(script), PATH, None, frozenset({script_digest(os.fsencode(script))}))
+    assert (closure.digest, closure.program) == (gcc.digest, b"/usr/bin/gcc-12")
+    assert gcc.program == b""
 
 
 def test_what_is_not_there(tmp_path):

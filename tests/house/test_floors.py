@@ -36,11 +36,11 @@ HOUSE = {
         "server": "audit courier harvest sandbox scratch seccomp settings store terminal tree",
     },
     JOINING: {
-        "compiler": "clang gcc toolchain",
+        "compiler": "clang gcc toolchain wrapping",
         "policy": "force loading",
         "channel": "channel link reception transport",
         "client": "attendance caller compile conversation farm farms inputs preferences reach recollection toolchains"
-        " watch",
+        " watch wrappers",
         "server": "admission attendant bubblewrap delivery dispatch executor jail job offering pipeline shelf visit",
     },
     PROCESS: {
