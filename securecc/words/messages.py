@@ -10,7 +10,7 @@ import msgspec
 
 PROTOCOL_VERSIONS = (1,)
 
-RefuseCode = Literal["busy", "denied", "toolchain", "draining", "option", "tree", "limit", "protocol", "server"]
+RefuseCode = Literal["busy", "denied", "toolchain", "draining", "option", "tree", "layer", "limit", "protocol", "server"]
 LimitName = Literal["", "wall", "cpu", "memory", "processes", "output", "diagnostics", "source"]
 
 
@@ -135,6 +135,13 @@ class Cancel(Message, frozen=True, array_like=True, tag="cancel"):
 # --- server to client -------------------------------------------------------------------------------------------
 
 
+class Layer(msgspec.Struct, frozen=True, array_like=True):
+    """A directory tree that a server has whole, by its path and its digest (`securecc.compiler.layer`)."""
+
+    path: bytes
+    digest: bytes
+
+
 class Welcome(Message, frozen=True, array_like=True, tag="welcome"):
     """First message of the server after authentication."""
 
@@ -144,6 +151,7 @@ class Welcome(Message, frozen=True, array_like=True, tag="welcome"):
     reference: str
     slots: int
     toolchains: tuple[Toolchain, ...]
+    layers: tuple[Layer, ...] = ()
 
 
 class Invite(Message, frozen=True, array_like=True, tag="invite"):

@@ -28,7 +28,7 @@ HOUSE = {
         "server": "audit_chain audit_record holdings layout reading strangers",
     },
     FOREIGN: {
-        "compiler": "asking collection ledger",
+        "compiler": "asking collection layer ledger",
         "policy": "files groups",
         "channel": "deadline kerberos tls",
         "client": "crossing fingerprint heap journal lineage listing local_slots locales place processor"
@@ -48,7 +48,7 @@ HOUSE = {
         "server": "front nursery runner",
     },
     PERSON: {
-        "cli": "audit policy printing secureccd securecctl stats why",
+        "cli": "audit policy printing secureccd securecctl stats toolchain why",
     },
 }
 FLOOR = {
