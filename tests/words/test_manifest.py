@@ -48,7 +48,7 @@ def test_anything_is_a_manifest_or_path_error(data):
     [
         [],
         [[["text", 1]]],
-        [[[b"/a", 3]]],
+        [[[b"/a", 4]]],
         [[[b"/a", 1, b"", 0, 0o644, 0, 0, 9]]],
         [[[b"/a", 1, b"", "1"]]],
         [[[b"/a", 1, b"", 1.5]]],
