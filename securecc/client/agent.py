@@ -29,7 +29,8 @@ from securecc.client.listing import Listings
 from securecc.client.local_slots import LocalSlots
 from securecc.client.preferences import Preferences
 from securecc.client.recollection import Recollections
-from securecc.client.toolchains import LEDGER, Toolchains
+from securecc.client.toolchains import Toolchains
+from securecc.compiler import ledger
 from securecc.words import limits
 from securecc.words.errors import AgentError
 
@@ -132,7 +133,7 @@ def compose(path: Path, idle: float = limits.AGENT_IDLE_S) -> Agent:
     compiles = Compiles(
         Gatherer(fingerprints, listings),
         Recollections(fingerprints, listings),
-        Toolchains(default_path().with_name(LEDGER)).closure,
+        Toolchains(default_path().with_name(ledger.NAME)).closure,
         farms.of,
         locales.of_this_machine(),
     )

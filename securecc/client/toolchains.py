@@ -18,10 +18,6 @@ from securecc.words.errors import StaysLocal, ToolchainError
 LOOKED_AT_S = 0.5
 """A closure's files are looked at again after this long; replacing a compiler takes longer."""
 
-LEDGER = "toolchains.json"
-"""The file beside the journal that lists what this agent has met."""
-
-
 _LOOKED_FOR = (b"as", b"objcopy", b"cc1", b"cc1plus", b"specs")
 _CHOOSES = b"/crtbegin.o"  # beside its directory stand the other versions of gcc, of which clang takes the newest
 

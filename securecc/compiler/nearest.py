@@ -23,7 +23,7 @@ def no_such(wanted: Description | None, offered: Iterable[Description]) -> str:
     if not candidates:
         return f"no such toolchain here: {_shown(wanted)}"
     nearest = candidates[0]
-    said = f"no such toolchain here: {_shown(wanted)}; nearest is {_shown(nearest)}, {_difference(wanted, nearest)}"
+    said = f"no such toolchain here: {_shown(wanted)}; nearest is {_shown(nearest)}, {difference(wanted, nearest)}"
     return said if len(said) <= _LINE else said[: _LINE - 3] + "..."
 
 
@@ -39,7 +39,8 @@ def _distance(wanted: Description, offer: Description) -> tuple[bool, bool, bool
     )
 
 
-def _difference(wanted: Description, offer: Description) -> str:
+def difference(wanted: Description, offer: Description) -> str:
+    """In what files the second is other than the first."""
     ours, theirs = _parts(wanted), _parts(offer)
     both = ours.keys() & theirs.keys()
     said = [

@@ -16,6 +16,7 @@ from securecc import __version__
 from securecc.channel import kerberos, tls, transport
 from securecc.channel.channel import Channel
 from securecc.channel.gate import Gate, Places
+from securecc.compiler.ledger import NAME
 from securecc.policy.force import PolicyInForce
 from securecc.server import audit_record
 from securecc.server.admission import Admission
@@ -36,9 +37,6 @@ log = logging.getLogger("securecc")
 
 READY = "securecc: ready"
 """The line of the log that says that connections are taken."""
-
-TOOLCHAINS = "toolchains.json"
-"""The file below `state` that lists what is offered."""
 
 TOLD = "told to stop"
 """Why a front ends that was asked to."""
@@ -84,7 +82,7 @@ class Front:
         self._tally = Tally()
         self._attendants: set[Attendant] = set()
         self._stop: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        ledger = equipment.settings.state / TOOLCHAINS
+        ledger = equipment.settings.state / NAME
         self._offering = Offering(equipment.runner, equipment.nursery, ledger, self._runner_lost)
         self._renewed = -limits.TOOLCHAIN_RENEWAL_S
         self._keytab = _Keytab(equipment.settings)

@@ -14,7 +14,7 @@ def test_help_lists_what_is_there(capsys):
     assert caught.value.code == 0
     text = capsys.readouterr().out
     for name in securecctl.present():
-        assert f"    {name} " in text
+        assert f"    {name}" in text
     assert {"audit", "why", "stats"} <= set(securecctl.present())
 
 

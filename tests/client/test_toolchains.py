@@ -137,7 +137,7 @@ def test_what_is_met_is_on_record(discovery, tmp_path):
         discover = toolchains.discover
         toolchains.discover = lambda *words: replace(discover(*words), digest=b"d" * 32)
         await known.closure(b"/gcc", b"/bin")
-        [met] = ledger.read(tmp_path / "toolchains.json")
+        [met] = ledger.read(tmp_path / "toolchains.json").toolchains
         assert (met.digest, met.called_by, met.search_path) == (b"d" * 32, (b"/gcc",), b"/bin")
         assert met.description.name == "gcc-12"
 

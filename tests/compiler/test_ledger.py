@@ -1,10 +1,12 @@
 """The file that lists toolchains."""
 
+import os
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from securecc.compiler.ledger import Known, decode, encode, read, write
+from securecc.compiler.ledger import Known, Ledger, decode, encode, read, write
 from securecc.words import limits
 from securecc.words.errors import ConfigError
 from securecc.words.messages import Description, Part
@@ -13,12 +15,13 @@ GCC = Known(b"\xff" * 32, (b"/usr/bin/gcc\xff",), Description("gcc-12", parts=(P
 KNOWN = st.lists(st.builds(Known, st.binary(), st.lists(st.binary()).map(tuple), st.from_type(Description)), max_size=3)
 
 
-@given(KNOWN)
-def test_what_is_written_is_read(known):
-    assert decode(encode(known), "toolchains.json") == tuple(known)
+@given(KNOWN, st.integers(0, 2**22))
+def test_what_is_written_is_read(known, pid):
+    ledger = Ledger(tuple(known), pid)
+    assert decode(encode(ledger), "toolchains.json") == ledger
 
 
-@given(st.binary(max_size=40) | st.sampled_from([b"[1]", b"{}", b'[{"digest": 1}]', b"[" * 100_000]))
+@given(st.binary(max_size=40) | st.sampled_from([b"[1]", b"[]", b'{"toolchains": [{"digest": 1}]}', b"[" * 100_000]))
 def test_anything_else_is_refused_by_name(data):
     with pytest.raises(ConfigError, match=r"toolchains\.json"):
         decode(data, "toolchains.json")
@@ -26,10 +29,10 @@ def test_anything_else_is_refused_by_name(data):
 
 def test_a_file_is_replaced_as_a_whole(tmp_path):
     path = tmp_path / "toolchains.json"
-    assert read(path) == ()
+    assert read(path) == Ledger()
     write(path, [GCC])
     write(path, [GCC, GCC])
-    assert read(path) == (GCC, GCC)
+    assert read(path) == Ledger((GCC, GCC), os.getpid())
     assert [file.name for file in tmp_path.iterdir()] == ["toolchains.json"]
 
 

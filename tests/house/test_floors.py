@@ -41,7 +41,8 @@ HOUSE = {
         "channel": "channel link reception transport",
         "client": "attendance caller compile conversation farm farms inputs preferences reach recollection toolchains"
         " watch wrappers",
-        "server": "admission attendant bubblewrap delivery dispatch executor jail job offering pipeline shelf visit",
+        "server": "admission amending attendant bubblewrap delivery dispatch executor jail job offering pipeline shelf"
+        " visit",
     },
     PROCESS: {
         "client": "agent",

@@ -81,7 +81,7 @@ def test_new_jobs_go_to_the_new_runner_and_the_old_one_leaves_after_its_last(tmp
             assert await offering.renew() == "gcc-12, clang-14"
             assert nursery.asked == [WorkRunner((GCC.digest,))]
             assert offers == {NEWER.digest: NEWER, CLANG.digest: CLANG}
-            assert [known.digest for known in ledger.read(tmp_path / "toolchains.json")] == [NEWER.digest, CLANG.digest]
+            assert [known.digest for known in ledger.read(tmp_path / "toolchains.json").toolchains] == [NEWER.digest, CLANG.digest]
             late = asyncio.create_task(offering.run(replace(job(2, inputs), toolchain=toolchain_of(CLANG)), GRANT))
             await nursery.runners[0].until(WorkOrder)
             assert not first.courier._closed

@@ -1,0 +1,272 @@
+"""`securecctl toolchain`: the compilers that a daemon offers or an agent has met, and whether they are as they were."""
+
+import argparse
+import contextlib
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+from securecc.cli.printing import as_json, columns, plain, size
+from securecc.client import journal, wrappers
+from securecc.compiler import ledger, toolchain, wrapping
+from securecc.compiler.asking import is_program
+from securecc.compiler.closure import ClosureFile, ToolchainClosure, describe
+from securecc.compiler.ledger import Known, Ledger
+from securecc.compiler.nearest import difference
+from securecc.server.amending import amended
+from securecc.server.settings import ServerSettings, read_settings
+from securecc.words.errors import ConfigError, ToolchainError
+from securecc.words.manifest import Kind
+
+CONFIG = Path("/etc/securecc/config.yaml")
+SEARCH_PATH = b"/usr/local/bin:/usr/bin:/bin"
+"""As the runner's, unless the ledger says otherwise."""
+
+DIFFERS_STATUS = 3
+_SHORT = 16  # hexadecimal digits of a digest that are shown
+_CALLS = 3  # paths that fit a line
+_LEAST = 4  # and that name one
+
+
+def add_arguments(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Adds the `toolchain` command."""
+    parser = subparsers.add_parser(
+        "toolchain",
+        help="look at the files that make up a compiler",
+        description="On a machine with /etc/securecc/config.yaml: of its daemon; elsewhere, or with --client: of your"
+        " own agent. Exit status: 0; 1 for what cannot be read, found or changed; 3 if verify finds a difference.",
+    )
+    parser.set_defaults(run=run)
+    commands = parser.add_subparsers(dest="toolchain_command", required=True, metavar="COMMAND")
+    listing = commands.add_parser("list", help="the compilers that are offered, or were met")
+    show = commands.add_parser("show", help="one compiler: by name or digest as listed, or by its path as it is here")
+    show.add_argument("which", metavar="NAME|DIGEST|PATH")
+    add = commands.add_parser("add", help="have the daemon offer a compiler, or vouch for a script that runs one")
+    add.add_argument("path", type=Path, metavar="PATH")
+    add.add_argument("--print", action="store_true", help="only print what would be written")
+    verify = commands.add_parser("verify", help="digest all files again, and name those that differ")
+    verify.add_argument("which", nargs="?", default="", metavar="NAME|DIGEST")
+    for command in (listing, show, add, verify):
+        whose = command.add_mutually_exclusive_group()
+        whose.add_argument("--config", type=Path, default=None, metavar="FILE", help="the daemon's configuration")
+        whose.add_argument("--client", action="store_true", help="your own agent, on a server's machine too")
+    for command in (listing, show):
+        command.add_argument("--format", choices=("text", "json"), default="text")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Does what was asked; the exit status."""
+    actions = {"list": _list, "show": _show, "add": _add, "verify": _verify}
+    return actions[options.toolchain_command](options)
+
+
+def _list(options: argparse.Namespace) -> int:
+    known = _ledger(options).toolchains
+    if options.format == "json":
+        print(as_json([_as_value(one) for one in known], indent=2))
+        return 0
+    if not known:
+        print("no toolchains on record yet")
+        return 0
+    rows = [("NAME", "VERSION", "TARGET", "DIGEST", "CALLED BY")]
+    for one in known:
+        told = one.description
+        called = " ".join(_text(path) for path in one.called_by[:_CALLS]) + " ..." * (len(one.called_by) > _CALLS)
+        rows.append((plain(told.name), plain(told.version), plain(told.target), _digest(one.digest), called))
+    print(columns(rows))
+    return 0
+
+
+def _show(options: argparse.Namespace) -> int:
+    if options.which.startswith("/"):
+        closure = _discover(os.fsencode(options.which), os.fsencode(os.environ.get("PATH", "")))
+        print(as_json(_closure_value(closure), indent=2) if options.format == "json" else _closure_text(closure))
+        return 0
+    for one in _chosen(_ledger(options), options.which):
+        print(as_json(_as_value(one), indent=2) if options.format == "json" else _known_text(one))
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    status = 0
+    for one in _chosen(_ledger(options), options.which):
+        said = _difference(one)
+        status = status if not said else DIFFERS_STATUS
+        print(f"{plain(one.description.name)} {_digest(one.digest)}: {plain(said) if said else 'as it was'}")
+    return status
+
+
+def _difference(one: Known) -> str:
+    """How the compiler is other than it was; empty if it is not."""
+    try:
+        now = _discover(one.called_by[0], one.search_path or SEARCH_PATH)
+    except ToolchainError as error:
+        return str(error)
+    return "" if now.digest == one.digest else difference(one.description, describe(now))
+
+
+def _add(options: argparse.Namespace) -> int:
+    path = Path(os.path.abspath(options.path))
+    config = _config(options)
+    if config is None:
+        return _vouch(path, only_print=options.print)
+    settings = read_settings(config)
+    real = os.fsencode(os.path.realpath(path))
+    called = os.fsencode(path) if is_program(real) else wrapping.compiler_of(real)
+    closure = toolchain.discover(called, SEARCH_PATH)
+    if closure.family == "other":
+        raise ToolchainError(f"{path} is neither a gcc nor a clang")
+    before = _read(config)
+    text = amended(before, os.fsdecode(called), config)
+    print(f"{_text(called)}: {closure.name} {closure.version} for {closure.target}, {_digest(closure.digest)}")
+    if options.print:
+        print(text, end="")
+        return 0
+    if text != before:
+        _replace(config, text)
+    print(_reload(settings))
+    return 0
+
+
+def _vouch(script: Path, *, only_print: bool) -> int:
+    """The user's own list; a compiler that is no script needs nothing."""
+    path = os.fsencode(os.path.realpath(script))
+    if is_program(path):
+        raise ToolchainError(
+            f"{script} is a compiler, not a script: your agent takes it as it is",
+            "have servers offer it: securecctl toolchain add, on each",
+        )
+    digest = wrapping.script_digest(path)
+    program = wrapping.compiler_of(path)
+    print(f"{plain(str(script))} runs {_text(program)}; let servers offer that")
+    where = wrappers.default_paths()[0]
+    if only_print:
+        print(f"{digest.hex()}  {_text(path)}")
+    elif digest not in wrappers.vouched((where,)):
+        wrappers.vouch(where, path, digest)
+        print(f"vouched for in {where}")
+    return 0
+
+
+def _discover(path: bytes, search_path: bytes) -> ToolchainClosure:
+    """Scripts of the user's and the site's lists count."""
+    return toolchain.discover(path, search_path, None, wrappers.vouched(wrappers.default_paths()))
+
+
+def _read(config: Path) -> str:
+    try:
+        return config.read_text()
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{config} cannot be read: {error}") from error
+
+
+def _replace(config: Path, text: str) -> None:
+    """Owner and mode stay as they are. Raises ConfigError."""
+    new = config.with_name(f".{config.name}.{os.getpid()}")
+    try:
+        status = config.stat()
+        new.touch(mode=0o600)
+        os.chown(new, status.st_uid, status.st_gid)
+        new.chmod(status.st_mode & 0o7777)
+        new.write_text(text)
+        new.replace(config)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            new.unlink()
+        raise ConfigError(f"{config} cannot be changed: {error.strerror}", "do it as root") from error
+
+
+def _reload(settings: ServerSettings) -> str:
+    """Tells the daemon, if it runs and we may; what was done, for a person."""
+    by_hand = "reload the daemon: systemctl reload secureccd"
+    try:
+        pid = ledger.read(settings.state / ledger.NAME).pid
+        command = Path(f"/proc/{pid}/cmdline").read_bytes() if pid else b""
+        if b"secureccd" not in command:
+            return by_hand
+        os.kill(pid, signal.SIGHUP)
+    except (OSError, ConfigError):
+        return by_hand
+    return f"the daemon (process {pid}) looks for it now; `securecctl toolchain list` shows what it offers"
+
+
+def _ledger(options: argparse.Namespace) -> Ledger:
+    config = _config(options)
+    if config is None:
+        return ledger.read(journal.default_path().with_name(ledger.NAME))
+    return ledger.read(read_settings(config).state / ledger.NAME)
+
+
+def _config(options: argparse.Namespace) -> Path | None:
+    """The daemon's configuration; None where the agent is meant."""
+    if options.config is not None:
+        return Path(os.path.abspath(options.config))
+    return CONFIG if CONFIG.exists() and not options.client else None
+
+
+def _chosen(known: Ledger, which: str) -> Sequence[Known]:
+    """Those of a name, or whose digest begins so; all for an empty word. Raises ConfigError where there is none."""
+    found = [one for one in known.toolchains if which in ("", one.description.name) or _named(one, which)]
+    if not found:
+        what = f"no toolchain {plain(which)[:80]} is on record" if which else "no toolchains are on record"
+        raise ConfigError(what, "see securecctl toolchain list")
+    return found
+
+
+def _named(one: Known, which: str) -> bool:
+    return len(which) >= _LEAST and one.digest.hex().startswith(which.lower())
+
+
+def _known_text(one: Known) -> str:
+    rows = _heading(one.description.name, one.description.version, one.description.target, one.digest)
+    rows += [("called by", " ".join(_text(path) for path in one.called_by))]
+    parts = [(f"{part.digest.hex()}", _text(part.path)) for part in one.description.parts]
+    return "\n".join([columns(rows), "", columns(parts)])
+
+
+def _closure_text(closure: ToolchainClosure) -> str:
+    rows = _heading(closure.name, closure.version, closure.target, closure.digest)
+    rows += [("called by", " ".join(_text(path) for path in closure.called_by))]
+    if closure.program:
+        rows += [("stands for", _text(closure.program))]
+    rows += [("files", f"{len(closure.files)}, {size(sum(file.size for file in closure.files))}")]
+    return "\n".join([columns(rows), "", columns([_row(file) for file in closure.files])])
+
+
+def _row(file: ClosureFile) -> tuple[str, str]:
+    if file.kind is Kind.FILE:
+        return _digest(file.blob), _text(file.path)
+    return "link", f"{_text(file.path)} -> {_text(file.blob)}"
+
+
+def _heading(name: str, version: str, target: str, digest: bytes) -> list[tuple[str, str]]:
+    return [("name", plain(name)), ("version", plain(version)), ("target", plain(target)), ("digest", digest.hex())]
+
+
+def _as_value(one: Known) -> dict[str, object]:
+    told = one.description
+    return {
+        "name": told.name,
+        "family": told.family,
+        "version": told.version,
+        "target": told.target,
+        "digest": one.digest.hex(),
+        "called_by": [_text(path) for path in one.called_by],
+        "parts": {_text(part.path): part.digest.hex() for part in told.parts},
+    }
+
+
+def _closure_value(closure: ToolchainClosure) -> dict[str, object]:
+    told = _as_value(Known(closure.digest, closure.called_by, describe(closure)))
+    files = {_text(file.path): file.blob.hex() for file in closure.files if file.kind is Kind.FILE}
+    links = {_text(file.path): _text(file.blob) for file in closure.files if file.kind is Kind.LINK}
+    return told | {"program": _text(closure.program), "files": files, "links": links}
+
+
+def _digest(digest: bytes) -> str:
+    return digest.hex()[:_SHORT]
+
+
+def _text(path: bytes) -> str:
+    return plain(path.decode("utf-8", "backslashreplace"))
