@@ -58,8 +58,8 @@ struct cell {
 
 static _Noreturn void fail(const char *doing, const char *what, int error)
 {
-    const char *why = error != 0 ? strerrordesc_np(error) : "it is none";
-    const char *words[] = {"securecc-jail: cannot ", doing, " ", what, ": ", why != NULL ? why : "unknown error", "\n"};
+    const char *why = error != 0 ? strerror(error) : "it is none";
+    const char *words[] = {"securecc-jail: cannot ", doing, " ", what, ": ", why, "\n"};
     struct iovec parts[sizeof words / sizeof *words];
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         parts[i] = (struct iovec){.iov_base = (void *)(uintptr_t)words[i], .iov_len = strlen(words[i])};
@@ -143,10 +143,10 @@ static void set_limits(const struct cell *cell)
     for (size_t i = 0; i < cell->limits; i++) {
         const struct limit *limit = &cell->limit[i];
         struct rlimit now, next = limit->value;
-        must(prlimit(0, (__rlimit_resource_t)limit->which, NULL, &now), "read", "a resource limit");
+        must(prlimit(0, limit->which, NULL, &now), "read", "a resource limit");
         next.rlim_max = next.rlim_max < now.rlim_max ? next.rlim_max : now.rlim_max;
         next.rlim_cur = next.rlim_cur < next.rlim_max ? next.rlim_cur : next.rlim_max;
-        must(prlimit(0, (__rlimit_resource_t)limit->which, &next, NULL), "set", "a resource limit");
+        must(prlimit(0, limit->which, &next, NULL), "set", "a resource limit");
     }
 }
 
@@ -258,7 +258,7 @@ int main(int count, char **words)
         fail("stay without", "the parent", ESRCH);
     must(prctl(PR_SET_NO_NEW_PRIVS, 1UL, 0UL, 0UL, 0UL), "forgo", "new privileges");
     must(setsid(), "begin", "a session");
-    must(close_range(STATUS + 1, ~0U, 0), "close", "what was inherited");
+    must(syscall(SYS_close_range, STATUS + 1, ~0U, 0), "close", "what was inherited");
     umask(cell.umask & 0777);
     must(pipe2(ends, O_CLOEXEC | O_NONBLOCK), "make", "a pipe");
     pid_t init = clone_apart(*cell.filter == '\0');
