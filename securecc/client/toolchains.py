@@ -16,7 +16,7 @@ from securecc.compiler.toolchain import Digests, ToolchainClosure, discover
 from securecc.words.errors import StaysLocal, ToolchainError
 
 LOOKED_AT_S = 0.5
-"""A closure's files are looked at again after this long; replacing a compiler takes longer."""
+"""A closure's files are looked at again after this long. What is called, and the lists, are looked at each time."""
 
 _LOOKED_FOR = (b"as", b"objcopy", b"cc1", b"cc1plus", b"specs")
 _CHOOSES = b"/crtbegin.o"  # beside its directory stand the other versions of gcc, of which clang takes the newest
@@ -25,6 +25,7 @@ _CHOOSES = b"/crtbegin.o"  # beside its directory stand the other versions of gc
 @dataclass(slots=True)
 class _Found:
     closure: ToolchainClosure
+    called: tuple[tuple[bytes, Stamp | None], ...]
     stamps: tuple[tuple[bytes, Stamp | None], ...]
     looked: float
 
@@ -67,12 +68,12 @@ class Toolchains:
         return found.closure
 
     def _find(self, compiler: bytes, search_path: bytes) -> _Found:
-        before = _stamps([compiler, *map(os.fsencode, self._lists)])
+        called = _stamps([compiler, os.path.realpath(compiler), *map(os.fsencode, self._lists)])
         closure = discover(compiler, search_path, self._digests, wrappers.vouched(self._lists))
         files = _stamps([file.path for file in (*closure.files, *closure.calls)])
         if any(stamp is None for _, stamp in files):
             raise ToolchainError(f"{os.fsdecode(compiler)} changes while it is looked at")
-        return _Found(closure, (*before, *files, *_stamps(_deciding(closure, search_path))), time.monotonic())
+        return _Found(closure, called, (*files, *_stamps(_deciding(closure, search_path))), time.monotonic())
 
     def _write(self) -> None:
         if self._record is None:
@@ -107,6 +108,8 @@ def _stamp(path: bytes) -> Stamp | None:
 
 
 def _stale(known: _Found) -> bool:
+    if any(_stamp(path) != stamp for path, stamp in known.called):
+        return True
     now = time.monotonic()
     if now - known.looked < LOOKED_AT_S:
         return False

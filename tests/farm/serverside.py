@@ -88,8 +88,11 @@ class Server:
 
     @property
     def runner(self) -> int:
-        """The runner's process id."""
-        return next(pid for pid in below(self.pid) if "securecc.server.runner" in _arguments(pid))
+        """The runner's process id: that of the daemon's start, or of a later one, which is the nursery's child."""
+        everybody = below(self.pid)
+        first = [pid for pid in everybody if "securecc.server.runner" in _arguments(pid)]
+        nursery = [pid for pid in everybody if "securecc.server.nursery" in _arguments(pid)]
+        return (first or [child for pid in nursery for child in below(pid)])[0]
 
     @property
     def sandboxed(self) -> list[int]:
