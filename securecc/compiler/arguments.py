@@ -70,6 +70,7 @@ class Arguments:
         chooses = argument[:2] == b"-m" or argument.startswith(b"--param")
         (self.machine if chooses else self.rest).extend(spelled)
         self.asked.seeded |= argument.startswith(b"-frandom-seed")
+        self.asked.placed |= b"-compilation-dir" in option.name
         self.asked.verbose |= option.name == b"-fverbose-asm" and not option.off
 
     def _take_source(self, argument: bytes) -> None:
@@ -132,7 +133,7 @@ class Arguments:
                 refuse_expanded(option.name, value)
                 asked.dependency_details = True
             case Meaning.EFFECT:
-                asked.effects[option.suffix] = not option.off
+                asked.effects[option.suffix] = not option.off and value != b"single"
             case Meaning.BITCODE:
                 asked.bitcode = True
             case _:

@@ -82,7 +82,7 @@ def parse(arguments: tuple[bytes, ...], family: Family | None = None) -> Compile
     """
     read, driver = _read(arguments, family)
     if read.native:
-        raise StaysLocal("native", f"{show(read.native)} asks for the machine at hand")
+        raise _native(read)
     if not read.source:
         raise StaysLocal("no-source", "names no source")
     if len(read.modes) != 1:
@@ -119,8 +119,10 @@ def for_processor(arguments: tuple[bytes, ...], family: Family | None = None) ->
     read, _ = _read(arguments, family)
     if not read.native:
         return None
+    if read.family != "gcc":
+        raise _native(read)
     shows = next(filter(_records_options, read.rest), b"")
-    if read.family != "gcc" or shows:
+    if shows:
         raise StaysLocal("native", f"{show(read.native)} asks for the machine at hand, and {show(shows)} records it")
     return read.machine, read.rest
 
@@ -181,6 +183,10 @@ def _check_mode(arguments: tuple[bytes, ...]) -> None:
     if all(argument[:1] == b"-" for argument in arguments[1:]):
         raise StaysLocal("no-source", "names no source")
     raise StaysLocal("link", "links, for neither -c nor -S is there")
+
+
+def _native(read: Arguments) -> StaysLocal:
+    return StaysLocal("native", f"{show(read.native)} asks for the machine at hand")
 
 
 def _records_options(argument: bytes) -> bool:

@@ -67,12 +67,7 @@ _OF_FAMILY: dict[Family, dict[bytes, Text]] = {
     "clang": {b".CC": Text("c++"), b".CXX": Text("c++"), b".C++": Text("c++")},
 }
 _HEADERS = frozenset((b".h", b".hh", b".hp", b".hpp", b".hxx", b".HPP", b".H", b".h++", b".tcc"))
-_PROMOTED: dict[bytes, dict[Family, Language]] = {  # by g++ and clang++
-    b".c": {"gcc": "c++", "clang": "c++"},
-    b".i": {"gcc": "c++", "clang": "c++"},
-    b".m": {"clang": "objective-c++"},
-    b".mi": {"clang": "objective-c++"},
-}
+_PROMOTED = frozenset((b".c", b".i"))  # C++ to g++ and clang++
 
 
 def of_name(language: bytes) -> Text:
@@ -92,5 +87,4 @@ def of_file(source: bytes, driver: Language, family: Family) -> Text:
     if text is None:
         reason = "precompiled-header" if suffix in _HEADERS else "language"
         raise StaysLocal(reason, f"{show(source)} is no source of C, C++, Objective-C or assembly by its name")
-    promoted = _PROMOTED.get(suffix, {}).get(family) if driver == "c++" else None
-    return Text(promoted, text.stage) if promoted else text
+    return Text("c++", text.stage) if driver == "c++" and suffix in _PROMOTED else text

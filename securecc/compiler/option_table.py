@@ -15,7 +15,7 @@ Form = Literal["flag", "joined", "separate", "either", "comma"]
 
 _WORD = re.compile(rb"[A-Za-z0-9_.:+,!=%-]+")
 _NUMBER = re.compile(rb"[0-9]{1,18}|0[xX][0-9A-Fa-f]{1,16}")
-_SIZE = re.compile(rb"[0-9]{1,18}(?:[kMGTPE]i?)?B?")
+_SIZE = re.compile(rb"[0-9]{1,18}(?:[kKMGTPE]i?)?B?")
 _ANYTHING = re.compile(rb".*", re.DOTALL)
 _SHAPES = {"word": _WORD, "number": _NUMBER, "size": _SIZE, "text": _ANYTHING, "path": _ANYTHING}
 _OPEN_ENDED = (b"=", b"-", b",")  # joined names that mean nothing without a value

@@ -13,7 +13,9 @@ from securecc.words.errors import StaysLocal
 
 @dataclass(slots=True)
 class Asked:
-    """What a command line asks to be made. `effects` maps the suffix of a further output to whether it is wanted."""
+    """What a command line asks to be made. `effects` maps the suffix of a further output to whether it is wanted.
+    `seeded` stands for -frandom-seed, `placed` for clang's -fdebug-compilation-dir, `verbose` for -fverbose-asm.
+    """
 
     output: bytes = b""
     assembly: bool = False
@@ -23,6 +25,7 @@ class Asked:
     dependency_details: bool = False
     effects: dict[bytes, bool] = field(default_factory=dict)
     seeded: bool = False
+    placed: bool = False
     verbose: bool = False
 
 
@@ -43,7 +46,7 @@ def made(asked: Asked, source: bytes, text: Text, family: Family) -> Made:
     if asked.assembly and not text.compiles:
         raise StaysLocal("option", "-S of what is assembly already")
     written = _dependencies(asked, output, text)
-    every = (output, *([written] if written else ()), *_further(asked, output, text, family))
+    every = (output, *([written] if written else ()), *_further(asked, output, source, text, family))
     _check(every, source)
     return Made(every, written)
 
@@ -99,15 +102,31 @@ _FURTHER = (b".dwo", b".su", b".gcno", b".ci", b".json")
 _OF_COMPILING = frozenset((b".su", b".ci", b".gcno"))
 
 
-def _further(asked: Asked, output: bytes, text: Text, family: Family) -> Sequence[bytes]:
+def _further(asked: Asked, output: bytes, source: bytes, text: Text, family: Family) -> Sequence[bytes]:
     """Auxiliary outputs, named after the output without its suffix."""
     wanted = [suffix for suffix in _FURTHER if asked.effects.get(suffix)]
     if b".gcno" in wanted and asked.seeded:
         raise StaysLocal("profile", "-frandom-seed with coverage removes old counts beside the object")
-    if asked.assembly and (b".dwo" in wanted or asked.verbose):
-        raise StaysLocal("option", "-S with -gsplit-dwarf or -fverbose-asm")
+    if asked.assembly and asked.verbose:
+        raise StaysLocal("option", "-S with -fverbose-asm, which writes down how much memory the machine has")
     stem = _beside(output, family)
-    return [stem + suffix for suffix in wanted if text.compiles or suffix not in _OF_COMPILING]
+    names = {suffix: stem + suffix for suffix in wanted if text.compiles or suffix not in _OF_COMPILING}
+    if b".dwo" in names:
+        names[b".dwo"] = _split(asked, source, stem, family)
+    return [name for name in names.values() if name]
+
+
+def _split(asked: Asked, source: bytes, stem: bytes, family: Family) -> bytes:
+    """The file of -gsplit-dwarf: gcc has the assembler make it; clang names it after the source unless it makes an
+    object of a given name (Clang's CommonArgs.cpp: SplitDebugName).
+    """
+    if family == "gcc":
+        return b"" if asked.assembly else stem + b".dwo"
+    if asked.output and not asked.assembly:
+        return stem + b".dwo"
+    if asked.placed:
+        raise StaysLocal("option", "-gsplit-dwarf with a compilation directory of another name")
+    return _clang_stem(source.rpartition(b"/")[2]) + b".dwo"
 
 
 def _check_basename(path: bytes) -> None:

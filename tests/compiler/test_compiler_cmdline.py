@@ -130,6 +130,45 @@ def test_anything_is_a_plan_or_stays_local(words):
             assert not any(word.startswith(b"@") for word in dependency_command(plan))
 
 
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.sampled_from(WORDS), max_size=8), st.sampled_from(["gcc", "clang"]))
+def test_the_server_reads_what_the_client_planned(words, family):
+    """It gets the plan's own arguments, and the family from its own toolchain. Nothing in them stands for more."""
+    try:
+        plan = parse((b"cc", b"-c", b"a.c", *words), family)
+    except StaysLocal:
+        return
+    assert parse(plan.arguments, family) == plan
+    assert not any(word.startswith(b"@") or word.endswith(b"=native") for word in plan.arguments)
+
+
+def test_families():
+    assert [
+        cmdline.family_of(name) for name in ("gcc-12", b"/usr/bin/x86_64-linux-gnu-g++", "clang-14", b"clang++")
+    ] == [
+        *("gcc", "gcc", "clang", "clang"),
+    ]
+    assert parse(split("cc -c -ftime-trace a.c"), "clang").outputs == (b"a.o", b"a.json")
+    for name in ("tcc", b"", "clangd", "\udcff"):
+        with pytest.raises(StaysLocal):
+            cmdline.family_of(name)
+
+
+@pytest.mark.parametrize(
+    ("command", "listing"),
+    [
+        ("gcc -c a.s", ""),
+        ("gcc -c -O2 a.i", ""),
+        ("gcc -O2 -c a.S -DX", "gcc -O2 a.S -DX -M"),
+        ("clang -c -x cpp-output -O2 a.i -w", "clang -x cpp-output -O2 -x c a.i -w -M"),
+        ("clang++ -c a.ii", "clang++ -x c++ a.ii -M"),
+        ("clang -c a.s", ""),
+    ],
+)
+def test_how_to_ask_what_is_read(command, listing):
+    assert dependency_command(parse(split(command))) == split(listing)
+
+
 def run(arguments, folder):
     return subprocess.run(arguments, cwd=folder, capture_output=True, timeout=30, check=False)
 

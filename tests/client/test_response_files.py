@@ -1,0 +1,31 @@
+"""securecc.client.response_files: reads what a command line names, and nothing that would hold it up."""
+
+import os
+
+import pytest
+
+from securecc.client.response_files import expanded
+from securecc.words import limits
+from securecc.words.errors import StaysLocal
+
+
+def test_files_are_read_from_the_working_directory(tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub/a").write_bytes(b"-O2 @sub/b")
+    (tmp_path / "sub/b").write_bytes(b"'x y.c'")
+    assert expanded((b"gcc", b"@sub/a", b"-c"), bytes(tmp_path)) == (b"gcc", b"-O2", b"x y.c", b"-c")
+    assert expanded((b"gcc", b"@" + bytes(tmp_path / "sub/b")), b"/") == (b"gcc", b"x y.c")
+
+
+def test_without_any_nothing_is_read():
+    assert expanded((b"gcc", b"-c", b"a.c"), b"/nowhere") == (b"gcc", b"-c", b"a.c")
+
+
+def test_what_is_no_plain_file_stays_local(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "large").write_bytes(b" " * (limits.RESPONSE_BYTES + 1))
+    (tmp_path / "self").write_bytes(b"@self")
+    for name in (b"fifo", b"large", b"self", b"nowhere", b".", b"", b"a\0b"):
+        with pytest.raises(StaysLocal) as caught:
+            expanded((b"gcc", b"@" + name), bytes(tmp_path))
+        assert caught.value.reason == "response-file"
