@@ -77,7 +77,8 @@ def find(search_path: str = "/usr/bin:/usr/local/bin:/bin") -> bytes:
 
 class Jailed(sandbox.Running):
     """A sandbox of the jail's that runs. Its outer process and the init are one process group, in which nothing else
-    ever is: so the init is known for ours even where the outer process was killed before it had bound it.
+    ever is: so the init is known for ours even where the outer process was killed before it had bound it. For it to
+    come to us then we must be a subreaper (prctl(2)).
     """
 
     def __init__(self, pid: int, status: int, limits: JobLimits, overflowing: Callable[[], bool]) -> None:

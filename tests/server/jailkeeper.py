@@ -1,7 +1,8 @@
 """A process that starts a jail and is its subreaper, as the runner is: `python jailkeeper.py KIND ROOT FILTER`.
 
-`moments` kills the outer process, then the init, at ever later moments, and prints what was left of each; `wait` starts
-one, prints the pids of its two processes, and waits to be killed.
+`moments` kills the outer process, then the init, at ever later moments, and prints what was left of each. `bubblewrap`
+does so with the outer process of that, and without a filter. `wait` starts a jail, prints the pids of its two
+processes, and waits to be killed.
 """
 
 # ruff: noqa: T201, ASYNC110 - printing is its trade, and it has nothing else to do
@@ -14,7 +15,7 @@ import time
 
 from runnerside import children_of
 
-from securecc.server import jail, sandbox, scratch
+from securecc.server import bubblewrap, jail, sandbox, scratch
 from securecc.words.grant import JobLimits
 
 MOMENTS = 60
@@ -22,7 +23,7 @@ STEP_S = 0.00005
 
 
 def cell(root):
-    return sandbox.Cell(os.fsencode(root), b"/", (b"/prisoner", b"sleep"), {}, 0o022, (0, 1, 2))
+    return sandbox.Cell(os.fsencode(root), b"/", (b"/prisoner", b"sleep", os.fsencode(root)), {}, 0o022, (0, 1, 2))
 
 
 async def killed(way, root, after_s, *, init):
@@ -47,6 +48,12 @@ async def moments(root, rules):
             print(*await killed(way, root, moment * STEP_S, init=init), flush=True)
 
 
+async def wrapped(root, _rules):
+    way = bubblewrap.Bubblewrap(bubblewrap.find())
+    for moment in range(MOMENTS):
+        print(*await killed(way, root, moment * STEP_S, init=False), flush=True)
+
+
 async def wait(root, rules):
     running = jail.Jail(jail.find(), os.fsencode(rules)).start(cell(root), JobLimits())
     while not (inside := children_of(running._pid)):
@@ -58,4 +65,4 @@ async def wait(root, rules):
 
 if __name__ == "__main__":
     scratch.renounce()
-    asyncio.run({"moments": moments, "wait": wait}[sys.argv[1]](*sys.argv[2:]))
+    asyncio.run({"moments": moments, "bubblewrap": wrapped, "wait": wait}[sys.argv[1]](*sys.argv[2:]))
