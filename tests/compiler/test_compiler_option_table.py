@@ -1,5 +1,8 @@
 """securecc.compiler.option_table: how a spelling finds its row."""
 
+import runpy
+from pathlib import Path
+
 import pytest
 
 from securecc.compiler.option_table import Row, table
@@ -46,3 +49,27 @@ def test_values(value, taken, refused):
     row = Row(b"-x=", "joined", value, "compiler", "plain")
     assert row.takes(taken)
     assert refused is None or not row.takes(refused)
+
+
+MAKER = runpy.run_path(str(Path(__file__).parents[2] / "tools/options"))
+
+
+@pytest.mark.parametrize("family", ["gcc", "clang"])
+def test_tables_are_as_judged(family):
+    assert (MAKER["TABLES"] / f"{family}.tsv").read_text() == MAKER["text"](family, MAKER["load"](family))
+
+
+def test_the_page_is_of_these_tables():
+    assert MAKER["BEGIN"] + "\n" + MAKER["page"]() + "\n" + MAKER["END"] in MAKER["PAGE"].read_text()
+
+
+def test_every_judgement_is_of_an_option(tmp_path):
+    """A pattern that fits nothing is a mistake in the pattern, or of a compiler that nobody has asked."""
+    rules, _ = MAKER["judgements"]()
+    rows = {family: MAKER["load"](family).values() for family in ("gcc", "clang")}
+    idle = {
+        (rule.family, rule.pattern)
+        for rule in rules
+        if not any(rule.fits(family, row) for family in rows for row in rows[family])
+    }
+    assert not idle
