@@ -43,18 +43,21 @@ class CheckedManifest:
 @dataclass(frozen=True, slots=True, eq=False)
 class Territory:
     """Where a toolchain's own files lie. `own` directly hold files of the toolchain; `shared` are the directories in
-    which it looks for headers, and in which a client's files may stand.
+    which it looks for headers, and in which a client's files may stand. `above` are those in `own` and what leads there;
+    `whole` counts what every system has for its own as well.
     """
 
     own: frozenset[bytes]
     shared: frozenset[bytes]
     above: frozenset[bytes] = field(init=False)
+    whole: frozenset[bytes] = field(init=False)
     parents: tuple[dict[bytes, bytes], ...] = field(init=False, default_factory=lambda: tuple({} for _ in Kind))
     permitted: dict[bytes, bool] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         above = {parent for path in self.own for parent in _ancestors(path)}
         object.__setattr__(self, "above", frozenset(above | self.own))
+        object.__setattr__(self, "whole", self.above | _SYSTEM_OWN.union(*map(_ancestors, _SYSTEM_OWN)))
         object.__setattr__(self, "own", self.own | _SYSTEM_OWN)
         object.__setattr__(self, "shared", self.shared | _SYSTEM_SHARED)
 
@@ -73,6 +76,12 @@ class Territory:
         check_path(path)
         parent = path.rpartition(b"/")[0] or b"/"
         if kind is Kind.DIRECTORY or (kind is Kind.LINK and path in _MERGED):
+            return parent
+        if kind is Kind.LAYER:
+            if path == b"/" or path in self.whole:
+                raise _wrong(path, "is a layer over the toolchain's own directories")
+            if not self._allows(path, path):
+                raise _wrong(path, "is a layer among the toolchain's own files")
             return parent
         if path == b"/" or path in self.above or path in self.shared:
             raise _wrong(path, "stands where the toolchain has a directory")
@@ -188,7 +197,7 @@ def _check_entries(entries: tuple[Entry, ...], territory: Territory) -> tuple[di
     kinds: dict[bytes, Kind] = {}
     parents: set[bytes] = set()
     before = b""
-    source = 0
+    source = layers = 0
     for entry in entries:
         path, kind = entry.path, entry.kind
         if path <= before:
@@ -199,7 +208,10 @@ def _check_entries(entries: tuple[Entry, ...], territory: Territory) -> tuple[di
             parents.add(path)
         _check_content(entry)
         source += entry.size
+        layers += kind is Kind.LAYER
         kinds[path] = kind
+    if layers > limits.LAYERS:
+        raise PathError(f"a manifest of {layers} layers; at most {limits.LAYERS}")
     if source > limits.JOB_SOURCE:
         raise PathError(f"a manifest of {source} bytes of source; at most {limits.JOB_SOURCE}")
     return kinds, parents
@@ -213,12 +225,14 @@ def _check_content(entry: Entry) -> None:
             raise _wrong(entry.path, f"has a digest of {len(entry.blob)} bytes and {entry.size} bytes of content")
     elif entry.size or (entry.kind is Kind.DIRECTORY and entry.blob):
         raise _wrong(entry.path, "has content but is no file")
+    elif entry.kind is Kind.LAYER and (len(entry.blob) != _DIGEST or entry.inode):
+        raise _wrong(entry.path, f"is a layer with a digest of {len(entry.blob)} bytes and inode {entry.inode}")
 
 
 def _add_directory(path: bytes, kinds: dict[bytes, Kind], made: set[bytes]) -> None:
     while path not in made:
         if kinds.get(path, Kind.DIRECTORY) is not Kind.DIRECTORY:
-            raise _wrong(path, "is a file or a link and has something below it")
+            raise _wrong(path, "is a file, a link or a layer and has something below it")
         made.add(path)
         path = path.rpartition(b"/")[0] or b"/"
 
@@ -229,7 +243,8 @@ def _check_directories(entries: tuple[Entry, ...], directories: set[bytes], terr
     if not doubtful:
         return
     for entry in entries:
-        place = entry.path if entry.kind is Kind.DIRECTORY else territory.parent(entry.path, entry.kind)
+        whole = entry.kind in {Kind.DIRECTORY, Kind.LAYER}
+        place = entry.path if whole else territory.parent(entry.path, entry.kind)
         if territory.allows(place):
             doubtful.difference_update(_ancestors(place))
     for path in doubtful - {b"/"}:
@@ -303,6 +318,8 @@ def _check_output(output: bytes, cwd: bytes, kinds: dict[bytes, Kind], territory
         raise _wrong(path, "lies among the toolchain's own files")
     if path in kinds:
         raise _wrong(path, "is both read and to be written")
+    if any(kinds.get(parent) is Kind.LAYER for parent in _ancestors(path)):
+        raise _wrong(path, "is to be written in a layer")
 
 
 def _without_execute(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:

@@ -35,6 +35,10 @@ def link(path, target):
     return Entry(path, Kind.LINK, target, role=Role.PRESENT)
 
 
+def layer(path, **more):
+    return Entry(path, **{"kind": Kind.LAYER, "blob": DIGEST, "mode": 0o755, "role": Role.PRESENT, **more})
+
+
 def check(*entries, cwd=b"/home/alice", outputs=(b"a.o",), order=True):
     entries = sorted(entries, key=lambda entry: entry.path) if order else entries
     return check_manifest(Manifest(tuple(entries)), OWN, SHARED, cwd, outputs)
@@ -60,6 +64,10 @@ ORDINARY = [
     [directory(b"/usr/lib"), directory(b"/usr/lib/gcc"), directory(b"/usr/lib/x86_64-linux-gnu")],
     [file(b"/home/alice/\xff\xfe name.c"), file(b"/home/alice/@x.h")],
     [file(b"/home/alice/a.h", inode=7), file(b"/home/alice/b.h", inode=7)],
+    [layer(b"/usr/include"), layer(b"/usr/lib/gcc/x86_64-linux-gnu/12/include"), file(b"/home/alice/a.c")],
+    [layer(b"/usr/lib/llvm-14/include"), directory(b"/usr/lib/llvm-14"), layer(b"/usr/local/include")],
+    [layer(b"/opt/site/release-3"), file(b"/opt/site/release-3.h"), link(b"/home/alice/now", b"/opt/site/release-3/x")],
+    [layer(b"/usr/src/linux"), layer(b"/usr/include-more/include"), layer(b"/opt/include-tools/include")],
 ]
 
 
@@ -151,6 +159,38 @@ ATTACKS = {
     "time out of range": [file(b"/home/a", mtime_ns=1 << 63)],
     "negative inode": [file(b"/home/a", inode=-1)],
     "one inode, two contents": [file(b"/home/a", inode=1), file(b"/home/b", inode=1, blob=b"e" * 32)],
+    "layer over all": [layer(b"/")],
+    "layer over the system": [layer(b"/usr")],
+    "layer for libraries": [layer(b"/lib")],
+    "layer over programs": [layer(b"/usr/bin")],
+    "layer among programs": [layer(b"/usr/bin/x")],
+    "layer over the tools": [layer(b"/usr/lib/gcc/x86_64-linux-gnu/12")],
+    "layer above the tools": [layer(b"/usr/lib/gcc")],
+    "layer among the tools": [layer(b"/usr/lib/gcc/x86_64-linux-gnu/12/plugin")],
+    "layer above somebody's tools": [layer(b"/opt/include-tools")],
+    "layer over catalogues": [layer(b"/usr/share/locale")],
+    "layer above catalogues": [layer(b"/usr/share")],
+    "layer in a tool directory": [layer(b"/usr/x86_64-linux-gnu/bin")],
+    "layer over etc": [layer(b"/etc")],
+    "layer in etc": [layer(b"/etc/include")],
+    "layer over proc": [layer(b"/proc")],
+    "layer over ours": [layer(b"/.securecc/tmp")],
+    "layer not normalised": [layer(b"/usr/include/../bin")],
+    "layer with a file in it": [layer(b"/usr/include"), file(b"/usr/include/stdio.h")],
+    "layer with a file deep in it": [layer(b"/usr/include"), file(b"/usr/include-x"), file(b"/usr/include/a/b.h")],
+    "layer with a directory in it": [layer(b"/usr/include"), directory(b"/usr/include/sys")],
+    "layer with a link in it": [layer(b"/usr/include"), link(b"/usr/include/x", b"/home/alice")],
+    "layer in a layer": [layer(b"/usr/include"), layer(b"/usr/include/c++/12")],
+    "layer below a link": [link(b"/home/alice/inc", b"/usr/include"), layer(b"/home/alice/inc/sys")],
+    "layer below a file": [file(b"/home/alice/inc"), layer(b"/home/alice/inc/sys")],
+    "layer as working directory": [layer(b"/home/alice")],
+    "layer above the working directory": [layer(b"/home")],
+    "layer with a short digest": [layer(b"/usr/include", blob=b"d")],
+    "layer without digest": [layer(b"/usr/include", blob=b"")],
+    "layer with a long digest": [layer(b"/usr/include", blob=DIGEST * 2)],
+    "sized layer": [layer(b"/usr/include", size=1)],
+    "layer with an inode": [layer(b"/usr/include", inode=1)],
+    "too many layers": [layer(b"/opt/%d" % n) for n in range(limits.LAYERS + 1)],
     "one inode, two times": [file(b"/home/a", inode=1), file(b"/home/b", inode=1, mtime_ns=5)],
 }
 
@@ -165,7 +205,12 @@ def test_attacks(name):
 
 @pytest.mark.parametrize(
     "entries",
-    [[file(b"/home/a"), file(b"/home/a")], [file(b"/home/b"), file(b"/home/a")]],
+    [
+        [file(b"/home/a"), file(b"/home/a")],
+        [file(b"/home/b"), file(b"/home/a")],
+        [layer(b"/home/a"), layer(b"/home/a")],
+        [directory(b"/home/a"), layer(b"/home/a")],
+    ],
 )
 def test_order_and_uniqueness(entries):
     with pytest.raises(PathError, match="out of order or there twice"):
@@ -196,6 +241,12 @@ def test_working_directories(cwd):
 def test_outputs_over_inputs_or_tools(output):
     with pytest.raises(PathError):
         check(file(b"/home/alice/a.c"), outputs=(b"a.o", output))
+
+
+@pytest.mark.parametrize("output", [b"/opt/site/a.o", b"/opt/site/x/a.o", b"../../opt/site/x/y/a.o", b"/opt/site"])
+def test_outputs_in_a_layer(output):
+    with pytest.raises(PathError):
+        check(layer(b"/opt/site"), outputs=(b"a.o", output))
 
 
 @pytest.mark.parametrize("output", [b"a.o", b"no/such/folder/a.o", b"/tmp/x.o", b"../bob/a.o"])
