@@ -212,7 +212,8 @@ async def _listed(caller: Caller, order: Order) -> tuple[bytes, ...]:
     status, listed = await caller.capture((order.request.compiler, *command[1:]))
     if status:
         raise StaysLocal("does-not-preprocess", f"{os.fsdecode(order.plan.source)}: the compiler alone shall say why")
-    return dependencies.parse(listed)
+    own = {file.path for file in order.toolchain.files}  # clang names lists of its own; the server has them
+    return tuple(path for path in dependencies.parse(listed) if path not in own)
 
 
 def _memory_key(order: Order) -> Key:
