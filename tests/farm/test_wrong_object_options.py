@@ -1,0 +1,102 @@
+"""What stands behind an option, and is no header: it changes, and the object with it."""
+
+import subprocess
+
+import pytest
+from twins import Twins, put
+
+COUNTED = "int f(int n) { return n > 3 ? n * 7 : n - 1; }\nint main(void) { return f(9) - 63; }\n"
+
+
+@pytest.fixture
+def twins(farm, tmp_path):
+    return Twins(farm, tmp_path / "w")
+
+
+def here_and_there(twins, *command, **options):
+    """What the compiler alone makes, which is what securecc makes on a server, twice."""
+    alone = twins.gcc(*command, **options)
+    made = twins.content("a.o")
+    for _ in range(2):
+        (twins.folder / "a.o").unlink()
+        through = twins.securecc(*command, **options)
+        assert through.remote, through.place
+        assert (through.status, through.err, twins.content("a.o")) == (alone.status, alone.err, made)
+    return made, alone.err
+
+
+@pytest.mark.parametrize(
+    ("generate", "use", "place"),
+    [
+        ("-fprofile-generate", "-fprofile-use", "a.gcda"),
+        ("-fprofile-generate=p", "-fprofile-use=p", "p/{mangled}#a.gcda"),
+    ],
+)
+def test_counts_come_change_and_go(twins, generate, use, place):
+    twins.make({"a.c": COUNTED, "p/x": ""})
+    seen = set()
+    command = ("gcc", "-O2", use, "-Wmissing-profile", "-c", "a.c", "-o", "a.o")
+    before = here_and_there(twins, *command)
+    subprocess.run(["gcc", "-O2", generate, "-c", "a.c", "-o", "a.o"], cwd=twins.folder, check=True)
+    subprocess.run(["gcc", generate, "a.o", "-o", "prog"], cwd=twins.folder, check=True)
+    for _ in range(2):
+        subprocess.run(["./prog"], cwd=twins.folder, check=True)
+        assert (twins.folder / place.format(mangled=str(twins.folder).replace("/", "#"))).exists()
+        seen.add(here_and_there(twins, *command))
+    (twins.folder / place.format(mangled=str(twins.folder).replace("/", "#"))).unlink()
+    assert here_and_there(twins, *command) == before
+    assert before not in seen
+
+
+def test_counts_below_a_symlinked_directory(twins):
+    """gcc puts the working directory, as PWD spells it, into the name."""
+    twins.make({"real/a.c": COUNTED, "real/p/x": "", "alias": "-> real"})
+    twins.folder = twins.folder / "alias"
+    env = {"PWD": str(twins.folder)}
+    command = ("gcc", "-O2", "-fprofile-use=p", "-Wmissing-profile", "-c", "a.c", "-o", "a.o")
+    before = here_and_there(twins, *command, env=env)
+    twins.gcc("gcc", "-O2", "-fprofile-generate=p", "a.c", "-o", "prog", env=env)
+    twins.gcc("./prog", env=env)
+    name = next((twins.folder / "p").glob("*.gcda"))
+    name.rename(name.with_name(f"{str(twins.folder).replace('/', '#')}#a.gcda"))
+    assert here_and_there(twins, *command, env=env) != before
+
+
+def test_a_response_file_changes(twins):
+    twins.make({"a.c": "int a = V;\n", "args": "-DV=1"})
+    made = set()
+    for text in ("-DV=1", "'-DV=1 + 1'", "@more"):
+        put(twins.folder, {"args": text, "more": "-DV=3"})
+        made.add(here_and_there(twins, "gcc", "@args", "-c", "a.c")[0])
+    assert len(made) == 3
+
+
+def test_a_file_that_a_linemarker_names_is_quoted(twins):
+    files = {"a.i": '# 1 "g.y"\nint f(void) { int unused; return 0; }\n', "g.y": "what %the user { wrote }\n"}
+    alone = twins.same(files, "gcc", "-Wall", "-c", "a.i")
+    assert b"what %the user" in alone.err
+
+
+def test_a_header_of_assembly_changes(twins):
+    twins.make({"a.S": '#include "h.h"\n mov $V, %eax\n', "h.h": "#define V 1\n"})
+    made = set()
+    for value in (1, 2):
+        put(twins.folder, {"h.h": f"#define V {value}\n"})
+        made.add(here_and_there(twins, "gcc", "-c", "a.S")[0])
+    assert len(made) == 2
+
+
+@pytest.mark.parametrize("name", ["a.s", "a.i", "a.S"])
+def test_a_source_changes(twins, name):
+    made = set()
+    for value in (1, 2):
+        text = f"int a = {value};\n" if name == "a.i" else f".data\n.long {value}\n"
+        twins.make({name: text})
+        made.add(here_and_there(twins, "gcc", "-c", name)[0])
+    assert len(made) == 2
+
+
+def test_the_processor_at_hand(twins):
+    text = "float f(float *a, int n) { float s = 0; for (int i = 0; i < n; i++) s += a[i] * a[i]; return s; }\n"
+    twins.same({"a.c": text}, "gcc", "-O3", "-ffast-math", "-march=native", "-c", "a.c")
+    twins.kept("native", {"a.c": text}, "gcc", "-O3", "-march=native", "-g", "-c", "a.c")
