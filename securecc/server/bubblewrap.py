@@ -135,9 +135,11 @@ class Wrapped(sandbox.Running):
         _ours.add(self._top)
         try:
             self._watch(self._top, self._init_gone)
-            signal.pidfd_send_signal(self._watched, signal.SIGKILL)
         except ProcessLookupError:
             self._close()
+            return
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._watched, signal.SIGKILL)
 
     def _init_gone(self) -> None:
         self._unwatch()
