@@ -25,6 +25,7 @@ from securecc.client.farms import Farms
 from securecc.client.fingerprint import Fingerprints
 from securecc.client.inputs import Gatherer
 from securecc.client.journal import Journal, default_path
+from securecc.client.layers import Layers
 from securecc.client.listing import Listings
 from securecc.client.local_slots import LocalSlots
 from securecc.client.preferences import Preferences
@@ -130,12 +131,14 @@ def compose(path: Path, idle: float = limits.AGENT_IDLE_S) -> Agent:
     preferences = Preferences()
     journal = Journal()
     farms = Farms()
+    layers = Layers()
     compiles = Compiles(
         Gatherer(fingerprints, listings),
         Recollections(fingerprints, listings),
         Toolchains(default_path().with_name(ledger.NAME)).closure,
         farms.of,
         locales.of_this_machine(),
+        standing=layers.standing,
     )
     slots = LocalSlots(os.cpu_count() or 1)
     return Agent(path, Attendance(compiles, journal, slots, preferences.of), farms, journal, idle)

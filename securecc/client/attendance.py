@@ -9,12 +9,14 @@ import signal
 from collections.abc import Awaitable, Callable, Mapping
 
 from securecc.client.caller import Caller, CallerGoneError
-from securecc.client.compile import Compiles, Order, Remote, check_places, end, judge
+from securecc.client.compile import Compiles, check_places, end, judge
 from securecc.client.errand import Die, Request
 from securecc.client.journal import Journal
 from securecc.client.lineage import Lineage
 from securecc.client.local_slots import LocalSlots
+from securecc.client.order import Order
 from securecc.client.settings import Host, Settings
+from securecc.client.submission import Remote
 from securecc.words.errors import (
     AuthenticationError,
     ChannelError,

@@ -20,6 +20,7 @@ from securecc.words.messages import (
     Goodbye,
     Hello,
     Invite,
+    Layer,
     Need,
     Refuse,
     Result,
@@ -120,6 +121,7 @@ class Conversation:
         self._numbers = itertools.count(1)
         self._welcome: asyncio.Future[Welcome] = asyncio.get_running_loop().create_future()
         self.toolchains: dict[bytes, Toolchain] = {}
+        self.layers: tuple[Layer, ...] = ()
         self.slots = 1
         self.known: set[bytes] = set()
         self.lacking: dict[bytes, str] = {}
@@ -146,6 +148,7 @@ class Conversation:
         """Returns when the server has said what it offers. Raises ChannelError."""
         welcome = await self._welcome
         self.slots = welcome.slots
+        self.layers = welcome.layers[: limits.LAYERS]
         self.toolchains = {toolchain.digest: toolchain for toolchain in welcome.toolchains}
 
     def ask(self, key: bytes, toolchain: bytes, size: int, description: Description | None = None) -> RemoteJob:

@@ -6,6 +6,7 @@ that the server builds holds every component that a spelled path passes through.
 
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from securecc.words import limits
@@ -59,6 +60,11 @@ class Crossings:
         if found is None or found in self.directories:
             raise StaysLocal("input", f"{os.fsdecode(spelled)} leads nowhere")
         return found
+
+    def leave_out(self, left_out: Callable[[bytes], bool]) -> None:
+        """Forget the components of which this is true."""
+        self.directories = {path: value for path, value in self.directories.items() if not left_out(path)}
+        self.links = {path: value for path, value in self.links.items() if not left_out(path)}
 
     def _walk(self, spelled: bytes, follow: int) -> bytes | None:
         """Follows `spelled` component by component; returns the physical path of what is there."""

@@ -17,7 +17,7 @@ from securecc.client.settings import Host
 from securecc.compiler.closure import ToolchainClosure, describe
 from securecc.words import limits
 from securecc.words.errors import AuthenticationError, ChannelError, CredentialError, Denied, Refused, SecureccError
-from securecc.words.messages import Invite, Refuse, Wait
+from securecc.words.messages import Invite, Layer, Refuse, Wait
 
 BACKOFF_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 """How long a server is left alone after its n-th failure in a row."""
@@ -112,6 +112,12 @@ class Farm:
     def conversations(self) -> tuple[Conversation, ...]:
         """The channels that are open."""
         return tuple(server.conversation for server in self.servers if server.conversation is not None)
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """What every server to which there is a channel offers; none before there is one."""
+        offers = [conversation.layers for conversation in self.conversations]
+        return tuple(layer for layer in offers[0] if all(layer in other for other in offers)) if offers else ()
 
     @property
     def busy(self) -> bool:

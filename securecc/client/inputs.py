@@ -5,24 +5,23 @@ The list names the files that were found. Where the compiler looked before it fo
 """
 
 import os
-import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 import zstandard
 
-from securecc.client.crossing import Crossings
 from securecc.client.fingerprint import Fingerprint, Fingerprints
 from securecc.client.listing import Listings
 from securecc.client.reach import PREINCLUDED, Chain, Reach, Where
+from securecc.client.scene import Scene
 from securecc.client.shared import Shared
-from securecc.client.watch import Watch, Watching, nature, under
+from securecc.client.watch import Watch, Watching, under
 from securecc.compiler.directives import Directives, needs_local, scan
 from securecc.words import limits, manifest
 from securecc.words.errors import StaysLocal
 from securecc.words.manifest import Entry, Kind, Manifest, Role
+from securecc.words.messages import Layer
 
-_SECOND = 1_000_000_000  # in nanoseconds
 Directories = tuple[tuple[bytes, tuple[int, int]], ...]
 """Physical directories with the device and inode of each."""
 
@@ -32,6 +31,7 @@ class Search:
     """Where this compile looks for headers, absolute as spelled: every -I and its kin that exists or not, the
     compiler's own directories, those of CPATH. `forced` are the names that -include and -imacros ask for. `chain` is
     the order in which the compiler looks. `shown` are files that are read if they are there, and listed nowhere.
+    What lies in one of `layers` does not travel, and does not change.
     """
 
     cwd: bytes
@@ -42,6 +42,7 @@ class Search:
     dated: bool = False
     chain: Chain = field(default_factory=Chain)
     shown: tuple[bytes, ...] = ()
+    layers: tuple[Layer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +78,10 @@ _compressor = zstandard.ZstdCompressor(level=1)
 def learn(inputs: Inputs, read: bytes) -> Inputs:
     """Inputs within whose reach a run has read these (bits as in `messages.Result`): the next one must read the same.
 
-    An empty file counts as read, for nothing tells.
+    What is empty, or lies in a layer, counts as read, for nothing tells.
     """
-    places = {entry.path for index, entry in enumerate(inputs.entries) if not entry.size or _bit(read, index)}
-    learned = tuple(spelled for spelled, place in inputs.reached if place in places)
+    unread = {entry.path for index, entry in enumerate(inputs.entries) if entry.size and not _bit(read, index)}
+    learned = tuple(spelled for spelled, place in inputs.reached if place not in unread)
     return replace(inputs, reached=(), learned=learned)
 
 
@@ -123,13 +124,13 @@ class Gatherer:
         inputs = self._finished(scene, search, watching)
         return replace(inputs, asked=False, reached=tuple(scene.spelled.items()))
 
-    def _scene(self, search: Search) -> "_Scene":
-        scene = _Scene(self._fingerprints, search.cwd)
+    def _scene(self, search: Search) -> Scene:
+        scene = Scene(self._fingerprints, search.cwd)
         for directory in (*search.directories, search.cwd, *search.crossed):
             scene.cross(directory)
         return scene
 
-    def _finished(self, scene: "_Scene", search: Search, watching: Watching) -> Inputs:
+    def _finished(self, scene: Scene, search: Search, watching: Watching) -> Inputs:
         wanted = self._wanted(scene, search)
         watching.look_for(wanted.names, dict.fromkeys((*search.directories, search.cwd, *scene.around)))
         for name in wanted.shown:
@@ -138,9 +139,9 @@ class Gatherer:
         scene.add_candidates(watches, wanted.asked)
         for path in watching.blocking():
             scene.note_nature(path)
-        return self._inputs(scene, watches)
+        return self._inputs(scene, watches, search.layers)
 
-    def _wanted(self, scene: "_Scene", search: Search) -> "_Wanted":
+    def _wanted(self, scene: Scene, search: Search) -> "_Wanted":
         names: set[bytes] = {PREINCLUDED, *search.forced}
         asked: set[bytes] = set()
         shown: set[bytes] = set(search.shown)
@@ -161,14 +162,16 @@ class Gatherer:
             raise StaysLocal("input", "the name of an included file holds a NUL")
         return _Wanted(frozenset(names), frozenset(name.rpartition(b"/")[2] for name in asked), frozenset(shown))
 
-    def _inputs(self, scene: "_Scene", watches: tuple[Watch, ...]) -> Inputs:
+    def _inputs(self, scene: Scene, watches: tuple[Watch, ...], layers: tuple[Layer, ...]) -> Inputs:
         crossings = scene.crossings
+        scene.leave_out(tuple(layer.path for layer in layers))
         if len(set(crossings.directories.values())) < len(crossings.directories):
             raise StaysLocal("input", "one directory is mounted in two places, which the compiler takes for one")
         entries = [
             Entry(path, Kind.DIRECTORY, mode=0o755, role=Role.PRESENT) for path in crossings.directories if path != b"/"
         ]
         entries += [Entry(p, Kind.LINK, target, mode=0o777, role=Role.PRESENT) for p, target in crossings.links.items()]
+        entries += [Entry(layer.path, Kind.LAYER, layer.digest, mode=0o755, role=Role.PRESENT) for layer in layers]
         inodes: dict[tuple[int, int], int] = {}
         for place, (seen, role) in scene.files.items():
             shared = inodes.setdefault(seen.stamp[:2], len(inodes) + 1) if seen.links > 1 else 0
@@ -185,77 +188,9 @@ class Gatherer:
             files=tuple(seen for seen, _ in scene.files.values()),
             directories=tuple(one(item) for item in crossings.directories.items()),
             links=tuple(one(item) for item in crossings.links.items()),
-            watches=watches,
+            watches=tuple(watch for watch in watches if not scene.left_out(watch.listing.path)),
             natures=tuple(one(item) for item in scene.natures.items()),
         )
-
-
-class _Scene:
-    """What one compile finds: files with their roles, and the way to them."""
-
-    def __init__(self, fingerprints: Fingerprints, cwd: bytes) -> None:
-        self._fingerprints = fingerprints
-        self._cwd = cwd
-        self.crossings = Crossings()
-        self.files: dict[bytes, tuple[Fingerprint, Role]] = {}
-        self.spelled: dict[bytes, bytes] = {}
-        self.around: dict[bytes, None] = {}
-        self.natures: dict[bytes, int] = {}
-
-    def cross(self, directory: bytes) -> None:
-        """A directory that is searched or written to. The compiler remarks upon one that is something else."""
-        if self.crossings.directory(directory) is None and os.path.exists(directory):
-            raise StaysLocal("input", f"{os.fsdecode(directory)} is no directory")
-
-    def read(self, path: bytes, role: Role = Role.READ) -> Fingerprint:
-        """A file that the compiler says it reads, or may read."""
-        self.around[path.rpartition(b"/")[0] or b"/"] = None
-        self.spelled[path] = place = self._add(path, role)
-        return self.files[place][0]
-
-    def show(self, path: bytes) -> bytes:
-        """A file that #line names: diagnostics quote from it, if it is there."""
-        kind = nature(path)
-        if kind == stat.S_IFREG:
-            self._add(path, Role.MAY_READ)
-        elif kind not in {0, stat.S_IFDIR}:
-            raise StaysLocal("line", f"#line names {os.fsdecode(path)}, which is no regular file")
-        return path
-
-    def add_candidates(self, watches: Iterable[Watch], asked: frozenset[bytes]) -> None:
-        """Every file that could be found under a name that some file is found under, as well. Where the run's own
-        conditions differ from those of `-M` (``#pragma GCC target``), it must not find another file instead.
-        """
-        equal = {_once(seen) for seen, _ in self.files.values()}
-        alike = {(seen.stamp[2], seen.stamp[3] // _SECOND) for seen, _ in self.files.values()}
-        matched = asked | {path.rpartition(b"/")[2] for path in (*self.spelled, *self.files)}
-        for watch in watches:
-            for name in watch.present:
-                path = under(watch.listing.path, name)
-                if path not in self.spelled and (name in matched or _leads_to_one(path, alike)):
-                    self._add_candidate(path, equal)
-
-    def note_nature(self, path: bytes) -> None:
-        """Something that is there, but no file or no directory where one would be used."""
-        self.natures[path] = nature(path)
-
-    def _add_candidate(self, path: bytes, equal: set[tuple[bytes, int]]) -> None:
-        kind = nature(path)
-        if kind == stat.S_IFREG:
-            place = self.crossings.file(path)
-            seen = self._fingerprints.look(place)
-            self.files.setdefault(place, (seen, Role.MAY_READ if _once(seen) in equal else Role.PRESENT))
-        elif kind in {0, stat.S_IFDIR}:
-            self.crossings.directory(path)
-            self.natures[path] = kind
-        else:
-            raise StaysLocal("input", f"{os.fsdecode(path)} is no regular file")
-
-    def _add(self, path: bytes, role: Role) -> bytes:
-        place = self.crossings.file(path)
-        if place not in self.files:
-            self.files[place] = (self._fingerprints.look(place), role)
-        return place
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,22 +202,6 @@ class _Wanted:
     names: frozenset[bytes]
     asked: frozenset[bytes]
     shown: frozenset[bytes]
-
-
-def _once(seen: Fingerprint) -> tuple[bytes, int]:
-    """Files that agree in this are one to ``#pragma once`` (libcpp/files.cc: check_file_against_entries), which reads
-    the second to see that it does, and lists it nowhere.
-    """
-    return seen.digest, seen.stamp[3] // _SECOND
-
-
-def _leads_to_one(path: bytes, alike: set[tuple[int, int]]) -> bool:
-    """Whether a path could be another name, or a copy, of a file that has one of these sizes and times (seconds)."""
-    try:
-        status = os.lstat(path)
-    except OSError:
-        return True
-    return stat.S_ISLNK(status.st_mode) or (status.st_size, status.st_mtime_ns // _SECOND) in alike
 
 
 def _possible_names(paths: Iterable[bytes], directories: Iterable[bytes]) -> set[bytes]:

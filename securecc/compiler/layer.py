@@ -6,11 +6,14 @@ can tell: names, kinds, contents, link targets, modes and times.
 
 import os
 import stat
+import sys
 from collections.abc import Callable, Iterator
 
 from securecc.words import limits, manifest
 from securecc.words.errors import ToolchainError
 from securecc.words.manifest import Digest, Entry, Kind, Manifest
+
+_LOWEST = 19
 
 Folder = Callable[[bytes], None]
 """Told of each directory, absolute, before it is listed."""
@@ -62,6 +65,8 @@ def _entry(root: bytes, path: bytes, status: os.stat_result) -> Entry:
         if stat.S_ISLNK(status.st_mode):
             return Entry(path, Kind.LINK, os.readlink(place), mode=0o777)
         if stat.S_ISREG(status.st_mode):
+            if status.st_nlink > 1:  # it may be changed by its other name, which nobody watches
+                raise ToolchainError(f"{os.fsdecode(place)} has other names")
             with open(place, "rb", buffering=0) as file:
                 content = file.read(limits.BLOB + 1) or b""
             if len(content) != status.st_size:
@@ -74,3 +79,18 @@ def _entry(root: bytes, path: bytes, status: os.stat_result) -> Entry:
 
 def _unreadable(path: bytes, error: OSError) -> ToolchainError:
     return ToolchainError(f"cannot read {os.fsdecode(path)}: {error.strerror}")
+
+
+def main() -> int:
+    """``python -m securecc.compiler.layer DIRECTORY``: its digest in hex, at the lowest priority; status 1 if none."""
+    os.nice(_LOWEST)
+    try:
+        sys.stdout.write(digest_of(entries(os.fsencode(sys.argv[1]))).hex())
+    except ToolchainError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -125,5 +125,6 @@ WRAPPER = 64 * KIB  # a script that runs a compiler; its list is bounded by SETT
 LAYER = 512 * MIB  # bytes of one layer, which the runner keeps in memory; Debian 12 with many -dev packages: 130 MiB
 LAYER_ENTRIES = 65_536  # of one layer
 LAYERS = 64  # of one server
+LAYER_LOOK_S = 60.0  # digesting one on the client; 130 MiB take 0.8 s when nothing else runs
 TOOLCHAIN_STORE = 1 * GIB  # the runner's copies of toolchains; gcc 12 takes 80 MiB
 JOB_TMPFS = 1 * GIB  # what one job's tree, outputs included, may hold whatever its grant says

@@ -10,10 +10,11 @@ from farmside import HOST, NotingCaller, request, result
 from securecc.client import attendance
 from securecc.client.attendance import Attendance, exit_status_of, reason_of
 from securecc.client.caller import CallerGoneError, MadeFile
-from securecc.client.compile import Order, Remote
 from securecc.client.errand import Die, Failed
 from securecc.client.local_slots import LocalSlots
+from securecc.client.order import Order
 from securecc.client.settings import Settings
+from securecc.client.submission import Remote
 from securecc.words.errors import (
     AgentError,
     AuthenticationError,

@@ -1,6 +1,7 @@
 """One compile between launcher, memory and server: understood, gathered, sent, and its outputs judged."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import subprocess
@@ -8,22 +9,21 @@ from dataclasses import replace
 
 import pytest
 from farmside import GCC, SETTINGS, GoodServer, NotingCaller, ServerChannel, farm_of, request, result
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from securecc.client.compile import Compiles, Remote, _split, check_places, end, judge
+from securecc.client.compile import Compiles, check_places, end, judge
 from securecc.client.errand import Die
 from securecc.client.fingerprint import Fingerprints
 from securecc.client.inputs import Gatherer, packed
 from securecc.client.listing import Listings
 from securecc.client.recollection import Recollections
 from securecc.client.settings import Settings
+from securecc.client.submission import Remote
 from securecc.compiler.environment import Locales
 from securecc.compiler.toolchain import ToolchainClosure
 from securecc.words import limits
 from securecc.words.errors import ChannelError, Refused, StaysLocal
-from securecc.words.manifest import Kind, Role, digest
-from securecc.words.messages import Cancel, Need, Output, Refuse, Wait
+from securecc.words.manifest import Kind, Role
+from securecc.words.messages import Cancel, Layer, Need, Output, Refuse, Wait
 
 CLOSURE = ToolchainClosure(
     name=GCC.name,
@@ -52,7 +52,8 @@ class Bench:
         (folder / "a.h").write_text("extern int a;\n")
         for name in ("a.c", "a.h"):
             os.utime(folder / name, (1, 1))
-        self.farm = None
+        self.farm = farm_of()
+        self.layers = []
         self.asked = []
         fingerprints, listings = Fingerprints(), Listings()
         self.compiles = Compiles(
@@ -61,6 +62,7 @@ class Bench:
             closure_of,
             self._farm,
             Locales(lambda _: True, lambda _: False),
+            standing=lambda _offered: tuple(self.layers),
         )
 
     def _farm(self, settings, request):
@@ -212,6 +214,54 @@ def test_strays_without_having_asked_are_a_reason_to_ask(bench):
         assert caller.told == [("capture", (b"/usr/bin/gcc", b"a.c", b"-M"))]
         assert found.files[0][1] == b"second"
         assert (await bench.inputs(order, caller)).asked
+
+    run(body())
+
+
+def layered(bench):
+    """The folder ``inc``, which a.c includes from, is a layer."""
+    (bench.folder / "inc").mkdir()
+    (bench.folder / "inc/c.h").write_text("int c;\n")
+    (bench.folder / "a.c").write_text('#include "a.h"\n#include <c.h>\n')
+    bench.layers = [Layer(os.path.realpath(os.fsencode(bench.folder / "inc")), b"d" * 32)]
+    return bench.order("gcc", "-Iinc", "-c", "a.c", "-o", "a.o")
+
+
+def test_a_layer_stands_for_its_files(bench):
+    async def body():
+        inputs = await bench.inputs(await layered(bench))
+        (found,) = (entry for entry in inputs.entries if entry.kind is Kind.LAYER)
+        assert (found.path, found.blob, found.size) == (bench.layers[0].path, b"d" * 32, 0)
+        assert set(bench.roles(inputs)) == {b"a.c", b"a.h"}
+        (bench.folder / "inc/c.h").write_text("int cc;\n")
+        assert (await bench.inputs(await bench.order("gcc", "-Iinc", "-c", "a.c", "-o", "a.o"))).digest == inputs.digest
+        bench.layers.clear()
+        bare = await bench.inputs(await bench.order("gcc", "-Iinc", "-c", "a.c", "-o", "a.o"))
+        assert set(bench.roles(bare)) == {b"a.c", b"a.h", b"inc/c.h"}
+
+    run(body())
+
+
+def test_a_compile_that_writes_into_a_layer_uses_none(bench):
+    async def body():
+        await layered(bench)
+        assert not (await bench.order("gcc", "-c", "a.c", "-o", "inc/a.o")).layers
+        inside = request(bench.folder / "inc", "gcc", "-c", "c.h", "-x", "c", "-o", "../c.o")
+        with contextlib.suppress(StaysLocal):
+            assert not (await bench.compiles.understand(inside, SETTINGS)).layers
+
+    run(body())
+
+
+def test_a_server_without_the_layer_gets_its_files(bench):
+    async def body():
+        order, caller = await layered(bench), bench.caller()
+        inputs = await bench.inputs(order, caller)
+        bench.answers(lambda job, submit: Refuse(job, "layer", "not here"), bench.good())
+        found = await bench.compiles.remote(caller, order, inputs)
+        assert found.result.status == 0
+        first, second = bench.channel._answer.submits.values()
+        assert (first.manifest_digest == inputs.digest) > (second.manifest_digest == inputs.digest)
 
     run(body())
 
@@ -517,16 +567,6 @@ def test_the_local_compilers_end_is_the_launchers(bench):
         assert caller.told == [("spawn", (b"/usr/bin/gcc", b"-c", b"a.c", b"-o", b"a.o")), ("exit", 1), Die(11)]
 
     run(body())
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.lists(st.binary(max_size=20), max_size=4), st.binary(max_size=9), st.binary(max_size=9))
-def test_a_result_is_cut_where_it_says(contents, stdout, stderr):
-    listed = [Output(b"/%d" % number, len(content), 0o644, digest(content)) for number, content in enumerate(contents)]
-    answer = result(1, len(stdout), len(stderr), listed)
-    found = _split(answer, stdout + stderr + b"".join(contents), "farm1", 0)
-    assert (found.stdout, found.stderr) == (stdout, stderr)
-    assert [content for _, content in found.files] == contents
 
 
 def test_the_bench_is_a_real_compile(bench):

@@ -6,7 +6,7 @@ import pytest
 import zstandard
 
 from securecc.client.fingerprint import Fingerprints
-from securecc.client.inputs import Gatherer, Search, _leads_to_one, absolute, packed
+from securecc.client.inputs import Gatherer, Search, absolute, packed
 from securecc.client.listing import Listings
 from securecc.words import limits, manifest
 from securecc.words.errors import StaysLocal
@@ -221,10 +221,6 @@ def test_too_many_files_stay_local(top, monkeypatch):
 def test_a_file_that_is_listed_twice_is_there_once(top):
     put(top, a_c="", x_h="1\n")
     assert roles(top, gather(top, "a.c", "x.h", "./x.h")) == {"a.c": Role.READ, "x.h": Role.READ}
-
-
-def test_a_candidate_that_is_gone_is_looked_at_closely():
-    assert _leads_to_one(b"/nowhere/x.h", set())
 
 
 def test_absolute():

@@ -67,6 +67,10 @@ def test_what_is_no_layer(tree, monkeypatch, tmp_path):
     with pytest.raises(ToolchainError, match="no file, directory or link"):
         digest(tree)
     (tree / "fifo").unlink()
+    os.link(tree / "a.h", tmp_path / "other")
+    with pytest.raises(ToolchainError, match="other names"):
+        digest(tree)
+    (tmp_path / "other").unlink()
     monkeypatch.setattr(limits, "LAYER_ENTRIES", 6)
     with pytest.raises(ToolchainError, match="too much"):
         digest(tree)

@@ -31,7 +31,7 @@ HOUSE = {
         "compiler": "asking collection layer ledger",
         "policy": "files groups",
         "channel": "deadline kerberos tls",
-        "client": "crossing fingerprint heap journal lineage listing local_slots locales place processor"
+        "client": "crossing fingerprint heap inotify journal lineage listing local_slots locales place processor"
         " response_files settings",
         "server": "audit courier harvest sandbox scratch seccomp settings store terminal tree",
     },
@@ -39,10 +39,10 @@ HOUSE = {
         "compiler": "clang gcc toolchain wrapping",
         "policy": "force loading",
         "channel": "channel link reception transport",
-        "client": "attendance caller compile conversation farm farms inputs preferences reach recollection toolchains"
-        " watch wrappers",
-        "server": "admission amending attendant bubblewrap delivery dispatch executor jail job offering pipeline shelf"
-        " visit",
+        "client": "attendance caller compile conversation farm farms inputs layers order preferences reach recollection"
+        " scene submission toolchains watch wrappers",
+        "server": "admission amending attendant bubblewrap delivery dispatch executor jail job layers offering pipeline probe"
+        " shelf visit",
     },
     PROCESS: {
         "client": "agent",

@@ -1,0 +1,85 @@
+"""Whether anything below some directories has changed since it was last asked: inotify(7), through libc."""
+
+import ctypes
+import os
+import struct
+from collections.abc import Iterable
+
+from securecc.words.errors import StaysLocal
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+_MODIFY, _ATTRIB, _CLOSE_WRITE, _MOVED_FROM, _MOVED_TO = 0x2, 0x4, 0x8, 0x40, 0x80
+_CREATE, _DELETE, _DELETE_SELF, _MOVE_SELF, _UNMOUNT = 0x100, 0x200, 0x400, 0x800, 0x2000
+_CHANGES = (
+    _MODIFY
+    | _ATTRIB
+    | _CLOSE_WRITE
+    | _MOVED_FROM
+    | _MOVED_TO
+    | _CREATE
+    | _DELETE
+    | _DELETE_SELF
+    | _MOVE_SELF
+    | _UNMOUNT
+)
+_OVERFLOW, _IGNORED = 0x4000, 0x8000
+_ONLYDIR, _DONT_FOLLOW = 0x01000000, 0x02000000
+_EVENT = struct.Struct("iIII")
+_BUFFER = 64 * 1024
+
+
+class Inotify:
+    """Watches directories for somebody, who is named by any bytes. The kernel keeps the changes until they are read,
+    so an answer says all that has happened up to the call.
+    """
+
+    def __init__(self) -> None:
+        """Raises StaysLocal where the kernel gives no more of these (max_user_instances)."""
+        self._descriptor: int = _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        if self._descriptor < 0:
+            raise _failed("inotify")
+        self._owners: dict[int, bytes] = {}
+
+    def watch(self, folders: Iterable[bytes], owner: bytes) -> None:
+        """Watch these directories, no symlinks. Raises StaysLocal when one cannot be (max_user_watches)."""
+        for folder in folders:
+            number = _libc.inotify_add_watch(self._descriptor, folder, _CHANGES | _ONLYDIR | _DONT_FOLLOW)
+            if number < 0:
+                error = _failed(os.fsdecode(folder))
+                self.forget(owner)
+                raise error
+            self._owners[number] = owner
+
+    def changed(self) -> set[bytes]:
+        """Whose directories have changed since the last call; everybody's, if the kernel lost count."""
+        found: set[bytes] = set()
+        while True:
+            try:
+                data = os.read(self._descriptor, _BUFFER)
+            except BlockingIOError:
+                return found
+            at = 0
+            while at < len(data):
+                number, mask, _, length = _EVENT.unpack_from(data, at)
+                at += _EVENT.size + length
+                if mask & _OVERFLOW:
+                    found.update(self._owners.values())
+                elif number in self._owners:
+                    found.add(self._owners[number])
+                if mask & _IGNORED:
+                    self._owners.pop(number, None)
+
+    def forget(self, owner: bytes) -> None:
+        """Watch for this one no more."""
+        for number in [number for number, whose in self._owners.items() if whose == owner]:
+            del self._owners[number]
+            _libc.inotify_rm_watch(self._descriptor, number)
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        os.close(self._descriptor)
+
+
+def _failed(what: str) -> StaysLocal:
+    return StaysLocal("watch", f"{what} cannot be watched: {os.strerror(ctypes.get_errno())}")

@@ -1,0 +1,89 @@
+"""One compile, understood: what is to be done, and by what it is known again."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+
+from securecc.client.errand import Request
+from securecc.client.inputs import Inputs, Search, absolute
+from securecc.client.reach import Chain
+from securecc.client.recollection import Key
+from securecc.client.settings import Settings
+from securecc.compiler import profiles
+from securecc.compiler.cmdline import CompilePlan
+from securecc.compiler.environment import SentEnvironment
+from securecc.compiler.toolchain import ToolchainClosure
+from securecc.words.messages import Layer
+
+_SEARCHED = {b"-I", b"-iquote", b"-isystem", b"-idirafter"}
+_ROOTS = {b"--sysroot", b"-isysroot"}
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One compile, understood: what is to be done, with what, and where its outputs go.
+
+    `outputs` maps each path that the server may return (absolute, physical) to the path as the user spelled it.
+    """
+
+    request: Request
+    plan: CompilePlan
+    environment: SentEnvironment
+    toolchain: ToolchainClosure
+    settings: Settings
+    layers: tuple[Layer, ...] = ()
+
+
+def memory_key(order: Order) -> Key:
+    """All that decides what it reads and does."""
+    return (
+        order.request.compiler,
+        order.plan.arguments,
+        order.request.cwd,
+        order.toolchain.digest,
+        tuple(order.environment.variables.items()),
+        order.layers,
+    )
+
+
+def affinity(order: Order, inputs: Inputs) -> bytes:
+    """For choosing a server only: the server makes the key of its own cache by itself."""
+    hasher = hashlib.sha256(inputs.digest + order.toolchain.digest)
+    for argument in order.plan.arguments[1:]:
+        hasher.update(len(argument).to_bytes(4, "big") + argument)
+    return hasher.digest()
+
+
+def search_of(order: Order) -> Search:
+    """Where it looks for headers."""
+    cwd = order.request.cwd
+    plan = order.plan
+    roots = [absolute(option.path, cwd) for option in plan.search if option.name in _ROOTS]
+    own = order.toolchain.include_directories
+    named = [absolute(option.path, cwd) for option in plan.search if option.name in _SEARCHED]
+    rooted = [root + path for root in roots for path in own]
+    given = {name: [absolute(option.path, cwd) for option in plan.search if option.name == name] for name in _SEARCHED}
+    inherited = [absolute(path or b".", cwd) for path in order.environment.directories]
+    outputs = [absolute(path, cwd).rpartition(b"/")[0] or b"/" for path in plan.outputs]
+    alias = order.request.environment.get(b"PWD", b"")
+    return Search(
+        cwd=cwd,
+        directories=(*named, *inherited, *own, *rooted),
+        forced=tuple(option.path for option in plan.forced),
+        crossed=(*outputs, *([alias] if alias.startswith(b"/") else ())),
+        macros=plan.macros,
+        dated=b"SOURCE_DATE_EPOCH" in order.environment.variables,
+        layers=order.layers,
+        shown=(*profiles.read(plan, cwd), *(profiles.read(plan, alias) if alias.startswith(b"/") else ())),
+        chain=Chain(
+            tuple(given[b"-iquote"]),
+            (*given[b"-I"], *inherited, *given[b"-isystem"], *rooted, *own, *given[b"-idirafter"]),
+        ),
+    )
+
+
+def physical(path: bytes, cwd: bytes) -> bytes:
+    """Where an output really lies: its directory resolved, its own name as it is."""
+    folder, _, name = absolute(path, cwd).rpartition(b"/")
+    real = os.path.realpath(folder or b"/")
+    return (real if real != b"/" else b"") + b"/" + name
