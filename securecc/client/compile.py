@@ -60,7 +60,7 @@ class Compiles:
             raise StaysLocal("no-hosts", "no server is configured")
         closure = await self._closure(request.compiler, request.environment.get(b"PATH", b""))
         if choice is not None:
-            options = await self._processors.options(request.compiler, closure.digest, choice[0])
+            options = await self._processors.options(request.compiler, plan.family, closure.digest, choice[0])
             plan = cmdline.parse((arguments[0], *options, *choice[1]))
         if closure.family != plan.family:
             plan = _as_it_is(plan, closure)

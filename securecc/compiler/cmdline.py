@@ -82,7 +82,7 @@ def parse(arguments: tuple[bytes, ...], family: Family | None = None) -> Compile
     """
     read, driver = _read(arguments, family)
     if read.native:
-        raise _native(read)
+        raise StaysLocal("native", f"{show(read.native)} asks for the machine at hand")
     if not read.source:
         raise StaysLocal("no-source", "names no source")
     if len(read.modes) != 1:
@@ -119,9 +119,7 @@ def for_processor(arguments: tuple[bytes, ...], family: Family | None = None) ->
     read, _ = _read(arguments, family)
     if not read.native:
         return None
-    if read.family != "gcc":
-        raise _native(read)
-    shows = next(filter(_records_options, read.rest), b"")
+    shows = next((argument for argument in read.rest if _records_options(argument, read.family)), b"")
     if shows:
         raise StaysLocal("native", f"{show(read.native)} asks for the machine at hand, and {show(shows)} records it")
     return read.machine, read.rest
@@ -185,11 +183,9 @@ def _check_mode(arguments: tuple[bytes, ...]) -> None:
     raise StaysLocal("link", "links, for neither -c nor -S is there")
 
 
-def _native(read: Arguments) -> StaysLocal:
-    return StaysLocal("native", f"{show(read.native)} asks for the machine at hand")
-
-
-def _records_options(argument: bytes) -> bool:
+def _records_options(argument: bytes, family: Family) -> bool:
+    if family == "clang":
+        return argument.startswith((b"-grecord-", b"-frecord-", b"-flto", b"-emit-llvm"))
     if argument.startswith(b"-g"):
         return argument != b"-g0" and not argument.startswith(b"-gno-")
     return argument.startswith((b"-flto", b"-frecord-gcc-switches", b"-fverbose-asm", b"-ffat-lto"))

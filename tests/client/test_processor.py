@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from securecc.client.processor import Processors, machine_options
+from securecc.client.processor import Chosen, Processors, chosen, machine_options
 from securecc.compiler.cmdline import for_processor, parse
 from securecc.words.errors import StaysLocal
 
@@ -27,6 +27,16 @@ def test_all_that_chooses_the_processor_is_found():
     )
 
 
+CLANG = b' "/usr/bin/clang-14" "-cc1" "-target-cpu" "znver3" "-target-feature" "+avx" "-x" "c"\n'
+
+
+def test_what_clang_says():
+    assert chosen(b"clang version 14\n" + CLANG) == Chosen("znver3", "", frozenset({"+avx"}))
+    for said in (b"", CLANG.replace(b"-target-cpu", b"-cpu"), CLANG.replace(b"+avx", b"avx")):
+        with pytest.raises(StaysLocal):
+            chosen(said)
+
+
 @pytest.mark.parametrize("said", [b"", b"gcc: error\n", b" as -mavx\n", b" /usr/bin/clang -cc1 -mavx\n"])
 def test_no_answer_stays_local(said):
     with pytest.raises(StaysLocal):
@@ -36,7 +46,7 @@ def test_no_answer_stays_local(said):
 @pytest.mark.parametrize("compiler", [b"/bin/false", b"/nowhere/gcc"])
 def test_a_compiler_that_does_not_answer_stays_local(compiler):
     with pytest.raises(StaysLocal):
-        asyncio.run(Processors().options(compiler, b"", (b"-march=native",)))
+        asyncio.run(Processors().options(compiler, "gcc", b"", (b"-march=native",)))
 
 
 @pytest.mark.parametrize(
@@ -46,6 +56,10 @@ def test_a_compiler_that_does_not_answer_stays_local(compiler):
         "gcc -O3 -mtune=native -c a.c",
         "gcc -O3 -march=native -mno-avx2 -mtune=generic -c a.c",
         "gcc -O3 -march=haswell -mtune=native --param l1-cache-size=16 -c a.c",
+        "clang -O3 -g -march=native -c a.c",
+        "clang -O3 -march=native -mno-avx512f -mtune=generic -mcmodel=large -c a.c",
+        "clang -O3 -march=haswell -mtune=native -c a.c",
+        "clang++ -O2 -march=native -mno-red-zone -c a.c",
     ],
 )
 def test_the_object_is_the_same(command, tmp_path):
@@ -56,7 +70,10 @@ def test_the_object_is_the_same(command, tmp_path):
 
     async def twice():
         processors = Processors()
-        return [await processors.options(b"/usr/bin/gcc", b"", machine) for _ in range(2)]
+        return [
+            await processors.options(b"/usr/bin/" + words[0], parse((words[0], b"-c", b"a.c")).family, b"", machine)
+            for _ in range(2)
+        ]
 
     one, other = asyncio.run(twice())
     assert one is other
@@ -80,5 +97,6 @@ def test_where_the_options_are_written_down_it_stays_local(option):
 def test_what_only_looks_like_it():
     assert for_processor((b"gcc", b"-c", b"a.c")) is None
     assert for_processor((b"gcc", b"-D", b"-march=native", b"-c", b"a.c")) is None
-    with pytest.raises(StaysLocal):
-        for_processor((b"clang", b"-march=native", b"-c", b"a.c"))
+    for option in (b"-grecord-command-line", b"-flto", b"-emit-llvm"):
+        with pytest.raises(StaysLocal):
+            for_processor((b"clang", b"-march=native", option, b"-c", b"a.c"))
