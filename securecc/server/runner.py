@@ -19,7 +19,7 @@ import msgspec
 
 from securecc.compiler.closure import ClosureFile, ToolchainClosure, describe
 from securecc.compiler.toolchain import closure_of_programs, discover
-from securecc.server import bubblewrap, jail, scratch, seccomp
+from securecc.server import bubblewrap, jail, probe, scratch, seccomp
 from securecc.server.bubblewrap import Bubblewrap
 from securecc.server.courier import Courier, close_all, from_front, read_tree, say_once
 from securecc.server.jail import Jail
@@ -27,8 +27,7 @@ from securecc.server.job import Job, Workshop
 from securecc.server.shelf import Shelved, copy_files
 from securecc.words import limits
 from securecc.words.errors import ChannelError, ConfigError, SandboxError, SecureccError
-from securecc.words.grant import JobLimits
-from securecc.words.messages import Terminal, Usage
+from securecc.words.messages import Usage
 from securecc.words.work import FromFront, Offer, WorkBlobs, WorkCancel, WorkOrder, WorkReady, WorkReport, WorkTree
 
 _STORE, _JOBS, _FILTER = b"/toolchains", b"/jobs", b"/seccomp"
@@ -219,26 +218,11 @@ async def _choose(shops: Sequence[Workshop]) -> tuple[Workshop, list[Shelved]]:
 
 
 async def _tried(shop: Workshop, toolchain: Shelved) -> bool:
-    """Whether this compiler starts in the sandbox at all."""
-    closure = toolchain.closure
-    order = WorkOrder(
-        job=0,
-        toolchain=closure.digest,
-        arguments=(closure.called_by[0], b"-v"),
-        environment={},
-        cwd=b"/",
-        umask=0o022,
-        terminal=Terminal(),
-        limits=JobLimits(wall_s=limits.PROBE_S),
-        blobs=0,
-    )
-    job = Job(shop, order, ())
-    report, descriptors = await job.run(WorkTree((), ()))
-    close_all(descriptors)
-    job.close()
-    if report.failure or report.status:
-        _log(f"compiler {closure.name} does not start in the sandbox: {report.failure or report.status}")
-    return not (report.failure or report.status)
+    """Whether this compiler works in the sandbox; a line in the log if it does not."""
+    why = await probe.trouble(shop, toolchain)
+    if why:
+        _log(f"compiler {toolchain.closure.name} does not work in the sandbox: {why}")
+    return not why
 
 
 def _ready(usable: Sequence[Shelved], layers: tuple[str, ...]) -> WorkReady:
