@@ -41,7 +41,7 @@ HOUSE = {
         "channel": "channel link reception transport",
         "client": "attendance caller compile conversation farm farms inputs layers order preferences reach recollection"
         " scene submission toolchains watch wrappers",
-        "server": "admission amending attendant bubblewrap delivery dispatch executor jail job layers offering pipeline probe probe"
+        "server": "admission amending attendant bubblewrap delivery dispatch executor jail job layers offering pipeline probe"
         " shelf visit",
     },
     PROCESS: {
