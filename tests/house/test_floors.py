@@ -31,7 +31,7 @@ HOUSE = {
         "compiler": "asking collection layer ledger",
         "policy": "files groups",
         "channel": "deadline kerberos tls",
-        "client": "crossing fingerprint heap inotify journal lineage listing local_slots locales place processor"
+        "client": "clock crossing fingerprint heap inotify journal lineage listing local_slots locales place processor"
         " response_files settings",
         "server": "audit courier harvest sandbox scratch seccomp settings store terminal tree",
     },
@@ -41,8 +41,8 @@ HOUSE = {
         "channel": "channel link reception transport",
         "client": "attendance caller compile conversation farm farms inputs layers order preferences reach recollection"
         " scene submission toolchains watch wrappers",
-        "server": "admission amending attendant bubblewrap delivery dispatch executor jail job layers offering pipeline probe"
-        " shelf visit",
+        "server": "admission amending attendant bubblewrap delivery dispatch executor jail job layers offering pipeline"
+        " probe shelf visit",
     },
     PROCESS: {
         "client": "agent",
