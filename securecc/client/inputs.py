@@ -51,7 +51,8 @@ class Inputs:
 
     `natures` are paths that are there and no files to the compiler, with what they are (see `watch.nature`). `asked`
     says that the compiler itself named the files. Where it was not asked, `reached` maps the files that a run may read,
-    as spelled, to the places of the manifest, and `learned` are those that one has read.
+    as spelled, to the places of the manifest, and `learned` are those that one has read. `clocked` says that a file may
+    tell the time of day.
     """
 
     digest: bytes
@@ -65,6 +66,7 @@ class Inputs:
     asked: bool = True
     reached: tuple[tuple[bytes, bytes], ...] = ()
     learned: tuple[bytes, ...] = ()
+    clocked: bool = False
 
 
 def packed(inputs: Inputs) -> bytes:
@@ -139,13 +141,13 @@ class Gatherer:
         scene.add_candidates(watches, wanted.asked)
         for path in watching.blocking():
             scene.note_nature(path)
-        return self._inputs(scene, watches, search.layers)
+        return replace(self._inputs(scene, watches, search.layers), clocked=wanted.clocked)
 
     def _wanted(self, scene: Scene, search: Search) -> "_Wanted":
         names: set[bytes] = {PREINCLUDED, *search.forced}
         asked: set[bytes] = set()
         shown: set[bytes] = set(search.shown)
-        computed = False
+        computed = clocked = False
         read = [self._fingerprints.directives(fingerprint) for fingerprint, _ in scene.files.values()]
         for found in (*read, scan(b"\n".join(search.macros))):
             refusal = needs_local(found, dated=search.dated)
@@ -155,12 +157,14 @@ class Gatherer:
             asked.update(question.spelled for question in found.asked)
             shown.update(found.shown)
             computed = computed or found.computed_include
+            clocked = clocked or bool(found.times)
         if computed:
             names |= _possible_names(scene.spelled, (*search.directories, search.cwd, *scene.around))
         names |= asked
         if any(b"\0" in name for name in (*names, *shown)):
             raise StaysLocal("input", "the name of an included file holds a NUL")
-        return _Wanted(frozenset(names), frozenset(name.rpartition(b"/")[2] for name in asked), frozenset(shown))
+        base_names = frozenset(name.rpartition(b"/")[2] for name in asked)
+        return _Wanted(frozenset(names), base_names, frozenset(shown), clocked)
 
     def _inputs(self, scene: Scene, watches: tuple[Watch, ...], layers: tuple[Layer, ...]) -> Inputs:
         crossings = scene.crossings
@@ -196,12 +200,13 @@ class Gatherer:
 @dataclass(frozen=True, slots=True)
 class _Wanted:
     """All names that the files ask for; `asked` are the base names of those asked for without including, `shown` the
-    names in #line.
+    names in #line; `clocked` says that one may tell the time of day.
     """
 
     names: frozenset[bytes]
     asked: frozenset[bytes]
     shown: frozenset[bytes]
+    clocked: bool
 
 
 def _possible_names(paths: Iterable[bytes], directories: Iterable[bytes]) -> set[bytes]:

@@ -4,6 +4,7 @@ import hashlib
 import os
 from dataclasses import dataclass
 
+from securecc.client import clock
 from securecc.client.errand import Request
 from securecc.client.inputs import Inputs, Search, absolute
 from securecc.client.reach import Chain
@@ -72,7 +73,7 @@ def search_of(order: Order) -> Search:
         forced=tuple(option.path for option in plan.forced),
         crossed=(*outputs, *([alias] if alias.startswith(b"/") else ())),
         macros=plan.macros,
-        dated=b"SOURCE_DATE_EPOCH" in order.environment.variables,
+        dated=b"SOURCE_DATE_EPOCH" in order.environment.variables or _clocked(order),
         layers=order.layers,
         shown=(*profiles.read(plan, cwd), *(profiles.read(plan, alias) if alias.startswith(b"/") else ())),
         chain=Chain(
@@ -80,6 +81,20 @@ def search_of(order: Order) -> Search:
             (*given[b"-I"], *inherited, *given[b"-isystem"], *rooted, *own, *given[b"-idirafter"]),
         ),
     )
+
+
+def environment_of(order: Order, inputs: Inputs) -> dict[bytes, bytes]:
+    """The variables that a server runs it with: where a file says the time of day, the one that it is here."""
+    variables = dict(order.environment.variables)
+    if inputs.clocked and b"SOURCE_DATE_EPOCH" not in variables:
+        now = clock.seconds(order.request.environment.get(b"TZ"))
+        variables[b"SOURCE_DATE_EPOCH"] = b"%d" % (now or 0)
+    return variables
+
+
+def _clocked(order: Order) -> bool:
+    """Whether the compiler can be told the time of day; clang learned it later than what Debian 12 has."""
+    return order.toolchain.family == "gcc" and clock.seconds(order.request.environment.get(b"TZ")) is not None
 
 
 def physical(path: bytes, cwd: bytes) -> bytes:

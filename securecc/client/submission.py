@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from securecc.client.conversation import RemoteJob
 from securecc.client.inputs import Inputs, packed
-from securecc.client.order import Order
+from securecc.client.order import Order, environment_of
 from securecc.words import limits, manifest
 from securecc.words.errors import ChannelError, Refused, StaysLocal
 from securecc.words.manifest import Entry, Kind
@@ -35,7 +35,7 @@ async def submit(job: RemoteJob, order: Order, inputs: Inputs) -> Remote:
             toolchain=order.toolchain.digest,
             arguments=(order.toolchain.program or request.compiler, *order.plan.arguments[1:]),
             cwd=request.cwd,
-            environment=dict(order.environment.variables),
+            environment=environment_of(order, inputs),
             umask=request.umask,
             terminal=request.terminal,
             manifest_digest=inputs.digest,

@@ -6,6 +6,8 @@ Each test shows both: real gcc where only those files stand, and securecc.
 import os
 import shutil
 import subprocess
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from twins import OLD_NS, Twins, put
@@ -306,10 +308,7 @@ def test_a_pragma_that_compares_times(twins):
 @pytest.mark.parametrize(
     ("text", "options"),
     [
-        ("const char *t = __TIME__;\n", ()),
-        ("const char *t = __DATE__ __TIME__;\n", ()),
         ("const char *t = __TIMESTAMP__;\n", ()),
-        ("const char *t = WHEN;\n", ("-DWHEN=__TIME__",)),
         ("#define J(a, b) a##b\n#define K(a, b) J(a, b)\nconst char *t = K(__TI, ME__);\n", ()),
     ],
 )
@@ -321,6 +320,29 @@ def test_the_time_of_day(twins, text, options):
     assert here != there
     twins.farm.forget()
     assert not twins.securecc(*command).remote
+    twins.farm.counts("time")
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/New_York"])
+@pytest.mark.parametrize("text", ["__DATE__ __TIME__", "WHEN"])
+def test_the_time_of_day_is_this_machines(twins, text, zone):
+    """The server's clock tells another zone's; what it makes says what a compile here would say."""
+    command = ("gcc", "-DWHEN=__DATE__ __TIME__", "-c", "a.c")
+    env = {"TZ": zone}
+    twins.make({"a.c": f"const char *t = {text};\n"})
+    _, elsewhere = twins.naive([twins.folder / "a.c"], *command, output="a.o", env={"TZ": "XXX-5:17"})
+    now = datetime.now(ZoneInfo(zone))
+    told = {(now + timedelta(seconds=later)).strftime("%b %e %Y%H:%M:%S").encode() for later in range(-1, 30)}
+    assert not any(moment in elsewhere for moment in told)
+    assert twins.securecc(*command, env=env).remote
+    assert any(moment in twins.content("a.o") for moment in told)
+
+
+def test_a_zone_that_is_not_known_keeps_the_time_of_day_local(twins):
+    text = {"a.c": "const char *t = __TIME__;\n"}
+    twins.make(text)
+    twins.farm.forget()
+    assert not twins.securecc("gcc", "-c", "a.c", env={"TZ": "XXX+3"}).remote
     twins.farm.counts("time")
 
 
