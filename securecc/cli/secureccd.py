@@ -121,6 +121,7 @@ def _runner_config(settings: ServerSettings) -> RunnerConfig:
         uid=become.uid if become is not None else 0,
         gid=become.gid if become is not None else 0,
         sandbox=settings.sandbox,
+        layers=None if settings.layers is None else tuple(os.fspath(path) for path in settings.layers),
     )
 
 

@@ -32,19 +32,21 @@ _DIGEST = 32  # SHA-256
 @dataclass(frozen=True, slots=True)
 class CheckedManifest:
     """A manifest that may be built. `directories` are all that must be made, parents first, those that only other
-    entries imply included; files have no execute bits left. `source` is the sum of all sizes in bytes.
+    entries imply included; files have no execute bits left. `source` is the sum of all sizes in bytes. `layers` are
+    those of the entries.
     """
 
     entries: tuple[Entry, ...]
     directories: tuple[bytes, ...]
     source: int
+    layers: tuple[Entry, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Territory:
     """Where a toolchain's own files lie. `own` directly hold files of the toolchain; `shared` are the directories in
-    which it looks for headers, and in which a client's files may stand. `above` are those in `own` and what leads there;
-    `whole` counts what every system has for its own as well.
+    which it looks for headers, and in which a client's files may stand. `above` are those in `own` and what leads
+    there; `whole` counts what every system has for its own as well.
     """
 
     own: frozenset[bytes]
@@ -141,6 +143,7 @@ def check_manifest(
         entries=_without_execute(manifest.entries),
         directories=tuple(sorted(directories)),
         source=sum(entry.size for entry in manifest.entries),
+        layers=tuple(entry for entry in manifest.entries if entry.kind is Kind.LAYER),
     )
 
 

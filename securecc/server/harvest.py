@@ -51,14 +51,14 @@ def harvest(
 ) -> Yield:
     """What was read and should not have been or the other way round, and what was made.
 
-    `skip` are directories not looked into, but for those of them that are or lie below one of `within`; made files are
-    opened up to `output` bytes in all. Raises SandboxError.
+    `skip` are directories not looked into, but for what is or lies below one of `within` and is itself not in `skip`;
+    made files are opened up to `output` bytes in all. Raises SandboxError.
     """
     looker = _Looker(tree, output)
     try:
         strays, read = looker.compare(entries)
         for path, mtime in tree.folders.items():
-            if _below(path, within) or not _below(path, skip):
+            if path not in skip and (_below(path, within) or not _below(path, skip)):
                 looker.list_again(path, mtime, skip)
     except OSError as error:
         for descriptor in looker.descriptors:

@@ -3,8 +3,8 @@
 import contextlib
 import os
 import signal
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from securecc.server import layout, sandbox, scratch, tree
 from securecc.server.courier import close_all
@@ -13,7 +13,8 @@ from securecc.server.shelf import Shelved
 from securecc.server.terminal import Terminal
 from securecc.words import limits
 from securecc.words.errors import PathError, SandboxError, SecureccError, ToolchainError
-from securecc.words.messages import Usage
+from securecc.words.manifest import Kind
+from securecc.words.messages import Layer, Usage
 from securecc.words.work import WorkOrder, WorkReport, WorkTree
 
 _SLACK = limits.MIB  # of a job's tmpfs, for directories and the compiler's temporary names
@@ -29,7 +30,7 @@ _NULL_DEVICE = b"/dev/null"
 @dataclass(frozen=True)
 class Workshop:
     """What all jobs share: how they are jailed, the toolchains by digest, the directory that job trees are mounted in,
-    the most that one of these may hold (bytes), and a descriptor of /dev/null.
+    the most that one of these may hold (bytes), a descriptor of /dev/null, and where each layer's copy is.
     """
 
     jailer: sandbox.Jailer
@@ -37,6 +38,7 @@ class Workshop:
     jobs: bytes
     most: int
     null: int
+    layers: Mapping[Layer, bytes] = field(default_factory=dict)
 
 
 class Job:
@@ -76,6 +78,7 @@ class Job:
         if toolchain is None:
             raise ToolchainError(f"no toolchain {self._order.toolchain.hex()[:16]} here")
         places = layout.mountpoints(work.entries, toolchain.ground)
+        layers = self._layers(work)
         variant = toolchain.take(places)
         self._undo.callback(toolchain.give_back, places)
         self._mount(work)
@@ -83,15 +86,29 @@ class Job:
         self._undo.callback(os.close, built.root)
         stdio = _Stdio(self._order, self._root, self._shop.null)
         self._undo.callback(stdio.close)
-        _overlay(self._root, variant, sorted(toolchain.ground.tops), places)
+        plain = [place for place in places if place not in layers]
+        _overlay(self._root, variant, sorted(toolchain.ground.tops), plain)
+        for path, copy in layers.items():
+            scratch.bind(copy, self._root + path)
         ending = await self._sandboxed(toolchain, built.root, stdio)
         diagnostics = stdio.finish()
         if self._cancelled:
             return self._failed("cancelled"), []
         if not ending.ran:
             raise SandboxError(f"the sandbox did not start: {_text(diagnostics)}")
-        found = self._found(work, built, toolchain, places)
+        found = self._found(work, built, toolchain, places, layers)
         return self._report(found, ending, stdio)
+
+    def _layers(self, work: WorkTree) -> dict[bytes, bytes]:
+        """Where the copies of its layers are, by path."""
+        found = {}
+        for entry in work.entries:
+            if entry.kind is Kind.LAYER:
+                copy = self._shop.layers.get(Layer(entry.path, entry.blob))
+                if copy is None:
+                    raise PathError(f"no layer {entry.blob.hex()[:16]} here for {os.fsdecode(entry.path)!a}")
+                found[entry.path] = copy
+        return found
 
     def _mount(self, work: WorkTree) -> None:
         allowed = self._order.limits
@@ -141,9 +158,18 @@ class Job:
             self._running.kill()
         return await self._running.ended()
 
-    def _found(self, work: WorkTree, built: tree.Built, toolchain: Shelved, places: Sequence[bytes]) -> Yield:
-        """What the run left: the toolchain's own tree is not looked into, but for the client's directories in it."""
-        skip = frozenset({layout.OWN, b"/dev", *(b"/" + top for top in toolchain.ground.tops)})
+    def _found(
+        self,
+        work: WorkTree,
+        built: tree.Built,
+        toolchain: Shelved,
+        places: Sequence[bytes],
+        layers: Iterable[bytes],
+    ) -> Yield:
+        """What the run left: the toolchain's own tree is not looked into, but for the client's directories in it; no
+        layer is.
+        """
+        skip = frozenset({layout.OWN, b"/dev", *(b"/" + top for top in toolchain.ground.tops), *layers})
         return harvest(built, work.entries, skip, self._order.limits.output, places)
 
     def _report(self, found: Yield, ending: sandbox.Ending, stdio: "_Stdio") -> tuple[WorkReport, list[int]]:

@@ -40,6 +40,12 @@ class Ground:
         return frozenset(folder for file in self.files for folder in ancestors(file.path))
 
     @cached_property
+    def claimed(self) -> frozenset[bytes]:
+        """All that a layer may not stand in the place of, or above."""
+        own = frozenset((*self.taken, *self.guarded, *(b"/" + top for top in self.tops)))
+        return own.union(*(ancestors(path) for path in own), [b"/"])
+
+    @cached_property
     def taken(self) -> dict[bytes, ClosureFile]:
         """All files and links, by path."""
         return {file.path: file for file in (*self.files, *self.links)}
@@ -65,11 +71,14 @@ def ancestors(path: bytes) -> list[bytes]:
 def mountpoints(entries: Iterable[Entry], taken: Ground) -> tuple[bytes, ...]:
     """The client's topmost directories below the toolchain's top directories, sorted.
 
-    Raises PathError for a path that would put a file of the client's where the toolchain looks for its own.
+    Raises PathError for a path that would put a file of the client's where the toolchain looks for its own, and for
+    anything at or below a layer.
     """
+    entries = tuple(entries)
     found: set[bytes] = set()
     judged: dict[bytes, bytes] = {}
     clear: set[bytes] = set()
+    _judge_layers(entries, taken)
     for entry in entries:
         top = _top(entry.path)
         if top in _NEVER and entry.kind is not Kind.DIRECTORY:
@@ -78,6 +87,8 @@ def mountpoints(entries: Iterable[Entry], taken: Ground) -> tuple[bytes, ...]:
             _outside(entry, taken, clear)
         elif entry.kind is Kind.DIRECTORY:
             found.add(_meeting_place(entry.path, taken))
+        elif entry.kind is Kind.LAYER:
+            found.add(_judge(entry.path, entry.path, taken))
         elif not _same_link(entry, taken):
             parent = entry.path[: entry.path.rindex(b"/")]
             if parent not in judged:
@@ -89,8 +100,21 @@ def mountpoints(entries: Iterable[Entry], taken: Ground) -> tuple[bytes, ...]:
     return tuple(sorted(found))
 
 
+def _judge_layers(entries: Iterable[Entry], taken: Ground) -> None:
+    """A layer lies over nothing of the toolchain's, and hides nothing of the client's."""
+    layers = {entry.path for entry in entries if entry.kind is Kind.LAYER}
+    for path in layers & taken.claimed:
+        raise _refused(path, "a layer would hide what the toolchain has there")
+    inside = tuple(path + b"/" for path in layers)
+    seen: set[bytes] = set()
+    for entry in entries if layers else ():
+        if entry.path.startswith(inside) or (entry.path in layers and entry.path in seen):
+            raise _refused(entry.path, "a layer is there")
+        seen.add(entry.path)
+
+
 def _judge(path: bytes, parent: bytes, taken: Ground) -> bytes:
-    """Where the directory of a client's file is mounted. Raises PathError."""
+    """Where the directory of a client's file, or a layer, is mounted. Raises PathError."""
     place = _meeting_place(parent, taken)
     if not place:
         raise _refused(path, "that directory is the toolchain's")

@@ -110,9 +110,8 @@ class Nursery:
                 os.close(descriptor)
 
     def _start(self, order: WorkRunner, end: int) -> None:
-        config = msgspec.structs.replace(
-            self._config, compilers=self._compilers(), have=tuple(digest.hex() for digest in order.have)
-        )
+        have = tuple(digest.hex() for digest in order.have)
+        config = msgspec.structs.replace(self._configured(), have=have, trees=order.trees)
         descriptor = memory(msgspec.json.encode(config))
         os.lseek(descriptor, 0, os.SEEK_SET)
         try:
@@ -123,13 +122,18 @@ class Nursery:
         finally:
             os.close(descriptor)
 
-    def _compilers(self) -> tuple[str, ...]:
+    def _configured(self) -> RunnerConfig:
         """What the configuration says now; what it said at first where that cannot be read."""
         try:
-            return tuple(os.fspath(path) for path in read_settings(self._daemon).toolchains)
+            now = read_settings(self._daemon)
         except ConfigError as error:
             _log(f"the compilers stay as they were: {error}")
-            return self._config.compilers
+            return self._config
+        return msgspec.structs.replace(
+            self._config,
+            compilers=tuple(map(os.fspath, now.toolchains)),
+            layers=None if now.layers is None else tuple(map(os.fspath, now.layers)),
+        )
 
     def _bury(self) -> None:
         """Also what a dead runner left behind, for that is ours now (prctl(2), PR_SET_CHILD_SUBREAPER)."""

@@ -17,22 +17,25 @@ from dataclasses import dataclass
 
 import msgspec
 
-from securecc.compiler.closure import ClosureFile, ToolchainClosure, describe
+from securecc.compiler.closure import ClosureFile, ToolchainClosure
 from securecc.compiler.toolchain import closure_of_programs, discover
 from securecc.server import bubblewrap, jail, probe, scratch, seccomp
 from securecc.server.bubblewrap import Bubblewrap
 from securecc.server.courier import Courier, close_all, from_front, read_tree, say_once
 from securecc.server.jail import Jail
 from securecc.server.job import Job, Workshop
+from securecc.server.layers import shelve, standing
 from securecc.server.shelf import Shelved, copy_files
 from securecc.words import limits
 from securecc.words.errors import ChannelError, ConfigError, SandboxError, SecureccError
-from securecc.words.messages import Usage
-from securecc.words.work import FromFront, Offer, WorkBlobs, WorkCancel, WorkOrder, WorkReady, WorkReport, WorkTree
+from securecc.words.messages import Layer, Usage
+from securecc.words.work import FromFront, WorkBlobs, WorkCancel, WorkOrder, WorkReady, WorkReport, WorkTree
 
-_STORE, _JOBS, _FILTER = b"/toolchains", b"/jobs", b"/seccomp"
+_STORE, _LAYERS, _JOBS, _FILTER = b"/toolchains", b"/layers", b"/jobs", b"/seccomp"
 _BASES = (b"/mnt", b"/media", b"/srv", b"/run", b"/tmp", b"/var/tmp")
 _LOG = 1000  # characters of one line
+_PAGE = 4096
+_SPARE = 16  # of the store, that part is kept free for what is made for jobs
 _PENDING = 4 * limits.MANIFEST_ENTRIES  # descriptors whose orders have not come yet
 
 
@@ -40,7 +43,8 @@ class RunnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the front's parent tells the runner, as JSON. `base` is any directory (if
     toolchains lie below it, another is taken): a tmpfs is mounted on it, in the runner's own namespace only. `uid` and
     `gid` are what root becomes. `sandbox` is the way into it, ``jail`` or ``bubblewrap``; empty: the first that works.
-    `have` are toolchains by their digests in hex: a runner that finds just these is not needed. Sizes in bytes.
+    `layers` are directories (None: where the toolchains look for headers). `have` are toolchains by their digests in
+    hex, and `trees` layers: a runner that finds just these is not needed. Sizes in bytes.
     """
 
     compilers: tuple[str, ...]
@@ -51,7 +55,9 @@ class RunnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     job: int = limits.JOB_TMPFS
     sandbox: str = ""
     search_path: str = "/usr/local/bin:/usr/bin:/bin"
+    layers: tuple[str, ...] | None = ()
     have: tuple[str, ...] = ()
+    trees: tuple[Layer, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,7 @@ class _Found:
     programs: tuple[ClosureFile, ...]
     toolchains: tuple[ToolchainClosure, ...]
     filter: bytes
+    layers: tuple[bytes, ...]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -113,11 +120,13 @@ def _settle(config: RunnerConfig) -> list[Workshop]:
         scratch.become(config.uid, config.gid)
     scratch.renounce()
     found = _find(config)
-    if {closure.digest.hex() for closure in found.toolchains} == set(config.have):
-        return []
     scratch.enter()
     base = _base(config.base, found)
     scratch.mount_tmpfs(base, config.store, programs=True)
+    layers = _shelve(found, base, config.store)
+    same = {closure.digest.hex() for closure in found.toolchains} == set(config.have)
+    if same and set(layers) == set(config.trees):
+        return []
     copy_files(found.programs, base)
     for folder in (_STORE, _JOBS, b"/tmp", b"/proc", b"/dev/pts"):
         os.makedirs(base + folder, exist_ok=True)
@@ -134,7 +143,7 @@ def _settle(config: RunnerConfig) -> list[Workshop]:
         shelved[closure.digest] = toolchain
     scratch.pivot(base)
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    return [Workshop(way, shelved, _JOBS, config.job, null) for way in found.ways]
+    return [Workshop(way, shelved, _JOBS, config.job, null, layers) for way in found.ways]
 
 
 def _find(config: RunnerConfig) -> _Found:
@@ -151,7 +160,16 @@ def _find(config: RunnerConfig) -> _Found:
     filtering = _filter()
     ways = _ways(config.sandbox, _FILTER if filtering else b"")
     programs = closure_of_programs([way.program for way in ways])
-    return _Found(ways, programs, tuple(toolchains.values()), filtering)
+    wanted = None if config.layers is None else list(map(os.fsencode, config.layers))
+    layers = standing(wanted, tuple(toolchains.values()), _log)
+    return _Found(ways, programs, tuple(toolchains.values()), filtering, layers)
+
+
+def _shelve(found: _Found, base: bytes, store: int) -> dict[Layer, bytes]:
+    """The layers, and where they will be below our root. The toolchains come first, and need room for their own."""
+    copied = sum(file.size + _PAGE for closure in found.toolchains for file in closure.files)
+    layers = shelve(found.layers, base + _LAYERS, store - copied - store // _SPARE, _log)
+    return {layer: path.removeprefix(base) for layer, path in layers.items()}
 
 
 def _ways(wanted: str, rules: bytes) -> tuple[Jail | Bubblewrap, ...]:
@@ -183,7 +201,7 @@ def _filter() -> bytes:
 def _base(wanted: str, found: _Found) -> bytes:
     """A directory that hides nothing which is still to be copied."""
     needed = [file.path for closure in found.toolchains for file in closure.files]
-    needed += [file.path for file in found.programs] + [b"/proc/", b"/dev/"]
+    needed += [file.path for file in found.programs] + [b"/proc/", b"/dev/"] + [path + b"/" for path in found.layers]
     for place in dict.fromkeys((os.fsencode(wanted), *_BASES)):
         if os.path.isdir(place) and not any(path.startswith(place.rstrip(b"/") + b"/") for path in needed):
             return place
@@ -199,7 +217,7 @@ async def _serve(end: socket.socket, shops: Sequence[Workshop]) -> None:
     front = _Front(end, shop)
     front.courier.start()
     with contextlib.suppress(ChannelError):
-        front.courier.send(_ready(usable, shop.jailer.layers))
+        front.courier.send(_ready(usable, shop))
     await front.gone.wait()
     for job in front.jobs.values():
         job.cancel()
@@ -225,20 +243,8 @@ async def _tried(shop: Workshop, toolchain: Shelved) -> bool:
     return not why
 
 
-def _ready(usable: Sequence[Shelved], layers: tuple[str, ...]) -> WorkReady:
-    return WorkReady(layers, tuple(_offer(shelved.closure) for shelved in usable))
-
-
-def _offer(closure: ToolchainClosure) -> Offer:
-    return Offer(
-        name=closure.name,
-        digest=closure.digest,
-        target=closure.target,
-        called_by=closure.called_by,
-        directories=closure.directories,
-        include_directories=closure.include_directories,
-        description=describe(closure),
-    )
+def _ready(usable: Sequence[Shelved], shop: Workshop) -> WorkReady:
+    return WorkReady(shop.jailer.layers, tuple(shelved.offer for shelved in usable), tuple(shop.layers))
 
 
 class _Front:

@@ -99,10 +99,14 @@ def bind(source: bytes, target: bytes, *, recursive: bool = False) -> None:
     _mount(source, target, b"", _MS_BIND | (_MS_REC if recursive else 0))
 
 
-def bind_read_only(source: bytes, target: bytes) -> None:
-    """Show `source` at `target`, where nothing of it can be changed. Raises SandboxError."""
+def bind_read_only(source: bytes, target: bytes, *, programs: bool = True) -> None:
+    """Show `source` at `target`, where nothing of it can be changed, nor run but with `programs`.
+
+    Raises SandboxError.
+    """
     bind(source, target)
-    _mount(b"none", target, b"", _MS_BIND | _MS_REMOUNT | _MS_RDONLY | _MS_NOSUID | _MS_NODEV)
+    flags = _MS_BIND | _MS_REMOUNT | _MS_RDONLY | _MS_NOSUID | _MS_NODEV | (0 if programs else _MS_NOEXEC)
+    _mount(b"none", target, b"", flags)
 
 
 def unmount(path: bytes) -> None:

@@ -59,8 +59,9 @@ class ServerLimits:
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
     """A daemon's settings. All paths are absolute. `hostname` is empty where any name in the keytab will do; `users`
-    is None where the configuration names none. `sandbox` is the program that makes sandboxes, empty where any will do;
-    `sandbox_minimum` lists the layers without which no job is run.
+    is None where the configuration names none, `layers` where the toolchains' own headers are meant. `sandbox` is the
+    program that makes sandboxes, empty where any will do; `sandbox_minimum` lists the layers without which no job is
+    run.
     """
 
     keytab: Path
@@ -75,6 +76,7 @@ class ServerSettings:
     users: Users | None = None
     slots: int = 1
     toolchains: tuple[Path, ...] = TOOLCHAINS
+    layers: tuple[Path, ...] | None = None
     sandbox: str = ""
     sandbox_minimum: tuple[str, ...] = MINIMUM
     limits: ServerLimits = ServerLimits()
@@ -83,7 +85,7 @@ class ServerSettings:
 
 _KEYS = (
     "listen", "port", "service", "hostname", "keytab", "policy", "audit", "state", "scratch", "users", "slots",
-    "toolchains", "sandbox", "limits", "log_level",
+    "toolchains", "layers", "sandbox", "limits", "log_level",
 )  # fmt: skip
 
 
@@ -145,7 +147,8 @@ def _settings(
         hostname=section.get("hostname", _hostname, ""),
         users=section.get("users", lambda node: _users(node, lookup), None),
         slots=section.get("slots", fields.integer(1, 4096), slots or len(os.sched_getaffinity(0))),
-        toolchains=section.get("toolchains", fields.filled(_absolute), TOOLCHAINS),
+        toolchains=section.get("toolchains", fields.filled(_absolute("compiler", "/usr/bin/gcc")), TOOLCHAINS),
+        layers=section.get("layers", fields.listed(_absolute("directory", "/usr/include")), None),
         sandbox=sandbox,
         sandbox_minimum=minimum,
         limits=section.get("limits", _limits, ServerLimits()),
@@ -169,11 +172,14 @@ def _file_name(node: Node) -> str:
     return name
 
 
-def _absolute(node: Node) -> Path:
-    name = _file_name(node)
-    if not name.startswith("/"):
-        raise node.place.error(f"{name!a} is no absolute path", "write the compiler's whole path, as /usr/bin/gcc")
-    return Path(name)
+def _absolute(what: str, example: str) -> Callable[[Node], Path]:
+    def read(node: Node) -> Path:
+        name = _file_name(node)
+        if not name.startswith("/"):
+            raise node.place.error(f"{name!a} is no absolute path", f"write the {what}'s whole path, as {example}")
+        return Path(name)
+
+    return read
 
 
 def _address(node: Node) -> str:

@@ -9,12 +9,13 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from securecc.compiler.closure import ClosureFile, ToolchainClosure
+from securecc.compiler.closure import ClosureFile, ToolchainClosure, describe
 from securecc.server import scratch
 from securecc.server.layout import Ground, ancestors, ground
 from securecc.words import limits
 from securecc.words.errors import SandboxError, ToolchainError
 from securecc.words.manifest import Kind, digest
+from securecc.words.work import Offer
 
 
 @dataclass(slots=True)
@@ -35,6 +36,20 @@ class Shelved:
         self._made = 0
         os.makedirs(store + b"/copy")
         copy_files(self.ground.files, store + b"/copy")
+
+    @property
+    def offer(self) -> Offer:
+        """What the front is told of it."""
+        closure = self.closure
+        return Offer(
+            name=closure.name,
+            digest=closure.digest,
+            target=closure.target,
+            called_by=closure.called_by,
+            directories=closure.directories,
+            include_directories=closure.include_directories,
+            description=describe(closure),
+        )
 
     def move(self, store: bytes) -> None:
         """The store is known by another path from now on (the runner changes its root)."""

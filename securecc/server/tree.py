@@ -81,6 +81,9 @@ class _Builder:
             self.folder(entry.path)
             self._times[entry.path] = (entry.mode & 0o777 | 0o500, entry.mtime_ns)
             return
+        if entry.kind is Kind.LAYER:
+            self.folder(entry.path)
+            return
         parent, slash, name = entry.path.rpartition(b"/")
         at = self.folder(parent)
         if not slash or name in _NO_NAMES:

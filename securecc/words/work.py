@@ -7,7 +7,7 @@ import msgspec
 
 from securecc.words.grant import JobLimits
 from securecc.words.manifest import Entry
-from securecc.words.messages import Description, LimitName, Terminal, Usage
+from securecc.words.messages import Description, Layer, LimitName, Terminal, Usage
 
 
 class WorkTree(msgspec.Struct, frozen=True, array_like=True):
@@ -96,17 +96,21 @@ class Offer(msgspec.Struct, frozen=True, array_like=True):
 
 class WorkRunner(msgspec.Struct, frozen=True, array_like=True, tag="runner", tag_field="t"):
     """To the nursery: start another runner, whose end is the packet's one descriptor. One that would find exactly the
-    toolchains `have` says that it is ready with none, and ends.
+    toolchains `have`, and the layers `trees`, says that it is ready with none, and ends.
     """
 
     have: tuple[bytes, ...] = ()
+    trees: tuple[Layer, ...] = ()
 
 
 class WorkReady(msgspec.Struct, frozen=True, array_like=True, tag="ready", tag_field="t"):
-    """The runner's first packet: the sandbox layers in force and the toolchains found."""
+    """The runner's first packet: the sandbox layers in force, the toolchains found, and the directory trees that a job
+    may have whole.
+    """
 
     layers: tuple[str, ...]
     toolchains: tuple[Offer, ...]
+    trees: tuple[Layer, ...] = ()
 
 
 FromFront = WorkOrder | WorkBlobs | WorkCancel
