@@ -73,8 +73,8 @@ bool place_gave_up_first(void); /* whether no other launcher has said so */
 /* agent.c: a connection to it, started if need be. -1: none to be had; *why says so. */
 int agent_connect(const char **why);
 
-/* compiler.c: the real compiler. */
-char *compiler_find(const char *name, bool *passed_ourselves); /* NULL: not found */
+/* compiler.c: the real compiler; for a masquerade the next one of this name in PATH. NULL: not found. */
+char *compiler_find(const char *name, bool masquerade, bool *passed_ourselves);
 unsigned recursion_level(void);
 void recursion_deepen(void);
 

@@ -89,13 +89,14 @@ static struct compile what_to_compile(int count, char **arguments)
         usage(0);
     struct compile compile = {.arguments = masquerade ? arguments : arguments + 1};
     const char *name = masquerade ? own : arguments[1];
-    compile.path = compiler_find(name, &passed_ourselves);
+    compile.path = compiler_find(name, masquerade, &passed_ourselves);
     if (compile.path == NULL) {
-        dprintf(2, "securecc: no compiler named %s found; check PATH\n", name);
+        dprintf(2, "securecc: no compiler named %s found%s; check PATH\n", name,
+                passed_ourselves ? " besides links to programs like securecc" : "");
         _exit(EXIT_COMPILER_MISSING);
     }
     /* gcc looks for its parts beside the program of its own name in PATH, where it would find us. */
-    if (masquerade || passed_ourselves)
+    if (passed_ourselves)
         compile.arguments[0] = compile.path;
     return compile;
 }
