@@ -3,6 +3,8 @@
 import os
 import re
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from securecc.compiler.closure import interpreter, is_elf
 from securecc.words import limits
@@ -10,6 +12,7 @@ from securecc.words.errors import ToolchainError
 
 _LOADED = re.compile(rb"^\s+(?:\S+ => )?(/\S+) \(0x[0-9a-f]+\)$", re.MULTILINE)
 _MISSING = re.compile(rb"^\s+(\S+) => not found$", re.MULTILINE)
+_LANGUAGES = ((b"-xc", b"/dev/null"), (b"-xc++", b"/dev/null"))
 _HEADER = b"#include <...> search starts here:\n"
 
 
@@ -29,10 +32,11 @@ def complaint(program: bytes, *arguments: bytes) -> bytes:
 def include_directories(driver: bytes) -> list[bytes]:
     """The directories that are searched for headers without any option, C first."""
     found = []
-    for language in (b"c", b"c++"):
-        _, _, listing = complaint(driver, b"-v", b"-E", b"-x" + language, os.fsencode(os.devnull)).partition(_HEADER)
-        listing, _, _ = listing.partition(b"End of search list.")
-        found += [os.path.normpath(line.strip()) for line in listing.splitlines()]
+    with ThreadPoolExecutor(len(_LANGUAGES)) as threads:
+        answers = threads.map(partial(complaint, driver, b"-v", b"-E"), *zip(*_LANGUAGES, strict=True))
+        for said in answers:
+            listing, _, _ = said.partition(_HEADER)[2].partition(b"End of search list.")
+            found += [os.path.normpath(line.strip()) for line in listing.splitlines()]
     return found
 
 

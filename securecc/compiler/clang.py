@@ -80,4 +80,4 @@ def drivers(compiler: bytes, driver: bytes, identity: Clang) -> dict[bytes, byte
 
 def searched(compiler: bytes, driver: bytes, identity: Clang) -> set[bytes]:
     """Where clang looks for programs, libraries and files of its own; it begins where it was called."""
-    return search_directories(compiler) | search_directories(driver) | {identity.resources}
+    return search_directories(compiler) | {os.path.dirname(driver), identity.resources}

@@ -5,6 +5,8 @@ import os
 import stat
 import time
 from collections.abc import MutableMapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Self
 
 from securecc.compiler.closure import ClosureFile
 from securecc.words import limits
@@ -14,28 +16,41 @@ from securecc.words.manifest import Digest, Kind
 StatKey = tuple[int, int, int, int, int]
 Digests = MutableMapping[StatKey, Digest]
 
+_THREADS = 2  # what digesting leaves to others
 _LINKS = 40  # MAXSYMLINKS of Linux
 
 
 class Collection:
-    """Grows by files. `digests` remembers what files contained, across collections."""
+    """Grows by files. `digests` remembers what files contained, across collections.
+
+    Contents are digested by threads, while compilers are asked for more; they have ended when the `with` block has.
+    """
 
     def __init__(self, digests: Digests) -> None:
         self._digests = digests
         self._found: dict[bytes, ClosureFile] = {}
+        self._digesting: dict[bytes, Future[ClosureFile]] = {}
+        self._threads = ThreadPoolExecutor(_THREADS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._threads.shutdown(cancel_futures=True)
 
     def __contains__(self, path: bytes) -> bool:
-        return path in self._found
+        return path in self._found or path in self._digesting
 
     def listed(self) -> tuple[ClosureFile, ...]:
-        """All files and links, by path."""
-        return tuple(sorted(self._found.values(), key=lambda file: file.path))
+        """All files and links, by path. Raises ToolchainError for one that cannot be read."""
+        files = [future.result() for future in self._digesting.values()]
+        return tuple(sorted((*self._found.values(), *files), key=lambda file: file.path))
 
     def add_file(self, path: bytes) -> bytes:
-        """Collect one file with the links that lead to it; its real path. Raises ToolchainError if it is none."""
+        """Collect one file with the links that lead to it; its real path. Raises ToolchainError if it leads nowhere."""
         real = walk(path, self._found)
-        if real not in self._found:
-            self._found[real] = self._regular(real)
+        if real not in self._digesting:
+            self._digesting[real] = self._threads.submit(self._regular, real)
         return real
 
     def add_folder(self, path: bytes) -> None:

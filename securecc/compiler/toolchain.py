@@ -31,22 +31,22 @@ def discover(
     if not is_program(driver):
         program = behind(driver, vouched)
         return replace(discover(program, search_path, digests), program=program)
-    closure = Collection({} if digests is None else digests)
-    as_clang = clang.identify(driver)
-    if as_clang is not None:
-        return _clang(compiler, driver, as_clang, closure)
-    as_gcc = gcc.identify(driver)
-    if as_gcc is not None:
-        return _gcc(compiler, driver, as_gcc, search_path, closure)
-    return _other(compiler, driver, closure)
+    with Collection({} if digests is None else digests) as closure:
+        as_clang = clang.identify(driver)
+        if as_clang is not None:
+            return _clang(compiler, driver, as_clang, closure)
+        as_gcc = gcc.identify(driver)
+        if as_gcc is not None:
+            return _gcc(compiler, driver, as_gcc, search_path, closure)
+        return _other(compiler, driver, closure)
 
 
 def closure_of_programs(programs: Iterable[bytes], digests: Digests | None = None) -> tuple[ClosureFile, ...]:
     """Programs at these absolute paths, with their loaders and libraries. Raises ToolchainError."""
-    closure = Collection({} if digests is None else digests)
-    for program in programs:
-        _add_program(closure, program)
-    return closure.listed()
+    with Collection({} if digests is None else digests) as closure:
+        for program in programs:
+            _add_program(closure, program)
+        return closure.listed()
 
 
 def _gcc(

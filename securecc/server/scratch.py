@@ -7,9 +7,11 @@ import contextlib
 import ctypes
 import os
 import platform
+import time
 
 from securecc.words.errors import SandboxError
 
+_THREADS_END_S, _LOOK_S = 1.0, 0.001
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 
@@ -66,6 +68,7 @@ def enter() -> None:
     Raises SandboxError, with advice, where the kernel does not allow it. The process must have one thread.
     """
     uid, gid = os.getuid(), os.getgid()
+    _wait_for_threads()
     _prctl(_PR_SET_DUMPABLE, 1)
     flags = _CLONE_NEWUSER | _CLONE_NEWNS | _CLONE_NEWNET | _CLONE_NEWIPC | _CLONE_NEWUTS
     if _libc.unshare(flags):
@@ -78,6 +81,13 @@ def enter() -> None:
         raise SandboxError(f"cannot map uid {uid} in a user namespace: {error.strerror}", _ADVICE) from error
     _mount(b"none", b"/", b"", _MS_REC | _MS_PRIVATE)
     _prctl(_PR_SET_DUMPABLE, 0)
+
+
+def _wait_for_threads() -> None:
+    """A thread that Python has joined may take a moment more to leave the kernel, which counts it until then."""
+    last = time.monotonic() + _THREADS_END_S
+    while len(os.listdir("/proc/self/task")) > 1 and time.monotonic() < last:
+        time.sleep(_LOOK_S)
 
 
 def mount_tmpfs(path: bytes, size: int, *, inodes: int = 0, programs: bool = False) -> None:

@@ -143,3 +143,13 @@ def test_dropping_root_is_for_good(inside):
         prefix="import os\nfrom securecc.server import scratch\n",
     )
     assert said.strip() == "(64986, 64986, 64986) (64987, 64987, 64987) []"
+
+
+def test_threads_that_are_ending_are_waited_for():
+    program = (
+        "import os, threading, time; from securecc.server import scratch\n"
+        "threading.Thread(target=time.sleep, args=(0.05,)).start()\n"
+        "scratch._wait_for_threads(); print(len(os.listdir('/proc/self/task')))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n"
