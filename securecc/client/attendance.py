@@ -6,7 +6,7 @@ other than success is judged by a local run.
 
 import os
 import signal
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
 from securecc.client.caller import Caller, CallerGoneError
 from securecc.client.compile import Compiles, check_places, end, judge
@@ -63,10 +63,8 @@ class Attendance:
             return
         self._note_troubles(settings)
         try:
-            order = await self._compiles.understand(request, settings)
-            check_places(order)
-            inputs = await self._compiles.inputs(caller, order)
-            remote = await self._watched(caller, request, self._compiles.remote(caller, order, inputs))
+            orders = await self._compiles.understand(request, settings)
+            remotes = [remote async for remote in self._remotes(caller, orders)]
         except StaysLocal as error:
             if error.reason == "no-hosts" and not settings.fallback:
                 self._forbidden(caller, request, error.reason, f"{error.message}; {_NO_HOSTS}", EXIT_NO_HOSTS)
@@ -79,7 +77,18 @@ class Attendance:
             await self._without_farm(caller, request, settings, error)
         else:
             self._said.pop(_farm(request, settings), None)
-            await self._deliver(caller, order, remote)
+            await self._deliver(caller, orders, remotes)
+
+    async def _remotes(self, caller: Caller, orders: Sequence[Order]) -> AsyncIterator[Remote]:
+        """What servers make of each, one after the other as the compiler would; the first failure is the last."""
+        for order in orders:
+            check_places(order)
+        for order in orders:
+            inputs = await self._compiles.inputs(caller, order)
+            remote = await self._watched(caller, order.request, self._compiles.remote(caller, order, inputs))
+            yield remote
+            if remote.result.status or remote.result.limit:
+                return
 
     async def _watched(self, caller: Caller, request: Request, work: Awaitable[Remote]) -> Remote:
         """Ends `work`, and the launcher, when those who wait for it have died."""
@@ -127,25 +136,28 @@ class Attendance:
         if settings.verbose:
             caller.write(2, _line(line))
 
-    async def _deliver(self, caller: Caller, order: Order, remote: Remote) -> None:
+    async def _deliver(self, caller: Caller, orders: Sequence[Order], remotes: Sequence[Remote]) -> None:
+        order, last = orders[0], remotes[-1]
         request = order.request
-        if remote.result.status or remote.result.limit:
-            await self._judge(caller, order, remote)
+        if last.result.status or last.result.limit:
+            await self._judge(caller, order, last)
             return
         try:
-            made = self._compiles.made(order, remote)
+            made = [file for pair in zip(orders, remotes, strict=True) for file in self._compiles.made(*pair)]
         except StaysLocal as error:
             if not order.settings.fallback:
                 self._forbidden(caller, request, error.reason, error.message, EXIT_IO)
                 return
             self._local(caller, request, error.reason, error.message)
             return
-        said = _line(f"compiled on {remote.server}") if order.settings.verbose else b""
-        failed = await caller.finish(made, remote.stdout, said + remote.stderr)
+        said = [_line(f"compiled on {remote.server}") for remote in remotes if order.settings.verbose]
+        errors = b"".join([*dict.fromkeys(said), *(remote.stderr for remote in remotes)])
+        failed = await caller.finish(made, b"".join(remote.stdout for remote in remotes), errors)
         if failed is not None:
             self._local(caller, request, "output", f"{os.fsdecode(failed.path)}: {os.strerror(failed.error)}")
             return
-        self._journal.remote(remote.server, request.arguments, sent=remote.sent, received=_received(remote))
+        for remote in remotes:
+            self._journal.remote(remote.server, request.arguments, sent=remote.sent, received=_received(remote))
 
     async def _judge(self, caller: Caller, order: Order, remote: Remote) -> None:
         """A remote failure: the local compiler's outcome is what the user sees, unless local compiles are forbidden."""

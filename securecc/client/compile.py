@@ -49,9 +49,17 @@ class Compiles:
         self._standing = standing
         self._processors = Processors()
 
-    async def understand(self, request: Request, settings: Settings) -> Order:
-        """Raises StaysLocal for what may not or need not leave."""
+    async def understand(self, request: Request, settings: Settings) -> tuple[Order, ...]:
+        """What a command asks for: a compile for each of its sources. Raises StaysLocal for what may not or need not
+        leave.
+        """
         arguments = expanded(request.arguments, request.cwd)
+        parts = cmdline.parts(arguments) if settings.fallback else (arguments,)
+        orders = tuple([await self._understood(request, settings, part) for part in parts])
+        _check_apart(orders)
+        return orders
+
+    async def _understood(self, request: Request, settings: Settings, arguments: tuple[bytes, ...]) -> Order:
         choice = cmdline.for_processor(arguments)
         plan = cmdline.parse(arguments if choice is None else (arguments[0], *choice[1]))
         if cmdline.is_probe(plan, request.cwd):
@@ -184,6 +192,13 @@ def check_places(order: Order) -> None:
             raise StaysLocal("output", f"{os.fsdecode(folder)} cannot be written to")
         if os.path.lexists(place) and not os.path.isfile(place):
             raise StaysLocal("output", f"{os.fsdecode(place)} is no regular file")
+
+
+def _check_apart(orders: tuple[Order, ...]) -> None:
+    """Raises StaysLocal where what one compile of a command writes is another's to write or to read."""
+    names = [name for order in orders for name in (*order.plan.outputs, os.path.normpath(order.plan.source))]
+    if len(orders) > 1 and len(set(names)) < len(names):
+        raise StaysLocal("several-sources", "two sources of one command make one file")
 
 
 def _as_it_is(plan: CompilePlan, closure: ToolchainClosure) -> CompilePlan:

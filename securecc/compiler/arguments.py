@@ -25,7 +25,8 @@ class SearchOption:
 class Arguments:
     """What a command line says. `kept` are the arguments that matter to what is read, `source_at` the place of the
     source among them, `machine` those that choose the processor (-m..., --param), `rest` all others; `native` is the
-    option that asks for the machine at hand. `profiled` says that counts of other runs are read, from the directory
+    option that asks for the machine at hand. `sources` are the places of all sources; that there may be `several` is
+    to be said beforehand. `profiled` says that counts of other runs are read, from the directory
     `profile` (empty: from beside the object).
     """
 
@@ -44,21 +45,24 @@ class Arguments:
     profiled: bool = False
     profile: bytes = b""
     source_at: int = 0
+    several: bool = False
+    sources: list[int] = field(default_factory=list)
     _language: Text | None = None
 
     def read(self, arguments: Sequence[bytes]) -> None:
         """All arguments after the compiler's name. Raises StaysLocal at the first that is not understood."""
-        rest = iter(arguments)
-        for argument in rest:
+        rest = enumerate(arguments)
+        for at, argument in rest:
             if argument[:1] != b"-" or argument == b"-":
                 self._take_source(argument)
+                self.sources.append(at)
                 self.rest.append(argument)
                 continue
             option = recognise(argument, self.family)
             spelled = [argument]
             value = option.value
             if option.separate:
-                value = next(rest, b"")
+                _, value = next(rest, (at, b""))
                 spelled.append(value)
                 if not value:
                     raise StaysLocal("option-value", f"{show(option.name)} lacks its value")
@@ -76,7 +80,7 @@ class Arguments:
     def _take_source(self, argument: bytes) -> None:
         if argument == b"-":
             raise StaysLocal("standard-input", "the source is standard input")
-        if self.source:
+        if self.source and not self.several:
             raise StaysLocal("several-sources", f"{show(self.source)} and {show(argument)}")
         self.source, self.told, self.source_at = argument, self._language, len(self.kept)
         self.kept.append(argument)

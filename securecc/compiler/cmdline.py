@@ -109,6 +109,23 @@ def parse(arguments: tuple[bytes, ...], family: Family | None = None) -> Compile
     )
 
 
+def parts(arguments: tuple[bytes, ...], family: Family | None = None) -> tuple[tuple[bytes, ...], ...]:
+    """The command once for each of its sources, where these make by themselves what they make together; else the
+    command as it is. Raises StaysLocal as `parse` does.
+    """
+    if sum(map(languages.is_source, arguments[1:])) < len(("a.c", "b.c")):
+        return (arguments,)
+    read, _ = _read(arguments, family, several=True)
+    asked = read.asked
+    named = asked.output or asked.dependency_file or any(option.value for option in asked.dependencies)
+    if not 1 < len(read.sources) <= limits.SOURCES or named:
+        return (arguments,)
+    places = {at + 1 for at in read.sources}
+    return tuple(
+        tuple(word for place, word in enumerate(arguments) if place not in places - {one}) for one in sorted(places)
+    )
+
+
 def for_processor(arguments: tuple[bytes, ...], family: Family | None = None) -> tuple[list[bytes], list[bytes]] | None:
     """The options of a command that choose the processor (-m..., --param), and all other arguments, where the machine
     at hand is asked for; None where it is not. Raises StaysLocal as `parse` does, and where what it is would show in
@@ -145,13 +162,13 @@ def is_probe(plan: CompilePlan, cwd: bytes) -> bool:
     return not {b"CMakeScratch", b"CMakeTmp", b"meson-private"}.isdisjoint(places)
 
 
-def _read(arguments: tuple[bytes, ...], family: Family | None) -> tuple[Arguments, Language]:
+def _read(arguments: tuple[bytes, ...], family: Family | None, *, several: bool = False) -> tuple[Arguments, Language]:
     _check_size(arguments)
     match = _COMPILER.fullmatch(arguments[0].rpartition(b"/")[2])
     if match is None:
         raise StaysLocal("compiler", f"{show(arguments[0])} is neither gcc nor clang")
     _check_mode(arguments)
-    read = Arguments(family or family_of(arguments[0]))
+    read = Arguments(family or family_of(arguments[0]), several=several)
     read.read(arguments[1:])
     return read, "c++" if match[1].endswith(b"++") else "c"
 

@@ -70,6 +70,11 @@ _HEADERS = frozenset((b".h", b".hh", b".hp", b".hpp", b".hxx", b".HPP", b".H", b
 _PROMOTED = frozenset((b".c", b".i"))  # C++ to g++ and clang++
 
 
+def is_source(name: bytes) -> bool:
+    """Whether an argument looks like a source, by its name alone."""
+    return name[:1] != b"-" and b"." + name.rpartition(b".")[2] in _SUFFIXES
+
+
 def of_name(language: bytes) -> Text:
     """What `-x language` says. Raises StaysLocal for a language that is none of C's family."""
     text = _NAMED.get(language)

@@ -48,6 +48,7 @@ SEND_BACKLOG = 64 * MIB  # unsent bytes towards one peer; more and it is cut off
 ARGUMENTS = 4096
 ARGUMENT = 128 * KIB  # MAX_ARG_STRLEN of Linux
 ARGUMENTS_TOTAL = 1 * MIB
+SOURCES = 64  # of one command, compiled one by one and delivered together
 RESPONSE_FILES = 64  # named by one command, each other's included; a build tool writes one
 RESPONSE_BYTES = 1 * MIB  # of all of them together, as ARGUMENTS_TOTAL
 ENVIRONMENT_TOTAL = 64 * KIB

@@ -36,7 +36,8 @@ FARM = Settings(hosts=(HOST,))
 class Work:
     """In the place of all compiles: each step gives what the test has laid ready, or raises it."""
 
-    def __init__(self, *, understood=None, gathered="inputs", remote=None, made=MADE):
+    def __init__(self, *, understood=None, gathered="inputs", remote=None, made=MADE, sources=1):
+        self.sources = sources
         self.understood = understood
         self.gathered = gathered
         self.sent = remote
@@ -44,7 +45,7 @@ class Work:
 
     async def understand(self, said, settings):
         give(self.understood)
-        return Order(said, Plan(), None, None, settings)
+        return tuple(Order(said, Plan(), None, None, settings) for _ in range(self.sources))
 
     async def inputs(self, caller, order):
         return give(self.gathered)
@@ -310,3 +311,12 @@ def test_a_compile_whose_make_was_killed_ends(monkeypatch, gone):
         assert caller.told == ([] if gone else [Die(signal.SIGTERM)])
 
     asyncio.run(body())
+
+
+def test_several_sources_are_delivered_together_or_not_at_all():
+    caller, noted = served(sources=2)
+    assert caller.told == [("commit", (*MADE, *MADE)), ("exit", 0)]
+    assert caller.printed == {1: b"outout", 2: b"errerr"}
+    assert noted == [("remote", "farm1:3643", 7, 12)] * 2
+    caller, noted = served(sources=2, made=StaysLocal("disagreement", "read another file"))
+    assert (caller.told, noted) == (LOCALLY, [("disagreement", "read another file")])

@@ -74,7 +74,8 @@ class Bench:
         return os.fsencode(os.path.realpath(self.folder)) + b"/a.o"
 
     async def order(self, *arguments, settings=SETTINGS, **changes):
-        return await self.compiles.understand(request(self.folder, *arguments, **changes), settings)
+        (order,) = await self.compiles.understand(request(self.folder, *arguments, **changes), settings)
+        return order
 
     def caller(self):
         return NotingCaller(listed=b"a.o: a.c a.h\n")
@@ -127,6 +128,28 @@ def test_what_need_not_leave_stays(bench, arguments, settings, reason):
     with pytest.raises(StaysLocal) as local:
         run(bench.order(*arguments, settings=settings))
     assert reason in {None, local.value.reason}
+
+
+@pytest.mark.parametrize(
+    ("words", "outputs"),
+    [
+        ("a.c b.c -MD", [(b"a.o", b"a.d"), (b"b.o", b"b.d")]),
+        ("a.c b.s t/c.cc", [(b"a.o",), (b"b.o",), (b"c.o",)]),
+        ("a.c t/a.c", None),
+        ("a.c b.c -o c.o", None),
+        ("a.c b.c -MD -MF d", None),
+        ("a.c -", None),
+    ],
+)
+def test_each_source_of_a_command_is_a_compile(bench, words, outputs):
+    said = request(bench.folder, "gcc", "-c", *words.split())
+    try:
+        orders = run(bench.compiles.understand(said, SETTINGS))
+    except StaysLocal as error:
+        assert error.reason in {"several-sources", "standard-input"}  # noqa: PT017 - the table says which
+        assert outputs is None
+        return
+    assert [order.plan.outputs for order in orders] == outputs
 
 
 def test_an_environment_whose_meaning_is_here_stays(bench):
@@ -248,7 +271,8 @@ def test_a_compile_that_writes_into_a_layer_uses_none(bench):
         assert not (await bench.order("gcc", "-c", "a.c", "-o", "inc/a.o")).layers
         inside = request(bench.folder / "inc", "gcc", "-c", "c.h", "-x", "c", "-o", "../c.o")
         with contextlib.suppress(StaysLocal):
-            assert not (await bench.compiles.understand(inside, SETTINGS)).layers
+            (order,) = await bench.compiles.understand(inside, SETTINGS)
+            assert not order.layers
 
     run(body())
 

@@ -142,6 +142,26 @@ def test_the_server_reads_what_the_client_planned(words, family):
     assert not any(word.startswith(b"@") or word.endswith(b"=native") for word in plan.arguments)
 
 
+@pytest.mark.parametrize(
+    ("command", "single"),
+    [
+        ("gcc -c a.c", ["gcc -c a.c"]),
+        ("gcc -c a.c -O2 b.c", ["gcc -c a.c -O2", "gcc -c -O2 b.c"]),
+        (
+            "gcc -c -x c a.c -x c++ b.c -I b.c -w",
+            ["gcc -c -x c a.c -x c++ -I b.c -w", "gcc -c -x c -x c++ b.c -I b.c -w"],
+        ),
+        ("gcc -c a.c b.c -o x.o", ["gcc -c a.c b.c -o x.o"]),
+        ("gcc -c a.c b.c -MD -MF x", ["gcc -c a.c b.c -MD -MF x"]),
+        ("gcc -c a.c b.c -Wp,-MD,x", ["gcc -c a.c b.c -Wp,-MD,x"]),
+        ("gcc -c a.c -o b.c", ["gcc -c a.c -o b.c"]),
+        ("gcc -c" + " a.c" * (limits.SOURCES + 1), ["gcc -c" + " a.c" * (limits.SOURCES + 1)]),
+    ],
+)
+def test_sources_one_by_one(command, single):
+    assert cmdline.parts(split(command)) == tuple(map(split, single))
+
+
 def test_families():
     assert [
         cmdline.family_of(name) for name in ("gcc-12", b"/usr/bin/x86_64-linux-gnu-g++", "clang-14", b"clang++")

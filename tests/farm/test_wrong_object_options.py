@@ -96,6 +96,29 @@ def test_a_source_changes(twins, name):
     assert len(made) == 2
 
 
+SEVERAL = {
+    "a.c": '#include "h.h"\nint a = V; static int unused;\n',
+    "t/b.c": '#include "../h.h"\nint b = V; static int unused;\n',
+    "S.S": '#include "h.h"\n mov $V, %eax\n',
+    "h.h": "#define V 1\n",
+    "bad.c": "int c = undeclared;\n",
+}
+
+
+def test_several_sources_in_one_command(twins):
+    alone = twins.same(SEVERAL, "gcc", "-Wall", "-g", "-MD", "-c", "a.c", "t/b.c", "S.S", "-fstack-usage")
+    assert {b"a.o", b"b.o", b"S.o", b"a.d", b"b.d", b"S.d", b"a.su", b"b.su"} < set(alone.files)
+    assert alone.err.count(b"unused") > 2
+
+
+@pytest.mark.parametrize("words", ["a.c bad.c t/b.c", "bad.c a.c", "a.c t/b.c missing.c"])
+def test_one_of_several_sources_fails(twins, words):
+    alone, through = twins.both(SEVERAL, "gcc", "-Wall", "-c", *words.split())
+    assert through.seen == alone.seen
+    assert alone.status == 1
+    assert b"a.o" in alone.files
+
+
 def test_the_processor_at_hand(twins):
     text = "float f(float *a, int n) { float s = 0; for (int i = 0; i < n; i++) s += a[i] * a[i]; return s; }\n"
     twins.same({"a.c": text}, "gcc", "-O3", "-ffast-math", "-march=native", "-c", "a.c")
