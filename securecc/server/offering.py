@@ -47,7 +47,7 @@ class Offering:
         self._lost = lost
         self._runner = Runner(end, self._gone)
         self._older: set[Runner] = set()
-        self._renewing = False
+        self._renewing = self._asked = False
 
     async def begin(self) -> WorkReady:
         """What the first runner can do. Raises SandboxError when it ends before it could say so."""
@@ -69,17 +69,28 @@ class Offering:
             self._retire(runner)
 
     async def renew(self) -> str:
-        """Looks for compilers anew; what is offered now, in words, if it is other than before.
+        """Looks for compilers anew; what is offered now, in words, if it is other than before. Who asks while somebody
+        looks has that one look once more.
 
         Raises SandboxError when no new runner could be had: everything stays as it was.
         """
-        if self._nursery is None or self._renewing:
+        if self._nursery is None:
             return ""
-        self._renewing = True
+        self._asked = True
+        if self._renewing:
+            return ""
+        self._renewing, said = True, ""
         try:
-            return await self._renew(self._nursery)
+            while self._asked:
+                self._asked = False
+                try:
+                    said = await self._renew(self._nursery) or said
+                except SandboxError:
+                    if not self._asked:
+                        raise
         finally:
             self._renewing = False
+        return said
 
     async def _renew(self, nursery: socket.socket) -> str:
         new = Runner(order_runner(nursery, tuple(self._runner.digests)), self._gone)

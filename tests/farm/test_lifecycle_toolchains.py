@@ -48,6 +48,8 @@ def test_one_farm_gets_more_targets_and_families_while_it_runs(some_farm, tmp_pa
         assert "only there: /usr/bin" in said
         [refused] = farm.server.audit(code="toolchain")
         assert refused["toolchain"] == "gcc-12-aarch64-linux-gnu"
+        until(lambda: "refused-toolchain" in farm.why(), what="the agent's record")
+        assert "nearest is gcc-12 " in farm.run("securecctl", "why", cwd=tmp_path).stdout
         agent = farm.agent
 
         add(farm, CROSS)

@@ -130,17 +130,15 @@ def test_a_new_runner_that_does_not_come_changes_nothing(tmp_path, monkeypatch, 
     asyncio.run(body())
 
 
-def test_one_look_at_a_time_and_none_without_a_nursery(tmp_path, monkeypatch):
-    monkeypatch.setattr(offering_module.limits, "RUNNER_START_S", 0.05)
-
+def test_one_look_at_a_time_and_once_more_for_who_asks_meanwhile(tmp_path):
     async def body():
-        async with offered(tmp_path, ()) as (offering, _, nursery):
+        async with offered(tmp_path, WorkReady((), ()), WorkReady(("userns",), (NEWER,))) as (offering, _, nursery):
             looking = asyncio.create_task(offering.renew())
             await asyncio.sleep(0)
             assert await offering.renew() == ""
-            with pytest.raises(SandboxError):
-                await looking
-            assert len(nursery.asked) == 1
+            assert await offering.renew() == ""
+            assert await looking == "gcc-12"
+            assert len(nursery.asked) == 2
             nursery.end.close()
             with pytest.raises(SandboxError, match="no further runner"):
                 await offering.renew()
