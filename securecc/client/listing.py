@@ -12,7 +12,8 @@ from securecc.words.errors import StaysLocal
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The names in one directory at one moment. `precompiled` are the names of headers that a ``.gch`` is there for.
+    """The names in one directory at one moment. `precompiled` are the names of headers that a precompiled form is there
+    for: ``.gch`` is gcc's, ``.pch`` clang's, which it also takes for a header named by -include.
 
     `racy`: a name may have come or gone without the stamp changing.
     """
@@ -53,7 +54,7 @@ class Listings:
         if known is not None and known.names == names:
             listing = Listing(path, now, known.names, known.precompiled, racy)
         else:
-            precompiled = frozenset(name[:-4] for name in names if name.endswith(b".gch"))
+            precompiled = frozenset(name[:-4] for name in names if name.endswith((b".gch", b".pch")))
             listing = Listing(path, now, names, precompiled, racy)
         self._known[path] = listing
         return listing

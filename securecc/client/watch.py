@@ -79,7 +79,7 @@ class Watching:
             names = groups[0] if len(groups) == 1 else self._shared.one(tuple(sorted(set().union(*groups))))
             for name in listing.precompiled.intersection(names):
                 used = os.fsdecode(under(path, name))
-                raise StaysLocal("precompiled-header", f"{used}.gch would be used")
+                raise StaysLocal("precompiled-header", f"a precompiled form of {used} would be used")
             found.append(Watch(listing, names, self._shared.one(listing.names.intersection(names))))
         return tuple(found)
 

@@ -69,7 +69,7 @@ def test_one_path(top):
     assert (watch.listing.path, set(watch.names), watch.present) == (top, {b"g.y"}, frozenset())
 
 
-@pytest.mark.parametrize("place", [b"/i1/c.h.gch", b"/i2/c.h.gch"])
+@pytest.mark.parametrize("place", [b"/i1/c.h.gch", b"/i2/c.h.gch", b"/i2/c.h.pch"])
 def test_a_precompiled_header_stays_local(top, place):
     os.mkdir(top + place)
     with pytest.raises(StaysLocal) as caught:
