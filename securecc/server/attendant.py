@@ -111,6 +111,7 @@ class Attendant:
                 reference=self.channel.reference,
                 slots=self._service.admission.slots,
                 toolchains=tuple(Toolchain(o.digest, o.name, o.target) for o in offers if permits(self.grant, o.name)),
+                layers=tuple(self._service.layers),
             )
         )
 

@@ -107,6 +107,7 @@ class JobStart(Record, frozen=True, tag="job-start"):
     arguments_sha256: str
     cwd: str
     input_sha256: str
+    layers_sha256: tuple[str, ...]
     sandbox: tuple[str, ...]
 
 
@@ -144,6 +145,7 @@ class JobEnd(Record, frozen=True, tag="job-end"):
     arguments_sha256: str
     cwd: str
     input_sha256: str
+    layers_sha256: tuple[str, ...]
     sandbox: tuple[str, ...]
     exit: int | None
     signal: int | None
@@ -241,8 +243,11 @@ def job_start(
     cwd: bytes,
     manifest_digest: bytes,
     layers: Iterable[str],
+    trees: Iterable[bytes] = (),
 ) -> JobStart:
-    """The record of a job that is about to run, `arguments` as they will."""
+    """The record of a job that is about to run, `arguments` as they will. `layers` are the sandbox's; `trees` are the
+    digests of those that the job reads.
+    """
     shown, count, digest = _arguments(arguments)
     return JobStart(
         "allowed",
@@ -259,6 +264,7 @@ def job_start(
         digest,
         text(cwd),
         manifest_digest.hex(),
+        tuple(digest.hex() for digest in trees),
         tuple(map(text, layers)),
     )
 
@@ -290,6 +296,7 @@ def job_end(
         start.arguments_sha256,
         start.cwd,
         start.input_sha256,
+        start.layers_sha256,
         start.sandbox,
         status if status is not None and status >= 0 else None,
         -status if status is not None and status < 0 else None,

@@ -18,6 +18,7 @@ import msgspec
 
 from securecc.words import limits
 from securecc.words.errors import ChannelError, ProtocolError, SandboxError
+from securecc.words.messages import Layer
 from securecc.words.work import FromFront, FromRunner, WorkBlobs, WorkOrder, WorkRunner, WorkTree
 
 INLINE, IN_MEMFD = 0, 1
@@ -45,11 +46,11 @@ def pair() -> tuple[socket.socket, socket.socket]:
     return ends
 
 
-def order_runner(nursery: socket.socket, have: Sequence[bytes]) -> socket.socket:
+def order_runner(nursery: socket.socket, have: Sequence[bytes], trees: Sequence[Layer] = ()) -> socket.socket:
     """Have the nursery start another runner; the end that speaks to it. Raises SandboxError if there is no nursery."""
     ours, theirs = pair()
     try:
-        socket.send_fds(nursery, [_encoder.encode(WorkRunner(tuple(have)))], [theirs.fileno()], _FLAGS)
+        socket.send_fds(nursery, [_encoder.encode(WorkRunner(tuple(have), tuple(trees)))], [theirs.fileno()], _FLAGS)
     except OSError as error:
         ours.close()
         raise SandboxError(f"no further runner can be had: {error.strerror}", "start the daemon anew") from error

@@ -106,6 +106,7 @@ class Front:
             gone=self._attendants.discard,
             numbers=itertools.count(1),
             lacking=self._look_again,
+            layers=self._offering.layers,
         )
         server = await self._listen()
         self._handle_signals()

@@ -18,6 +18,7 @@ from securecc.words import limits
 from securecc.words.errors import Refused, SandboxError
 from securecc.words.grant import Grant
 from securecc.words.manifest import Digest
+from securecc.words.messages import Layer
 from securecc.words.work import Offer, WorkReady
 
 log = logging.getLogger("securecc")
@@ -29,11 +30,13 @@ class Runner:
     def __init__(self, end: socket.socket, lost: Callable[["Runner", str], None]) -> None:
         self.dispatch = Dispatch(end, lambda reason: lost(self, reason))
         self.digests: frozenset[Digest] = frozenset()
+        self.layers: frozenset[Layer] = frozenset()
         self.jobs = 0
 
 
 class Offering:
-    """An Executor. `offers` is what is offered now; the mapping is the same one all the time.
+    """An Executor. `offers` are the toolchains and `layers` the directory trees that are offered now; mapping and set
+    are the same ones all the time.
 
     `lost` is called if the runner goes that takes new jobs. `ledger` is written whenever the offers change.
     """
@@ -42,6 +45,7 @@ class Offering:
         self, end: socket.socket, nursery: socket.socket | None, ledger: Path, lost: Callable[[str], None]
     ) -> None:
         self.offers: dict[Digest, Offer] = {}
+        self.layers: set[Layer] = set()
         self._nursery = nursery
         self._ledger = ledger
         self._lost = lost
@@ -56,11 +60,14 @@ class Offering:
         return ready
 
     async def run(self, job: Job, grant: Grant) -> Outcome:
-        """See Executor. Raises Refused for a toolchain that is offered no longer."""
-        holders = (runner for runner in (self._runner, *self._older) if job.toolchain.digest in runner.digests)
-        runner = next(holders, None)
-        if runner is None:
+        """See Executor. Raises Refused for a toolchain or a layer that is offered no longer."""
+        holders = [runner for runner in (self._runner, *self._older) if job.toolchain.digest in runner.digests]
+        if not holders:
             raise Refused("toolchain", f"{job.toolchain.name} is offered no longer")
+        layers = {Layer(entry.path, entry.blob) for entry in job.manifest.layers}
+        runner = next((runner for runner in holders if layers <= runner.layers), None)
+        if runner is None:
+            raise Refused("layer", "a layer of the job's is offered no longer")
         runner.jobs += 1
         try:
             return await runner.dispatch.run(job, grant)
@@ -93,7 +100,8 @@ class Offering:
         return said
 
     async def _renew(self, nursery: socket.socket) -> str:
-        new = Runner(order_runner(nursery, tuple(self._runner.digests)), self._gone)
+        old = self._runner
+        new = Runner(order_runner(nursery, tuple(old.digests), tuple(old.layers)), self._gone)
         try:
             async with asyncio.timeout(limits.RUNNER_START_S):
                 ready = await new.dispatch.ready()
@@ -103,7 +111,7 @@ class Offering:
         if not ready.toolchains:
             new.dispatch.close()
             return ""
-        old, self._runner = self._runner, new
+        self._runner = new
         self._older.add(old)
         self._take(new, ready)
         self._retire(old)
@@ -118,6 +126,9 @@ class Offering:
 
     def _take(self, runner: Runner, ready: WorkReady) -> None:
         runner.digests = frozenset(offer.digest for offer in ready.toolchains)
+        runner.layers = frozenset(ready.trees[: limits.LAYERS])
+        self.layers.clear()
+        self.layers |= runner.layers
         self.offers.clear()
         self.offers |= {offer.digest: offer for offer in ready.toolchains}
         try:

@@ -60,6 +60,7 @@ class Audited:
             cwd=job.cwd,
             manifest_digest=job.manifest_digest,
             layers=self._layers,
+            trees=[entry.blob for entry in job.manifest.layers],
         )
 
 

@@ -3,6 +3,7 @@ believed.
 """
 
 from collections import OrderedDict
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import zstandard
@@ -13,7 +14,7 @@ from securecc.compiler.paths import CheckedManifest
 from securecc.words import limits, manifest
 from securecc.words.errors import PathError, Refused, StaysLocal
 from securecc.words.manifest import Digest, Manifest
-from securecc.words.messages import Submit, Toolchain
+from securecc.words.messages import Layer, Submit, Toolchain
 from securecc.words.work import Offer
 
 MANIFESTS = 4096
@@ -62,8 +63,10 @@ class Manifests:
         return decoded
 
 
-def read(submit: Submit, offer: Offer, sent: Manifest) -> Submission:
-    """Raises Refused with the code `option` or `tree` and a reason that names what is wrong."""
+def read(submit: Submit, offer: Offer, sent: Manifest, layers: Collection[Layer] = ()) -> Submission:
+    """`layers` are what jobs may have whole. Raises Refused with the code `option`, `tree` or `layer` and a reason that
+    names what is wrong.
+    """
     if submit.arguments[:1] and submit.arguments[0] not in offer.called_by:
         raise Refused("option", "the command is not a driver of the toolchain that it names")
     try:
@@ -78,6 +81,9 @@ def read(submit: Submit, offer: Offer, sent: Manifest) -> Submission:
         )
     except PathError as error:
         raise Refused("tree", error.message) from error
+    for entry in checked.layers:
+        if Layer(entry.path, entry.blob) not in layers:
+            raise Refused("layer", f"no layer {entry.blob.hex()[:16]} for {entry.path.decode(errors='replace')!a} here")
     toolchain = Toolchain(offer.digest, offer.name, offer.target)
     return Submission(submit, plan, variables, toolchain, checked)
 

@@ -7,7 +7,7 @@ given back in one place, `Visit.end`, however it ends.
 import asyncio
 import itertools
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ from securecc.words import limits
 from securecc.words.errors import AuditError, Denied, PathError, Refused, SecureccError
 from securecc.words.grant import Grant
 from securecc.words.manifest import Digest, Kind, Manifest
-from securecc.words.messages import Ask, Need, Submit, Supply
+from securecc.words.messages import Ask, Layer, Need, Submit, Supply
 from securecc.words.work import Offer
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ UPLOAD_HOLDS_S = 2.0
 class Service:
     """What all channels of one front share. `numbers` counts the daemon's jobs; `gone` is told of a lost channel;
     `running` are the tasks of jobs that have not ended, killed ones included; `lacking` is told that somebody asked for
-    a toolchain that is not here.
+    a toolchain that is not here; `layers` are the directory trees that a job may have whole.
     """
 
     admission: Admission
@@ -50,6 +50,7 @@ class Service:
     numbers: "itertools.count[int]"
     running: "set[asyncio.Task[None]]" = field(default_factory=set)
     lacking: Callable[[], None] = lambda: None
+    layers: Collection[Layer] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,7 @@ class Visit:
             self._next_blob()
 
     def _read(self, submit: Submit, manifest: Manifest) -> None:
-        self._submission = read(submit, self.offer, manifest)
+        self._submission = read(submit, self.offer, manifest, self._host.service.layers)
         sizes = _sizes(manifest)
         self._hold = self._host.service.store.hold(self._host.origin.principal, sizes)
         missing = self._hold.missing

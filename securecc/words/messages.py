@@ -10,7 +10,9 @@ import msgspec
 
 PROTOCOL_VERSIONS = (1,)
 
-RefuseCode = Literal["busy", "denied", "toolchain", "draining", "option", "tree", "layer", "limit", "protocol", "server"]
+RefuseCode = Literal[
+    "busy", "denied", "toolchain", "draining", "option", "tree", "layer", "limit", "protocol", "server"
+]
 LimitName = Literal["", "wall", "cpu", "memory", "processes", "output", "diagnostics", "source"]
 
 

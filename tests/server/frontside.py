@@ -146,7 +146,7 @@ class StubExecutor:
 class Front:
     """One front with one channel; all that it holds can be counted."""
 
-    def __init__(self, folder, *answers, slots=2, grant=GRANT, greeted=True, offers=(GCC, CLANG), **bounds):
+    def __init__(self, folder, *answers, slots=2, grant=GRANT, greeted=True, offers=(GCC, CLANG), layers=(), **bounds):
         self.admission = Admission(slots, 60)
         self.store = CountingStore(folder, **bounds)
         self.executor = StubExecutor(*answers)
@@ -160,6 +160,7 @@ class Front:
             append=self.append,
             gone=self.gone.append,
             numbers=itertools.count(100),
+            layers=layers,
         )
         self.refuses_records = None
         self.channel, self.attendant = self.connect(grant, greeted=greeted)

@@ -50,6 +50,7 @@ def start(arguments=(b"gcc", b"-c", b"a.c"), **others):
         "peer": "10.2.3.4:5", "principal": "alice@EXAMPLE.COM", "rule": "committers", "reference": "r-1", "job": 7,
         "attempt": 1, "toolchain": "gcc-12", "toolchain_digest": b"\x01" * 32, "arguments": arguments,
         "cwd": b"/home/alice", "manifest_digest": b"\x02" * 32, "layers": ("namespaces", "rlimits"),
+        "trees": [b"\x04" * 32],
     }  # fmt: skip
     return record.job_start(**(fields | others))
 
@@ -62,6 +63,7 @@ def test_a_job_s_start():
     assert found["arguments_sha256"] == hashlib.sha256(b"gcc\0-c\0a.c\0").hexdigest()
     assert found["toolchain_sha256"] == "01" * 32
     assert found["input_sha256"] == "02" * 32
+    assert found["layers_sha256"] == ("04" * 32,)
     assert found["sandbox"] == ("namespaces", "rlimits")
 
 
@@ -98,7 +100,9 @@ def test_outputs_are_capped_but_all_digested():
 
 def test_the_worst_record_fits_its_limit():
     worst = b"\x01" * 5000
-    begin = start([b"\x01" * 200] * 4096, peer="\x01" * 5000, principal=worst, rule="\\" * 5000, cwd=worst)
+    begin = start(
+        [b"\x01" * 200] * 4096, peer="\x01" * 5000, principal=worst, rule="\\" * 5000, cwd=worst, trees=[b"l" * 32] * 64
+    )
     made = [Output(b"\x01", 1 << 60, 0o644, b"\xff" * 32)] * 200
     end = record.job_end(begin, "failed", outputs=made, reason="\x01" * 5000, usage=Usage(1e300, 1e300, 1e300, 1 << 62))
     assert len(seal(end, Link(10**16, "f" * 64), stamp(0))[0]) < limits.AUDIT_RECORD

@@ -36,8 +36,8 @@ class Tree:
         time.sleep(0.006)  # longer than the clock of ctime ticks
         return self
 
-    def look(self, entries=(), output=limits.OUTPUT, skip=frozenset()):
-        found = harvest.harvest(self, entries, skip, output)
+    def look(self, entries=(), output=limits.OUTPUT, skip=frozenset(), within=()):
+        found = harvest.harvest(self, entries, skip, output, within)
         contents = {}
         for made, descriptor in zip(found.made, found.descriptors, strict=True):
             contents[made.path] = os.read(descriptor, limits.MIB)
@@ -158,6 +158,18 @@ def test_skipped_directories_are_not_looked_into(tree):
     with open(f"{tree.path}/src/new", "wb"):
         pass
     assert tree.look(skip=frozenset({b"/src"}))[1] == {}
+
+
+def test_a_place_within_a_skipped_directory_is_looked_into_unless_it_is_skipped_itself(tree):
+    for folder in ("src/mine", "src/mine/layer", "src/layer"):
+        os.mkdir(f"{tree.path}/{folder}")
+        with open(f"{tree.path}/{folder}/new", "wb"):
+            pass
+        tree.folders[b"/" + folder.encode()] = 9
+    skip = frozenset({b"/src", b"/src/layer", b"/src/mine/layer"})
+    found, contents = tree.look(skip=skip, within=[b"/src/mine", b"/src/layer"])
+    assert set(contents) == {b"/src/mine/new"}
+    assert found.ignored == 0
 
 
 def test_same_folder(tree):

@@ -113,6 +113,36 @@ def test_a_directory_where_the_toolchain_has_a_file():
         places(b"/usr/bin/as", kind=Kind.DIRECTORY)
 
 
+def test_where_layers_meet_gcc():
+    assert places(b"/usr/include", GCC + b"/include", b"/opt/site/release", kind=Kind.LAYER) == (
+        b"/usr/include",
+        GCC + b"/include",
+    )
+    assert places(b"/usr/lib/llvm-14/include", b"/usr/src", kind=Kind.LAYER) == (b"/usr/lib/llvm-14", b"/usr/src")
+
+
+LAYERS = [b"/", b"/usr", b"/usr/bin", b"/usr/lib", GCC, GCC + b"/plugin", b"/usr/share", b"/usr/share/locale/de"]
+LAYERS += [b"/usr/x86_64-linux-gnu/bin", b"/usr/x86_64-linux-gnu", b"/usr/bin/as", b"/lib", b"/lib/x"]
+LAYERS += [b"/etc", b"/etc/alternatives", b"/etc/x", b"/dev", b"/proc/1", b"/sys", b"/.securecc"]
+
+
+@pytest.mark.parametrize("path", LAYERS)
+def test_where_no_layer_may_stand(path):
+    with pytest.raises(PathError):
+        places(path, kind=Kind.LAYER)
+
+
+@pytest.mark.parametrize("place", [b"/opt/site", b"/usr/include"])
+@pytest.mark.parametrize("kind", list(Kind))
+def test_nothing_of_the_clients_is_at_or_below_a_layer(place, kind):
+    beside = [Entry(place, Kind.LAYER), Entry(place + b"-2/x.h", Kind.FILE)]
+    layout.mountpoints(beside, GROUND)
+    for path in (place, place + b"/x", place + b"/x/y"):
+        for both in ([*beside, Entry(path, kind)], [Entry(path, kind), *beside]):
+            with pytest.raises(PathError):
+                layout.mountpoints(both, GROUND)
+
+
 def test_the_number_of_meetings_is_bounded():
     crowd = [b"/usr/d%d/x.h" % number for number in range(limits.TREE_MOUNTPOINTS + 1)]
     with pytest.raises(PathError, match="at most"):

@@ -75,6 +75,29 @@ def test_a_runner_has_what_the_configuration_says_now(reachable):
             end.close()
 
 
+def test_layers_are_what_the_configuration_says_now_and_as_they_are_now(reachable):
+    with House(reachable) as house:
+        site = reachable / "site"
+        site.mkdir()
+        (reachable / "config.yaml").write_text(CONFIG.format("/usr/bin/as") + f"layers: [{site}]\n")
+        first = order_runner(house.end, ())
+        ready = heard(first)
+        assert [offered.path for offered in ready.trees] == [os.fsencode(site)]
+        have = [offer.digest for offer in ready.toolchains]
+        same = order_runner(house.end, have, ready.trees)
+        assert heard(same) == WorkReady((), ())
+        (site / "new.h").write_text("")
+        other = order_runner(house.end, have, ready.trees)
+        [offered] = heard(other).trees
+        assert offered.path == os.fsencode(site)
+        assert offered != ready.trees[0]
+        (reachable / "config.yaml").write_text(CONFIG.format("/usr/bin/as") + "layers: []\n")
+        none = order_runner(house.end, have, ready.trees)
+        assert [len(found) for found in (heard(none).toolchains, ready.trees)] == [1, 1]
+        for end in (first, same, other, none):
+            end.close()
+
+
 def test_an_unreadable_configuration_leaves_the_compilers_as_they_were(reachable):
     with House(reachable, "no path") as house, order_runner(house.end, ()) as end:
         assert [offer.name for offer in heard(end).toolchains] == ["true"]

@@ -16,6 +16,8 @@ from securecc.server.courier import pair
 from securecc.server.offering import Offering
 from securecc.words import limits
 from securecc.words.errors import Refused, SandboxError
+from securecc.words.manifest import Entry, Kind
+from securecc.words.messages import Layer
 from securecc.words.work import WorkOrder, WorkReady, WorkRunner
 
 NEWER = msgspec.structs.replace(GCC, digest=b"n" * 32)
@@ -54,13 +56,13 @@ class Nursery:
 
 
 @asynccontextmanager
-async def offered(folder, *ready):
+async def offered(folder, *ready, trees=()):
     """An offering with one runner that has gcc, and a nursery for those after it."""
     (ours, theirs), (door, behind) = pair(), pair()
     lost = []
     offering = Offering(ours, door, folder / "toolchains.json", lost.append)
     first, nursery = Runner(theirs), Nursery(behind, *ready)
-    first.say(WorkReady(("userns",), (GCC,)))
+    first.say(WorkReady(("userns",), (GCC,), trees))
     await offering.begin()
     offering.lost = lost
     try:
@@ -81,7 +83,10 @@ def test_new_jobs_go_to_the_new_runner_and_the_old_one_leaves_after_its_last(tmp
             assert await offering.renew() == "gcc-12, clang-14"
             assert nursery.asked == [WorkRunner((GCC.digest,))]
             assert offers == {NEWER.digest: NEWER, CLANG.digest: CLANG}
-            assert [known.digest for known in ledger.read(tmp_path / "toolchains.json").toolchains] == [NEWER.digest, CLANG.digest]
+            assert [known.digest for known in ledger.read(tmp_path / "toolchains.json").toolchains] == [
+                NEWER.digest,
+                CLANG.digest,
+            ]
             late = asyncio.create_task(offering.run(replace(job(2, inputs), toolchain=toolchain_of(CLANG)), GRANT))
             await nursery.runners[0].until(WorkOrder)
             assert not first.courier._closed
@@ -103,6 +108,58 @@ async def closed(runner):
         while not runner.courier._closed:
             runner.news.clear()
             await runner.news.wait()
+
+
+OLD, NEW = Layer(b"/usr/include", b"o" * 32), Layer(b"/usr/include", b"n" * 32)
+
+
+def layered(number, inputs, layer):
+    plain = job(number, inputs)
+    entry = Entry(layer.path, Kind.LAYER, layer.digest)
+    return replace(plain, manifest=replace(plain.manifest, layers=(entry,)))
+
+
+def test_layers_follow_the_runner_and_a_job_goes_where_its_layer_is(tmp_path):
+    async def body():
+        inputs = Contents(SOURCE, HEADER)
+        ready = WorkReady(("userns",), (GCC,), (NEW,))
+        async with offered(tmp_path, ready, trees=(OLD,)) as (offering, first, nursery):
+            layers = offering.layers
+            assert layers == {OLD}
+            running = asyncio.create_task(offering.run(layered(1, inputs, OLD), GRANT))
+            await first.until(WorkOrder)
+            assert await offering.renew() == "gcc-12"
+            assert nursery.asked == [WorkRunner((GCC.digest,), (OLD,))]
+            assert layers == {NEW}
+            assert offering.layers is layers
+            more = [layered(2, inputs, OLD), layered(3, inputs, NEW)]
+            jobs = [asyncio.create_task(offering.run(one, GRANT)) for one in more]
+            second = nursery.runners[0]
+            await second.until(WorkOrder)
+            async with asyncio.timeout(5):
+                while [type(message) for message, _ in first.heard].count(WorkOrder) < 2:
+                    first.news.clear()
+                    await first.news.wait()
+            for runner, number in ((first, 1), (first, 2), (second, 3)):
+                runner.say(report(number), b"", b"")
+            for outcome in [await running, *[await task for task in jobs]]:
+                outcome.close()
+            await closed(first)
+            with pytest.raises(Refused, match="layer") as refused:
+                await offering.run(layered(4, inputs, OLD), GRANT)
+            assert refused.value.code == "layer"
+        inputs.close()
+
+    asyncio.run(body())
+
+
+def test_so_many_layers_are_taken_from_a_runner(tmp_path):
+    async def body():
+        crowd = tuple(Layer(b"/opt/%d" % number, b"x" * 32) for number in range(limits.LAYERS + 1))
+        async with offered(tmp_path, trees=crowd) as (offering, _, _):
+            assert offering.layers == set(crowd[:-1])
+
+    asyncio.run(body())
 
 
 def test_nothing_new(tmp_path):

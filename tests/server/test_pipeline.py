@@ -8,10 +8,12 @@ from frontside import CWD, GCC, GRANT, StubExecutor, is_open, outcome, submit, t
 from hypothesis import given
 from hypothesis import strategies as st
 
+from securecc.compiler.paths import CheckedManifest
 from securecc.server import audit_record
 from securecc.server.executor import Job, Origin
 from securecc.server.pipeline import Audited, Authorised, Queued, permits, pipeline
 from securecc.words.errors import AuditError, Denied, Refused, SandboxError
+from securecc.words.manifest import Entry, Kind
 from securecc.words.messages import Terminal
 
 LAYERS = ("bubblewrap", "userns")
@@ -33,7 +35,7 @@ def job(**changes):
         "environment": {},
         "umask": 0o22,
         "terminal": Terminal(),
-        "manifest": None,
+        "manifest": CheckedManifest((), (), 0, (Entry(b"/usr/include", Kind.LAYER, b"l" * 32),)),
         "manifest_digest": b"m" * 32,
         "source": 10,
         "inputs": None,
@@ -72,6 +74,7 @@ def test_a_job_is_on_record_before_it_begins_and_when_it_has_ended():
     assert [[type(record) for record in seen[0]]] == [[audit_record.JobStart]]
     start, end = log
     assert (start.principal, start.rule, tuple(start.sandbox)) == (GRANT.principal, "committers", LAYERS)
+    assert start.layers_sha256 == end.layers_sha256 == ((b"l" * 32).hex(),)
     assert (end.outcome, end.job) == ("done", 7)
     assert made.digests[0].hex() in repr(end)
     found.close()

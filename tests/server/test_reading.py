@@ -13,6 +13,7 @@ from securecc.server.reading import Manifests, read
 from securecc.words import limits, manifest
 from securecc.words.errors import PathError, Refused
 from securecc.words.manifest import Entry, Kind, Manifest
+from securecc.words.messages import Layer
 
 
 def read_submit(entries=ENTRIES, **changes):
@@ -72,6 +73,44 @@ def test_an_environment_that_chooses_programs_is_refused(name):
 def test_trees_that_must_not_be_built_are_refused_as_such(entries, changes):
     with pytest.raises(Refused) as refused:
         read_submit(entries, **changes)
+    assert refused.value.code == "tree"
+
+
+SITE = Layer(b"/opt/site", b"s" * 32)
+LAYERS = (SITE, Layer(b"/usr/include", b"i" * 32))
+
+
+def layered(*layers):
+    return sorted([*ENTRIES, *(Entry(named.path, Kind.LAYER, named.digest) for named in layers)], key=lambda e: e.path)
+
+
+def test_layers_that_are_offered_stand_for_their_files():
+    entries = tuple(layered(*LAYERS))
+    found = read(submit(entries=entries), GCC, Manifest(entries), set(LAYERS))
+    assert [entry.path for entry in found.manifest.layers] == [b"/opt/site", b"/usr/include"]
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        Layer(b"/opt/site", b"i" * 32),
+        Layer(b"/opt/site", b"x" * 32),
+        Layer(b"/opt/other\xff", b"s" * 32),
+        Layer(b"/opt/site/sub", b"s" * 32),
+    ],
+)
+def test_layers_that_are_not_or_not_there_are_refused_as_such(named):
+    for known in (LAYERS, ()):
+        with pytest.raises(Refused, match="no layer") as refused:
+            read(submit(), GCC, Manifest(tuple(layered(named))), known)
+        assert refused.value.code == "layer"
+        assert refused.value.message.isprintable()
+
+
+def test_a_layer_where_none_may_stand_is_a_bad_tree_even_if_it_is_offered():
+    programs = Layer(b"/usr/bin", b"b" * 32)
+    with pytest.raises(Refused) as refused:
+        read(submit(), GCC, Manifest(tuple(layered(programs))), [programs])
     assert refused.value.code == "tree"
 
 

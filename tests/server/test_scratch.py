@@ -103,6 +103,35 @@ def test_a_read_only_view(inside):
     assert said.splitlines() == ["written", "Read-only file system", "['b', 'one']", "[]"]
 
 
+def test_a_read_only_view_without_programs(inside):
+    said = inside("""
+        import shutil
+        scratch.mount_tmpfs(base, 1 << 20, programs=True)
+        os.chdir(base)
+        for name in ("a", "job"):
+            os.mkdir(name)
+        shutil.copy("/usr/bin/true", "a/mine")
+        os.utime("a/mine", (0, 0))
+        scratch.bind_read_only(base + b"/a", base + b"/a", programs=False)
+        scratch.bind(base + b"/a", base + b"/job")
+        open("job/mine", "rb").read()
+        print(os.stat("job/mine").st_atime)
+        for attempt in (
+            lambda: os.execv("job/mine", ["mine"]),
+            lambda: os.chmod("job/mine", 0o777),
+            lambda: os.utime("job/mine", (1, 1)),
+            lambda: open("job/mine", "ab"),
+            lambda: os.mkdir("job/new"),
+        ):
+            try:
+                attempt()
+                print("done")
+            except OSError as error:
+                print(error.strerror)
+    """)
+    assert said.splitlines() == ["0.0", "Permission denied"] + ["Read-only file system"] * 4
+
+
 def test_a_root_of_ones_own(inside):
     said = inside("""
         scratch.mount_tmpfs(base, 1 << 20)

@@ -47,6 +47,7 @@ hostname: farm.example.com
 users: {front: cc-front, runner: cc-run}
 slots: 3
 toolchains: [/usr/bin/gcc, /opt/gcc-13/bin/g++]
+layers: [/usr/include, /opt/site/release-3]
 sandbox: {minimum: [netns, seccomp]}
 limits: {store: 8GiB, store_per_principal: 2GiB, preauth_deadline: 5s, connections_per_source: 3}
 log_level: debug
@@ -55,10 +56,16 @@ log_level: debug
     assert found.listen == ("10.0.0.1", "::1")
     assert found.users == Users(PEOPLE["cc-front"], PEOPLE["cc-run"])
     assert found.toolchains == (Path("/usr/bin/gcc"), Path("/opt/gcc-13/bin/g++"))
+    assert found.layers == (Path("/usr/include"), Path("/opt/site/release-3"))
     assert found.sandbox_minimum == ("netns", "seccomp")
     assert found.limits == ServerLimits(8 << 30, 2 << 30, 5.0, connections_per_source=3)
     assert (found.port, found.service, found.hostname, found.slots) == (4000, "compile", "farm.example.com", 3)
     assert found.log_level == "debug"
+
+
+def test_layers_may_be_none_at_all():
+    assert parse(NEEDED).layers is None
+    assert parse(NEEDED + "layers: []\n").layers == ()
 
 
 @pytest.mark.parametrize(
@@ -74,6 +81,8 @@ log_level: debug
         ("hostname: a/b\n", "'a/b' is no host name"),
         ("slots: 0\n", "from 1 to"),
         ("toolchains: [gcc]\n", "write the compiler's whole path"),
+        ("layers: [include]\n", "write the directory's whole path, as /usr/include"),
+        ("layers: /usr/include\n", "a list"),
         ("users: {front: cc-front}\n", '"runner" is missing'),
         ("users: {front: cc-front, runner: cc-front}\n", "the front's user too"),
         ("users: {front: root, runner: cc-run}\n", "give"),

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from securecc.server import visit
 from securecc.words import limits
 from securecc.words.errors import AuditError, ChannelError, Denied, Refused, SandboxError, StoreError
-from securecc.words.messages import Cancel, Goodbye, Need, Refuse, Result, Supply
+from securecc.words.manifest import Entry, Kind
+from securecc.words.messages import Cancel, Goodbye, Layer, Need, Refuse, Result, Supply
 
 
 def with_front(folder, body, *answers, **options):
@@ -74,6 +75,38 @@ def test_another_channels_manifest_is_not_known_here(tmp_path):
         other.lose(ChannelError("leaves"))
 
     with_front(tmp_path, body)
+
+
+INCLUDE = Layer(b"/usr/include", b"i" * 32)
+
+
+@pytest.mark.parametrize("path", [b"/usr/include", b"/opt/site"])
+def test_a_layer_that_is_not_here_is_refused_before_anything_is_asked_for(tmp_path, path):
+    """Attack: a digest that was heard of, for another path; or any other digest."""
+
+    async def body(front, channel):
+        for digest in (b"x" * 32, INCLUDE.digest) if path != INCLUDE.path else (b"x" * 32, b"s" * 32):
+            entries = sorted([*ENTRIES, Entry(path, Kind.LAYER, digest)], key=lambda entry: entry.path)
+            channel.hear(ask(), submit(entries=entries))
+            refused = channel.said[-1]
+            assert (refused.code, refused.job) == ("layer", 1)
+            assert not [said for said in channel.said if isinstance(said, Need)]
+            assert front.records[-1].code == "layer"
+
+    with_front(tmp_path, body, layers={INCLUDE})
+
+
+def test_a_layer_needs_nothing_to_be_sent(tmp_path):
+    async def body(front, channel):
+        entries = (*ENTRIES, Entry(b"/usr/include", Kind.LAYER, INCLUDE.digest))
+        channel.hear(ask(), submit(entries=entries))
+        assert channel.said[-1] == Need(1, manifest=False, blobs=(0, 1))
+        supply(channel)
+        await channel.until(Result)
+        [(job, _)] = front.executor.jobs
+        assert job.manifest.layers == entries[2:]
+
+    with_front(tmp_path, body, layers={INCLUDE})
 
 
 def test_each_content_is_asked_for_once(tmp_path):
