@@ -93,6 +93,8 @@ class Compiles:
             return known
         search = search_of(order)
         try:
+            if known is None and order.plan.elsewhere:
+                return await self._asked(caller, order)
             if known is None:
                 inputs = self._gatherer.reach(absolute(order.plan.source, search.cwd), search)
             else:

@@ -75,7 +75,11 @@ def search_of(order: Order) -> Search:
         macros=plan.macros,
         dated=b"SOURCE_DATE_EPOCH" in order.environment.variables or _clocked(order),
         layers=order.layers,
-        shown=(*profiles.read(plan, cwd), *(profiles.read(plan, alias) if alias.startswith(b"/") else ())),
+        shown=(
+            *plan.inputs,
+            *profiles.read(plan, cwd),
+            *(profiles.read(plan, alias) if alias.startswith(b"/") else ()),
+        ),
         chain=Chain(
             tuple(given[b"-iquote"]),
             (*given[b"-I"], *inherited, *given[b"-isystem"], *rooted, *own, *given[b"-idirafter"]),

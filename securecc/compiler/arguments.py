@@ -26,8 +26,9 @@ class Arguments:
     """What a command line says. `kept` are the arguments that matter to what is read, `source_at` the place of the
     source among them, `machine` those that choose the processor (-m..., --param), `rest` all others; `native` is the
     option that asks for the machine at hand. `sources` are the places of all sources; that there may be `several` is
-    to be said beforehand. `profiled` says that counts of other runs are read, from the directory
-    `profile` (empty: from beside the object).
+    to be said beforehand. `elsewhere` says that the compiler looks for its own headers in other directories than
+    without options; `inputs` are files that it reads and that include no others. `profiled` says that counts of other
+    runs are read, from the directory `profile` (empty: from beside the object).
     """
 
     family: Family
@@ -46,6 +47,8 @@ class Arguments:
     profile: bytes = b""
     source_at: int = 0
     several: bool = False
+    elsewhere: bool = False
+    inputs: list[bytes] = field(default_factory=list)
     sources: list[int] = field(default_factory=list)
     _language: Text | None = None
 
@@ -88,27 +91,37 @@ class Arguments:
     def _take(self, option: Option, value: bytes) -> bool:
         """True if what is read depends on the option, so that it is kept for -M."""
         match option.meaning:
-            case Meaning.PLAIN | Meaning.PARAMETER:
-                if option.separate:
-                    check_separate(option, value, self.family)
+            case Meaning.PLAIN | Meaning.PARAMETER | Meaning.TARGET:
+                self._take_plain(option, value)
             case Meaning.NATIVE:
                 self.native = option.name + value
             case Meaning.SEARCH:
                 self.search.append(SearchOption(option.name, plain_path(option, value)))
             case Meaning.FORCED:
                 self.forced.append(SearchOption(option.name, plain_path(option, value)))
-            case Meaning.MACRO:
+            case Meaning.MACRO | Meaning.PREPROCESSOR:
                 self._take_macro(option, value)
             case Meaning.LANGUAGE:
                 self._language = None if value == b"none" else languages.of_name(value)
             case Meaning.PROFILE | Meaning.PROFILE_FOLDER:
                 self._take_profile(option, value)
+            case Meaning.INPUT:
+                self.inputs.append(plain_path(option, value))
             case _:
                 self._take_output(option, value)
                 return False
         return True
 
+    def _take_plain(self, option: Option, value: bytes) -> None:
+        self.elsewhere |= option.meaning is Meaning.TARGET
+        if option.separate:
+            check_separate(option, value, self.family)
+
     def _take_macro(self, option: Option, value: bytes) -> None:
+        if option.meaning is Meaning.PREPROCESSOR:
+            option = recognise(b"-Wp," + value, self.family)
+            if option.meaning is not Meaning.MACRO:
+                raise StaysLocal("option", f"-Xpreprocessor {show(value)} is not known to be safe elsewhere")
         if option.name == b"-Wp,":
             self.macros += [part[1:] for part in value.split(b",")]
             return

@@ -31,7 +31,8 @@ class CompilePlan:
     command's name, `text` what the source is compiled as. `macros` are the texts of -D and -U with their letter
     (``DNAME=1``), in order. `kept` are the arguments, without the command, that matter to what is read, `source_at` the
     place of the source among them. `profile` is where counts of other runs are read from (empty: beside the object),
-    None if they are not read.
+    None if they are not read. `elsewhere` says that the compiler looks for its own headers in other directories than
+    without options, `inputs` are files that it reads beside all includes.
     """
 
     arguments: tuple[bytes, ...]
@@ -49,6 +50,8 @@ class CompilePlan:
     family: Family = "gcc"
     profile: bytes | None = None
     source_at: int = 0
+    elsewhere: bool = False
+    inputs: tuple[bytes, ...] = ()
 
     @property
     def compiler(self) -> bytes:
@@ -106,6 +109,8 @@ def parse(arguments: tuple[bytes, ...], family: Family | None = None) -> Compile
         family=read.family,
         profile=read.profile if read.profiled else None,
         source_at=read.source_at,
+        elsewhere=read.elsewhere,
+        inputs=tuple(read.inputs),
     )
 
 

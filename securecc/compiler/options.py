@@ -35,7 +35,9 @@ class Meaning(Enum):
     PROFILE_FOLDER = "profile-folder"  # where those counts lie, or will lie
     BITCODE = "bitcode"  # -emit-llvm: makes another kind of file
     NATIVE = "native"  # -march=native: the processor at hand
-    PREPROCESSOR = "preprocessor"  # -Wp,
+    PREPROCESSOR = "preprocessor"  # -Wp, and -Xpreprocessor
+    TARGET = "target"  # -m32, --target: other directories of the compiler's own are searched
+    INPUT = "input"  # a file that is read and includes no other
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +116,16 @@ def _any_negated(row: Row) -> bool:
 def _may_be_negated(row: Row, value: bytes) -> bool:
     """`-fno-X` undoes what X does, if X may leave at all. Where it takes a value, none need be there."""
     kind = row.meaning.partition(".")[0]
-    return kind in {"plain", "effect", "profile"} and (not value or row.takes(value))
+    return kind in {"plain", "effect", "profile", "target"} and (not value or row.takes(value))
+
+
+_SYMBOL = re.compile(rb"--defsym,[A-Za-z_.$][\w.$]*=(?:0[xX])?[0-9A-Fa-f]{1,16}(?:,|\Z)")
 
 
 def _fits(row: Row, value: bytes) -> bool:
     if row.form == "comma":
-        return row.value == "text" or all(row.takes(part) for part in value.split(b","))
+        plain = _SYMBOL.sub(b"", value).removesuffix(b",") if row.needed == "assembler" else value
+        return row.value == "text" or not plain or all(row.takes(part) for part in plain.split(b","))
     return row.takes(value)
 
 
@@ -130,7 +136,7 @@ def _meant(row: Row, value: bytes, *, separate: bool = False, off: bool = False)
         meaning = Meaning.NATIVE
     if meaning in {Meaning.EFFECT, Meaning.PROFILE} and row.name.startswith((b"-gno-", b"-fno-")):
         off = True
-    if meaning is Meaning.PREPROCESSOR:
+    if meaning is Meaning.PREPROCESSOR and not separate:
         return _for_preprocessor(value)
     name = row.name.removesuffix(b"=") if meaning is Meaning.SEARCH else row.name
     return Option(name, meaning, value, separate, b"." + suffix.encode() if suffix else b"", off)

@@ -86,9 +86,9 @@ def _dependencies(asked: Asked, output: bytes, text: Text) -> bytes:
         if asked.dependency_file or asked.dependency_details:
             raise StaysLocal("option", "details of dependencies without -MD or -MMD")
         return b""
-    if len({option.name for option in asked.dependencies}) > 1:
-        raise StaysLocal("option", "dependencies asked for in two ways")
     named = {option.value for option in asked.dependencies}
+    if len({option.name for option in asked.dependencies}) > 1 and any(named):
+        raise StaysLocal("option", "dependencies asked for in two ways")
     if len(named) > 1 or (named != {b""} and asked.dependency_file):
         raise StaysLocal("option", "dependencies asked for in two files")
     if not text.preprocesses:

@@ -82,3 +82,24 @@ def test_the_last_word_counts():
     assert read(b"-gsplit-dwarf=single", family="clang").asked.effects == {b".dwo": False}
     assert not read(b"-fprofile-use=x", b"-fno-profile-use").profiled
     assert recognise(b"-march=native").meaning is Meaning.NATIVE
+
+
+@pytest.mark.parametrize(
+    ("words", "family"),
+    [
+        ("-m32", "gcc"),
+        ("-mabi=ms", "gcc"),
+        ("-stdlib=libc++", "clang"),
+        ("--target=x", "clang"),
+        ("-target x", "clang"),
+    ],
+)
+def test_other_directories_are_noted(words, family):
+    """Without asking the compiler nobody knows then where it looks for its headers."""
+    assert read(*words.encode().split(), family=family).elsewhere
+    assert not read(b"-m64", b"-O2", family=family).elsewhere
+
+
+def test_files_that_are_read_and_include_none():
+    assert read(b"-fsanitize-ignorelist=a", b"-fprofile-list=b", family="clang").inputs == [b"a", b"b"]
+    assert read(b"-Xpreprocessor", b"-DX=1").macros == [b"DX=1"]
