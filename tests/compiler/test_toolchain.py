@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from securecc.compiler.closure import ClosureFile, digest_of, interpreter, is_elf
+from securecc.compiler.closure import ClosureFile, describe, digest_of, interpreter, is_elf
 from securecc.compiler.toolchain import closure_of_programs, discover
 from securecc.compiler.wrapping import script_digest
+from securecc.words import limits
 from securecc.words.errors import ToolchainError
 from securecc.words.manifest import Kind
 
@@ -194,6 +195,22 @@ def test_an_assembler_elsewhere_on_the_path_is_another_toolchain(tmp_path, gcc):
     other = discover(b"/usr/bin/gcc", os.fsencode(tmp_path) + b":" + PATH)
     assert other.digest != gcc.digest
     assert other.search_path.startswith(os.fsencode(tmp_path) + b":")
+
+
+def test_a_description_is_short_and_shows_each_difference(gcc):
+    told = describe(gcc)
+    assert (told.name, told.family, told.version, told.target) == (gcc.name, "gcc", gcc.version, gcc.target)
+    paths = {part.path for part in told.parts}
+    assert any(path.endswith(b"/cc1") for path in paths)
+    assert any(path.endswith(b"/gconv/") for path in paths)
+    assert len(paths) < 60
+    changed = tuple(dataclasses.replace(f, blob=b"x" * 32) if f.path.endswith(b".so") else f for f in gcc.files)
+    assert describe(dataclasses.replace(gcc, files=changed)).parts != told.parts
+
+
+def test_a_description_has_a_limit(gcc):
+    many = tuple(ClosureFile(b"/%d/f" % number, Kind.FILE, bytes(32)) for number in range(2 * limits.TOOLCHAIN_PARTS))
+    assert len(describe(dataclasses.replace(gcc, files=many)).parts) == limits.TOOLCHAIN_PARTS
 
 
 def test_programs_with_their_libraries():
