@@ -49,7 +49,7 @@ HOUSE = {
         "server": "front nursery runner",
     },
     PERSON: {
-        "cli": "audit policy printing secureccd securecctl stats toolchain why",
+        "cli": "audit masquerade policy printing secureccd securecctl stats toolchain why",
     },
 }
 FLOOR = {

@@ -1,0 +1,175 @@
+"""`securecctl masquerade`: directories of compiler names that lead to the launcher, for builds that say `gcc`."""
+
+import argparse
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from securecc.cli.printing import columns, plain
+from securecc.words.errors import ConfigError
+
+LAUNCHER = "securecc"
+STAND_INS = ("buildcache", "ccache", "distcc", "icecc", "sccache", LAUNCHER)
+"""Programs that stand under compilers' names; the launcher passes them over, see client/launcher/compiler.c."""
+
+_NUMBER = r"(?:-[0-9]+(?:\.[0-9]+)*)?"
+_NAME = re.compile(rf"(?:[A-Za-z0-9_.]+-)*(?:gcc|g\+\+|cc|c\+\+|clang|clang\+\+){_NUMBER}", re.ASCII)
+_NATIVE = re.compile(rf"(?:gcc|g\+\+|cc|c\+\+|clang|clang\+\+){_NUMBER}", re.ASCII)
+_CROSS = re.compile(rf"[a-z0-9_]+-(?:[a-z0-9_]+-){{1,2}}(?:gcc|g\+\+){_NUMBER}", re.ASCII)
+
+
+def add_arguments(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Adds the `masquerade` command."""
+    parser = subparsers.add_parser(
+        "masquerade",
+        help="make a directory of compiler names that lead here",
+        description="Where DIR stands first in PATH, whatever calls gcc compiles on the farm. Exit status: 0; 1 for"
+        " what cannot be done, and when list finds a link that leads nowhere.",
+    )
+    commands = parser.add_subparsers(dest="masquerade_command", required=True, metavar="COMMAND")
+    install = commands.add_parser("install", help="make the links, in a directory of their own")
+    show = commands.add_parser("list", help="the links, and the compiler that each leads to")
+    remove = commands.add_parser("remove", help="remove the links, and the directory once it is empty")
+    for command in (install, remove):
+        command.add_argument("directory", type=Path, metavar="DIR")
+        command.add_argument("--compilers", nargs="+", default=[], metavar="NAME", help="only these names")
+    show.add_argument("directory", type=Path, nargs="?", metavar="DIR", help="(those in PATH)")
+    for command, run in ((install, _install), (show, _list), (remove, _remove)):
+        command.set_defaults(run=run)
+
+
+def compilers_in(directories: Iterable[str]) -> list[str]:
+    """The names of compilers, cross compilers with them, that programs other than stand-ins have there; sorted."""
+    found = set()
+    for directory in directories:
+        for name in _names(Path(directory)):
+            if (_NATIVE.fullmatch(name) or _CROSS.fullmatch(name)) and is_compiler(Path(directory, name)):
+                found.add(name)
+    return sorted(found)
+
+
+def is_compiler(path: Path) -> bool:
+    """Whether a program stands there that is no stand-in."""
+    return path.is_file() and os.access(path, os.X_OK) and Path(os.path.realpath(path)).name not in STAND_INS
+
+
+def compiler_behind(directory: Path, name: str, search_path: Sequence[str]) -> Path | None:
+    """What the launcher runs when it is called as `name` in `directory`: the next compiler of that name in PATH."""
+    places = [Path(place) for place in search_path]
+    stands = [at for at, place in enumerate(places) if _is_link(place / name)]
+    behind = places[stands[0] + 1 :] if stands else places
+    return next((place / name for place in behind if place != directory and is_compiler(place / name)), None)
+
+
+def _install(options: argparse.Namespace) -> int:
+    directory = Path(os.path.abspath(options.directory))
+    launcher = _launcher()
+    names = _wanted(options.compilers) or compilers_in(_search_path())
+    if not names:
+        raise ConfigError("PATH holds no compiler", "install one, or name compilers with --compilers")
+    _check_place(directory, names)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            _link(directory / name, launcher)
+    except OSError as error:
+        raise ConfigError(f"{error.filename or directory}: {error.strerror}", "choose another directory") from error
+    print(f"{directory}: {' '.join(names)}")
+    print(f'To use them: export PATH="{directory}:$PATH"')
+    return 0
+
+
+def _list(options: argparse.Namespace) -> int:
+    search_path = _search_path()
+    directories = search_path if options.directory is None else [os.path.abspath(options.directory)]
+    rows, status = [("LINK", "RUNS")], 0
+    for directory in dict.fromkeys(directories):
+        for name in _links(Path(directory)):
+            found = compiler_behind(Path(directory), name, search_path)
+            status = status if found else 1
+            rows.append((plain(f"{directory}/{name}"), plain(str(found)) if found else "nothing of that name in PATH"))
+    if len(rows) == 1:
+        where = "PATH" if options.directory is None else str(options.directory)
+        raise ConfigError(
+            f"{plain(where)} holds no links to {LAUNCHER}", "make them: securecctl masquerade install DIR"
+        )
+    print(columns(rows))
+    return status
+
+
+def _remove(options: argparse.Namespace) -> int:
+    directory = Path(os.path.abspath(options.directory))
+    wanted = _wanted(options.compilers)
+    names = [name for name in _links(directory) if not wanted or name in wanted]
+    if not names:
+        raise ConfigError(f"{directory} holds no such links to {LAUNCHER}", "see: securecctl masquerade list DIR")
+    try:
+        for name in names:
+            (directory / name).unlink()
+        if not os.listdir(directory):
+            directory.rmdir()
+    except OSError as error:
+        raise ConfigError(f"{error.filename}: {error.strerror}", "remove the links by hand") from error
+    print(f"removed from {directory}: {' '.join(names)}")
+    return 0
+
+
+def _launcher() -> Path:
+    """The launcher of this installation: beside the interpreter, else in PATH."""
+    beside = Path(os.path.dirname(sys.executable), LAUNCHER)
+    if os.access(beside, os.X_OK):
+        return beside
+    found = shutil.which(LAUNCHER)
+    if found is None:
+        raise ConfigError(f"{LAUNCHER} is not installed beside {sys.executable}", "install the whole package")
+    return Path(os.path.abspath(found))
+
+
+def _wanted(names: Sequence[str]) -> list[str]:
+    for name in names:
+        if not _NAME.fullmatch(name):
+            raise ConfigError(f"{name!r} is no name of a gcc or clang", "name compilers like gcc, g++-12 or clang")
+    return sorted(set(names))
+
+
+def _check_place(directory: Path, names: Sequence[str]) -> None:
+    """Nothing of others is replaced."""
+    for name in names:
+        path = directory / name
+        if os.path.lexists(path) and not _is_link(path):
+            raise ConfigError(f"{path} is there and does not lead to {LAUNCHER}", "choose a directory of its own")
+    if directory.exists() and not directory.is_dir():
+        raise ConfigError(f"{directory} is no directory", "choose another")
+
+
+def _link(path: Path, launcher: Path) -> None:
+    """Replaced at once, so that a build under way always finds a compiler."""
+    if path.is_symlink() and os.readlink(path) == str(launcher):
+        return
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    new.unlink(missing_ok=True)
+    new.symlink_to(launcher)
+    new.replace(path)
+
+
+def _links(directory: Path) -> Iterator[str]:
+    return (name for name in _names(directory) if _NAME.fullmatch(name) and _is_link(directory / name))
+
+
+def _is_link(path: Path) -> bool:
+    """Whether this leads to a launcher; to one that is gone too."""
+    return path.is_symlink() and Path(os.path.realpath(path)).name == LAUNCHER
+
+
+def _names(directory: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(directory))
+    except OSError:
+        return []
+
+
+def _search_path() -> list[str]:
+    return [place or "." for place in os.environ.get("PATH", os.defpath).split(":")]
