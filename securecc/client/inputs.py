@@ -31,7 +31,7 @@ class Search:
     """Where this compile looks for headers, absolute as spelled: every -I and its kin that exists or not, the
     compiler's own directories, those of CPATH. `forced` are the names that -include and -imacros ask for. `chain` is
     the order in which the compiler looks. `shown` are files that are read if they are there, and listed nowhere.
-    What lies in one of `layers` does not travel, and does not change.
+    What lies in one of `layers` does not travel, and does not change. `assembled` says that the source is assembly.
     """
 
     cwd: bytes
@@ -43,6 +43,7 @@ class Search:
     chain: Chain = field(default_factory=Chain)
     shown: tuple[bytes, ...] = ()
     layers: tuple[Layer, ...] = ()
+    assembled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +134,9 @@ class Gatherer:
         return scene
 
     def _finished(self, scene: Scene, search: Search, watching: Watching) -> Inputs:
+        assembled = self._assemble(scene, search, watching)
         wanted = self._wanted(scene, search)
-        watching.look_for(wanted.names, dict.fromkeys((*search.directories, search.cwd, *scene.around)))
+        watching.look_for(wanted.names | assembled, dict.fromkeys((*search.directories, search.cwd, *scene.around)))
         for name in wanted.shown:
             watching.look_at(scene.show(absolute(name, search.cwd)))
         watches = watching.watches()
@@ -143,6 +145,23 @@ class Gatherer:
             scene.note_nature(path)
         return replace(self._inputs(scene, watches, search.layers), clocked=wanted.clocked)
 
+    def _assemble(self, scene: Scene, search: Search, watching: Watching) -> frozenset[bytes]:
+        """The names of files that the assembler reads, wherever it may find them, and these files."""
+        names: set[bytes] = set()
+        todo = list(scene.files.values())
+        while todo:
+            seen, _ = todo.pop()
+            for name in self._fingerprints.directives(seen).assembled:
+                if name in names:
+                    continue
+                names.add(name)
+                for directory in dict.fromkeys((search.cwd, *scene.around, *search.chain.bracketed)):
+                    path = under(directory, name)
+                    listing = watching.look(path.rpartition(b"/")[0] or b"/")
+                    if listing is not None and path.rpartition(b"/")[2] in listing.names:
+                        todo.append((scene.read(path, Role.MAY_READ), Role.MAY_READ))
+        return frozenset(names)
+
     def _wanted(self, scene: Scene, search: Search) -> "_Wanted":
         names: set[bytes] = {PREINCLUDED, *search.forced}
         asked: set[bytes] = set()
@@ -150,7 +169,7 @@ class Gatherer:
         computed = clocked = False
         read = [self._fingerprints.directives(fingerprint) for fingerprint, _ in scene.files.values()]
         for found in (*read, scan(b"\n".join(search.macros))):
-            refusal = needs_local(found, dated=search.dated)
+            refusal = needs_local(found, dated=search.dated, assembled=search.assembled)
             if refusal is not None:
                 raise refusal
             names.update(include.spelled for include in found.includes)

@@ -75,6 +75,7 @@ def search_of(order: Order) -> Search:
         macros=plan.macros,
         dated=b"SOURCE_DATE_EPOCH" in order.environment.variables or _clocked(order),
         layers=order.layers,
+        assembled=not plan.text.compiles,
         shown=(
             *plan.inputs,
             *profiles.read(plan, cwd),

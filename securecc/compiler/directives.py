@@ -8,6 +8,7 @@ may have blanks before the newline, a NUL is a blank, `__has_include`, `#include
 import re
 from dataclasses import dataclass, replace
 
+from securecc.compiler import assembly
 from securecc.compiler.options import show
 from securecc.words.errors import StaysLocal
 
@@ -27,7 +28,8 @@ class Directives:
 
     `includes` are those of #include, #include_next and #import, `asked` those of __has_include, `shown` those of #line
     and linemarkers (diagnostics quote from them). `computed_*` say that at least one more is named by a macro. `times`
-    are the time macros seen. `assembles` says that a string may make the assembler read a file, `compares` that a
+    are the time macros seen. `assembled` are the files that directives of the assembler name, `assembles` says that a
+    string may make it read others, `joins` that it may, where the file is assembly itself. `compares` says that a
     pragma compares the time of one, `precompiled` that a pragma loads one, `embeds` that #embed or
     __has_embed is there.
     """
@@ -40,7 +42,9 @@ class Directives:
     computed_asked: bool = False
     computed_shown: bool = False
     imports: bool = False
+    assembled: tuple[bytes, ...] = ()
     assembles: bool = False
+    joins: bool = False
     compares: bool = False
     precompiled: bool = False
     embeds: bool = False
@@ -92,12 +96,6 @@ _BEGINNING = re.compile(rb"\w{0,9}\Z")
 _WORD = re.compile(rb"\w+")
 _COMPARES = re.compile(rb"GCC(?:[\s\0]|/\*.*?\*/)*dependency", re.DOTALL)
 _EMBEDS = re.compile(rb"#(?:[ \t\v\f\0]|/\*.*?\*/)*embed\b|__has_embed", re.DOTALL)
-# A string that ends up in an asm: the directive itself, its beginning (the rest may be pasted on), or the means of
-# the assembler to put directives together. In lower case.
-_ASSEMBLES = re.compile(rb"\.(?:inc|macro|irp|altmacro|rept)")
-_FILE_NAME = re.compile(rb"(?:\A|[^\\])\w\Z")  # right before the dot: table.inc, but not \\t.inc
-_JOINT = re.compile(rb'"\s*(?:u8|[lu])?"')
-_ESCAPE = re.compile(rb"\\(?:([0-7]{1,3})|x([0-9a-f]+))")
 
 
 def scan(content: bytes) -> Directives:
@@ -109,16 +107,18 @@ def scan(content: bytes) -> Directives:
     return found
 
 
-def needs_local(directives: Directives, *, dated: bool = False) -> StaysLocal | None:
+def needs_local(directives: Directives, *, dated: bool = False, assembled: bool = False) -> StaysLocal | None:
     """Why a compile that reads a file with these directives must stay local; None if it need not.
 
-    `dated` says that SOURCE_DATE_EPOCH is set, so that the date and time are the same everywhere.
+    `dated` says that SOURCE_DATE_EPOCH is set, so that the date and time are the same everywhere,
+    `assembled` that the file is assembly, not C.
     """
-    if directives.plain:
+    assembles = directives.joins if assembled else directives.assembles
+    if directives.plain and not assembles:
         return None
     clocked = directives.times - ({b"__DATE__", b"__TIME__"} if dated else set())
     reasons = (
-        ("assembler", directives.assembles, "may have the assembler read a file"),
+        ("assembler", assembles, "may have the assembler read a file"),
         ("embed", directives.embeds, "embeds a file"),
         ("dependency-pragma", directives.compares, "compares the time of a file"),
         ("precompiled-header", directives.precompiled, "loads a precompiled header"),
@@ -167,7 +167,9 @@ def _collect(text: bytes, directives: list[re.Match[bytes]], asked: list[re.Matc
         computed_asked=len(_named(questions)) < len(questions) or not pieces.isdisjoint(_QUESTION_PIECES),
         computed_shown=any(not match["number"] for match in lines) or any(b"\\" in name for name in shown),
         imports=any(match["word"] == b"import" for match in included),
-        assembles=_assembles(text),
+        assembled=assembly.named(text),
+        assembles=assembly.hidden_in_strings(text),
+        joins=assembly.hidden(text),
         compares=b"dependency" in text and _COMPARES.search(text) is not None,
         precompiled=b"pch_preprocess" in text,
         embeds=b"embed" in text and _EMBEDS.search(text) is not None,
@@ -205,28 +207,6 @@ def _blank(match: re.Match[bytes]) -> bytes:
     return b" " if match[0][:1] == b"/" else match[0]
 
 
-def _assembles(text: bytes) -> bool:
-    text = text.lower()
-    if _directs(text):
-        return True
-    if b"asm" not in text:
-        return False
-    if b"\\" in text:
-        text = _ESCAPE.sub(_unescaped, text)
-    return _directs(_JOINT.sub(b"", text))
-
-
-def _directs(text: bytes) -> bool:
-    if b"incbin" in text:
-        return True
-    found = _ASSEMBLES.finditer(text)
-    return any(not _FILE_NAME.search(text[max(match.start() - 2, 0) : match.start()]) for match in found)
-
-
-def _unescaped(match: re.Match[bytes]) -> bytes:
-    return bytes((int(match[1], 8) & 0xFF if match[1] else int(match[2][-2:], 16),))
-
-
 def _both(one: Directives, other: Directives) -> Directives:
     return Directives(
         includes=tuple(dict.fromkeys(one.includes + other.includes)),
@@ -237,7 +217,9 @@ def _both(one: Directives, other: Directives) -> Directives:
         computed_asked=one.computed_asked or other.computed_asked,
         computed_shown=one.computed_shown or other.computed_shown,
         imports=one.imports or other.imports,
+        assembled=tuple(dict.fromkeys(one.assembled + other.assembled)),
         assembles=one.assembles or other.assembles,
+        joins=one.joins or other.joins,
         compares=one.compares or other.compares,
         precompiled=one.precompiled or other.precompiled,
         embeds=one.embeds or other.embeds,

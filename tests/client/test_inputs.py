@@ -8,6 +8,7 @@ import zstandard
 from securecc.client.fingerprint import Fingerprints
 from securecc.client.inputs import Gatherer, Search, absolute, packed
 from securecc.client.listing import Listings
+from securecc.client.reach import Chain
 from securecc.words import limits, manifest
 from securecc.words.errors import StaysLocal
 from securecc.words.manifest import Kind, Role
@@ -172,7 +173,7 @@ def test_a_file_that_is_gone_stays_local(top):
     [
         ("const char *t = __TIME__;", (), "time"),
         ("", (b"DT=__DATE__",), "time"),
-        ('asm(".incbin \\"x\\"");', (), "assembler"),
+        ('asm(".inc" "bin \\"x\\"");', (), "assembler"),
         ('#pragma GCC dependency "x"', (), "dependency-pragma"),
         ("#define H __has_include", (), "computed-question"),
         ('#include "a\0b.h"', (), "input"),
@@ -226,3 +227,12 @@ def test_a_file_that_is_listed_twice_is_there_once(top):
 def test_absolute():
     assert absolute(b"/x", b"/c") == b"/x"
     assert absolute(b"../x", b"/c") == b"/c/../x"
+
+
+def test_files_that_the_assembler_reads_travel_and_their_absence_is_watched(top):
+    put(top, a_c='asm(".include \\"m.h\\"");\n', i__m_h='.incbin "blob_h"\n', i__blob_h="1")
+    (top / "i/blob_h").write_bytes(b"1")
+    inputs = gather(top, "a.c", directories=["i"], chain=Chain((), (os.fsencode(top / "i"),)))
+    assert roles(top, inputs) == {"a.c": Role.READ, "i/m.h": Role.MAY_READ, "i/blob_h": Role.MAY_READ}
+    watched = {name for watch in inputs.watches for name in watch.names if watch.listing.path == os.fsencode(top)}
+    assert {b"m.h", b"blob_h"} <= watched

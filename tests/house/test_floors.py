@@ -19,7 +19,7 @@ HOUSE = {
     },
     RULES: {
         "wire": "framing handshake session",
-        "compiler": "arguments closure cmdline dependencies directives environment languages nearest option_table"
+        "compiler": "arguments assembly closure cmdline dependencies directives environment languages nearest option_table"
         " options outputs paths profiles response",
         "policy": "decision document document_groups document_rules document_tests embedded_tests fields members model"
         " network quantities review yaml_nodes",
