@@ -10,6 +10,8 @@ from securecc.compiler.options import Meaning, Option, check_separate, recognise
 from securecc.compiler.outputs import Asked
 from securecc.words.errors import StaysLocal
 
+_PREFIXED = {b"-iwithprefix": b"-idirafter", b"-iwithprefixbefore": b"-I"}
+
 
 @dataclass(frozen=True, slots=True)
 class SearchOption:
@@ -48,6 +50,7 @@ class Arguments:
     source_at: int = 0
     several: bool = False
     elsewhere: bool = False
+    prefix: bytes = b""
     inputs: list[bytes] = field(default_factory=list)
     sources: list[int] = field(default_factory=list)
     _language: Text | None = None
@@ -96,7 +99,7 @@ class Arguments:
             case Meaning.NATIVE:
                 self.native = option.name + value
             case Meaning.SEARCH:
-                self.search.append(SearchOption(option.name, plain_path(option, value)))
+                self._take_search(option, plain_path(option, value))
             case Meaning.FORCED:
                 self.forced.append(SearchOption(option.name, plain_path(option, value)))
             case Meaning.MACRO | Meaning.PREPROCESSOR:
@@ -111,6 +114,17 @@ class Arguments:
                 self._take_output(option, value)
                 return False
         return True
+
+    def _take_search(self, option: Option, path: bytes) -> None:
+        """-iwithprefix and -iwithprefixbefore are -idirafter and -I with the beginning that -iprefix gave last."""
+        if option.name == b"-iprefix":
+            self.prefix = path
+        elif option.name in _PREFIXED:
+            if not self.prefix:
+                raise StaysLocal("search", f"{show(option.name)} of the compiler's own directories")
+            self.search.append(SearchOption(_PREFIXED[option.name], self.prefix + path))
+        else:
+            self.search.append(SearchOption(option.name, path))
 
     def _take_plain(self, option: Option, value: bytes) -> None:
         self.elsewhere |= option.meaning is Meaning.TARGET

@@ -207,7 +207,7 @@ def _check_mode(arguments: tuple[bytes, ...]) -> None:
 
 def _records_options(argument: bytes, family: Family) -> bool:
     if family == "clang":
-        return argument.startswith((b"-grecord-", b"-frecord-", b"-flto", b"-emit-llvm"))
+        return argument.startswith((b"-grecord-", b"-frecord-", b"-flto", b"-emit-llvm", b"-fembed-bitcode"))
     if argument.startswith(b"-g"):
         return argument != b"-g0" and not argument.startswith(b"-gno-")
     return argument.startswith((b"-flto", b"-frecord-gcc-switches", b"-fverbose-asm", b"-ffat-lto"))

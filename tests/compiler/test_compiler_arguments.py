@@ -103,3 +103,10 @@ def test_other_directories_are_noted(words, family):
 def test_files_that_are_read_and_include_none():
     assert read(b"-fsanitize-ignorelist=a", b"-fprofile-list=b", family="clang").inputs == [b"a", b"b"]
     assert read(b"-Xpreprocessor", b"-DX=1").macros == [b"DX=1"]
+
+
+def test_directories_that_are_put_together():
+    seen = read(*b"-iprefix a/ -iwithprefix b -iprefix c -iwithprefixbefore d -I e".split())
+    assert seen.search == [SearchOption(b"-idirafter", b"a/b"), SearchOption(b"-I", b"cd"), SearchOption(b"-I", b"e")]
+    with pytest.raises(StaysLocal):
+        read(b"-iwithprefix", b"b")
