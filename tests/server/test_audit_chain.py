@@ -166,7 +166,7 @@ def test_recover_keeps_a_whole_prefix(at, tail):
     try:
         torn, last = recover(data, whole=True)
     except AuditError:
-        assert at < len(LOG[0])
+        assert at < len(LOG[0]) or tail.count(b"\n") > 1
         return
     verdict = check(lines_of(data[: len(data) - torn]))
     assert not verdict.problem
