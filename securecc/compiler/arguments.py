@@ -30,7 +30,7 @@ class Arguments:
     option that asks for the machine at hand. `sources` are the places of all sources; that there may be `several` is
     to be said beforehand. `elsewhere` says that the compiler looks for its own headers in other directories than
     without options; `inputs` are files that it reads and that include no others. `profiled` says that counts of other
-    runs are read, from the directory `profile` (empty: from beside the object).
+    runs may be read, from the directory `profile` (empty: from beside the object).
     """
 
     family: Family
@@ -144,8 +144,8 @@ class Arguments:
 
     def _take_profile(self, option: Option, value: bytes) -> None:
         refuse_expanded(option.name, value)
-        if option.meaning is Meaning.PROFILE:
-            self.profiled = not option.off
+        if option.meaning is Meaning.PROFILE:  # several options ask for it, and undoing one leaves the others
+            self.profiled |= not option.off
         if value:
             self.profile = value
 

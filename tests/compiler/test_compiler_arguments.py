@@ -80,7 +80,8 @@ def test_the_last_word_counts():
     assert read(b"-fstack-usage", b"-fno-stack-usage").asked.effects == {b".su": False}
     assert read(b"-gno-split-dwarf", b"-gsplit-dwarf").asked.effects == {b".dwo": True}
     assert read(b"-gsplit-dwarf=single", family="clang").asked.effects == {b".dwo": False}
-    assert not read(b"-fprofile-use=x", b"-fno-profile-use").profiled
+    assert read(b"-fbranch-probabilities", b"-fno-profile-use").profiled
+    assert not read(b"-fno-profile-use").profiled
     assert recognise(b"-march=native").meaning is Meaning.NATIVE
 
 

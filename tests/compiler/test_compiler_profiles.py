@@ -21,6 +21,7 @@ COMMANDS = [
     "gcc -c -fprofile-use=p -fprofile-use a.c",
     "gcc -c -fprofile-use -fprofile-generate=o a.c",
     "gcc -c -fprofile-dir=p -fbranch-probabilities a.c",
+    "gcc -c -fbranch-probabilities -fno-profile-use a.c",
 ]
 
 
@@ -47,7 +48,7 @@ def test_gcc_looks_there(command, tmp_path):
 
 
 def test_without_a_profile_nothing_is_read():
-    for command in ("gcc -c a.c", "gcc -c -fprofile-use -fno-profile-use a.c", "gcc -c -fprofile-dir=x a.c"):
+    for command in ("gcc -c a.c", "gcc -c -fno-profile-use a.c", "gcc -c -fprofile-dir=x a.c"):
         assert profiles.read(parse(tuple(word.encode() for word in command.split())), b"/w") == ()
 
 
