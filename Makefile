@@ -1,6 +1,6 @@
 # make demo    a real library, compiled by an authenticated, sandboxed server
 # make test    everything: set-up, make check, the whole test suite
-.PHONY: help demo test check format bench clean
+.PHONY: help demo test check format builds bench clean
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
@@ -15,6 +15,7 @@ help:
 	@echo 'make demo    compiles libsodium through a Kerberised compile server, and shows how it went'
 	@echo 'make test    sets all up, checks the code, runs the whole test suite'
 	@echo 'make check   formatter, linter, types, floors, tests with coverage'
+	@echo 'make builds  real projects, built locally and remotely: every object compared'
 	@echo 'make bench   speed and memory, beside distcc'
 	@echo 'make clean   removes what these made (.venv included)'
 
@@ -39,6 +40,9 @@ format:
 	@tools/bootstrap test
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
+
+builds:
+	@builds/run
 
 bench:
 	@tools/bootstrap bench

@@ -1,0 +1,211 @@
+#!/usr/bin/env python3
+"""Builds real projects twice, locally and through the farm, and compares every object. Run by builds/run.
+
+Exit status 0 only if every object of every build is the local build's, byte for byte, and at least 98 % of the
+compiles were remote, linking and the build systems' own questions aside.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import sys
+import time
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fetching import BuildFailed, Source, archive, run, unpack
+from systems import SYSTEMS, Compilers
+
+_HERE = Path(__file__).resolve().parent
+_WORK = _HERE.parent / "build/builds"
+_CACHE = _WORK / "cache"
+_CPUS = os.cpu_count() or 1
+SHARE = 0.98
+ASIDE = frozenset(("link", "conftest", "information", "preprocess-only", "no-source", "standard-input"))
+"""Reasons for staying local that are no compiles of the build: linking, and what a build system asks the compiler."""
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """One project with one compiler."""
+
+    project: str
+    source: Source
+    system: str
+    options: tuple[str, ...]
+    special: tuple[str, ...]
+    cc: str
+    cxx: str
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        return " ".join((self.project, f"({self.system})", "with", self.cc, *self.special))
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """How one build went. `reasons` counts what stayed local; seconds."""
+
+    build: Build
+    objects: int
+    differ: tuple[str, ...]
+    remote: int
+    reasons: Mapping[str, int]
+    local_s: float
+    remote_s: float
+
+    @property
+    def compiles(self) -> int:
+        """All that might have been remote."""
+        return self.remote + sum(count for reason, count in self.reasons.items() if reason not in ASIDE)
+
+    @property
+    def share(self) -> float:
+        """Of these, what was."""
+        return self.remote / self.compiles if self.compiles else 0.0
+
+    @property
+    def good(self) -> bool:
+        """Whether it is as promised."""
+        return self.objects > 0 and not self.differ and self.share >= SHARE
+
+
+def projects(text: str) -> Iterator[Build]:
+    """All builds that a list of projects names. Raises KeyError for a list that lacks something."""
+    for project in tomllib.loads(text)["project"]:
+        registry = "apt" if "apt" in project else "pip"
+        source = Source(registry, project[registry], project.get("folder", ""), project.get("patches", False))
+        for build in project["build"]:
+            yield Build(
+                project["name"],
+                source,
+                project["system"],
+                tuple(project.get("options", ())),
+                tuple(build.get("options", ())),
+                build["cc"],
+                build["cxx"],
+            )
+
+
+def objects(tree: Path) -> dict[str, str]:
+    """Every object below `tree` and the digest of its bytes."""
+    found = sorted(path for path in tree.rglob("*.o") if path.is_file())
+    return {str(path.relative_to(tree)): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
+
+
+def differing(one: Mapping[str, str], other: Mapping[str, str]) -> tuple[str, ...]:
+    """Objects that are not the same on both sides, or are missing on one."""
+    return tuple(sorted(name for name in {*one, *other} if one.get(name) != other.get(name)))
+
+
+def _say(text: str = "") -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def _make(build: Build, tree: Path, jobs: int, *, remote: bool) -> float:
+    unpack(build.source, archive(build.source, _CACHE), tree)
+    began = time.monotonic()
+    compilers = Compilers(build.cc, build.cxx, remote)
+    for step in SYSTEMS[build.system](compilers, (*build.options, *build.special), jobs, tree):
+        run(*step, where=tree)
+    return time.monotonic() - began
+
+
+def _compare(build: Build, jobs: int) -> Compared:
+    tree, apart = _WORK / build.project, _WORK / f"{build.project}.local"
+    shutil.rmtree(apart, ignore_errors=True)
+    local_s = _make(build, tree, jobs, remote=False)
+    alone = objects(tree)
+    tree.rename(apart)
+    run("securecctl", "stats", "--zero", where=_WORK)
+    remote_s = _make(build, tree, jobs, remote=True)
+    time.sleep(1.2)  # the agent writes its record at most once a second
+    counted = json.loads(run("securecctl", "stats", "--format", "json", where=_WORK))
+    differ = differing(alone, objects(tree))
+    if not differ:
+        _remove(tree, apart)
+    return Compared(build, len(alone), differ, counted["remote"], counted["reasons"], local_s, remote_s)
+
+
+def _remove(tree: Path, apart: Path) -> None:
+    shutil.rmtree(tree)
+    shutil.rmtree(apart)
+    tree.with_suffix(".ini").unlink(missing_ok=True)
+
+
+def _show(compared: Compared) -> None:
+    equal = compared.objects - len(compared.differ)
+    for left, right in (
+        ("local, remote", f"{compared.local_s:.0f} s, {compared.remote_s:.0f} s, on the same processors"),
+        ("objects like the local build's", f"{equal} of {compared.objects}, byte for byte"),
+        ("compiles that were remote", f"{compared.remote} of {compared.compiles} ({compared.share:.1%})"),
+        ("linking and questions", f"{sum(n for reason, n in compared.reasons.items() if reason in ASIDE)}"),
+    ):
+        _say(f"  {left:32} {right}")
+    for name in compared.differ[:5]:
+        _say(
+            f"  DIFFERS: {_WORK / compared.build.project / name} (the local one: below {compared.build.project}.local)"
+        )
+    if set(compared.reasons) - ASIDE:
+        _say(run("securecctl", "why", where=_WORK).rstrip())
+
+
+def _alone() -> int:
+    """Keeps others out of the folder until this process ends."""
+    _CACHE.mkdir(parents=True, exist_ok=True)
+    lock = os.open(_WORK / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock
+
+
+def _chosen(names: Sequence[str]) -> list[Build]:
+    builds = list(projects((_HERE / "projects.toml").read_text()))
+    unknown = set(names) - {build.project for build in builds}
+    if unknown:
+        raise BuildFailed(f"no such project: {' '.join(sorted(unknown))}; projects.toml lists them")
+    return [build for build in builds if not names or build.project in names]
+
+
+def _all(builds: Sequence[Build], jobs: int) -> int:
+    done = []
+    for build in builds:
+        _say(f"\n== {build.title}")
+        done.append(_compare(build, jobs))
+        _show(done[-1])
+    _say("\n== Verdict")
+    for compared in done:
+        equal = compared.objects - len(compared.differ)
+        word = "well" if compared.good else "NOT as promised"
+        _say(f"  {word:16} {equal:4}/{compared.objects:<4} equal  {compared.share:6.1%} remote  {compared.build.title}")
+    return 0 if done and all(compared.good for compared in done) else 1
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Exit status."""
+    parser = argparse.ArgumentParser(prog="builds/run", description=__doc__)
+    parser.add_argument("projects", nargs="*", metavar="NAME", help="only these projects of builds/projects.toml")
+    parser.add_argument("-j", "--jobs", type=int, default=_CPUS + 1, help="at one time (%(default)s)")
+    parser.add_argument("--check", action="store_true", help="only fetch what is to be built")
+    options = parser.parse_args(arguments)
+    try:
+        builds = _chosen(options.projects)
+        _alone()
+        for build in builds:
+            archive(build.source, _CACHE)
+        return 0 if options.check else _all(builds, options.jobs)
+    except BuildFailed as failure:
+        _say(f"\nbuilds: {failure}")
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
