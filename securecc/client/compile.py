@@ -164,12 +164,20 @@ class Compiles:
             path = spelled.pop(output.path, None)
             if path is None:
                 raise StaysLocal("disagreement", f"the server made {os.fsdecode(output.path)}, which nobody asked for")
-            made.append(
-                MadeFile(absolute(path, order.request.cwd), content, order.plan.assembly or path != order.plan.output)
-            )
+            made.append(MadeFile(absolute(path, order.request.cwd), content, _keeps(order.plan, path)))
         if not any(file.path == absolute(order.plan.output, order.request.cwd) for file in made):
             raise StaysLocal("disagreement", "the server's compiler made no object")
         return tuple(made)
+
+
+def _keeps(plan: CompilePlan, path: bytes) -> bool:
+    """Whether the compiler writes into a file that is there instead of making it anew, as was seen of GCC 12, binutils
+    2.40 and clang 14: gcc's assembler and objcopy make theirs anew, and so does clang what it compiles.
+    """
+    main = path == plan.output
+    if plan.family == "clang":
+        return not (main and plan.text.compiles)
+    return not ((main and not plan.assembly) or path.endswith(b".dwo"))
 
 
 async def judge(caller: Caller, order: Order) -> int:

@@ -73,7 +73,7 @@ def search_of(order: Order) -> Search:
         forced=tuple(option.path for option in plan.forced),
         crossed=(*outputs, *([alias] if alias.startswith(b"/") else ())),
         macros=plan.macros,
-        dated=b"SOURCE_DATE_EPOCH" in order.environment.variables or _clocked(order),
+        dated=_clocked(order),
         layers=order.layers,
         assembled=not plan.text.compiles,
         shown=(
@@ -98,8 +98,9 @@ def environment_of(order: Order, inputs: Inputs) -> dict[bytes, bytes]:
 
 
 def _clocked(order: Order) -> bool:
-    """Whether the compiler can be told the time of day; clang learned it later than what Debian 12 has."""
-    return order.toolchain.family == "gcc" and clock.seconds(order.request.environment.get(b"TZ")) is not None
+    """Whether the compiler is or can be told the time of day; clang learned to heed it after what Debian 12 has."""
+    told = b"SOURCE_DATE_EPOCH" in order.environment.variables
+    return order.toolchain.family == "gcc" and (told or clock.seconds(order.request.environment.get(b"TZ")) is not None)
 
 
 def physical(path: bytes, cwd: bytes) -> bytes:

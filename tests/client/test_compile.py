@@ -18,6 +18,7 @@ from securecc.client.listing import Listings
 from securecc.client.recollection import Recollections
 from securecc.client.settings import Settings
 from securecc.client.submission import Remote
+from securecc.compiler import cmdline
 from securecc.compiler.environment import Locales
 from securecc.compiler.toolchain import ToolchainClosure
 from securecc.words import limits
@@ -39,10 +40,6 @@ CLOSURE = ToolchainClosure(
 )
 
 
-async def closure_of(compiler, search_path):
-    return CLOSURE
-
-
 class Bench:
     """A working directory with a.c and a.h, and all parts of a compile."""
 
@@ -55,15 +52,19 @@ class Bench:
         self.farm = farm_of()
         self.layers = []
         self.asked = []
+        self.closure = CLOSURE
         fingerprints, listings = Fingerprints(), Listings()
         self.compiles = Compiles(
             Gatherer(fingerprints, listings),
             Recollections(fingerprints, listings),
-            closure_of,
+            self._closure_of,
             self._farm,
             Locales(lambda _: True, lambda _: False),
             standing=lambda _offered: tuple(self.layers),
         )
+
+    async def _closure_of(self, compiler, search_path):
+        return self.closure
 
     def _farm(self, settings, request):
         self.asked.append((settings, request))
@@ -565,6 +566,42 @@ def test_outputs_lie_where_their_directory_really_is(bench):
         assert all(b"/alias/" in file.path for file in made)
 
     run(body())
+
+
+@pytest.mark.parametrize(
+    ("words", "kept"),
+    [
+        ("gcc -c a.c -MD -g -gsplit-dwarf", {b"a.d"}),
+        ("gcc -S a.c", {b"a.s"}),
+        ("clang -c a.c -MD -g -gsplit-dwarf", {b"a.d", b"a.dwo"}),
+        ("clang -S a.c", set()),
+        ("clang -c a.s", {b"a.o"}),
+    ],
+)
+def test_which_outputs_are_written_into_the_file_that_is_there(bench, words, kept):
+    async def body():
+        (bench.folder / "a.s").write_text("nop\n")
+        bench.closure = replace(CLOSURE, family=cmdline.family_of(words.split()[0]))
+        order = await bench.order(*words.split())
+        folder = bench.object.removesuffix(b"a.o")
+        made = bench.compiles.made(order, outputs(*(folder + path for path in order.plan.outputs)))
+        assert {file.path.rpartition(b"/")[2] for file in made if file.keep} == kept
+
+    run(body())
+
+
+def test_a_date_means_nothing_to_clang(bench):
+    (bench.folder / "a.c").write_text("char *d = __DATE__;\n")
+    os.utime(bench.folder / "a.c", (1, 1))
+
+    async def body(compiler):
+        bench.closure = replace(CLOSURE, family=cmdline.family_of(compiler))
+        environment = {b"SOURCE_DATE_EPOCH": b"1"}
+        return await bench.inputs(await bench.order(compiler, "-c", "a.c", environment=environment))
+
+    run(body("gcc"))
+    with pytest.raises(StaysLocal, match="says '__DATE__'"):
+        run(body("clang"))
 
 
 def test_places_where_only_the_compiler_does_the_right_thing(bench):
