@@ -175,7 +175,15 @@ def _chosen(names: Sequence[str]) -> list[Build]:
     return [build for build in builds if not names or build.project in names]
 
 
+def _offer(builds: Sequence[Build]) -> None:
+    """Has the server offer all compilers of these builds."""
+    config = Path(os.environ["SECURECC_TESTENV"]) / "server1/config.yaml"
+    for compiler in sorted({shutil.which(name) or name for build in builds for name in (build.cc, build.cxx)}):
+        run("securecctl", "toolchain", "add", compiler, "--config", config, where=_WORK)
+
+
 def _all(builds: Sequence[Build], jobs: int) -> int:
+    _offer(builds)
     done = []
     for build in builds:
         _say(f"\n== {build.title}")
