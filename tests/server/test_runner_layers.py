@@ -12,8 +12,9 @@ import pytest
 from runnerside import Runner, from_disk, headers, listed
 
 from securecc.compiler import layer
+from securecc.compiler.paths import check_manifest
 from securecc.words import limits
-from securecc.words.manifest import Entry, Kind, Role
+from securecc.words.manifest import Entry, Kind, Manifest, Role
 from securecc.words.messages import Layer
 
 C = b"#include <stdio.h>\n#include <stddef.h>\nint main(void) { return puts(__FILE__) + sizeof(max_align_t); }\n"
@@ -88,6 +89,27 @@ def test_objects_are_those_of_a_local_compile_and_of_one_by_files(way, tmp_path)
                     assert content == local.read()
 
     served(body, way, layers=None)
+
+
+COMPILERS = ("/usr/bin/gcc", "/usr/bin/clang", "/usr/bin/aarch64-linux-gnu-gcc")
+
+
+def test_each_compiler_may_have_the_layers_of_all_and_compiles_with_them():
+    """By the front's rules and by the runner's."""
+    there = [path for path in COMPILERS if os.path.exists(path)]
+
+    async def body(runner):
+        tree = layered(runner) | {b"/home/alice/a.cc": CPP}
+        entries = tuple(listed(tree)[0])
+        for offer, compiler in zip(runner.ready.toolchains, there, strict=True):
+            own, includes = frozenset(offer.directories), frozenset(offer.include_directories)
+            checked = check_manifest(Manifest(entries), own, includes, b"/home/alice", [b"a.o"])
+            assert [entry.path for entry in checked.layers] == [known.path for known in runner.ready.trees]
+            command = [compiler.encode(), b"-x", b"c++", b"-c", b"a.cc"]
+            outcome = await runner.run(command, tree, toolchain=offer.digest)
+            assert (outcome.report.status, outcome.report.failure, outcome.stderr) == (0, "", b"")
+
+    assert "not offered" not in served(body, "jail", compilers=there, layers=None)
 
 
 def test_an_error_shows_the_lines_of_a_layers_header(way, site):
