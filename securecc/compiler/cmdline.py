@@ -19,7 +19,8 @@ __all__ = ["CompilePlan", "Family", "Language", "SearchOption", "dependency_comm
 
 _COMPILER = re.compile(rb"(?:[A-Za-z0-9_.]+-)*(gcc|g\+\+|cc|c\+\+|clang|clang\+\+)(?:-[0-9]+(?:\.[0-9]+)*)?")
 _WRITES_MODE = (b"-c", b"-S", b"-E", b"-M", b"-MM", b"-fsyntax-only", b"--preprocess")
-_INFORMS = (b"--version", b"--help", b"--target-help", b"-v", b"-###", b"-dump", b"-print-", b"--print-", b"-qversion")
+_ASKS = (b"-print-", b"--print-")  # answered whatever else is asked for
+_INFORMS = (*_ASKS, b"--version", b"--help", b"--target-help", b"-v", b"-###", b"-dump", b"-qversion")
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +197,8 @@ def _check_size(arguments: tuple[bytes, ...]) -> None:
 
 def _check_mode(arguments: tuple[bytes, ...]) -> None:
     """Links and questions are most of what is not a compile: told apart before options are looked at."""
+    if any(argument.startswith(_ASKS) for argument in arguments[1:]):
+        raise StaysLocal("information", "asks the compiler about itself")
     if any(mode in arguments for mode in _WRITES_MODE):
         return
     if any(argument.startswith(_INFORMS) for argument in arguments[1:]):
