@@ -141,6 +141,8 @@ def _check_place(directory: Path, names: Sequence[str]) -> None:
         path = directory / name
         if os.path.lexists(path) and not _is_link(path):
             raise ConfigError(f"{path} is there and does not lead to {LAUNCHER}", "choose a directory of its own")
+    if ":" in str(directory):
+        raise ConfigError(f"{plain(str(directory))} cannot stand in PATH, for it holds a colon", "choose another")
     if directory.exists() and not directory.is_dir():
         raise ConfigError(f"{directory} is no directory", "choose another")
 

@@ -85,6 +85,7 @@ def test_a_place_that_cannot_be(place, capsys):
     place.write_text("")
     assert main(["masquerade", "install", str(place)]) == 1
     assert main(["masquerade", "install", str(place / "below")]) == 1
+    assert main(["masquerade", "install", f"{place}:2"]) == 1
     assert "choose another" in capsys.readouterr().err
 
 
