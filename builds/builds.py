@@ -19,6 +19,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fetching import BuildFailed, Source, archive, run, unpack
 from systems import SYSTEMS, Compilers
@@ -30,6 +31,7 @@ _CPUS = os.cpu_count() or 1
 SHARE = 0.98
 ASIDE = frozenset(("link", "conftest", "information", "preprocess-only", "no-source", "standard-input"))
 """Reasons for staying local that are no compiles of the build: linking, and what a build system asks the compiler."""
+_QUESTIONS = ("/conftest.", "/CMakeScratch/", "/CMakeTmp/", "/meson-private/")  # where build systems put what they ask about
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,19 @@ def objects(tree: Path) -> dict[str, str]:
     return {str(path.relative_to(tree)): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
 
 
+def reasons(told: Mapping[str, Any]) -> dict[str, int]:
+    """What stayed local, as `securecctl why` tells it; a question with an unknown option is a question all the same."""
+    found: dict[str, int] = {}
+    for reason in told["reasons"]:
+        sources = [f"/{example['source']}" for example in reason["examples"]]
+        asked = sum(any(place in source for place in _QUESTIONS) for source in sources)
+        asked = 0 if reason["reason"] in ASIDE else asked
+        for name, count in ((reason["reason"], reason["count"] - asked), ("conftest", asked)):
+            if count:
+                found[name] = found.get(name, 0) + count
+    return found
+
+
 def differing(one: Mapping[str, str], other: Mapping[str, str]) -> tuple[str, ...]:
     """Objects that are not the same on both sides, or are missing on one."""
     return tuple(sorted(name for name in {*one, *other} if one.get(name) != other.get(name)))
@@ -129,11 +144,11 @@ def _compare(build: Build, jobs: int) -> Compared:
     run("securecctl", "stats", "--zero", where=_WORK)
     remote_s = _make(build, tree, jobs, remote=True)
     time.sleep(1.2)  # the agent writes its record at most once a second
-    counted = json.loads(run("securecctl", "stats", "--format", "json", where=_WORK))
+    told = json.loads(run("securecctl", "why", "--format", "json", where=_WORK))
     differ = differing(alone, objects(tree))
     if not differ:
         _remove(tree, apart)
-    return Compared(build, len(alone), differ, counted["remote"], counted["reasons"], local_s, remote_s)
+    return Compared(build, len(alone), differ, told["remote"], reasons(told), local_s, remote_s)
 
 
 def _remove(tree: Path, apart: Path) -> None:

@@ -74,6 +74,18 @@ def test_objects_that_differ_or_are_missing(builds, tmp_path):
     assert builds.differing(one, one) == ()
 
 
+def test_a_question_with_an_unknown_option_is_a_question(builds):
+    def told(reason, count, *sources):
+        return {"reason": reason, "count": count, "examples": [{"source": source} for source in sources]}
+
+    kinds = [
+        told("option", 4, "a.c", "/p/out/meson-private/tmp1/testfile.c", "conftest.c"),
+        told("conftest", 3, "conftest.c"),
+        told("refused-busy", 1, "/p/out/CMakeFiles/CMakeTmp/src.cxx"),
+    ]
+    assert builds.reasons({"reasons": kinds}) == {"option": 2, "conftest": 6}
+
+
 def test_one_bad_build_is_the_exit_status(builds, listed, monkeypatch, capsys):
     monkeypatch.setattr(builds, "_offer", lambda _: None)
     monkeypatch.setattr(builds, "run", lambda *_, **__: "")
