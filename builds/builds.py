@@ -31,7 +31,7 @@ _CPUS = os.cpu_count() or 1
 SHARE = 0.98
 ASIDE = frozenset(("link", "conftest", "information", "preprocess-only", "no-source", "standard-input"))
 """Reasons for staying local that are no compiles of the build: linking, and what a build system asks the compiler."""
-_QUESTIONS = ("/conftest.", "/CMakeScratch/", "/CMakeTmp/", "/meson-private/")  # where build systems put what they ask about
+_QUESTIONS = ("/conftest.", "/CMakeScratch/", "/CMakeTmp/", "/meson-private/")  # where build systems ask
 
 
 @dataclass(frozen=True, slots=True)
