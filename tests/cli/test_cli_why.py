@@ -99,6 +99,8 @@ def test_every_reason_in_the_sources_has_advice():
     for folder in ("client", "compiler"):
         for path in (root / folder).rglob("*.py"):
             words |= set(re.findall(r'StaysLocal\(\s*"([a-z-]+)"', path.read_text()))
+    for table in (root / "compiler/tables").glob("*.tsv"):
+        words |= set(re.findall(r"!([a-z-]+)", table.read_text()))
     assert words - set(why.ADVICE) == set()
 
 
