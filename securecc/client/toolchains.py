@@ -15,8 +15,9 @@ from securecc.compiler.ledger import Known
 from securecc.compiler.toolchain import Digests, ToolchainClosure, discover
 from securecc.words.errors import StaysLocal, ToolchainError
 
-LOOKED_AT_S = 0.5
-"""A closure's files are looked at again after this long. What is called, and the lists, are looked at each time."""
+LOOKED_AT_S = 2.0
+"""A closure's files, some 400, are looked at again after this long. What is called, and the lists, are looked at each
+time."""
 
 _LOOKED_FOR = (b"as", b"objcopy", b"cc1", b"cc1plus", b"specs")
 _CHOOSES = b"/crtbegin.o"  # beside its directory stand the other versions of gcc, of which clang takes the newest

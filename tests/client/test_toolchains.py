@@ -78,7 +78,7 @@ def test_what_is_no_compiler_stays_local_and_is_asked_again(discovery):
         known = Toolchains()
         await known.closure(b"/gcc", b"/bin")
         discovery.program.unlink()
-        discovery.now += 1
+        discovery.now += toolchains.LOOKED_AT_S + 0.01
         for _ in range(2):
             with pytest.raises(StaysLocal) as local:
                 await known.closure(b"/gcc", b"/bin")
@@ -122,7 +122,7 @@ def test_a_program_that_comes_to_stand_before_the_one_that_is_used(discovery, tm
         known = Toolchains()
         await known.closure(b"/gcc", os.fsencode(folder))
         (folder / "as").touch()
-        discovery.now += 1
+        discovery.now += toolchains.LOOKED_AT_S + 0.01
         await known.closure(b"/gcc", os.fsencode(folder))
         assert discovery.found == 2
 
