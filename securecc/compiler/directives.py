@@ -72,7 +72,7 @@ _RAW = re.compile(rb'(?<![A-Za-z0-9_])(?:u8|[uUL])?R"[^()\\\s]{0,16}\(')  # the 
 _FILE = rb'(?:"(?P<quoted>[^"\n]*)"|<(?P<angled>[^>\n]*)>|(?P<comment>/\*))?'
 _DIRECTIVE = re.compile(
     rb"#" + _B + rb"(?:(?P<word>include_next|include|import)" + _B + _FILE + rb"|(?P<split>/\*)"
-    rb"|(?P<line>line)\b" + _B + rb"(?P<number>[0-9]+)?" + _B + rb'(?:"(?P<shown>[^"\n]*)")?'
+    rb"|(?P<line>line)\b" + _B + rb"(?P<number>[0-9]+)?" + _B + rb'(?:"(?P<shown>[^"\n]*)"|(?P<more>[^\s\0]))?'
     rb"|[0-9]+" + _B + rb'"(?P<marked>[^"\n]*)")'
 )  # fmt: skip
 _ASKED = re.compile(
@@ -165,7 +165,8 @@ def _collect(text: bytes, directives: list[re.Match[bytes]], asked: list[re.Matc
         times=frozenset(_TIMES.findall(text)) | (pieces & _TIME_PIECES),
         computed_include=len(_named(included)) < len(included),
         computed_asked=len(_named(questions)) < len(questions) or not pieces.isdisjoint(_QUESTION_PIECES),
-        computed_shown=any(not match["number"] for match in lines) or any(b"\\" in name for name in shown),
+        computed_shown=any(not match["number"] or match["more"] for match in lines)
+        or any(b"\\" in name for name in shown),
         imports=any(match["word"] == b"import" for match in included),
         assembled=assembly.named(text),
         assembles=assembly.hidden_in_strings(text),

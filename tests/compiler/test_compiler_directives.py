@@ -77,6 +77,7 @@ LOCAL = {
     b"#define HAS(x) __has_include(x)": "computed-question",
     b"#line N": "computed-line",
     b'#line __LINE__ "x"': "computed-line",
+    b"#line 3 NAME": "computed-line",
     b'#line 3 "a\\\\b"': "computed-line",
     b'#pragma GCC dependency "x.y"': "dependency-pragma",
     b"#pragma GCC  /* */ dependency <x.y>": "dependency-pragma",
@@ -118,6 +119,7 @@ def test_stays_local(text):
         b'extern int f(void) __asm__("f_2");',
         b'asm("nop; .p2align 4");',
         b'#line 33\n# 1 "x.h" 2\n',
+        b'#line 33 // so\n#line 7 /* or */ "so"\n',
         b"#pragma once\n#pragma GCC diagnostic push\n#define f(x) #x",
         b"s.macro = 1;",
     ],
@@ -128,6 +130,7 @@ def test_need_not_stay_local(text):
 
 def test_lines_are_shown():
     assert scan(b'#line 3 "a.y"\n# 7 "b.l" 2\n%:line 1 "c"\n').shown == (b"a.y", b"b.l", b"c")
+    assert scan(b'#line 7 /* or */ "so"\n').shown == (b"so",)
 
 
 @pytest.mark.parametrize(
