@@ -5,6 +5,7 @@ other than success is judged by a local run.
 """
 
 import os
+import re
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
@@ -151,7 +152,7 @@ class Attendance:
             self._local(caller, request, error.reason, error.message)
             return
         said = [_line(f"compiled on {remote.server}") for remote in remotes if order.settings.verbose]
-        errors = b"".join([*dict.fromkeys(said), *(remote.stderr for remote in remotes)])
+        errors = b"".join([*dict.fromkeys(said), said_together(request, [remote.stderr for remote in remotes])])
         failed = await caller.finish(made, b"".join(remote.stdout for remote in remotes), errors)
         if failed is not None:
             self._local(caller, request, "output", f"{os.fsdecode(failed.path)}: {os.strerror(failed.error)}")
@@ -184,6 +185,19 @@ class Attendance:
         else:
             self._journal.local("fails", "fails locally as well", order.request.arguments)
         end(caller, status)
+
+
+def said_together(request: Request, parts: Sequence[bytes]) -> bytes:
+    """What the compiles of one command's sources say, as one command says it: a driver has its own say of the command
+    once and first, each line of it begun by the name that it was called by.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    name = re.escape(request.arguments[0].rpartition(b"/")[2])
+    own = re.compile(rb"(?:(?:\x1b\[[0-9;]*[mK])*" + name + rb":.*\n)*")
+    drivers = [match[0] for part in parts if (match := own.match(part))]
+    first = dict.fromkeys(line for said in drivers for line in said.splitlines(keepends=True))
+    return b"".join([*first, *(part[len(said) :] for part, said in zip(parts, drivers, strict=True))])
 
 
 def reason_of(error: SecureccError) -> str:

@@ -313,6 +313,13 @@ def test_a_compile_whose_make_was_killed_ends(monkeypatch, gone):
     asyncio.run(body())
 
 
+def test_what_the_driver_says_of_several_sources_is_said_once_and_first():
+    unused, strange = b"gcc: warning: unused\n", b"\x1b[01m\x1b[Kgcc:\x1b[m\x1b[K strange\n"
+    parts = [unused + b"a.c: one\n", strange + unused + b"b.c: two\n" + unused, b""]
+    assert attendance.said_together(REQUEST, parts) == unused + strange + b"a.c: one\nb.c: two\n" + unused
+    assert attendance.said_together(REQUEST, [unused + unused]) == unused + unused
+
+
 def test_several_sources_are_delivered_together_or_not_at_all():
     caller, noted = served(sources=2)
     assert caller.told == [("commit", (*MADE, *MADE)), ("exit", 0)]
