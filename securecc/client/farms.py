@@ -15,6 +15,7 @@ from securecc.channel.transport import dial
 from securecc.client.errand import Request
 from securecc.client.farm import Farm
 from securecc.client.settings import Host, Settings
+from securecc.client.stamp import Stamp, stamp_of
 from securecc.words import limits
 from securecc.words.errors import CredentialError, SecureccError
 
@@ -36,6 +37,7 @@ class _Kept:
         self.cache = cache
         self.ticket: tuple[bytes, float] | None = None
         self.lacking: SecureccError | None = None
+        self.seen: Stamp | None = None
         self._service = settings.service
 
     async def _dial(self, host: Host) -> Channel:
@@ -85,10 +87,18 @@ class Farms:
             await asyncio.sleep(TICKET_LOOK_S)
             for kept in tuple(self._kept.values()):
                 if kept.farm.conversations or any(server.trouble for server in kept.farm.servers):
-                    await _check(kept)
+                    await _look_again(kept)
+
+
+async def _look_again(kept: _Kept) -> None:
+    """What Kerberos says of a file does not change before the file does, or the ticket ends."""
+    now = _stamp(kept.cache)
+    if now is None or now != kept.seen or kept.ticket is None or kept.ticket[1] < time.monotonic():
+        await _check(kept)
 
 
 async def _check(kept: _Kept) -> None:
+    kept.seen = _stamp(kept.cache)
     try:
         late = CredentialError("the credential cache does not answer")
         principal, left = await within(limits.GSS_STEP_S, late, kerberos.credentials, kept.cache)
@@ -103,6 +113,16 @@ async def _check(kept: _Kept) -> None:
         kept.farm.close("the ticket is gone" if ticket is None else "there is another ticket")
     if ticket is not None:
         kept.farm.retry()
+
+
+def _stamp(cache: str | None) -> Stamp | None:
+    """What a credential cache in a file was when it was looked at; None for any other (krb5_cc_resolve)."""
+    if cache is None or not cache.startswith(("FILE:", "/")):
+        return None
+    try:
+        return stamp_of(os.lstat(cache.removeprefix("FILE:")))
+    except OSError:
+        return None
 
 
 def _same(one: tuple[bytes, float] | None, other: tuple[bytes, float] | None) -> bool:

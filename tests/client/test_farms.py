@@ -40,6 +40,24 @@ def cache(monkeypatch):
     return Cache(monkeypatch)
 
 
+def test_a_cache_in_a_file_is_asked_again_when_it_has_changed(cache, tmp_path):
+    async def body(farms):
+        file = tmp_path / "cc"
+        file.write_text("one")
+        farm = farms.of(SETTINGS, launched(b"FILE:" + bytes(file)))
+        await farm.servers[0].connected()
+        asked = cache.asked
+        await asyncio.sleep(0.05)
+        assert cache.asked == asked
+        file.write_text("another")
+        await until(lambda: cache.asked > asked)
+        cache.content = CredentialError("kdestroy")
+        file.unlink()
+        await until(lambda: not farm.conversations)
+
+    with_farms(body)
+
+
 def launched(cache_name=b"FILE:/cc"):
     return request("/", environment={b"KRB5CCNAME": cache_name} if cache_name else {})
 
