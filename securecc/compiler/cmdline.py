@@ -117,14 +117,15 @@ def parse(arguments: tuple[bytes, ...], family: Family | None = None) -> Compile
 
 def parts(arguments: tuple[bytes, ...], family: Family | None = None) -> tuple[tuple[bytes, ...], ...]:
     """The command once for each of its sources, where these make by themselves what they make together; else the
-    command as it is. Raises StaysLocal as `parse` does.
+    command as it is: a -x between sources would be one after the last. Raises StaysLocal as `parse` does.
     """
     if sum(map(languages.is_source, arguments[1:])) < len(("a.c", "b.c")):
         return (arguments,)
     read, _ = _read(arguments, family, several=True)
     asked = read.asked
     named = asked.output or asked.dependency_file or any(option.value for option in asked.dependencies)
-    if not 1 < len(read.sources) <= limits.SOURCES or named:
+    between = arguments[read.sources[0] + 1 : read.sources[-1] + 1] if read.sources else ()
+    if not 1 < len(read.sources) <= limits.SOURCES or named or any(word.startswith(b"-x") for word in between):
         return (arguments,)
     places = {at + 1 for at in read.sources}
     return tuple(
