@@ -92,11 +92,10 @@ def agree(versions: Iterable[int]) -> int:
 class _Job:
     """A job's state, and the bytes of bulk that may still flow for it."""
 
-    __slots__ = ("expected", "left", "state")
+    __slots__ = ("left", "state")
 
     def __init__(self) -> None:
         self.state = State.ASKED
-        self.expected = limits.JOB_SOURCE
         self.left = 0
 
 
@@ -186,16 +185,10 @@ class Session:
             if entry.left == 0:
                 state = State.DONE
         elif isinstance(message, Supply):
-            entry.left = entry.expected
+            entry.left = limits.JOB_SOURCE  # how much of it was asked for, whoever asked knows
         entry.state = state
         if state is State.DONE:
             del self._jobs[message.job]
-
-    def expect(self, job: int, size: int) -> None:
-        """The next Supply of `job` will be followed by `size` bytes: the server knows what it asked for."""
-        entry = self._jobs.get(job)
-        if entry is not None:
-            entry.expected = size
 
     def received_bulk(self, job: int, size: int) -> bool:
         """A chunk from the peer; as `received`."""

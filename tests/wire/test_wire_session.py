@@ -153,11 +153,11 @@ def test_jobs_have_a_limit():
     assert session.passed(message(Ask, limits.JOBS_PER_CHANNEL + 1))
 
 
-def test_bulk_to_the_server_is_what_it_asked_for():
+def test_bulk_to_the_server_is_bounded(monkeypatch):
+    monkeypatch.setattr(limits, "JOB_SOURCE", 100)
     session = brought_to(State.NEEDING)
     with pytest.raises(ProtocolError, match="needing"):
         session.received_bulk(1, 1)
-    session.expect(1, 100)
     session.passed(message(Supply))
     assert session.received_bulk(1, 60)
     with pytest.raises(ProtocolError, match="of which 40"):
@@ -207,12 +207,6 @@ def test_a_result_announces_what_a_client_can_bear(sizes):
     outputs = (Output(b"/a.o", sizes[1], 0o644, b"d"),)
     with pytest.raises(ProtocolError, match="announces"):
         session.passed(Result(1, 0, "", sizes[0], 0, outputs, (), Usage(), 0.0))
-
-
-def test_expectations_of_ended_jobs_are_nothing():
-    session = greeted()
-    session.expect(1, 100)
-    assert session.jobs == 0
 
 
 kinds = st.sampled_from([Ask, Invite, Wait, Refuse, Submit, Need, Supply, Result, Forget, Cancel])
