@@ -48,20 +48,7 @@ def distcc(where: Path, jobs: int, *, authenticated: bool, path: str | None = No
     environment = {**os.environ, "TMPDIR": str(folder)}
     if path:
         environment["PATH"] = f"{path}:{environment['PATH']}"
-    command = [
-        "distccd",
-        "--no-detach",
-        "--daemon",
-        "--listen",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "--allow",
-        "127.0.0.1",
-    ]
-    command += ["--jobs", str(jobs), "--nice", "0", "--log-file", str(folder / "log"), "--enable-tcp-insecure"]
-    if os.getuid() == 0:
-        command += ["--user", "distccd"]
+    command = _distccd(port, jobs, folder)
     if authenticated:
         command.append("--auth")
         environment |= {
@@ -85,6 +72,13 @@ def distcc(where: Path, jobs: int, *, authenticated: bool, path: str | None = No
     finally:
         process.terminate()
         process.wait(5)
+
+
+def _distccd(port: int, jobs: int, folder: Path) -> list[str]:
+    command = ["distccd", "--no-detach", "--daemon", "--listen", "127.0.0.1", "--port", str(port)]
+    command += ["--allow", "127.0.0.1", "--jobs", str(jobs), "--nice", "0", "--log-file", str(folder / "log")]
+    command += ["--enable-tcp-insecure"]
+    return [*command, "--user", "distccd"] if os.getuid() == 0 else command
 
 
 def _keytab(folder: Path) -> Path:

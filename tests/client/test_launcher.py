@@ -12,7 +12,7 @@ import termios
 import time
 
 import pytest
-from launcher_rig import ROOT, VARIANTS, Agent, Rig, build, finish, remove_builds
+from launcher_rig import ROOT, finish
 
 from securecc.client import errand
 from securecc.client.errand import Capture, Captured, CaptureDone, Die, Execute, Exit, Failed, Keepalive, Print, Spawn
@@ -20,26 +20,6 @@ from securecc.compiler import environment
 from securecc.words.messages import Terminal
 
 VECTORS = json.loads((ROOT / "tests/vectors/launcher.json").read_text())
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _builds():
-    yield
-    remove_builds()
-
-
-@pytest.fixture(params=sorted(VARIANTS))
-def rig(request, tmp_path):
-    user = Rig(build(request.param), tmp_path)
-    yield user
-    user.close()
-
-
-@pytest.fixture
-def agent(rig):
-    played = Agent(rig)
-    yield played
-    played.close()
 
 
 # --- the request ------------------------------------------------------------------------------------------------

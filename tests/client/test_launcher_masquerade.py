@@ -3,29 +3,9 @@
 import os
 
 import pytest
-from launcher_rig import VARIANTS, Agent, Rig, build, finish, remove_builds
+from launcher_rig import finish
 
 from securecc.client.errand import Exit
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _builds():
-    yield
-    remove_builds()
-
-
-@pytest.fixture(params=sorted(VARIANTS))
-def rig(request, tmp_path):
-    user = Rig(build(request.param), tmp_path)
-    yield user
-    user.close()
-
-
-@pytest.fixture
-def agent(rig):
-    played = Agent(rig)
-    yield played
-    played.close()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import subprocess
 import threading
 
 import pytest
-from launcher_rig import VARIANTS, Agent, Rig, build, finish, modes, remove_builds
+from launcher_rig import finish, modes
 
 from securecc.client.errand import (
     Capture,
@@ -25,26 +25,6 @@ from securecc.client.errand import (
 
 BARRIER = Capture((b"/bin/true",))
 TRUE = Execute(b"/bin/true", (b"true",))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _builds():
-    yield
-    remove_builds()
-
-
-@pytest.fixture(params=sorted(VARIANTS))
-def rig(request, tmp_path):
-    user = Rig(build(request.param), tmp_path)
-    yield user
-    user.close()
-
-
-@pytest.fixture
-def agent(rig):
-    played = Agent(rig)
-    yield played
-    played.close()
 
 
 def write(agent, *files, **options):
