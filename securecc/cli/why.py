@@ -18,7 +18,7 @@ ADVICE = {
     "authentication": "the server could not prove who it is, or your ticket is not for it: see `securecctl doctor`",
     "backend": "leave the option out of remote builds: options of the code generator itself are not examined",
     "changed": "a file changed while it was being sent: nothing to do, unless a generator runs beside the compile",
-    "compiler": "only gcc and clang go to servers: call them by their names (gcc-12 is fine); for ccache see CCACHE_PREFIX",
+    "compiler": "only gcc and clang go to servers, called by their names (gcc-12 too); with ccache set CCACHE_PREFIX",
     "computed-line": "let #line name its file itself, not by a macro",
     "computed-question": "let __has_include name its file itself, not by a macro",
     "conftest": NOTHING,
