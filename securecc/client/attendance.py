@@ -188,16 +188,19 @@ class Attendance:
 
 
 def said_together(request: Request, parts: Sequence[bytes]) -> bytes:
-    """What the compiles of one command's sources say, as one command says it: a driver has its own say of the command
-    once and first, each line of it begun by the name that it was called by.
+    """What the compiles of one command's sources say, as one command says it: a driver has its own say first, each line
+    of it begun by the name that it was called by. It speaks of the command once; clang of an option's meaning (a line
+    with the name of a warning) for each source, and at the end of what no source has used.
     """
     if len(parts) == 1:
         return parts[0]
     name = re.escape(request.arguments[0].rpartition(b"/")[2])
     own = re.compile(rb"(?:(?:\x1b\[[0-9;]*[mK])*" + name + rb":.*\n)*")
     drivers = [match[0] for part in parts if (match := own.match(part))]
-    first = dict.fromkeys(line for said in drivers for line in said.splitlines(keepends=True))
-    return b"".join([*first, *(part[len(said) :] for part, said in zip(parts, drivers, strict=True))])
+    lines = [line for said in drivers for line in said.splitlines(keepends=True)]
+    each = [line for line in lines if b"[-W" in line and b"[-Wunused-command-line-argument" not in line]
+    once = dict.fromkeys(line for line in lines if line not in each)
+    return b"".join([*each, *once, *(part[len(said) :] for part, said in zip(parts, drivers, strict=True))])
 
 
 def reason_of(error: SecureccError) -> str:

@@ -318,6 +318,8 @@ def test_what_the_driver_says_of_several_sources_is_said_once_and_first():
     parts = [unused + b"a.c: one\n", strange + unused + b"b.c: two\n" + unused, b""]
     assert attendance.said_together(REQUEST, parts) == unused + strange + b"a.c: one\nb.c: two\n" + unused
     assert attendance.said_together(REQUEST, [unused + unused]) == unused + unused
+    each, last = b"gcc: warning: [-Wdeprecated]\n", b"gcc: warning: [-Wunused-command-line-argument]\n"
+    assert attendance.said_together(REQUEST, [each + last, each + last]) == each + each + last
 
 
 def test_several_sources_are_delivered_together_or_not_at_all():
