@@ -71,7 +71,7 @@ _COMMENT = re.compile(
 _RAW = re.compile(rb'(?<![A-Za-z0-9_])(?:u8|[uUL])?R"[^()\\\s]{0,16}\(')  # the beginning of one (C++17 5.13.5)
 _FILE = rb'(?:"(?P<quoted>[^"\n]*)"|<(?P<angled>[^>\n]*)>|(?P<comment>/\*))?'
 _DIRECTIVE = re.compile(
-    rb"#" + _B + rb"(?:(?P<word>include_next|include|import)" + _B + _FILE + rb"|(?P<split>/\*)"
+    rb"(?<!#)#" + _B + rb"(?:(?P<word>include_next|include|import)" + _B + _FILE + rb"|(?P<split>/\*)"
     rb"|(?P<line>line)\b" + _B + rb"(?P<number>[0-9]+)?" + _B + rb'(?:"(?P<shown>[^"\n]*)"|(?P<more>[^\s\0]))?'
     rb"|[0-9]+" + _B + rb'"(?P<marked>[^"\n]*)")'
 )  # fmt: skip

@@ -122,6 +122,7 @@ def test_stays_local(text):
         b'#line 33 // so\n#line 7 /* or */ "so"\n',
         b"#pragma once\n#pragma GCC diagnostic push\n#define f(x) #x",
         b"s.macro = 1;",
+        b"#define unique(name, line) name##line\n#define again(name, line) name## line",
     ],
 )
 def test_need_not_stay_local(text):
