@@ -24,7 +24,7 @@ _SERVERS_OWN = frozenset(
     {b"PATH", b"TMPDIR", b"PWD", b"COMPILER_PATH", b"LIBRARY_PATH", b"GCC_EXEC_PREFIX", b"GCONV_PATH"}
 )
 _SERVERS_OWN_PREFIX = (b"LD_", b"MALLOC_", b"GLIBC_", b"LOCPATH", b"NLSPATH", b"COLLECT_")
-_NULL_DEVICE = b"/dev/null"
+_DEVICES = (b"/dev/null", b"/dev/urandom")  # gcc draws the names of LTO sections and coverage stamps from the second
 
 
 @dataclass(frozen=True)
@@ -128,8 +128,9 @@ class Job:
             folders=(layout.TEMPORARY, b"/dev", *(b"/" + top for top in ground.tops), *places),
             links=tuple((link.path, link.blob) for link in ground.links),
         )
-        with contextlib.suppress(FileExistsError):
-            os.mknod(self._root + _NULL_DEVICE, 0o666)
+        for device in _DEVICES:
+            with contextlib.suppress(FileExistsError):
+                os.mknod(self._root + device, 0o666)
         self._close_blobs()
         return built
 
@@ -263,7 +264,8 @@ def _overlay(root: bytes, toolchain: bytes, tops: Sequence[bytes], places: Seque
             scratch.bind(toolchain + b"/" + top, root + b"/" + top)
         for place, folder in zip(places, held, strict=True):
             scratch.bind(b"/proc/self/fd/%d" % folder, root + place)
-        scratch.bind(_NULL_DEVICE, root + _NULL_DEVICE)
+        for device in _DEVICES:
+            scratch.bind(device, root + device)
 
 
 def _nameless(root: bytes) -> int:

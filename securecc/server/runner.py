@@ -32,6 +32,7 @@ from securecc.words.messages import Layer, Usage
 from securecc.words.work import FromFront, WorkBlobs, WorkCancel, WorkOrder, WorkReady, WorkReport, WorkTree
 
 _STORE, _LAYERS, _JOBS, _FILTER = b"/toolchains", b"/layers", b"/jobs", b"/seccomp"
+_DEVICES = (b"/dev/null", b"/dev/urandom")
 _BASES = (b"/mnt", b"/media", b"/srv", b"/run", b"/tmp", b"/var/tmp")
 _LOG = 1000  # characters of one line
 _PAGE = 4096
@@ -130,11 +131,13 @@ def _settle(config: RunnerConfig) -> list[Workshop]:
     copy_files(found.programs, base)
     for folder in (_STORE, _JOBS, b"/tmp", b"/proc", b"/dev/pts"):
         os.makedirs(base + folder, exist_ok=True)
-    os.close(os.open(base + b"/dev/null", os.O_WRONLY | os.O_CREAT, 0o600))
+    for device in _DEVICES:
+        os.close(os.open(base + device, os.O_WRONLY | os.O_CREAT, 0o600))
     with open(base + _FILTER, "wb") as file:
         file.write(found.filter)
     scratch.bind(b"/proc", base + b"/proc", recursive=True)
-    scratch.bind(b"/dev/null", base + b"/dev/null")
+    for device in _DEVICES:
+        scratch.bind(device, base + device)
     scratch.mount_terminals(base + b"/dev/pts")
     shelved = {}
     for number, closure in enumerate(found.toolchains):
