@@ -66,7 +66,7 @@ def unpack(source: Source, package: Path, tree: Path) -> None:
     shutil.rmtree(tree, ignore_errors=True)
     if source.registry == "apt":
         patches = () if source.patches else ("--skip-patches",)
-        run("dpkg-source", "--no-check", *patches, "-x", package, tree, where=package.parent)
+        run("dpkg-source", "--no-check", "--no-copy", *patches, "-x", package, tree, where=package.parent)
         return
     tree.mkdir(parents=True)
     part = ("--strip-components", f"{1 + len(Path(source.folder).parts)}", "--wildcards", f"*/{source.folder}/*")
