@@ -8,7 +8,7 @@ from securecc.client.caller import Caller, MadeFile
 from securecc.client.errand import Die, Request
 from securecc.client.farm import Farm, Wanted
 from securecc.client.inputs import Gatherer, Inputs, absolute, learn
-from securecc.client.order import Order, affinity, memory_key, physical, search_of
+from securecc.client.order import Order, affinity, check_terminal, memory_key, physical, search_of
 from securecc.client.processor import Processors
 from securecc.client.recollection import Recollections
 from securecc.client.response_files import expanded
@@ -74,6 +74,7 @@ class Compiles:
             plan = _as_it_is(plan, closure)
         sent = environment.split(request.environment, plan.language, self._locales)
         order = Order(request, plan, sent, closure, settings)
+        check_terminal(order)
         return replace(order, layers=self._layers(order))
 
     def _layers(self, order: Order) -> tuple[Layer, ...]:

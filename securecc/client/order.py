@@ -14,6 +14,7 @@ from securecc.compiler import profiles
 from securecc.compiler.cmdline import CompilePlan
 from securecc.compiler.environment import SentEnvironment
 from securecc.compiler.toolchain import ToolchainClosure
+from securecc.words.errors import StaysLocal
 from securecc.words.messages import Layer
 
 _SEARCHED = {b"-I", b"-iquote", b"-isystem", b"-idirafter"}
@@ -86,6 +87,22 @@ def search_of(order: Order) -> Search:
             (*given[b"-I"], *inherited, *given[b"-isystem"], *rooted, *own, *given[b"-idirafter"]),
         ),
     )
+
+
+def check_terminal(order: Order) -> None:
+    """Raises StaysLocal where clang would learn of the terminal's colours from what a server has not (terminfo(5))."""
+    asked = order.request
+    if order.toolchain.family != "clang" or not asked.terminal.error:
+        return
+    name = asked.environment.get(b"TERM", b"")
+    if not name:
+        return
+    entry = b"/" + name[:1] + b"/" + name
+    elsewhere = (asked.environment.get(b"HOME", b"") + b"/.terminfo", b"/etc/terminfo")
+    if any(os.path.lexists(place + entry) for place in elsewhere) or not any(
+        file.path.endswith(b"/terminfo" + entry) for file in order.toolchain.files
+    ):
+        raise StaysLocal("terminal", f"clang may know a terminal of the kind {os.fsdecode(name)} here alone")
 
 
 def environment_of(order: Order, inputs: Inputs) -> dict[bytes, bytes]:

@@ -13,6 +13,9 @@ _BANNER = re.compile(rb"clang version (\d+(?:\.\d+){0,3})")
 _TARGET = re.compile(rb"^Target: ([a-z0-9_.]+(?:-[a-z0-9_.]+){1,3})$", re.MULTILINE)
 _SELECTED = re.compile(rb"^Selected GCC installation: (/.+)$", re.MULTILINE)
 _CONFIGURATION = re.compile(rb"^Configuration file: (/.+)$", re.MULTILINE)
+TERMINALS = b"/lib/terminfo"
+"""Where clang learns whether a terminal has colours; of its other places (terminfo(5)) no server has a person's."""
+
 _MULTILIBS = (b"", b"/32", b"/x32", b"/64", b"/n32")  # where clang looks for crtbegin.o of another word size
 
 
@@ -68,6 +71,7 @@ def collect(driver: bytes, identity: Clang, closure: Collection) -> None:
             closure.add_file(identity.gcc + place + b"/crtbegin.o")
     for path in identity.configurations:
         closure.add_file(path)
+    closure.add_folder(TERMINALS)
 
 
 def drivers(compiler: bytes, driver: bytes, identity: Clang) -> dict[bytes, bytes]:

@@ -33,8 +33,8 @@ class Role(IntEnum):
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True):
-    """One path. `blob` is a file's or layer's digest, or a link's target. `inode` groups paths that share an inode on the client:
-    equal non-zero numbers share one in the tree as well. `mtime_ns` counts from the epoch.
+    """One path. `blob` is a file's or layer's digest, or a link's target. `inode` groups paths that share an inode on
+    the client: equal non-zero numbers share one in the tree as well. `mtime_ns` counts from the epoch.
     """
 
     path: bytes
