@@ -71,7 +71,7 @@ class Toolchains:
     def _find(self, compiler: bytes, search_path: bytes) -> _Found:
         called = _stamps([compiler, os.path.realpath(compiler), *map(os.fsencode, self._lists)])
         closure = discover(compiler, search_path, self._digests, wrappers.vouched(self._lists))
-        files = _stamps([file.path for file in (*closure.files, *closure.calls)])
+        files = _stamps(_own(closure))
         if any(stamp is None for _, stamp in files):
             raise ToolchainError(f"{os.fsdecode(compiler)} changes while it is looked at")
         return _Found(closure, called, (*files, *_stamps(_deciding(closure, search_path))), time.monotonic())
@@ -85,6 +85,15 @@ class Toolchains:
         ]
         with contextlib.suppress(OSError):  # it is only for people
             ledger.write(self._record, known)
+
+
+def _own(closure: ToolchainClosure) -> list[bytes]:
+    """The closure's paths, with one for all of glibc's 250 converters: packages put new ones in their places, which
+    changes the directory.
+    """
+    paths = [file.path for file in (*closure.files, *closure.calls)]
+    converters = {os.path.dirname(path) for path in paths if path.endswith(b".so") and b"/gconv/" in path}
+    return [*converters, *(path for path in paths if os.path.dirname(path) not in converters)]
 
 
 def _deciding(closure: ToolchainClosure, search_path: bytes) -> list[bytes]:

@@ -162,3 +162,10 @@ def test_a_script_is_a_compiler_as_long_as_it_is_vouched_for(tmp_path, monkeypat
             await known.closure(path, b"/usr/bin")
 
     asyncio.run(body())
+
+
+def test_converters_are_looked_at_by_their_directory():
+    paths = [b"/usr/bin/gcc", b"/usr/lib/gconv/UTF-16.so", b"/usr/lib/gconv/UTF-32.so", b"/usr/lib/libc.so"]
+    files = tuple(SimpleNamespace(path=path, kind=None) for path in paths)
+    closure = ToolchainClosure("gcc-12", "", "", (), files, (), (), (), b"", "12")
+    assert sorted(toolchains._own(closure)) == [b"/usr/bin/gcc", b"/usr/lib/gconv", b"/usr/lib/libc.so"]

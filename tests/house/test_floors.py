@@ -19,8 +19,8 @@ HOUSE = {
     },
     RULES: {
         "wire": "framing handshake session",
-        "compiler": "arguments assembly closure cmdline dependencies directives environment languages nearest option_table"
-        " options outputs paths profiles response",
+        "compiler": "arguments assembly closure cmdline dependencies directives environment languages nearest"
+        " option_table options outputs paths profiles response",
         "policy": "decision document document_groups document_rules document_tests embedded_tests fields members model"
         " network quantities review yaml_nodes",
         "channel": "gate",
