@@ -31,8 +31,8 @@ class Contest:
     costs: dict[str, list[Cost]] = field(default_factory=dict)
 
     def run(self, rounds: int) -> None:
-        """Round 0 warms everybody up and is not counted; nor is the second that an agent looks at its system headers for,
-        once in its life.
+        """Round 0 warms everybody up and is not counted; nor is the second that an agent takes, once in its life, to
+        look at its system headers.
         """
         kept = self.make(self.where / "kept", 1, "kept")
         for _ in range(_WARM):

@@ -4,7 +4,7 @@ import calendar
 import os
 import time
 from datetime import datetime
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from importlib import import_module
 
 
 def seconds(zone: bytes | None) -> int | None:
@@ -17,6 +17,7 @@ def seconds(zone: bytes | None) -> int | None:
     if not name:
         return None
     try:
-        return calendar.timegm(datetime.now(ZoneInfo(name)).timetuple())
-    except (ZoneInfoNotFoundError, ValueError, OSError):
+        zones = import_module("zoneinfo")  # for the few who need it: an agent's memory is everybody's
+        return calendar.timegm(datetime.now(zones.ZoneInfo(name)).timetuple())
+    except (KeyError, ValueError, OSError):  # ZoneInfoNotFoundError is a KeyError
         return None

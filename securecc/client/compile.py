@@ -93,6 +93,8 @@ class Compiles:
         if known is not None and not known.learned:
             return known
         search = search_of(order)
+        if order.layers:  # what was remembered before they stood is of no use any more
+            self._recollections.forget(memory_key(replace(order, layers=())))
         try:
             if known is None and order.plan.elsewhere:
                 return await self._asked(caller, order)
