@@ -73,6 +73,7 @@ ADVICE = {
     "standard-input": NOTHING,
     "syntax-only": NOTHING,
     "target": "see the detail: call the compiler of that target by its own name",
+    "terminal": "set TERM to a kind that every machine knows, such as xterm-256color (see /lib/terminfo)",
     "time": "set SOURCE_DATE_EPOCH, or leave __TIME__ and its like out of most files",
     "toolchain": "the compiler could not be examined: see the detail",
     "unreachable": "is the server up, and its port open? `securecctl doctor` looks",
