@@ -183,7 +183,7 @@ def _reload(settings: ServerSettings) -> str:
     try:
         pid = ledger.read(settings.state / ledger.NAME).pid
         command = Path(f"/proc/{pid}/cmdline").read_bytes() if pid else b""
-        if b"secureccd" not in command:
+        if b"securecc" not in command:  # the number may be another process's by now
             return by_hand
         os.kill(pid, signal.SIGHUP)
     except (OSError, ConfigError):

@@ -40,7 +40,7 @@ BACKLOG = 1024
 
 
 JOURNAL_BEATS = 5
-"""What happens is on record within so many seconds during a build, within two after it."""
+"""What happens is on record within so many seconds during a build, within one after it."""
 
 GIVE_BACK_S = 2.0
 """Memory goes back to the system when nothing was asked for this long."""
@@ -102,7 +102,6 @@ class Agent:
             await asyncio.sleep(limits.AGENT_KEEPALIVE_S)
             for caller in self._callers:
                 caller.keep_alive()
-            quiet = not self._worked
             if self._worked:
                 self._idle_since = loop.time()
                 self._worked = bool(self._callers)
@@ -111,7 +110,7 @@ class Agent:
                 self._swollen = False
                 heap.give_back()
             beats += 1
-            if quiet or beats % JOURNAL_BEATS == 0:
+            if not self._callers or beats % JOURNAL_BEATS == 0:
                 self._journal.flush()
             idle = loop.time() - self._idle_since > self._idle
             if idle or _identity(self._path) != identity:

@@ -1,5 +1,6 @@
 """Every command line of conformance.yaml: the compiler alone and securecc leave the very same behind."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,8 @@ def test_alone_and_through_securecc_leave_the_same(runs, line):
     assert (line.local or "remote").encode() in through.place
     assert jobs == (0 if line.local else line.jobs)
     if line.by_name:
+        if line.topic == "times":
+            time.sleep(1 - time.time() % 1)  # what a compile says of the time of day changes with the second
         assert any(differences(alone, runs.alone(line)) for _ in range(_AGAIN)), "the compiler repeats itself"
 
 
