@@ -131,14 +131,13 @@ def compose(path: Path, idle: float = limits.AGENT_IDLE_S) -> Agent:
     preferences = Preferences()
     journal = Journal()
     farms = Farms()
-    layers = Layers()
     compiles = Compiles(
         Gatherer(fingerprints, listings),
         Recollections(fingerprints, listings),
         Toolchains(default_path().with_name(ledger.NAME)).closure,
         farms.of,
         locales.of_this_machine(),
-        standing=layers.standing,
+        layers=Layers(),
     )
     slots = LocalSlots(os.cpu_count() or 1)
     return Agent(path, Attendance(compiles, journal, slots, preferences.of), farms, journal, idle)

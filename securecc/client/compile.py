@@ -1,13 +1,14 @@
 """One compile, from a launcher's request to its last order: remote where that is exactly the same, else local."""
 
 import os
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from securecc.client.caller import Caller, MadeFile
 from securecc.client.errand import Die, Request
 from securecc.client.farm import Farm, Wanted
 from securecc.client.inputs import Gatherer, Inputs, absolute, learn
+from securecc.client.layers import Layers
 from securecc.client.order import Order, affinity, check_terminal, memory_key, physical, search_of
 from securecc.client.processor import Processors
 from securecc.client.recollection import Recollections
@@ -39,14 +40,14 @@ class Compiles:
         farm: Callable[[Settings, Request], Farm],
         locales: Locales,
         *,
-        standing: Callable[[Iterable[Layer]], tuple[Layer, ...]] = tuple,
+        layers: Layers | None = None,
     ) -> None:
         self._gatherer = gatherer
         self._recollections = recollections
         self._closure = closure
         self._farm = farm
         self._locales = locales
-        self._standing = standing
+        self._trees = layers
         self._processors = Processors()
 
     async def understand(self, request: Request, settings: Settings) -> tuple[Order, ...]:
@@ -79,9 +80,9 @@ class Compiles:
 
     def _layers(self, order: Order) -> tuple[Layer, ...]:
         """What this machine and all servers have alike, and this compile does not write to."""
-        standing = self._standing(self._farm(order.settings, order.request).layers)
-        if not standing:
+        if self._trees is None:
             return ()
+        standing = self._trees.standing(self._farm(order.settings, order.request).layers)
         cwd = order.request.cwd
         touched = [cwd + b"/", *(physical(path, cwd) for path in order.plan.outputs)]
         return tuple(layer for layer in standing if not any(path.startswith(layer.path + b"/") for path in touched))
@@ -124,6 +125,7 @@ class Compiles:
         except Refused as error:
             if error.code != "layer" or not order.layers:
                 raise
+            self._doubt(order.layers)
             order = replace(order, layers=())
             inputs = await self.inputs(caller, order)
             remote = await self._placed(order, inputs)
@@ -136,6 +138,11 @@ class Compiles:
         elif inputs.reached:
             self._recollections.keep(memory_key(order), learn(inputs, remote.result.read))
         return remote
+
+    def _doubt(self, layers: tuple[Layer, ...]) -> None:
+        for layer in layers:
+            if self._trees is not None:
+                self._trees.doubt(layer.path)
 
     async def _placed(self, order: Order, inputs: Inputs) -> Remote:
         farm = self._farm(order.settings, order.request)

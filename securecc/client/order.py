@@ -45,6 +45,7 @@ def memory_key(order: Order) -> Key:
         order.toolchain.digest,
         tuple(order.environment.variables.items()),
         order.layers,
+        _clocked(order),
     )
 
 
@@ -106,11 +107,16 @@ def check_terminal(order: Order) -> None:
 
 
 def environment_of(order: Order, inputs: Inputs) -> dict[bytes, bytes]:
-    """The variables that a server runs it with: where a file says the time of day, the one that it is here."""
+    """The variables that a server runs it with: where a file says the time of day, the one that it is here.
+
+    Raises StaysLocal when that cannot be told.
+    """
     variables = dict(order.environment.variables)
     if inputs.clocked and b"SOURCE_DATE_EPOCH" not in variables:
         now = clock.seconds(order.request.environment.get(b"TZ"))
-        variables[b"SOURCE_DATE_EPOCH"] = b"%d" % (now or 0)
+        if now is None:
+            raise StaysLocal("time", "the time zone is not known here")
+        variables[b"SOURCE_DATE_EPOCH"] = b"%d" % now
     return variables
 
 

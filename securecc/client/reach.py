@@ -84,6 +84,8 @@ class Reach:
         return places
 
     def _matches(self, name: bytes, directories: Iterable[bytes]) -> Iterator[bytes]:
+        if b"\0" in name:
+            raise StaysLocal("reach", "the name of an included file holds a NUL")
         head, slash, tail = name.rpartition(b"/")
         if name.startswith(b"/"):
             head, directories = head or b"/", (b"",)

@@ -6,7 +6,9 @@ could be put together (by macros of either kind, from pieces of strings) is only
 
 import re
 
-_NAMED = re.compile(rb'\.(?P<how>incbin|include)[ \t]+(?P<quote>\\?")(?P<name>[^"\\\n%{|}]+)(?P=quote)', re.IGNORECASE)
+_NAMED = re.compile(
+    rb'\.(?P<how>incbin|include)[ \t]+(?P<quote>\\?")(?P<name>[^"\\\n\0%{|}]+)(?P=quote)', re.IGNORECASE
+)
 # A string that ends up in an asm: the directive itself, its beginning (the rest may be pasted on), or the means of
 # the assembler to put directives together. In lower case.
 _BEGINS = re.compile(rb"\.(?:inc|macro|irp|altmacro|rept)")

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from farmside import request
+from farm_stub import request
 
 from securecc.client import agent as agent_module
 from securecc.client import errand

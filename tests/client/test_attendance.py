@@ -5,7 +5,7 @@ import os
 import signal
 
 import pytest
-from farmside import HOST, NotingCaller, request, result
+from farm_stub import HOST, NotingCaller, request, result
 
 from securecc.client import attendance
 from securecc.client.attendance import Attendance, exit_status_of, reason_of

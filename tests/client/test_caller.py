@@ -8,7 +8,7 @@ import socket
 import sys
 
 import pytest
-from farmside import request
+from farm_stub import request
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -8,13 +8,14 @@ import subprocess
 from dataclasses import replace
 
 import pytest
-from farmside import GCC, SETTINGS, GoodServer, NotingCaller, ServerChannel, farm_of, request, result
+from farm_stub import GCC, SETTINGS, GoodServer, NotingCaller, ServerChannel, farm_of, request, result
 
 from securecc.client.compile import Compiles, check_places, end, judge
 from securecc.client.errand import Die
 from securecc.client.fingerprint import Fingerprints
 from securecc.client.inputs import Gatherer, packed
 from securecc.client.listing import Listings
+from securecc.client.order import environment_of
 from securecc.client.recollection import Recollections
 from securecc.client.settings import Settings
 from securecc.client.submission import Remote
@@ -60,7 +61,7 @@ class Bench:
             self._closure_of,
             self._farm,
             Locales(lambda _: True, lambda _: False),
-            standing=lambda _offered: tuple(self.layers),
+            layers=self,
         )
 
     async def _closure_of(self, compiler, search_path):
@@ -80,6 +81,14 @@ class Bench:
 
     def caller(self):
         return NotingCaller(listed=b"a.o: a.c a.h\n")
+
+    def standing(self, _offered):
+        """As `Layers`, of which this bench has just those."""
+        return tuple(self.layers)
+
+    def doubt(self, path):
+        """As `Layers`."""
+        self.layers = [layer for layer in self.layers if layer.path != path]
 
     def roles(self, inputs):
         """Of the files in the folder, by name."""
@@ -266,6 +275,25 @@ def test_a_layer_stands_for_its_files(bench):
     run(body())
 
 
+def test_the_time_of_day_in_a_zone_that_is_not_known_is_another_compile(bench):
+    async def body():
+        (bench.folder / "a.c").write_text("const char *t = __TIME__;\n")
+        zone = os.environ.get("TZ")
+        told = {} if zone is None else {b"TZ": zone.encode()}
+        order = await bench.order(environment=told)
+        inputs = await bench.inputs(order)
+        assert inputs.clocked
+        assert b"SOURCE_DATE_EPOCH" in environment_of(order, inputs)
+        elsewhere = await bench.order(environment={b"TZ": b"XXX+3"})
+        with pytest.raises(StaysLocal) as local:
+            await bench.inputs(elsewhere, NotingCaller(listed=b"a.o: a.c\n"))
+        assert local.value.reason == "time"
+        with pytest.raises(StaysLocal):
+            environment_of(elsewhere, inputs)
+
+    run(body())
+
+
 def test_a_compile_that_writes_into_a_layer_uses_none(bench):
     async def body():
         await layered(bench)
@@ -287,6 +315,7 @@ def test_a_server_without_the_layer_gets_its_files(bench):
         assert found.result.status == 0
         first, second = bench.channel._answer.submits.values()
         assert (first.manifest_digest == inputs.digest) > (second.manifest_digest == inputs.digest)
+        assert not bench.layers  # nor is it tried again with the next compile
 
     run(body())
 

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from farmside import GCC, GOODBYE, WELCOME, ServerChannel, result
+from farm_stub import GCC, GOODBYE, WELCOME, ServerChannel, result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

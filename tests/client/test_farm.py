@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from farmside import GCC, GOODBYE, HOST, WELCOME, ServerChannel, farm_of
+from farm_stub import GCC, GOODBYE, HOST, WELCOME, ServerChannel, farm_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

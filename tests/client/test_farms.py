@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from farmside import SETTINGS, ServerChannel, request
+from farm_stub import SETTINGS, ServerChannel, request
 
 from securecc.client import farms as farms_module
 from securecc.client.farms import Farms

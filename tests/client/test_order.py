@@ -5,7 +5,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
-from farmside import request
+from farm_stub import request
 
 from securecc.client.order import Order, check_terminal, memory_key, physical, search_of
 from securecc.client.settings import Settings

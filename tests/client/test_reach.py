@@ -96,6 +96,11 @@ def test_only_the_compiler_knows_what_a_macro_names(tmp_path):
         World(tmp_path, {"a.c": '#include "b.h"\n', "b.h": "#include NAME\n"}).reach()
 
 
+def test_no_file_has_such_a_name(tmp_path):
+    with pytest.raises(StaysLocal, match="NUL"):
+        World(tmp_path, {"a.c": '#include "d\0/b.h"\n'}).reach()
+
+
 def test_too_much_is_within_reach(tmp_path, monkeypatch):
     monkeypatch.setattr(limits, "REACHED_FILES", 3)
     files = {"a.c": "".join(f'#include "{n}.h"\n' for n in range(3))} | {f"{n}.h": "" for n in range(3)}

@@ -1,6 +1,6 @@
 """securecc.client.submission: what comes back is cut as announced; the exchange itself is in test_compile."""
 
-from farmside import result
+from farm_stub import result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -37,6 +37,7 @@ def test_a_file_that_is_named(text):
         b'asm(".incbin \\"%c0\\"" :: "i"(1));',
         b'asm(".incbin \\"{a|b}\\"");',
         b'asm(".incbin \\"\\x41\\"");',
+        b'asm(R"(.incbin "x\0")");',
         b'asm(".inc" "lude \\"x\\"");',
         b'asm(".incbin \\"x\\"; .incbin " NAME);',
     ],

@@ -6,6 +6,7 @@ changed, that the compiler alone now makes something else, and that securecc mak
 
 import os
 import subprocess
+from datetime import UTC, datetime
 
 import pytest
 from twins import Twins, put
@@ -263,3 +264,32 @@ def test_the_output_folder_is_made_anew(twins):
     (twins.folder / "out").mkdir()
     assert twins.securecc(*command).remote
     assert twins.content("out/a.o") == before
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "g++"])
+def test_what_a_run_has_read_is_what_the_next_one_is_held_to(twins, compiler):
+    """The first run is sent all within reach, the next ones what it read: the same bytes, words and lists."""
+    twins.make(
+        {
+            "a.c": '#include "i/x.h"\n#include <stdio.h>\n#ifdef NEVER\n#include "never.h"\n#endif\n'
+            "int main(void) { return puts(TEXT); }\n",
+            "i/x.h": '#pragma once\n#include "empty.h"\n#include "../i/x.h"\n#define TEXT "x"\n',
+            "i/empty.h": "",
+            "never.h": "int never;\n",
+        }
+    )
+    command = (compiler, "-g", "-MD", "-c", "a.c")
+    assert twins.gcc(*command).status == 0
+    alone = (twins.content("a.o"), twins.content("a.d"))
+    twins.farm.forget()
+    for _ in range(4):
+        assert twins.securecc(*command).remote
+        assert (twins.content("a.o"), twins.content("a.d")) == alone
+
+
+@pytest.mark.parametrize("zone", ["XXX+3", "UTC"])
+def test_the_time_zone_changes(twins, zone):
+    twins.make({"a.c": "const char *t = __DATE__;\n"})
+    assert twins.securecc("gcc", "-c", "a.c", env={"TZ": "Asia/Tokyo"}).remote
+    twins.securecc("gcc", "-c", "a.c", env={"TZ": zone})
+    assert datetime.now(UTC).strftime("%Y").encode() in twins.content("a.o")
