@@ -41,8 +41,8 @@ HOUSE = {
         "channel": "channel link reception transport",
         "client": "attendance caller compile conversation farm farms inputs layers order preferences reach recollection"
         " scene submission toolchains watch wrappers",
-        "server": "admission amending attendant bubblewrap delivery dispatch executor jail job layers offering pipeline"
-        " probe shelf visit",
+        "server": "accounting admission amending attendant bubblewrap channels delivery dispatch executor jail job"
+        " keytab layers offering pipeline probe shelf visit",
     },
     PROCESS: {
         "client": "agent",

@@ -17,6 +17,7 @@ from test_offering import Nursery
 from securecc.channel import transport
 from securecc.policy.force import PolicyInForce
 from securecc.server import front as front_module
+from securecc.server import keytab as keytab_module
 from securecc.server.audit import AuditLog
 from securecc.server.courier import pair
 from securecc.server.front import READY, Equipment, Front
@@ -86,8 +87,8 @@ class House:
         self.trouble = None
         self.read = 0
         self.log = []
-        monkeypatch.setattr(front_module.kerberos, "check_keytab", self.check_keytab)
-        monkeypatch.setattr(front_module.kerberos, "Acceptor", lambda *_: gss_stub.StubAcceptor())
+        monkeypatch.setattr(keytab_module.kerberos, "check_keytab", self.check_keytab)
+        monkeypatch.setattr(keytab_module.kerberos, "Acceptor", lambda *_: gss_stub.StubAcceptor())
         monkeypatch.setattr(front_module, "_HOUSEKEEPING_S", 0.01)
         monkeypatch.setattr(transport, "Initiator", gss_stub.StubInitiator)
 
@@ -238,9 +239,11 @@ def test_a_bad_keytab_keeps_the_front_from_starting(house):
     async def body():
         ours, theirs = pair()
         settings = house.settings()
-        equipment = Equipment(settings, PolicyInForce(settings.policy), None, None, ours)
+        audit = AuditLog(settings.audit)
+        equipment = Equipment(settings, PolicyInForce(settings.policy), audit, None, ours)
         with ours, theirs, pytest.raises(CredentialError):
             Front(equipment)
+        audit.close()
 
     asyncio.run(body())
 
@@ -265,7 +268,7 @@ def test_a_stop_waits_for_running_jobs_and_takes_no_new_ones(house):
 
 
 def test_jobs_that_do_not_end_do_not_keep_the_front(house, monkeypatch):
-    monkeypatch.setattr(front_module, "_DRAIN_S", 0.01)
+    monkeypatch.setattr(front_module, "DRAIN_S", 0.01)
 
     async def body():
         async with house.serving():
@@ -320,7 +323,7 @@ def test_a_changed_policy_that_admits_is_in_force_for_open_channels(house):
             await client.hears(Welcome)
             house.policy.write_text(POLICY.replace("everybody", "newer"))
             await house.front._reload()
-            [attendant] = house.front._attendants
+            [attendant] = house.front._channels
             assert attendant.grant.rule == "newer"
             assert client.lost is None
 
@@ -402,26 +405,13 @@ def test_a_front_whose_log_is_full_admits_nobody_and_still_ends(house, caplog):
             def append(_record):
                 raise AuditError("the disk is full")
 
-            house.front._audit.append = append
+            house.front._accounting._append = append
             client = await house.client()
             await client.until(lambda: client.lost)
-            assert not house.front._attendants
-            house.front._notice("denied", ("192.0.2.1", 1), {"principal": "x", "why": "y"})
-            house.front._notice("acl", ("192.0.2.1", 1), {"why": "y"})
-            house.front._write_strangers(ending=True)
+            assert not house.front._channels
 
     asyncio.run(body())
     assert "the disk is full" in caplog.text
-
-
-def test_what_strangers_cause_is_counted_not_written_one_by_one(house):
-    async def body():
-        async with house.serving():
-            for number in range(50):
-                house.front._notice("acl", ("192.0.2.1", number), {"why": "y"})
-
-    asyncio.run(body())
-    assert len(house.records()) <= 4
 
 
 def test_a_ticket_that_ends_ends_the_channel_softly(house):
@@ -429,31 +419,10 @@ def test_a_ticket_that_ends_ends_the_channel_softly(house):
         async with house.serving():
             client = await house.client()
             await client.hears(Welcome)
-            [attendant] = house.front._attendants
+            [attendant] = house.front._channels
             attendant.channel.lifetime_end = 0.0
             goodbye = await client.hears(Goodbye)
             assert goodbye.code == "ticket"
             await client.until(lambda: client.lost)
 
     asyncio.run(body())
-
-
-def test_a_new_keytab_takes_over_and_a_bad_one_does_not(house, caplog):
-    caplog.set_level(logging.INFO, logger="securecc")
-
-    async def body():
-        async with house.serving():
-            first = house.front._keytab.acceptor()
-            house.keytab.write_bytes(b"another key")
-            house.front._keytab.look()
-            second = house.front._keytab.acceptor()
-            assert second is not first
-            house.trouble = CredentialError("no key for this service")
-            house.keytab.unlink()
-            house.front._keytab.look()
-            assert house.front._keytab.acceptor() is second
-            house.front._keytab.look()
-
-    asyncio.run(body())
-    assert "read again" in caplog.text
-    assert "no key for this service" in caplog.text

@@ -1,0 +1,81 @@
+"""What the front itself writes into the audit: the daemon's life, who was admitted, who was refused."""
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Mapping
+
+from securecc import __version__
+from securecc.channel.channel import Channel
+from securecc.channel.transport import Peer
+from securecc.server import audit_record
+from securecc.server.audit_record import Record
+from securecc.server.strangers import Tally
+from securecc.words.address import address
+from securecc.words.errors import AuditError
+from securecc.words.grant import Grant
+
+log = logging.getLogger("securecc")
+
+_COUNTED = frozenset(
+    ("acl", "cap", "cap-source", "cap-strangers", "early", "penalty", "silent", "deadline", "tls", "protocol")
+)
+"""What strangers cause without having proven anything: counted, not written one by one."""
+
+
+class Accounting:
+    """`append` writes one record; `revision` names the policy in force at the time."""
+
+    def __init__(self, append: Callable[[Record], object], revision: Callable[[], str]) -> None:
+        self._append = append
+        self._revision = revision
+        self._tally = Tally()
+
+    def admitted(self, channel: Channel, grant: Grant) -> None:
+        """Somebody has come in. Raises AuditError: who cannot be recorded must not stay."""
+        peer = address(*channel.peer)
+        self._append(
+            audit_record.connection(
+                "allowed",
+                peer=peer,
+                principal=channel.principal,
+                reference=channel.reference,
+                rule=grant.rule,
+                policy=grant.revision,
+            )
+        )
+        log.info("%s from %s admitted by rule %s", grant.principal, peer, grant.rule)
+
+    def notice(self, event: str, peer: Peer, detail: Mapping[str, str]) -> None:
+        """What strangers cause is counted; who has proven a name and was denied is written down."""
+        log.info("%s from %s: %s", event, address(*peer), detail.get("why", ""))
+        if event in _COUNTED or "principal" not in detail:
+            self._tally.count(peer[0], event, time.time_ns())
+            return
+        with contextlib.suppress(AuditError):
+            self._append(
+                audit_record.connection(
+                    "denied",
+                    peer=address(*peer),
+                    principal=detail["principal"],
+                    reference=detail.get("reference", ""),
+                    rule=detail.get("rule", ""),
+                    reason=detail.get("why", ""),
+                    policy=self._revision(),
+                )
+            )
+
+    def write_strangers(self, *, ending: bool = False) -> None:
+        """Writes what was counted and is due; with `ending`, all of it."""
+        for record in self._tally.take(time.time_ns(), ending=ending):
+            with contextlib.suppress(AuditError):
+                self._append(record)
+
+    def daemon(self, event: audit_record.DaemonEvent, detail: str, layers: tuple[str, ...] = ()) -> None:
+        """Something happened to the daemon itself. What cannot be recorded is in the log."""
+        policy = self._revision()
+        record = audit_record.daemon(event, detail=detail, version=__version__, policy=policy, layers=layers)
+        try:
+            self._append(record)
+        except AuditError as error:
+            log.error("%s", error)  # noqa: TRY400 - the error says it all

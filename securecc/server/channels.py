@@ -1,0 +1,103 @@
+"""All open channels of a front: let in, judged again after each change of the policy, sent away in the end."""
+
+import asyncio
+import contextlib
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from securecc.channel.channel import Channel
+from securecc.channel.transport import Peer
+from securecc.policy.force import PolicyInForce
+from securecc.server.accounting import Accounting
+from securecc.server.attendant import Attendant
+from securecc.server.visit import Service
+from securecc.words.errors import Denied
+from securecc.words.grant import Grant
+
+DRAIN_S = 5.0
+"""How long running jobs may still take when the server stops."""
+
+_KILL_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """What the judge gave a channel, and the indicators of its ticket, for when it is judged again."""
+
+    grant: Grant
+    indicators: tuple[str, ...]
+
+
+class Channels:
+    """One attendant for each channel."""
+
+    def __init__(self, policy: PolicyInForce, accounting: Accounting) -> None:
+        self._policy = policy
+        self._accounting = accounting
+        self._attendants: set[Attendant] = set()
+
+    def __iter__(self) -> Iterator[Attendant]:
+        return iter(tuple(self._attendants))
+
+    def __len__(self) -> int:
+        return len(self._attendants)
+
+    async def judge(self, principal: bytes, peer: Peer, indicators: tuple[str, ...]) -> Admitted:
+        """The policy's word on somebody who has proven a name. Raises Denied."""
+        return Admitted(self._policy.judge(principal, peer[0], indicators), indicators)
+
+    def open(self, channel: Channel, service: Service) -> Attendant:
+        """The attendant of a channel that `judge` let in. Raises AuditError."""
+        admitted: Admitted = channel.grant
+        attendant = Attendant(channel, admitted.grant, service)
+        self._accounting.admitted(channel, admitted.grant)
+        self._attendants.add(attendant)
+        return attendant
+
+    def gone(self, attendant: Attendant) -> None:
+        """Its channel has ended."""
+        self._attendants.discard(attendant)
+
+    def judge_again(self) -> None:
+        """After every change of the policy or of a group's members: channels that are denied now are closed, the others
+        go on under their new grant.
+        """
+        for attendant in self:
+            channel = attendant.channel
+            try:
+                attendant.grant = self._policy.judge(channel.principal, channel.peer[0], channel.grant.indicators)
+            except Denied as error:
+                self._accounting.notice("denied", channel.peer, _refusal(channel, error))
+                attendant.end("denied", "the policy has changed")
+
+    def end_tickets(self, now: float) -> None:
+        """Channels whose ticket has ended by `now` (time.monotonic) take no new jobs and close after the last."""
+        for attendant in self:
+            if now >= attendant.channel.lifetime_end and not attendant.draining:
+                attendant.drain("ticket", "the ticket has ended")
+
+    def drain(self, reason: str) -> None:
+        """No channel takes new jobs; each closes when the running ones have ended."""
+        for attendant in self:
+            attendant.drain("draining", reason)
+
+    async def end(self, why: str, running: "Collection[asyncio.Task[None]]", patience_s: float) -> None:
+        """Jobs that run may end, for `patience_s`; then all are killed. The end of each is on record."""
+        channels = [attendant.channel for attendant in self]
+        self.drain(f"the server stops: {why}")
+        if channels and patience_s:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.gather(*(channel.wait_closed() for channel in channels)), patience_s)
+        for attendant in self:
+            attendant.end("draining", why)
+        if running:
+            await asyncio.wait(set(running), timeout=_KILL_S)
+
+
+def _refusal(channel: Channel, error: Denied) -> dict[str, str]:
+    return {
+        "principal": channel.principal.decode(errors="backslashreplace"),
+        "reference": channel.reference,
+        "rule": error.rule,
+        "why": "denied by the policy that is in force now",
+    }

@@ -1,0 +1,70 @@
+"""The keys of a daemon change while it runs."""
+
+import logging
+
+import pytest
+
+from securecc.server import keytab as keytab_module
+from securecc.server.keytab import Keytab
+from securecc.server.settings import ServerSettings
+from securecc.words.errors import CredentialError
+
+
+class Acceptor:
+    """Remembers what it was made of."""
+
+    def __init__(self, path, service, cache):
+        with open(path, "rb") as file:
+            self.keys = file.read()
+        self.service = service
+        self.cache = cache
+
+
+class Kerberos:
+    trouble = None
+
+    def check_keytab(self, path, service):
+        if self.trouble is not None:
+            raise self.trouble
+
+
+@pytest.fixture
+def kerberos(monkeypatch):
+    some = Kerberos()
+    monkeypatch.setattr(keytab_module.kerberos, "check_keytab", some.check_keytab)
+    monkeypatch.setattr(keytab_module.kerberos, "Acceptor", Acceptor)
+    return some
+
+
+@pytest.fixture
+def settings(tmp_path):
+    path = tmp_path / "keytab"
+    path.write_bytes(b"first")
+    others = {name: tmp_path / name for name in ("policy", "audit", "state", "scratch")}
+    return ServerSettings(keytab=path, **others)
+
+
+def test_a_new_keytab_takes_over_and_a_bad_one_does_not(kerberos, settings, caplog):
+    caplog.set_level(logging.INFO, logger="securecc")
+    some = Keytab(settings)
+    first = some.acceptor()
+    assert (first.keys, first.service) == (b"first", "securecc")
+    some.look()
+    assert some.acceptor() is first
+    settings.keytab.write_bytes(b"another key")
+    some.look()
+    second = some.acceptor()
+    assert second.keys == b"another key"
+    kerberos.trouble = CredentialError("no key for this service")
+    settings.keytab.unlink()
+    some.look()
+    some.look()
+    assert some.acceptor() is second
+    assert "read again" in caplog.text
+    assert caplog.text.count("no key for this service") == 1
+
+
+def test_a_keytab_that_vanishes_while_it_is_read_is_refused(kerberos, settings):
+    settings.keytab.unlink()
+    with pytest.raises(CredentialError, match="cannot read keytab"):
+        Keytab(settings)
