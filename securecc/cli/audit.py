@@ -12,8 +12,8 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from securecc.audit.chain import Chain, Link, Verdict, parse_head
 from securecc.cli.printing import as_json, columns, moment, plain
-from securecc.server.audit_chain import Chain, Link, Verdict, parse_head
 from securecc.words import limits
 from securecc.words.errors import AuditError
 

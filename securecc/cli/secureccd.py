@@ -15,8 +15,8 @@ from pathlib import Path
 import msgspec
 
 from securecc import __version__
+from securecc.audit.log import AuditLog
 from securecc.policy.force import PolicyInForce
-from securecc.server.audit import AuditLog
 from securecc.server.courier import memory, pair
 from securecc.server.front import Equipment, Front
 from securecc.server.nursery import command, start

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Mapping
 
 from securecc import __version__
+from securecc.audit import events
+from securecc.audit.record import Record
 from securecc.channel.channel import Channel
 from securecc.channel.transport import Peer
-from securecc.server import audit_record
-from securecc.server.audit_record import Record
 from securecc.server.strangers import Tally
 from securecc.words.address import address
 from securecc.words.errors import AuditError
@@ -35,7 +35,7 @@ class Accounting:
         """Somebody has come in. Raises AuditError: who cannot be recorded must not stay."""
         peer = address(*channel.peer)
         self._append(
-            audit_record.connection(
+            events.connection(
                 "allowed",
                 peer=peer,
                 principal=channel.principal,
@@ -54,7 +54,7 @@ class Accounting:
             return
         with contextlib.suppress(AuditError):
             self._append(
-                audit_record.connection(
+                events.connection(
                     "denied",
                     peer=address(*peer),
                     principal=detail["principal"],
@@ -71,10 +71,10 @@ class Accounting:
             with contextlib.suppress(AuditError):
                 self._append(record)
 
-    def daemon(self, event: audit_record.DaemonEvent, detail: str, layers: tuple[str, ...] = ()) -> None:
+    def daemon(self, event: events.DaemonEvent, detail: str, layers: tuple[str, ...] = ()) -> None:
         """Something happened to the daemon itself. What cannot be recorded is in the log."""
         policy = self._revision()
-        record = audit_record.daemon(event, detail=detail, version=__version__, policy=policy, layers=layers)
+        record = events.daemon(event, detail=detail, version=__version__, policy=policy, layers=layers)
         try:
             self._append(record)
         except AuditError as error:

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import get_args
 
 from securecc import __version__
+from securecc.audit import jobs
 from securecc.channel.channel import Channel
 from securecc.compiler.nearest import no_such
-from securecc.server import audit_record
 from securecc.server.admission import Stage
 from securecc.server.executor import Origin
 from securecc.server.pipeline import permits
@@ -182,7 +182,7 @@ class Attendant:
         self, number: int, toolchain: str, code: RefuseCode, reason: str, arguments: tuple[bytes, ...]
     ) -> None:
         origin = self._host.origin
-        record = audit_record.job_refused(
+        record = jobs.job_refused(
             peer=origin.peer,
             principal=origin.principal,
             rule=self.grant.rule,

@@ -8,6 +8,7 @@ import socket
 import time
 from dataclasses import dataclass
 
+from securecc.audit.log import AuditLog
 from securecc.channel import tls, transport
 from securecc.channel.channel import Channel
 from securecc.channel.gate import Gate, Places
@@ -16,7 +17,6 @@ from securecc.policy.force import PolicyInForce
 from securecc.server.accounting import Accounting
 from securecc.server.admission import Admission
 from securecc.server.attendant import Attendant
-from securecc.server.audit import AuditLog
 from securecc.server.channels import DRAIN_S, Channels
 from securecc.server.keytab import Keytab
 from securecc.server.offering import Offering

@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 
-from securecc.server import audit_record
-from securecc.server.audit_record import JobStart, Record
+from securecc.audit import jobs
+from securecc.audit.jobs import JobStart
+from securecc.audit.record import Record
 from securecc.server.executor import Executor, Job, Outcome
 from securecc.words.errors import AuditError, Denied, Refused, SecureccError
 from securecc.words.grant import Grant
@@ -34,10 +35,10 @@ class Audited:
             outcome = await self._inner.run(job, grant)
         except asyncio.CancelledError:
             with contextlib.suppress(AuditError):  # the log says by itself that a record could not be written
-                self._append(audit_record.job_end(start, "cancelled", usage=Usage(wall_s=time.monotonic() - began)))
+                self._append(jobs.job_end(start, "cancelled", usage=Usage(wall_s=time.monotonic() - began)))
             raise
         except SecureccError as error:
-            self._append(audit_record.job_end(start, "failed", reason=error.message))
+            self._append(jobs.job_end(start, "failed", reason=error.message))
             raise
         try:
             self._append(_end(start, outcome))
@@ -47,7 +48,7 @@ class Audited:
         return outcome
 
     def _start(self, job: Job, grant: Grant) -> JobStart:
-        return audit_record.job_start(
+        return jobs.job_start(
             peer=job.origin.peer,
             principal=job.origin.principal,
             rule=grant.rule,
@@ -108,6 +109,4 @@ def _end(start: JobStart, outcome: Outcome) -> Record:
         Output(made.path, made.size, made.mode, digest)
         for made, digest in zip(outcome.made, outcome.digests, strict=True)
     ]
-    return audit_record.job_end(
-        start, "done", status=outcome.status, limit=outcome.limit, outputs=outputs, usage=outcome.usage
-    )
+    return jobs.job_end(start, "done", status=outcome.status, limit=outcome.limit, outputs=outputs, usage=outcome.usage)

@@ -5,9 +5,9 @@ from collections import Counter
 
 import msgspec
 
-from securecc.server import audit_record
-from securecc.server.audit_chain import stamp
-from securecc.server.audit_record import Strangers
+from securecc.audit import events
+from securecc.audit.chain import stamp
+from securecc.audit.events import Strangers
 from securecc.words import limits
 
 OTHERS = "others"
@@ -71,7 +71,7 @@ class Tally:
         when = stamp(max(self._minute, 0) * _MINUTE_NS)
         for name, counts in self._counts.items():
             sources = len(self._beyond) if name == OTHERS else 1
-            record = audit_record.strangers(name, when, counts, sources)
+            record = events.strangers(name, when, counts, sources)
             self._spent += len(msgspec.json.encode(record))
             self._full.append(record)
         self._counts = {}

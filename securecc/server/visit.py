@@ -11,9 +11,9 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from securecc.audit.record import Record
 from securecc.channel.channel import Channel
 from securecc.server.admission import Admission, Ticket
-from securecc.server.audit_record import Record
 from securecc.server.delivery import deliver
 from securecc.server.executor import Executor, Job, Origin
 from securecc.server.reading import Manifests, Submission, read

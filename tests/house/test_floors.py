@@ -25,15 +25,17 @@ HOUSE = {
         " network quantities review yaml_nodes",
         "channel": "gate",
         "client": "errand errand_fields recent shared stamp",
-        "server": "audit_chain audit_record holdings layout reading strangers",
+        "audit": "chain events jobs record text",
+        "server": "holdings layout reading strangers",
     },
     FOREIGN: {
         "compiler": "asking collection layer ledger",
         "policy": "files groups",
         "channel": "deadline kerberos tls",
+        "audit": "log",
         "client": "clock crossing fingerprint heap inotify journal lineage listing local_slots locales place processor"
         " response_files settings",
-        "server": "audit courier harvest sandbox scratch seccomp settings store terminal tree",
+        "server": "courier harvest sandbox scratch seccomp settings store terminal tree",
     },
     JOINING: {
         "compiler": "clang gcc toolchain wrapping",
@@ -67,6 +69,9 @@ DOORS = {
 }
 APART = (
     ("client", "server", "the client's machine need not have the server's parts"),
+    ("audit", "server", "who reads a log needs no server"),
+    ("audit", "client", "who reads a log needs no client"),
+    ("client", "audit", "the audit is the server's"),
     ("server", "client", "the server must never trust what the client made of a thing"),
     ("channel", "client", "both ends speak the same protocol"),
     ("channel", "server", "both ends speak the same protocol"),

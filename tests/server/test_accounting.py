@@ -2,8 +2,8 @@
 
 import pytest
 
+from securecc.audit.events import Connection, Daemon, Strangers
 from securecc.server.accounting import Accounting
-from securecc.server.audit_record import Connection, Daemon, Strangers
 from securecc.words.errors import AuditError
 from securecc.words.grant import Grant
 

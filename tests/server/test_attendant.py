@@ -9,7 +9,7 @@ from frontside import CLANG, ENTRIES, GCC, GRANT, HEADER, SOURCE, Front, ask, ou
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from securecc.server import audit_record
+from securecc.audit import jobs
 from securecc.server.attendant import known_code
 from securecc.words import limits
 from securecc.words.errors import AuditError, ChannelError, SandboxError
@@ -116,7 +116,7 @@ def test_what_is_not_here_or_not_granted_is_refused_with_the_reason(tmp_path):
             ("toolchain", "no such toolchain here"),
             ("denied", "rule committers does not grant clang-14"),
         ]
-        assert all(isinstance(record, audit_record.JobRefused) for record in front.records)
+        assert all(isinstance(record, jobs.JobRefused) for record in front.records)
         assert [(record.principal, record.code) for record in front.records] == [
             (GRANT.principal, "toolchain"),
             (GRANT.principal, "denied"),

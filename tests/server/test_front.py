@@ -14,11 +14,11 @@ from frontside import GCC, HEADER, SOURCE, ask, submit
 from test_dispatch import Runner, report
 from test_offering import Nursery
 
+from securecc.audit.log import AuditLog
 from securecc.channel import transport
 from securecc.policy.force import PolicyInForce
 from securecc.server import front as front_module
 from securecc.server import keytab as keytab_module
-from securecc.server.audit import AuditLog
 from securecc.server.courier import pair
 from securecc.server.front import READY, Equipment, Front
 from securecc.server.settings import ServerSettings

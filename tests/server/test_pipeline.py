@@ -8,8 +8,8 @@ from frontside import CWD, GCC, GRANT, StubExecutor, is_open, outcome, submit, t
 from hypothesis import given
 from hypothesis import strategies as st
 
+from securecc.audit import jobs
 from securecc.compiler.paths import CheckedManifest
-from securecc.server import audit_record
 from securecc.server.executor import Job, Origin
 from securecc.server.pipeline import Audited, Authorised, Queued, permits, pipeline
 from securecc.words.errors import AuditError, Denied, Refused, SandboxError
@@ -71,7 +71,7 @@ def test_a_job_is_on_record_before_it_begins_and_when_it_has_ended():
 
     made = outcome(b"", b"", ((CWD + b"/a.o", b"object"),))
     found = run(Audited(Looks(made), log.append, LAYERS))
-    assert [[type(record) for record in seen[0]]] == [[audit_record.JobStart]]
+    assert [[type(record) for record in seen[0]]] == [[jobs.JobStart]]
     start, end = log
     assert (start.principal, start.rule, tuple(start.sandbox)) == (GRANT.principal, "committers", LAYERS)
     assert start.layers_sha256 == end.layers_sha256 == ((b"l" * 32).hex(),)
@@ -156,7 +156,7 @@ def test_what_is_denied_is_on_record_and_takes_no_slot():
 
     with pytest.raises(Denied):
         run(pipeline(StubExecutor(), log.append, LAYERS), job(occupy=occupy), replace(GRANT, toolchains=("x",)))
-    assert [type(record) for record in log] == [audit_record.JobStart, audit_record.JobEnd]
+    assert [type(record) for record in log] == [jobs.JobStart, jobs.JobEnd]
     assert occupied == []
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from securecc.server.audit_record import Record, Repair
+from securecc.audit.events import Repair
+from securecc.audit.record import Record
 from securecc.words import limits
 from securecc.words.errors import AuditError
 

@@ -1,76 +1,17 @@
-"""What the audit says about each event. Pure values; docs/audit.md lists the fields.
-
-Text is what a peer sent, so all of it goes through `text`: no control character, no byte that is not UTF-8, nothing
-that a terminal acts upon ever stands in a record as itself.
-"""
+"""Records of jobs: refused, begun, ended; with what they were given and what they made."""
 
 import hashlib
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import msgspec
 
+from securecc.audit.record import Decision, Record
+from securecc.audit.text import text
 from securecc.words import limits
 from securecc.words.messages import LimitName, Output, RefuseCode, Usage
 
-Decision = Literal["allowed", "denied"]
-DaemonEvent = Literal["start", "stop", "reload", "reload-refused", "drain"]
 Outcome = Literal["done", "cancelled", "disconnected", "failed"]
-Problem = Literal["torn", "missing", "unwritten"]
-
-_plain = re.compile(rb"[ -\[\]-~]*\Z").match
-_ODD = re.compile(r"[^ -\[\]-~]")
-_ESCAPE = re.compile(rb"\\(?:\\|x([0-9a-f]{2}))")
-
-
-def text(value: str | bytes, limit: int = limits.AUDIT_TEXT) -> str:
-    r"""Any bytes as printable text: a backslash becomes ``\\``; bytes that are not UTF-8 or make a character that is
-    not printable become ``\xNN``. What is longer than `limit` bytes is cut there and ends with ``\+N``, N bytes more.
-    """
-    data = value if isinstance(value, bytes) else _bytes(value)
-    more = len(data) - limit
-    if more > 0:
-        data = data[:limit]
-    shown = data.decode("ascii") if _plain(data) else _ODD.sub(_escaped, data.decode("utf-8", errors="surrogateescape"))
-    return shown if more <= 0 else f"{shown}\\+{more}"
-
-
-def raw(shown: str) -> bytes:
-    """The bytes that `text` was given, if it did not cut them."""
-    return _ESCAPE.sub(lambda match: b"\\" if match[1] is None else bytes.fromhex(match[1].decode()), shown.encode())
-
-
-def _bytes(value: str) -> bytes:
-    try:
-        return value.encode("utf-8", errors="surrogateescape")
-    except UnicodeEncodeError:
-        return value.encode("utf-8", errors="surrogatepass")
-
-
-def _escaped(match: re.Match[str]) -> str:
-    char = match[0]
-    if char == "\\":
-        return "\\\\"
-    if char.isprintable():
-        return char
-    return "".join(f"\\x{byte:02x}" for byte in char.encode("utf-8", errors="surrogateescape"))
-
-
-class Record(msgspec.Struct, frozen=True, tag_field="kind"):
-    """Base of all records. `seq`, `prev`, `time` and `hash` are added when it is written."""
-
-
-class Connection(Record, frozen=True, tag="connection"):
-    """A peer was judged, at its arrival or again at a reload. `reference` is what the peer is told."""
-
-    decision: Decision
-    peer: str
-    principal: str
-    rule: str
-    reference: str
-    reason: str
-    policy: str
 
 
 class JobRefused(Record, frozen=True, tag="job-refused"):
@@ -155,51 +96,6 @@ class JobEnd(Record, frozen=True, tag="job-end"):
     outputs_sha256: str
     usage: Used
     reason: str
-
-
-class Daemon(Record, frozen=True, tag="daemon"):
-    """The daemon itself: started, stopped, loaded a policy or would not."""
-
-    event: DaemonEvent
-    detail: str
-    version: str
-    policy: str
-    sandbox: tuple[str, ...]
-
-
-class Strangers(Record, frozen=True, tag="strangers"):
-    """What unauthenticated peers of one source caused in one minute. `source` is ``others`` for all that had no place
-    of their own, `sources` how many they were at least.
-    """
-
-    decision: Decision
-    source: str
-    sources: int
-    minute: str
-    counts: dict[str, int]
-
-
-class Repair(Record, frozen=True, tag="repair"):
-    """The log itself: a torn tail was cut (`bytes`, `sha256` of it), records are missing, or could not be written."""
-
-    problem: Problem
-    count: int
-    sha256: str
-    detail: str
-
-
-def connection(
-    decision: Decision,
-    *,
-    peer: str,
-    principal: str | bytes,
-    reference: str,
-    rule: str = "",
-    reason: str = "",
-    policy: str = "",
-) -> Connection:
-    """The record of a judged peer; `policy` is the revision that decided."""
-    return Connection(decision, text(peer), text(principal), text(rule), text(reference), text(reason), text(policy))
 
 
 def job_refused(
@@ -305,23 +201,6 @@ def job_end(
         Used(used.wall_s, used.user_s, used.system_s, used.memory),
         text(reason),
     )
-
-
-def daemon(
-    event: DaemonEvent,
-    *,
-    detail: str = "",
-    version: str = "",
-    policy: str = "",
-    layers: Iterable[str] = (),
-) -> Daemon:
-    """The record of something that befell the daemon."""
-    return Daemon(event, text(detail), text(version), text(policy), tuple(map(text, layers)))
-
-
-def strangers(source: str, minute: str, counts: Mapping[str, int], sources: int = 1) -> Strangers:
-    """The record of one source's minute."""
-    return Strangers("denied", text(source), sources, minute, {text(name): count for name, count in counts.items()})
 
 
 def _arguments(arguments: Sequence[bytes]) -> tuple[tuple[str, ...], int, str]:

@@ -6,10 +6,10 @@ import sys
 import msgspec
 import pytest
 
-from securecc.server import audit as audit_module
-from securecc.server.audit import AuditLog
-from securecc.server.audit_chain import Chain, Link, unseal
-from securecc.server.audit_record import daemon
+from securecc.audit import log as log_module
+from securecc.audit.chain import Chain, Link, unseal
+from securecc.audit.events import daemon
+from securecc.audit.log import AuditLog
 from securecc.words.errors import AuditError
 
 
@@ -64,7 +64,7 @@ def test_a_restart_continues_the_chain(path):
 
 def test_a_restart_reads_the_end_only(path, monkeypatch):
     write(path, *["reload"] * 50)
-    monkeypatch.setattr(audit_module, "_TAIL", 1000)
+    monkeypatch.setattr(log_module, "_TAIL", 1000)
     assert write(path, "start").last.seq == 51
 
 
@@ -78,7 +78,7 @@ def test_one_record_is_one_write(path, monkeypatch):
         return real(fd, data)
 
     with monkeypatch.context() as patch:
-        patch.setattr(audit_module.os, "write", counted)
+        patch.setattr(log_module.os, "write", counted)
         log.append(daemon("start"))
     assert calls == lines(path)
     log.close()
@@ -174,7 +174,7 @@ def test_a_link_a_fifo_a_shared_or_a_second_name_is_refused(path, tmp_path):
 
 def test_a_log_of_somebody_else_is_refused(path, monkeypatch):
     path.touch(mode=0o600)
-    monkeypatch.setattr(audit_module.os, "geteuid", lambda: os.getuid() + 1)
+    monkeypatch.setattr(log_module.os, "geteuid", lambda: os.getuid() + 1)
     with pytest.raises(AuditError, match="somebody else"):
         AuditLog(path)
 
@@ -202,8 +202,8 @@ def test_a_bad_head_is_no_obstacle(path):
 FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path
-from securecc.server.audit import AuditLog
-from securecc.server.audit_record import daemon
+from securecc.audit.events import daemon
+from securecc.audit.log import AuditLog
 from securecc.words.errors import AuditError
 path = Path(sys.argv[1])
 log = AuditLog(path)
@@ -241,8 +241,8 @@ def test_half_a_line_that_could_not_be_taken_back_is_taken_back_later(path, monk
         raise OSError(5, "Input/output error")
 
     with monkeypatch.context() as patch:
-        patch.setattr(audit_module.os, "write", lambda fd, data: real(fd, data[:50]))
-        patch.setattr(audit_module.os, "ftruncate", broken)
+        patch.setattr(log_module.os, "write", lambda fd, data: real(fd, data[:50]))
+        patch.setattr(log_module.os, "ftruncate", broken)
         for _ in range(2):
             with pytest.raises(AuditError, match="Input/output"):
                 log.append(daemon("reload"))
@@ -265,8 +265,8 @@ def test_a_record_over_its_limit_is_refused(path):
 KILLED = """
 import sys
 from pathlib import Path
-from securecc.server.audit import AuditLog
-from securecc.server.audit_record import daemon
+from securecc.audit.events import daemon
+from securecc.audit.log import AuditLog
 log = AuditLog(Path(sys.argv[1]))
 print("ready", flush=True)
 while True:

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from securecc.server.audit_chain import GENESIS, Chain, Link, head_line, parse_head, recover, seal, stamp, unseal
-from securecc.server.audit_record import Repair, connection, daemon
+from securecc.audit.chain import GENESIS, Chain, Link, head_line, parse_head, recover, seal, stamp, unseal
+from securecc.audit.events import Repair, connection, daemon
 from securecc.words import limits
 from securecc.words.errors import AuditError
 

@@ -10,8 +10,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from securecc.server.audit_chain import Link, head_line, parse_head, recover, seal, stamp
-from securecc.server.audit_record import Record, Repair, text
+from securecc.audit.chain import Link, head_line, parse_head, recover, seal, stamp
+from securecc.audit.events import Repair
+from securecc.audit.record import Record
+from securecc.audit.text import text
 from securecc.words import limits
 from securecc.words.errors import AuditError
 

@@ -1,0 +1,84 @@
+"""Records of the daemon's own life: who was judged, what strangers caused, what befell daemon and log."""
+
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+from securecc.audit.record import Decision, Record
+from securecc.audit.text import text
+
+DaemonEvent = Literal["start", "stop", "reload", "reload-refused", "drain"]
+Problem = Literal["torn", "missing", "unwritten"]
+
+
+class Connection(Record, frozen=True, tag="connection"):
+    """A peer was judged, at its arrival or again at a reload. `reference` is what the peer is told."""
+
+    decision: Decision
+    peer: str
+    principal: str
+    rule: str
+    reference: str
+    reason: str
+    policy: str
+
+
+class Daemon(Record, frozen=True, tag="daemon"):
+    """The daemon itself: started, stopped, loaded a policy or would not."""
+
+    event: DaemonEvent
+    detail: str
+    version: str
+    policy: str
+    sandbox: tuple[str, ...]
+
+
+class Strangers(Record, frozen=True, tag="strangers"):
+    """What unauthenticated peers of one source caused in one minute. `source` is ``others`` for all that had no place
+    of their own, `sources` how many they were at least.
+    """
+
+    decision: Decision
+    source: str
+    sources: int
+    minute: str
+    counts: dict[str, int]
+
+
+class Repair(Record, frozen=True, tag="repair"):
+    """The log itself: a torn tail was cut (`bytes`, `sha256` of it), records are missing, or could not be written."""
+
+    problem: Problem
+    count: int
+    sha256: str
+    detail: str
+
+
+def connection(
+    decision: Decision,
+    *,
+    peer: str,
+    principal: str | bytes,
+    reference: str,
+    rule: str = "",
+    reason: str = "",
+    policy: str = "",
+) -> Connection:
+    """The record of a judged peer; `policy` is the revision that decided."""
+    return Connection(decision, text(peer), text(principal), text(rule), text(reference), text(reason), text(policy))
+
+
+def daemon(
+    event: DaemonEvent,
+    *,
+    detail: str = "",
+    version: str = "",
+    policy: str = "",
+    layers: Iterable[str] = (),
+) -> Daemon:
+    """The record of something that befell the daemon."""
+    return Daemon(event, text(detail), text(version), text(policy), tuple(map(text, layers)))
+
+
+def strangers(source: str, minute: str, counts: Mapping[str, int], sources: int = 1) -> Strangers:
+    """The record of one source's minute."""
+    return Strangers("denied", text(source), sources, minute, {text(name): count for name, count in counts.items()})

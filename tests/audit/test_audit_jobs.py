@@ -1,0 +1,81 @@
+import hashlib
+
+import msgspec
+
+from securecc.audit import jobs
+from securecc.audit.chain import Link, seal, stamp
+from securecc.words import limits
+from securecc.words.messages import Output, Usage
+
+
+def start(arguments=(b"gcc", b"-c", b"a.c"), **others):
+    fields = {
+        "peer": "10.2.3.4:5", "principal": "alice@EXAMPLE.COM", "rule": "committers", "reference": "r-1", "job": 7,
+        "attempt": 1, "toolchain": "gcc-12", "toolchain_digest": b"\x01" * 32, "arguments": arguments,
+        "cwd": b"/home/alice", "manifest_digest": b"\x02" * 32, "layers": ("namespaces", "rlimits"),
+        "trees": [b"\x04" * 32],
+    }  # fmt: skip
+    return jobs.job_start(**(fields | others))
+
+
+def test_a_job_s_start():
+    found = msgspec.to_builtins(start())
+    assert found["kind"] == "job-start"
+    assert found["decision"] == "allowed"
+    assert found["arguments"] == ("gcc", "-c", "a.c")
+    assert found["arguments_sha256"] == hashlib.sha256(b"gcc\0-c\0a.c\0").hexdigest()
+    assert found["toolchain_sha256"] == "01" * 32
+    assert found["input_sha256"] == "02" * 32
+    assert found["layers_sha256"] == ("04" * 32,)
+    assert found["sandbox"] == ("namespaces", "rlimits")
+
+
+def test_arguments_are_capped_but_all_digested():
+    arguments = [b"x" * 1000] * 100
+    shown = start(arguments)
+    assert sum(map(len, shown.arguments)) < limits.AUDIT_ARGUMENTS + 20
+    assert shown.arguments_count == 100
+    assert shown.arguments_sha256 == hashlib.sha256(b"".join(item + b"\0" for item in arguments)).hexdigest()
+    assert shown.arguments_sha256 != start([*arguments, b""]).arguments_sha256
+
+
+def test_a_job_s_end_repeats_its_start():
+    made = [Output(b"/home/alice/a.o", 10, 0o644, b"\x03" * 32)]
+    end = jobs.job_end(start(), "done", status=0, outputs=made, usage=Usage(1.5, 1.0, 0.5, 1000))
+    assert (end.principal, end.arguments, end.exit, end.signal) == ("alice@EXAMPLE.COM", ("gcc", "-c", "a.c"), 0, None)
+    assert end.outputs == (jobs.Made("/home/alice/a.o", 10, "03" * 32),)
+    assert end.usage == jobs.Used(1.5, 1.0, 0.5, 1000)
+
+
+def test_signals_limits_and_neither():
+    assert (jobs.job_end(start(), "done", status=-9, limit="wall").signal) == 9
+    end = jobs.job_end(start(), "disconnected")
+    assert (end.exit, end.signal, end.outputs_count) == (None, None, 0)
+
+
+def test_outputs_are_capped_but_all_digested():
+    made = [Output(b"/%03d" % number + b"x" * 4000, 1, 0o644, b"\x03" * 32) for number in range(200)]
+    end = jobs.job_end(start(), "done", status=0, outputs=made)
+    assert len(end.outputs) == 3
+    assert end.outputs_count == 200
+    assert end.outputs_sha256 != jobs.job_end(start(), "done", outputs=made[:-1]).outputs_sha256
+
+
+def test_the_worst_record_fits_its_limit():
+    worst = b"\x01" * 5000
+    begin = start(
+        [b"\x01" * 200] * 4096, peer="\x01" * 5000, principal=worst, rule="\\" * 5000, cwd=worst, trees=[b"l" * 32] * 64
+    )
+    made = [Output(b"\x01", 1 << 60, 0o644, b"\xff" * 32)] * 200
+    end = jobs.job_end(begin, "failed", outputs=made, reason="\x01" * 5000, usage=Usage(1e300, 1e300, 1e300, 1 << 62))
+    assert len(seal(end, Link(10**16, "f" * 64), stamp(0))[0]) < limits.AUDIT_RECORD
+    end = jobs.job_end(start([b""] * 5000), "done", outputs=[Output(b"\x01" * 4096, 1, 0, b"\xff" * 32)] * 200)
+    assert len(seal(end, Link(), stamp(0))[0]) < limits.AUDIT_RECORD
+
+
+def test_a_refused_job():
+    refused = jobs.job_refused(
+        peer="p", principal="a@B", rule="r", reference="x", job=1, code="option", reason="-fplugin=x is refused"
+    )
+    assert msgspec.to_builtins(refused)["kind"] == "job-refused"
+    assert refused.decision == "denied"
