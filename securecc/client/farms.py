@@ -14,8 +14,9 @@ from securecc.channel.deadline import within
 from securecc.channel.transport import dial
 from securecc.client.errand import Request
 from securecc.client.farm import Farm
+from securecc.client.look import look
 from securecc.client.settings import Host, Settings
-from securecc.client.stamp import Stamp, stamp_of
+from securecc.client.stamp import Stamp
 from securecc.words import limits
 from securecc.words.errors import CredentialError, SecureccError
 
@@ -119,10 +120,7 @@ def _stamp(cache: str | None) -> Stamp | None:
     """What a credential cache in a file was when it was looked at; None for any other (krb5_cc_resolve)."""
     if cache is None or not cache.startswith(("FILE:", "/")):
         return None
-    try:
-        return stamp_of(os.lstat(cache.removeprefix("FILE:")))
-    except OSError:
-        return None
+    return look(os.fsencode(cache.removeprefix("FILE:")))
 
 
 def _same(one: tuple[bytes, float] | None, other: tuple[bytes, float] | None) -> bool:

@@ -24,7 +24,10 @@ _CHANGES = (
     | _UNMOUNT
 )
 _OVERFLOW, _IGNORED = 0x4000, 0x8000
-_ONLYDIR, _DONT_FOLLOW = 0x01000000, 0x02000000
+_ONLYDIR, _DONT_FOLLOW, _ADD = 0x01000000, 0x02000000, 0x20000000
+_LOCAL = frozenset(
+    {0xEF53, 0x58465342, 0x9123683E, 0x01021994, 0x794C7630, 0x2FC12FC1, 0xF2F52010}
+)  # ext4, xfs, btrfs, tmpfs, overlay, zfs, f2fs (statfs(2)): elsewhere others change files and no event tells
 _EVENT = struct.Struct("iIII")
 _BUFFER = 64 * 1024
 
@@ -39,17 +42,24 @@ class Inotify:
         self._descriptor: int = _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         if self._descriptor < 0:
             raise _failed("inotify")
-        self._owners: dict[int, bytes] = {}
+        self._owners: dict[int, set[bytes]] = {}
 
     def watch(self, folders: Iterable[bytes], owner: bytes) -> None:
-        """Watch these directories, no symlinks. Raises StaysLocal when one cannot be (max_user_watches)."""
-        for folder in folders:
-            number = _libc.inotify_add_watch(self._descriptor, folder, _CHANGES | _ONLYDIR | _DONT_FOLLOW)
+        """Watch these directories, absolute and no symlinks; and that those above them stay where they are.
+
+        Raises StaysLocal when one cannot be (max_user_watches).
+        """
+        watched = dict.fromkeys(folders, _CHANGES)
+        for folder in tuple(watched):
+            while (folder := os.path.dirname(folder)) not in watched:
+                watched[folder] = _DELETE_SELF | _MOVE_SELF
+        for folder, changes in watched.items():
+            number = _libc.inotify_add_watch(self._descriptor, folder, changes | _ADD | _ONLYDIR | _DONT_FOLLOW)
             if number < 0:
                 error = _failed(os.fsdecode(folder))
                 self.forget(owner)
                 raise error
-            self._owners[number] = owner
+            self._owners.setdefault(number, set()).add(owner)
 
     def changed(self) -> set[bytes]:
         """Whose directories have changed since the last call; everybody's, if the kernel lost count."""
@@ -64,21 +74,29 @@ class Inotify:
                 number, mask, _, length = _EVENT.unpack_from(data, at)
                 at += _EVENT.size + length
                 if mask & _OVERFLOW:
-                    found.update(self._owners.values())
-                elif number in self._owners:
-                    found.add(self._owners[number])
+                    found.update(*self._owners.values())
+                else:
+                    found.update(self._owners.get(number, ()))
                 if mask & _IGNORED:
                     self._owners.pop(number, None)
 
     def forget(self, owner: bytes) -> None:
         """Watch for this one no more."""
-        for number in [number for number, whose in self._owners.items() if whose == owner]:
-            del self._owners[number]
-            _libc.inotify_rm_watch(self._descriptor, number)
+        for number, owners in list(self._owners.items()):
+            owners.discard(owner)
+            if not owners:
+                del self._owners[number]
+                _libc.inotify_rm_watch(self._descriptor, number)
 
     def close(self) -> None:
         """Give the descriptor back."""
         os.close(self._descriptor)
+
+
+def is_local(path: bytes) -> bool:
+    """Whether a path's file system (`struct statfs`, whose first word is the type) tells of every change."""
+    answer = (ctypes.c_long * 32)()
+    return _libc.statfs(path, answer) == 0 and answer[0] & 0xFFFFFFFF in _LOCAL
 
 
 def _failed(what: str) -> StaysLocal:

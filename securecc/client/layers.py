@@ -6,12 +6,12 @@ goes wrong here, the files travel instead.
 """
 
 import asyncio
-import ctypes
 import os
 import sys
 from collections.abc import Callable, Iterable
 
-from securecc.client.inotify import Inotify
+from securecc.client.inotify import Inotify, is_local
+from securecc.client.mounts import Mounts, overlap
 from securecc.words import limits
 from securecc.words.errors import StaysLocal
 from securecc.words.messages import Layer
@@ -21,11 +21,6 @@ WORTH_IT = 8
 AGAIN_S = 60.0
 """How long a tree that changed, or that a server took for another, is left alone."""
 
-_LOCAL = frozenset(
-    {0xEF53, 0x58465342, 0x9123683E, 0x01021994, 0x794C7630, 0x2FC12FC1, 0xF2F52010}
-)  # ext4, xfs, btrfs, tmpfs, overlay, zfs, f2fs (statfs(2)): elsewhere others change files and no event tells
-_libc = ctypes.CDLL(None, use_errno=True)
-
 
 class Layers:
     """The layers of one agent's life. Needs a running loop. `inotify` makes what watches, once it is needed."""
@@ -33,6 +28,7 @@ class Layers:
     def __init__(self, inotify: Callable[[], Inotify] = Inotify) -> None:
         self._make = inotify
         self._inotify: Inotify | None = None
+        self._mounts: Mounts | None = None
         self._ours: dict[bytes, bytes] = {}
         self._until: dict[bytes, float] = {}
         self._asked: dict[bytes, int] = {}
@@ -40,9 +36,8 @@ class Layers:
 
     def standing(self, offered: Iterable[Layer]) -> tuple[Layer, ...]:
         """Those of the offered layers that this machine has exactly so at this moment; others may be later."""
-        if self._inotify is not None:
-            for path in self._inotify.changed():
-                self.doubt(path)
+        for path in self._changed():
+            self.doubt(path)
         found = []
         for layer in offered:
             ours = self._ours.get(layer.path)
@@ -61,6 +56,14 @@ class Layers:
         if self._inotify is not None:
             self._inotify.forget(path)
 
+    def _changed(self) -> set[bytes]:
+        if self._inotify is None or self._mounts is None:
+            return set()
+        changed = self._inotify.changed()
+        for point in self._mounts.changed():
+            changed.update(path for path in (*self._ours, *self._looking) if overlap(path, point))
+        return changed
+
     def _consider(self, path: bytes) -> None:
         self._asked[path] = self._asked.get(path, 0) + 1
         late = self._until.get(path, 0.0) <= asyncio.get_running_loop().time()
@@ -71,6 +74,7 @@ class Layers:
         """Watch first, then digest: what changes meanwhile shows."""
         try:
             if self._inotify is None:
+                self._mounts = Mounts()
                 self._inotify = self._make()
             self._inotify.watch(_folders(path), path)
             digest = await _digest(path)
@@ -85,7 +89,7 @@ class Layers:
 
 def _folders(root: bytes) -> list[bytes]:
     """All directories of a tree. Raises StaysLocal where its changes would not show."""
-    if os.path.realpath(root) != root or not _is_local(root):
+    if os.path.realpath(root) != root or not is_local(root):
         raise StaysLocal("layer", f"{os.fsdecode(root)} is a link or on a file system of others")
     found = []
     device = os.lstat(root).st_dev
@@ -98,12 +102,6 @@ def _folders(root: bytes) -> list[bytes]:
         with os.scandir(folder) as listed:
             todo += [entry.path for entry in listed if entry.is_dir(follow_symlinks=False)]
     return found
-
-
-def _is_local(path: bytes) -> bool:
-    """Whether a path's file system (`struct statfs`, whose first word is the type) tells of every change."""
-    answer = (ctypes.c_long * 32)()
-    return _libc.statfs(path, answer) == 0 and answer[0] & 0xFFFFFFFF in _LOCAL
 
 
 async def _digest(path: bytes) -> bytes:

@@ -147,12 +147,20 @@ def resolve(
     return _settled(found, processors)
 
 
+_FILES = ("hosts", "config")
+
+
 def folders(environ: Mapping[str, str], home: str, site: Path = SITE) -> tuple[Path, ...]:
     """Where settings' files stand, strongest first (XDG Base Directory Specification: relative values are void)."""
     own = environ.get("XDG_CONFIG_HOME", "")
     if not own.startswith("/"):
         own = f"{home}/.config" if home.startswith("/") else ""
     return (*([Path(own) / "securecc"] if own else []), site)
+
+
+def paths(environ: Mapping[str, str], home: str, site: Path = SITE) -> tuple[Path, ...]:
+    """All settings' files, there or not."""
+    return tuple(folder / name for folder in folders(environ, home, site) for name in _FILES)
 
 
 def read_settings(
@@ -162,7 +170,7 @@ def read_settings(
     files, troubles = [], []
     for folder in folders(environ, home, site):
         texts = []
-        for name in ("hosts", "config"):
+        for name in _FILES:
             text, trouble = _read(folder / name)
             texts.append(text)
             troubles += trouble

@@ -1,23 +1,22 @@
-"""The compilers of this machine by their closures, discovered once and looked at again while they are used."""
+"""The compilers of this machine by their closures, discovered once and watched while they are used."""
 
 import asyncio
 import contextlib
+import itertools
 import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from securecc.client import wrappers
-from securecc.client.stamp import Stamp, stamp_of
+from securecc.client.look import look
+from securecc.client.stamp import Stamp
+from securecc.client.vigil import Vigil, Watches
 from securecc.compiler import ledger
 from securecc.compiler.closure import describe
 from securecc.compiler.ledger import Known
 from securecc.compiler.toolchain import Digests, ToolchainClosure, discover
 from securecc.words.errors import StaysLocal, ToolchainError
-
-LOOKED_AT_S = 2.0
-"""A closure's files, some 400, are looked at again after this long. What is called, and the lists, are looked at each
-time."""
 
 _LOOKED_FOR = (b"as", b"objcopy", b"cc1", b"cc1plus", b"specs")
 _CHOOSES = b"/crtbegin.o"  # beside its directory stand the other versions of gcc, of which clang takes the newest
@@ -27,8 +26,7 @@ _CHOOSES = b"/crtbegin.o"  # beside its directory stand the other versions of gc
 class _Found:
     closure: ToolchainClosure
     called: tuple[tuple[bytes, Stamp | None], ...]
-    stamps: tuple[tuple[bytes, Stamp | None], ...]
-    looked: float
+    vigil: Vigil
 
 
 class Toolchains:
@@ -40,6 +38,8 @@ class Toolchains:
         self._record = record
         self._lists = wrappers.default_paths() if lists is None else lists
         self._digests: Digests = {}
+        self._watches = Watches()
+        self._numbers = itertools.count()
         self._known: dict[tuple[bytes, bytes], _Found] = {}
         self._finding: dict[tuple[bytes, bytes], asyncio.Task[_Found]] = {}
 
@@ -53,7 +53,7 @@ class Toolchains:
         if known is not None:
             if not _stale(known):
                 return known.closure
-            del self._known[key]  # nobody may get the old one while the new one is looked at
+            self._known.pop(key).vigil.end()  # nobody may get the old one while the new one is looked at
         task = self._finding.get(key)
         if task is None:
             task = self._finding[key] = asyncio.create_task(asyncio.to_thread(self._find, compiler, search_path))
@@ -70,11 +70,15 @@ class Toolchains:
 
     def _find(self, compiler: bytes, search_path: bytes) -> _Found:
         called = _stamps([compiler, os.path.realpath(compiler), *map(os.fsencode, self._lists)])
+        began = time.time_ns()
         closure = discover(compiler, search_path, self._digests, wrappers.vouched(self._lists))
-        files = _stamps(_own(closure))
-        if any(stamp is None for _, stamp in files):
+        own = _own(closure)
+        vigil = Vigil((*own, *_deciding(closure, search_path)), self._watches, b"%d" % next(self._numbers))
+        seen = dict(vigil.stamps)
+        if any((stamp := seen[path]) is None or stamp[4] > began for path in own):
+            vigil.end()
             raise ToolchainError(f"{os.fsdecode(compiler)} changes while it is looked at")
-        return _Found(closure, called, (*files, *_stamps(_deciding(closure, search_path))), time.monotonic())
+        return _Found(closure, called, vigil)
 
     def _write(self) -> None:
         if self._record is None:
@@ -106,22 +110,9 @@ def _deciding(closure: ToolchainClosure, search_path: bytes) -> list[bytes]:
     ]
 
 
-def _stamps(paths: "list[bytes] | tuple[bytes, ...]") -> tuple[tuple[bytes, Stamp | None], ...]:
-    return tuple((path, _stamp(path)) for path in paths)
-
-
-def _stamp(path: bytes) -> Stamp | None:
-    try:
-        return stamp_of(os.lstat(path))
-    except OSError:
-        return None
+def _stamps(paths: list[bytes]) -> tuple[tuple[bytes, Stamp | None], ...]:
+    return tuple((path, look(path)) for path in paths)
 
 
 def _stale(known: _Found) -> bool:
-    if any(_stamp(path) != stamp for path, stamp in known.called):
-        return True
-    now = time.monotonic()
-    if now - known.looked < LOOKED_AT_S:
-        return False
-    known.looked = now
-    return any(_stamp(path) != stamp for path, stamp in known.stamps)
+    return any(look(path) != stamp for path, stamp in known.called) or not known.vigil.holds()

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from types import SimpleNamespace
 
 import pytest
 
@@ -74,6 +75,20 @@ def test_it_stands_no_longer_when_anything_changes(machine):
     asyncio.run(body())
 
 
+@pytest.mark.parametrize(("point", "stands"), [("include/sub", False), ("", False), ("elsewhere", True)])
+def test_what_is_mounted_over_it_shows(machine, monkeypatch, tmp_path, point, stands):
+    mounted = []
+    monkeypatch.setattr(layers, "Mounts", lambda: SimpleNamespace(changed=lambda: mounted))
+
+    async def body():
+        offered = machine.offer()
+        assert await machine.ask(offered) == (offered,)
+        mounted.append(os.fsencode(tmp_path.resolve() / point))
+        return bool(machine.layers.standing((offered,)))
+
+    assert asyncio.run(body()) is stands
+
+
 def test_a_change_while_it_is_digested_shows(machine, monkeypatch):
     real = layers._digest
 
@@ -108,7 +123,7 @@ def test_trees_whose_changes_would_not_show(machine, tmp_path, monkeypatch):
             layers._folders(os.fsencode(path))
     with pytest.raises(StaysLocal, match="others"):
         layers._folders(b"/proc/self")
-    monkeypatch.setattr(layers, "_is_local", lambda path: False)
+    monkeypatch.setattr(layers, "is_local", lambda path: False)
     assert asyncio.run(machine.ask(offered)) == ()
 
 

@@ -52,6 +52,26 @@ def test_reading_is_no_change_and_each_has_his_own(watch, tmp_path):
     assert watch.changed() == {b"2"}
 
 
+def test_what_lies_above_moves(tmp_path):
+    (tmp_path / "a/b/c").mkdir(parents=True)
+    made = Inotify()
+    made.watch([os.fsencode(tmp_path / "a/b/c")], b"1")
+    (tmp_path / "a/b/beside").touch()
+    assert made.changed() == set()
+    (tmp_path / "a").rename(tmp_path / "z")
+    assert made.changed() == {b"1"}
+    made.close()
+
+
+def test_one_directory_may_be_watched_for_two(watch, tmp_path):
+    watch.watch([os.fsencode(tmp_path / "one")], b"3")
+    (tmp_path / "one/new.h").touch()
+    assert watch.changed() == {b"1", b"3"}
+    watch.forget(b"1")
+    (tmp_path / "one/newer.h").touch()
+    assert watch.changed() == {b"3"}
+
+
 def test_who_is_forgotten_is_told_nothing(watch, tmp_path):
     watch.forget(b"1")
     (tmp_path / "one/sub/a.h").unlink()

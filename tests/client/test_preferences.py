@@ -2,6 +2,8 @@
 
 import os
 
+import pytest
+
 from securecc.client import preferences
 from securecc.client.preferences import Preferences
 
@@ -14,19 +16,36 @@ def test_each_environment_has_its_own():
     assert known.of({b"SECURECC_HOSTS": b"one", b"HOME": b"/nowhere", b"LANG": b"de"}) is one
 
 
-def test_files_are_read_again_now_and_then(tmp_path, monkeypatch):
+@pytest.mark.parametrize("link", [False, True])
+def test_a_file_that_changes_is_read_again_soon(tmp_path, monkeypatch, link):
     now = [0.0]
     monkeypatch.setattr(preferences.time, "monotonic", lambda: now[0])
     folder = tmp_path / ".config" / "securecc"
     folder.mkdir(parents=True)
+    if link:
+        (folder / "hosts").symlink_to(tmp_path / "elsewhere")
     environment = {b"HOME": os.fsencode(tmp_path)}
     known = Preferences()
     (folder / "hosts").write_text("one")
     assert known.of(environment).hosts[0].name == "one"
     (folder / "hosts").write_text("two")
     assert known.of(environment).hosts[0].name == "one"
-    now[0] += preferences.READ_AGAIN_S + 0.01
+    now[0] += preferences.LOOKED_AT_S + 0.01
     assert known.of(environment).hosts[0].name == "two"
+
+
+def test_a_file_that_rests_is_not_read_again(tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(preferences.time, "monotonic", lambda: now[0])
+    known = Preferences()
+    environment = {b"HOME": os.fsencode(tmp_path)}
+    first = known.of(environment)
+    now[0] += preferences.LOOKED_AT_S + 0.01
+    assert known.of(environment) is first
+    (tmp_path / ".config/securecc").mkdir(parents=True)
+    (tmp_path / ".config/securecc/hosts").write_text("one")
+    now[0] += preferences.LOOKED_AT_S + 0.01
+    assert known.of(environment).hosts[0].name == "one"
 
 
 def test_a_launcher_without_a_home_has_the_agents(tmp_path, monkeypatch):

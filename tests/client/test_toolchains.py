@@ -7,8 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from securecc.client import toolchains
+from securecc.client import toolchains, vigil
 from securecc.client.toolchains import Toolchains
+from securecc.client.vigil import LOOKED_AT_S
 from securecc.compiler import ledger
 from securecc.compiler.closure import ToolchainClosure
 from securecc.compiler.wrapping import script_digest
@@ -38,7 +39,7 @@ class Discovery:
         new = self.program.with_suffix(".new")
         new.write_text(text)
         new.replace(self.program)
-        self.now += toolchains.LOOKED_AT_S + 0.01
+        self.now += LOOKED_AT_S + 0.01
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def test_a_compiler_is_discovered_once_however_many_ask(discovery):
         known = Toolchains()
         found = await asyncio.gather(*(known.closure(b"/gcc", b"/bin") for _ in range(9)))
         assert {closure.digest for closure in found} == {"12"}
-        discovery.now += toolchains.LOOKED_AT_S + 0.01
+        discovery.now += LOOKED_AT_S + 0.01
         await known.closure(b"/gcc", b"/bin")
         assert discovery.found == 1
         await known.closure(b"/gcc", b"/other")
@@ -78,7 +79,7 @@ def test_what_is_no_compiler_stays_local_and_is_asked_again(discovery):
         known = Toolchains()
         await known.closure(b"/gcc", b"/bin")
         discovery.program.unlink()
-        discovery.now += toolchains.LOOKED_AT_S + 0.01
+        discovery.now += LOOKED_AT_S + 0.01
         for _ in range(2):
             with pytest.raises(StaysLocal) as local:
                 await known.closure(b"/gcc", b"/bin")
@@ -122,7 +123,7 @@ def test_a_program_that_comes_to_stand_before_the_one_that_is_used(discovery, tm
         known = Toolchains()
         await known.closure(b"/gcc", os.fsencode(folder))
         (folder / "as").touch()
-        discovery.now += toolchains.LOOKED_AT_S + 0.01
+        discovery.now += LOOKED_AT_S + 0.01
         await known.closure(b"/gcc", os.fsencode(folder))
         assert discovery.found == 2
 
@@ -149,7 +150,7 @@ def test_a_script_is_a_compiler_as_long_as_it_is_vouched_for(tmp_path, monkeypat
     script.write_text('#!/bin/sh\nexec /usr/bin/gcc "$@"\n')
     script.chmod(0o755)
     path = os.fsencode(script)
-    monkeypatch.setattr(toolchains, "LOOKED_AT_S", 0)
+    monkeypatch.setattr(vigil, "LOOKED_AT_S", 0)
 
     async def body():
         known = Toolchains(lists=(vouching,))

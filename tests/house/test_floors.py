@@ -33,8 +33,8 @@ HOUSE = {
         "policy": "files groups",
         "channel": "deadline kerberos tls",
         "audit": "log",
-        "client": "clock crossing fingerprint heap inotify journal lineage listing local_slots locales place processor"
-        " response_files settings",
+        "client": "clock crossing fingerprint heap inotify journal lineage listing local_slots locales look mounts"
+        " place processor response_files settings",
         "server": "courier harvest sandbox scratch seccomp settings store terminal tree",
     },
     JOINING: {
@@ -42,7 +42,7 @@ HOUSE = {
         "policy": "force loading",
         "channel": "channel link reception transport",
         "client": "attendance caller compile conversation farm farms inputs layers order preferences reach recollection"
-        " scene submission toolchains watch wrappers",
+        " scene submission toolchains vigil watch wrappers",
         "server": "accounting admission amending attendant bubblewrap channels delivery dispatch executor jail job"
         " keytab layers offering pipeline probe shelf visit",
     },

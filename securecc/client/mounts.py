@@ -1,0 +1,45 @@
+"""What has been mounted and unmounted since it was last asked: no watch on a directory tells of it."""
+
+import os
+import select
+from pathlib import Path
+
+_TABLE = Path("/proc/self/mountinfo")
+_POINT = 4  # of a line's words, proc_pid_mountinfo(5)
+
+
+class Mounts:
+    """The mount points of this process's world (proc(5): the table can be polled for changes, which costs no read)."""
+
+    def __init__(self) -> None:
+        """Raises OSError where there is no /proc."""
+        self._descriptor = os.open(_TABLE, os.O_RDONLY | os.O_CLOEXEC)
+        self._poll = select.poll()
+        self._poll.register(self._descriptor, select.POLLPRI)
+        self._known = _lines()
+
+    def changed(self) -> tuple[bytes, ...]:
+        """The mount points where something has come, gone or been changed since the last call; mostly none."""
+        if not self._poll.poll(0):
+            return ()
+        before, self._known = self._known, _lines()
+        return tuple({_point(line) for line in before ^ self._known})
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        os.close(self._descriptor)
+
+
+def overlap(one: bytes, other: bytes) -> bool:
+    """Whether one of two absolute paths is the other, or lies below it."""
+    short, long = sorted((one.rstrip(b"/"), other.rstrip(b"/")), key=len)
+    return long == short or long.startswith(short + b"/")
+
+
+def _lines() -> frozenset[bytes]:
+    return frozenset(_TABLE.read_bytes().splitlines())
+
+
+def _point(line: bytes) -> bytes:
+    """Blanks, newlines and backslashes stand as octal escapes."""
+    return line.split(b" ")[_POINT].decode("unicode_escape").encode("latin-1")
