@@ -1,6 +1,6 @@
 """The agent: one process for one person in one world, between all launchers and the farm.
 
-Started by a launcher, as `python3 -I -m securecc.client.agent --socket PATH --ready-fd N`; leaves when nobody has
+Started by a launcher, as `python3 -I -m securecc.client --socket PATH --ready-fd N`; leaves when nobody has
 needed it for a while.
 """
 
@@ -177,7 +177,7 @@ def _log_beside(path: Path) -> None:
 
 def main() -> int:
     """Entry of the process; exits with 1 when there can be no agent."""
-    parser = argparse.ArgumentParser(prog="securecc.client.agent")
+    parser = argparse.ArgumentParser(prog="securecc.client")
     parser.add_argument("--socket", type=Path, required=True)
     parser.add_argument("--ready-fd", type=int, default=-1)
     parser.add_argument("--idle", type=float, default=limits.AGENT_IDLE_S, metavar="SECONDS")

@@ -6,7 +6,6 @@ server that cannot be had is left alone for a while that doubles, so that no com
 
 import asyncio
 import contextlib
-import hashlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from securecc.client.conversation import Conversation, RemoteJob
 from securecc.client.settings import Host
 from securecc.compiler.closure import ToolchainClosure, describe
 from securecc.words import limits
+from securecc.words.digest import sha256
 from securecc.words.errors import AuthenticationError, ChannelError, CredentialError, Denied, Refused, SecureccError
 from securecc.words.messages import Invite, Layer, Refuse, Wait
 
@@ -225,7 +225,7 @@ async def _invited(jobs: list[RemoteJob]) -> RemoteJob:
 
 def _affinity(conversation: Conversation, key: bytes) -> bytes:
     """Rendezvous hashing: the same key prefers the same server, whichever others there are."""
-    return hashlib.sha256(conversation.peer.encode() + key).digest()
+    return sha256(conversation.peer.encode(), key)
 
 
 async def _lacking(conversations: list[Conversation], wanted: Wanted) -> str:

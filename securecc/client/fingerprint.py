@@ -5,7 +5,6 @@ read: a file changed within `RACY_STAT_S` may change once more without its stamp
 """
 
 import errno
-import hashlib
 import os
 import stat
 import time
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from securecc.client.stamp import Stamp, stamp_of
 from securecc.compiler.directives import Directives, scan
 from securecc.words import limits
+from securecc.words.digest import sha256
 from securecc.words.errors import StaysLocal
 from securecc.words.manifest import Digest
 
@@ -74,7 +74,7 @@ class Fingerprints:
             os.close(descriptor)
         if len(content) != status.st_size:
             raise StaysLocal("input", f"{os.fsdecode(path)} changes while it is read")
-        digest = hashlib.sha256(content).digest()
+        digest = sha256(content)
         if digest not in self._directives:
             self._directives[digest] = scan(content)
         rested = before - max(status.st_mtime_ns, status.st_ctime_ns)

@@ -42,7 +42,7 @@ class Inotify:
         self._descriptor: int = _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         if self._descriptor < 0:
             raise _failed("inotify")
-        self._owners: dict[int, set[bytes]] = {}
+        self._owners: dict[int, frozenset[bytes]] = {}
 
     def watch(self, folders: Iterable[bytes], owner: bytes) -> None:
         """Watch these directories, absolute and no symlinks; and that those above them stay where they are.
@@ -53,13 +53,15 @@ class Inotify:
         for folder in tuple(watched):
             while (folder := os.path.dirname(folder)) not in watched:
                 watched[folder] = _DELETE_SELF | _MOVE_SELF
+        alone = frozenset((owner,))
         for folder, changes in watched.items():
             number = _libc.inotify_add_watch(self._descriptor, folder, changes | _ADD | _ONLYDIR | _DONT_FOLLOW)
             if number < 0:
                 error = _failed(os.fsdecode(folder))
                 self.forget(owner)
                 raise error
-            self._owners.setdefault(number, set()).add(owner)
+            others = self._owners.get(number)
+            self._owners[number] = alone if others is None else others | alone
 
     def changed(self) -> set[bytes]:
         """Whose directories have changed since the last call; everybody's, if the kernel lost count."""
@@ -83,10 +85,11 @@ class Inotify:
     def forget(self, owner: bytes) -> None:
         """Watch for this one no more."""
         for number, owners in list(self._owners.items()):
-            owners.discard(owner)
-            if not owners:
+            if owners == {owner}:
                 del self._owners[number]
                 _libc.inotify_rm_watch(self._descriptor, number)
+            elif owner in owners:
+                self._owners[number] = owners - {owner}
 
     def close(self) -> None:
         """Give the descriptor back."""

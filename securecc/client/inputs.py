@@ -125,7 +125,9 @@ class Gatherer:
 
         Reach(search.chain, watching.look, take).walk(source, search.forced, search.cwd)
         inputs = self._finished(scene, search, watching)
-        return replace(inputs, asked=False, reached=tuple(scene.spelled.items()))
+        one = self._shared.one
+        reached = tuple((one(spelled), one(place)) for spelled, place in scene.spelled.items())
+        return replace(inputs, asked=False, reached=reached)
 
     def _scene(self, search: Search) -> Scene:
         scene = Scene(self._fingerprints, search.cwd)

@@ -1,6 +1,5 @@
 """One compile, understood: what is to be done, and by what it is known again."""
 
-import hashlib
 import os
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from securecc.compiler import profiles
 from securecc.compiler.cmdline import CompilePlan
 from securecc.compiler.environment import SentEnvironment
 from securecc.compiler.toolchain import ToolchainClosure
+from securecc.words.digest import sha256
 from securecc.words.errors import StaysLocal
 from securecc.words.messages import Layer
 
@@ -51,10 +51,8 @@ def memory_key(order: Order) -> Key:
 
 def affinity(order: Order, inputs: Inputs) -> bytes:
     """For choosing a server only: the server makes the key of its own cache by itself."""
-    hasher = hashlib.sha256(inputs.digest + order.toolchain.digest)
-    for argument in order.plan.arguments[1:]:
-        hasher.update(len(argument).to_bytes(4, "big") + argument)
-    return hasher.digest()
+    arguments = (len(argument).to_bytes(4, "big") + argument for argument in order.plan.arguments[1:])
+    return sha256(inputs.digest, order.toolchain.digest, *arguments)
 
 
 def search_of(order: Order) -> Search:

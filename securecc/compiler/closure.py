@@ -1,11 +1,11 @@
 """What a toolchain is to both sides: its files by path and content, and the digest that stands for all of them."""
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from securecc.words import limits
+from securecc.words.digest import sha256
 from securecc.words.manifest import Digest, Kind
 from securecc.words.messages import Description, Part
 
@@ -55,13 +55,12 @@ class ToolchainClosure:
 
 def digest_of(files: Iterable[ClosureFile]) -> Digest:
     """SHA-256 over (path, kind, content or target, executable), each with its length, in the order of the paths."""
-    whole = hashlib.sha256(b"securecc toolchain 1\0")
+    whole = [b"securecc toolchain 1\0"]
     for file in sorted(files, key=lambda file: file.path):
         flags = b"%d%d" % (file.kind, bool(file.mode & 0o111))
         for field in (file.path, flags, file.blob):
-            whole.update(len(field).to_bytes(8, "big"))
-            whole.update(field)
-    return whole.digest()
+            whole += (len(field).to_bytes(8, "big"), field)
+    return sha256(*whole)
 
 
 def describe(closure: ToolchainClosure) -> Description:

@@ -1,6 +1,5 @@
 """Files by path, with every symbolic link on the way to them: what a closure is made of."""
 
-import hashlib
 import os
 import stat
 import time
@@ -10,6 +9,7 @@ from typing import Self
 
 from securecc.compiler.closure import ClosureFile
 from securecc.words import limits
+from securecc.words.digest import sha256_of_file
 from securecc.words.errors import ToolchainError
 from securecc.words.manifest import Digest, Kind
 
@@ -68,7 +68,7 @@ class Collection:
                 key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
                 digest = self._digests.get(key)
                 if digest is None:
-                    digest = hashlib.file_digest(file, "sha256").digest()
+                    digest = sha256_of_file(file)
                     if time.time() - status.st_ctime > limits.RACY_STAT_S:  # later changes will show in the key
                         self._digests[key] = digest
         except OSError as error:

@@ -5,6 +5,7 @@ The tables are made by tools/options from what the compilers say of themselves a
 
 import pkgutil
 import re
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -80,7 +81,8 @@ def table(family: Family) -> Table:
 
 
 def _row(line: str) -> Row:
-    name, form, value, needed, meaning = line.split("\t")
+    """A few words make up all columns but the first: one object each."""
+    name, form, value, needed, meaning = map(sys.intern, line.split("\t"))
     return Row(name.encode("ascii"), _FORMS[form], value, needed, meaning)
 
 

@@ -4,12 +4,12 @@ The encoded form (msgpack, see docs/protocol.md) is what both sides digest: a ma
 its encoding. Whether a manifest may be built is decided by `securecc.compiler.paths`.
 """
 
-import hashlib
 from enum import IntEnum
 
 import msgspec
 
 from securecc.words import limits
+from securecc.words.digest import sha256
 from securecc.words.errors import PathError
 
 Digest = bytes  # 32 bytes, SHA-256
@@ -75,4 +75,4 @@ def decode(data: bytes) -> Manifest:
 
 def digest(data: bytes) -> Digest:
     """SHA-256: of a file's content, or of an encoded manifest."""
-    return hashlib.sha256(data).digest()
+    return sha256(data)

@@ -31,7 +31,7 @@ class Running:
         self.folder = Path(tempfile.mkdtemp(prefix="agent-"))  # short, for sun_path is
         self.path = self.folder / "a.sock"
         ours, theirs = os.pipe()
-        command = (sys.executable, "-I", "-m", "securecc.client.agent", "--socket", self.path, "--ready-fd", theirs)
+        command = (sys.executable, "-I", "-m", "securecc.client", "--socket", self.path, "--ready-fd", theirs)
         environment = {name: os.environ[name] for name in os.environ if name.startswith("COVERAGE")}
         self.process = subprocess.Popen(
             [*map(str, command), *options],
@@ -155,7 +155,7 @@ def test_an_agent_leaves_when_it_is_idle():
 
 def test_a_folder_that_others_can_write_to_is_no_place(tmp_path):
     tmp_path.chmod(0o777)
-    command = [sys.executable, "-m", "securecc.client.agent", "--socket", str(tmp_path / "a.sock")]
+    command = [sys.executable, "-m", "securecc.client", "--socket", str(tmp_path / "a.sock")]
     ended = subprocess.run(command, capture_output=True, check=False, timeout=PATIENCE_S)
     assert ended.returncode == 1
     assert ended.stderr.decode().startswith(f"securecc: {tmp_path} is not ours alone")

@@ -73,7 +73,7 @@ def test_agent_is_cut_off_from_the_compile(rig, tmp_path):
     seen = json.loads((tmp_path / "agent.json").read_text())
     socket_path = str(rig.socket)
     assert seen["arguments"][1:] == [
-        *("-I", "-m", "securecc.client.agent"),
+        *("-I", "-m", "securecc.client"),
         *("--socket", socket_path, "--ready-fd", "3"),
     ]
     allowed = {"PATH", "HOME", "LANG", "KRB5CCNAME", "XDG_RUNTIME_DIR", "SECURECC_VERBOSE", "SECURECC_SESSION"}

@@ -146,7 +146,7 @@ class Farm:
         return [
             pid
             for pid, words in command_lines()
-            if "securecc.client.agent" in words and any(word.startswith(place) for word in words)
+            if "securecc.client" in words and any(word.startswith(place) for word in words)
         ]
 
     @property

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from farmside import BIN, alive, slow_source, sources, until
 
-AGENT = [sys.executable, "-I", "-m", "securecc.client.agent", "--socket"]
+AGENT = [sys.executable, "-I", "-m", "securecc.client", "--socket"]
 
 
 def test_64_launchers_at_once_start_one_agent(farm, tmp_path):

@@ -110,7 +110,7 @@ static void default_signals(void)
 static _Noreturn void become_agent(const char *python, const char *socket_path, char **environment, int ready)
 {
     char number[] = {'0' + READY_FD, 0};
-    const char *const arguments[] = {python,      "-I",       "-m",         "securecc.client.agent", "--socket",
+    const char *const arguments[] = {python,      "-I",       "-m",         "securecc.client", "--socket",
                                      socket_path, "--ready-fd", number, NULL};
     int high = fcntl(ready, F_DUPFD, READY_FD + 1);
     int null = open("/dev/null", O_RDWR);
