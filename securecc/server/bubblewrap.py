@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from securecc.server import sandbox
+from securecc.server import layout, sandbox
+from securecc.server.courier import close_all
 from securecc.server.sandbox import Cell
 from securecc.words import limits as bound
 from securecc.words.errors import SandboxError
@@ -27,7 +28,8 @@ _NAMESPACES = (
     b"--new-session",
     b"--clearenv",
 )
-_STATUS, _GATE, _FILTER = 3, 4, 5  # descriptors of bwrap: where it reports, waits for our word, reads its filter
+_STATUS, _GATE, _FURTHER = 3, 4, 5  # descriptors of bwrap: where it reports, waits for our word; filter and rulesets
+_STEP = layout.OWN + b"/confine"  # where jobs see it
 _SIGNALLED = 128  # bwrap passes on a signal as a shell does
 _LAST_SIGNAL = 64
 _ADVICE = "install it (apt install bubblewrap), 0.8 or later"
@@ -35,7 +37,9 @@ _ADVICE = "install it (apt install bubblewrap), 0.8 or later"
 
 @dataclass(frozen=True, slots=True)
 class Bubblewrap:
-    """Bwrap's path, and the path of the system call filter (`securecc.server.seccomp`), empty where there is none.
+    """Bwrap's path, the path of the system call filter (`securecc.server.seccomp`), empty where there is none, and that
+    of the program that confines a job further when bwrap's work is done (`securecc/server/jail/confine.c`), empty where
+    there is none: then a cell's rulesets do not come into force.
 
     With the filter no job can make a socket, so all may share the runner's own network namespace, in which there is
     none but a loopback that is down: one namespace less to make, for a quarter of the time that a sandbox costs.
@@ -44,43 +48,64 @@ class Bubblewrap:
     name: ClassVar[str] = "bubblewrap"
     program: bytes
     filter: bytes = b""
+    step: bytes = b""
 
     @property
     def layers(self) -> tuple[str, ...]:
         """What is in force for every job."""
         return (self.name, *sandbox.LAYERS, *(("seccomp",) if self.filter else ()))
 
+    @property
+    def programs(self) -> tuple[bytes, ...]:
+        """What must be there to make it."""
+        return (self.program, *((self.step,) if self.step else ()))
+
+    @property
+    def confines(self) -> bool:
+        """Where there is a program to do it."""
+        return bool(self.step)
+
     def start(self, cell: Cell, limits: JobLimits, overflowing: Callable[[], bool] = sandbox.silent) -> "Wrapped":
         """As `sandbox.Jailer` has it."""
         ours, theirs = socket.socketpair()
-        actions: list[tuple[int, ...] | tuple[int, int, bytes, int, int]]
-        actions = [(os.POSIX_SPAWN_DUP2, source, target) for target, source in enumerate(cell.stdio)]
-        actions += [(os.POSIX_SPAWN_DUP2, theirs.fileno(), target) for target in (_STATUS, _GATE)]
-        if self.filter:
-            actions.append((os.POSIX_SPAWN_OPEN, _FILTER, self.filter, os.O_RDONLY, 0))
-        line = command_line(self, cell)
         before = os.umask(cell.umask & 0o777)
+        filters: list[int] = []
         try:
-            pid = os.posix_spawn(
-                self.program, line, {}, file_actions=actions, setsigdef=sandbox.FORGOTTEN, setsigmask=()
-            )
-        except (OSError, ValueError) as error:  # ValueError: a word with a NUL in it
+            if self.filter:
+                filters.append(os.open(self.filter, os.O_RDONLY | os.O_CLOEXEC))
+            further = (*filters, *(cell.rulesets if self.step else ()))
+            pid = sandbox.spawn(command_line(self, cell), {}, (*cell.stdio, theirs.fileno(), theirs.fileno(), *further))
+        except (OSError, ValueError) as error:
             ours.close()
             raise SandboxError(f"cannot start {os.fsdecode(self.program)}: {error}", _ADVICE) from error
         finally:
             os.umask(before)
             theirs.close()
+            close_all(filters)
         return Wrapped(pid, ours, limits, overflowing)
 
 
 def command_line(way: Bubblewrap, cell: Cell) -> list[bytes]:
     """Bwrap's arguments for a cell."""
     line = [way.program, *_NAMESPACES, b"--json-status-fd", b"%d" % _STATUS, b"--block-fd", b"%d" % _GATE]
-    line += [b"--seccomp", b"%d" % _FILTER] if way.filter else [b"--unshare-net"]
+    if not way.filter:
+        line.append(b"--unshare-net")
+    elif not way.step:
+        line += [b"--seccomp", b"%d" % _FURTHER]
     for name, value in cell.environment.items():
         line += [b"--setenv", name, value]
-    line += [b"--dev-bind", cell.root, b"/", b"--chdir", cell.cwd, b"--", *cell.arguments]
+    line += [b"--dev-bind", cell.root, b"/"]
+    if way.step:
+        line += [b"--ro-bind", way.step, _STEP]
+    line += [b"--chdir", cell.cwd, b"--", *(_confined(way, cell) if way.step else ()), *cell.arguments]
     return line
+
+
+def _confined(way: Bubblewrap, cell: Cell) -> tuple[bytes, bytes, bytes]:
+    """The words before a command that is to be confined when all mounts are made."""
+    first = _FURTHER + bool(way.filter)
+    rulesets = b" ".join(b"%d" % number for number in range(first, first + len(cell.rulesets)))
+    return _STEP, b"%d" % _FURTHER if way.filter else b"", rulesets
 
 
 def find(search_path: str = "/usr/bin:/usr/local/bin:/bin") -> bytes:

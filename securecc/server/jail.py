@@ -15,7 +15,7 @@ from securecc.words import limits as bound
 from securecc.words.errors import SandboxError
 from securecc.words.grant import JobLimits
 
-PROGRAM = "securecc-jail"
+PROGRAM, CONFINE = "securecc-jail", "securecc-confine"
 _STATUS = 3  # the program's descriptor on which it tells how the job ended
 _OUTCOME = struct.Struct("=iI")  # `struct outcome` of jail.c: a status of wait(2), KiB
 _AGAIN_S = 0.001  # how soon an init that was killed is looked at again: it takes a moment to end what is inside
@@ -37,20 +37,23 @@ class Jail:
         """What is in force for every job."""
         return (self.name, *sandbox.LAYERS, *(("seccomp",) if self.filter else ()))
 
+    @property
+    def programs(self) -> tuple[bytes, ...]:
+        """What must be there to make it."""
+        return (self.program,)
+
+    @property
+    def confines(self) -> bool:
+        """It does."""
+        return True
+
     def start(self, cell: Cell, limits: JobLimits, overflowing: Callable[[], bool] = sandbox.silent) -> "Jailed":
         """As `sandbox.Jailer` has it."""
         ours, theirs = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        actions = [(os.POSIX_SPAWN_DUP2, source, target) for target, source in enumerate((*cell.stdio, theirs))]
+        environment = {**cell.environment, b"PWD": cell.cwd}
         try:
-            pid = os.posix_spawn(
-                self.program,
-                command_line(self, cell, limits),
-                {**cell.environment, b"PWD": cell.cwd},
-                file_actions=actions,
-                setsigdef=sandbox.FORGOTTEN,
-                setsigmask=(),
-            )
-        except (OSError, ValueError) as error:  # ValueError: a word with a NUL in it
+            pid = sandbox.spawn(command_line(self, cell, limits), environment, (*cell.stdio, theirs, *cell.rulesets))
+        except (OSError, ValueError) as error:
             os.close(ours)
             raise SandboxError(f"cannot start {os.fsdecode(self.program)}: {error}", _ADVICE) from error
         finally:
@@ -60,19 +63,19 @@ class Jail:
 
 def command_line(way: Jail, cell: Cell, limits: JobLimits) -> list[bytes]:
     """The program's arguments for a cell: each has its place, and none is an option."""
-    numbers = [os.getpid(), cell.umask & 0o777]
+    numbers = [os.getpid(), cell.umask & 0o777, len(cell.rulesets)]
     for limit in sandbox.rlimits(limits):
         numbers += limit
     return [way.program, cell.root, cell.cwd, way.filter, b" ".join(b"%d" % n for n in numbers), *cell.arguments]
 
 
-def find(search_path: str = "/usr/bin:/usr/local/bin:/bin") -> bytes:
-    """The path of the program: beside this interpreter, or here. Raises SandboxError with advice if there is none."""
+def find(search_path: str = "/usr/bin:/usr/local/bin:/bin", program: str = PROGRAM) -> bytes:
+    """The path of a program of ours: beside this interpreter, or here. Raises SandboxError with advice."""
     for place in (os.path.dirname(sys.executable), *search_path.split(":")):
-        path = os.fsencode(os.path.join(place, PROGRAM))
+        path = os.fsencode(os.path.join(place, program))
         if os.access(path, os.X_OK):
             return path
-    raise SandboxError(f"no {PROGRAM} beside {sys.executable} or in {search_path}", _ADVICE)
+    raise SandboxError(f"no {program} beside {sys.executable} or in {search_path}", _ADVICE)
 
 
 class Jailed(sandbox.Running):

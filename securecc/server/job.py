@@ -6,7 +6,7 @@ import signal
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from securecc.server import layout, sandbox, scratch, tree
+from securecc.server import landlock, layout, sandbox, scratch, tree
 from securecc.server.courier import close_all
 from securecc.server.harvest import Yield, harvest, same_folder
 from securecc.server.shelf import Shelved
@@ -30,7 +30,8 @@ _DEVICES = (b"/dev/null", b"/dev/urandom")  # gcc draws the names of LTO section
 @dataclass(frozen=True)
 class Workshop:
     """What all jobs share: how they are jailed, the toolchains by digest, the directory that job trees are mounted in,
-    the most that one of these may hold (bytes), a descriptor of /dev/null, and where each layer's copy is.
+    the most that one of these may hold (bytes), a descriptor of /dev/null, where each layer's copy is, and the version
+    of Landlock that they are restricted by (0: none).
     """
 
     jailer: sandbox.Jailer
@@ -39,6 +40,12 @@ class Workshop:
     most: int
     null: int
     layers: Mapping[Layer, bytes] = field(default_factory=dict)
+    landlock: int = 0
+
+    @property
+    def in_force(self) -> tuple[str, ...]:
+        """The layers of the sandbox, the program that makes it first."""
+        return (*self.jailer.layers, *(("landlock",) if self.landlock else ()))
 
 
 class Job:
@@ -90,7 +97,8 @@ class Job:
         _overlay(self._root, variant, sorted(toolchain.ground.tops), plain)
         for path, copy in layers.items():
             scratch.bind(copy, self._root + path)
-        ending = await self._sandboxed(toolchain, built.root, stdio)
+        rulesets = self._rulesets(built, toolchain, plain)
+        ending = await self._sandboxed(toolchain, built.root, stdio, rulesets)
         diagnostics = stdio.finish()
         if self._cancelled:
             return self._failed("cancelled"), []
@@ -134,6 +142,17 @@ class Job:
         self._close_blobs()
         return built
 
+    def _rulesets(self, built: tree.Built, toolchain: Shelved, places: Sequence[bytes]) -> tuple[int, ...]:
+        """What it may change is the client's own directories; those in the root itself where it works there."""
+        if not self._shop.landlock:
+            return ()
+        never = {b"", b"/dev", *(b"/" + top for top in toolchain.ground.tops)}
+        tops = [path for path in built.folders if path.count(b"/") <= 1 and path not in never]
+        own = [self._root + path for path in (*tops, *places, *((b"/",) if self._order.cwd == b"/" else ()))]
+        ruleset = landlock.tree(self._shop.landlock, built.root, own, (self._root + b"/dev/null",))
+        self._undo.callback(os.close, ruleset)
+        return toolchain.programs, ruleset
+
     def _close_blobs(self) -> None:
         close_all(self._blobs)
         self._blobs = ()
@@ -143,7 +162,9 @@ class Job:
             raise PathError(f"the order names content {number} of {len(self._blobs)}")
         return self._blobs[number] if number >= 0 else -1
 
-    async def _sandboxed(self, toolchain: Shelved, root: int, stdio: "_Stdio") -> sandbox.Ending:
+    async def _sandboxed(
+        self, toolchain: Shelved, root: int, stdio: "_Stdio", rulesets: tuple[int, ...]
+    ) -> sandbox.Ending:
         order = self._order
         cell = sandbox.Cell(
             root=self._root,
@@ -152,6 +173,7 @@ class Job:
             environment=_environment(order.environment, toolchain.closure.search_path),
             umask=order.umask,
             stdio=stdio.descriptors,
+            rulesets=rulesets,
         )
         self._running = self._shop.jailer.start(cell, order.limits, stdio.overflowing)
         stdio.attach()

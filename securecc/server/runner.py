@@ -19,10 +19,9 @@ import msgspec
 
 from securecc.compiler.closure import ClosureFile, ToolchainClosure
 from securecc.compiler.toolchain import closure_of_programs, discover
-from securecc.server import bubblewrap, jail, probe, scratch, seccomp
-from securecc.server.bubblewrap import Bubblewrap
+from securecc.server import jailers, landlock, probe, scratch
 from securecc.server.courier import Courier, close_all, from_front, read_tree, say_once
-from securecc.server.jail import Jail
+from securecc.server.jailers import Way
 from securecc.server.job import Job, Workshop
 from securecc.server.layers import shelve, standing
 from securecc.server.shelf import Shelved, copy_files
@@ -45,7 +44,9 @@ class RunnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     toolchains lie below it, another is taken): a tmpfs is mounted on it, in the runner's own namespace only. `uid` and
     `gid` are what root becomes. `sandbox` is the way into it, ``jail`` or ``bubblewrap``; empty: the first that works.
     `layers` are directories (None: where the toolchains look for headers). `have` are toolchains by their digests in
-    hex, and `trees` layers: a runner that finds just these is not needed. Sizes in bytes.
+    hex, and `trees` layers: a runner that finds just these is not needed. `without` are layers of the sandbox that are
+    left out (``seccomp``, ``landlock``): for tests, which show that the others hold alone; no setting of the daemon's
+    leads here. Sizes in bytes.
     """
 
     compilers: tuple[str, ...]
@@ -59,11 +60,12 @@ class RunnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     layers: tuple[str, ...] | None = ()
     have: tuple[str, ...] = ()
     trees: tuple[Layer, ...] = ()
+    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class _Found:
-    ways: tuple[Jail | Bubblewrap, ...]
+    ways: tuple[Way, ...]
     programs: tuple[ClosureFile, ...]
     toolchains: tuple[ToolchainClosure, ...]
     filter: bytes
@@ -146,7 +148,10 @@ def _settle(config: RunnerConfig) -> list[Workshop]:
         shelved[closure.digest] = toolchain
     scratch.pivot(base)
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    return [Workshop(way, shelved, _JOBS, config.job, null, layers) for way in found.ways]
+    version = 0 if "landlock" in config.without else landlock.abi()
+    return [
+        Workshop(way, shelved, _JOBS, config.job, null, layers, version if way.confines else 0) for way in found.ways
+    ]
 
 
 def _find(config: RunnerConfig) -> _Found:
@@ -160,9 +165,9 @@ def _find(config: RunnerConfig) -> _Found:
             _log(f"compiler {compiler} is not offered: {error}")
     if not toolchains:
         raise ConfigError(f"none of the compilers can be used: {', '.join(config.compilers)}", "apt install gcc g++")
-    filtering = _filter()
-    ways = _ways(config.sandbox, _FILTER if filtering else b"")
-    programs = closure_of_programs([way.program for way in ways])
+    filtering = b"" if "seccomp" in config.without else jailers.system_calls(_log)
+    ways = jailers.installed(config.sandbox, _FILTER if filtering else b"", _log)
+    programs = closure_of_programs([program for way in ways for program in way.programs])
     wanted = None if config.layers is None else list(map(os.fsencode, config.layers))
     layers = standing(wanted, tuple(toolchains.values()), _log)
     return _Found(ways, programs, tuple(toolchains.values()), filtering, layers)
@@ -173,32 +178,6 @@ def _shelve(found: _Found, base: bytes, store: int) -> dict[Layer, bytes]:
     copied = sum(file.size + _PAGE for closure in found.toolchains for file in closure.files)
     layers = shelve(found.layers, base + _LAYERS, store - copied - store // _SPARE, _log)
     return {layer: path.removeprefix(base) for layer, path in layers.items()}
-
-
-def _ways(wanted: str, rules: bytes) -> tuple[Jail | Bubblewrap, ...]:
-    """Those that are there, the one to be preferred first. Raises SandboxError if there is none."""
-    if wanted == Jail.name:
-        return (Jail(jail.find(), rules),)
-    if wanted == Bubblewrap.name:
-        return (Bubblewrap(bubblewrap.find(), rules),)
-    try:
-        first = Jail(jail.find(), rules)
-    except SandboxError as error:
-        _log(f"bubblewrap it is: {error}")
-        return (Bubblewrap(bubblewrap.find(), rules),)
-    try:
-        return first, Bubblewrap(bubblewrap.find(), rules)
-    except SandboxError:
-        return (first,)
-
-
-def _filter() -> bytes:
-    """The system call filter; empty, and a line in the log, where it cannot be had."""
-    try:
-        return seccomp.program()
-    except SandboxError as error:
-        _log(f"jobs run without a system call filter: {error}")
-        return b""
 
 
 def _base(wanted: str, found: _Found) -> bytes:
@@ -247,7 +226,7 @@ async def _tried(shop: Workshop, toolchain: Shelved) -> bool:
 
 
 def _ready(usable: Sequence[Shelved], shop: Workshop) -> WorkReady:
-    return WorkReady(shop.jailer.layers, tuple(shelved.offer for shelved in usable), tuple(shop.layers))
+    return WorkReady(shop.in_force, tuple(shelved.offer for shelved in usable), tuple(shop.layers))
 
 
 class _Front:

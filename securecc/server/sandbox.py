@@ -6,11 +6,12 @@ has and nothing else, and resource limits that are set on it before anything of 
 
 import asyncio
 import contextlib
+import fcntl
 import math
 import os
 import resource
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,7 +20,8 @@ from securecc.words.grant import JobLimits
 from securecc.words.messages import LimitName, Usage
 
 LAYERS = ("userns", "mountns", "pidns", "netns", "ipcns", "utsns", "noexec", "no-new-privs", "rlimits")
-"""In force for every job, beside the program that sees to it; ``seccomp`` as well where a `Jailer` has a filter."""
+"""In force for every job, beside the program that sees to it; ``seccomp`` as well where a `Jailer` has a filter, and
+``landlock`` where cells have rulesets."""
 FORGOTTEN = {signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT}
 """What the runner ignores; a compiler must not."""
 _STACK = 8 * bound.MIB, 64 * bound.MIB  # gcc raises the soft limit to 64 MiB itself
@@ -41,7 +43,7 @@ _SIGNS: tuple[tuple[bytes, LimitName], ...] = (
 class Cell:
     """What one sandbox shows and runs. `root` becomes its root, with all that is mounted below; those mounts say what
     can be written, executed or used as a device there. `stdio` are the descriptors of standard input, output and error;
-    no other is passed on.
+    no other is passed on. `rulesets` are those of `securecc.server.landlock` that it is restricted to, at most two.
     """
 
     root: bytes
@@ -50,6 +52,7 @@ class Cell:
     environment: Mapping[bytes, bytes]
     umask: int
     stdio: tuple[int, int, int]
+    rulesets: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +80,35 @@ class Jailer(Protocol):
         """What is in force for every job, the program's own name first."""
         ...
 
+    @property
+    def confines(self) -> bool:
+        """Whether a cell's rulesets come into force."""
+        ...
+
     def start(self, cell: Cell, limits: JobLimits, overflowing: Callable[[], bool] = ...) -> "Running":
         """Start a sandbox on the running event loop; from the main thread, with which it dies (PR_SET_PDEATHSIG).
 
         `overflowing` is asked now and then whether the diagnostics are over their limit. Raises SandboxError.
         """
         ...
+
+
+def spawn(line: list[bytes], environment: Mapping[bytes, bytes], descriptors: Sequence[int]) -> int:
+    """Start a program; `descriptors` are its 0, 1, 2 and so on. Its pid. Raises OSError, and ValueError for a word with
+    a NUL in it.
+    """
+    lifted: list[int] = []
+    actions = []
+    try:
+        for target, source in enumerate(descriptors):
+            if target != source < len(descriptors):  # one that a descriptor before it may be put over
+                source = fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, len(descriptors))  # noqa: PLW2901
+                lifted.append(source)
+            actions.append((os.POSIX_SPAWN_DUP2, source, target))
+        return os.posix_spawn(line[0], line, environment, file_actions=actions, setsigdef=FORGOTTEN, setsigmask=())
+    finally:
+        for descriptor in lifted:
+            os.close(descriptor)
 
 
 def silent() -> bool:

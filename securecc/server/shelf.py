@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from securecc.compiler.closure import ClosureFile, ToolchainClosure, describe
-from securecc.server import scratch
+from securecc.server import landlock, scratch
 from securecc.server.layout import Ground, ancestors, ground
 from securecc.words import limits
 from securecc.words.errors import SandboxError, ToolchainError
@@ -34,6 +34,7 @@ class Shelved:
         self._store = store
         self._variants: OrderedDict[tuple[bytes, ...], _Variant] = OrderedDict()
         self._made = 0
+        self._programs = -1
         os.makedirs(store + b"/copy")
         copy_files(self.ground.files, store + b"/copy")
 
@@ -54,6 +55,14 @@ class Shelved:
     def move(self, store: bytes) -> None:
         """The store is known by another path from now on (the runner changes its root)."""
         self._store = store
+
+    @property
+    def programs(self) -> int:
+        """The Landlock ruleset that lets its programs run, and no others. Raises SandboxError."""
+        if self._programs < 0:
+            files = [file for file in self.ground.files if file.kind is Kind.FILE and file.mode & 0o111]
+            self._programs = landlock.programs(self._store + b"/copy" + file.path for file in files)
+        return self._programs
 
     def take(self, mountpoints: tuple[bytes, ...]) -> bytes:
         """The path of the tree with these mountpoints. Raises SandboxError when the tmpfs is full."""

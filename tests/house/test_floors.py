@@ -35,7 +35,7 @@ HOUSE = {
         "audit": "log",
         "client": "clock crossing fingerprint heap inotify journal lineage listing local_slots locales look mounts"
         " place processor response_files settings",
-        "server": "courier harvest sandbox scratch seccomp settings store terminal tree",
+        "server": "courier harvest landlock sandbox scratch seccomp settings store terminal tree",
     },
     JOINING: {
         "compiler": "clang gcc toolchain wrapping",
@@ -43,8 +43,8 @@ HOUSE = {
         "channel": "channel link reception transport",
         "client": "attendance caller compile conversation farm farms inputs layers order preferences reach recollection"
         " scene submission toolchains vigil watch wrappers",
-        "server": "accounting admission amending attendant bubblewrap channels delivery dispatch executor jail job"
-        " keytab layers offering pipeline probe shelf visit",
+        "server": "accounting admission amending attendant bubblewrap channels delivery dispatch executor jail jailers"
+        " job keytab layers offering pipeline probe shelf visit",
     },
     PROCESS: {
         "client": "__main__ agent",

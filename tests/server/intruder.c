@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -65,6 +67,9 @@ static void bombs(const char *word, const char *path)
                 setsid();
         for (;;)
             ;
+    } else if (!strcmp(word, "loop")) {
+        for (;;)
+            ;
     } else if (!strcmp(word, "sleep")) {
         if (fork() == 0)
             setsid();
@@ -98,6 +103,46 @@ static void bombs(const char *word, const char *path)
         while (do_open(name, O_WRONLY | O_CREAT) >= 0);
         printf("%ld %s\n", n - 1, strerrorname_np(errno));
     }
+}
+
+static int reach(int family, const char *whom)
+{
+    struct sockaddr_in there = {.sin_family = AF_INET, .sin_port = htons(atoi(whom))};
+    struct sockaddr_un named = {.sun_family = AF_UNIX};
+    int fd = socket(family, SOCK_STREAM, 0), result = -1;
+    if (fd < 0)
+        return -1;
+    there.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    strncpy(named.sun_path + 1, whom, sizeof named.sun_path - 2);
+    if (family == AF_INET)
+        result = connect(fd, (struct sockaddr *)&there, sizeof there);
+    else
+        result = connect(fd, (struct sockaddr *)&named, offsetof(struct sockaddr_un, sun_path) + 1 + strlen(whom));
+    close(fd);
+    return result;
+}
+
+/* What has to do with others: a process by its pid, a port, a name. */
+static int harm(const char *word, char *whom)
+{
+    char stolen[] = "../stolen";
+    if (!strcmp(word, "kill"))
+        return kill(atoi(whom), 0);
+    if (!strcmp(word, "trace"))
+        return ptrace(PTRACE_ATTACH, atoi(whom), 0, 0);
+    if (!strcmp(word, "tcp"))
+        return reach(AF_INET, whom);
+    if (!strcmp(word, "abstract"))
+        return reach(AF_UNIX, whom);
+    if (!strcmp(word, "truncate"))
+        return truncate(whom, 0);
+    if (!strcmp(word, "move"))
+        return rename(whom, stolen);
+    if (!strcmp(word, "list")) {
+        int fd = open(whom, O_RDONLY | O_DIRECTORY);
+        return fd < 0 ? -1 : close(fd);
+    }
+    exit(3);
 }
 
 static void probes(int count, char **words)
@@ -135,7 +180,8 @@ static void probes(int count, char **words)
             snprintf(old, sizeof old, "%s.old", path);
             say(path, rename(path, old) < 0 ? -1 : symlink("/", path));
         } else
-            exit(3);
+            say(path, harm(word, path));
+        fflush(stdout);
     }
 }
 

@@ -3,7 +3,8 @@
  * Runs PROGRAM in namespaces of its own, with ROOT and what is mounted below it as its whole world. What may stand in
  * an argument is given by its place alone: a stranger's words are never options. FILTER is a file of system call rules
  * (seccomp(2)); where it is empty there is none, and a network namespace is made. NUMBERS are the parent's pid, the
- * umask, and three for each resource limit (setrlimit(2)): which, soft, hard.
+ * umask, how many Landlock rulesets there are (on descriptors from 4 on), and three for each resource limit
+ * (setrlimit(2)): which, soft, hard.
  *
  * Three processes: this one, outside, which a parent waits for; the init of the new pid namespace; and PROGRAM, its
  * child. The parent's death ends this one, whose death ends the init, whose death ends all that is inside. On
@@ -11,12 +12,13 @@
  * outside. What went wrong before it began is on standard error.
  */
 #define _GNU_SOURCE
+#include "failure.h"
+#include "restriction.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
-#include <linux/filter.h>
 #include <linux/sched.h>
-#include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -29,11 +31,10 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { STATUS = 3, LIMITS = 16, RULES = 4096 /* BPF_MAXINSNS of Linux */ };
+enum { STATUS = 3, RULESETS = 4 /* descriptors from there on */, MOST_RULESETS = 2, LIMITS = 16 };
 
 struct outcome {
     int32_t status;  /* as wait(2) has it */
@@ -52,27 +53,12 @@ struct cell {
     char **program;
     pid_t parent;
     mode_t umask;
+    unsigned int rulesets;
     size_t limits;
     struct limit limit[LIMITS];
 };
 
-static _Noreturn void fail(const char *doing, const char *what, int error)
-{
-    const char *why = error != 0 ? strerror(error) : "it is none";
-    const char *words[] = {"securecc-jail: cannot ", doing, " ", what, ": ", why, "\n"};
-    struct iovec parts[sizeof words / sizeof *words];
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        parts[i] = (struct iovec){.iov_base = (void *)(uintptr_t)words[i], .iov_len = strlen(words[i])};
-    if (writev(STDERR_FILENO, parts, sizeof words / sizeof *words) < 0)
-        _exit(2);
-    _exit(1);
-}
-
-static void must(long result, const char *doing, const char *what)
-{
-    if (result < 0)
-        fail(doing, what, errno);
-}
+const char *const name = "securecc-jail";
 
 static unsigned long long number(const char **text)
 {
@@ -93,6 +79,9 @@ static struct cell read_arguments(int count, char **words)
     const char *text = words[4];
     cell.parent = (pid_t)number(&text);
     cell.umask = (mode_t)number(&text);
+    cell.rulesets = (unsigned int)number(&text);
+    if (cell.rulesets > MOST_RULESETS)
+        fail("read", "the number of rulesets", 0);
     while (*text != '\0') {
         if (cell.limits == LIMITS)
             fail("read the number", text, 0);
@@ -164,19 +153,6 @@ static void drop_capabilities(void)
     must(syscall(SYS_capset, &header, none), "drop", "the capabilities");
 }
 
-static size_t read_rules(const char *path, struct sock_filter *rules)
-{
-    int file = open(path, O_RDONLY | O_CLOEXEC);
-    must(file, "open", path);
-    ssize_t got = read(file, rules, (RULES + 1) * sizeof *rules);
-    must(got, "read", path);
-    close(file);
-    size_t count = (size_t)got / sizeof *rules;
-    if (count == 0 || count > RULES || (size_t)got % sizeof *rules != 0)
-        fail("use as a filter", path, EINVAL);
-    return count;
-}
-
 /* The parent may have died before this process asked to be told: whoever holds the pipe's other end is gone then.
  * A process closes its descriptors before it tells its children that it dies. */
 static void die_with(int pipe)
@@ -215,19 +191,22 @@ static void run(const struct cell *cell)
 
 static _Noreturn void be_init(const struct cell *cell, int pipe, uid_t user, gid_t group)
 {
-    static struct sock_filter rules[RULES + 1];
-    struct sock_fprog filter = {.filter = rules};
+    static const int rulesets[MOST_RULESETS] = {RULESETS, RULESETS + 1};
+    static struct filter filter;
     die_with(pipe);
     map_users(user, group);
-    if (*cell->filter != '\0')
-        filter.len = (unsigned short)read_rules(cell->filter, rules);
+    if (*cell->filter != '\0') {
+        int file = open(cell->filter, O_RDONLY | O_CLOEXEC);
+        must(file, "open", cell->filter);
+        read_filter(&filter, file, cell->filter);
+    }
     change_root(cell);
     set_limits(cell);
     drop_capabilities();
     must(prctl(PR_SET_DUMPABLE, 0UL, 0UL, 0UL, 0UL), "close", "the init to tracing");
     must(fcntl(STATUS, F_SETFD, FD_CLOEXEC), "keep", "the status");
-    if (filter.len != 0)
-        must(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0UL, &filter), "install", "the filter of system calls");
+    restrict_files(rulesets, cell->rulesets);
+    install_filter(&filter);
     run(cell);
     _exit(1);
 }
@@ -258,7 +237,7 @@ int main(int count, char **words)
         fail("stay without", "the parent", ESRCH);
     must(prctl(PR_SET_NO_NEW_PRIVS, 1UL, 0UL, 0UL, 0UL), "forgo", "new privileges");
     must(setsid(), "begin", "a session");
-    must(syscall(SYS_close_range, STATUS + 1, ~0U, 0), "close", "what was inherited");
+    must(syscall(SYS_close_range, RULESETS + cell.rulesets, ~0U, 0), "close", "what was inherited");
     umask(cell.umask & 0777);
     must(pipe2(ends, O_CLOEXEC | O_NONBLOCK), "make", "a pipe");
     pid_t init = clone_apart(*cell.filter == '\0');
