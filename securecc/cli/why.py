@@ -29,7 +29,6 @@ ADVICE = {
     DISAGREEMENT: "a server failed or read other files than your compiler: report the command below to the admin",
     "does-not-preprocess": "the compile fails here too: correct the source",
     "dump": "leave the option out of remote builds: what it writes beside the object stays where it is made",
-    "embed": NOTHING,
     "environment": "unset the variable that is named",
     "error": "see the detail; `securecctl doctor` looks further",
     "fails": "the compile fails here too: correct the source",

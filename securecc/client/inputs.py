@@ -10,10 +10,11 @@ from dataclasses import dataclass, field, replace
 
 import zstandard
 
+from securecc.client.assembled import Assembling
 from securecc.client.fingerprint import Fingerprint, Fingerprints
 from securecc.client.listing import Listings
 from securecc.client.reach import PREINCLUDED, Chain, Reach, Where
-from securecc.client.scene import Scene
+from securecc.client.scene import NOTHING, Scene
 from securecc.client.shared import Shared
 from securecc.client.watch import Watch, Watching, under
 from securecc.compiler.directives import Directives, needs_local, scan
@@ -107,7 +108,8 @@ class Gatherer:
         """
         scene = self._scene(search)
         for spelled in listed:
-            scene.read(absolute(spelled, search.cwd))
+            if spelled != NOTHING:
+                scene.read(absolute(spelled, search.cwd))
         return self._finished(scene, search, Watching(self._listings, self._shared))
 
     def reach(self, source: bytes, search: Search) -> Inputs:
@@ -136,9 +138,13 @@ class Gatherer:
         return scene
 
     def _finished(self, scene: Scene, search: Search, watching: Watching) -> Inputs:
-        assembled = self._assemble(scene, search, watching)
-        wanted = self._wanted(scene, search)
-        watching.look_for(wanted.names | assembled, dict.fromkeys((*search.directories, search.cwd, *scene.around)))
+        directories = (search.cwd, *scene.around, *search.directories)
+        assembling = Assembling(scene, watching, self._fingerprints, directories)
+        assembled = assembling.look(search.macros, assembly_itself=search.assembled)
+        wanted = self._wanted(scene, search, computed=assembled.hidden)
+        watching.look_for(
+            wanted.names | assembled.names, dict.fromkeys((*search.directories, search.cwd, *scene.around))
+        )
         for name in wanted.shown:
             watching.look_at(scene.show(absolute(name, search.cwd)))
         watches = watching.watches()
@@ -147,31 +153,14 @@ class Gatherer:
             scene.note_nature(path)
         return replace(self._inputs(scene, watches, search.layers), clocked=wanted.clocked)
 
-    def _assemble(self, scene: Scene, search: Search, watching: Watching) -> frozenset[bytes]:
-        """The names of files that the assembler reads, wherever it may find them, and these files."""
-        names: set[bytes] = set()
-        todo = list(scene.files.values())
-        while todo:
-            seen, _ = todo.pop()
-            for name in self._fingerprints.directives(seen).assembled:
-                if name in names:
-                    continue
-                names.add(name)
-                for directory in dict.fromkeys((search.cwd, *scene.around, *search.chain.bracketed)):
-                    path = under(directory, name)
-                    listing = watching.look(path.rpartition(b"/")[0] or b"/")
-                    if listing is not None and path.rpartition(b"/")[2] in listing.names:
-                        todo.append((scene.read(path, Role.MAY_READ), Role.MAY_READ))
-        return frozenset(names)
-
-    def _wanted(self, scene: Scene, search: Search) -> "_Wanted":
+    def _wanted(self, scene: Scene, search: Search, *, computed: bool) -> "_Wanted":
         names: set[bytes] = {PREINCLUDED, *search.forced}
         asked: set[bytes] = set()
         shown: set[bytes] = set(search.shown)
-        computed = clocked = False
-        read = [self._fingerprints.directives(fingerprint) for fingerprint, _ in scene.files.values()]
-        for found in (*read, scan(b"\n".join(search.macros))):
-            refusal = needs_local(found, dated=search.dated, assembled=search.assembled)
+        clocked = False
+        texts = [seen for place, (seen, _) in scene.files.items() if place not in scene.embedded]
+        for found in (*map(self._fingerprints.directives, texts), scan(b"\n".join(search.macros))):
+            refusal = needs_local(found, dated=search.dated)
             if refusal is not None:
                 raise refusal
             names.update(include.spelled for include in found.includes)
@@ -180,10 +169,13 @@ class Gatherer:
             computed = computed or found.computed_include
             clocked = clocked or bool(found.times)
         if computed:
-            names |= _possible_names(scene.spelled, (*search.directories, search.cwd, *scene.around))
+            names |= _possible_names(
+                (*scene.spelled, *scene.embedded), (*search.directories, search.cwd, *scene.around)
+            )
         names |= asked
         if any(b"\0" in name for name in (*names, *shown)):
             raise StaysLocal("input", "the name of an included file holds a NUL")
+        names.discard(NOTHING)
         base_names = frozenset(name.rpartition(b"/")[2] for name in asked)
         return _Wanted(frozenset(names), base_names, frozenset(shown), clocked)
 

@@ -10,6 +10,7 @@ from securecc.client.reach import Chain
 from securecc.client.recollection import Key
 from securecc.client.settings import Settings
 from securecc.compiler import profiles
+from securecc.compiler.arguments import ROOTS, SYSROOT_MARKS
 from securecc.compiler.cmdline import CompilePlan
 from securecc.compiler.environment import SentEnvironment
 from securecc.compiler.toolchain import ToolchainClosure
@@ -17,8 +18,8 @@ from securecc.words.digest import sha256
 from securecc.words.errors import StaysLocal
 from securecc.words.messages import Layer
 
-_SEARCHED = {b"-I", b"-iquote", b"-isystem", b"-idirafter"}
-_ROOTS = {b"--sysroot", b"-isysroot"}
+_SEARCHED = (b"-I", b"-iquote", b"-isystem", b"-idirafter")
+_ASSEMBLED = b"-Wa,-I"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +60,14 @@ def search_of(order: Order) -> Search:
     """Where it looks for headers."""
     cwd = order.request.cwd
     plan = order.plan
-    roots = [absolute(option.path, cwd) for option in plan.search if option.name in _ROOTS]
+    roots = [absolute(option.path, cwd) for option in plan.search if option.name in ROOTS]
     own = order.toolchain.include_directories
-    named = [absolute(option.path, cwd) for option in plan.search if option.name in _SEARCHED]
     rooted = [root + path for root in roots for path in own]
-    given = {name: [absolute(option.path, cwd) for option in plan.search if option.name == name] for name in _SEARCHED}
+    given: dict[bytes, list[bytes]] = {name: [] for name in (*_SEARCHED, _ASSEMBLED)}
+    for option in plan.search:
+        if option.name in given:
+            given[option.name] += [absolute(path, cwd) for path in _meant(option.path, roots)]
+    named = [path for paths in given.values() for path in paths]
     inherited = [absolute(path or b".", cwd) for path in order.environment.directories]
     outputs = [absolute(path, cwd).rpartition(b"/")[0] or b"/" for path in plan.outputs]
     alias = order.request.environment.get(b"PWD", b"")
@@ -86,6 +90,16 @@ def search_of(order: Order) -> Search:
             (*given[b"-I"], *inherited, *given[b"-isystem"], *rooted, *own, *given[b"-idirafter"]),
         ),
     )
+
+
+def _meant(path: bytes, roots: list[bytes]) -> list[bytes]:
+    """The directories that a searched one may be: below any sysroot, where it says so (gcc joins the two as they are,
+    clang as directories), or, as clang has it for some options, by its letters.
+    """
+    mark = next((mark for mark in SYSROOT_MARKS if path.startswith(mark)), b"")
+    if not mark:
+        return [path]
+    return [path, *(root + slash + path[len(mark) :] for root in roots for slash in (b"", b"/"))]
 
 
 def check_terminal(order: Order) -> None:

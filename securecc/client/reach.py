@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from securecc.client.listing import Listing
+from securecc.client.scene import NOTHING
 from securecc.client.watch import under
 from securecc.compiler.directives import Directives, Name
 from securecc.words import limits
@@ -53,7 +54,7 @@ class Reach:
         todo = [source, *self._found(cwd, Name(PREINCLUDED, angled=True))]
         for spelled in forced:
             todo += self._found(cwd, Name(spelled))
-        seen: set[bytes] = set()
+        seen: set[bytes] = {NOTHING}
         followed: set[Where] = set()  # headers that include each other by `../d/x.h` have spellings without end
         while todo:
             path = todo.pop()

@@ -12,9 +12,14 @@ from securecc.words.manifest import Role
 
 _SECOND = 1_000_000_000  # in nanoseconds
 
+NOTHING = b"/dev/null"
+"""The one device that a compile may name as a header: empty here, and in every sandbox."""
+
 
 class Scene:
-    """One compile's. `files` are by their place, `spelled` are the paths that were read, with the place of each."""
+    """One compile's. `files` are by their place, `spelled` are the paths that were read, with the place of each. What
+    is in `embedded` is taken as it is, and says nothing about other files.
+    """
 
     def __init__(self, fingerprints: Fingerprints, cwd: bytes) -> None:
         self._fingerprints = fingerprints
@@ -22,20 +27,30 @@ class Scene:
         self.crossings = Crossings()
         self.files: dict[bytes, tuple[Fingerprint, Role]] = {}
         self.spelled: dict[bytes, bytes] = {}
+        self.embedded: set[bytes] = set()
         self.around: dict[bytes, None] = {}
         self.natures: dict[bytes, int] = {}
         self._layered: tuple[bytes, ...] = ()
 
     def cross(self, directory: bytes) -> None:
-        """A directory that is searched or written to. The compiler remarks upon one that is something else."""
+        """A directory that is searched or written to, or a file in its place, which the compiler may remark upon."""
         if self.crossings.directory(directory) is None and os.path.exists(directory):
-            raise StaysLocal("input", f"{os.fsdecode(directory)} is no directory")
+            self._add_candidate(directory.rstrip(b"/"), set())
+            self.note_nature(directory)
 
     def read(self, path: bytes, role: Role = Role.READ) -> Fingerprint:
         """A file that the compiler says it reads, or may read."""
         self.around[path.rpartition(b"/")[0] or b"/"] = None
         self.spelled[path] = place = self._add(path, role)
         return self.files[place][0]
+
+    def embed(self, path: bytes) -> None:
+        """A file whose bytes may be taken as they are, if it is one."""
+        kind = nature(path)
+        if kind == stat.S_IFREG:
+            self.embedded.add(self._add(path, Role.MAY_READ))
+        elif kind not in {0, stat.S_IFDIR}:
+            raise StaysLocal("input", f"{os.fsdecode(path)} is no regular file")
 
     def show(self, path: bytes) -> bytes:
         """A file that #line names: diagnostics quote from it, if it is there."""
@@ -89,7 +104,7 @@ class Scene:
 
     def _add(self, path: bytes, role: Role) -> bytes:
         place = self.crossings.file(path)
-        if place not in self.files:
+        if self.files.get(place, (None, Role.PRESENT))[1] is Role.PRESENT:
             self.files[place] = (self._fingerprints.look(place), role)
         return place
 

@@ -6,11 +6,19 @@ from dataclasses import dataclass, field
 from securecc.compiler import languages
 from securecc.compiler.languages import Text
 from securecc.compiler.option_table import Family
-from securecc.compiler.options import Meaning, Option, check_separate, recognise, show
+from securecc.compiler.options import Meaning, Option, check_separate, included_by_assembler, recognise, show
 from securecc.compiler.outputs import Asked
 from securecc.words.errors import StaysLocal
 
 _PREFIXED = {b"-iwithprefix": b"-idirafter", b"-iwithprefixbefore": b"-I"}
+_ROOTED = frozenset((b"-I", b"-iquote", b"-isystem", b"-idirafter"))
+_HANDED = _ROOTED | {b"-include", b"-imacros", b"-D", b"-U"}
+
+ROOTS = frozenset((b"--sysroot", b"-isysroot"))
+"""Options that name a sysroot."""
+
+SYSROOT_MARKS = (b"=", b"$SYSROOT")
+"""What stands for the sysroot at the beginning of a searched directory (GCC manual, "Directory Options")."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +37,9 @@ class Arguments:
     source among them, `machine` those that choose the processor (-m..., --param), `rest` all others; `native` is the
     option that asks for the machine at hand. `sources` are the places of all sources; that there may be `several` is
     to be said beforehand. `elsewhere` says that the compiler looks for its own headers in other directories than
-    without options; `inputs` are files that it reads and that include no others. `profiled` says that counts of other
-    runs may be read, from the directory `profile` (empty: from beside the object).
+    without options; `inputs` are files that it reads and that include no others. `handed` is what the preprocessor
+    itself is given, by -Wp, and -Xpreprocessor. `profiled` says that counts of other runs may be read, from the
+    directory `profile` (empty: from beside the object).
     """
 
     family: Family
@@ -51,6 +60,7 @@ class Arguments:
     several: bool = False
     elsewhere: bool = False
     prefix: bytes = b""
+    handed: list[bytes] = field(default_factory=list)
     inputs: list[bytes] = field(default_factory=list)
     sources: list[int] = field(default_factory=list)
     _language: Text | None = None
@@ -75,6 +85,8 @@ class Arguments:
             self._note(option, argument, spelled)
             if self._take(option, value):
                 self.kept += spelled
+        self._take_handed()
+        self._check_rooted()
 
     def _note(self, option: Option, argument: bytes, spelled: list[bytes]) -> None:
         chooses = argument[:2] == b"-m" or argument.startswith(b"--param")
@@ -99,11 +111,14 @@ class Arguments:
             case Meaning.NATIVE:
                 self.native = option.name + value
             case Meaning.SEARCH:
-                self._take_search(option, plain_path(option, value))
+                self._take_search(option, value)
             case Meaning.FORCED:
                 self.forced.append(SearchOption(option.name, plain_path(option, value)))
-            case Meaning.MACRO | Meaning.PREPROCESSOR:
-                self._take_macro(option, value)
+            case Meaning.MACRO:
+                refuse_expanded(option.name, value)
+                self.macros.append(option.name[1:] + value)
+            case Meaning.PREPROCESSOR:
+                self.handed += [value] if option.separate else value.split(b",")
             case Meaning.LANGUAGE:
                 self._language = None if value == b"none" else languages.of_name(value)
             case Meaning.PROFILE | Meaning.PROFILE_FOLDER:
@@ -115,8 +130,24 @@ class Arguments:
                 return False
         return True
 
-    def _take_search(self, option: Option, path: bytes) -> None:
+    def _take_handed(self) -> None:
+        """What -Wp, and -Xpreprocessor hand to the preprocessor itself, all of it in one row: a value may come with the
+        next of them.
+        """
+        rest = iter(self.handed)
+        for part in rest:
+            option = recognise(part, self.family) if part[:1] == b"-" else None
+            value = next(rest, b"") if option and option.separate else option.value if option else b""
+            if option is None or not value or option.name not in _HANDED:
+                raise StaysLocal(
+                    "option", f"{show(part)}, handed to the preprocessor, is not known to be safe elsewhere"
+                )
+            self._take(option, value)
+
+    def _take_search(self, option: Option, value: bytes) -> None:
         """-iwithprefix and -iwithprefixbefore are -idirafter and -I with the beginning that -iprefix gave last."""
+        rooted = option.name in _ROOTED and value.startswith(SYSROOT_MARKS)
+        path = value if rooted else plain_path(option, value)
         if option.name == b"-iprefix":
             self.prefix = path
         elif option.name in _PREFIXED:
@@ -126,21 +157,18 @@ class Arguments:
         else:
             self.search.append(SearchOption(option.name, path))
 
+    def _check_rooted(self) -> None:
+        """A sysroot of the compiler's own is known to nobody else."""
+        rooted = next((option for option in self.search if option.path.startswith(SYSROOT_MARKS)), None)
+        if rooted and not any(option.name in ROOTS for option in self.search):
+            raise StaysLocal("search", f"{show(rooted.name)} {show(rooted.path)} without --sysroot")
+
     def _take_plain(self, option: Option, value: bytes) -> None:
         self.elsewhere |= option.meaning is Meaning.TARGET
+        if option.name == b"-Wa,":
+            self.search += [SearchOption(b"-Wa,-I", path) for path in included_by_assembler(option.value)]
         if option.separate:
             check_separate(option, value, self.family)
-
-    def _take_macro(self, option: Option, value: bytes) -> None:
-        if option.meaning is Meaning.PREPROCESSOR:
-            option = recognise(b"-Wp," + value, self.family)
-            if option.meaning is not Meaning.MACRO:
-                raise StaysLocal("option", f"-Xpreprocessor {show(value)} is not known to be safe elsewhere")
-        if option.name == b"-Wp,":
-            self.macros += [part[1:] for part in value.split(b",")]
-            return
-        refuse_expanded(option.name, value)
-        self.macros.append(option.name[1:] + value)
 
     def _take_profile(self, option: Option, value: bytes) -> None:
         refuse_expanded(option.name, value)
@@ -173,7 +201,7 @@ class Arguments:
 
 def plain_path(option: Option, value: bytes) -> bytes:
     """The value of an option that names a file or a directory. Raises StaysLocal if it means more than itself."""
-    if value.startswith((b"=", b"$SYSROOT")) or value == b"-" or not value:
+    if value.startswith(SYSROOT_MARKS) or value == b"-" or not value:
         raise StaysLocal("option-value", f"{show(option.name)} {show(value)} is not a plain path")
     refuse_expanded(option.name, value)
     return value

@@ -1,7 +1,8 @@
 """What a text may make the assembler read: ``.include`` and ``.incbin`` (GNU as manual, "Include", "Incbin").
 
 In C the text stands in strings, with their escapes. A directive that is there in so many words names its file; one that
-could be put together (by macros of either kind, from pieces of strings) is only known to be possible.
+could be put together (by macros of either kind, from pieces of strings) is only known to be possible. Then any word
+may be the name.
 """
 
 import re
@@ -18,26 +19,41 @@ _JOINT = re.compile(rb'"\s*(?:u8|[lu])?"')
 _ESCAPE = re.compile(rb"\\(?:([0-7]{1,3})|x([0-9a-f]+))")
 _MACRO = re.compile(rb"\.(?:macro|irp)")
 _ARGUMENT_IN_DIRECTIVE = re.compile(rb"\.(?:i[a-z]*)?\\|(?:^|[;:{])[ \t]*\\\w+(?:\\|[a-z.])", re.MULTILINE)
+_READS = re.compile(rb"\.inc")
+_WORD = re.compile(rb"""[^\s\0"'\\,;()<>\[\]{}|=:&*?!$]+""")
+_STRING = re.compile(rb'"([^"\\\n\0]+)"')
+_UPWARDS = re.compile(rb"(?:\A|/)\.\./?\Z")
 _PIECE = re.compile(rb"\b(?:inc|incb|incbi|incl|inclu|includ|ncbin|cbin|bin|nclude|clude|lude|ude)\b")
 
 
 def named(text: bytes) -> tuple[bytes, ...]:
-    """The files that directives name in so many words, each once."""
-    if b"inc" not in text and b"INC" not in text.upper():
-        return ()
-    return tuple(dict.fromkeys(match["name"] for match in _NAMED.finditer(text)))
+    """The files that directives name in so many words, each once: text to be assembled."""
+    return _named(text, b"include")
+
+
+def embedded(text: bytes) -> tuple[bytes, ...]:
+    """Those whose bytes are taken as they are."""
+    return _named(text, b"incbin")
+
+
+def words(text: bytes) -> set[bytes]:
+    """All that could be a file's whole name."""
+    return {*_WORD.findall(text), *_STRING.findall(text)}
+
+
+def leads_upwards(word: bytes) -> bool:
+    """Whether a word could be the beginning of a name in another directory than it is looked for in."""
+    return _UPWARDS.search(word) is not None
 
 
 def hidden_in_strings(text: bytes) -> bool:
     """Whether C may give the assembler a further directive that reads a file, or the means to make one."""
-    text = _NAMED.sub(b" ", text).lower() if b"inc" in text.lower() else text.lower()
-    if _directs(text, _BEGINS):
-        return True
-    if b"asm" not in text:
-        return False
-    if b"\\" in text:
-        text = _ESCAPE.sub(_unescaped, text)
-    return _directs(_JOINT.sub(b"", text), _BEGINS)
+    return _in_strings(text, _BEGINS)
+
+
+def unnamed(text: bytes) -> bool:
+    """Whether a directive, or its beginning, stands there that names its file by something else than a plain string."""
+    return _in_strings(text, _READS)
 
 
 def hidden(text: bytes) -> bool:
@@ -48,6 +64,23 @@ def hidden(text: bytes) -> bool:
     if b"##" in text and _PIECE.search(text):
         return True
     return _MACRO.search(text) is not None and _ARGUMENT_IN_DIRECTIVE.search(text) is not None
+
+
+def _named(text: bytes, how: bytes) -> tuple[bytes, ...]:
+    if b"inc" not in text and b"INC" not in text.upper():
+        return ()
+    return tuple(dict.fromkeys(match["name"] for match in _NAMED.finditer(text) if match["how"].lower() == how))
+
+
+def _in_strings(text: bytes, beginning: re.Pattern[bytes]) -> bool:
+    text = _NAMED.sub(b" ", text).lower() if b"inc" in text.lower() else text.lower()
+    if _directs(text, beginning):
+        return True
+    if b"asm" not in text:
+        return False
+    if b"\\" in text:
+        text = _ESCAPE.sub(_unescaped, text)
+    return _directs(_JOINT.sub(b"", text), beginning)
 
 
 def _directs(text: bytes, beginning: re.Pattern[bytes]) -> bool:

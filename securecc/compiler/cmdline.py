@@ -20,6 +20,7 @@ __all__ = ["CompilePlan", "Family", "Language", "SearchOption", "dependency_comm
 _COMPILER = re.compile(rb"(?:[A-Za-z0-9_.]+-)*(gcc|g\+\+|cc|c\+\+|clang|clang\+\+)(?:-[0-9]+(?:\.[0-9]+)*)?")
 _WRITES_MODE = (b"-c", b"-S", b"-E", b"-M", b"-MM", b"-fsyntax-only", b"--preprocess")
 _ASKS = (b"-print-", b"--print-")  # answered whatever else is asked for
+_QUESTIONS = (b"conftest.", b"CMakeCCompilerId", b"CMakeCXXCompilerId")  # of autoconf and CMake
 _INFORMS = (*_ASKS, b"--version", b"--help", b"--target-help", b"-v", b"-###", b"-dump", b"-qversion")
 
 
@@ -163,7 +164,7 @@ def dependency_command(plan: CompilePlan) -> tuple[bytes, ...]:
 
 def is_probe(plan: CompilePlan, cwd: bytes) -> bool:
     """Whether this compile is a question of configure, CMake or meson: thousands of tiny ones, each waited for."""
-    if plan.source.rpartition(b"/")[2].startswith((b"conftest.", b"CMakeCCompilerId", b"CMakeCXXCompilerId")):
+    if plan.source == b"/dev/null" or plan.source.rpartition(b"/")[2].startswith(_QUESTIONS):
         return True
     places = (cwd + b"/" + plan.source).split(b"/")
     return not {b"CMakeScratch", b"CMakeTmp", b"meson-private"}.isdisjoint(places)

@@ -26,12 +26,13 @@ class Name:
 class Directives:
     """One file's words about others.
 
-    `includes` are those of #include, #include_next and #import, `asked` those of __has_include, `shown` those of #line
-    and linemarkers (diagnostics quote from them). `computed_*` say that at least one more is named by a macro. `times`
-    are the time macros seen. `assembled` are the files that directives of the assembler name, `assembles` says that a
-    string may make it read others, `joins` that it may, where the file is assembly itself. `compares` says that a
-    pragma compares the time of one, `precompiled` that a pragma loads one, `embeds` that #embed or
-    __has_embed is there.
+    `includes` are those of #include, #include_next and #import, `asked` those of __has_include, __has_embed and
+    `#pragma GCC dependency`, which compares times, `shown` those of #line and linemarkers (diagnostics quote from
+    them). `computed_*` say that at least one more is named by a macro. `times` are the time macros seen. `assembled`
+    are the files that the assembler includes, `embedded` those whose bytes are taken as they are, by .incbin or #embed.
+    `assembles` says that a string may make the assembler read others, `joins` that it may, where the file is assembly
+    itself, `unnamed` that it will. `compares` says that a pragma that is put together may compare times,
+    `precompiled` that a pragma loads a header.
     """
 
     includes: tuple[Name, ...] = ()
@@ -43,24 +44,17 @@ class Directives:
     computed_shown: bool = False
     imports: bool = False
     assembled: tuple[bytes, ...] = ()
+    embedded: tuple[bytes, ...] = ()
     assembles: bool = False
     joins: bool = False
+    unnamed: bool = False
     compares: bool = False
     precompiled: bool = False
-    embeds: bool = False
 
     @property
     def plain(self) -> bool:
         """Nothing of what might keep a compile local is there: true of nearly every file."""
-        return not (
-            self.assembles
-            or self.embeds
-            or self.times
-            or self.compares
-            or self.precompiled
-            or self.computed_asked
-            or self.computed_shown
-        )
+        return not (self.times or self.compares or self.precompiled or self.computed_asked or self.computed_shown)
 
 
 _B = rb"[ \t\v\f\0]*"  # blanks inside a line
@@ -71,13 +65,15 @@ _COMMENT = re.compile(
 _RAW = re.compile(rb'(?<![A-Za-z0-9_])(?:u8|[uUL])?R"[^()\\\s]{0,16}\(')  # the beginning of one (C++17 5.13.5)
 _FILE = rb'(?:"(?P<quoted>[^"\n]*)"|<(?P<angled>[^>\n]*)>|(?P<comment>/\*))?'
 _DIRECTIVE = re.compile(
-    rb"(?<!#)#" + _B + rb"(?:(?P<word>include_next|include|import)" + _B + _FILE + rb"|(?P<split>/\*)"
+    rb"(?<!#)#" + _B + rb"(?:(?P<word>include_next|include|import|embed)" + _B + _FILE + rb"|(?P<split>/\*)"
     rb"|(?P<line>line)\b" + _B + rb"(?P<number>[0-9]+)?" + _B + rb'(?:"(?P<shown>[^"\n]*)"|(?P<more>[^\s\0]))?'
     rb"|[0-9]+" + _B + rb'"(?P<marked>[^"\n]*)")'
 )  # fmt: skip
 _ASKED = re.compile(
-    rb"__has_include(?P<next>_next)?(?:__)?" + _B + rb"(?P<split>/\*)?(?:(?P<open>\()" + _B + _FILE + rb")?"
+    rb"__has_(?:include(?P<next>_next)?(?:__)?|embed)" + _B + rb"(?P<split>/\*)?(?:(?P<open>\()" + _B + _FILE + rb")?"
 )
+_MARKER = re.compile(rb"#" + _B + rb"[0-9]+" + _B + rb"[A-Za-z_/]")
+_AT_START = re.compile(rb"(?:\A|\n|\*/)" + _B + rb"\Z")
 _DEFINED = re.compile(rb"define" + _B + rb"\Z")
 _TESTED = re.compile(rb"(?:defined?|undef|ifn?def|elifn?def)" + _B + rb"\(?" + _B + rb"\Z")
 _TIMES = re.compile(rb"__(?:DATE|TIME|TIMESTAMP)__")
@@ -90,12 +86,14 @@ def _pieces(name: bytes, shortest: int) -> set[bytes]:
 
 _TIME_PIECES = _pieces(b"__TIME__", 4) | _pieces(b"__DATE__", 4) | _pieces(b"__TIMESTAMP__", 4)
 # `__has_` alone is the beginning of many names of libstdc++'s, and `include` the end of too much.
-_QUESTION_PIECES = {piece for piece in _pieces(b"__has_include", 7) if b"has_i" in piece}
-_MARKS = (b"__TI", b"__DA", b"ME__", b"TE__", b"MP__", b"has_i")  # each piece has one
+_QUESTION_PIECES = {piece for piece in _pieces(b"__has_include", 7) if b"has_i" in piece} | {
+    piece for piece in _pieces(b"__has_embed", 7) if b"has_e" in piece
+}
+_MARKS = (b"__TI", b"__DA", b"ME__", b"TE__", b"MP__", b"has_i", b"has_e")  # each piece has one
 _BEGINNING = re.compile(rb"\w{0,9}\Z")
 _WORD = re.compile(rb"\w+")
 _COMPARES = re.compile(rb"GCC(?:[\s\0]|/\*.*?\*/)*dependency", re.DOTALL)
-_EMBEDS = re.compile(rb"#(?:[ \t\v\f\0]|/\*.*?\*/)*embed\b|__has_embed", re.DOTALL)
+_COMPARED = re.compile(rb"#" + _B + rb"pragma" + _B + rb"GCC" + _B + rb"dependency" + _B + _FILE)
 
 
 def scan(content: bytes) -> Directives:
@@ -107,19 +105,15 @@ def scan(content: bytes) -> Directives:
     return found
 
 
-def needs_local(directives: Directives, *, dated: bool = False, assembled: bool = False) -> StaysLocal | None:
+def needs_local(directives: Directives, *, dated: bool = False) -> StaysLocal | None:
     """Why a compile that reads a file with these directives must stay local; None if it need not.
 
-    `dated` says that SOURCE_DATE_EPOCH is set, so that the date and time are the same everywhere,
-    `assembled` that the file is assembly, not C.
+    `dated` says that SOURCE_DATE_EPOCH is set, so that the date and time are the same everywhere.
     """
-    assembles = directives.joins if assembled else directives.assembles
-    if directives.plain and not assembles:
+    if directives.plain:
         return None
     clocked = directives.times - ({b"__DATE__", b"__TIME__"} if dated else set())
     reasons = (
-        ("assembler", assembles, "may have the assembler read a file"),
-        ("embed", directives.embeds, "embeds a file"),
         ("dependency-pragma", directives.compares, "compares the time of a file"),
         ("precompiled-header", directives.precompiled, "loads a precompiled header"),
         ("computed-question", directives.computed_asked, "asks by a macro whether a file is there"),
@@ -139,10 +133,10 @@ def _spliced(content: bytes) -> bytes:
 
 def _scan(text: bytes) -> Directives:
     directives = list(_DIRECTIVE.finditer(text))
-    asked = list(_ASKED.finditer(text)) if b"__has_include" in text else []
+    asked = list(_ASKED.finditer(text)) if b"__has_include" in text or b"__has_embed" in text else []
     found = _collect(text, directives, asked)
     split = any(match["comment"] or match["split"] for match in (*directives, *asked))
-    if not split and not found.computed_include and needs_local(found) is None:
+    if not split and not found.computed_include and not found.assembles and needs_local(found) is None:
         return found
     bare = _COMMENT.sub(_blank, text)
     bared = _collect(bare, list(_DIRECTIVE.finditer(bare)), list(_ASKED.finditer(bare)))
@@ -158,22 +152,32 @@ def _collect(text: bytes, directives: list[re.Match[bytes]], asked: list[re.Matc
     shown = [match["shown"] or match["marked"] or b"" for match in directives]
     questions = [match for match in asked if not (_DEFINED if match["open"] else _TESTED).search(_before(text, match))]
     pieces = _pieces_in(text)
+    compared = list(_COMPARED.finditer(text)) if b"dependency" in text else []
+    embeds = [match for match in _named(included) if match["word"] == b"embed"]
+    includes = [match for match in _named(included) if match["word"] != b"embed"]
     return Directives(
-        includes=tuple(dict.fromkeys(_name(match, match["word"] == b"include_next") for match in _named(included))),
-        asked=tuple(dict.fromkeys(_name(match, bool(match["next"])) for match in _named(questions))),
+        includes=tuple(dict.fromkeys(_name(match, match["word"] == b"include_next") for match in includes)),
+        asked=tuple(
+            dict.fromkeys(
+                [*(_name(match, bool(match["next"])) for match in _named(questions))]
+                + [_name(match, following=False) for match in _named(compared)]
+            )
+        ),
         shown=tuple(dict.fromkeys(name for name in shown if name)),
         times=frozenset(_TIMES.findall(text)) | (pieces & _TIME_PIECES),
         computed_include=len(_named(included)) < len(included),
         computed_asked=len(_named(questions)) < len(questions) or not pieces.isdisjoint(_QUESTION_PIECES),
         computed_shown=any(not match["number"] or match["more"] for match in lines)
-        or any(b"\\" in name for name in shown),
+        or any(b"\\" in name for name in shown)
+        or any(_AT_START.search(_before(text, match)) for match in _MARKER.finditer(text)),
         imports=any(match["word"] == b"import" for match in included),
         assembled=assembly.named(text),
-        assembles=assembly.hidden_in_strings(text),
+        embedded=(*assembly.embedded(text), *(_name(match, following=False).spelled for match in embeds)),
+        assembles=(assembles := assembly.hidden_in_strings(text)),
         joins=assembly.hidden(text),
-        compares=b"dependency" in text and _COMPARES.search(text) is not None,
+        unnamed=assembles and assembly.unnamed(text),
+        compares=b"dependency" in text and len(_COMPARES.findall(text)) > len(_named(compared)),
         precompiled=b"pch_preprocess" in text,
-        embeds=b"embed" in text and _EMBEDS.search(text) is not None,
     )
 
 
@@ -219,9 +223,10 @@ def _both(one: Directives, other: Directives) -> Directives:
         computed_shown=one.computed_shown or other.computed_shown,
         imports=one.imports or other.imports,
         assembled=tuple(dict.fromkeys(one.assembled + other.assembled)),
+        embedded=tuple(dict.fromkeys(one.embedded + other.embedded)),
         assembles=one.assembles or other.assembles,
         joins=one.joins or other.joins,
+        unnamed=one.unnamed or other.unnamed,
         compares=one.compares or other.compares,
         precompiled=one.precompiled or other.precompiled,
-        embeds=one.embeds or other.embeds,
     )

@@ -94,7 +94,7 @@ def _recognise(argument: bytes, family: Family) -> Option:
     if negated is not None:
         positive = known.find(b"-" + negated[1] + negated[2])
         if positive is not None and _may_be_negated(*positive):
-            return _meant(*positive, off=True)
+            return _meant(*positive, family, off=True)
     if found is None:
         raise _unknown(argument)
     if found[0].meaning.startswith("!"):
@@ -103,7 +103,7 @@ def _recognise(argument: bytes, family: Family) -> Option:
     separate = row.form in {"separate", "either"} and argument == row.name
     if not separate and (value or row.name.endswith(b"=")) and not _fits(row, value):
         raise _unknown(argument)
-    return _meant(row, value, separate=separate)
+    return _meant(row, value, family, separate=separate)
 
 
 _recognise_known = lru_cache(maxsize=8192)(_recognise)
@@ -120,36 +120,47 @@ def _may_be_negated(row: Row, value: bytes) -> bool:
 
 
 _SYMBOL = re.compile(rb"--defsym,[A-Za-z_.$][\w.$]*=(?:0[xX])?[0-9A-Fa-f]{1,16}(?:,|\Z)")
+_INCLUDED = re.compile(rb"(?:\A|(?<=,))-I(?:,(?=[^,]))?([^,=@-][^,]*)(?:,|\Z)")
+
+
+def included_by_assembler(value: bytes) -> list[bytes]:
+    """The directories that `-Wa,value` has the assembler search."""
+    return _INCLUDED.findall(value)
 
 
 def _fits(row: Row, value: bytes) -> bool:
     if row.form == "comma":
-        plain = _SYMBOL.sub(b"", value).removesuffix(b",") if row.needed == "assembler" else value
+        plain = value
+        if row.needed == "assembler":
+            plain = _INCLUDED.sub(b"", _SYMBOL.sub(b"", value)).removesuffix(b",")
         return row.value == "text" or not plain or all(row.takes(part) for part in plain.split(b","))
     return row.takes(value)
 
 
-def _meant(row: Row, value: bytes, *, separate: bool = False, off: bool = False) -> Option:
+_LISTING = re.compile(rb"(-MM?D),([^-@,][^,]*)((?:,-MP|,-M[TQ],[^,@]+)*)")
+
+
+def _meant(row: Row, value: bytes, family: Family, *, separate: bool = False, off: bool = False) -> Option:
     kind, _, suffix = row.meaning.partition(".")
     meaning = Meaning(kind)
     if row.name in _PROCESSOR and value.startswith(b"native"):
         meaning = Meaning.NATIVE
     if meaning in {Meaning.EFFECT, Meaning.PROFILE} and row.name.startswith((b"-gno-", b"-fno-")):
         off = True
-    if meaning is Meaning.PREPROCESSOR and not separate:
-        return _for_preprocessor(value)
+    if meaning is Meaning.PREPROCESSOR and value.startswith((b"-MD", b"-MMD")):
+        return _listing(value, family)
     name = row.name.removesuffix(b"=") if meaning is Meaning.SEARCH else row.name
     return Option(name, meaning, value, separate, b"." + suffix.encode() if suffix else b"", off)
 
 
-def _for_preprocessor(value: bytes) -> Option:
-    """`-Wp,-MD,FILE`, or a list of -D and -U; nothing else is handed to the preprocessor behind our back."""
-    parts = value.split(b",")
-    if parts[0] in {b"-MD", b"-MMD"} and len(parts) == len((b"-MD", b"FILE")) and parts[1]:
-        return Option(b"-Wp," + parts[0], Meaning.DEPENDENCIES, parts[1])
-    if all(part[:2] in {b"-D", b"-U"} and part[2:3] not in {b"", b"@"} for part in parts):
-        return Option(b"-Wp,", Meaning.MACRO, value)
-    raise _unknown(b"-Wp," + value)
+def _listing(value: bytes, family: Family) -> Option:
+    """`-Wp,-MD,FILE` writes a list of dependencies. gcc takes more about the list behind it; to clang these three words
+    alone are an option (Clang.cpp: Driver::TranslateInputArgs).
+    """
+    match = _LISTING.fullmatch(value)
+    if match is None or (match[3] and family == "clang"):
+        raise _unknown(b"-Wp," + value)
+    return Option(b"-Wp," + match[1], Meaning.DEPENDENCIES, match[2])
 
 
 def _stays(argument: bytes, reason: str) -> StaysLocal:

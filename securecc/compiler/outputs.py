@@ -45,7 +45,7 @@ def made(asked: Asked, source: bytes, text: Text, family: Family) -> Made:
         _check_basename(path)
     if asked.assembly and not text.compiles:
         raise StaysLocal("option", "-S of what is assembly already")
-    written = _dependencies(asked, output, text)
+    written = _dependencies(asked, output, text, family)
     every = (output, *([written] if written else ()), *_further(asked, output, source, text, family))
     _check(every, source)
     return Made(every, written)
@@ -76,26 +76,23 @@ def _beside(output: bytes, family: Family) -> bytes:
     return directory + slash + _STEMS[family](name)
 
 
-def _dependencies(asked: Asked, output: bytes, text: Text) -> bytes:
+def _dependencies(asked: Asked, output: bytes, text: Text, family: Family) -> bytes:
     """The file that -MD and its kin write; empty if none.
 
-    GCC manual, -MD: the argument of -o with suffix .d; -MF overrides; -Wp,-MD takes its own. Nothing is written for
-    what is not preprocessed.
+    GCC manual, -MD: the argument of -o with suffix .d; -MF overrides. -Wp,-MD names its own: of several files gcc
+    writes the last of these, clang that of -MF. Nothing is written for what is not preprocessed.
     """
     if not asked.dependencies:
         if asked.dependency_file or asked.dependency_details:
             raise StaysLocal("option", "details of dependencies without -MD or -MMD")
         return b""
-    named = {option.value for option in asked.dependencies}
-    if len({option.name for option in asked.dependencies}) > 1 and any(named):
-        raise StaysLocal("option", "dependencies asked for in two ways")
-    if len(named) > 1 or (named != {b""} and asked.dependency_file):
-        raise StaysLocal("option", "dependencies asked for in two files")
     if not text.preprocesses:
         return b""
+    named = next((option.value for option in reversed(asked.dependencies) if option.value), b"")
+    told = (asked.dependency_file, named) if family == "clang" else (named, asked.dependency_file)
     directory, slash, name = output.rpartition(b"/")
     derived = directory + slash + (name.rpartition(b".")[0] if b"." in name else name) + b".d"
-    return named.pop() or asked.dependency_file or derived
+    return told[0] or told[1] or derived
 
 
 _FURTHER = (b".dwo", b".su", b".gcno", b".ci", b".json")

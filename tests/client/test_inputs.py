@@ -156,10 +156,25 @@ def test_a_special_file_that_could_be_included_stays_local(top):
         gather(top, "a.c", "i2/c.h", directories=["i1", "i2"])
 
 
-def test_an_include_directory_that_is_none_stays_local(top):
+def test_an_include_directory_that_is_a_file_is_there_and_must_not_be_read(top):
+    put(top, a_c="", x_h="")
+    inputs = gather(top, "a.c", directories=["a.c", "x.h"])
+    assert roles(top, inputs) == {"a.c": Role.READ, "x.h": Role.PRESENT}
+    assert {path for path, _ in inputs.natures} == {os.fsencode(top / name) for name in ("a.c", "x.h")}
+
+
+def test_an_include_directory_that_is_a_device_stays_local(top):
     put(top, a_c="")
-    with pytest.raises(StaysLocal, match="no directory"):
-        gather(top, "a.c", directories=["a.c"])
+    os.mkfifo(top / "fifo")
+    with pytest.raises(StaysLocal, match="no regular file"):
+        gather(top, "a.c", directories=["fifo"])
+
+
+def test_nothing_may_be_included(top):
+    put(top, a_c="")
+    inputs = gather(top, "a.c", "/dev/null", forced=(b"/dev/null",))
+    assert roles(top, inputs) == {"a.c": Role.READ}
+    assert not any(b"null" in watch.names for watch in inputs.watches)
 
 
 def test_a_file_that_is_gone_stays_local(top):
@@ -174,7 +189,7 @@ def test_a_file_that_is_gone_stays_local(top):
         ("const char *t = __TIME__;", (), "time"),
         ("", (b"DT=__DATE__",), "time"),
         ('asm(".inc" "bin \\"x\\"");', (), "assembler"),
-        ('#pragma GCC dependency "x"', (), "dependency-pragma"),
+        ("#pragma GCC dependency X", (), "dependency-pragma"),
         ("#define H __has_include", (), "computed-question"),
         ('#include "a\0b.h"', (), "input"),
     ],

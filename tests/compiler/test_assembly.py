@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from securecc.compiler import assembly
-from securecc.compiler.directives import needs_local, scan
+from securecc.compiler.directives import scan
 
 
 @pytest.mark.parametrize(
@@ -24,9 +24,9 @@ from securecc.compiler.directives import needs_local, scan
 )
 def test_a_file_that_is_named(text):
     found = scan(text)
-    assert found.assembled == (b"x",)
-    assert needs_local(found) is None
-    assert needs_local(found, assembled=True) is None
+    assert (found.assembled or found.embedded) == (b"x",)
+    assert bool(found.embedded) == (b"bin" in text.lower())
+    assert not any((found.assembles, found.joins, found.unnamed))
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,16 @@ def test_a_file_that_is_named(text):
     ],
 )
 def test_a_name_that_is_put_together_in_strings(text):
-    assert needs_local(scan(text)).reason == "assembler"
+    found = scan(text)
+    assert found.assembles
+    assert found.unnamed
+
+
+@pytest.mark.parametrize("text", [b'asm(".macro m a\n.\\a "x"\n.endm");', b'asm(".rept 2\nnop\n.endr");'])
+def test_strings_that_might_put_a_directive_together(text):
+    found = scan(text)
+    assert found.assembles
+    assert not found.unnamed
 
 
 @pytest.mark.parametrize(
@@ -64,7 +73,7 @@ def test_a_name_that_is_put_together_in_strings(text):
     ],
 )
 def test_a_directive_that_is_put_together_in_assembly(text):
-    assert needs_local(scan(text), assembled=True).reason == "assembler"
+    assert scan(text).joins
 
 
 @pytest.mark.parametrize(
@@ -78,14 +87,41 @@ def test_a_directive_that_is_put_together_in_assembly(text):
     ],
 )
 def test_common_assembly_hides_nothing(text):
-    assert needs_local(scan(text), assembled=True) is None
+    assert not scan(text).joins
 
 
 def test_the_assembler_does_read_what_is_named(tmp_path):
     (tmp_path / "blob").write_bytes(b"one")
     (tmp_path / "m.inc").write_bytes(b'.incbin "blob"\n')
+    assert assembly.embedded((tmp_path / "m.inc").read_bytes()) == (b"blob",)
     for name, text in (("a.c", b'asm(".include \\"m.inc\\"");\n'), ("a.s", b'.INCLUDE "m.inc"\n')):
         (tmp_path / name).write_bytes(text)
         subprocess.run(["gcc", "-c", name, "-o", "a.o"], cwd=tmp_path, check=True, timeout=30)
         assert b"one" in (tmp_path / "a.o").read_bytes()
         assert assembly.named(text) == (b"m.inc",)
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        (b'INCBIN(data, "a/d.bin");', b"a/d.bin"),
+        (b'INCBIN(data, "my data");', b"my data"),
+        (b"INC(a/d.bin)", b"a/d.bin"),
+        (b"m d-1.bin, 4", b"d-1.bin"),
+        (b'DF="d.bin"', b"d.bin"),
+        (b'".incbin \\"d.bin\\"\\n"', b"d.bin"),
+        (b"m ../x.bin", b"../x.bin"),
+    ],
+)
+def test_a_word_may_be_a_name(text, word):
+    assert word in assembly.words(text)
+
+
+@pytest.mark.parametrize("word", [b"..", b"../", b"a/..", b"a/../"])
+def test_a_word_may_begin_a_name_elsewhere(word):
+    assert assembly.leads_upwards(word)
+
+
+@pytest.mark.parametrize("word", [b"...", b"../x", b"a..", b"x../", b"f(..)"])
+def test_a_word_that_leads_nowhere_else(word):
+    assert not assembly.leads_upwards(word)

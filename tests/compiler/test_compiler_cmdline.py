@@ -101,12 +101,13 @@ def test_messages_are_short_and_printable():
         ("src.c", b"/b/CMakeFiles/CMakeTmp", True),
         ("testfile.c", b"/b/meson-private/tmpx", True),
         ("CMakeCCompilerId.c", b"/b", True),
+        ("/dev/null", b"/src", True),
         ("a.c", b"/src", False),
         ("conftester.c", b"/src", False),
     ],
 )
 def test_probes(source, cwd, probe):
-    assert is_probe(parse(split(f"gcc -c {source}")), cwd) is probe
+    assert is_probe(parse(split(f"gcc -x c -c {source}")), cwd) is probe
 
 
 WORDS = sorted(

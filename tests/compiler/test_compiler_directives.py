@@ -74,30 +74,22 @@ def test_asked(text, asked):
 
 LOCAL = {
     b"#if __has_include(NAME)": "computed-question",
+    b"#if __has_embed(NAME)": "computed-question",
     b"#define HAS(x) __has_include(x)": "computed-question",
     b"#line N": "computed-line",
     b'#line __LINE__ "x"': "computed-line",
     b"#line 3 NAME": "computed-line",
     b'#line 3 "a\\\\b"': "computed-line",
-    b'#pragma GCC dependency "x.y"': "dependency-pragma",
-    b"#pragma GCC  /* */ dependency <x.y>": "dependency-pragma",
+    b"# 3 NAME": "computed-line",
+    b" # /**/ 3 /* */ NAME": "computed-line",
+    b"/* */ # 3 NAME": "computed-line",
+    b"#pragma GCC dependency NAME": "dependency-pragma",
     b'_Pragma("GCC dependency \\"x.y\\"")': "dependency-pragma",
     b'#pragma GCC pch_preprocess "x.gch"': "precompiled-header",
-    b'#embed "x"': "embed",
-    b'# /**/ embed "x"': "embed",
-    b"#if __has_embed(<x>)": "embed",
     b"char *t = __TIME__;": "time",
     b"char *t = __DATE__;": "time",
     b"char *t = __TIMESTAMP__;": "time",
     b"char *t = __TI\\\nME__;": "time",
-    b'asm(".inc" "bin \\"x\\"");': "assembler",
-    b'asm(".in"\n  "cbin \\"x\\"");': "assembler",
-    b'asm("\\x2eincbin \\"x\\"");': "assembler",
-    b'asm(".\\151\\156cbin \\"x\\"");': "assembler",
-    b'__asm__(STRING(.inc) STRING(bin) " \\"x\\"");': "assembler",
-    b'asm(".irp a,bin\\n.inc\\\\a \\"x\\"\\n.endr");': "assembler",
-    b'asm(".macro m a\\n.i\\\\a \\"x\\"\\n.endm\\nm ncbin");': "assembler",
-    b'#define ORDER ".incbin"': "assembler",
 }
 
 
@@ -107,6 +99,24 @@ def test_stays_local(text):
         stays = needs_local(scan(content))
         assert stays is not None
         assert stays.reason == LOCAL[text]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'asm(".inc" "bin \\"x\\"");',
+        b'asm(".in"\n  "cbin \\"x\\"");',
+        b'asm("\\x2eincbin \\"x\\"");',
+        b'asm(".\\151\\156cbin \\"x\\"");',
+        b'__asm__(STRING(.inc) STRING(bin) " \\"x\\"");',
+        b'asm(".irp a,bin\\n.inc\\\\a \\"x\\"\\n.endr");',
+        b'asm(".macro m a\\n.i\\\\a \\"x\\"\\n.endm\\nm ncbin");',
+        b'#define ORDER ".incbin"',
+    ],
+)
+def test_the_assembler_may_read(text):
+    for content in (text, b"int a;\n" + text + b"\nint b;\n", b"/* a */" + text):
+        assert scan(content).assembles
 
 
 @pytest.mark.parametrize(
@@ -123,10 +133,39 @@ def test_stays_local(text):
         b"#pragma once\n#pragma GCC diagnostic push\n#define f(x) #x",
         b"s.macro = 1;",
         b"#define unique(name, line) name##line\n#define again(name, line) name## line",
+        b"/* as in\n # 42 above */ int a; // # 1 b\n",
+        b'char *s = "# 3 NAME";',
+        b"#if X # 3 NAME",
     ],
 )
 def test_need_not_stay_local(text):
-    assert needs_local(scan(text)) is None
+    found = scan(text)
+    assert needs_local(found) is None
+    assert not found.assembles
+
+
+@pytest.mark.parametrize(
+    ("text", "asked"),
+    [
+        (b'#pragma GCC dependency "x.y" "and more"', Name(b"x.y")),
+        (b"#pragma GCC  /* */ dependency <x.y>", Name(b"x.y", angled=True)),
+        (b"#if __has_embed(<x>)", Name(b"x", angled=True)),
+        (b'#if defined(__has_embed) && __has_embed("x" limit(1))', Name(b"x")),
+    ],
+)
+def test_a_file_that_is_only_looked_at(text, asked):
+    found = scan(text)
+    assert found.asked == (asked,)
+    assert needs_local(found) is None
+
+
+@pytest.mark.parametrize("text", [b'#embed "x"', b'# /**/ embed "x" limit(4)', b"#embed <x>"])
+def test_a_file_that_is_embedded(text):
+    found = scan(text)
+    assert found.embedded == (b"x",)
+    assert found.includes == ()
+    assert not found.computed_include
+    assert scan(b"#embed NAME").computed_include
 
 
 def test_lines_are_shown():
@@ -190,14 +229,14 @@ def test_everything_that_gcc_opens_is_found(tmp_path_factory, pieces):
 
 
 def test_incbin_reads_what_no_list_of_dependencies_names(tmp_path):
-    """Why .incbin that is put together stays local."""
+    """Why .incbin that is put together is more than a list of dependencies tells."""
     (tmp_path / "blob").write_bytes(b"one")
     source = b'asm(".section .data\\n.inc" "bin \\"blob\\"");\n'
     (tmp_path / "a.c").write_bytes(source)
     subprocess.run(["gcc", "-c", "-MD", "a.c"], cwd=tmp_path, check=True, timeout=30)
     assert b"one" in (tmp_path / "a.o").read_bytes()
     assert b"blob" not in (tmp_path / "a.d").read_bytes()
-    assert needs_local(scan(source)) is not None
+    assert scan(source).assembles
 
 
 @pytest.mark.parametrize(

@@ -268,7 +268,7 @@ def test_a_file_that_the_assembler_may_read(twins, directive):
     command = ("gcc", "-Ii2", "-c", "a.c")
     twins.make(files)
     status, wrong = twins.naive(twins.listed(*command), *command, output="a.o")
-    alone = twins.kept("assembler", files, *command)
+    alone = twins.same(files, *command)
     assert status == 0
     assert wrong != alone.files[b"a.o"][-1]
 
@@ -312,7 +312,7 @@ def test_a_pragma_that_compares_times(twins):
         put(folder, {"n.h": ""}, OLD_NS + 9 * SECOND)
 
     command = ("gcc", "-c", "a.c")
-    alone = twins.kept("dependency-pragma", make, *command)
+    alone = twins.same(make, *command)
     assert b"older than" in alone.err
     _, said = twins.naive([twins.folder / "a.c"], *command)
     assert said != alone.err

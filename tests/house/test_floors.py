@@ -41,8 +41,8 @@ HOUSE = {
         "compiler": "clang gcc toolchain wrapping",
         "policy": "force loading",
         "channel": "channel link reception transport",
-        "client": "attendance caller compile conversation farm farms inputs layers order preferences reach recollection"
-        " scene submission toolchains vigil watch wrappers",
+        "client": "assembled attendance caller compile conversation farm farms inputs layers order preferences reach"
+        " recollection scene submission toolchains vigil watch wrappers",
         "server": "accounting admission amending attendant bubblewrap channels delivery dispatch executor jail jailers"
         " job keytab layers offering pipeline probe shelf visit",
     },
