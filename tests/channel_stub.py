@@ -15,6 +15,7 @@ class StubChannel:
         self.session = Session(server=server)
         self.peer = peer
         self.principal = b"alice@EXAMPLE.COM"
+        self.proxy = ""
         self.reference = "ref"
         self.closed = False
         self.error = None

@@ -38,7 +38,8 @@ class Channel:
     """One authenticated connection, at either end. Made by `securecc.channel.transport`.
 
     `principal` is the client's, on both sides. `grant` is what the judge gave (server; None on a client). `peer` is
-    (address, port). `lifetime_end` is where the ticket ends, on time.monotonic()'s clock.
+    (address, port); `proxy` is the address of the proxy that named it, or that named nobody and is the peer itself.
+    `lifetime_end` is where the ticket ends, on time.monotonic()'s clock.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Channel:
         self.grant = grant
         self.lifetime_end = time.monotonic() + lifetime
         self.peer = link.peer
+        self.proxy = link.proxy
         self.reference = reference
         self._listener: Listener | None = None
         self._decode: Callable[[bytes], FromClient | FromServer]

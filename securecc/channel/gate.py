@@ -1,59 +1,125 @@
 """Who may begin to speak at all: the address, then places, before a byte is read.
 
-Rules after OpenSSH's sshd_config(5): MaxStartups and PerSourcePenalties.
+Rules after OpenSSH's sshd_config(5): MaxStartups and PerSourcePenalties. Sources from which somebody was let in lately
+are not strangers: they have places of their own, so strangers cannot take theirs, and get no penalties.
 """
 
 import ipaddress
 import random
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from securecc.channel.known import Known
 from securecc.words import limits
 from securecc.words.errors import Denied
+
+
+@dataclass(frozen=True, slots=True)
+class Penalties:
+    """For how long a source has to stay away. Seconds, added up: for what was not proven (a wrong proof, bytes that are
+    no TLS or no handshake), for silence, for a place that was held until the deadline. Enforced from `from_s` on, and
+    never more than `most_s`. `spared` are networks that get none (PerSourcePenaltyExemptList): a host's own users share
+    one address, and so may the users behind a site's NAT.
+    """
+
+    authentication_s: float = limits.PENALTY_AUTHENTICATION_S
+    silent_s: float = limits.PENALTY_SILENT_S
+    deadline_s: float = limits.PENALTY_DEADLINE_S
+    from_s: float = limits.PENALTY_FROM_S
+    most_s: float = limits.PENALTY_MOST_S
+    spared: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
+
+    def of(self, event: str) -> float:
+        """What an event costs that ended a connection."""
+        if event in {"authentication", "protocol", "tls"}:
+            return self.authentication_s
+        return {"silent": self.silent_s, "deadline": self.deadline_s}.get(event, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
     """How many connections may be open. The defaults' reasons stand in `securecc.words.limits`.
 
-    `spared` are networks that get no penalties (PerSourcePenaltyExemptList): a host's own users share one address, and
-    so may the users behind a site's NAT.
+    `begin` and `rate` are the number of strangers from which new ones are dropped at random, and the probability at
+    first.
     """
 
     per_source: int = limits.CONNECTIONS_PER_SOURCE
     unauthenticated: int = limits.CONNECTIONS_UNAUTHENTICATED
+    known_per_source: int = limits.CONNECTIONS_PER_KNOWN_SOURCE
+    returning: int = limits.CONNECTIONS_KNOWN
     total: int = limits.CONNECTIONS
     begin: int = limits.STARTUPS_BEGIN
-    spared: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
+    rate: float = limits.STARTUPS_RATE
+    penalties: Penalties = Penalties()
+
+
+class _Crowd:
+    """Connections that have not proven themselves yet."""
+
+    def __init__(self, per_source: int, most: int) -> None:
+        self.per_source = per_source
+        self.most = most
+        self.sources: Counter[str] = Counter()
+        self.count = 0
+
+    def add(self, source: str) -> None:
+        self.count += 1
+        self.sources[source] += 1
+
+    def remove(self, source: str) -> None:
+        self.count -= 1
+        self.sources[source] -= 1
+        if not self.sources[source]:
+            del self.sources[source]
 
 
 class Place:
-    """One connection's place; `leave` is idempotent."""
+    """One connection's place; `leave` is idempotent. `proxied` tells that it is a proxy's, which may say for whom."""
 
-    __slots__ = ("_gate", "_left", "authenticated", "source")
+    __slots__ = ("_gate", "_left", "authenticated", "crowd", "proxied", "source")
 
-    def __init__(self, gate: "Gate", source: str) -> None:
+    def __init__(self, gate: "Gate", source: str, crowd: _Crowd, *, proxied: bool) -> None:
         self._gate = gate
         self.source = source
+        self.crowd = crowd
+        self.proxied = proxied
         self.authenticated = False
         self._left = False
+        crowd.add(source)
+
+    @property
+    def known(self) -> bool:
+        """Whether somebody was let in from its source lately."""
+        return self._gate.is_returning(self.crowd)
+
+    def named(self, address: str) -> None:
+        """A proxy has said for whom it connects: from now on the place is that address's. Raises Denied, as
+        `Gate.enter`.
+        """
+        source, crowd = self._gate.judge(address)
+        self.crowd.remove(self.source)
+        crowd.add(source)
+        self.source, self.crowd, self.proxied = source, crowd, False
 
     def prove(self) -> None:
-        """The connection is authenticated: its place among strangers is free again."""
+        """Somebody has been let in: the place among those who have not proven themselves is free again."""
         if not self.authenticated and not self._left:
             self.authenticated = True
-            self._gate.settled(self.source)
+            self.crowd.remove(self.source)
+            if not self.proxied:
+                self._gate.known.learn(self.source)
 
-    def leave(self, penalty: float = 0.0) -> None:
-        """The connection has gone. `penalty` in seconds goes on its source's account."""
+    def leave(self, event: str = "") -> None:
+        """The connection has gone; what its end was goes on its source's account, unless that is a proxy."""
         if self._left:
             return
         self._left = True
         if not self.authenticated:
-            self._gate.settled(self.source)
-        self._gate.left(self.source, penalty)
+            self.crowd.remove(self.source)
+        self._gate.left(self.source, "" if self.proxied else event)
 
 
 class Gate:
@@ -63,48 +129,70 @@ class Gate:
         self,
         allowed: Callable[[str], bool] = lambda _address: True,
         places: Places = Places(),
+        *,
+        known: Known | None = None,
+        proxies: Callable[[str], bool] = lambda _address: False,
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """`allowed` is the network ACL: an address as text. `chance` is for early drop, in [0, 1)."""
+        """`allowed` is the network ACL: an address as text. `proxies` tells whose word is taken for whom they connect.
+        `chance` is for early drop, in [0, 1).
+        """
         self.allowed = allowed
+        self.known = Known() if known is None else known
         self._places = places
-        self._spared = tuple(ipaddress.ip_network(network) for network in places.spared)
+        self._proxies = proxies
+        self._spared = tuple(ipaddress.ip_network(network) for network in places.penalties.spared)
         self._clock = clock
         self._chance = chance
         self._total = 0
-        self._strangers: dict[str, int] = {}
-        self._unauthenticated = 0
+        self._strangers = _Crowd(places.per_source, places.unauthenticated)
+        self._returning = _Crowd(places.known_per_source, places.returning)
+        self._proxied = _Crowd(places.known_per_source, places.returning)
         self._penalties: OrderedDict[str, float] = OrderedDict()
 
     def enter(self, address: str) -> Place:
         """A place for a connection from `address`. Raises Denied; `rule` is the notice's event word."""
+        if proxied := self._proxies(address):
+            source, crowd = source_of(address), self._proxied
+            self._check_room(source, crowd)
+        else:
+            source, crowd = self.judge(address)
+        if self._total >= self._places.total:
+            raise Denied(f"{self._places.total} connections are open", rule="cap")
+        self._total += 1
+        return Place(self, source, crowd, proxied=proxied)
+
+    def judge(self, address: str) -> tuple[str, _Crowd]:
+        """Source and crowd of a connection from `address` (`Place` calls this). Raises Denied, as `enter`."""
         if not self.allowed(address):
             raise Denied(f"{address} is not in the network that may connect", rule="acl")
         source = source_of(address)
+        if source in self.known:
+            self._check_room(source, self._returning)
+            return source, self._returning
         self._check_penalty(source)
-        self._check_places(source)
-        self._total += 1
-        self._unauthenticated += 1
-        self._strangers[source] = self._strangers.get(source, 0) + 1
-        return Place(self, source)
+        self._check_room(source, self._strangers)
+        count = self._strangers.count
+        if count >= self._places.begin and self._chance() < self._drop():
+            raise Denied(f"dropped early: {count} connections are not authenticated yet", rule="early")
+        return source, self._strangers
 
-    def _check_places(self, source: str) -> None:
-        places = self._places
-        if self._total >= places.total:
-            raise Denied(f"{places.total} connections are open", rule="cap")
-        if self._strangers.get(source, 0) >= places.per_source:
-            raise Denied(f"{places.per_source} connections of {source} are not authenticated yet", rule="cap-source")
-        if self._unauthenticated >= places.unauthenticated:
-            raise Denied(f"{places.unauthenticated} connections are not authenticated yet", rule="cap-strangers")
-        if self._unauthenticated >= places.begin and self._chance() < self._drop():
-            raise Denied(f"dropped early: {self._unauthenticated} connections are not authenticated yet", rule="early")
+    def _check_room(self, source: str, crowd: _Crowd) -> None:
+        if crowd.sources[source] >= crowd.per_source:
+            raise Denied(f"{crowd.per_source} connections of {source} are not authenticated yet", rule="cap-source")
+        if crowd.count >= crowd.most:
+            raise Denied(f"{crowd.most} connections are not authenticated yet", rule="cap-strangers")
+
+    def is_returning(self, crowd: _Crowd) -> bool:
+        """Whether these are the connections from known sources (`Place` asks)."""
+        return crowd is self._returning
 
     def _drop(self) -> float:
-        """Probability of an early drop: STARTUPS_RATE at `begin`, 1 at `unauthenticated`, a line between."""
-        span = max(1, self._places.unauthenticated - self._places.begin)
-        part = (self._unauthenticated - self._places.begin) / span
-        return limits.STARTUPS_RATE + (1 - limits.STARTUPS_RATE) * part
+        """Probability of an early drop: `rate` at `begin`, 1 at `unauthenticated`, a line between."""
+        places = self._places
+        part = (self._strangers.count - places.begin) / max(1, places.unauthenticated - places.begin)
+        return places.rate + (1 - places.rate) * part
 
     def _check_penalty(self, source: str) -> None:
         until = self._penalties.get(source)
@@ -113,26 +201,18 @@ class Gate:
         rest = until - self._clock()
         if rest <= 0:
             del self._penalties[source]
-        elif rest >= limits.PENALTY_FROM_S:
+        elif rest >= self._places.penalties.from_s:
             raise Denied(f"{source} has to stay away for {rest:.0f} s", rule="penalty")
 
-    def settled(self, source: str) -> None:
-        """A stranger of `source` is one no more (`Place` calls this)."""
-        self._unauthenticated -= 1
-        rest = self._strangers[source] - 1
-        if rest:
-            self._strangers[source] = rest
-        else:
-            del self._strangers[source]
-
-    def left(self, source: str, penalty: float) -> None:
+    def left(self, source: str, event: str) -> None:
         """A connection of `source` has gone (`Place` calls this)."""
         self._total -= 1
-        if penalty <= 0 or self._is_spared(source):
+        penalty = self._places.penalties.of(event)
+        if penalty <= 0 or source in self.known or self._is_spared(source):
             return
         now = self._clock()
         until = max(now, self._penalties.pop(source, now)) + penalty
-        self._penalties[source] = min(until, now + limits.PENALTY_MOST_S)
+        self._penalties[source] = min(until, now + self._places.penalties.most_s)
         if len(self._penalties) > limits.PENALTY_SOURCES:
             self._penalties.popitem(last=False)
 

@@ -4,13 +4,14 @@ import asyncio
 import socket
 import threading
 from collections.abc import Callable
-from typing import Final, cast
+from typing import Final, TypeVar, cast
 
 from securecc.channel.tls import TlsPipe
 from securecc.wire.framing import Frame, FrameReader, Kind, encode_frame
 from securecc.words import limits
 from securecc.words.errors import ChannelError, FrameError, SecureccError
 
+_T = TypeVar("_T")
 _READ: Final = 256 * 1024
 _FLUSH: Final = 256 * 1024  # plain bytes gathered before they are encrypted in the middle of a tick
 
@@ -25,14 +26,38 @@ class _Incoming(threading.local):
 _incoming = _Incoming()
 
 
+class _Preface:
+    """In the place of TLS until it is known who connects: bytes are kept, none are answered."""
+
+    secured = closed = False
+
+    def __init__(self) -> None:
+        self.taken = bytearray()
+
+    def feed(self, data: memoryview) -> None:
+        self.taken += data
+
+    def take_incoming(self) -> bytes:
+        return b""
+
+    take_outgoing = take_incoming
+
+    def shut(self) -> None:
+        """There is nobody to tell."""
+
+
 class Link(asyncio.BufferedProtocol):
-    """Before `open`: `secured`, `send`, `receive`, one after the other, for a handshake. Afterwards frames go to the
-    callbacks that `open` was given. Whatever goes wrong ends the link: `lost` (or the waiting call) hears of it once.
+    """Before `open`: `preface`, `secure`, `secured`, `send`, `receive`, one after the other, for a handshake.
+    Afterwards frames go to the callbacks that `open` was given. Whatever goes wrong ends the link: `lost` (or the
+    waiting call) hears of it once.
     """
 
-    def __init__(self, pipe: TlsPipe, made: "Callable[[Link], None] | None" = None) -> None:
-        """`made` is called as soon as there is a connection."""
-        self._pipe = pipe
+    def __init__(self, pipe: TlsPipe | None = None, made: "Callable[[Link], None] | None" = None) -> None:
+        """Without a `pipe` nothing is read as TLS before `secure` brings one. `made` is called as soon as there is a
+        connection.
+        """
+        self._preface = _Preface()
+        self._pipe = pipe or cast("TlsPipe", self._preface)
         self._made = made
         self._reader = FrameReader()
         self._view = _incoming.view
@@ -51,6 +76,7 @@ class Link(asyncio.BufferedProtocol):
         self.loop = asyncio.get_running_loop()
         self.error: SecureccError | None = None
         self.peer = ("", 0)
+        self.proxy = ""  # the proxy's address, where one said that it connects for `peer`
         self.heard = False  # something came, anything went: for whoever watches the silence
         self.spoke = False
 
@@ -151,6 +177,22 @@ class Link(asyncio.BufferedProtocol):
             await self._waiter
         finally:
             self._waiter = None
+
+    async def preface(self, read: Callable[[bytes], _T | None]) -> _T:
+        """What `read` makes of the bytes before TLS, as soon as it makes anything of them. Raises its errors."""
+        while (found := read(bytes(self._preface.taken))) is None:
+            await self._news()
+        return found
+
+    def secure(self, pipe: TlsPipe, skip: int = 0) -> None:
+        """TLS begins, after the first `skip` bytes of what has come. Raises ChannelError."""
+        self._pipe = pipe
+        rest = bytes(self._preface.taken[skip:])
+        self._preface.taken.clear()
+        if rest:
+            pipe.feed(rest)
+            self._early += pipe.take_incoming()
+            self._push()
 
     @property
     def is_secured(self) -> bool:

@@ -1,4 +1,5 @@
-"""A server's side of one connection, from its first byte to the verdict: TLS, Kerberos, proofs, judge, in this order.
+"""A server's side of one connection, from its first byte to the verdict: a proxy's word for whom it is where one
+connects, TLS, Kerberos, proofs, judge, in this order.
 
 No step can be left out: each needs the value that the one before it made (`securecc.wire.handshake`).
 """
@@ -8,15 +9,16 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from securecc.channel.channel import Channel, Listener
 from securecc.channel.deadline import within
 from securecc.channel.gate import Gate, Place
 from securecc.channel.kerberos import Acceptor, Exchange
 from securecc.channel.link import Link
-from securecc.channel.tls import Context
+from securecc.channel.tls import Context, TlsPipe
 from securecc.wire import handshake
+from securecc.wire.proxy import read_origin
 from securecc.wire.session import Session
 from securecc.words import limits
 from securecc.words.errors import AuthenticationError, ChannelError, Denied, ProtocolError, SecureccError
@@ -24,14 +26,6 @@ from securecc.words.errors import AuthenticationError, ChannelError, Denied, Pro
 Peer = tuple[str, int]
 Judge = Callable[[bytes, Peer, tuple[str, ...]], Awaitable[Any]]
 Notice = Callable[[str, Peer, Mapping[str, str]], None]
-
-_PENALTIES: Final = {
-    "deadline": limits.PENALTY_DEADLINE_S,
-    "authentication": limits.PENALTY_AUTHENTICATION_S,
-    "protocol": limits.PENALTY_AUTHENTICATION_S,
-    "tls": limits.PENALTY_AUTHENTICATION_S,
-    "silent": limits.PENALTY_SILENT_S,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,25 +53,26 @@ class Reception:
 
     async def run(self) -> None:
         """Ends in a channel that has its listener, or in a closed connection that was noticed."""
-        penalty = 0.0
+        event = ""
         try:
             async with asyncio.timeout(self._house.deadline):
+                await self._meet()
                 channel = await self._admit()
             self._hand_over(channel)
         except TimeoutError:
-            penalty = self._noticed("deadline", f"not authenticated within {self._house.deadline:g} s")
-        except Denied as refused:
-            self._noticed("denied", refused.message, refused.rule)
+            event = self._noticed("deadline", f"not authenticated within {self._house.deadline:g} s")
+        except Denied as refused:  # who has no name yet was turned away by the gate
+            self._noticed("denied" if self._principal else refused.rule, refused.message, refused.rule)
         except AuthenticationError as error:
-            penalty = self._noticed("authentication", error.message)
+            event = self._noticed("authentication", error.message)
         except ProtocolError as error:
-            penalty = self._noticed("protocol", error.message)
+            event = self._noticed("protocol", error.message)
         except SecureccError as error:
-            penalty = self._noticed(self._stage(), error.message)
+            event = self._noticed(self._stage(), error.message)
         finally:
             if not self._place.authenticated:
                 self._link.finish(ChannelError("not admitted"))
-                self._place.leave(penalty)
+                self._place.leave(event)
 
     def _hand_over(self, channel: Channel) -> None:
         channel.when_closed(self._place.leave)
@@ -94,14 +89,26 @@ class Reception:
             return "silent"
         return "failed" if self._link.is_secured else "tls"
 
-    def _noticed(self, event: str, why: str, rule: str = "") -> float:
+    def _noticed(self, event: str, why: str, rule: str = "") -> str:
         detail = {"reference": self.reference, "why": why}
         if self._principal:
             detail["principal"] = handshake.shown(self._principal)
         if rule:
             detail["rule"] = rule
         self._house.notice(event, self._link.peer, detail)
-        return _PENALTIES.get(event, 0.0)
+        return event
+
+    async def _meet(self) -> None:
+        link, skip = self._link, 0
+        if self._place.proxied:
+            origin = await link.preface(read_origin)
+            link.proxy, skip = link.peer[0], origin.size
+            if origin.peer is not None:
+                link.peer = origin.peer
+                self._place.named(origin.peer[0])
+            elif not self._house.gate.allowed(link.proxy):
+                raise Denied(f"proxy {link.proxy} did not say for whom it connects", rule="acl")
+        link.secure(TlsPipe(self._house.context, server=True), skip)
 
     async def _admit(self) -> Channel:
         authenticated = await self._hear_proof()
@@ -137,11 +144,12 @@ class Reception:
 
     async def _exchange(self, exchange: Exchange, exporter: bytes) -> handshake.Authenticated:
         link = self._link
+        crowded = None if self._place.known else Denied("too many strangers prove themselves at one time", rule="crowd")
         stage: handshake.AwaitToken | handshake.Established = handshake.AwaitToken(exporter)
         while isinstance(stage, handshake.AwaitToken):
             wanted = stage.receive(await link.receive())
             late = AuthenticationError(f"Kerberos took more than {limits.GSS_STEP_S:g} s over the client's token")
-            reply, facts = await within(limits.GSS_STEP_S, late, exchange.step, wanted.token)
+            reply, facts = await within(limits.GSS_STEP_S, late, exchange.step, wanted.token, crowded=crowded)
             stage, payloads = wanted.stepped(reply, facts)
             for payload in payloads:
                 link.send(payload)

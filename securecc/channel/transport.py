@@ -71,7 +71,7 @@ async def serve(
 
     Each connection that proves itself goes to `judge` (principal, peer, indicators), which returns a grant or raises
     Denied; then `on_channel` gets the Channel and returns its listener. `notice` is told of what strangers cause:
-    events acl, cap, cap-source, cap-strangers, early, penalty, silent, deadline, tls, protocol, authentication,
+    events acl, cap, cap-source, cap-strangers, early, penalty, crowd, silent, deadline, tls, protocol, authentication,
     denied, failed; the mapping holds `why` and, where known, `reference`, `principal` and `rule`. `deadline` seconds
     are for all from TCP to the verdict. Raises ChannelError if an address cannot be listened on.
     """
@@ -81,7 +81,7 @@ async def serve(
     servers: list[asyncio.Server] = []
 
     def link() -> Link:
-        return Link(tls.TlsPipe(context, server=True), functools.partial(_enter, house, tasks))
+        return Link(made=functools.partial(_enter, house, tasks))
 
     for host, port in addresses:
         try:

@@ -60,15 +60,16 @@ def decide(
     """Judges one principal at one address. `indicators` are the authentication indicators of its ticket.
 
     Never raises. Where the members of a unix group are not known, a rule that allows does not match and a rule that
-    denies does.
+    denies does. So it is with `from` where the address is a proxy's: who is behind it nobody has said.
     """
     refusal = _network_refusal(policy, address)
     if refusal is not None:
         return Decision(False, NETWORK, (refusal,))
+    hidden = policy.network.believes(address)
     verdicts: list[Verdict] = []
     for rule in policy.rules:
         who = _who(policy, rule, principal, memberships)
-        verdicts.append(_judge(rule, who, address, indicators))
+        verdicts.append(_judge(rule, who, address, indicators, hidden=hidden))
         if verdicts[-1].matched:
             grant = _grant(policy, rule, principal, who.group) if rule.action == "allow" else None
             return Decision(grant is not None, rule.name, tuple(verdicts), grant)
@@ -84,10 +85,13 @@ def _network_refusal(policy: Policy, address: Address) -> Verdict | None:
     return None
 
 
-def _judge(rule: Rule, who: _Who, address: Address, indicators: Collection[str]) -> Verdict:
+def _judge(rule: Rule, who: _Who, address: Address, indicators: Collection[str], *, hidden: bool) -> Verdict:
     matched = who.matched if who.known else rule.action == "deny"
     why = who.why
-    if matched and rule.sources:
+    if matched and rule.sources and hidden:
+        matched = rule.action == "deny"
+        why = f"{why}, from where is not known: proxy {address} did not say"
+    elif matched and rule.sources:
         source = range_of(address, rule.sources)
         matched = source is not None
         why = f"{why}, from {source}" if matched else f"{address} is not in {_listing(map(str, rule.sources))}"

@@ -11,7 +11,7 @@ from securecc.policy.decision import Decision, decide, network_admits
 from securecc.policy.groups import UnixGroups
 from securecc.policy.loading import load
 from securecc.policy.model import NOTHING, Memberships, Policy
-from securecc.policy.network import parse_address, range_of
+from securecc.policy.network import parse_address
 from securecc.words import limits
 from securecc.words.errors import ConfigError, Denied, PolicyError, SecureccError
 from securecc.words.grant import Grant
@@ -71,7 +71,7 @@ class PolicyInForce:
     def believes(self, address: str) -> bool:
         """Whether a proxy at this address is believed when it names whom it connects for."""
         try:
-            return range_of(parse_address(address), self._state.policy.network.proxies) is not None
+            return self._state.policy.network.believes(parse_address(address))
         except PolicyError:
             return False
 

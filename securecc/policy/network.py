@@ -38,6 +38,12 @@ class Network:
         """Whether a connection from this address is taken."""
         return range_of(address, self.deny) is None and range_of(address, self.allow) is not None
 
+    def believes(self, address: Address) -> bool:
+        """Whether this is a proxy: a connection from it is for somebody else, whom it names or does not. `allow` need
+        not list it.
+        """
+        return range_of(address, self.deny) is None and range_of(address, self.proxies) is not None
+
 
 def parse_address(text: str) -> Address:
     """Raises PolicyError for what is no IPv4 or IPv6 address. An interface (``%eth0``) is left out."""

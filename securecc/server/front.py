@@ -9,9 +9,8 @@ import time
 from dataclasses import dataclass
 
 from securecc.audit.log import AuditLog
-from securecc.channel import tls, transport
+from securecc.channel import transport
 from securecc.channel.channel import Channel
-from securecc.channel.gate import Gate, Places
 from securecc.compiler.ledger import NAME
 from securecc.policy.force import PolicyInForce
 from securecc.server.accounting import Accounting
@@ -19,6 +18,7 @@ from securecc.server.admission import Admission
 from securecc.server.attendant import Attendant
 from securecc.server.channels import DRAIN_S, Channels
 from securecc.server.keytab import Keytab
+from securecc.server.listening import Door
 from securecc.server.offering import Offering
 from securecc.server.pipeline import pipeline
 from securecc.server.settings import ServerSettings
@@ -67,6 +67,7 @@ class Front:
         self._offering = Offering(equipment.runner, equipment.nursery, ledger, self._runner_lost)
         self._renewed = -limits.TOOLCHAIN_RENEWAL_S
         self._keytab = Keytab(equipment.settings)
+        self._door = Door(equipment.settings, equipment.policy)
         self._service: Service
 
     async def run(self) -> int:
@@ -112,22 +113,7 @@ class Front:
         )
 
     async def _listen(self) -> transport.Server:
-        bounds = self._settings.limits
-        places = Places(
-            per_source=bounds.connections_per_source,
-            unauthenticated=bounds.connections_unauthenticated,
-            total=bounds.connections,
-        )
-        return await transport.serve(
-            [(address, self._settings.port) for address in self._settings.listen],
-            gate=Gate(self._policy.admits, places),
-            acceptor=self._keytab.acceptor,
-            context=tls.server_context(),
-            judge=self._channels.judge,
-            on_channel=self._open,
-            notice=self._accounting.notice,
-            deadline=bounds.preauth_deadline_s,
-        )
+        return await self._door.listen(self._keytab.acceptor, self._channels.judge, self._open, self._accounting.notice)
 
     def _open(self, channel: Channel) -> Attendant:
         return self._channels.open(channel, self._service)
@@ -188,10 +174,12 @@ class Front:
             self._keytab.look()
             self._accounting.write_strangers()
             self._channels.end_tickets(time.monotonic())
+            await self._door.keep()
 
     def _end(self, why: str) -> None:
         self._accounting.write_strangers(ending=True)
         self._accounting.daemon("stop", why)
+        self._door.close()
         self._offering.close()
         self._audit.close()
         self._store.close()

@@ -3,15 +3,15 @@
 import os
 import pwd
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from securecc.policy import fields
 from securecc.policy.fields import Section
 from securecc.policy.network import parse_address
-from securecc.policy.quantities import duration, duration_text, size, size_text
 from securecc.policy.yaml_nodes import Node, compose
+from securecc.server.bounds import ServerLimits, read_bounds
 from securecc.words import limits
 from securecc.words.errors import ConfigError, PolicyError
 
@@ -45,18 +45,6 @@ class Users:
 
 
 @dataclass(frozen=True, slots=True)
-class ServerLimits:
-    """The daemon's own limits (a job's are the policy's). Bytes, seconds and counts."""
-
-    store: int = limits.STORE
-    store_per_principal: int = limits.STORE_PER_PRINCIPAL
-    preauth_deadline_s: float = limits.PREAUTH_DEADLINE_S
-    connections: int = limits.CONNECTIONS
-    connections_unauthenticated: int = limits.CONNECTIONS_UNAUTHENTICATED
-    connections_per_source: int = limits.CONNECTIONS_PER_SOURCE
-
-
-@dataclass(frozen=True, slots=True)
 class ServerSettings:
     """A daemon's settings. All paths are absolute. `hostname` is empty where any name in the keytab will do; `users`
     is None where the configuration names none, `layers` where the toolchains' own headers are meant. `sandbox` is the
@@ -79,7 +67,7 @@ class ServerSettings:
     layers: tuple[Path, ...] | None = None
     sandbox: str = ""
     sandbox_minimum: tuple[str, ...] = MINIMUM
-    limits: ServerLimits = ServerLimits()
+    limits: ServerLimits = field(default_factory=ServerLimits)
     log_level: str = "info"
 
 
@@ -151,7 +139,7 @@ def _settings(
         layers=section.get("layers", fields.listed(_absolute("directory", "/usr/include")), None),
         sandbox=sandbox,
         sandbox_minimum=minimum,
-        limits=section.get("limits", _limits, ServerLimits()),
+        limits=section.get("limits", read_bounds, ServerLimits()),
         log_level=section.get("log_level", fields.one_of(LOG_LEVELS, "log level"), "info"),
     )
 
@@ -228,24 +216,3 @@ def _sandbox(node: Node) -> tuple[str, tuple[str, ...]]:
         why = "one program makes the sandbox"
         raise section.place("minimum").error(f"{' and '.join(listed)} beside {program}", why)
     return program, minimum
-
-
-def _limits(node: Node) -> ServerLimits:
-    default = ServerLimits()
-    count = fields.integer(1, 1_000_000)
-    stored = fields.within(fields.parsed(size), limits.MIB, 2**50, size_text)
-    section = Section(node, (
-        "store", "store_per_principal", "preauth_deadline", "connections", "connections_unauthenticated",
-        "connections_per_source",
-    ))  # fmt: skip
-    seconds = fields.within(fields.parsed(duration), 1.0, 600.0, duration_text)
-    return ServerLimits(
-        store=section.get("store", stored, default.store),
-        store_per_principal=section.get("store_per_principal", stored, default.store_per_principal),
-        preauth_deadline_s=section.get("preauth_deadline", seconds, default.preauth_deadline_s),
-        connections=section.get("connections", count, default.connections),
-        connections_unauthenticated=section.get(
-            "connections_unauthenticated", count, default.connections_unauthenticated
-        ),
-        connections_per_source=section.get("connections_per_source", count, default.connections_per_source),
-    )

@@ -53,7 +53,7 @@ def test_the_pool_is_bounded_and_a_call_that_is_late_before_its_turn_is_not_begu
         await asyncio.sleep(0)
         with pytest.raises(ChannelError):
             await within(0.1, LATE, begun.append, 1)
-        assert deadline._threads <= limits.GSS_THREADS
+        assert deadline.pool.threads <= limits.GSS_THREADS
         release.set()
         await asyncio.gather(*stuck)
         await within(5, LATE, begun.append, 2)
@@ -81,3 +81,111 @@ def test_cancelling_the_caller_is_no_deadline():
         release.set()
 
     asyncio.run(run())
+
+
+class Call:
+    """Says on a list what became of it; `wanted` until somebody has gone."""
+
+    def __init__(self, name, told, gone=()):
+        self.name = name
+        self.told = told
+        self.gone = gone
+
+    def run(self):
+        self.told.append(f"ran {self.name}")
+
+    def shed(self):
+        self.told.append(f"shed {self.name}")
+
+    def wanted(self):
+        return self.name not in self.gone
+
+
+class Blocked:
+    """A pool of one thread, which is busy until `release`."""
+
+    def __init__(self, waiting):
+        self.pool = deadline.Pool(1, waiting)
+        self.told = []
+        self.gone = set()
+        self.released = threading.Event()
+        self.begun = threading.Event()
+        call = Call("first", self.told)
+        call.run = self._block
+        self.pool.submit(call, stranger=False)
+        assert self.begun.wait(5)
+
+    def _block(self):
+        self.begun.set()
+        self.released.wait(10)
+
+    def submit(self, *names):
+        for name in names:
+            self.pool.submit(Call(name, self.told, self.gone), stranger=name.startswith("stranger"))
+
+    def finish(self):
+        """What became of all, once the last has run."""
+        done = threading.Event()
+        last = Call("", self.told)
+        last.run = done.set
+        self.pool._waiting = 99
+        self.pool.submit(last, stranger=True)
+        self.released.set()
+        assert done.wait(5)
+        return self.told
+
+
+def test_a_full_pool_sheds_strangers():
+    blocked = Blocked(2)
+    blocked.submit("stranger 1", "stranger 2", "stranger 3")
+    assert blocked.told == ["shed stranger 3"]
+    assert blocked.finish()[1:] == ["ran stranger 1", "ran stranger 2"]
+
+
+def test_a_full_pool_sheds_a_stranger_for_somebody_who_is_none():
+    blocked = Blocked(2)
+    blocked.submit("stranger 1", "stranger 2", "alice", "bob", "carol")
+    assert blocked.told == ["shed stranger 2", "shed stranger 1"]
+    assert blocked.finish()[2:] == ["ran alice", "ran bob", "ran carol"]
+
+
+def test_strangers_wait_behind_the_others():
+    blocked = Blocked(9)
+    blocked.submit("stranger 1", "alice", "stranger 2", "bob")
+    assert blocked.finish() == ["ran alice", "ran bob", "ran stranger 1", "ran stranger 2"]
+
+
+def test_who_has_gone_makes_room():
+    blocked = Blocked(2)
+    blocked.submit("stranger 1", "stranger 2")
+    blocked.gone |= {"stranger 1"}
+    blocked.submit("stranger 3")
+    assert blocked.finish() == ["ran stranger 2", "ran stranger 3"]
+    assert blocked.pool.threads == 1
+
+
+def test_a_stranger_who_is_shed_hears_of_it(monkeypatch):
+    blocked = Blocked(0)
+    monkeypatch.setattr(deadline, "pool", blocked.pool)
+
+    async def run():
+        with pytest.raises(CredentialError, match="too many"):
+            await within(5, LATE, int, crowded=CredentialError("too many"))
+
+    asyncio.run(run())
+    blocked.finish()
+
+
+def test_threads_are_started_as_they_are_needed():
+    some = deadline.Pool(3, 9)
+    released, begun = threading.Event(), threading.Semaphore(0)
+    call = Call("", [])
+    call.run = lambda: (begun.release(), released.wait(10))
+    for wanted in (1, 2, 3):
+        some.submit(call, stranger=True)
+        assert begun.acquire(timeout=5)
+        assert some.threads == wanted
+    some.submit(call, stranger=True)
+    assert some.threads == 3
+    released.set()
+    assert begun.acquire(timeout=5)

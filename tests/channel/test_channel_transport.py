@@ -300,7 +300,7 @@ def test_places_are_free_again_after_every_end():
         async with house(gate=gate) as some:
             async with joined(some):
                 assert gate._total == 1
-                assert gate._unauthenticated == 0
+                assert gate._strangers.count == 0
             await some.fronts[0].until(lambda: some.fronts[0].lost)
             await asyncio.sleep(0)
             assert gate._total == 0

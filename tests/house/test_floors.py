@@ -18,15 +18,15 @@ HOUSE = {
         "words": "address digest errors grant limits manifest messages principal work",
     },
     RULES: {
-        "wire": "framing handshake session",
+        "wire": "framing handshake proxy session",
         "compiler": "arguments assembly closure cmdline dependencies directives environment languages nearest"
         " option_table options outputs paths profiles response",
         "policy": "decision document document_groups document_rules document_tests embedded_tests fields members model"
         " network quantities review yaml_nodes",
-        "channel": "gate",
+        "channel": "gate known",
         "client": "errand errand_fields recent shared stamp",
         "audit": "chain events jobs record text",
-        "server": "holdings layout reading strangers",
+        "server": "bounds holdings layout reading strangers",
     },
     FOREIGN: {
         "compiler": "asking collection layer ledger",
@@ -35,7 +35,7 @@ HOUSE = {
         "audit": "log",
         "client": "clock crossing fingerprint heap inotify journal lineage listing local_slots locales look mounts"
         " place processor response_files settings",
-        "server": "courier harvest landlock sandbox scratch seccomp settings store terminal tree",
+        "server": "courier harvest known_file landlock sandbox scratch seccomp settings store terminal tree",
     },
     JOINING: {
         "compiler": "clang gcc toolchain wrapping",
@@ -44,7 +44,7 @@ HOUSE = {
         "client": "assembled attendance caller compile conversation farm farms inputs layers order preferences reach"
         " recollection scene submission toolchains vigil watch wrappers",
         "server": "accounting admission amending attendant bubblewrap channels delivery dispatch executor jail jailers"
-        " job keytab layers offering pipeline probe shelf visit",
+        " job keytab layers listening offering pipeline probe shelf visit",
     },
     PROCESS: {
         "client": "__main__ agent",

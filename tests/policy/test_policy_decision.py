@@ -163,3 +163,43 @@ def test_decides_in_every_case(principal, address, indicators):
     if decision.grant:
         assert principal.realm in ("EXAMPLE.COM", "OTHER.ORG")
         assert Principal.parse(decision.grant.principal) == principal
+
+
+PROXIED = read_policy(
+    b"""
+version: 1
+network: {allow: [10.0.0.0/8], deny: [10.9.0.0/16], proxies: [10.0.0.2, 192.0.2.2, 10.9.0.2]}
+groups:
+  blocked: {principals: [bob@EXAMPLE.COM]}
+rules:
+  - {name: annex, action: deny, who: [blocked], from: [10.8.0.0/16]}
+  - {name: near, who: ["alice@EXAMPLE.COM", "bob@EXAMPLE.COM"], from: [10.0.0.0/8]}
+  - {name: anywhere, who: ["carol@OTHER.ORG", "bob@EXAMPLE.COM"]}
+""",
+    "policy.yaml",
+)
+
+
+class TestBehindAProxy:
+    """Who comes from a proxy's own address was not named by it."""
+
+    @pytest.mark.parametrize(
+        ("name", "address", "outcome"),
+        [
+            ("alice@EXAMPLE.COM", "10.2.3.4", (True, "near")),
+            ("alice@EXAMPLE.COM", "10.0.0.2", (False, "nothing-matched")),  # though 10.0.0.0/8 holds the proxy
+            ("alice@EXAMPLE.COM", "::ffff:10.0.0.2", (False, "nothing-matched")),
+            ("carol@OTHER.ORG", "10.0.0.2", (True, "anywhere")),
+            ("bob@EXAMPLE.COM", "10.2.3.4", (True, "near")),
+            ("bob@EXAMPLE.COM", "10.0.0.2", (False, "annex")),  # who knows whether he is not there
+            ("carol@OTHER.ORG", "192.0.2.2", (False, "network")),
+            ("carol@OTHER.ORG", "10.9.0.2", (False, "network")),
+        ],
+    )
+    def test_where_nobody_is_named_no_network_admits(self, name, address, outcome):
+        decision = decide(PROXIED, Principal.parse(name), ip_address(address), (), {})
+        assert (decision.allowed, decision.rule) == outcome
+
+    def test_the_reasons_say_so(self):
+        decision = decide(PROXIED, Principal.parse("alice@EXAMPLE.COM"), ip_address("10.0.0.2"), (), {})
+        assert "proxy 10.0.0.2 did not say" in decision.reasons[1]

@@ -56,3 +56,13 @@ def test_plain_is_final(address):
     plain = plain_address(address)
     assert plain_address(plain) == plain
     assert Network().admits(address)
+
+
+@pytest.mark.parametrize(
+    ("address", "believed"),
+    [("10.0.0.2", True), ("::ffff:10.0.0.2", True), ("2001:db8::7", True), ("10.0.0.3", False), ("10.9.0.2", False)],
+)
+def test_whose_word_is_taken_for_whom_it_connects(address, believed):
+    proxies = tuple(map(parse_range, ("10.0.0.2", "2001:db8::/64", "10.9.0.2")))
+    network = Network(allow=(parse_range("10.1.0.0/16"),), deny=(parse_range("10.9.0.0/16"),), proxies=proxies)
+    assert network.believes(parse_address(address)) is believed

@@ -4,6 +4,7 @@ import pytest
 
 from securecc.audit.events import Connection, Daemon, Strangers
 from securecc.server.accounting import Accounting
+from securecc.words import limits
 from securecc.words.errors import AuditError
 from securecc.words.grant import Grant
 
@@ -16,7 +17,8 @@ class Book:
     def __init__(self):
         self.records = []
         self.trouble = None
-        self.accounting = Accounting(self.append, lambda: "r7")
+        self.now = 0.0
+        self.accounting = Accounting(self.append, lambda: "r7", lambda: self.now)
 
     def append(self, record):
         if self.trouble is not None:
@@ -26,6 +28,7 @@ class Book:
 
 class Channel:
     peer = PEER
+    proxy = ""
     principal = b"alice@EXAMPLE.COM"
     reference = "ref"
 
@@ -96,3 +99,42 @@ def test_the_life_of_the_daemon_is_on_record():
     [record] = book.records
     assert isinstance(record, Daemon)
     assert (record.event, record.sandbox, record.policy) == ("start", ("jail", "netns"), "r7")
+
+
+@pytest.mark.parametrize(
+    ("proxy", "reason"),
+    [
+        ("", ""),
+        ("10.0.0.2", "by proxy 10.0.0.2"),
+        ("192.0.2.1", "by proxy 192.0.2.1, which named nobody"),
+    ],
+)
+def test_by_which_proxy_somebody_came_is_on_record(proxy, reason):
+    book = Book()
+    channel = Channel()
+    channel.proxy = proxy
+    book.accounting.admitted(channel, GRANT)
+    assert book.records[0].reason == reason
+
+
+def denials(book):
+    return [record for record in book.records if isinstance(record, Connection)]
+
+
+def test_who_may_not_compile_cannot_fill_the_log():
+    book = Book()
+    detail = {"principal": "mallory@EXAMPLE.COM", "why": "you may not"}
+    for _ in range(1000):
+        book.accounting.notice("denied", PEER, detail)
+    assert len(denials(book)) == limits.DENIALS_PER_PRINCIPAL
+    book.accounting.notice("denied", PEER, {"principal": "bob@EXAMPLE.COM", "why": "you may not"})
+    assert len(denials(book)) == limits.DENIALS_PER_PRINCIPAL + 1
+    for number in range(1000):
+        book.accounting.notice("denied", PEER, {"principal": f"x{number}@EXAMPLE.COM", "why": "you may not"})
+    assert len(denials(book)) == limits.DENIALS
+    book.accounting.write_strangers(ending=True)
+    counted = [record for record in book.records if isinstance(record, Strangers)]
+    assert sum(record.counts["denied"] for record in counted) == 2001 - limits.DENIALS
+    book.now = 60.0
+    book.accounting.notice("denied", PEER, detail)
+    assert len(denials(book)) == limits.DENIALS + 1

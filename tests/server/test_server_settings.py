@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from securecc.server.settings import ServerLimits, ServerSettings, User, Users, find_user, parse_settings, read_settings
+from securecc.channel.gate import Places
+from securecc.server.bounds import ServerLimits
+from securecc.server.settings import ServerSettings, User, Users, find_user, parse_settings, read_settings
 from securecc.words import limits
 from securecc.words.errors import ConfigError, PolicyError
 
@@ -58,7 +60,7 @@ log_level: debug
     assert found.toolchains == (Path("/usr/bin/gcc"), Path("/opt/gcc-13/bin/g++"))
     assert found.layers == (Path("/usr/include"), Path("/opt/site/release-3"))
     assert found.sandbox_minimum == ("netns", "seccomp")
-    assert found.limits == ServerLimits(8 << 30, 2 << 30, 5.0, connections_per_source=3)
+    assert found.limits == ServerLimits(8 << 30, 2 << 30, 5.0, Places(per_source=3))
     assert (found.port, found.service, found.hostname, found.slots) == (4000, "compile", "farm.example.com", 3)
     assert found.log_level == "debug"
 

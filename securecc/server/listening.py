@@ -1,0 +1,74 @@
+"""The front's door: who is let near, from whom proxies are believed, which sources are no strangers, on which ports."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from securecc.channel import kerberos, tls, transport
+from securecc.channel.channel import Channel
+from securecc.channel.gate import Gate
+from securecc.channel.known import Known
+from securecc.policy.force import PolicyInForce
+from securecc.server import known_file
+from securecc.server.settings import ServerSettings
+from securecc.words import limits
+
+log = logging.getLogger("securecc")
+
+KNOWN_NAME = "known-sources"
+"""Below the state directory."""
+
+
+class Door:
+    """Made before anything listens. Keeps the known sources over restarts."""
+
+    def __init__(self, settings: ServerSettings, policy: PolicyInForce) -> None:
+        self._settings = settings
+        self._path = settings.state / KNOWN_NAME
+        self._known = Known(self._read())
+        self._written = time.monotonic()
+        self._gate = Gate(policy.admits, settings.limits.places, known=self._known, proxies=policy.believes)
+
+    async def listen(
+        self,
+        acceptor: Callable[[], kerberos.Acceptor],
+        judge: transport.Judge,
+        on_channel: Callable[[Channel], transport.Listener],
+        notice: transport.Notice,
+    ) -> transport.Server:
+        """See `securecc.channel.transport.serve`. Raises ChannelError."""
+        return await transport.serve(
+            [(address, self._settings.port) for address in self._settings.listen],
+            gate=self._gate,
+            acceptor=acceptor,
+            context=tls.server_context(),
+            judge=judge,
+            on_channel=on_channel,
+            notice=notice,
+            deadline=self._settings.limits.preauth_deadline_s,
+        )
+
+    async def keep(self) -> None:
+        """Writes the known sources down if there are new ones, not too often."""
+        if self._known.changed and time.monotonic() - self._written >= limits.KNOWN_WRITE_S:
+            self._written = time.monotonic()
+            await asyncio.to_thread(self._write)
+
+    def close(self) -> None:
+        """Writes them down a last time."""
+        if self._known.changed:
+            self._write()
+
+    def _read(self) -> dict[str, float]:
+        try:
+            return known_file.read(self._path)
+        except OSError as error:
+            log.warning("%s cannot be read: %s; everybody is a stranger", self._path, error.strerror)
+            return {}
+
+    def _write(self) -> None:
+        try:
+            known_file.write(self._path, self._known.take())
+        except OSError as error:
+            log.warning("%s cannot be written: %s", self._path, error.strerror)
