@@ -1,7 +1,7 @@
 """Records of the daemon's own life: who was judged, what strangers caused, what befell daemon and log."""
 
 from collections.abc import Iterable, Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 from securecc.audit.record import Decision, Record
 from securecc.audit.text import text
@@ -21,10 +21,16 @@ class Connection(Record, frozen=True, tag="connection"):
     reason: str
     policy: str
 
+    @property
+    def permits(self) -> bool:
+        """Who cannot be recorded does not come in."""
+        return self.decision == "allowed"
+
 
 class Daemon(Record, frozen=True, tag="daemon"):
     """The daemon itself: started, stopped, loaded a policy or would not."""
 
+    pressing: ClassVar[bool] = True
     event: DaemonEvent
     detail: str
     version: str
@@ -51,6 +57,23 @@ class Repair(Record, frozen=True, tag="repair"):
     count: int
     sha256: str
     detail: str
+
+
+class Checkpoint(Record, frozen=True, tag="checkpoint"):
+    """A signature over the chain up to record `signed_seq`, whose line has the digest `signed_hash`, at `signed_time`.
+
+    `every` says how many records may follow without another one, `host` whose log it is. `key` is the public key,
+    `signature` that over `securecc.audit.checkpoint.statement`.
+    """
+
+    pressing: ClassVar[bool] = True
+    signed_seq: int
+    signed_hash: str
+    signed_time: str
+    every: int
+    host: str
+    key: str
+    signature: str
 
 
 def connection(

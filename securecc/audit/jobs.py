@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import msgspec
 
@@ -51,6 +51,11 @@ class JobStart(Record, frozen=True, tag="job-start"):
     layers_sha256: tuple[str, ...]
     sandbox: tuple[str, ...]
 
+    @property
+    def permits(self) -> bool:
+        """No job without its record."""
+        return True
+
 
 class Made(msgspec.Struct, frozen=True):
     """An output."""
@@ -72,6 +77,7 @@ class Used(msgspec.Struct, frozen=True):
 class JobEnd(Record, frozen=True, tag="job-end"):
     """A job has ended; repeats what its start said, so that each record can be read alone."""
 
+    pressing: ClassVar[bool] = True
     outcome: Outcome
     peer: str
     principal: str

@@ -1,170 +1,242 @@
-"""The audit log on disk: one write(2) a record, so that it is there whole or not at all."""
+"""The audit log: records in a chain, in a file that is continued after crashes, full disks and rotation."""
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import os
-import stat
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
-from securecc.audit.chain import Link, head_line, parse_head, recover, seal, stamp
-from securecc.audit.events import Repair
+import msgspec
+
+from securecc.audit.chain import Link, first_seq, head_line, parse_head, recover, seal, stamp
+from securecc.audit.events import Checkpoint, Repair
 from securecc.audit.record import Record
+from securecc.audit.storage import Storage, open_own, translated
 from securecc.audit.text import text
 from securecc.words import limits
 from securecc.words.errors import AuditError
 
 _TAIL = 2 * limits.AUDIT_RECORD  # holds the last whole line, whatever stands after it
-_FLAGS = os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _HEAD_SIZE = len(head_line(Link()))
+_FRAME = 512  # bytes that a line has beside its record, at most
+
+Sign = Callable[[Link, str], Checkpoint]
+"""Makes the checkpoint of a link at a time."""
 
 
 class AuditLog:
     """An open audit log. For one thread and one process: the file is locked.
 
     Beside it stand ``PATH.head``, which says what was written last, and after a crash ``PATH.torn``, what was cut off
-    the end. Opening continues the chain of an existing log, reading its end only. Raises AuditError when the file
-    cannot be had, is a link, somebody else's, or no audit log.
+    the end. Opening continues the chain of an existing log, reading its end only. `sign` makes a checkpoint before
+    every first record of a file and wherever `every` records have none; `told` hears of each. `known` is a record that
+    is known to have been written. Raises AuditError when the file cannot be had, is a link, somebody else's, or no
+    audit log.
     """
 
-    def __init__(self, path: Path, *, clock: Callable[[], int] = time.time_ns) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Callable[[], int] = time.time_ns,
+        sign: Sign | None = None,
+        every: int = limits.AUDIT_CHECKPOINT_RECORDS,
+        told: Callable[[Checkpoint], None] = lambda _: None,
+        known: Link | None = None,
+    ) -> None:
         self._path = path
         self._clock = clock
+        self._sign = sign
+        self._every = every
+        self._told = told
         self._last = Link()
-        self._owed: list[Record] = []
+        self._signed = 0
+        self._owed: deque[tuple[str, Record]] = deque()
+        self._owed_bytes = 0
         self._unwritten = 0
-        self._half = 0  # bytes at the file's end that a failed write left
-        self._fd = -1
         self._head = -1
-        self._open()
+        self._ready = False
+        self._storage = Storage(path)
+        try:
+            with translated(path):
+                self._head = open_own(path.with_name(path.name + ".head"), os.O_RDWR)
+                head = parse_head(os.pread(self._head, _HEAD_SIZE + 1, 0)) or Link()
+                self._continue(max(head, known or head, key=lambda link: link.seq))
+                self._first = first_seq(os.pread(self._storage.fd, _FRAME, 0)) or self._last.seq + 1
+            self._ready = True
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def last(self) -> Link:
         """The record that was written last."""
         return self._last
 
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return self._storage.size
+
+    @property
+    def unsigned(self) -> int:
+        """How many records no checkpoint covers yet."""
+        return self._last.seq - self._signed
+
+    @property
+    def renamed(self) -> bool:
+        """Whether the file was renamed or removed: `reopen` goes on in a new one."""
+        return self._storage.renamed()
+
     def append(self, record: Record) -> int:
-        """Writes one record and returns its number. Raises AuditError, and leaves the log whole, if it cannot: what
-        the record is about must not happen then. The next record that can be written says how many could not.
+        """Writes one record and returns its number. Raises AuditError, and leaves the log whole, if it cannot.
+
+        What the record permits must not happen then. What has happened is kept in memory and written when there is
+        room; if that were too much, a later record says how many were lost.
         """
+        now = stamp(self._clock())
         try:
-            self._settle()
-            self._write(record)
+            self._storage.settle()
+            with contextlib.suppress(OSError) if record.pressing else contextlib.nullcontext():
+                self._settle()
+            self._write(record, now)
         except OSError as error:
-            self._unwritten += 1
-            advice = "free space there" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "see the file system"
-            raise AuditError(f"audit log {self._path} cannot be written: {error.strerror}", advice) from error
+            self._keep(record, now)
+            raise self._failed(error) from error
         return self._last.seq
 
+    def checkpoint(self) -> None:
+        """Signs what has not been. Raises AuditError."""
+        if self._sign is None or not self.unsigned:
+            return
+        try:
+            self._write_checkpoint(stamp(self._clock()))
+        except OSError as error:
+            raise self._failed(error) from error
+
     def sync(self) -> None:
-        """Waits until all records are on the disk: for the daemon's start and stop, not for each job."""
-        with _translated(self._path):
-            os.fdatasync(self._fd)
+        """Waits until all records are on the disk."""
+        with translated(self._path):
+            self._storage.sync()
+
+    def descriptor(self) -> int:
+        """A descriptor of the file that is the caller's own: to wait for the disk in another thread."""
+        with translated(self._path):
+            return os.dup(self._storage.fd)
+
+    def rotate(self) -> Path:
+        """Renames the file to ``PATH.FIRST-LAST``, by the records that it holds, and goes on in a new one."""
+        self.checkpoint()
+        target = self._path.with_name(f"{self._path.name}.{self._first}-{self._last.seq}")
+        if os.path.lexists(target):
+            raise AuditError(f"{target} is there already", "move it away: it is not what the log would be called")
+        with translated(self._path):
+            os.rename(self._path, target)
+        self.reopen()
+        return target
 
     def reopen(self) -> None:
         """After the file was renamed (rotated): goes on in a new one, which continues the chain."""
-        with _translated(self._path):
-            with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(os.lstat(self._path), os.fstat(self._fd)):
-                    return
-            fd = _open_own(self._path, os.O_RDWR | os.O_APPEND, 0o640)
-            if os.fstat(fd).st_size:
-                os.close(fd)
-                raise AuditError(f"{self._path} is another log", "rotate by renaming; the daemon makes the new file")
-            os.close(self._fd)
-            self._fd = fd
-            self._half = 0
+        if not self.renamed:
+            return
+        storage = Storage(self._path)
+        if storage.size:
+            storage.close()
+            raise AuditError(f"{self._path} is another log", "rotate by renaming; the daemon makes the new file")
+        with contextlib.suppress(AuditError):  # the new file begins with one in any case
+            self.checkpoint()
+        with contextlib.suppress(OSError):
+            self._storage.settle()
+        self._storage.close()
+        self._storage = storage
+        self._first = self._last.seq + 1
+        self._signed = self._last.seq - self._every
+        self.checkpoint()
 
-    def close(self) -> None:
-        """Ends the use of the log. May be called again."""
-        for fd in (self._fd, self._head):
-            if fd >= 0:
-                os.close(fd)
-        self._fd = self._head = -1
-
-    def _open(self) -> None:
-        try:
-            with _translated(self._path):
-                self._fd = _open_own(self._path, os.O_RDWR | os.O_APPEND, 0o640)
-                self._head = _open_own(self._path.with_name(self._path.name + ".head"), os.O_RDWR, 0o640)
-                head = parse_head(os.pread(self._head, _HEAD_SIZE + 1, 0))
-                self._continue(head or Link())
-        except BaseException:
-            self.close()
-            raise
+    def close(self) -> list[Record]:
+        """Ends the use of the log; what was kept and could not be written. May be called again."""
+        if self._ready:
+            with contextlib.suppress(OSError, AuditError):
+                self._settle()
+                self.checkpoint()
+        self._ready = False
+        self._storage.close()
+        if self._head >= 0:
+            os.close(self._head)
+        self._head = -1
+        kept = [record for _, record in self._owed]
+        self._owed.clear()
+        return kept
 
     def _continue(self, head: Link) -> None:
-        size = os.fstat(self._fd).st_size
-        tail = os.pread(self._fd, _TAIL, max(0, size - _TAIL))
+        """`head` is the last record that is known to have been written."""
+        size = self._storage.size
+        tail = self._storage.tail(_TAIL)
         torn, last = recover(tail, whole=size <= _TAIL)
-        if torn:
-            self._owed.append(self._cut(tail[-torn:], size - torn))
+        repairs = [self._cut(tail[-torn:])] if torn else []
         if last is not None and head.seq > last.seq:
             detail = f"records {last.seq + 1} to {head.seq} had been written and were gone at start"
-            self._owed.append(Repair("missing", head.seq - last.seq, head.digest, detail))
+            repairs.append(Repair("missing", head.seq - last.seq, head.digest, detail))
+        if repairs:
+            now = stamp(self._clock())
+            self._owed.extend((now, repair) for repair in repairs)
         self._last = last or head  # no record at all: the log was rotated while nobody had it open
+        self._signed = self._last.seq - self._every
 
-    def _cut(self, torn: bytes, size: int) -> Repair:
+    def _cut(self, torn: bytes) -> Repair:
         path = self._path.with_name(self._path.name + ".torn")
-        fd = _open_own(path, os.O_WRONLY | os.O_APPEND, 0o600)
+        fd = open_own(path, os.O_WRONLY | os.O_APPEND, 0o600)
         try:
             if os.fstat(fd).st_size + len(torn) <= limits.AUDIT_TORN:
                 os.write(fd, torn)
         finally:
             os.close(fd)
-        os.ftruncate(self._fd, size)
+        self._storage.cut(len(torn))
         detail = f"{len(torn)} bytes of an unfinished record were cut off the end into {text(path.name)}"
         return Repair("torn", len(torn), hashlib.sha256(torn).hexdigest(), detail)
 
     def _settle(self) -> None:
-        """What has to be put right before the next record."""
-        if self._half:
-            os.ftruncate(self._fd, max(0, os.fstat(self._fd).st_size - self._half))
-            self._half = 0
+        """What has to be written before the next record."""
         while self._owed:
-            self._write(self._owed[0])
-            del self._owed[0]
+            self._write(self._owed[0][1], self._owed[0][0])
+            self._owed.popleft()
+        self._owed_bytes = 0
         if self._unwritten:
-            self._write(Repair("unwritten", self._unwritten, "", f"{self._unwritten} records could not be written"))
+            detail = f"{self._unwritten} records could not be written"
+            self._write(Repair("unwritten", self._unwritten, "", detail), stamp(self._clock()))
             self._unwritten = 0
 
-    def _write(self, record: Record) -> None:
-        line, link = seal(record, self._last, stamp(self._clock()))
-        written = os.write(self._fd, line)
-        if written != len(line):
-            self._half = written
-            os.ftruncate(self._fd, os.fstat(self._fd).st_size - written)
-            self._half = 0
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    def _keep(self, record: Record, now: str) -> None:
+        """A record that could not be written: its time is that of what it tells."""
+        size = len(msgspec.json.encode(record)) + _FRAME
+        if record.permits or size > limits.AUDIT_RECORD or self._owed_bytes + size > limits.AUDIT_OWED:
+            self._unwritten += 1
+            return
+        self._owed.append((now, record))
+        self._owed_bytes += size
+
+    def _write(self, record: Record, now: str) -> None:
+        if self._sign is not None and self.unsigned >= self._every:
+            self._write_checkpoint(stamp(self._clock()))
+        self._put(record, now)
+
+    def _write_checkpoint(self, now: str) -> None:
+        assert self._sign is not None
+        record = self._sign(self._last, now)
+        self._put(record, now)
+        self._signed = self._last.seq
+        self._told(record)
+
+    def _put(self, record: Record, now: str) -> None:
+        line, link = seal(record, self._last, now)
+        self._storage.append(line, leaving=0 if record.pressing else limits.AUDIT_RESERVE)
         self._last = link
         with contextlib.suppress(OSError):  # an old head is a true one
             os.pwrite(self._head, head_line(link), 0)
 
-
-def _open_own(path: Path, flags: int, mode: int) -> int:
-    """A regular file of our own that nobody else may write, locked."""
-    fd = os.open(path, flags | _FLAGS, mode)
-    try:
-        found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
-            raise AuditError(f"{path} is no regular file with one name", "name another")
-        if found.st_uid != os.geteuid() or found.st_mode & 0o022:
-            raise AuditError(f"{path} belongs to somebody else, or others may write it", "chown and chmod 0640 it")
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BaseException:
-        os.close(fd)
-        raise
-    return fd
-
-
-@contextlib.contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except BlockingIOError as error:
-        raise AuditError(f"audit log {path} is in use by another daemon", "give each its own `audit`") from error
-    except OSError as error:
-        raise AuditError(f"audit log {error.filename or path}: {error.strerror}") from error
+    def _failed(self, error: OSError) -> AuditError:
+        advice = "free space there" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "see the file system"
+        return AuditError(f"audit log {self._path} cannot be written: {error.strerror}", advice)

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from securecc import __version__
-from securecc.audit.log import AuditLog
+from securecc.audit.trail import AuditTrail
 from securecc.policy.force import PolicyInForce
 from securecc.server.courier import memory, pair
 from securecc.server.front import Equipment, Front
@@ -72,7 +72,7 @@ def _serve(settings: ServerSettings, config: Path) -> int:
 
 async def _front(settings: ServerSettings, runner: socket.socket, nursery: socket.socket) -> int:
     policy = PolicyInForce(settings.policy)
-    audit = AuditLog(settings.audit)
+    audit = AuditTrail(settings.audit, settings.state)
     bounds = settings.limits
     store = Store(settings.state / "store", limit=bounds.store, quota=bounds.store_per_principal)
     return await Front(Equipment(settings, policy, audit, store, runner, nursery)).run()
@@ -85,7 +85,7 @@ def _check_users(settings: ServerSettings) -> None:
 
 def _make_folders(settings: ServerSettings) -> None:
     """State and scratch, if they are not there, for the front alone."""
-    for folder in (settings.state, settings.scratch, settings.audit.parent):
+    for folder in (settings.state, settings.scratch, settings.audit.file.parent):
         if folder.is_dir():
             continue
         try:

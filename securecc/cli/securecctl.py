@@ -12,7 +12,7 @@ from securecc.words.errors import SecureccError
 
 SUBCOMMANDS = {
     "agent": "look at, or end, the agent of your compiles",
-    "audit": "show or verify a server's audit log",
+    "audit": "read, follow, verify and export a server's audit log",
     "doctor": "find out why compiles do not go where they should",
     "hosts": "list the servers and how they answer",
     "masquerade": "make a directory of compiler names that lead here",

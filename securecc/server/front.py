@@ -8,7 +8,7 @@ import socket
 import time
 from dataclasses import dataclass
 
-from securecc.audit.log import AuditLog
+from securecc.audit.trail import AuditTrail
 from securecc.channel import transport
 from securecc.channel.channel import Channel
 from securecc.compiler.ledger import NAME
@@ -45,7 +45,7 @@ class Equipment:
 
     settings: ServerSettings
     policy: PolicyInForce
-    audit: AuditLog
+    audit: AuditTrail
     store: Store
     runner: socket.socket
     nursery: socket.socket | None = None
@@ -172,6 +172,7 @@ class Front:
         while True:
             await asyncio.sleep(_HOUSEKEEPING_S)
             self._keytab.look()
+            self._audit.tick()
             self._accounting.write_strangers()
             self._channels.end_tickets(time.monotonic())
             await self._door.keep()

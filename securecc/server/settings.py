@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from securecc.audit.settings import AuditSettings, read_audit
 from securecc.policy import fields
 from securecc.policy.fields import Section
 from securecc.policy.network import parse_address
@@ -54,7 +55,7 @@ class ServerSettings:
 
     keytab: Path
     policy: Path
-    audit: Path
+    audit: AuditSettings
     state: Path
     scratch: Path
     listen: tuple[str, ...] = LISTEN
@@ -126,7 +127,7 @@ def _settings(
     return ServerSettings(
         keytab=section.need("keytab", path, "name the file of the service's keys, readable by the daemon alone"),
         policy=section.need("policy", path, "name the file that says who may compile"),
-        audit=section.need("audit", path, "name the file that all decisions and jobs are recorded in"),
+        audit=section.need("audit", read_audit(path), "name the file that all decisions and jobs are recorded in"),
         state=section.need("state", path, "name a directory of the daemon's own, for files on their way to compilers"),
         scratch=section.need("scratch", path, "name a directory of the runner's own, where job trees are mounted"),
         listen=section.get("listen", fields.filled(_address), LISTEN),

@@ -5,11 +5,17 @@ import sys
 
 import msgspec
 import pytest
+from chains import DAEMON, signed
+from disks import fill, needs_root, small_disk
 
+from securecc.audit import jobs
 from securecc.audit import log as log_module
-from securecc.audit.chain import Chain, Link, unseal
+from securecc.audit.chain import Link, unseal
 from securecc.audit.events import daemon
 from securecc.audit.log import AuditLog
+from securecc.audit.signing import proves
+from securecc.audit.verification import Chain, Known
+from securecc.words import limits
 from securecc.words.errors import AuditError
 
 
@@ -228,8 +234,7 @@ def test_a_full_disk_in_the_middle_of_a_line_leaves_no_half_and_recovers(path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("cannot be written: No space left on device; free space there") == 3
     result = verdict(path)
-    assert (result.problem, result.records) == ("", 3)
-    assert result.notes == ("unwritten: 3 records could not be written",)
+    assert (result.problem, result.records) == ("", 5)
 
 
 def test_half_a_line_that_could_not_be_taken_back_is_taken_back_later(path, monkeypatch):
@@ -249,7 +254,7 @@ def test_half_a_line_that_could_not_be_taken_back_is_taken_back_later(path, monk
     assert not path.read_bytes().endswith(b"\n")
     log.append(daemon("stop"))
     log.close()
-    assert (verdict(path).problem, verdict(path).records) == ("", 3)
+    assert (verdict(path).problem, verdict(path).records) == ("", 4)
 
 
 def test_a_record_over_its_limit_is_refused(path):
@@ -302,3 +307,204 @@ def test_nothing_stays_open(path):
     with pytest.raises(AuditError):
         AuditLog(path)
     assert sum(1 for _ in os.scandir("/proc/self/fd")) == before
+
+
+# A disk that is full for a while.
+
+
+class FullDisk:
+    """write(2) and fallocate(2) as a full disk answers them, but for `room` bytes."""
+
+    def __init__(self, monkeypatch, log, room=0):
+        self.room = room
+        real = log._storage.append
+
+        def append(line, *, leaving=0):
+            if len(line) + leaving > self.room:
+                raise OSError(28, "No space left on device")
+            self.room -= len(line)
+            real(line, leaving=0)
+
+        monkeypatch.setattr(log._storage, "append", append)
+
+
+def job(number):
+    return jobs.job_start(
+        peer="10.0.0.1:1", principal="alice@EXAMPLE.COM", rule="team", reference="r1", job=number, attempt=1,
+        toolchain="gcc-12", toolchain_digest=b"t" * 32, arguments=[b"gcc"], cwd=b"/", manifest_digest=b"m" * 32,
+        layers=(),
+    )  # fmt: skip
+
+
+def refused(number):
+    return jobs.job_refused(
+        peer="10.0.0.1:1", principal="alice@EXAMPLE.COM", rule="team", reference="r1", job=number, code="server",
+        reason="no record",
+    )  # fmt: skip
+
+
+def told(path):
+    records = [msgspec.json.decode(line) for line in lines(path)]
+    return [(record["kind"], record.get("job", record.get("problem", record.get("event")))) for record in records]
+
+
+def test_nothing_that_happened_is_lost_on_a_full_disk(path, monkeypatch):
+    """What would permit something is refused; ends use the room that was kept, then wait; refusals wait."""
+    times = iter(range(1_700_000_000_000_000_000, 1_800_000_000_000_000_000, 1_000_000_000))
+    log = AuditLog(path, clock=lambda: next(times))
+    for number in range(3):
+        log.append(job(number))
+    ends = [jobs.job_end(job(number), "done", status=0) for number in range(3)]
+    size = len(lines(path)[-1])
+    with monkeypatch.context() as patch:
+        disk = FullDisk(patch, log, room=2 * size)
+        with pytest.raises(AuditError, match="No space"):
+            log.append(job(3))
+        with pytest.raises(AuditError, match="No space"):
+            log.append(refused(3))
+        log.append(ends[0])
+        disk.room = 0
+        for end in ends[1:]:
+            with pytest.raises(AuditError, match="No space"):
+                log.append(end)
+        with pytest.raises(AuditError, match="No space"):
+            log.append(job(4))
+    log.append(job(5))
+    log.close()
+    assert not verdict(path).problem
+    assert told(path) == [
+        ("job-start", 0), ("job-start", 1), ("job-start", 2), ("job-end", 0),
+        ("job-refused", 3), ("job-end", 1), ("job-end", 2), ("repair", "unwritten"), ("job-start", 5),
+    ]  # fmt: skip
+    written = [msgspec.json.decode(line)["time"][17:19] for line in lines(path)]
+    assert written[4:7] == ["24", "27", "28"]  # the times of what they tell, not of the writing
+
+
+def test_records_that_wait_are_bounded_and_counted(path, monkeypatch):
+    monkeypatch.setattr(limits, "AUDIT_OWED", 5000)
+    log = AuditLog(path)
+    with monkeypatch.context() as patch:
+        FullDisk(patch, log)
+        for number in range(50):
+            with pytest.raises(AuditError):
+                log.append(refused(number))
+    log.append(job(99))
+    log.close()
+    kinds = told(path)
+    waited = len(kinds) - 2
+    assert 0 < waited < 10
+    assert kinds[-2:] == [("repair", "unwritten"), ("job-start", 99)]
+    assert msgspec.json.decode(lines(path)[-2])["count"] == 50 - waited
+    assert log.close() == []
+
+
+def test_what_still_waits_at_the_end_is_given_back(path, monkeypatch):
+    log = AuditLog(path)
+    FullDisk(monkeypatch, log)
+    with pytest.raises(AuditError):
+        log.append(refused(1))
+    assert [record.job for record in log.close()] == [1]
+
+
+@needs_root
+def test_a_disk_that_is_really_full(tmp_path):
+    with small_disk(tmp_path / "disk") as disk:
+        log = AuditLog(disk / "log")
+        running = [job(number) for number in range(20)]
+        for start in running:
+            log.append(start)
+        fill(disk / "ballast")
+        refusals = 0
+        for number in range(20, 1000):
+            try:
+                log.append(job(number))
+            except AuditError:
+                refusals += 1
+        assert refusals > 500
+        for start in running:
+            log.append(jobs.job_end(start, "done", status=0))  # there is room for these
+        (disk / "ballast").unlink()
+        log.append(job(2000))
+        log.close()
+        assert not verdict(disk / "log").problem
+        assert [number for kind, number in told(disk / "log") if kind == "job-end"] == list(range(20))
+
+
+# Checkpoints and rotation.
+
+
+def test_every_so_many_records_are_signed_and_each_file_begins_with_it(path):
+    said = []
+    log = AuditLog(path, sign=lambda link, _now: signed(link), every=3, told=said.append)
+    for _ in range(7):
+        log.append(daemon("reload"))
+    log.close()
+    kinds = ["checkpoint" if kind == "checkpoint" else "-" for kind, _ in told(path)]
+    assert kinds == ["checkpoint", "-", "-", "-", "checkpoint", "-", "-", "-", "checkpoint", "-", "checkpoint"]
+    assert [record.signed_seq for record in said] == [0, 4, 8, 10]
+    assert not check_signed(path).problem
+
+
+def check_signed(*paths):
+    chain = Chain(Known(keys=frozenset([DAEMON.public])), proves)
+    for part in paths:
+        chain.new_file(part.name)
+        assert all(chain.feed(line) for line in lines(part)), chain.verdict()
+    return chain.verdict()
+
+
+def test_a_checkpoint_when_asked_for(path):
+    log = AuditLog(path, sign=lambda link, _now: signed(link), every=100)
+    log.append(daemon("start"))
+    assert log.unsigned == 1
+    log.checkpoint()
+    log.checkpoint()
+    assert (log.unsigned, len(lines(path))) == (0, 3)
+    log.close()
+    assert len(lines(path)) == 3
+
+
+def test_rotation_by_renaming_names_the_records(path):
+    log = AuditLog(path, sign=lambda link, _now: signed(link), every=100)
+    log.append(daemon("start"))
+    old = log.rotate()
+    assert old.name == "audit.jsonl.1-3"
+    log.append(daemon("reload"))
+    second = log.rotate()
+    assert second.name == "audit.jsonl.4-6"
+    log.append(daemon("stop"))
+    log.close()
+    parts = (old, second, path)
+    assert check_signed(*parts).records == 9
+    assert [msgspec.json.decode(lines(part)[at])["kind"] for part in parts for at in (0, -1)] == ["checkpoint"] * 6
+
+
+def test_rotation_does_not_write_over_a_file(path):
+    log = AuditLog(path)
+    log.append(daemon("start"))
+    path.with_name("audit.jsonl.1-1").write_text("precious")
+    with pytest.raises(AuditError, match="is there already"):
+        log.rotate()
+    log.append(daemon("stop"))
+    log.close()
+    assert path.with_name("audit.jsonl.1-1").read_text() == "precious"
+    assert verdict(path).records == 2
+
+
+def test_a_log_that_has_gone_although_a_checkpoint_names_it_goes_on_behind_it(path):
+    """Not only the log but its head as well was removed: the gap in the numbers shows it."""
+    log = AuditLog(path, known=Link(7, "a" * 64))
+    log.append(daemon("start"))
+    log.close()
+    assert log.last.seq == 8
+    assert "records 1 to 7 are missing" in verdict(path).problem
+
+
+def test_a_tail_cut_below_the_last_checkpoint_is_noted_at_start(path):
+    write(path, "start", "reload")
+    last = Link(9, "a" * 64)
+    log = AuditLog(path, known=last)
+    log.append(daemon("start"))
+    log.close()
+    assert verdict(path).notes == ("missing: records 3 to 9 had been written and were gone at start",)
+    assert verdict(path).lost == 7

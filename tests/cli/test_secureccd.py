@@ -12,6 +12,7 @@ import time
 import pytest
 
 from securecc import __version__
+from securecc.audit.settings import AuditSettings
 from securecc.cli import secureccd
 from securecc.cli.secureccd import main
 from securecc.server.settings import ServerSettings, User, Users
@@ -40,7 +41,7 @@ def settings_of(tmp_path, **changes):
     values = {
         "keytab": tmp_path / "keytab",
         "policy": tmp_path / "policy.yaml",
-        "audit": tmp_path / "log" / "audit.jsonl",
+        "audit": AuditSettings(tmp_path / "log" / "audit.jsonl"),
         "state": tmp_path / "state",
         "scratch": tmp_path / "scratch",
         **changes,
@@ -197,6 +198,7 @@ def test_the_front_is_equipped_before_it_listens(tmp_path, monkeypatch):
     (tmp_path / "policy.yaml").write_text(POLICY)
     (tmp_path / "policy.yaml").chmod(0o600)
     (tmp_path / "log").mkdir()
+    (tmp_path / "state").mkdir()
     equipped = []
 
     class Front:

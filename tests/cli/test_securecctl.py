@@ -24,7 +24,7 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"securecc {__version__}\n"
 
 
-@pytest.mark.parametrize("arguments", [["nonsense"], ["audit"], ["audit", "show"], ["why", "--colour"]])
+@pytest.mark.parametrize("arguments", [["nonsense"], ["audit"], ["audit", "trace"], ["why", "--colour"]])
 def test_a_wrong_command_line_ends_with_2(arguments, capsys):
     with pytest.raises(SystemExit) as caught:
         securecctl.main(arguments)

@@ -25,19 +25,20 @@ HOUSE = {
         " network quantities review yaml_nodes",
         "channel": "gate known",
         "client": "errand errand_fields recent shared stamp",
-        "audit": "chain events jobs record text",
+        "audit": "chain checkpoint destination events jobs record settings text verification",
         "server": "bounds holdings layout reading strangers",
     },
     FOREIGN: {
         "compiler": "asking collection layer ledger",
         "policy": "files groups",
         "channel": "deadline kerberos tls",
-        "audit": "log",
+        "audit": "redaction sending signing storage",
         "client": "clock crossing fingerprint heap inotify journal lineage listing local_slots locales look mounts"
         " place processor response_files settings",
         "server": "courier harvest known_file landlock sandbox scratch seccomp settings store terminal tree",
     },
     JOINING: {
+        "audit": "log posting trail",
         "compiler": "clang gcc toolchain wrapping",
         "policy": "force loading",
         "channel": "channel link reception transport",
@@ -51,7 +52,8 @@ HOUSE = {
         "server": "front nursery runner",
     },
     PERSON: {
-        "cli": "audit masquerade policy printing secureccd securecctl stats toolchain why",
+        "cli.audit": "command key parts rows selection show verify",
+        "cli": "masquerade policy printing secureccd securecctl stats toolchain why",
     },
 }
 FLOOR = {
@@ -62,8 +64,12 @@ FLOOR = {
 }
 DOORS = {
     "OpenSSL": ({"channel.tls"}, "TLS has one door, so that one stub stands for it"),
-    "cryptography": ({"channel.tls", "words.digest"}, "certificates are TLS's business, and SHA-256 is everybody's"),
+    "cryptography": (
+        {"audit.signing", "channel.tls", "words.digest"},
+        "certificates are TLS's business, signatures the audit's, and SHA-256 is everybody's",
+    ),
     "gssapi": ({"channel.kerberos"}, "Kerberos has one door, so that one stub stands for it"),
+    "re2": ({"audit.redaction"}, "patterns are matched in one place"),
     "pyseccomp": ({"server.seccomp"}, "the filter is made in one place"),
     "yaml": ({"policy.yaml_nodes"}, "documents are read to the line and key in one place"),
 }

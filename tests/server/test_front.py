@@ -14,7 +14,8 @@ from frontside import GCC, HEADER, SOURCE, ask, submit
 from test_dispatch import Runner, report
 from test_offering import Nursery
 
-from securecc.audit.log import AuditLog
+from securecc.audit.settings import AuditSettings
+from securecc.audit.trail import AuditTrail
 from securecc.channel import transport
 from securecc.policy.force import PolicyInForce
 from securecc.server import front as front_module
@@ -101,7 +102,7 @@ class House:
         values = {
             "keytab": self.keytab,
             "policy": self.policy,
-            "audit": self.folder / "audit.jsonl",
+            "audit": AuditSettings(self.folder / "audit.jsonl"),
             "state": self.folder,
             "scratch": self.folder,
             "listen": ("127.0.0.1",),
@@ -127,7 +128,7 @@ class House:
         equipment = Equipment(
             settings,
             PolicyInForce(settings.policy),
-            AuditLog(settings.audit),
+            AuditTrail(settings.audit, self.folder),
             Store(settings.state / "store"),
             ours,
             nursery,
@@ -239,7 +240,7 @@ def test_a_bad_keytab_keeps_the_front_from_starting(house):
     async def body():
         ours, theirs = pair()
         settings = house.settings()
-        audit = AuditLog(settings.audit)
+        audit = AuditTrail(settings.audit, house.folder)
         equipment = Equipment(settings, PolicyInForce(settings.policy), audit, None, ours)
         with ours, theirs, pytest.raises(CredentialError):
             Front(equipment)
@@ -295,7 +296,7 @@ def test_a_front_without_its_runner_ends_with_an_error(house):
             await client.until(lambda: client.lost)
 
     asyncio.run(body())
-    assert house.records()[-1]["detail"] == "the runner has gone"
+    assert house.events("daemon", "detail")[-1] == "the runner has gone"
 
 
 def test_a_changed_policy_closes_the_channels_that_it_denies(house):

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from securecc.audit.settings import AuditSettings
 from securecc.channel.gate import Places
 from securecc.server.bounds import ServerLimits
 from securecc.server.settings import ServerSettings, User, Users, find_user, parse_settings, read_settings
@@ -30,7 +31,7 @@ def test_the_least_configuration():
     assert found == ServerSettings(
         Path("/srv/cc/keytab"),
         Path("/etc/securecc/policy.yaml"),
-        Path("/srv/cc/audit.jsonl"),
+        AuditSettings(Path("/srv/cc/audit.jsonl")),
         Path("/srv/cc/state"),
         Path("/srv/cc/scratch"),
         slots=8,
@@ -124,7 +125,7 @@ def test_what_is_no_path(path):
 def test_a_file_is_read_beside_its_folder(tmp_path):
     (tmp_path / "config.yaml").write_text(NEEDED)
     found = read_settings(tmp_path / "config.yaml")
-    assert found.audit == tmp_path / "audit.jsonl"
+    assert found.audit.file == tmp_path / "audit.jsonl"
     assert found.slots == len(os.sched_getaffinity(0))
 
 

@@ -1,0 +1,124 @@
+"""Ed25519 (RFC 8032): the daemon's key, made at its first start, and the check of what it signed.
+
+A public key is written ``ed25519:`` and the base64 of its 32 bytes; a signature is the base64 of its 64.
+"""
+
+import base64
+import binascii
+import contextlib
+import os
+import stat
+from pathlib import Path
+from typing import Final
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from securecc.words.errors import AuditError
+
+PREFIX: Final = "ed25519:"
+
+_KEY_FILE = 4096  # bytes; a PKCS #8 key is 119
+
+
+class Signer:
+    """A private key."""
+
+    def __init__(self, key: Ed25519PrivateKey) -> None:
+        self._key = key
+        raw = key.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+        self.public = PREFIX + base64.b64encode(raw).decode()
+
+    def sign(self, data: bytes) -> str:
+        """The signature over `data`."""
+        return base64.b64encode(self._key.sign(data)).decode()
+
+
+def load_or_make(path: Path) -> Signer:
+    """The key in a file, which is made if it is not there: for its owner's eyes only. The public key stands beside it
+    in ``PATH.pub``.
+
+    Raises AuditError for a file that others may read, that is somebody else's, or that holds no such key.
+    """
+    try:
+        if not path.exists():
+            _make(path)
+        signer = _load(path)
+        _show(path.with_name(path.name + ".pub"), signer.public)
+    except OSError as error:
+        raise AuditError(f"audit key {path}: {error.strerror}", "see who owns it and its directory") from error
+    return signer
+
+
+def parse_public(text: str) -> str:
+    """A public key as it is written, checked. Raises AuditError."""
+    key = text.strip()
+    if _public(key) is None:
+        raise AuditError(f"{key[:80]!a} is no public key", "`securecctl audit key` prints it on the server")
+    return key
+
+
+def proves(key: str, data: bytes, signature: str) -> bool:
+    """Whether `key` has signed `data`; False for what is no key or no signature."""
+    public = _public(key)
+    if public is None:
+        return False
+    try:
+        public.verify(base64.b64decode(signature, validate=True), data)
+    except (InvalidSignature, binascii.Error, ValueError):
+        return False
+    return True
+
+
+def _public(key: str) -> Ed25519PublicKey | None:
+    if not key.startswith(PREFIX):
+        return None
+    try:
+        return Ed25519PublicKey.from_public_bytes(base64.b64decode(key[len(PREFIX) :], validate=True))
+    except (binascii.Error, ValueError, UnsupportedAlgorithm):
+        return None
+
+
+def _make(path: Path) -> None:
+    """A whole key or none: a daemon killed meanwhile leaves no half one under the name."""
+    new = path.with_name(path.name + ".new")
+    with contextlib.suppress(FileNotFoundError):
+        new.unlink()
+    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        file.write(
+            Ed25519PrivateKey.generate().private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        )
+        file.flush()
+        os.fsync(file.fileno())
+    os.rename(new, path)
+
+
+def _load(path: Path) -> Signer:
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(fd, "rb") as file:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode) or found.st_mode & 0o077 or found.st_uid != os.geteuid():
+            raise AuditError(f"audit key {path} is not the daemon's alone", "chown it to the front's user, chmod 0600")
+        data = file.read(_KEY_FILE)
+    try:
+        key = serialization.load_pem_private_key(data, None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise AuditError(f"audit key {path} cannot be read", "move it away: a new one is made") from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise AuditError(f"audit key {path} is no Ed25519 key", "move it away: a new one is made")
+    return Signer(key)
+
+
+def _show(path: Path, public: str) -> None:
+    line = public + "\n"
+    with contextlib.suppress(OSError):
+        if path.read_text() == line:
+            return
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    with os.fdopen(fd, "w") as file:
+        os.fchmod(fd, 0o644)
+        file.write(line)

@@ -1,0 +1,132 @@
+"""The audit as the daemon keeps it: the log with its key, its checkpoints on their way elsewhere, its rotation."""
+
+import contextlib
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from securecc.audit import checkpoint
+from securecc.audit.chain import Link
+from securecc.audit.events import Checkpoint
+from securecc.audit.log import AuditLog
+from securecc.audit.posting import Posting
+from securecc.audit.record import Record
+from securecc.audit.sending import Outlet
+from securecc.audit.settings import AuditSettings
+from securecc.audit.signing import Signer, load_or_make, proves
+from securecc.words.errors import AuditError
+
+log = logging.getLogger("securecc")
+
+_LINE = 1024  # bytes of the file that has the last checkpoint
+
+
+class AuditTrail:
+    """For one thread. `state` is the daemon's directory: the key lies there unless the settings name another place, and
+    in ``audit.checkpoint`` the last checkpoint that is on the disk. Raises AuditError when log or key cannot be had.
+    """
+
+    def __init__(
+        self,
+        settings: AuditSettings,
+        state: Path,
+        *,
+        clock: Callable[[], int] = time.time_ns,
+        host: str = "",
+    ) -> None:
+        self._settings = settings
+        self._kept = state / "audit.checkpoint"
+        self._host = checkpoint.host_name(host or socket.gethostname())
+        self._signed_at = time.monotonic()
+        self._trouble = ""
+        self._signer = load_or_make(settings.key or state / "audit.key")
+        self._posting: Posting | None = None
+        self._log = AuditLog(
+            settings.file,
+            clock=clock,
+            sign=self._sign,
+            every=settings.every,
+            told=self._told,
+            known=_known(self._kept, self._signer),
+        )
+        self._posting = Posting(map(Outlet, settings.send), host=self._host, keep=self._keep)
+        self.append: Callable[[Record], int] = self._log.append
+        """Writes one record; see AuditLog."""
+
+    @property
+    def public_key(self) -> str:
+        """By which the checkpoints are verified."""
+        return self._signer.public
+
+    def tick(self) -> None:
+        """To be called about once a second: signs and rotates when it is time. The daemon's log says what failed."""
+        try:
+            if self._log.renamed:
+                self._log.reopen()
+            elif 0 < self._settings.rotate <= self._log.size:
+                log.info("the audit log goes on in a new file; the old one is %s", self._log.rotate())
+            if time.monotonic() - self._signed_at >= self._settings.seconds:
+                self._log.checkpoint()
+        except AuditError as error:
+            self._say(str(error))
+        else:
+            self._say("")
+
+    def reopen(self) -> None:
+        """After the file was renamed: goes on in a new one. Raises AuditError."""
+        self._log.reopen()
+
+    def close(self) -> None:
+        """The last checkpoint; what could not be written goes into the daemon's own log."""
+        for record in self._log.close():
+            log.error("not in the audit: %s", msgspec.json.encode(record).decode())
+        if self._posting is not None:
+            self._posting.close()
+            self._posting = None
+
+    def _sign(self, link: Link, now: str) -> Checkpoint:
+        return checkpoint.make(
+            link,
+            now,
+            every=self._settings.every,
+            host=self._host,
+            key=self._signer.public,
+            sign=self._signer.sign,
+        )
+
+    def _told(self, record: Checkpoint) -> None:
+        self._signed_at = time.monotonic()
+        if self._posting is None:
+            return
+        try:
+            self._posting.put(self._log.descriptor(), checkpoint.anchor_line(record), record.signed_time)
+        except AuditError as error:
+            self._say(str(error))
+
+    def _keep(self, line: str) -> None:
+        """Called by the thread that waits for the disk."""
+        new = self._kept.with_name(self._kept.name + ".new")
+        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
+        with os.fdopen(fd, "w") as file:
+            file.write(line + "\n")
+        os.rename(new, self._kept)
+
+    def _say(self, trouble: str) -> None:
+        if trouble and trouble != self._trouble:
+            log.error("%s", trouble)
+        self._trouble = trouble
+
+
+def _known(path: Path, signer: Signer) -> Link | None:
+    """The record that the last checkpoint names, if this key has signed it."""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        with path.open(encoding="ascii") as file:
+            found = checkpoint.parse_anchor(file.read(_LINE))
+        if found is not None and found.key == signer.public and checkpoint.anchor_proven(found, proves):
+            return found.link
+    return None

@@ -1,0 +1,33 @@
+"""`securecctl audit key`: the public key by which a server's checkpoints are verified."""
+
+import argparse
+from pathlib import Path
+
+from securecc.audit.signing import parse_public
+from securecc.cli.audit.parts import CONFIG
+from securecc.cli.printing import plain
+from securecc.server.settings import read_settings
+from securecc.words.errors import AuditError
+
+_FILE = 4096  # bytes; a key is 53
+
+
+def add_arguments(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Adds `key`."""
+    parser = actions.add_parser("key", help="print the public key by which this server signs its log")
+    parser.add_argument("--config", type=Path, default=CONFIG, help="the server's configuration: %(default)s")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Prints the key, for `audit verify --key` on another machine."""
+    settings = read_settings(options.config)
+    private = settings.audit.key or settings.state / "audit.key"
+    path = private.with_name(private.name + ".pub")
+    try:
+        with path.open("rb") as file:
+            text = file.read(_FILE).decode("ascii", "replace")
+    except OSError as error:
+        raise AuditError(f"{plain(str(path))}: {error.strerror}", "the daemon makes it at its first start") from error
+    print(parse_public(text))
+    return 0

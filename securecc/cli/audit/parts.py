@@ -1,0 +1,116 @@
+"""The files of a log: the one that the daemon writes, and those that it or logrotate renamed, compressed or not."""
+
+import argparse
+import gzip
+import time
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from securecc.audit.chain import Link, first_seq, parse_head
+from securecc.cli.printing import plain
+from securecc.server.settings import read_settings
+from securecc.words import limits
+from securecc.words.errors import AuditError
+
+CONFIG: Final = Path("/etc/securecc/config.yaml")
+
+_SETTLE_S = 0.2  # a line that is being written is whole after that
+_GZIP = b"\x1f\x8b"
+_BESIDE = (".head", ".torn", ".new")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A file of a log. `first` is the number of its first record, None where it does not begin with one; `empty` one
+    has been made and not written to.
+    """
+
+    path: Path
+    first: int | None
+    empty: bool = False
+
+    def lines(self) -> Iterator[bytes]:
+        """Lines with their newline, at most one byte longer than a record may be. Raises AuditError."""
+        with _opened(self.path) as file:
+            while line := file.readline(limits.AUDIT_RECORD + 1):
+                if not line.endswith(b"\n") and len(line) <= limits.AUDIT_RECORD:
+                    time.sleep(_SETTLE_S)
+                    line += file.readline(limits.AUDIT_RECORD + 1 - len(line))
+                yield line
+
+
+def add_files(parser: argparse.ArgumentParser, *, rotated: bool = False) -> None:
+    """The arguments that name logs; `rotated` adds the one that asks for older parts too."""
+    parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="a log (default: this server's own)")
+    parser.add_argument("--config", type=Path, default=CONFIG, help="where this server's log is named: %(default)s")
+    if rotated:
+        parser.add_argument("--rotated", action="store_true", help="the rotated parts that lie beside the log as well")
+
+
+def named(options: argparse.Namespace, *, rotated: bool) -> list[Part]:
+    """The parts that the options name, oldest first, with all that lie beside them if `rotated`. Raises AuditError or
+    ConfigError.
+    """
+    paths = options.files or [read_settings(options.config).audit.file]
+    return ordered(path for name in paths for path in ([name, *beside(name)] if rotated else [name]))
+
+
+def beside(path: Path) -> list[Path]:
+    """The rotated parts of a log: what has its name and more behind a dot or dash. Raises AuditError."""
+    try:
+        names = sorted(path.parent.iterdir())
+    except OSError as error:
+        raise AuditError(f"{path.parent}: {error.strerror}") from error
+    starts = (path.name + ".", path.name + "-")
+    return [name for name in names if name.name.startswith(starts) and name.suffix not in _BESIDE and name.is_file()]
+
+
+def ordered(paths: Iterable[Path]) -> list[Part]:
+    """Each file once, by its first record; what begins with none stands first, so that it is spoken of. Raises
+    AuditError.
+    """
+    parts: dict[tuple[int, int], Part] = {}
+    for path in paths:
+        with _opened(path) as file:
+            start = file.readline(limits.AUDIT_RECORD)
+            status = _status(path)
+        parts.setdefault(status, Part(path, first_seq(start), empty=not start))
+    return sorted(parts.values(), key=lambda part: part.first or 0)
+
+
+def head_beside(parts: Iterable[Part]) -> Link | None:
+    """What the daemon says it wrote last, if the file that says so lies beside one of these."""
+    heads = []
+    for part in parts:
+        try:
+            heads.append(parse_head(part.path.with_name(part.path.name + ".head").read_bytes()))
+        except OSError:
+            continue
+    return max((head for head in heads if head is not None), key=lambda head: head.seq, default=None)
+
+
+def _status(path: Path) -> tuple[int, int]:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise AuditError(f"{plain(str(path))}: {error.strerror}") from error
+    return status.st_dev, status.st_ino
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """What goes wrong meanwhile is an AuditError too."""
+    try:
+        with path.open("rb") as file:
+            packed = file.read(2) == _GZIP
+            file.seek(0)
+            yield gzip.GzipFile(fileobj=file) if packed else file  # type: ignore[misc]
+    except (EOFError, zlib.error) as error:
+        raise AuditError(f"{plain(str(path))}: not a whole gzip file") from error
+    except OSError as error:
+        advice = "name a server's audit log (its `audit` setting)"
+        raise AuditError(f"{plain(str(path))}: {error.strerror or error}", advice) from error

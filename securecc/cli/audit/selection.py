@@ -1,0 +1,93 @@
+"""Which records are meant: filters on the command line, and the records of files that pass them."""
+
+import argparse
+import datetime as dt
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+from securecc.cli.audit.parts import Part
+from securecc.cli.printing import moment, plain
+
+KINDS = ("connection", "job-refused", "job-start", "job-end", "daemon", "strangers", "checkpoint", "repair")
+
+Fields = dict[str, Any]
+"""A record as it stands in a log, which may be anybody's: nothing is certain but that `kind` is text."""
+
+
+def add_filters(parser: argparse.ArgumentParser) -> None:
+    """The arguments that choose records."""
+    parser.add_argument("--principal", metavar="P", help="only this principal's, whole with its realm")
+    parser.add_argument("--since", metavar="T", help="only from then on: 10min, 2h, 2026-11-21, 2026-11-21T08:00:00Z")
+    parser.add_argument("--until", metavar="T", help="only before then")
+    parser.add_argument("--decision", choices=("allowed", "denied"), help="only what was decided so")
+    parser.add_argument("--kind", choices=KINDS, help="only records of this kind")
+    parser.add_argument("--job", type=int, metavar="N", help="only this job's")
+    parser.add_argument("--reference", metavar="R", help="only the connection with this reference number")
+
+
+class Selection:
+    """The records that pass all filters of the options; `bad` counts the lines that were none."""
+
+    def __init__(self, options: argparse.Namespace | None = None) -> None:
+        self._wanted = [] if options is None else _filters(options)
+        self.bad = 0
+
+    def of(self, parts: Iterable[Part]) -> Iterator[Fields]:
+        """Those of some files, in their order."""
+        for part in parts:
+            for number, line in enumerate(() if part.empty else part.lines(), 1):
+                fields = self.take(line, f"{plain(str(part.path))}:{number}")
+                if fields is not None:
+                    yield fields
+
+    def take(self, line: bytes, place: str) -> Fields | None:
+        """The record in a line, if it is wanted. Says so where there is none."""
+        fields = decode(line)
+        if fields is None:
+            self.bad += 1
+            print(f"securecctl: {place}: no record (run `securecctl audit verify`)", file=sys.stderr)
+            return None
+        return fields if all(accepts(fields) for accepts in self._wanted) else None
+
+
+def decode(line: bytes) -> Fields | None:
+    """The record that a line is, or None."""
+    try:
+        found = msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
+        return None
+    return found if isinstance(found, dict) and isinstance(found.get("kind"), str) else None
+
+
+def said_at(fields: Fields) -> str:
+    """The record's time as text, empty where it has none: fit to be compared."""
+    time = fields.get("time")
+    return time if isinstance(time, str) else ""
+
+
+def stamp(when: dt.datetime) -> str:
+    """As records have it, so that comparing text compares times."""
+    return when.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def _filters(options: argparse.Namespace) -> list[Callable[[Fields], bool]]:
+    now = dt.datetime.now(dt.UTC)
+    wanted: list[Callable[[Fields], bool]] = [
+        _equals(key, getattr(options, key))
+        for key in ("principal", "decision", "kind", "job", "reference")
+        if getattr(options, key) is not None
+    ]
+    if options.since is not None:
+        since = stamp(moment(options.since, now))
+        wanted.append(lambda fields: said_at(fields) >= since)
+    if options.until is not None:
+        until = stamp(moment(options.until, now))
+        wanted.append(lambda fields: said_at(fields) < until)
+    return wanted
+
+
+def _equals(key: str, value: object) -> Callable[[Fields], bool]:
+    return lambda fields: fields.get(key) == value
