@@ -60,6 +60,17 @@ class Fingerprints:
         """What the content of a file that was looked at may ask for."""
         return self._directives[fingerprint.digest]
 
+    def content(self, fingerprint: Fingerprint) -> bytes:
+        """What a file that was looked at contains. Raises StaysLocal when it does no longer."""
+        try:
+            with open(fingerprint.path, "rb") as file:
+                content = file.read(limits.BLOB)
+        except OSError as error:
+            raise StaysLocal("input", f"{os.fsdecode(fingerprint.path)}: {error.strerror}") from error
+        if sha256(content) != fingerprint.digest:
+            raise StaysLocal("input", f"{os.fsdecode(fingerprint.path)} changes while it is read")
+        return content
+
     def _read(self, path: bytes) -> Fingerprint:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY)
         try:

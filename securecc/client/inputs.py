@@ -13,6 +13,7 @@ import zstandard
 from securecc.client.assembled import Assembling
 from securecc.client.fingerprint import Fingerprint, Fingerprints
 from securecc.client.listing import Listings
+from securecc.client.questions import Questions
 from securecc.client.reach import PREINCLUDED, Chain, Reach, Where
 from securecc.client.scene import NOTHING, Scene
 from securecc.client.shared import Shared
@@ -100,6 +101,7 @@ class Gatherer:
         self._fingerprints = fingerprints
         self._listings = listings
         self._shared = Shared()
+        self._questions = Questions(fingerprints)
 
     def gather(self, listed: Iterable[bytes], search: Search) -> Inputs:
         """`listed` are the paths that `gcc -M` names, relative ones from the working directory.
@@ -172,6 +174,7 @@ class Gatherer:
             names |= _possible_names(
                 (*scene.spelled, *scene.embedded), (*search.directories, search.cwd, *scene.around)
             )
+        asked.update(self._questions.asked([seen for seen, _ in scene.files.values()], search.macros))
         names |= asked
         if any(b"\0" in name for name in (*names, *shown)):
             raise StaysLocal("input", "the name of an included file holds a NUL")

@@ -28,9 +28,9 @@ class Directives:
 
     `includes` are those of #include, #include_next and #import, `asked` those of __has_include, __has_embed and
     `#pragma GCC dependency`, which compares times, `shown` those of #line and linemarkers (diagnostics quote from
-    them). `computed_*` say that at least one more is named by a macro. `times` are the time macros seen. `assembled`
-    are the files that the assembler includes, `embedded` those whose bytes are taken as they are, by .incbin or #embed.
-    `assembles` says that a string may make the assembler read others, `joins` that it may, where the file is assembly
+    them). `computed_*` say that at least one more is named by a macro. `asking` are macros that ask for the file that
+    they are given (see `securecc.compiler.questions`). `times` are the time macros seen. `assembled` are the files that
+    the assembler includes, `embedded` those whose bytes are taken as they are, by .incbin or #embed. `assembles` says that a string may make the assembler read others, `joins` that it may, where the file is assembly
     itself, `unnamed` that it will. `compares` says that a pragma that is put together may compare times,
     `precompiled` that a pragma loads a header.
     """
@@ -42,6 +42,7 @@ class Directives:
     computed_include: bool = False
     computed_asked: bool = False
     computed_shown: bool = False
+    asking: tuple[bytes, ...] = ()
     imports: bool = False
     assembled: tuple[bytes, ...] = ()
     embedded: tuple[bytes, ...] = ()
@@ -74,6 +75,16 @@ _ASKED = re.compile(
 )
 _MARKER = re.compile(rb"#" + _B + rb"[0-9]+" + _B + rb"[A-Za-z_/]")
 _AT_START = re.compile(rb"(?:\A|\n|\*/)" + _B + rb"\Z")
+_ASKING = re.compile(
+    rb"#"
+    + _B
+    + rb"define[ \t\v\f\0]+(?P<macro>\w+)\("
+    + _B
+    + rb"(?P<given>\w+)"
+    + _B
+    + rb"\)(?P<body>[^\n#]*)(?:\n|\Z)"
+)
+_GIVEN = re.compile(rb"__has_include(?:__)?" + _B + rb"\(" + _B + rb"(?P<given>\w+)" + _B + rb"\)")
 _DEFINED = re.compile(rb"define" + _B + rb"\Z")
 _TESTED = re.compile(rb"(?:defined?|undef|ifn?def|elifn?def)" + _B + rb"\(?" + _B + rb"\Z")
 _TIMES = re.compile(rb"__(?:DATE|TIME|TIMESTAMP)__")
@@ -98,7 +109,7 @@ _COMPARED = re.compile(rb"#" + _B + rb"pragma" + _B + rb"GCC" + _B + rb"dependen
 
 def scan(content: bytes) -> Directives:
     """Everything that a file says about others. Takes some 1 ms for 100 kB."""
-    text = _spliced(content)
+    text = spliced(content)
     found = _scan(text)
     if b"%:" in text:
         found = _both(found, _scan(text.replace(b"%:", b"#")))
@@ -123,7 +134,13 @@ def needs_local(directives: Directives, *, dated: bool = False) -> StaysLocal | 
     return next((StaysLocal(reason, message) for reason, applies, message in reasons if applies), None)
 
 
-def _spliced(content: bytes) -> bytes:
+def bared(text: bytes) -> bytes:
+    """A text without splices, without its comments too where these can be told."""
+    return text if _RAW.search(text) else _COMMENT.sub(_blank, text)
+
+
+def spliced(content: bytes) -> bytes:
+    """The text of a file, its lines put together (C11 5.1.1.2, phases 1 and 2)."""
     if b"\r" in content:
         content = content.replace(b"\r\n", b"\n")
     if b"??" in content:
@@ -151,6 +168,9 @@ def _collect(text: bytes, directives: list[re.Match[bytes]], asked: list[re.Matc
     lines = [match for match in directives if match["line"]]
     shown = [match["shown"] or match["marked"] or b"" for match in directives]
     questions = [match for match in asked if not (_DEFINED if match["open"] else _TESTED).search(_before(text, match))]
+    named = _named(questions)
+    asking, told = _asking(text) if len(named) < len(questions) else ((), frozenset())
+    unnamed = [match for match in questions if match not in named and match.start() not in told]
     pieces = _pieces_in(text)
     compared = list(_COMPARED.finditer(text)) if b"dependency" in text else []
     embeds = [match for match in _named(included) if match["word"] == b"embed"]
@@ -159,14 +179,15 @@ def _collect(text: bytes, directives: list[re.Match[bytes]], asked: list[re.Matc
         includes=tuple(dict.fromkeys(_name(match, match["word"] == b"include_next") for match in includes)),
         asked=tuple(
             dict.fromkeys(
-                [*(_name(match, bool(match["next"])) for match in _named(questions))]
+                [*(_name(match, bool(match["next"])) for match in named)]
                 + [_name(match, following=False) for match in _named(compared)]
             )
         ),
         shown=tuple(dict.fromkeys(name for name in shown if name)),
         times=frozenset(_TIMES.findall(text)) | (pieces & _TIME_PIECES),
         computed_include=len(_named(included)) < len(included),
-        computed_asked=len(_named(questions)) < len(questions) or not pieces.isdisjoint(_QUESTION_PIECES),
+        asking=asking,
+        computed_asked=bool(unnamed) or not pieces.isdisjoint(_QUESTION_PIECES),
         computed_shown=any(not match["number"] or match["more"] for match in lines)
         or any(b"\\" in name for name in shown)
         or any(_AT_START.search(_before(text, match)) for match in _MARKER.finditer(text)),
@@ -179,6 +200,18 @@ def _collect(text: bytes, directives: list[re.Match[bytes]], asked: list[re.Matc
         compares=b"dependency" in text and len(_COMPARES.findall(text)) > len(_named(compared)),
         precompiled=b"pch_preprocess" in text,
     )
+
+
+def _asking(text: bytes) -> tuple[tuple[bytes, ...], frozenset[int]]:
+    """The macros that ask for what they are given, and where in the text they do."""
+    macros: list[bytes] = []
+    told: set[int] = set()
+    for match in _ASKING.finditer(text):
+        asked = [ask for ask in _GIVEN.finditer(text, *match.span("body")) if ask["given"] == match["given"]]
+        if asked:
+            macros.append(match["macro"])
+            told.update(ask.start() for ask in asked)
+    return tuple(dict.fromkeys(macros)), frozenset(told)
 
 
 def _before(text: bytes, match: re.Match[bytes]) -> bytes:
@@ -221,6 +254,7 @@ def _both(one: Directives, other: Directives) -> Directives:
         computed_include=one.computed_include or other.computed_include,
         computed_asked=one.computed_asked or other.computed_asked,
         computed_shown=one.computed_shown or other.computed_shown,
+        asking=tuple(dict.fromkeys(one.asking + other.asking)),
         imports=one.imports or other.imports,
         assembled=tuple(dict.fromkeys(one.assembled + other.assembled)),
         embedded=tuple(dict.fromkeys(one.embedded + other.embedded)),

@@ -75,7 +75,11 @@ def test_asked(text, asked):
 LOCAL = {
     b"#if __has_include(NAME)": "computed-question",
     b"#if __has_embed(NAME)": "computed-question",
-    b"#define HAS(x) __has_include(x)": "computed-question",
+    b"#define HAS(x, y) __has_include(x)": "computed-question",
+    b"#define HAS(x) __has_include(X)": "computed-question",
+    b"#define HAS(x) __has_include_next(x)": "computed-question",
+    b"#define HAS(x) __has_include(x##y)": "computed-question",
+    b"#define HAS(x) __has_include(x) || __has_include(y)": "computed-question",
     b"#line N": "computed-line",
     b'#line __LINE__ "x"': "computed-line",
     b"#line 3 NAME": "computed-line",
@@ -242,8 +246,23 @@ def test_incbin_reads_what_no_list_of_dependencies_names(tmp_path):
 @pytest.mark.parametrize(
     "text",
     [
-        b"#define HAS __has_include",
         b"#define HAS(x) __has_include(x)",
+        b"# define HAS( x ) (__has_include( x ) && 1) // as it is\nint a;",
+        b"#ifdef __has_include\n#  define HAS(x) __has_include(x)\n#else\n#  define HAS(x) 0\n#endif",
+        b"#define HAS(x) \\\n __has_include(x)",
+        b"#define HAS(x) /* a */ __has_include(x)\n#if __has_include /* b */ (<y>)",
+    ],
+)
+def test_a_macro_that_asks_for_what_it_is_given(text):
+    found = scan(text)
+    assert found.asking == (b"HAS",)
+    assert needs_local(found) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"#define HAS __has_include",
         b'#if JOIN(__has_inc, lude)("x.h")',
         b'#if JOIN(__, has_include)("x.h")',
         b"-DHAS=__has_include",

@@ -114,16 +114,35 @@ def test_a_file_that_is_only_asked_for_further_on(twins):
     assert wrong != alone.files[b"a.o"][-1]
 
 
+@pytest.mark.parametrize("name", ['"sub/opt.h"', "<sub/opt.h>"])
+def test_a_question_that_a_macro_asks_in_anothers_name(twins, name):
+    """As libraries do: the macro in one header, the question in another file, the answer read by neither."""
+    files = {
+        "has.h": "#ifdef __has_include\n#  define HAS(x) __has_include(x)\n#else\n#  define HAS(x) 0\n#endif\n",
+        "a.c": f'#include "has.h"\n#if HAS({name})\nint a = 1;\n#else\nint a = 2;\n#endif\n',
+        "sub/opt.h": "",
+    }
+    command = ("gcc", "-I.", "-c", "a.c")
+    twins.make(files)
+    status, wrong = twins.naive(twins.listed(*command), *command, output="a.o")
+    alone = twins.same(files, *command)
+    assert status == 0
+    assert wrong != alone.files[b"a.o"][-1]
+    (twins.folder / "sub/opt.h").unlink()
+    assert twins.securecc(*command).remote
+    assert twins.content("a.o") == wrong
+
+
 @pytest.mark.parametrize(
     "question",
     [
         '#define HAS __has_include\n#if HAS("opt.h")',
-        '#define HAS(x) __has_include(x)\n#if HAS("opt.h")',
+        '#define HAS(x) __has_include(x)\n#define O "opt.h"\n#if HAS(O)',
         '#define J(a, b) a##b\n#if J(__has_inc, lude)("opt.h")',
         '#define H "opt.h"\n#if __has_include(H)',
     ],
 )
-def test_a_question_that_a_macro_asks(twins, question):
+def test_a_question_that_a_macro_hides(twins, question):
     files = {"a.c": f"{question}\nint a = 1;\n#else\nint a = 2;\n#endif\n", "opt.h": ""}
     command = ("gcc", "-c", "a.c")
     twins.make(files)

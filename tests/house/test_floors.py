@@ -20,7 +20,7 @@ HOUSE = {
     RULES: {
         "wire": "framing handshake proxy session",
         "compiler": "arguments assembly closure cmdline dependencies directives environment languages nearest"
-        " option_table options outputs paths profiles response",
+        " option_table options outputs paths profiles questions response",
         "policy": "decision document document_groups document_rules document_tests embedded_tests fields members model"
         " network quantities review yaml_nodes",
         "channel": "gate known",
@@ -42,8 +42,8 @@ HOUSE = {
         "compiler": "clang gcc toolchain wrapping",
         "policy": "force loading",
         "channel": "channel link reception transport",
-        "client": "assembled attendance caller compile conversation farm farms inputs layers order preferences reach"
-        " recollection scene submission toolchains vigil watch wrappers",
+        "client": "assembled attendance caller compile conversation farm farms inputs layers order preferences"
+        " questions reach recollection scene submission toolchains vigil watch wrappers",
         "server": "accounting admission amending attendant bubblewrap channels delivery dispatch executor jail jailers"
         " job keytab layers listening offering pipeline probe shelf visit",
     },

@@ -1,0 +1,51 @@
+"""Which files a compile asks for by macros that stand for __has_include."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+from securecc.client.fingerprint import Fingerprint, Fingerprints
+from securecc.compiler.questions import expands, hidden, uses, words
+from securecc.words.errors import StaysLocal
+from securecc.words.manifest import Digest
+
+_T = TypeVar("_T")
+_KEPT = 16384
+"""Answers about one file; beyond that it begins anew."""
+
+
+class Questions:
+    """The questions of one agent's compiles. Files are read for it once, and only where there is such a macro."""
+
+    def __init__(self, fingerprints: Fingerprints) -> None:
+        self._fingerprints = fingerprints
+        self._known: dict[tuple[Digest, str, frozenset[bytes]], object] = {}
+
+    def asked(self, files: Sequence[Fingerprint], given: Iterable[bytes]) -> frozenset[bytes]:
+        """The names, as spelled, that these files ask for by macros that one of them makes. `given` are the texts of -D
+        and -U, with their letter.
+
+        Raises StaysLocal where such a macro may ask for more than what is spelled.
+        """
+        macros = frozenset(macro for seen in files for macro in self._fingerprints.directives(seen).asking)
+        if not macros:
+            return frozenset()
+        command_line = b"\n".join(given)
+        found = [self._once(seen, macros, uses) for seen in files]
+        names = frozenset(name for one in found for name in one.asked)
+        told = words(names)
+        if (
+            hidden((*found, uses(command_line, macros)), macros)
+            or any(word in command_line for word in told)
+            or any(self._once(seen, told, expands) for seen in files)
+        ):
+            raise StaysLocal("computed-question", "asks by a macro whether a file is there")
+        return frozenset(name.spelled for name in names)
+
+    def _once(self, seen: Fingerprint, some: frozenset[bytes], ask: Callable[[bytes, frozenset[bytes]], _T]) -> _T:
+        key = (seen.digest, ask.__name__, some)
+        if key not in self._known:
+            if len(self._known) >= _KEPT:
+                self._known.clear()
+            self._known[key] = ask(self._fingerprints.content(seen), some)
+        answer: _T = self._known[key]  # type: ignore[assignment]  # the key says what was asked
+        return answer
