@@ -30,9 +30,10 @@ class Directives:
     `#pragma GCC dependency`, which compares times, `shown` those of #line and linemarkers (diagnostics quote from
     them). `computed_*` say that at least one more is named by a macro. `asking` are macros that ask for the file that
     they are given (see `securecc.compiler.questions`). `times` are the time macros seen. `assembled` are the files that
-    the assembler includes, `embedded` those whose bytes are taken as they are, by .incbin or #embed. `assembles` says that a string may make the assembler read others, `joins` that it may, where the file is assembly
-    itself, `unnamed` that it will. `compares` says that a pragma that is put together may compare times,
-    `precompiled` that a pragma loads a header.
+    the assembler includes, `embedded` those whose bytes are taken as they are, by .incbin or #embed. `assembles` says
+    that a string may make the assembler read others, `joins` that it may, where the file is assembly itself,
+    `unnamed` that it will. `compares` says that a pragma that is put together may compare times, `precompiled` that a
+    pragma loads a header.
     """
 
     includes: tuple[Name, ...] = ()
