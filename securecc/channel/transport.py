@@ -66,8 +66,9 @@ async def serve(
     on_channel: Callable[[Channel], Listener],
     notice: Notice = _ignore,
     deadline: float = limits.PREAUTH_DEADLINE_S,
+    sockets: Sequence[socket.socket] = (),
 ) -> Server:
-    """Listens on `addresses` (host, port); an empty host means all.
+    """Listens on `addresses` (host, port); an empty host means all. `sockets` listen already.
 
     Each connection that proves itself goes to `judge` (principal, peer, indicators), which returns a grant or raises
     Denied; then `on_channel` gets the Channel and returns its listener. `notice` is told of what strangers cause:
@@ -83,9 +84,11 @@ async def serve(
     def link() -> Link:
         return Link(made=functools.partial(_enter, house, tasks))
 
-    for host, port in addresses:
+    begin = [functools.partial(_listen, link, host, port) for host, port in addresses]
+    begin += [functools.partial(_listen_on, link, given) for given in sockets]
+    for listen in begin:
         try:
-            servers.append(await _listen(link, host, port))
+            servers.append(await listen())
         except ChannelError:
             for server in servers:
                 server.close()
@@ -115,6 +118,13 @@ async def _listen(link: Callable[[], Link], host: str, port: int) -> asyncio.Ser
             f"cannot listen on {host or '*'} port {port}: {os.strerror(error.errno or 0)}",
             "choose another address or port, or stop what holds this one (`ss -ltnp` shows it)",
         ) from error
+
+
+async def _listen_on(link: Callable[[], Link], given: socket.socket) -> asyncio.Server:
+    try:
+        return await asyncio.get_running_loop().create_server(link, sock=given)
+    except (OSError, ValueError) as error:  # ValueError: it is no stream
+        raise ChannelError(f"cannot listen on a socket that was opened for us: {error}") from error
 
 
 async def dial(

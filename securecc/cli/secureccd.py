@@ -1,4 +1,4 @@
-"""`secureccd --config FILE`: the daemon, in the foreground, as front and runner."""
+"""`secureccd --config FILE`: the daemon, in the foreground, as front and runner, or as one of them."""
 
 import argparse
 import asyncio
@@ -17,12 +17,14 @@ import msgspec
 from securecc import __version__
 from securecc.audit.trail import AuditTrail
 from securecc.policy.force import PolicyInForce
-from securecc.server.courier import memory, pair
+from securecc.server import cgroup
+from securecc.server.courier import memory, order_runner, pair
 from securecc.server.front import Equipment, Front
-from securecc.server.nursery import command, start
-from securecc.server.runner import RunnerConfig
+from securecc.server.nursery import command, runner_config, start
+from securecc.server.runner_service import RunnerService, connect, prepare_groups
 from securecc.server.settings import ServerSettings, User, read_settings
 from securecc.server.store import Store
+from securecc.server.supervisor import Supervisor, supervisor
 from securecc.words.errors import ConfigError, SecureccError
 
 CONFIG = Path("/etc/securecc/config.yaml")
@@ -34,6 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="secureccd", description=__doc__)
     parser.add_argument("--config", type=Path, default=CONFIG, help="configuration file (default: %(default)s)")
     parser.add_argument("--check", action="store_true", help="read configuration and policy, say what is wrong, end")
+    parser.add_argument(
+        "--only", choices=("front", "runner"), help="be one of the daemon's two halves, each a service of its own"
+    )
     parser.add_argument("--version", action="version", version=f"secureccd {__version__}")
     chosen = parser.parse_args(arguments)
     try:
@@ -43,23 +48,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
             PolicyInForce(settings.policy)
             print(f"{chosen.config}: fine")
             return 0
-        return _serve(settings, Path(os.path.abspath(chosen.config)))
+        return _serve(settings, Path(os.path.abspath(chosen.config)), chosen.only)
     except SecureccError as error:
         print(f"secureccd: {error}", file=sys.stderr)
         return 1
 
 
-def _serve(settings: ServerSettings, config: Path) -> int:
-    """Starts the runner, and the nursery of later ones, becomes the front's user, serves."""
+def _serve(settings: ServerSettings, config: Path, only: str | None) -> int:
+    started_by = supervisor()
     _check_users(settings)
-    _make_folders(settings)
+    if only == "runner":
+        return RunnerService(settings, config, started_by).run()
+    if only == "front":
+        return _serve_alone(settings, started_by)
+    return _serve_both(settings, config, started_by)
+
+
+def _serve_alone(settings: ServerSettings, started_by: Supervisor) -> int:
+    """The front of a runner that is a service of its own: the first runner is one as others are later."""
+    _make_folders(settings, settings.state, settings.audit.file.parent)
+    _become_front(settings)
+    with connect(settings.runner_socket) as nursery, order_runner(nursery, ()) as runner:
+        return asyncio.run(_front(settings, started_by, runner, nursery))
+
+
+def _serve_both(settings: ServerSettings, config: Path, started_by: Supervisor) -> int:
+    """Starts the runner, and the nursery of later ones, becomes the front's user, serves."""
+    _make_folders(settings, settings.state, settings.audit.file.parent, settings.scratch)
     ours, theirs = zip(pair(), pair(), strict=True)
     helpers = _start_helpers(settings, config, *theirs)
     try:
-        if settings.users is not None and os.getuid() == 0:
-            _become(settings.users.front)
-        _raise_descriptors()
-        return asyncio.run(_front(settings, *ours))
+        _become_front(settings)
+        return asyncio.run(_front(settings, started_by, *ours))
     finally:
         for end in ours:
             end.close()
@@ -70,12 +90,20 @@ def _serve(settings: ServerSettings, config: Path) -> int:
             helper.wait()
 
 
-async def _front(settings: ServerSettings, runner: socket.socket, nursery: socket.socket) -> int:
+def _become_front(settings: ServerSettings) -> None:
+    if settings.users is not None and os.getuid() == 0:
+        _become(settings.users.front)
+    _raise_descriptors()
+
+
+async def _front(
+    settings: ServerSettings, started_by: Supervisor, runner: socket.socket, nursery: socket.socket
+) -> int:
     policy = PolicyInForce(settings.policy)
     audit = AuditTrail(settings.audit, settings.state)
     bounds = settings.limits
     store = Store(settings.state / "store", limit=bounds.store, quota=bounds.store_per_principal)
-    return await Front(Equipment(settings, policy, audit, store, runner, nursery)).run()
+    return await Front(Equipment(settings, policy, audit, store, runner, nursery, started_by)).run()
 
 
 def _check_users(settings: ServerSettings) -> None:
@@ -83,9 +111,9 @@ def _check_users(settings: ServerSettings) -> None:
         raise ConfigError("secureccd was started as root and knows nobody else to be", "set `users:` in config.yaml")
 
 
-def _make_folders(settings: ServerSettings) -> None:
-    """State and scratch, if they are not there, for the front alone."""
-    for folder in (settings.state, settings.scratch, settings.audit.file.parent):
+def _make_folders(settings: ServerSettings, *folders: Path) -> None:
+    """These, if they are not there, for the front alone."""
+    for folder in folders:
         if folder.is_dir():
             continue
         try:
@@ -100,29 +128,21 @@ def _start_helpers(
     settings: ServerSettings, config: Path, runner: socket.socket, nursery: socket.socket
 ) -> "list[subprocess.Popen[bytes]]":
     """Starts runner and nursery at these ends, which are theirs from now on."""
-    told = msgspec.json.encode(_runner_config(settings))
+    become = settings.users.runner if settings.users is not None and os.getuid() == 0 else None
+    groups = prepare_groups(settings, become)
+    told = msgspec.json.encode(runner_config(settings, become, groups))
     helpers = []
     for module, end, more in (("runner", runner, ()), ("nursery", nursery, ("--config", os.fspath(config)))):
         descriptor = memory(told)
         os.lseek(descriptor, 0, os.SEEK_SET)
         try:
             helpers.append(start(command(module, end.fileno(), descriptor, *more), (end.fileno(), descriptor)))
+            if groups:
+                cgroup.join(groups, helpers[-1].pid)
         finally:
             os.close(descriptor)
             end.close()
     return helpers
-
-
-def _runner_config(settings: ServerSettings) -> RunnerConfig:
-    become = settings.users.runner if settings.users is not None and os.getuid() == 0 else None
-    return RunnerConfig(
-        compilers=tuple(os.fspath(path) for path in settings.toolchains),
-        base=os.fspath(settings.scratch),
-        uid=become.uid if become is not None else 0,
-        gid=become.gid if become is not None else 0,
-        sandbox=settings.sandbox,
-        layers=None if settings.layers is None else tuple(os.fspath(path) for path in settings.layers),
-    )
 
 
 def _become(user: User) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from securecc.server import layout, sandbox
+from securecc.server import cgroup, layout, sandbox
 from securecc.server.courier import close_all
 from securecc.server.sandbox import Cell
 from securecc.words import limits as bound
@@ -82,7 +82,7 @@ class Bubblewrap:
             os.umask(before)
             theirs.close()
             close_all(filters)
-        return Wrapped(pid, ours, limits, overflowing)
+        return Wrapped(pid, ours, limits, overflowing, cell.group)
 
 
 def command_line(way: Bubblewrap, cell: Cell) -> list[bytes]:
@@ -120,8 +120,11 @@ def find(search_path: str = "/usr/bin:/usr/local/bin:/bin") -> bytes:
 class Wrapped(sandbox.Running):
     """A sandbox of bwrap's that runs. Bwrap waits until we have set the limits of its child, the init."""
 
-    def __init__(self, pid: int, status: socket.socket, limits: JobLimits, overflowing: Callable[[], bool]) -> None:
+    def __init__(
+        self, pid: int, status: socket.socket, limits: JobLimits, overflowing: Callable[[], bool], group: int = -1
+    ) -> None:
         super().__init__(pid, limits, overflowing)
+        self._group = group
         self._status = status
         self._said = b""
         self._outcome = 0
@@ -143,6 +146,8 @@ class Wrapped(sandbox.Running):
                 self._top = int(json.loads(self._said[: self._said.index(b"}") + 1])["child-pid"])
                 _ours.add(self._top)
                 restrict(self._top, self._limits)
+                if self._group >= 0:
+                    cgroup.enter(self._group, self._top)
                 self._status.send(b"\n")
             except (ValueError, KeyError, OSError):
                 self.kill()

@@ -6,7 +6,7 @@ import logging
 import signal
 import socket
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from securecc.audit.trail import AuditTrail
 from securecc.channel import transport
@@ -23,6 +23,7 @@ from securecc.server.offering import Offering
 from securecc.server.pipeline import pipeline
 from securecc.server.settings import ServerSettings
 from securecc.server.store import Store
+from securecc.server.supervisor import Supervisor
 from securecc.server.visit import Service
 from securecc.words import limits
 from securecc.words.errors import AuditError, SandboxError
@@ -49,6 +50,7 @@ class Equipment:
     store: Store
     runner: socket.socket
     nursery: socket.socket | None = None
+    supervisor: Supervisor = field(default_factory=Supervisor)
 
 
 class Front:
@@ -61,13 +63,14 @@ class Front:
         self._store = equipment.store
         self._accounting = Accounting(equipment.audit.append, lambda: equipment.policy.revision)
         self._channels = Channels(equipment.policy, self._accounting)
+        self._supervisor = equipment.supervisor
         self._policy.on_change = self._channels.judge_again
         self._stop: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         ledger = equipment.settings.state / NAME
         self._offering = Offering(equipment.runner, equipment.nursery, ledger, self._runner_lost)
         self._renewed = -limits.TOOLCHAIN_RENEWAL_S
         self._keytab = Keytab(equipment.settings)
-        self._door = Door(equipment.settings, equipment.policy)
+        self._door = Door(equipment.settings, equipment.policy, equipment.supervisor.sockets)
         self._service: Service
 
     async def run(self) -> int:
@@ -81,8 +84,11 @@ class Front:
         names = ", ".join(offer.name for offer in ready.toolchains)
         log.info("toolchains %s; sandbox %s; policy %s", names, " ".join(ready.layers), self._policy.revision)
         log.info(READY)
-        tasks = [asyncio.create_task(self._policy.keep_fresh()), asyncio.create_task(self._keep_house())]
+        self._supervisor.ready(self._status())
+        going_on = (self._policy.keep_fresh, self._keep_house, self._stay_alive)
+        tasks = [asyncio.create_task(go_on()) for go_on in going_on]
         why = await self._stop
+        self._supervisor.stopping(why)
         server.stop_listening()
         await self._channels.end(why, self._service.running, DRAIN_S if why == TOLD else 0.0)
         for task in tasks:
@@ -135,6 +141,7 @@ class Front:
         self._finish("the runner has gone")
 
     async def _reload(self) -> None:
+        self._supervisor.reloading()
         self._keytab.look()
         try:
             self._audit.reopen()
@@ -146,6 +153,7 @@ class Front:
         else:
             self._accounting.daemon("reload", f"revision {self._policy.revision}")
         await self._renew()
+        self._supervisor.ready(self._status())
 
     def _look_again(self) -> None:
         """Somebody asked for a toolchain that is not here: perhaps it is by now."""
@@ -167,6 +175,16 @@ class Front:
             log.info("toolchains %s", names)
             self._accounting.daemon("reload", f"toolchains {names}")
             self._channels.drain("the toolchains have changed")
+
+    def _status(self) -> str:
+        """One line for who looks after services."""
+        return f"serves {len(self._offering.offers)} toolchains under policy {self._policy.revision[:12]}"
+
+    async def _stay_alive(self) -> None:
+        """The service manager hears of us as long as this loop turns."""
+        while self._supervisor.pulse_s:
+            self._supervisor.alive()
+            await asyncio.sleep(self._supervisor.pulse_s)
 
     async def _keep_house(self) -> None:
         while True:

@@ -51,8 +51,11 @@ class Jail:
         """As `sandbox.Jailer` has it."""
         ours, theirs = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         environment = {**cell.environment, b"PWD": cell.cwd}
+        group = () if cell.group < 0 else (cell.group,)
         try:
-            pid = sandbox.spawn(command_line(self, cell, limits), environment, (*cell.stdio, theirs, *cell.rulesets))
+            pid = sandbox.spawn(
+                command_line(self, cell, limits), environment, (*cell.stdio, theirs, *group, *cell.rulesets)
+            )
         except (OSError, ValueError) as error:
             os.close(ours)
             raise SandboxError(f"cannot start {os.fsdecode(self.program)}: {error}", _ADVICE) from error
@@ -63,7 +66,7 @@ class Jail:
 
 def command_line(way: Jail, cell: Cell, limits: JobLimits) -> list[bytes]:
     """The program's arguments for a cell: each has its place, and none is an option."""
-    numbers = [os.getpid(), cell.umask & 0o777, len(cell.rulesets)]
+    numbers = [os.getpid(), cell.umask & 0o777, cell.group >= 0, len(cell.rulesets)]
     for limit in sandbox.rlimits(limits):
         numbers += limit
     return [way.program, cell.root, cell.cwd, way.filter, b" ".join(b"%d" % n for n in numbers), *cell.arguments]

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from securecc.server import landlock, layout, sandbox, scratch, tree
+from securecc.server import cgroup, landlock, layout, sandbox, scratch, tree
 from securecc.server.courier import close_all
 from securecc.server.harvest import Yield, harvest, same_folder
 from securecc.server.shelf import Shelved
@@ -30,8 +30,8 @@ _DEVICES = (b"/dev/null", b"/dev/urandom")  # gcc draws the names of LTO section
 @dataclass(frozen=True)
 class Workshop:
     """What all jobs share: how they are jailed, the toolchains by digest, the directory that job trees are mounted in,
-    the most that one of these may hold (bytes), a descriptor of /dev/null, where each layer's copy is, and the version
-    of Landlock that they are restricted by (0: none).
+    the most that one of these may hold (bytes), a descriptor of /dev/null, where each layer's copy is, the version of
+    Landlock that they are restricted by (0: none), and the place of their control groups (None: none).
     """
 
     jailer: sandbox.Jailer
@@ -41,11 +41,13 @@ class Workshop:
     null: int
     layers: Mapping[Layer, bytes] = field(default_factory=dict)
     landlock: int = 0
+    groups: cgroup.Groups | None = None
 
     @property
     def in_force(self) -> tuple[str, ...]:
         """The layers of the sandbox, the program that makes it first."""
-        return (*self.jailer.layers, *(("landlock",) if self.landlock else ()))
+        groups = self.groups.layers if self.groups else ()
+        return (*self.jailer.layers, *(("landlock",) if self.landlock else ()), *groups)
 
 
 class Job:
@@ -57,6 +59,7 @@ class Job:
         self._blobs = blobs
         self._root = b"%s/%d" % (shop.jobs, order.job)
         self._running: sandbox.Running | None = None
+        self._group: cgroup.Group | None = None
         self._cancelled = False
         self._undo = contextlib.ExitStack()
         self._undo.callback(self._close_blobs)
@@ -153,6 +156,13 @@ class Job:
         self._undo.callback(os.close, ruleset)
         return toolchain.programs, ruleset
 
+    def _enter_group(self) -> int:
+        if self._shop.groups is None:
+            return -1
+        self._group = self._shop.groups.new(self._order.job, self._order.limits)
+        self._undo.callback(self._group.close)
+        return self._group.folder
+
     def _close_blobs(self) -> None:
         close_all(self._blobs)
         self._blobs = ()
@@ -174,6 +184,7 @@ class Job:
             umask=order.umask,
             stdio=stdio.descriptors,
             rulesets=rulesets,
+            group=self._enter_group(),
         )
         self._running = self._shop.jailer.start(cell, order.limits, stdio.overflowing)
         stdio.attach()
@@ -196,7 +207,8 @@ class Job:
         return harvest(built, work.entries, skip, self._order.limits.output, places)
 
     def _report(self, found: Yield, ending: sandbox.Ending, stdio: "_Stdio") -> tuple[WorkReport, list[int]]:
-        limit = sandbox.recognise(ending, stdio.tail, self._order.limits)
+        limit = ending.limit or (self._group.limit() if self._group and ending.status else "")
+        limit = limit or sandbox.recognise(ending, stdio.tail, self._order.limits)
         if not limit and stdio.overflowing():
             limit = "diagnostics"
         if not limit and found.more:

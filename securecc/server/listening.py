@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
+import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from securecc.channel import kerberos, tls, transport
 from securecc.channel.channel import Channel
@@ -21,10 +22,13 @@ KNOWN_NAME = "known-sources"
 
 
 class Door:
-    """Made before anything listens. Keeps the known sources over restarts."""
+    """Made before anything listens. Keeps the known sources over restarts. `sockets` are a service manager's, and then
+    it listens nowhere else.
+    """
 
-    def __init__(self, settings: ServerSettings, policy: PolicyInForce) -> None:
+    def __init__(self, settings: ServerSettings, policy: PolicyInForce, sockets: Sequence[socket.socket] = ()) -> None:
         self._settings = settings
+        self._sockets = sockets
         self._path = settings.state / KNOWN_NAME
         self._known = Known(self._read())
         self._written = time.monotonic()
@@ -39,7 +43,7 @@ class Door:
     ) -> transport.Server:
         """See `securecc.channel.transport.serve`. Raises ChannelError."""
         return await transport.serve(
-            [(address, self._settings.port) for address in self._settings.listen],
+            [] if self._sockets else [(address, self._settings.port) for address in self._settings.listen],
             gate=self._gate,
             acceptor=acceptor,
             context=tls.server_context(),
@@ -47,6 +51,7 @@ class Door:
             on_channel=on_channel,
             notice=notice,
             deadline=self._settings.limits.preauth_deadline_s,
+            sockets=self._sockets,
         )
 
     async def keep(self) -> None:

@@ -23,7 +23,7 @@ import msgspec
 from securecc.server import runner, scratch
 from securecc.server.courier import memory
 from securecc.server.runner import RunnerConfig
-from securecc.server.settings import read_settings
+from securecc.server.settings import ServerSettings, User, read_settings
 from securecc.words import limits
 from securecc.words.errors import ConfigError, SecureccError
 from securecc.words.work import WorkRunner
@@ -53,6 +53,19 @@ def start(arguments: Sequence[str], descriptors: Sequence[int]) -> "subprocess.P
     )
 
 
+def runner_config(settings: ServerSettings, become: User | None = None, groups: str = "") -> RunnerConfig:
+    """What a runner is told by these settings. `become` is whom root becomes; `groups` as RunnerConfig has it."""
+    return RunnerConfig(
+        compilers=tuple(os.fspath(path) for path in settings.toolchains),
+        base=os.fspath(settings.scratch),
+        uid=become.uid if become is not None else 0,
+        gid=become.gid if become is not None else 0,
+        sandbox=settings.sandbox,
+        layers=None if settings.layers is None else tuple(os.fspath(path) for path in settings.layers),
+        groups=groups,
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until the front has gone. Exit status 0, or 1 with one line on standard error."""
     options = argparse.ArgumentParser(prog="securecc.server.nursery")
@@ -61,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.add_argument("--config", type=Path, required=True, help="the daemon's configuration")
     chosen = options.parse_args(arguments)
     try:
-        Nursery(chosen.config_fd, chosen.config).serve(socket.socket(fileno=chosen.fd))
+        Nursery(_told(chosen.config_fd), chosen.config).serve(socket.socket(fileno=chosen.fd))
     except SecureccError as error:
         _log(str(error))
         return 1
@@ -71,13 +84,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 class Nursery:
     """Starts runners, and waits for their end."""
 
-    def __init__(self, descriptor: int, daemon: Path) -> None:
-        """`descriptor` holds a RunnerConfig, `daemon` is the daemon's configuration. Raises ConfigError."""
-        try:
-            with os.fdopen(descriptor, "rb") as file:
-                self._config = msgspec.json.decode(file.read(limits.POLICY_FILE), type=RunnerConfig)
-        except (OSError, msgspec.DecodeError, ValueError) as error:
-            raise ConfigError(f"the runners' configuration cannot be read: {error}") from error
+    def __init__(self, config: RunnerConfig, daemon: Path) -> None:
+        """`config` is what runners are told, but for what the daemon's configuration, the file `daemon`, says then."""
+        self._config = config
         self._daemon = daemon
         self._runners: set[int] = set()
 
@@ -88,6 +97,7 @@ class Nursery:
             scratch.become(self._config.uid, self._config.gid)
         scratch.renounce()
         signal.signal(signal.SIGCHLD, lambda *_: self._bury())
+        signal.signal(signal.SIGTERM, lambda *_: self._kill())
         with end:
             while True:
                 packet, descriptors, _, _ = socket.recv_fds(end, limits.WORK_PACKET, 1)
@@ -129,11 +139,8 @@ class Nursery:
         except ConfigError as error:
             _log(f"the compilers stay as they were: {error}")
             return self._config
-        return msgspec.structs.replace(
-            self._config,
-            compilers=tuple(map(os.fspath, now.toolchains)),
-            layers=None if now.layers is None else tuple(map(os.fspath, now.layers)),
-        )
+        now_told = runner_config(now)
+        return msgspec.structs.replace(self._config, compilers=now_told.compilers, layers=now_told.layers)
 
     def _bury(self) -> None:
         """Also what a dead runner left behind, for that is ours now (prctl(2), PR_SET_CHILD_SUBREAPER)."""
@@ -149,12 +156,27 @@ class Nursery:
         for child in tuple(self._runners):
             os.kill(child, signal.SIGKILL)
 
+    def _kill(self) -> NoReturn:
+        """Told to end: the runners end with it, and their jobs with them."""
+        for child in tuple(self._runners):
+            os.kill(child, signal.SIGKILL)
+        os._exit(0)
+
+
+def _told(descriptor: int) -> RunnerConfig:
+    try:
+        with os.fdopen(descriptor, "rb") as file:
+            return msgspec.json.decode(file.read(limits.POLICY_FILE), type=RunnerConfig)
+    except (OSError, msgspec.DecodeError, ValueError) as error:
+        raise ConfigError(f"the runners' configuration cannot be read: {error}") from error
+
 
 def _be_runner(end: int, config: int) -> NoReturn:
     """In a child: the runner's life from its beginning to its end."""
     status = 1
     try:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for number in (signal.SIGCHLD, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
         os.setsid()
         status = runner.main(["--fd", str(end), "--config-fd", str(config)])
     finally:

@@ -19,7 +19,7 @@ import msgspec
 
 from securecc.compiler.closure import ClosureFile, ToolchainClosure
 from securecc.compiler.toolchain import closure_of_programs, discover
-from securecc.server import jailers, landlock, probe, scratch
+from securecc.server import cgroup, jailers, landlock, probe, scratch
 from securecc.server.courier import Courier, close_all, from_front, read_tree, say_once
 from securecc.server.jailers import Way
 from securecc.server.job import Job, Workshop
@@ -44,9 +44,10 @@ class RunnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     toolchains lie below it, another is taken): a tmpfs is mounted on it, in the runner's own namespace only. `uid` and
     `gid` are what root becomes. `sandbox` is the way into it, ``jail`` or ``bubblewrap``; empty: the first that works.
     `layers` are directories (None: where the toolchains look for headers). `have` are toolchains by their digests in
-    hex, and `trees` layers: a runner that finds just these is not needed. `without` are layers of the sandbox that are
-    left out (``seccomp``, ``landlock``): for tests, which show that the others hold alone; no setting of the daemon's
-    leads here. Sizes in bytes.
+    hex, and `trees` layers: a runner that finds just these is not needed. `groups` is a directory of control groups
+    that is the runner's own and settled (`securecc.server.cgroup`), empty if there is none. `without` are layers of the
+    sandbox that are left out (``seccomp``, ``landlock``): for tests, which show that the others hold alone; no setting
+    of the daemon's leads here. Sizes in bytes.
     """
 
     compilers: tuple[str, ...]
@@ -60,6 +61,7 @@ class RunnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     layers: tuple[str, ...] | None = ()
     have: tuple[str, ...] = ()
     trees: tuple[Layer, ...] = ()
+    groups: str = ""
     without: tuple[str, ...] = ()
 
 
@@ -123,6 +125,7 @@ def _settle(config: RunnerConfig) -> list[Workshop]:
         scratch.become(config.uid, config.gid)
     scratch.renounce()
     found = _find(config)
+    groups = cgroup.Groups(config.groups) if config.groups else None
     scratch.enter()
     base = _base(config.base, found)
     scratch.mount_tmpfs(base, config.store, programs=True)
@@ -150,7 +153,8 @@ def _settle(config: RunnerConfig) -> list[Workshop]:
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     version = 0 if "landlock" in config.without else landlock.abi()
     return [
-        Workshop(way, shelved, _JOBS, config.job, null, layers, version if way.confines else 0) for way in found.ways
+        Workshop(way, shelved, _JOBS, config.job, null, layers, version if way.confines else 0, groups)
+        for way in found.ways
     ]
 
 

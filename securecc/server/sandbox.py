@@ -43,7 +43,8 @@ _SIGNS: tuple[tuple[bytes, LimitName], ...] = (
 class Cell:
     """What one sandbox shows and runs. `root` becomes its root, with all that is mounted below; those mounts say what
     can be written, executed or used as a device there. `stdio` are the descriptors of standard input, output and error;
-    no other is passed on. `rulesets` are those of `securecc.server.landlock` that it is restricted to, at most two.
+    no other is passed on. `rulesets` are those of `securecc.server.landlock` that it is restricted to, at most two;
+    `group` is the control group that it lives in (a directory's descriptor), -1 if it has none of its own.
     """
 
     root: bytes
@@ -53,6 +54,7 @@ class Cell:
     umask: int
     stdio: tuple[int, int, int]
     rulesets: tuple[int, ...] = ()
+    group: int = -1
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,10 +22,15 @@ LISTEN: Final = ("0.0.0.0", "::")  # noqa: S104 - a server is for others; the po
 TOOLCHAINS: Final = (Path("/usr/bin/gcc"),)
 SANDBOXES: Final = ("jail", "bubblewrap")
 MINIMUM: Final[tuple[str, ...]] = ("userns", "mountns", "pidns", "netns", "rlimits")
-LAYERS: Final = (*SANDBOXES, *MINIMUM, "ipcns", "utsns", "noexec", "no-new-privs", "seccomp", "landlock", "cgroup")
+GROUP_LAYERS: Final = ("cgroup-memory", "cgroup-pids", "cgroup-cpu", "cgroup-kill")
+LAYERS: Final = (
+    *SANDBOXES, *MINIMUM, "ipcns", "utsns", "noexec", "no-new-privs", "seccomp", "landlock", "cgroup", *GROUP_LAYERS
+)  # fmt: skip
+RUNNER_SOCKET: Final = Path("/run/securecc/runner")
 LOG_LEVELS: Final = ("error", "warning", "info", "debug")
 
 _UID_MAX = 2**31 - 1
+_ANY_SANDBOX: Final[tuple[str, tuple[str, ...], Path | None]] = ("", MINIMUM, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,8 @@ class ServerSettings:
     """A daemon's settings. All paths are absolute. `hostname` is empty where any name in the keytab will do; `users`
     is None where the configuration names none, `layers` where the toolchains' own headers are meant. `sandbox` is the
     program that makes sandboxes, empty where any will do; `sandbox_minimum` lists the layers without which no job is
-    run.
+    run; `groups` is a directory of control groups for jobs, None where a service manager may have given one.
+    `runner_socket` is where a runner that is a service of its own waits for its front.
     """
 
     keytab: Path
@@ -68,13 +74,15 @@ class ServerSettings:
     layers: tuple[Path, ...] | None = None
     sandbox: str = ""
     sandbox_minimum: tuple[str, ...] = MINIMUM
+    groups: Path | None = None
+    runner_socket: Path = RUNNER_SOCKET
     limits: ServerLimits = field(default_factory=ServerLimits)
     log_level: str = "info"
 
 
 _KEYS = (
     "listen", "port", "service", "hostname", "keytab", "policy", "audit", "state", "scratch", "users", "slots",
-    "toolchains", "layers", "sandbox", "limits", "log_level",
+    "toolchains", "layers", "sandbox", "runner_socket", "limits", "log_level",
 )  # fmt: skip
 
 
@@ -123,7 +131,7 @@ def _settings(
     section: Section, folder: Path, slots: int | None, lookup: Callable[[str], User | None]
 ) -> ServerSettings:
     path = _path(folder)
-    sandbox, minimum = section.get("sandbox", _sandbox, ("", MINIMUM))
+    sandbox, minimum, groups = section.get("sandbox", _sandbox, _ANY_SANDBOX)
     return ServerSettings(
         keytab=section.need("keytab", path, "name the file of the service's keys, readable by the daemon alone"),
         policy=section.need("policy", path, "name the file that says who may compile"),
@@ -140,6 +148,8 @@ def _settings(
         layers=section.get("layers", fields.listed(_absolute("directory", "/usr/include")), None),
         sandbox=sandbox,
         sandbox_minimum=minimum,
+        groups=groups,
+        runner_socket=section.get("runner_socket", path, RUNNER_SOCKET),
         limits=section.get("limits", read_bounds, ServerLimits()),
         log_level=section.get("log_level", fields.one_of(LOG_LEVELS, "log level"), "info"),
     )
@@ -207,13 +217,18 @@ def _users(node: Node, lookup: Callable[[str], User | None]) -> Users:
     return users
 
 
-def _sandbox(node: Node) -> tuple[str, tuple[str, ...]]:
-    """The program, and the least layers. Who lists a program among the layers need not name it a second time."""
-    section = Section(node, ("program", "minimum"))
+def _sandbox(node: Node) -> tuple[str, tuple[str, ...], Path | None]:
+    """The program, the least layers, the control groups. Who lists a program among the layers need not name it a second
+    time; ``cgroup`` stands for all that control groups can do.
+    """
+    section = Section(node, ("program", "minimum", "groups"))
     minimum = section.get("minimum", fields.listed(fields.one_of(LAYERS, "sandbox layer")), MINIMUM)
     listed = [name for name in SANDBOXES if name in minimum]
     program = section.get("program", fields.one_of(SANDBOXES, "program"), listed[0] if listed else "")
     if set(listed) - {program}:
         why = "one program makes the sandbox"
         raise section.place("minimum").error(f"{' and '.join(listed)} beside {program}", why)
-    return program, minimum
+    groups = section.get("groups", _absolute("directory", "/sys/fs/cgroup/securecc"), None)
+    if "cgroup" in minimum:
+        minimum = (*(name for name in minimum if name != "cgroup"), *GROUP_LAYERS)
+    return program, minimum, groups

@@ -16,6 +16,7 @@ from securecc.audit.settings import AuditSettings
 from securecc.cli import secureccd
 from securecc.cli.secureccd import main
 from securecc.server.settings import ServerSettings, User, Users
+from securecc.server.supervisor import Supervisor
 from securecc.words.errors import ConfigError, SandboxError
 
 POLICY = """
@@ -112,7 +113,7 @@ def runner(tmp_path, monkeypatch):
 def test_the_front_serves_beside_a_runner_of_its_own(config, runner, monkeypatch, capsys):
     seen = []
 
-    async def front(settings, end, nursery):
+    async def front(settings, started_by, end, nursery):
         seen.append((settings.slots, end.type, settings.state.is_dir(), settings.scratch.is_dir()))
         async with asyncio.timeout(10):
             while not runner.exists() or not runner.read_text():  # noqa: ASYNC110 - another process's file
@@ -136,7 +137,7 @@ def test_the_front_serves_beside_a_runner_of_its_own(config, runner, monkeypatch
 
 
 def test_a_front_that_cannot_start_takes_its_runner_with_it(config, runner, monkeypatch, capsys):
-    async def front(settings, end, nursery):
+    async def front(settings, started_by, end, nursery):
         raise SandboxError("this machine has no sandbox")
 
     monkeypatch.setattr(os, "getuid", lambda: 1000)
@@ -153,16 +154,66 @@ def test_started_as_root_the_two_become_two_users(tmp_path, runner, monkeypatch)
     monkeypatch.setattr(os, "chown", lambda path, uid, gid: calls.append((path.name, uid, gid)))
     monkeypatch.setattr(secureccd, "_raise_descriptors", lambda: None)
 
-    async def front(settings, end, nursery):
+    async def front(settings, started_by, end, nursery):
         async with asyncio.timeout(10):
             while not runner.exists() or not runner.read_text():  # noqa: ASYNC110 - another process's file
                 await asyncio.sleep(0.01)
         return 0
 
     monkeypatch.setattr(secureccd, "_front", front)
-    assert secureccd._serve(settings_of(tmp_path, users=Users(front=ALICE, runner=BOB)), tmp_path / "config.yaml") == 0
-    assert calls == [("state", 1001, 1001), ("scratch", 1001, 1001), ("log", 1001, 1001), ALICE]
+    assert (
+        secureccd._serve(settings_of(tmp_path, users=Users(front=ALICE, runner=BOB)), tmp_path / "config.yaml", None)
+        == 0
+    )
+    assert calls == [("state", 1001, 1001), ("log", 1001, 1001), ("scratch", 1001, 1001), ALICE]
     assert '"uid":1002,"gid":1002' in runner.read_text()
+
+
+def test_a_front_alone_takes_its_first_runner_from_the_service(config, tmp_path, monkeypatch):
+    asked = []
+
+    async def front(settings, started_by, end, nursery):
+        asked.append((end.type, started_by))
+        return 5
+
+    config.write_text(config.read_text() + "runner_socket: runner\n")
+    monkeypatch.setattr(secureccd, "_front", front)
+    monkeypatch.setattr(secureccd, "_raise_descriptors", lambda: None)
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
+        listening.bind(str(tmp_path / "runner"))
+        listening.listen()
+        assert main(["--config", str(config), "--only", "front"]) == 5
+        end, _ = listening.accept()
+        with end:
+            _, descriptors, _, _ = socket.recv_fds(end, 1 << 16, 4)
+            assert len(descriptors) == 1, "the runner's end of the first runner"
+            os.close(descriptors[0])
+    assert asked == [(socket.SOCK_SEQPACKET, Supervisor())]
+    assert not (tmp_path / "scratch").exists(), "that is the runner's"
+
+
+def test_no_runner_waits(config, capsys, monkeypatch):
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    config.write_text(config.read_text() + "runner_socket: runner\n")
+    assert main(["--config", str(config), "--only", "front"]) == 1
+    assert "systemctl start securecc-runner.socket" in capsys.readouterr().err
+
+
+def test_the_runner_alone(config, monkeypatch):
+    served = []
+
+    class Service:
+        def __init__(self, settings, path, started_by):
+            served.append((settings.slots, path, started_by))
+
+        def run(self):
+            return 4
+
+    monkeypatch.setattr(secureccd, "RunnerService", Service)
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    assert main(["--config", str(config), "--only", "runner"]) == 4
+    assert served == [(2, config, Supervisor())]
 
 
 def test_becoming_somebody_leaves_nothing_of_root(monkeypatch):
@@ -183,7 +234,7 @@ def test_an_installation_that_the_front_cannot_read_is_said_at_once(tmp_path):
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "state").write_text("a file")
     with pytest.raises(ConfigError, match="state cannot be made"):
-        secureccd._make_folders(settings_of(tmp_path))
+        secureccd._make_folders(settings_of(tmp_path), tmp_path / "state")
 
 
 def test_as_many_descriptors_as_may_be(monkeypatch):
@@ -211,7 +262,7 @@ def test_the_front_is_equipped_before_it_listens(tmp_path, monkeypatch):
     monkeypatch.setattr(secureccd, "Front", Front)
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        assert asyncio.run(secureccd._front(settings_of(tmp_path), ours, theirs)) == 3
+        assert asyncio.run(secureccd._front(settings_of(tmp_path), Supervisor(), ours, theirs)) == 3
     [equipment] = equipped
     assert (equipment.runner, equipment.nursery) == (ours, theirs)
     assert equipment.policy.admits("192.0.2.1")

@@ -35,7 +35,8 @@ HOUSE = {
         "audit": "redaction sending signing storage",
         "client": "clock crossing fingerprint heap inotify journal lineage listing local_slots locales look mounts"
         " place processor response_files settings",
-        "server": "courier harvest known_file landlock sandbox scratch seccomp settings store terminal tree",
+        "server": "cgroup courier harvest known_file landlock sandbox scratch seccomp settings store supervisor"
+        " terminal tree",
     },
     JOINING: {
         "audit": "log posting trail",
@@ -49,7 +50,7 @@ HOUSE = {
     },
     PROCESS: {
         "client": "__main__ agent",
-        "server": "front nursery runner",
+        "server": "front nursery runner runner_service",
     },
     PERSON: {
         "cli.audit": "command key parts rows selection show verify",

@@ -65,8 +65,8 @@ def test_every_word_has_its_place():
     line = jail.command_line(Jail(b"/jail", b"--filter"), cell, SMALL)
     assert line[:4] == [b"/jail", b"--root", b"--cwd", b"--filter"]
     numbers = [int(word) for word in line[4].split()]
-    assert numbers[:3] == [os.getpid(), 0o027, 0]
-    assert numbers[3:] == [number for limit in sandbox.rlimits(SMALL) for number in limit]
+    assert numbers[:4] == [os.getpid(), 0o027, 0, 0]
+    assert numbers[4:] == [number for limit in sandbox.rlimits(SMALL) for number in limit]
     assert line[5:] == [b"--help", b"-c"]
 
 
@@ -176,9 +176,9 @@ def test_a_filter_that_is_none_starts_nothing(root, tmp_path, content):
     [[], ["/"], ["/", "/", "", "1 2"], ["/", "/", "", "", "true"], ["/", "/", "", "1 -2", "true"]]
     + [
         ["/", "/", "", numbers, "true"]
-        for numbers in ("PID 18 0 1", "PID 18 0 1 2", "PID 18 0 1 2 x", "PID 99999999999999999999")
+        for numbers in ("PID 18 0 0 1", "PID 18 0 0 1 2", "PID 18 0 0 1 2 x", "PID 99999999999999999999")
     ]
-    + [["/", "/", "", "PID 18 0 999 1 1", "true"], ["/", "/", "", "PID 18 0" + " 1 2 3" * 17, "true"]],
+    + [["/", "/", "", "PID 18 0 0 999 1 1", "true"], ["/", "/", "", "PID 18 0 0" + " 1 2 3" * 17, "true"]],
 )
 def test_arguments_that_make_no_sense(words):
     words = [word.replace("PID", str(os.getpid())) for word in words]
@@ -188,7 +188,7 @@ def test_arguments_that_make_no_sense(words):
 
 
 def test_only_the_parent_that_it_was_told_of(root):
-    done = subprocess.run([jail.find(), root, "/", "", "1 18 0", "/prisoner"], capture_output=True, check=False)
+    done = subprocess.run([jail.find(), root, "/", "", "1 18 0 0", "/prisoner"], capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (1, b"securecc-jail: cannot stay without the parent: No such process\n")
 
 
@@ -203,7 +203,7 @@ def by_hand(root, numbers, *words, before=""):
         root,
         "/",
         "",
-        f"{os.getpid()} 18 0 {numbers}",
+        f"{os.getpid()} 18 0 0 {numbers}",
         "/prisoner",
         *words,
     ]

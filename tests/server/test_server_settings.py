@@ -153,6 +153,21 @@ def test_any_bytes_are_settings_or_a_config_error(data):
     assert found.message.startswith("config.yaml") if isinstance(found, ConfigError) else found.keytab.is_absolute()
 
 
+def test_control_groups_and_the_runners_socket():
+    found = parse(NEEDED)
+    assert (found.groups, found.runner_socket) == (None, Path("/run/securecc/runner"))
+    found = parse(NEEDED + "sandbox: {groups: /sys/fs/cgroup/securecc}\nrunner_socket: /run/runner\n")
+    assert (found.groups, found.runner_socket) == (Path("/sys/fs/cgroup/securecc"), Path("/run/runner"))
+    with pytest.raises(ConfigError, match="no absolute path"):
+        parse(NEEDED + "sandbox: {groups: securecc}\n")
+
+
+def test_cgroup_stands_for_all_that_control_groups_can_do():
+    found = parse(NEEDED + "sandbox: {minimum: [cgroup, seccomp]}\n")
+    assert set(found.sandbox_minimum) == {"seccomp", "cgroup-memory", "cgroup-pids", "cgroup-cpu", "cgroup-kill"}
+    assert parse(NEEDED + "sandbox: {minimum: [cgroup-kill]}\n").sandbox_minimum == ("cgroup-kill",)
+
+
 @pytest.mark.parametrize(
     ("said", "program"),
     [

@@ -3,8 +3,8 @@
  * Runs PROGRAM in namespaces of its own, with ROOT and what is mounted below it as its whole world. What may stand in
  * an argument is given by its place alone: a stranger's words are never options. FILTER is a file of system call rules
  * (seccomp(2)); where it is empty there is none, and a network namespace is made. NUMBERS are the parent's pid, the
- * umask, how many Landlock rulesets there are (on descriptors from 4 on), and three for each resource limit
- * (setrlimit(2)): which, soft, hard.
+ * umask, whether there is a control group (a directory's descriptor, 4), how many Landlock rulesets there are (on the
+ * descriptors from there on), and three for each resource limit (setrlimit(2)): which, soft, hard.
  *
  * Three processes: this one, outside, which a parent waits for; the init of the new pid namespace; and PROGRAM, its
  * child. The parent's death ends this one, whose death ends the init, whose death ends all that is inside. On
@@ -34,7 +34,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { STATUS = 3, RULESETS = 4 /* descriptors from there on */, MOST_RULESETS = 2, LIMITS = 16 };
+enum { STATUS = 3, FURTHER = 4 /* descriptors from there on */, MOST_RULESETS = 2, LIMITS = 16 };
 
 struct outcome {
     int32_t status;  /* as wait(2) has it */
@@ -53,6 +53,7 @@ struct cell {
     char **program;
     pid_t parent;
     mode_t umask;
+    bool group;
     unsigned int rulesets;
     size_t limits;
     struct limit limit[LIMITS];
@@ -79,6 +80,7 @@ static struct cell read_arguments(int count, char **words)
     const char *text = words[4];
     cell.parent = (pid_t)number(&text);
     cell.umask = (mode_t)number(&text);
+    cell.group = number(&text) != 0;
     cell.rulesets = (unsigned int)number(&text);
     if (cell.rulesets > MOST_RULESETS)
         fail("read", "the number of rulesets", 0);
@@ -191,7 +193,7 @@ static void run(const struct cell *cell)
 
 static _Noreturn void be_init(const struct cell *cell, int pipe, uid_t user, gid_t group)
 {
-    static const int rulesets[MOST_RULESETS] = {RULESETS, RULESETS + 1};
+    const int first = FURTHER + cell->group, rulesets[MOST_RULESETS] = {first, first + 1};
     static struct filter filter;
     die_with(pipe);
     map_users(user, group);
@@ -205,18 +207,24 @@ static _Noreturn void be_init(const struct cell *cell, int pipe, uid_t user, gid
     drop_capabilities();
     must(prctl(PR_SET_DUMPABLE, 0UL, 0UL, 0UL, 0UL), "close", "the init to tracing");
     must(fcntl(STATUS, F_SETFD, FD_CLOEXEC), "keep", "the status");
+    if (cell->group)
+        close(FURTHER);
     restrict_files(rulesets, cell->rulesets);
     install_filter(&filter);
     run(cell);
     _exit(1);
 }
 
-static pid_t clone_apart(bool network)
+static pid_t clone_apart(const struct cell *cell)
 {
     struct clone_args wanted = {.exit_signal = SIGCHLD};
     wanted.flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
-    if (network)
+    if (*cell->filter == '\0')
         wanted.flags |= CLONE_NEWNET;
+    if (cell->group) {
+        wanted.flags |= CLONE_INTO_CGROUP;
+        wanted.cgroup = FURTHER;
+    }
     long made = syscall(SYS_clone3, &wanted, sizeof wanted);
     if (made < 0 && errno == EINVAL) { /* a kernel without control groups */
         wanted.flags &= ~(__u64)CLONE_NEWCGROUP;
@@ -237,10 +245,10 @@ int main(int count, char **words)
         fail("stay without", "the parent", ESRCH);
     must(prctl(PR_SET_NO_NEW_PRIVS, 1UL, 0UL, 0UL, 0UL), "forgo", "new privileges");
     must(setsid(), "begin", "a session");
-    must(syscall(SYS_close_range, RULESETS + cell.rulesets, ~0U, 0), "close", "what was inherited");
+    must(syscall(SYS_close_range, FURTHER + cell.group + cell.rulesets, ~0U, 0), "close", "what was inherited");
     umask(cell.umask & 0777);
     must(pipe2(ends, O_CLOEXEC | O_NONBLOCK), "make", "a pipe");
-    pid_t init = clone_apart(*cell.filter == '\0');
+    pid_t init = clone_apart(&cell);
     if (init == 0) {
         close(ends[1]);
         be_init(&cell, ends[0], user, group);
