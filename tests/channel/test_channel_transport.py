@@ -576,6 +576,47 @@ def test_a_port_that_is_taken_is_explained():
     asyncio.run(run())
 
 
+def test_sockets_that_were_opened_for_us():
+    async def run():
+        with socket.create_server(("127.0.0.1", 0)) as given:
+            some = House()
+            server = await serve(
+                [],
+                gate=Gate(),
+                acceptor=StubAcceptor,
+                context=CONTEXT,
+                judge=grant_all,
+                on_channel=some.on_channel,
+                sockets=[given],
+            )
+            channel = await dial("127.0.0.1", given.getsockname()[1])
+            channel.close()
+            await channel.wait_closed()
+            await server.close()
+            some.channels[0].close()
+
+    asyncio.run(run())
+
+
+def test_a_socket_that_cannot_be_listened_on_is_explained():
+    async def run(given):
+        await serve(
+            [],
+            gate=Gate(),
+            acceptor=StubAcceptor,
+            context=CONTEXT,
+            judge=grant_all,
+            on_channel=House().on_channel,
+            sockets=[given],
+        )
+
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as given,
+        pytest.raises(ChannelError, match="a socket that was opened for us"),
+    ):
+        asyncio.run(run(given))
+
+
 def test_nobody_there_is_explained():
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))

@@ -24,6 +24,7 @@ from securecc.server.courier import pair
 from securecc.server.front import READY, Equipment, Front
 from securecc.server.settings import ServerSettings
 from securecc.server.store import Store
+from securecc.server.supervisor import Supervisor
 from securecc.words.errors import AuditError, CredentialError, Denied, SandboxError
 from securecc.words.messages import Goodbye, Hello, Need, Refuse, Result, Supply, Welcome
 from securecc.words.work import WorkCancel, WorkOrder, WorkReady
@@ -38,6 +39,7 @@ rules:
     toolchains: ["gcc-*"]
 """
 NOBODY = POLICY.replace('"*@EXAMPLE.COM"', '"bob@EXAMPLE.COM"')
+NO_MANAGER = Supervisor()
 
 
 class Client:
@@ -119,7 +121,7 @@ class House:
         return [record[field] for record in self.records() if record["kind"] == kind]
 
     @asynccontextmanager
-    async def serving(self, *, ready=READY_WORK, nursery=None, **changes):
+    async def serving(self, *, ready=READY_WORK, nursery=None, supervisor=NO_MANAGER, **changes):
         """The front as a task; `self.front`, `self.runner`, `self.end` (its exit status)."""
         settings = self.settings(**changes)
         ours, theirs = pair()
@@ -132,6 +134,7 @@ class House:
             Store(settings.state / "store"),
             ours,
             nursery,
+            supervisor,
         )
         self.front = Front(equipment)
         self.listening = asyncio.get_running_loop().create_future()
@@ -370,6 +373,38 @@ def test_compilers_that_cannot_be_looked_for_stay_as_they_were(house):
 
     asyncio.run(body())
     assert "reload-refused" in house.events("daemon", "event")
+
+
+class Supervised(Supervisor):
+    """In the place of a service manager: remembers what it is told."""
+
+    __slots__ = ("heard",)
+
+    def __init__(self, **fields):
+        super().__init__(**fields)
+        object.__setattr__(self, "heard", [])
+
+    def _tell(self, *lines):
+        self.heard.append(lines)
+
+
+def test_the_service_manager_hears_how_it_goes(house):
+    manager = Supervised(watchdog_s=0.02)
+
+    async def body():
+        async with house.serving(supervisor=manager):
+            await house.listening
+            while ("WATCHDOG=1",) not in manager.heard:  # noqa: ASYNC110 - the watchdog's own pace
+                await asyncio.sleep(0.005)
+            before = len(manager.heard)
+            await house.front._reload()
+        told = [lines[0] for lines in manager.heard if lines != ("WATCHDOG=1",)]
+        assert told == ["READY=1", "RELOADING=1", "READY=1", "STOPPING=1"]
+        assert before < len(manager.heard)
+        [ready] = [lines for lines in manager.heard[:1] if lines[0] == "READY=1"]
+        assert ready[1].startswith("STATUS=serves 1 toolchains under policy ")
+
+    asyncio.run(body())
 
 
 def test_a_bad_policy_leaves_the_old_one_in_force(house):

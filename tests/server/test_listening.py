@@ -37,8 +37,8 @@ class House:
         self.policy = PolicyInForce(policy)
         self.channels = []
 
-    def door(self):
-        return Door(self.settings, self.policy)
+    def door(self, sockets=()):
+        return Door(self.settings, self.policy, sockets)
 
     def on_channel(self, channel):
         self.channels.append(channel)
@@ -77,6 +77,16 @@ def test_who_was_let_in_is_known_after_a_restart(house, monkeypatch):
         await server.close()
         assert house.door()._gate.enter("127.0.0.1").known
         assert not house.door()._gate.enter("192.0.2.1").known
+
+    asyncio.run(body())
+
+
+def test_a_service_managers_sockets_are_the_only_ones(house):
+    async def body():
+        with socket.create_server(("127.0.0.1", 0)) as given:
+            server = await house.listen(house.door([given]))
+            assert server.addresses == [given.getsockname()]
+            await server.close()
 
     asyncio.run(body())
 
