@@ -4,11 +4,13 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from securecc.client.fingerprint import Fingerprint, Fingerprints
-from securecc.compiler.questions import expands, hidden, uses, words
+from securecc.compiler.directives import Name
+from securecc.compiler.questions import PREDEFINED, hidden, replacements, spellings, uses, words
 from securecc.words.errors import StaysLocal
 from securecc.words.manifest import Digest
 
 _T = TypeVar("_T")
+_HIDDEN = StaysLocal("computed-question", "asks by a macro whether a file is there")
 _KEPT = 16384
 """Answers about one file; beyond that it begins anew."""
 
@@ -32,14 +34,25 @@ class Questions:
         command_line = b"\n".join(given)
         found = [self._once(seen, macros, uses) for seen in files]
         names = frozenset(name for one in found for name in one.asked)
-        told = words(names)
-        if (
-            hidden((*found, uses(command_line, macros)), macros)
-            or any(word in command_line for word in told)
-            or any(self._once(seen, told, expands) for seen in files)
-        ):
-            raise StaysLocal("computed-question", "asks by a macro whether a file is there")
-        return frozenset(name.spelled for name in names)
+        if hidden((*found, uses(command_line, macros)), macros):
+            raise _HIDDEN
+        return frozenset(name.spelled for name in self._spellings(names, files, command_line))
+
+    def _spellings(self, names: frozenset[Name], files: Sequence[Fingerprint], command_line: bytes) -> frozenset[Name]:
+        """With what the words in <> may stand for; what stands for one may be a macro itself."""
+        replaced: dict[bytes, frozenset[bytes]] = {}
+        while new := frozenset(words(names) - replaced.keys()):
+            if new & PREDEFINED or any(word in command_line for word in new):
+                raise _HIDDEN
+            replaced.update(dict.fromkeys(new, frozenset()))
+            for seen in files:
+                for word, other in self._once(seen, new, replacements):
+                    replaced[word] |= {other}
+            more = spellings(names, replaced)
+            if more is None:
+                raise _HIDDEN
+            names = more
+        return names
 
     def _once(self, seen: Fingerprint, some: frozenset[bytes], ask: Callable[[bytes, frozenset[bytes]], _T]) -> _T:
         key = (seen.digest, ask.__name__, some)

@@ -1,12 +1,12 @@
 """Macros that ask for a file in another's name: ``#define HAS(x) __has_include(x)``, and how files use them.
 
 A use counts as a question where it is spelled ``HAS(<file>)`` or ``HAS("file")``. All else that is done with such a
-macro could ask for any file. What stands in <> is expanded before it is asked, so none of its words may be a macro
-(C11 6.10.3.1; gcc has some of its own, ``linux`` among them).
+macro could ask for any file. What stands in <> is expanded before it is asked (C11 6.10.3.1), so a word of it that some
+file makes a macro of may stand for another; gcc has macros of its own, ``linux`` among them.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from securecc.compiler.directives import Name, bared, spliced
@@ -15,8 +15,10 @@ _B = rb"[ \t\v\f\0]*"
 _ARGUMENT = _B + rb"\(" + _B + rb'(?:"(?P<quoted>[^"\n\\]*)"|<(?P<angled>[^>\n]*)>)' + _B + rb"\)"
 _TESTED = rb"(?:define|undef|ifn?def|elifn?def|defined)" + _B + rb"\(?" + _B
 _WORD = re.compile(rb"[A-Za-z_]\w*")
-_DEFINES = rb"define" + _B + rb"(?:"
-_PREDEFINED = frozenset((b"linux", b"unix", b"i386", b"sun", b"sparc", b"mips", b"arm"))
+_BLANK = rb"[ \t\v\f\0]+"
+_SPELLINGS = 256
+PREDEFINED = frozenset((b"linux", b"unix", b"i386", b"sun", b"sparc", b"mips", b"arm"))
+"""Words that are macros without anybody's doing, in gcc's own dialects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +62,36 @@ def words(names: Iterable[Name]) -> frozenset[bytes]:
     return frozenset(word for name in names if name.angled for word in _WORD.findall(name.spelled))
 
 
-def expands(content: bytes, some: frozenset[bytes]) -> bool:
-    """Whether a file makes a macro of one of these words, or a compiler has it as one."""
-    if not some.isdisjoint(_PREDEFINED):
-        return True
-    if not some:
-        return False
-    defines = _DEFINES + b"|".join(map(re.escape, sorted(some))) + rb")\b"
-    return re.search(defines, content) is not None
+def replacements(content: bytes, some: frozenset[bytes]) -> frozenset[tuple[bytes, bytes]]:
+    """What a file makes of these words by macros: each word with what stands for it; nothing where that is no word.
+
+    A macro with parameters is none here, for in a file's name none are given.
+    """
+    if not some or not any(word in content for word in some):
+        return frozenset()
+    defines = rb"define" + _BLANK + rb"(" + b"|".join(map(re.escape, sorted(some))) + rb")\b(?!\()"
+    found = re.finditer(
+        defines + rb"(?:" + _BLANK + rb"([A-Za-z_]\w*)" + _B + rb"(?=\n|\r|/\*|//|\Z))?", spliced(content)
+    )
+    return frozenset((match[1], match[2] or b"") for match in found)
+
+
+def spellings(names: frozenset[Name], replaced: Mapping[bytes, frozenset[bytes]]) -> frozenset[Name] | None:
+    """All that these names may be once what stands in <> is expanded; None where that cannot be told."""
+    known, todo = set(names), [name for name in names if name.angled]
+    while todo:
+        name = todo.pop()
+        if b"(" in name.spelled or len(known) > _SPELLINGS:
+            return None
+        for match in _WORD.finditer(name.spelled):
+            for word in replaced.get(match[0], ()):
+                if not word:
+                    return None
+                new = Name(name.spelled[: match.start()] + word + name.spelled[match.end() :], angled=True)
+                if new not in known:
+                    known.add(new)
+                    todo.append(new)
+    return frozenset(known)
 
 
 def _pieces(macros: frozenset[bytes]) -> frozenset[bytes]:

@@ -37,11 +37,16 @@ def test_one_file_asks_by_the_macro_of_another(asked):
     assert asked(MACRO, '#if HAS(<a/y.h>) || HAS("z.h")\n') == {b"a/y.h", b"z.h"}
 
 
+def test_a_word_that_is_a_macro_is_both(asked):
+    assert asked(MACRO, "#if HAS(<a.h>)\n", "#define a b\n", "#define b c\n") == {b"a.h", b"b.h", b"c.h"}
+
+
 @pytest.mark.parametrize(
     ("texts", "given"),
     [
         ((MACRO, "#if HAS(NAME)\n"), ()),
-        ((MACRO, "#if HAS(<a.h>)\n", "#define a b\n"), ()),
+        ((MACRO, "#if HAS(<a.h>)\n", "#define a b c\n"), ()),
+        ((MACRO, "#if HAS(<a.h>)\n", "#define a linux\n"), ()),
         ((MACRO, "#if HAS(<a.h>)\n"), (b"Da=b",)),
         ((MACRO, "#if HAS(<linux/a.h>)\n"), ()),
         ((MACRO,), (b"DMINE=HAS",)),
@@ -59,7 +64,7 @@ def test_a_file_is_read_once_for_it_and_no_more_is_kept_than_may_be(asked, monke
     monkeypatch.setattr(Fingerprints, "content", lambda self, seen: read.append(seen.path) or content(self, seen))
     for _ in range(2):
         asked(MACRO, "#if HAS(<y.h>)\n")
-    assert len(read) == 4  # each for its uses, and for the words that it makes macros of
+    assert len(read) == 4  # each for its uses, and for what it makes of words
     monkeypatch.setattr(questions, "_KEPT", 4)
     asked(MACRO, "#if HAS(<z.h>)\n")
     asked(MACRO, "#if HAS(<y.h>)\n")

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from securecc.compiler.directives import Name
-from securecc.compiler.questions import Uses, expands, hidden, uses, words
+from securecc.compiler.questions import Uses, hidden, replacements, spellings, uses, words
 
 HAS = frozenset([b"HAS_FILE"])
 
@@ -56,22 +56,43 @@ def test_pieces_of_two_files_come_together():
 
 
 @pytest.mark.parametrize(
-    ("text", "yes"),
+    ("text", "found"),
     [
-        (b"#define types x", True),
-        (b"#  define\ttypes(x)", True),
-        (b"#define my_types x\n#define types_", False),
-        (b"int types;", False),
+        (b"#define types types64", {(b"types", b"types64")}),
+        (b"#  define\ttypes t /* for now */\n#define sys s // too", {(b"types", b"t"), (b"sys", b"s")}),
+        (b"#define types \\\n t", {(b"types", b"t")}),
+        (b"#define types", {(b"types", b"")}),
+        (b"#define types a b", {(b"types", b"")}),
+        (b"#define types <x>", {(b"types", b"")}),
+        (b"#define types(x) x", set()),
+        (b"#define my_types x\n#define types_", set()),
+        (b"int types;", set()),
     ],
 )
-def test_a_word_that_is_a_macro_is_expanded(text, yes):
-    assert expands(text, frozenset([b"types", b"sys"])) is yes
+def test_what_a_word_stands_for(text, found):
+    assert replacements(text, frozenset([b"types", b"sys"])) == found
 
 
 def test_words_are_those_in_angles():
     assert words([Name(b"quoted.h"), Name(b"sys/t.h", angled=True)]) == {b"sys", b"t", b"h"}
-    assert not expands(b"#define x", frozenset())
-    assert expands(b"", frozenset([b"linux"]))
+    assert replacements(b"#define x y", frozenset()) == frozenset()
+
+
+def angled(*names):
+    return frozenset(Name(name, angled=True) for name in names)
+
+
+def test_all_spellings():
+    replaced = {b"a": frozenset([b"x", b"b"]), b"b": frozenset([b"a", b"c"])}
+    quoted = frozenset([Name(b"a.h")])
+    assert spellings(angled(b"a/b.h"), replaced) == angled(
+        *(b"%b/%b.h" % (x, y) for x in b"a x b c".split() for y in b"a x b c".split())
+    )
+    assert spellings(quoted, replaced) == quoted
+    assert spellings(angled(b"a.h"), {b"a": frozenset([b""])}) is None
+    assert spellings(angled(b"a(b).h"), replaced) is None
+    many = frozenset(b"w%d" % number for number in range(400))
+    assert spellings(angled(b"a"), {b"a": many}) is None
 
 
 @given(st.binary(), st.binary(max_size=12))
