@@ -46,7 +46,6 @@ class Build:
     special: tuple[str, ...]
     cc: str
     cxx: str
-    known: str = ""
 
     @property
     def title(self) -> str:
@@ -79,14 +78,12 @@ class Compared:
     @property
     def good(self) -> bool:
         """Whether it is as promised."""
-        return self.objects > 0 and not self.differ and (self.share >= SHARE or bool(self.build.known))
+        return self.objects > 0 and not self.differ and self.share >= SHARE
 
     @property
     def word(self) -> str:
         """For people."""
-        if not self.good:
-            return "NOT as promised"
-        return "well" if self.share >= SHARE else "well, but local"
+        return "well" if self.good else "NOT as promised"
 
 
 def projects(text: str) -> Iterator[Build]:
@@ -103,7 +100,6 @@ def projects(text: str) -> Iterator[Build]:
                 tuple(build.get("options", ())),
                 build["cc"],
                 build["cxx"],
-                project.get("known", ""),
             )
 
 
@@ -240,8 +236,6 @@ def _all(builds: Sequence[Build], jobs: int) -> int:
         equal = compared.objects - len(compared.differ)
         figures = f"{equal:4}/{compared.objects:<4} equal  {compared.share:6.1%} remote"
         _say(f"  {compared.word:16} {figures}  {compared.build.title}")
-        if compared.share < SHARE and compared.build.known:
-            _say(f"  {'':16} {compared.build.known}")
     return 0 if done and all(compared.good for compared in done) else 1
 
 

@@ -35,6 +35,7 @@ ADVICE = {
     "information": NOTHING,
     "input": "see the detail: a file of this kind cannot be sent",
     "input-file": "leave the option out of remote builds: the file that it names does not travel",
+    "internal": "an agent met what should not happen: report it with the .log beside its socket",
     "kdc": "the realm gave no ticket for the server: see the detail; `securecctl doctor` looks further",
     "language": "only C and C++ go to servers",
     "layer": "the tree cannot stand for its files, see the detail",

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from securecc.client import heap, locales, place
 from securecc.client.attendance import Attendance
-from securecc.client.caller import Caller
+from securecc.client.caller import Caller, CallerGoneError
 from securecc.client.compile import Compiles
 from securecc.client.errand import Request
 from securecc.client.farms import Farms
@@ -93,7 +93,13 @@ class Agent:
         return caller
 
     async def _serve(self, caller: Caller, request: Request) -> None:
-        await self._attendance.serve(caller, request)
+        try:
+            await self._attendance.serve(caller, request)
+        except CallerGoneError:
+            raise
+        except Exception as error:
+            self._journal.local("internal", f"{type(error).__name__}: {error}", request.arguments)
+            raise
 
     async def _pulse(self, identity: tuple[int, int] | None) -> None:
         loop = asyncio.get_running_loop()

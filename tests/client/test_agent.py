@@ -177,6 +177,10 @@ class Parts:
     def __init__(self):
         self.closed = []
         self.flushed = 0
+        self.told = []
+
+    def local(self, reason, detail, arguments):
+        self.told.append((reason, detail))
 
     async def serve(self, caller, said):
         caller.execute(said)
@@ -219,6 +223,22 @@ def test_all_ends_with_the_agent(tmp_path, monkeypatch):
     parts = in_process(tmp_path / "a", act, monkeypatch)
     assert parts.closed == ["the agent ends", ""]
     assert not (tmp_path / "a").exists()
+
+
+def test_what_should_never_happen_is_told_and_ends_no_compile(tmp_path, monkeypatch):
+    async def fails(self, caller, said):
+        raise ZeroDivisionError("what nobody thought of")
+
+    async def act(agent):
+        reader, writer = await asyncio.open_unix_connection(tmp_path / "a")
+        writer.write(errand.encode(request("/")))
+        assert await reader.read() == b""  # a launcher that hears no more compiles by itself
+        writer.close()
+        agent._finished.set()
+
+    monkeypatch.setattr(Parts, "serve", fails)
+    parts = in_process(tmp_path / "a", act, monkeypatch)
+    assert parts.told == [("internal", "ZeroDivisionError: what nobody thought of")]
 
 
 def test_a_launcher_that_is_connected_keeps_it_from_leaving(tmp_path, monkeypatch):
