@@ -1,7 +1,7 @@
 """Records of jobs: refused, begun, ended; with what they were given and what they made."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar, Literal
 
 import msgspec
@@ -10,8 +10,12 @@ from securecc.audit.record import Decision, Record
 from securecc.audit.text import text
 from securecc.words import limits
 from securecc.words.messages import LimitName, Output, RefuseCode, Usage
+from securecc.words.redaction import MARK, Redact, unredacted
 
 Outcome = Literal["done", "cancelled", "disconnected", "failed"]
+
+_QUOTED = 200  # bytes of an argument that messages quote (securecc.compiler.options.show)
+_SECRET_LEAST = 3  # bytes: what is shorter stands in too many words
 
 
 class JobRefused(Record, frozen=True, tag="job-refused"):
@@ -106,6 +110,7 @@ class JobEnd(Record, frozen=True, tag="job-end"):
 
 def job_refused(
     *,
+    redact: Redact = unredacted,
     peer: str,
     principal: str | bytes,
     rule: str,
@@ -117,6 +122,7 @@ def job_refused(
     arguments: Sequence[bytes] = (),
 ) -> JobRefused:
     """The record of a job that was not taken."""
+    shown = redact(arguments)
     return JobRefused(
         "denied",
         text(peer),
@@ -125,9 +131,9 @@ def job_refused(
         text(reference),
         job,
         code,
-        text(reason),
+        text(_silenced(reason, arguments, shown, redact)),
         text(toolchain),
-        *_arguments(arguments),
+        *_arguments(shown),
     )
 
 
@@ -146,11 +152,13 @@ def job_start(
     manifest_digest: bytes,
     layers: Iterable[str],
     trees: Iterable[bytes] = (),
+    redact: Redact = unredacted,
 ) -> JobStart:
     """The record of a job that is about to run, `arguments` as they will. `layers` are the sandbox's; `trees` are the
     digests of those that the job reads.
     """
-    shown, count, digest = _arguments(arguments)
+    *given, cwd = redact([*arguments, cwd])
+    shown, count, digest = _arguments(given)
     return JobStart(
         "allowed",
         text(peer),
@@ -180,6 +188,7 @@ def job_end(
     outputs: Sequence[Output] = (),
     usage: Usage | None = None,
     reason: str = "",
+    redact: Redact = unredacted,
 ) -> JobEnd:
     """The record of a job's end. `status` is an exit status, minus a signal, or None where there was neither."""
     used = usage or Usage()
@@ -203,9 +212,9 @@ def job_end(
         status if status is not None and status >= 0 else None,
         -status if status is not None and status < 0 else None,
         limit,
-        *_outputs(outputs),
+        *_outputs(outputs, redact([output.path for output in outputs])),
         Used(used.wall_s, used.user_s, used.system_s, used.memory),
-        text(reason),
+        text(_silenced(reason, (), (), redact)),
     )
 
 
@@ -222,14 +231,39 @@ def _arguments(arguments: Sequence[bytes]) -> tuple[tuple[str, ...], int, str]:
     return tuple(shown), len(arguments), hashlib.sha256(whole).hexdigest()
 
 
-def _outputs(outputs: Sequence[Output]) -> tuple[tuple[Made, ...], int, str]:
-    """As shown, their count, and SHA-256 over digest, path and a zero byte of each."""
+def _outputs(outputs: Sequence[Output], paths: Sequence[bytes]) -> tuple[tuple[Made, ...], int, str]:
+    """As shown, their count, and SHA-256 over digest, path and a zero byte of each. Each output is there by its digest;
+    what there is no room for of its path is not.
+    """
     shown: list[Made] = []
     room = limits.AUDIT_OUTPUTS
-    for output in outputs:
-        if room <= 0:
-            break
-        shown.append(Made(text(output.path, room), output.size, output.digest.hex()))
-        room -= len(output.path) + 1
-    whole = b"".join([output.digest + output.path + b"\0" for output in outputs])
+    for output, path in zip(outputs, paths, strict=True):
+        shown.append(Made(text(path, max(0, room)), output.size, output.digest.hex()))
+        room -= len(path) + 1
+    whole = b"".join([output.digest + path + b"\0" for output, path in zip(outputs, paths, strict=True)])
     return tuple(shown), len(outputs), hashlib.sha256(whole).hexdigest()
+
+
+def _silenced(reason: str, arguments: Sequence[bytes], shown: Sequence[bytes], redact: Redact) -> str:
+    """A reason that may quote arguments, or parts of them, without what was taken out of these."""
+    if not reason:
+        return reason
+    if shown is not arguments:
+        for argument, without in zip(arguments, shown, strict=True):
+            for form, mark in _quotations(argument, without) if argument != without else ():
+                reason = reason.replace(form, mark)
+    [said] = redact([reason.encode("utf-8", "surrogatepass")])
+    return said.decode("utf-8", "surrogatepass")
+
+
+def _quotations(argument: bytes, without: bytes) -> Iterator[tuple[str, str]]:
+    """How a message may quote an argument, or the secret in it alone; longest first."""
+    pairs = [(argument, without)]
+    before, mark, after = without.partition(MARK)
+    secret = argument[len(before) : len(argument) - len(after)]
+    if mark and len(secret) >= _SECRET_LEAST:
+        pairs.append((secret, MARK))
+    for whole, instead in pairs:
+        for part in (whole, whole[:_QUOTED]):
+            yield part.decode("utf-8", "surrogateescape"), instead.decode("utf-8", "replace")
+            yield repr(part)[2:-1], repr(instead)[2:-1]

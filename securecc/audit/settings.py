@@ -10,6 +10,8 @@ from securecc.policy.fields import Section
 from securecc.policy.quantities import duration, duration_text, size, size_text
 from securecc.policy.yaml_nodes import Node, Scalar
 from securecc.words import limits
+from securecc.words.errors import ConfigError
+from securecc.words.redaction import Redaction
 
 _KEYS = ("file", "key", "redact", "send", "checkpoint", "rotate")
 _WHY = "name the file that all decisions and jobs are recorded in"
@@ -54,10 +56,19 @@ def _settings(node: Node, path: Callable[[Node], Path]) -> AuditSettings:
 
 
 def _patterns(node: Node) -> tuple[str, ...]:
-    found = fields.listed(fields.text)(node)
+    found = fields.listed(_pattern)(node)
     if len(found) > limits.AUDIT_PATTERNS:
         raise node.place.error(f"{len(found)} patterns", f"at most {limits.AUDIT_PATTERNS}: join some with |")
     return found
+
+
+def _pattern(node: Node) -> str:
+    pattern = fields.text(node)
+    try:
+        Redaction([pattern])
+    except ConfigError as error:
+        raise node.place.error(error.message, error.advice) from error
+    return pattern
 
 
 def _collectors(node: Node) -> tuple[Destination, ...]:

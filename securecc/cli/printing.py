@@ -7,15 +7,13 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from securecc.words.errors import ConfigError
+from securecc.words.plain import plain
+
+__all__ = ["ago", "as_json", "columns", "moment", "plain", "size"]
 
 _HIGH: Final = 0x7F
 _SPAN = re.compile(r"(\d{1,9})(s|min|h|d)", re.ASCII)
 _SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
-
-
-def plain(text: str) -> str:
-    r"""The text on one line, what is not printable as ``\xNN``, ``\uNNNN``."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def as_json(value: Any, indent: int | None = None) -> str:

@@ -26,6 +26,8 @@ from securecc.server.settings import ServerSettings, User, read_settings
 from securecc.server.store import Store
 from securecc.server.supervisor import Supervisor, supervisor
 from securecc.words.errors import ConfigError, SecureccError
+from securecc.words.plain import PlainFormatter, PlainStream
+from securecc.words.redaction import Redaction
 
 CONFIG = Path("/etc/securecc/config.yaml")
 SITE = Path(msgspec.__file__).parent
@@ -40,10 +42,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--only", choices=("front", "runner"), help="be one of the daemon's two halves, each a service of its own"
     )
     parser.add_argument("--version", action="version", version=f"secureccd {__version__}")
-    chosen = parser.parse_args(arguments)
+    with contextlib.redirect_stderr(PlainStream(sys.stderr)):  # type: ignore[type-var]
+        return _run(parser.parse_args(arguments))
+
+
+def _run(chosen: argparse.Namespace) -> int:
     try:
         settings = read_settings(chosen.config)
-        _log_to_stderr(settings.log_level)
+        _log_to_stderr(settings.log_level, Redaction(settings.audit.redact))
         if chosen.check:
             PolicyInForce(settings.policy)
             print(f"{chosen.config}: fine")
@@ -168,8 +174,11 @@ def _raise_descriptors() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def _log_to_stderr(level: str) -> None:
-    logging.basicConfig(stream=sys.stderr, level=level.upper(), format="%(message)s")
+def _log_to_stderr(level: str, redaction: Redaction) -> None:
+    """Nothing of a peer's reaches the log that a terminal acts upon, and no secret that the site has named."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(PlainFormatter("%(message)s", redaction.prose))
+    logging.basicConfig(level=level.upper(), handlers=[handler])
 
 
 if __name__ == "__main__":

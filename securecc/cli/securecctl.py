@@ -1,6 +1,7 @@
 """`securecctl`: everything that is neither compiling nor serving. Each subcommand is a module of its own."""
 
 import argparse
+import contextlib
 import importlib
 import importlib.util
 import os
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 
 from securecc import __version__
 from securecc.words.errors import SecureccError
+from securecc.words.plain import PlainStream
 
 SUBCOMMANDS = {
     "agent": "look at, or end, the agent of your compiles",
@@ -27,6 +29,12 @@ SUBCOMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status: 0, 1 for a finding or failure that is told, 2 for a wrong command line."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    out, err = PlainStream(sys.stdout), PlainStream(sys.stderr)
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):  # type: ignore[type-var]
+        return _ended(arguments)
+
+
+def _ended(arguments: list[str]) -> int:
     try:
         status = _run(arguments)
         sys.stdout.flush()

@@ -34,6 +34,7 @@ from securecc.client.toolchains import Toolchains
 from securecc.compiler import ledger
 from securecc.words import limits
 from securecc.words.errors import AgentError
+from securecc.words.plain import PlainFormatter, plain
 
 BACKLOG = 1024
 """Launchers that may knock at one moment; a make -j1000 does."""
@@ -178,7 +179,8 @@ async def _main(path: Path, ready: int, idle: float) -> None:
 def _log_beside(path: Path) -> None:
     """Nobody sees an agent's standard error, so what should never happen is kept in a small file beside its socket."""
     handler = logging.handlers.RotatingFileHandler(path.with_suffix(".log"), maxBytes=LOG, backupCount=1, delay=True)
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], format="%(asctime)s %(message)s")
+    handler.setFormatter(PlainFormatter("%(asctime)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
 
 
 def main() -> int:
@@ -195,7 +197,7 @@ def main() -> int:
     try:
         asyncio.run(_main(arguments.socket, arguments.ready_fd, arguments.idle))
     except AgentError as error:
-        print(f"securecc: {error}", file=sys.stderr)  # noqa: T201 - for whoever starts it by hand
+        print(f"securecc: {plain(str(error))}", file=sys.stderr)  # noqa: T201 - for whoever starts it by hand
         return 1
     return 0
 

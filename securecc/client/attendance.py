@@ -30,6 +30,7 @@ from securecc.words.errors import (
     SecureccError,
     StaysLocal,
 )
+from securecc.words.plain import plain
 
 EXIT_CONNECT, EXIT_IO, EXIT_DENIED, EXIT_NO_HOSTS, EXIT_TIMEOUT, EXIT_GSS = 103, 107, 113, 116, 118, 119
 """As distcc's exit codes (distcc(1), EXIT CODES)."""
@@ -236,7 +237,7 @@ def _farm(request: Request, settings: Settings) -> _Farm:
 
 
 def _line(text: str) -> bytes:
-    return f"securecc: {text}\n".encode(errors="backslashreplace")
+    return f"securecc: {plain(text)}\n".encode()
 
 
 def _received(remote: Remote) -> int:

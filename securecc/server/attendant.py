@@ -192,6 +192,7 @@ class Attendant:
             reason=reason,
             toolchain=toolchain,
             arguments=arguments,
+            redact=self._service.redact,
         )
         with contextlib.suppress(AuditError):  # the log says by itself that a record could not be written
             self._service.append(record)

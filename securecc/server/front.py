@@ -27,6 +27,7 @@ from securecc.server.supervisor import Supervisor
 from securecc.server.visit import Service
 from securecc.words import limits
 from securecc.words.errors import AuditError, SandboxError
+from securecc.words.redaction import Redaction
 from securecc.words.work import WorkReady
 
 log = logging.getLogger("securecc")
@@ -106,16 +107,18 @@ class Front:
             raise SandboxError(f"this machine does not offer the sandbox layers {' '.join(sorted(lacking))}", advice)
 
     def _make_service(self, layers: tuple[str, ...]) -> Service:
+        redact = Redaction(self._settings.audit.redact)
         return Service(
             admission=Admission(self._settings.slots, limits.LEASE_S),
             store=self._store,
-            executor=pipeline(self._offering, self._audit.append, layers),
+            executor=pipeline(self._offering, self._audit.append, layers, redact),
             offers=self._offering.offers,
             append=self._audit.append,
             gone=self._channels.gone,
             numbers=itertools.count(1),
             lacking=self._look_again,
             layers=self._offering.layers,
+            redact=redact,
         )
 
     async def _listen(self) -> transport.Server:

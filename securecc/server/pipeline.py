@@ -16,15 +16,23 @@ from securecc.server.executor import Executor, Job, Outcome
 from securecc.words.errors import AuditError, Denied, Refused, SecureccError
 from securecc.words.grant import Grant
 from securecc.words.messages import Output, Usage
+from securecc.words.redaction import Redact, unredacted
 
 
 class Audited:
     """A record before a job may begin and one when it has ended; no record, no job."""
 
-    def __init__(self, inner: Executor, append: Callable[[Record], object], layers: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        inner: Executor,
+        append: Callable[[Record], object],
+        layers: tuple[str, ...],
+        redact: Redact = unredacted,
+    ) -> None:
         self._inner = inner
         self._append = append
         self._layers = layers
+        self._redact = redact
 
     async def run(self, job: Job, grant: Grant) -> Outcome:
         """See Executor. Raises AuditError when the start cannot be written."""
@@ -38,10 +46,10 @@ class Audited:
                 self._append(jobs.job_end(start, "cancelled", usage=Usage(wall_s=time.monotonic() - began)))
             raise
         except SecureccError as error:
-            self._append(jobs.job_end(start, "failed", reason=error.message))
+            self._append(jobs.job_end(start, "failed", reason=error.message, redact=self._redact))
             raise
         try:
-            self._append(_end(start, outcome))
+            self._append(_end(start, outcome, self._redact))
         except BaseException:
             outcome.close()
             raise
@@ -62,6 +70,7 @@ class Audited:
             manifest_digest=job.manifest_digest,
             layers=self._layers,
             trees=[entry.blob for entry in job.manifest.layers],
+            redact=self._redact,
         )
 
 
@@ -94,9 +103,11 @@ class Queued:
         return await self._inner.run(job, grant)
 
 
-def pipeline(run: Executor, append: Callable[[Record], object], layers: tuple[str, ...]) -> Executor:
+def pipeline(
+    run: Executor, append: Callable[[Record], object], layers: tuple[str, ...], redact: Redact = unredacted
+) -> Executor:
     """The server's pipeline around `run`."""
-    return Audited(Authorised(Queued(run)), append, layers)
+    return Audited(Authorised(Queued(run)), append, layers, redact)
 
 
 def permits(grant: Grant, toolchain: str) -> bool:
@@ -104,9 +115,17 @@ def permits(grant: Grant, toolchain: str) -> bool:
     return any(fnmatchcase(toolchain, pattern) for pattern in grant.toolchains)
 
 
-def _end(start: JobStart, outcome: Outcome) -> Record:
+def _end(start: JobStart, outcome: Outcome, redact: Redact) -> Record:
     outputs = [
         Output(made.path, made.size, made.mode, digest)
         for made, digest in zip(outcome.made, outcome.digests, strict=True)
     ]
-    return jobs.job_end(start, "done", status=outcome.status, limit=outcome.limit, outputs=outputs, usage=outcome.usage)
+    return jobs.job_end(
+        start,
+        "done",
+        status=outcome.status,
+        limit=outcome.limit,
+        outputs=outputs,
+        usage=outcome.usage,
+        redact=redact,
+    )

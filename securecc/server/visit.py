@@ -23,6 +23,7 @@ from securecc.words.errors import AuditError, Denied, PathError, Refused, Secure
 from securecc.words.grant import Grant
 from securecc.words.manifest import Digest, Kind, Manifest
 from securecc.words.messages import Ask, Layer, Need, Submit, Supply
+from securecc.words.redaction import Redact, unredacted
 from securecc.words.work import Offer
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ UPLOAD_HOLDS_S = 2.0
 class Service:
     """What all channels of one front share. `numbers` counts the daemon's jobs; `gone` is told of a lost channel;
     `running` are the tasks of jobs that have not ended, killed ones included; `lacking` is told that somebody asked for
-    a toolchain that is not here; `layers` are the directory trees that a job may have whole.
+    a toolchain that is not here; `layers` are the directory trees that a job may have whole; `redact` takes secrets
+    out of what is recorded.
     """
 
     admission: Admission
@@ -51,6 +53,7 @@ class Service:
     running: "set[asyncio.Task[None]]" = field(default_factory=set)
     lacking: Callable[[], None] = lambda: None
     layers: Collection[Layer] = ()
+    redact: Redact = unredacted
 
 
 @dataclass(frozen=True, slots=True)

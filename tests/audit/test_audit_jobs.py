@@ -1,11 +1,16 @@
 import hashlib
 
 import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from securecc.audit import jobs
 from securecc.audit.chain import Link, seal, stamp
+from securecc.compiler.options import show
 from securecc.words import limits
 from securecc.words.messages import Output, Usage
+from securecc.words.redaction import Redaction
 
 
 def start(arguments=(b"gcc", b"-c", b"a.c"), **others):
@@ -56,7 +61,9 @@ def test_signals_limits_and_neither():
 def test_outputs_are_capped_but_all_digested():
     made = [Output(b"/%03d" % number + b"x" * 4000, 1, 0o644, b"\x03" * 32) for number in range(200)]
     end = jobs.job_end(start(), "done", status=0, outputs=made)
-    assert len(end.outputs) == 3
+    assert len(end.outputs) == 200  # each by its digest, so that any of them can be traced
+    assert sum(len(made.path) for made in end.outputs) < limits.AUDIT_OUTPUTS + 200 * 10
+    assert {made.sha256 for made in end.outputs} == {"03" * 32}
     assert end.outputs_count == 200
     assert end.outputs_sha256 != jobs.job_end(start(), "done", outputs=made[:-1]).outputs_sha256
 
@@ -79,3 +86,60 @@ def test_a_refused_job():
     )
     assert msgspec.to_builtins(refused)["kind"] == "job-refused"
     assert refused.decision == "denied"
+
+
+# Secrets that the site has named.
+
+REDACT = Redaction([r"^-D\w*TOKEN=(.*)", r"s3cr3t"])
+
+
+def refusal(reason, *arguments):
+    return jobs.job_refused(
+        redact=REDACT, peer="p", principal="a@B", rule="r", reference="x", job=1, code="option", reason=reason,
+        arguments=arguments,
+    )  # fmt: skip
+
+
+def test_no_secret_of_a_job_is_on_record():
+    begin = start([b"gcc", b"-DTOKEN=hunter2", b"-c", b"a.c"], cwd=b"/home/s3cr3t", redact=REDACT)
+    assert begin.arguments == ("gcc", "-DTOKEN=[redacted]", "-c", "a.c")
+    assert begin.cwd == "/home/[redacted]"
+    made = [Output(b"/home/s3cr3t/a.o", 10, 0o644, b"\x03" * 32)]
+    end = jobs.job_end(begin, "failed", outputs=made, reason="no s3cr3t here", redact=REDACT)
+    whole = msgspec.json.encode(end)
+    assert not any(secret in whole for secret in (b"hunter2", b"s3cr3t"))
+
+
+def test_the_digest_of_arguments_tells_nothing_of_a_secret():
+    """Who guesses a short secret cannot see from the digest that the guess is right."""
+    guesses = [start([b"gcc", b"-DTOKEN=%04d" % guess], redact=REDACT) for guess in range(50)]
+    assert len({guess.arguments_sha256 for guess in guesses}) == 1
+    assert guesses[0].arguments_sha256 == hashlib.sha256(b"gcc\0-DTOKEN=[redacted]\0").hexdigest()
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "-DTOKEN=hunter2 is refused",
+        "'-DTOKEN=hunter2' is refused",
+        "hunter2 is no value",
+        "a s3cr3t file",
+    ],
+)
+def test_no_reason_quotes_a_secret(reason):
+    said = refusal(reason, b"gcc", b"-DTOKEN=hunter2").reason
+    assert "hunter2" not in said
+    assert "s3cr3t" not in said
+    assert "[redacted]" in said
+
+
+@given(st.binary(min_size=3, max_size=300).filter(lambda secret: len(set(secret)) > 2 and secret not in b"[redacted]"))
+def test_no_reason_quotes_a_secret_as_messages_quote(secret):
+    argument = b"-DTOKEN=" + secret
+    said = refusal(f"{show(argument)} is refused", b"gcc", argument).reason
+    assert said.replace("...", "")[1:] in {f"-DTOKEN=[redacted]{quote} is refused" for quote in "'\""}
+
+
+def test_reasons_without_secrets_stay():
+    assert refusal("-fplugin=x is refused", b"gcc", b"-fplugin=x").reason == "-fplugin=x is refused"
+    assert refusal("", b"-DTOKEN=hunter2").reason == ""

@@ -18,6 +18,7 @@ from securecc.cli.secureccd import main
 from securecc.server.settings import ServerSettings, User, Users
 from securecc.server.supervisor import Supervisor
 from securecc.words.errors import ConfigError, SandboxError
+from securecc.words.redaction import Redaction
 
 POLICY = """
 version: 1
@@ -28,7 +29,7 @@ rules:
 
 @pytest.fixture
 def config(tmp_path, monkeypatch):
-    monkeypatch.setattr(secureccd, "_log_to_stderr", lambda _level: None)
+    monkeypatch.setattr(secureccd, "_log_to_stderr", lambda *_: None)
     (tmp_path / "policy.yaml").write_text(POLICY)
     (tmp_path / "policy.yaml").chmod(0o600)
     path = tmp_path / "config.yaml"
@@ -273,8 +274,17 @@ def test_the_front_is_equipped_before_it_listens(tmp_path, monkeypatch):
 def test_the_log_goes_to_standard_error(monkeypatch):
     seen = []
     monkeypatch.setattr(logging, "basicConfig", lambda **words: seen.append(words))
-    secureccd._log_to_stderr("info")
-    assert (seen[0]["stream"], seen[0]["level"]) == (sys.stderr, "INFO")
+    secureccd._log_to_stderr("info", Redaction([r"TOKEN=(\w*)"]))
+    [handler] = seen[0]["handlers"]
+    assert (handler.stream, seen[0]["level"]) == (sys.stderr, "INFO")
+    record = logging.LogRecord("securecc", logging.INFO, "", 1, "%s", ("-DTOKEN=hunter2\x1b[2J\nforged",), None)
+    assert handler.format(record) == "-DTOKEN=[redacted]\\x1b[2J\\nforged"
+
+
+def test_a_wrong_command_line_reaches_the_terminal_as_plain_text(capsys):
+    with pytest.raises(SystemExit):
+        secureccd.main(["--config", "x", "\x1b[2J"])
+    assert "\\x1b[2J" in capsys.readouterr().err
 
 
 @pytest.mark.filterwarnings("ignore:.*found in sys.modules.*:RuntimeWarning")

@@ -26,7 +26,7 @@ from securecc.server.settings import ServerSettings
 from securecc.server.store import Store
 from securecc.server.supervisor import Supervisor
 from securecc.words.errors import AuditError, CredentialError, Denied, SandboxError
-from securecc.words.messages import Goodbye, Hello, Need, Refuse, Result, Supply, Welcome
+from securecc.words.messages import Goodbye, Hello, Invite, Need, Refuse, Result, Supply, Welcome
 from securecc.words.work import WorkCancel, WorkOrder, WorkReady
 
 LAYERS = ("bubblewrap", "userns", "mountns", "pidns", "netns", "rlimits")
@@ -167,6 +167,11 @@ def house(tmp_path, monkeypatch):
     return House(tmp_path, monkeypatch)
 
 
+def heard(client, kinds, job):
+    """Whether something of these kinds was said of a job."""
+    return any(isinstance(said, kinds) and said.job == job for said in client.said)
+
+
 async def compiled(client, job=1):
     """All that a client says for one compile."""
     await client.hears(Welcome)
@@ -177,6 +182,38 @@ async def compiled(client, job=1):
     client.channel.send(Supply(job))
     client.channel.send_bulk(job, SOURCE)
     client.channel.send_bulk(job, HEADER)
+
+
+def test_no_secret_of_a_job_reaches_audit_or_log(house, caplog):
+    """Neither of one that runs nor of one that is refused."""
+    caplog.set_level(logging.DEBUG)
+
+    async def body():
+        async with house.serving(audit=AuditSettings(house.folder / "audit.jsonl", redact=(r"-D\w*TOKEN=(.*)",))):
+            client = await house.client()
+            await client.hears(Welcome)
+            for number, more in enumerate(
+                (b"-fplugin=-DX_TOKEN=hunter2", b"-DTOKEN=hunter2\0", b"-DX_TOKEN=hunter2"), 1
+            ):
+                client.channel.send(ask(number))
+                await client.until(lambda: heard(client, Invite, number))  # noqa: B023 - awaited here
+                arguments = (b"/usr/bin/gcc", more, b"-DTOKEN=hunter2", b"-c", b"a.c", b"-o", b"a.o")
+                client.channel.send(submit(number, arguments=arguments))
+                await client.until(lambda: heard(client, (Refuse, Need), number))  # noqa: B023
+            await client.hears(Need)
+            client.channel.send(Supply(3))
+            client.channel.send_bulk(3, SOURCE)
+            client.channel.send_bulk(3, HEADER)
+            order, _ = await house.runner.until(WorkOrder)
+            assert b"-DTOKEN=hunter2" in order.arguments
+            house.runner.say(report(order.job), b"", b"")
+            await client.hears(Result)
+
+    asyncio.run(body())
+    assert {"job-start", "job-end", "job-refused"} <= {record["kind"] for record in house.records()}
+    whole = (house.folder / "audit.jsonl").read_text()
+    assert whole.count("-DTOKEN=[redacted]") >= 3
+    assert "hunter2" not in whole + caplog.text
 
 
 def test_a_compile_from_the_wire_to_the_runner_and_back(house, caplog):

@@ -1,4 +1,4 @@
-r"""Takes secrets out of what is about to be recorded, by the site's own patterns.
+r"""Takes secrets out of what is about to be written down, by the site's own patterns.
 
 Patterns are in RE2's syntax (https://github.com/google/re2/wiki/Syntax) and matched by it, in time that grows with the
 text only: there are no backreferences and no look-around, so no pattern and no argument can make it slow. Each is
@@ -31,11 +31,14 @@ def unredacted(arguments: Sequence[bytes]) -> Sequence[bytes]:
 class Redaction:
     """A site's patterns, compiled. An instance is a Redact. Raises ConfigError for what is no pattern."""
 
-    def __init__(self, patterns: Iterable[str]) -> None:
+    def __init__(self, patterns: Iterable[str] = ()) -> None:
+        sources = [_checked(pattern) for pattern in patterns]
+        self._any: Any = None
+        if not sources:
+            return
         import re2  # noqa: PLC0415 - 4 MB for those who use it only
 
         options = _options(re2)
-        sources = [_checked(pattern) for pattern in patterns]
         self._patterns = [_compiled(re2, source, options) for source in sources]
         # All of them at once, on all arguments at once, where each argument is a line: whatever matches within one
         # matches here as well, so that the usual job, which has no secret, costs one search.
@@ -44,14 +47,16 @@ class Redaction:
 
     def __call__(self, arguments: Sequence[bytes]) -> Sequence[bytes]:
         """The arguments, with what the patterns match replaced."""
-        if self._any.search(b"\n".join(arguments)) is None:
+        if self._any is None or self._any.search(b"\n".join(arguments)) is None:
             return arguments
         return [self._one(argument) for argument in arguments]
 
     def prose(self, text: str) -> str:
         """A message that may quote arguments, without what the patterns match in it."""
-        data = text.encode("utf-8", "surrogateescape")
-        return self._one(data).decode("utf-8", "surrogateescape") if self._any.search(data) is not None else text
+        data = text.encode("utf-8", "surrogatepass")
+        if self._any is None or self._any.search(data) is None:
+            return text
+        return self._one(data).decode("utf-8", "replace")
 
     def _one(self, argument: bytes) -> bytes:
         spans = sorted(span for pattern in self._patterns for span in _spans(pattern, argument))

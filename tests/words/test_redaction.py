@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from securecc.audit.redaction import Redaction, unredacted
 from securecc.words import limits
 from securecc.words.errors import ConfigError
+from securecc.words.redaction import Redaction, unredacted
 
 TOKENS = Redaction([r"^-D\w*(?i:token|secret)\w*=(.*)", r"AKIA[0-9A-Z]{16}", r"^--user=([^:]*):(.*)$"])
 
