@@ -1,6 +1,6 @@
 # make demo    a real library, compiled by an authenticated, sandboxed server
 # make test    everything: set-up, make check, the whole test suite
-.PHONY: help demo test check format builds bench clean
+.PHONY: help demo test check format builds bench install clean
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
@@ -17,6 +17,7 @@ help:
 	@echo 'make check   formatter, linter, types, floors, tests with coverage'
 	@echo 'make builds  real projects, built locally and remotely: every object compared'
 	@echo 'make bench   speed and memory, beside distcc'
+	@echo 'make install puts it on this machine (PREFIX, DESTDIR): see docs/admin.md'
 	@echo 'make clean   removes what these made (.venv included)'
 
 demo:
@@ -47,6 +48,9 @@ builds:
 bench:
 	@tools/bootstrap bench
 	@bench/run
+
+install:
+	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' PYTHON='$(PYTHON)' packaging/install
 
 clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
