@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -61,6 +62,10 @@ class Channel:
         self._beat: asyncio.TimerHandle | None = None
         self._pings = 0
         self._goodbye: Goodbye | None = None
+        self._waiting: deque[Frame] = deque()
+        self._held = self._behind = False
+        self._frames = self._frames_before = 0
+        self._part_since = 0.0
         link.open(self._take, self._lost)
 
     def attach(self, listener: Listener) -> None:
@@ -69,7 +74,7 @@ class Channel:
         if self._ended.done():
             listener.on_lost(self._ended.result())
             return
-        self._last_heard = self._link.loop.time()
+        self._last_heard = self._part_since = self._link.loop.time()
         self._beat = self._link.loop.call_later(limits.HEARTBEAT_S, self._heartbeat)
         self._link.resume()
 
@@ -111,6 +116,12 @@ class Channel:
         """Waits while more than WRITE_HIGH bytes wait for the peer. Raises the channel's error once it has ended."""
         await self._link.drain()
 
+    def hold(self, seconds: float) -> None:
+        """Takes no more messages for so long: what comes waits, at the peer in the end."""
+        if not self._held:
+            self._held = True
+            self._link.loop.call_later(seconds, self._let_go)
+
     def close(self, goodbye: Goodbye | None = None) -> None:
         """Says goodbye, sends what is still held (CLOSE_S at most) and ends; `on_lost` follows."""
         if goodbye is not None:
@@ -120,21 +131,66 @@ class Channel:
     # --- in ---------------------------------------------------------------------------------------------------
 
     def _take(self, frames: list[Frame]) -> None:
+        self._frames += len(frames)
+        self._waiting += frames
+        if not self._behind:
+            self._turn()
+
+    def _turn(self) -> None:
+        """Takes frames until TURN is used up, the channel is held, or the client does not read what it has asked for.
+
+        A client takes all that comes: it has nobody else to be fair to, and if both sides waited for the other to read,
+        both would wait for ever.
+        """
+        link, waiting, server = self._link, self._waiting, self.session.server
         listener = self._listener
         assert listener is not None
+        spent = 0
         try:
-            for frame in frames:
-                if self._link.error is not None:
+            while waiting and link.error is None:
+                if server and (spent >= limits.TURN or self._held or link.crowded):
+                    self._fall_behind()
                     return
-                if frame.kind == Kind.CONTROL:
-                    self._message(listener, self._decode(frame.payload))
-                else:
-                    data = decode_bulk(frame)
-                    if self.session.received_bulk(frame.job, len(data)):
-                        listener.on_bulk(frame.job, data)
+                spent += self._frame(listener, waiting.popleft())
         except ProtocolError as error:
-            self._link.write(encode_control(Goodbye("protocol", error.message, self.reference)))
-            self._link.finish(error)
+            waiting.clear()
+            link.write(encode_control(Goodbye("protocol", error.message, self.reference)))
+            link.finish(error)
+        if self._behind:
+            self._behind = False
+            link.read_on()
+
+    def _frame(self, listener: Listener, frame: Frame) -> int:
+        """Takes one frame; what it counts for in a turn."""
+        if frame.kind == Kind.CONTROL:
+            self._message(listener, self._decode(frame.payload))
+            return limits.TURN_MESSAGE
+        data = decode_bulk(frame)
+        if self.session.received_bulk(frame.job, len(data)):
+            listener.on_bulk(frame.job, data)
+        return len(data)
+
+    def _fall_behind(self) -> None:
+        """Nothing more is read. Goes on when all others had their turn, a held channel when it is let go, one whose
+        peer does not read when it has.
+        """
+        if not self._behind:
+            self._behind = True
+            self._link.pause_reading()
+        if self._held:
+            return
+        if self._link.crowded:
+            self._link.when_room(self._go_on)
+        else:
+            self._link.loop.call_soon(self._go_on)
+
+    def _let_go(self) -> None:
+        self._held = False
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._behind and not self._held:
+            self._link.work(self._turn)
 
     def _message(self, listener: Listener, message: FromClient | FromServer) -> None:
         if not self.session.received(message):
@@ -158,9 +214,14 @@ class Channel:
             self._listener.on_lost(error)
 
     def _heartbeat(self) -> None:
-        """Every HEARTBEAT_S: a Ping unless something was said, the end if nothing was heard for HEARTBEAT_LOST_S."""
+        """Every HEARTBEAT_S: a Ping unless something was said, the end if nothing was heard for HEARTBEAT_LOST_S, and
+        for who is too slow: nothing that is sent bit by bit, or taken so, keeps a channel alive.
+        """
         link, now = self._link, self._link.loop.time()
-        if link.heard:
+        if (slow := self._too_slow(now)) is not None:
+            link.fail(slow)
+            return
+        if link.heard or self._behind:
             link.heard = False
             self._last_heard = now
         elif now - self._last_heard >= limits.HEARTBEAT_LOST_S:
@@ -171,3 +232,14 @@ class Channel:
             link.write(encode_control(Ping(self._pings)))
         link.spoke = False
         self._beat = link.loop.call_later(limits.HEARTBEAT_S, self._heartbeat)
+
+    def _too_slow(self, now: float) -> Late | None:
+        """An error for a frame that has been coming for FRAME_S, or for bytes that nobody has taken for READER_S."""
+        if not self._link.has_part or self._frames != self._frames_before or self._behind:
+            self._frames_before, self._part_since = self._frames, now
+        peer = self.peer[0]
+        if now - self._part_since >= limits.FRAME_S:
+            return Late(f"{peer} sends too slowly: one frame takes more than {limits.FRAME_S:g} s")
+        if self._link.crowded_for >= limits.READER_S:
+            return Late(f"{peer} reads too slowly: {limits.WRITE_HIGH} bytes have waited for {limits.READER_S:g} s")
+        return None

@@ -1,11 +1,12 @@
 """One TCP connection with TLS and frames on it: bytes below, frames above."""
 
 import asyncio
-import socket
 import threading
 from collections.abc import Callable
 from typing import Final, TypeVar, cast
 
+from securecc.channel.preface import Preface
+from securecc.channel.tcp import tune
 from securecc.channel.tls import TlsPipe
 from securecc.wire.framing import Frame, FrameReader, Kind, encode_frame
 from securecc.words import limits
@@ -26,26 +27,6 @@ class _Incoming(threading.local):
 _incoming = _Incoming()
 
 
-class _Preface:
-    """In the place of TLS until it is known who connects: bytes are kept, none are answered."""
-
-    secured = closed = False
-
-    def __init__(self) -> None:
-        self.taken = bytearray()
-
-    def feed(self, data: memoryview) -> None:
-        self.taken += data
-
-    def take_incoming(self) -> bytes:
-        return b""
-
-    take_outgoing = take_incoming
-
-    def shut(self) -> None:
-        """There is nobody to tell."""
-
-
 class Link(asyncio.BufferedProtocol):
     """Before `open`: `preface`, `secure`, `secured`, `send`, `receive`, one after the other, for a handshake.
     Afterwards frames go to the callbacks that `open` was given. Whatever goes wrong ends the link: `lost` (or the
@@ -56,7 +37,7 @@ class Link(asyncio.BufferedProtocol):
         """Without a `pipe` nothing is read as TLS before `secure` brings one. `made` is called as soon as there is a
         connection.
         """
-        self._preface = _Preface()
+        self._preface = Preface()
         self._pipe = pipe or cast("TlsPipe", self._preface)
         self._made = made
         self._reader = FrameReader()
@@ -71,7 +52,9 @@ class Link(asyncio.BufferedProtocol):
         self._pending = 0
         self._corked = False
         self._scheduled = False
-        self._paused = False
+        self._unread = False
+        self.crowded = False  # more than WRITE_HIGH bytes wait for the peer
+        self._crowded_at = 0.0
         self._transport: asyncio.Transport | None = None
         self.loop = asyncio.get_running_loop()
         self.error: SecureccError | None = None
@@ -86,7 +69,7 @@ class Link(asyncio.BufferedProtocol):
         """See asyncio.BaseProtocol."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=limits.WRITE_HIGH)
-        _tune(transport.get_extra_info("socket"))
+        tune(transport.get_extra_info("socket"))
         name = transport.get_extra_info("peername") or ("", 0)
         self.peer = (str(name[0]), int(name[1]))
         if self._made is not None:
@@ -99,11 +82,17 @@ class Link(asyncio.BufferedProtocol):
         return self._view
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Every error ends here, in `fail`: asyncio would swallow some of them."""
+        """See asyncio.BufferedProtocol."""
         self.heard = True
+        self.work(self._take, nbytes)
+
+    def work(self, act: Callable[..., None], *arguments: object) -> None:
+        """Does something for the link; what it writes meanwhile goes out together. Every error of it ends here, in
+        `fail`: asyncio would swallow some of them.
+        """
         self._corked = True
         try:
-            self._take(nbytes)
+            act(*arguments)
         except SecureccError as error:
             self.fail(error)
         except Exception as error:  # noqa: BLE001 (whatever it is, the link's end must be heard of)
@@ -132,11 +121,12 @@ class Link(asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         """See asyncio.BaseProtocol."""
-        self._paused = True
+        self.crowded = True
+        self._crowded_at = self.loop.time()
 
     def resume_writing(self) -> None:
         """See asyncio.BaseProtocol."""
-        self._paused = False
+        self.crowded = False
         waiting, self._drains = self._drains, []
         for future in waiting:
             if not future.done():
@@ -231,6 +221,18 @@ class Link(asyncio.BufferedProtocol):
             return
         self._transport.pause_reading()
 
+    def pause_reading(self) -> None:
+        """What comes waits in the kernel, and at the peer in the end."""
+        self._unread = True
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def read_on(self) -> None:
+        """Reads again, after `pause_reading`."""
+        self._unread = False
+        if self._transport is not None:
+            self._transport.resume_reading()
+
     def resume(self) -> None:
         """Frames may come, those held back first."""
         if self._transport is None or self._frames is None:
@@ -288,12 +290,29 @@ class Link(asyncio.BufferedProtocol):
     async def drain(self) -> None:
         """Waits while more than WRITE_HIGH bytes wait for the peer. Raises the link's error once it has ended."""
         self._flush()
-        if self._paused and self.error is None:
-            future = self.loop.create_future()
-            self._drains.append(future)
-            await future
+        while self.crowded and self.error is None:  # of many that waited, the first may have used the room up
+            await self._room()
         if self.error is not None:
             raise self.error
+
+    def _room(self) -> "asyncio.Future[None]":
+        future = self.loop.create_future()
+        self._drains.append(future)
+        return future
+
+    @property
+    def crowded_for(self) -> float:
+        """For how many seconds it has been `crowded`."""
+        return self.loop.time() - self._crowded_at if self.crowded else 0.0
+
+    def when_room(self, act: Callable[[], None]) -> None:
+        """`act` is called, soon, when the peer has taken what is too much, or the link has ended."""
+        self._room().add_done_callback(lambda _room: act())
+
+    @property
+    def has_part(self) -> bool:
+        """Whether some bytes of a frame have come and others lack."""
+        return self._reader.held > 0
 
     # --- end --------------------------------------------------------------------------------------------------
 
@@ -318,15 +337,10 @@ class Link(asyncio.BufferedProtocol):
         self._pipe.shut()
         self._push()
         transport = self._transport
-        transport.close()
+        if self._unread:  # closed with bytes unread, TCP takes back what was written: read on until the peer has heard
+            transport.write_eof()
+            self.read_on()
+        else:
+            transport.close()
         self.loop.call_later(limits.CLOSE_S, transport.abort)
         self._wake()
-
-
-def _tune(sock: "socket.socket | None") -> None:
-    """No delay for small frames; a peer that is gone without a word is found by the kernel as well."""
-    if sock is None or sock.family not in {socket.AF_INET, socket.AF_INET6}:
-        return
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(limits.HEARTBEAT_LOST_S * 1000))

@@ -51,6 +51,10 @@ LEASE_S = 0.25  # an Invite holds a slot this long
 SUBMIT_S = 60.0  # from Invite to the last blob
 HEARTBEAT_S = 5.0  # a Ping goes out when nothing else did
 HEARTBEAT_LOST_S = 15.0  # nothing heard for this long: the channel is gone
+TURN = 1 * MIB  # bytes of a channel's that are looked at in one turn of the loop; then the others' turn comes
+TURN_MESSAGE = 16 * KIB  # what a control message counts for there: some 50 microseconds
+FRAME_S = 30.0  # for one frame to come whole: the largest at 140 kB/s
+READER_S = 30.0  # for a peer to take what is more than WRITE_HIGH: 35 kB/s at the least
 SEND_BACKLOG = 64 * MIB  # unsent bytes towards one peer; more and it is cut off as a slow reader
 
 # One job.

@@ -529,7 +529,7 @@ def test_a_slow_reader_is_cut_off_and_drain_waits(monkeypatch):
             client.channel.send(Ask(1, b"k", b"t"))
             for message in (Invite(1, 250), submit(1), Need(1, False, (0,)), Supply(1)):
                 client.channel.session.passed(message)
-            while not client.channel._link._paused:
+            while not client.channel._link.crowded:
                 client.channel.send_bulk(1, noise)
             waiting = asyncio.ensure_future(client.channel.drain())
             await asyncio.sleep(0)

@@ -23,7 +23,7 @@ HOUSE = {
         " option_table options outputs paths profiles questions response",
         "policy": "decision document document_groups document_rules document_tests embedded_tests fields members model"
         " network quantities review yaml_nodes",
-        "channel": "gate known",
+        "channel": "gate known preface",
         "client": "errand errand_fields recent shared stamp",
         "audit": "chain checkpoint destination events jobs record settings text verification",
         "server": "bounds holdings layout reading strangers",
@@ -31,7 +31,7 @@ HOUSE = {
     FOREIGN: {
         "compiler": "asking collection layer ledger",
         "policy": "files groups",
-        "channel": "deadline kerberos tls",
+        "channel": "deadline kerberos tcp tls",
         "audit": "sending signing storage",
         "client": "clock crossing fingerprint heap inotify journal lineage listing local_slots locales look mounts"
         " place processor response_files settings",

@@ -1,0 +1,256 @@
+"""Who says much, or takes little: the others have their turn, and who is too slow is cut off."""
+
+import asyncio
+import itertools
+import os
+import time
+
+import pytest
+from gss_stub import StubInitiator
+from test_channel_transport import house, joined, submit
+
+from securecc.channel import transport
+from securecc.wire.framing import encode_bulk, encode_control
+from securecc.words import limits
+from securecc.words.messages import Ask, Goodbye, Invite, Need, Ping, Supply
+
+ASKS = 1000
+
+
+@pytest.fixture(autouse=True)
+def _stub(monkeypatch):
+    monkeypatch.setattr(transport, "Initiator", StubInitiator)
+
+
+def run(body):
+    asyncio.run(body())
+
+
+def asks(front):
+    return [message.job for message in front.said if isinstance(message, Ask)]
+
+
+def flood(client, count=ASKS):
+    """All at once, in as few reads as the kernel likes."""
+    client.channel._link.write(b"".join(encode_control(Ask(job, b"k", b"t")) for job in range(1, count + 1)))
+
+
+def test_a_flood_is_taken_in_turns_and_in_order():
+    async def body():
+        async with house() as some, joined(some) as (client, front):
+            turns = []
+            asyncio.get_running_loop().call_soon(count, front, turns)
+            flood(client)
+            await front.until(lambda: len(asks(front)) == ASKS)
+            assert asks(front) == list(range(1, ASKS + 1))
+            assert max(later - before for before, later in itertools.pairwise(turns)) <= 64
+            client.channel.send(Ask(ASKS + 1, b"k", b"t"))
+            await front.until(lambda: len(asks(front)) == ASKS + 1)
+
+    def count(front, turns):
+        turns.append(len(asks(front)))
+        if turns[-1] < ASKS:
+            asyncio.get_running_loop().call_soon(count, front, turns)
+
+    run(body)
+
+
+def test_chunks_that_grow_are_taken_in_turns(monkeypatch):
+    """A megabyte of zeros is a few bytes on the wire: a read may hold gigabytes of them."""
+    monkeypatch.setattr(limits, "JOB_SOURCE", 1 << 40)
+    size = limits.FRAME_BULK
+
+    async def body():
+        async with house() as some, joined(some) as (client, front):
+            client.channel.send(Ask(1, b"k", b"t"))
+            await front.until(lambda: asks(front))
+            for message in (Invite(1, 250), submit(1), Need(1, False, (0,)), Supply(1)):
+                for side in (client, front):
+                    side.channel.session.passed(message)
+            taken, most, since = 0, 0, [0]
+
+            def on_bulk(job, data):
+                nonlocal taken, most
+                taken += len(data)
+                since[0] += len(data)
+                most = max(most, since[0])
+
+            front.on_bulk = on_bulk
+
+            def tick():
+                since[0] = 0
+                if taken < 400 * size:
+                    asyncio.get_running_loop().call_soon(tick)
+
+            tick()
+            client.channel._link.write(encode_bulk(1, bytes(size)) * 400)
+            async with asyncio.timeout(10):
+                while taken < 400 * size:  # noqa: ASYNC110 (counted, not told)
+                    await asyncio.sleep(0.01)
+            assert most <= limits.TURN + size
+
+    run(body)
+
+
+def test_an_illegal_message_in_a_flood_ends_the_channel_and_nothing_follows():
+    async def body():
+        async with house() as some, joined(some) as (client, front):
+            frames = [encode_control(Ask(job, b"k", b"t")) for job in (*range(1, 200), 7, *range(300, 400))]
+            client.channel._link.write(b"".join(frames))
+            await front.until(lambda: front.lost)
+            assert asks(front) == list(range(1, 200))
+
+    run(body)
+
+
+def test_a_goodbye_reaches_who_is_still_talking():
+    """What is closed with bytes unread is reset, and a reset takes back what was written before."""
+
+    async def body():
+        async with house() as some, joined(some) as (client, front):
+            frames = b"".join(encode_control(Ask(job, b"k", b"t")) for job in (*range(1, 200), 7))
+            client.channel._link.write(frames + encode_control(Ask(8, b"k" * 1000, b"t")) * 20_000)
+            await client.until(lambda: client.lost)
+            assert [said.code for said in client.said if isinstance(said, Goodbye)] == ["protocol"]
+            await front.until(lambda: front.lost)
+
+    run(body)
+
+
+def test_a_client_hears_all_that_was_said_before_the_end():
+    async def body():
+        async with house() as some, joined(some) as (client, front):
+            goodbyes = [encode_control(Goodbye("draining", str(number), "")) for number in range(ASKS)]
+            front.channel._link.write(b"".join(goodbyes))
+            front.channel.close()
+            await client.until(lambda: client.lost)
+            assert len(client.said) == ASKS + 1
+
+    run(body)
+
+
+def test_a_channel_that_is_held_takes_nothing_and_goes_on_in_order():
+    async def body():
+        async with house() as some, joined(some) as (client, front):
+            on_message = front.on_message
+
+            def hold(message):
+                on_message(message)
+                if len(asks(front)) in {10, 500}:
+                    front.channel.hold(0.2)
+
+            front.on_message = hold
+            began = time.monotonic()
+            flood(client)
+            await front.until(lambda: len(asks(front)) >= 10)
+            await asyncio.sleep(0.05)
+            assert len(asks(front)) == 10
+            client.channel.send(Ping(1))
+            await front.until(lambda: len(asks(front)) == ASKS)
+            assert time.monotonic() - began >= 0.4
+            assert asks(front) == list(range(1, ASKS + 1))
+
+    run(body)
+
+
+def test_a_held_channel_that_goes_is_heard_of():
+    async def body():
+        async with house() as some, joined(some) as (client, front):
+            front.channel.hold(30)
+            flood(client)
+            await asyncio.sleep(0.05)
+            front.channel.close()
+            await front.until(lambda: front.lost)
+            assert asks(front) == []
+
+    run(body)
+
+
+def test_a_client_that_does_not_read_is_not_listened_to(monkeypatch):
+    """Pings without end, whose answers it leaves: what waits for it stays small, and nobody is cut off for a while."""
+    monkeypatch.setattr(limits, "WRITE_HIGH", 64 * 1024)
+
+    async def body():
+        async with house() as some, joined(some) as (client, front):
+            client.channel._link.pause_reading()
+            ping = encode_control(Ping(1))
+            for _ in range(40):
+                client.channel._link._transport.write(b"")
+                client.channel._link.write(ping * 20_000)
+                await asyncio.sleep(0.01)
+            await front_is(front, lambda link: link.crowded)
+            assert front.channel._link._transport.get_write_buffer_size() < 4 * 64 * 1024
+            assert not front.lost
+            client.channel._link.read_on()
+            client.channel.send(Ask(1, b"k", b"t"))
+            await front.until(lambda: asks(front))
+
+    run(body)
+
+
+def mute(client):
+    """The client itself says and answers nothing any more."""
+    client.channel._beat.cancel()
+    client.channel._link._frames = lambda frames: None
+
+
+async def front_is(front, test):
+    async with asyncio.timeout(10):
+        while not test(front.channel._link):  # noqa: ASYNC110 (the link tells nobody)
+            await asyncio.sleep(0.01)
+
+
+def test_who_reads_too_slowly_is_cut_off(monkeypatch):
+    """A byte now and then is not enough, and signs of life do not help."""
+    monkeypatch.setattr(limits, "HEARTBEAT_S", 0.05)
+    monkeypatch.setattr(limits, "READER_S", 0.3)
+
+    async def body():
+        async with house() as some, joined(some) as (client, front):
+            client.channel._link.pause_reading()
+            began = time.monotonic()
+            front.channel._link.write(os.urandom(16 * limits.MIB))
+            while not front.lost:
+                client.channel.send(Ping(1))
+                await asyncio.sleep(0.02)
+                assert time.monotonic() - began < 5
+            assert "reads too slowly" in str(front.lost[0])
+
+    run(body)
+
+
+def test_who_sends_a_frame_bit_by_bit_is_cut_off(monkeypatch):
+    monkeypatch.setattr(limits, "HEARTBEAT_S", 0.05)
+    monkeypatch.setattr(limits, "FRAME_S", 0.3)
+
+    async def body():
+        async with house() as some, joined(some) as (client, front):
+            mute(client)
+            began = time.monotonic()
+            for byte in encode_control(Ask(1, b"k" * 4000, b"t")):
+                if front.lost:
+                    break
+                client.channel._link.write(bytes((byte,)))
+                await asyncio.sleep(0.02)
+            assert "sends too slowly" in str(front.lost[0])
+            assert 0.25 < time.monotonic() - began < 3
+
+    run(body)
+
+
+def test_who_sends_frame_after_frame_slowly_is_not(monkeypatch):
+    monkeypatch.setattr(limits, "HEARTBEAT_S", 0.02)
+    monkeypatch.setattr(limits, "FRAME_S", 0.2)
+
+    async def body():
+        async with house() as some, joined(some) as (client, front):
+            mute(client)
+            for job in range(1, 12):
+                frame = encode_control(Ask(job, b"k", b"t"))
+                client.channel._link.write(frame[:7])
+                await asyncio.sleep(0.04)
+                client.channel._link.write(frame[7:])
+            await front.until(lambda: len(asks(front)) == 11)
+            assert not front.lost
+
+    run(body)
