@@ -42,7 +42,7 @@ ADVICE = {
     "limit": "ask the admin for higher limits for this kind of compile, or leave it local",
     "line": "see the detail: #line names a file that cannot be sent",
     "link": NOTHING,
-    "locale": "build with LC_ALL=C.UTF-8",
+    "locale": "install the compiler's messages in your language on the servers as well, or build with LC_ALL=C.UTF-8",
     "modules": "modules are made and used locally: leave them out of remote builds",
     "native": "replace -march=native by the processor that you mean, as -march=x86-64-v3",
     "no-hosts": "set SECURECC_HOSTS, or write the servers into ~/.config/securecc/hosts",

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from securecc.client import heap, locales, place
+from securecc.client import heap, place
 from securecc.client.attendance import Attendance
 from securecc.client.caller import Caller, CallerGoneError
 from securecc.client.compile import Compiles
@@ -28,6 +28,7 @@ from securecc.client.journal import Journal, default_path
 from securecc.client.layers import Layers
 from securecc.client.listing import Listings
 from securecc.client.local_slots import LocalSlots
+from securecc.client.locales import Tongues
 from securecc.client.preferences import Preferences
 from securecc.client.recollection import Recollections
 from securecc.client.toolchains import Toolchains
@@ -143,7 +144,7 @@ def compose(path: Path, idle: float = limits.AGENT_IDLE_S) -> Agent:
         Recollections(fingerprints, listings),
         Toolchains(default_path().with_name(ledger.NAME)).closure,
         farms.of,
-        locales.of_this_machine(),
+        Tongues(),
         layers=Layers(),
     )
     slots = LocalSlots(os.cpu_count() or 1)

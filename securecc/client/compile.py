@@ -9,6 +9,7 @@ from securecc.client.errand import Die, Request
 from securecc.client.farm import Farm, Wanted
 from securecc.client.inputs import Gatherer, Inputs, absolute, learn
 from securecc.client.layers import Layers
+from securecc.client.locales import ERRORS, Tongues
 from securecc.client.order import Order, affinity, check_terminal, memory_key, physical, search_of
 from securecc.client.processor import Processors
 from securecc.client.recollection import Recollections
@@ -17,7 +18,6 @@ from securecc.client.settings import Settings
 from securecc.client.submission import Remote, submit
 from securecc.compiler import cmdline, dependencies, environment
 from securecc.compiler.cmdline import CompilePlan
-from securecc.compiler.environment import Locales
 from securecc.compiler.toolchain import ToolchainClosure
 from securecc.words.errors import Refused, StaysLocal
 from securecc.words.messages import Layer
@@ -38,7 +38,7 @@ class Compiles:
         recollections: Recollections,
         closure: Callable[[bytes, bytes], Awaitable[ToolchainClosure]],
         farm: Callable[[Settings, Request], Farm],
-        locales: Locales,
+        tongues: Tongues,
         *,
         layers: Layers | None = None,
     ) -> None:
@@ -46,7 +46,7 @@ class Compiles:
         self._recollections = recollections
         self._closure = closure
         self._farm = farm
-        self._locales = locales
+        self._tongues = tongues
         self._trees = layers
         self._processors = Processors()
 
@@ -73,8 +73,9 @@ class Compiles:
             plan = cmdline.parse((arguments[0], *options, *choice[1]))
         if closure.family != plan.family:
             plan = _as_it_is(plan, closure)
-        sent = environment.split(request.environment, plan.language, self._locales)
-        order = Order(request, plan, sent, closure, settings)
+        speech = self._tongues.speech(closure, request.environment)
+        sent = environment.split(request.environment, plan.language, speech)
+        order = Order(request, plan, sent, closure, settings, catalogues=self._tongues.read(closure, speech))
         check_terminal(order)
         return replace(order, layers=self._layers(order))
 
@@ -168,6 +169,8 @@ class Compiles:
         if strays:
             self._recollections.forget(memory_key(order))
             raise StaysLocal("disagreement", "the server's compiler read other files than this one would")
+        if order.environment.speech.system and any(word in remote.stderr for word in ERRORS):
+            raise StaysLocal("locale", "the system's words for an error, which are others here")
         spelled = {physical(path, order.request.cwd): path for path in order.plan.outputs}
         made = []
         for output, content in remote.files:

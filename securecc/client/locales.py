@@ -2,13 +2,24 @@
 
 import ctypes
 import os
-from functools import lru_cache
+import time
+from collections.abc import Mapping
 
-from securecc.compiler.environment import Locales
+from securecc.compiler import catalogues, environment
+from securecc.compiler.closure import ToolchainClosure
+from securecc.compiler.environment import Locales, Speech
+from securecc.words.manifest import Digest
 
-_CATALOGUES = b"/usr/share/locale"
-_DOMAINS = (b"gcc", b"cpplib", b"gas", b"bfd", b"opcodes", b"binutils", b"libc")
+LOOKED_AT_S = 2.0
+"""How long it is not asked again which catalogues there are."""
+
+ERRORS = frozenset(os.strerror(number).encode() for number in range(1, 134))
+"""What the system says of errors, in English."""
+
+_DECIDING = (b"LC_ALL", b"LC_CTYPE", b"LC_MESSAGES", b"LANG", b"LANGUAGE", b"OUTPUT_CHARSET")
+_REMEMBERED = 64  # ways to set these variables; a person has one or two
 _LC_ALL_MASK = 0x1FBF  # every category of glibc's locale.h
+_ALIASES = catalogues.SYSTEM + b"/locale.alias"
 
 _libc = ctypes.CDLL(None)
 _libc.newlocale.restype = ctypes.c_void_p
@@ -16,7 +27,47 @@ _libc.newlocale.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
 _libc.freelocale.argtypes = (ctypes.c_void_p,)
 
 
-@lru_cache(maxsize=64)
+class Tongues:
+    """What compilers say here in the locale of an environment."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[object, ...], tuple[Speech, float]] = {}
+        self._folders: dict[Digest, tuple[bytes, ...]] = {}
+
+    def speech(self, closure: ToolchainClosure, given: Mapping[bytes, bytes]) -> Speech:
+        """What the locale means to this toolchain; nothing to clang. Raises StaysLocal for one that no server has."""
+        if closure.family == "clang":
+            return Speech(b"C")
+        key = (closure.digest, *map(given.get, _DECIDING))
+        now = time.monotonic()
+        speech, looked = self._known.get(key, (Speech(b""), -LOOKED_AT_S))
+        if now - looked >= LOOKED_AT_S:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            speech = environment.spoken(given, self._locales(closure))
+            self._known[key] = speech, now
+        return speech
+
+    def read(self, closure: ToolchainClosure, speech: Speech) -> tuple[bytes, ...]:
+        """Every catalogue that the toolchain's programs would look for, whether it is there or not."""
+        return catalogues.of_language(closure, self._places(closure), speech.languages) if speech.languages else ()
+
+    def _places(self, closure: ToolchainClosure) -> tuple[bytes, ...]:
+        if closure.digest not in self._folders:
+            self._folders[closure.digest] = catalogues.folders(closure)
+        return self._folders[closure.digest]
+
+    def _locales(self, closure: ToolchainClosure) -> Locales:
+        names, places = catalogues.names(closure), self._places(closure)
+        own = frozenset((catalogues.SYSTEMS_OWN,))
+        return Locales(
+            _available,
+            lambda language: any(_holds(place, language, names) for place in places),
+            lambda language: _holds(catalogues.SYSTEM, language, own),
+            lambda language: language.lower() in _aliases(),
+        )
+
+
 def _available(name: bytes) -> bool:
     """newlocale(3) takes the very names that setlocale(3) takes, and changes nothing in this process."""
     made = _libc.newlocale(_LC_ALL_MASK, name, None)
@@ -25,16 +76,18 @@ def _available(name: bytes) -> bool:
     return bool(made)
 
 
-@lru_cache(maxsize=64)
-def _translated(language: bytes) -> bool:
-    folder = _CATALOGUES + b"/" + language + b"/LC_MESSAGES"
+def _holds(folder: bytes, language: bytes, names: frozenset[bytes]) -> bool:
     try:
-        names = os.listdir(folder)
-    except OSError:
+        return not names.isdisjoint(os.listdir(b"/".join((folder, language, b"LC_MESSAGES"))))
+    except (OSError, ValueError):
         return False
-    return any(name.endswith(b".mo") and name.startswith(_DOMAINS) for name in names)
 
 
-def of_this_machine() -> Locales:
-    """The locales as a compiler started here would find them."""
-    return Locales(_available, _translated)
+def _aliases() -> frozenset[bytes]:
+    """Names that stand for others (locale.alias, in no regard of case)."""
+    try:
+        with open(_ALIASES, "rb") as file:
+            lines = file.read().splitlines()
+    except OSError:
+        return frozenset()
+    return frozenset(line.split()[0].lower() for line in lines if line.split() and line[:1] != b"#")

@@ -1,6 +1,7 @@
 """One compile, understood: what is to be done, and by what it is known again."""
 
 import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from securecc.client import clock
@@ -26,7 +27,7 @@ _ASSEMBLED = b"-Wa,-I"
 class Order:
     """One compile, understood: what is to be done, with what, and where its outputs go.
 
-    `outputs` maps each path that the server may return (absolute, physical) to the path as the user spelled it.
+    `catalogues` are the compiler's messages in the user's language, wherever they may be.
     """
 
     request: Request
@@ -35,6 +36,7 @@ class Order:
     toolchain: ToolchainClosure
     settings: Settings
     layers: tuple[Layer, ...] = ()
+    catalogues: tuple[bytes, ...] = ()
 
 
 def memory_key(order: Order) -> Key:
@@ -82,6 +84,7 @@ def search_of(order: Order) -> Search:
         assembled=not plan.text.compiles,
         shown=(
             *plan.inputs,
+            *order.catalogues,
             *profiles.read(plan, cwd),
             *(profiles.read(plan, alias) if alias.startswith(b"/") else ()),
         ),
@@ -111,11 +114,24 @@ def check_terminal(order: Order) -> None:
     if not name:
         return
     entry = b"/" + name[:1] + b"/" + name
-    elsewhere = (asked.environment.get(b"HOME", b"") + b"/.terminfo", b"/etc/terminfo")
-    if any(os.path.lexists(place + entry) for place in elsewhere) or not any(
-        file.path.endswith(b"/terminfo" + entry) for file in order.toolchain.files
-    ):
+    known = any(file.path.endswith(b"/terminfo" + entry) for file in order.toolchain.files)
+    if not known or any(place and _describes(place, entry) for place in _terminals(asked.environment)):
         raise StaysLocal("terminal", f"clang may know a terminal of the kind {os.fsdecode(name)} here alone")
+
+
+def _terminals(environment: Mapping[bytes, bytes]) -> Iterator[bytes]:
+    """Where descriptions of terminals are looked for before those that a server has (terminfo(5), "Fetching Compiled
+    Descriptions").
+    """
+    yield environment.get(b"TERMINFO", b"")
+    yield environment.get(b"HOME", b"") + b"/.terminfo"
+    yield from environment.get(b"TERMINFO_DIRS", b"").split(b":")
+    yield b"/etc/terminfo"
+
+
+def _describes(place: bytes, entry: bytes) -> bool:
+    """Whether a directory, a database or the variable itself may describe the terminal."""
+    return place.startswith((b"hex:", b"b64:")) or os.path.lexists(place + entry) or os.path.isfile(place)
 
 
 def environment_of(order: Order, inputs: Inputs) -> dict[bytes, bytes]:

@@ -36,7 +36,8 @@ class ToolchainClosure:
     of the digest. `directories` hold files of the closure, or are where the compiler looks for programs, libraries,
     specs and message catalogues: no client file may stand there. `include_directories` are its own, of C and C++.
     `search_path` is a PATH that finds all its programs, and nothing else that matters. `program` is what to call in the
-    place of a script that was asked for; empty where that is the compiler itself.
+    place of a script that was asked for; empty where that is the compiler itself. `catalogues` are a server's messages
+    in other languages; they are no part of the digest, for a compile in English reads none.
     """
 
     name: str
@@ -51,6 +52,7 @@ class ToolchainClosure:
     digest: Digest
     family: Family = "gcc"
     program: bytes = b""
+    catalogues: tuple[ClosureFile, ...] = ()
 
 
 def digest_of(files: Iterable[ClosureFile]) -> Digest:
@@ -61,6 +63,11 @@ def digest_of(files: Iterable[ClosureFile]) -> Digest:
         for field in (file.path, flags, file.blob):
             whole += (len(field).to_bytes(8, "big"), field)
     return sha256(*whole)
+
+
+def whole_digest(closure: ToolchainClosure) -> Digest:
+    """Of the toolchain and of its catalogues: other ones than before are offered anew."""
+    return digest_of((*closure.files, *closure.catalogues)) if closure.catalogues else closure.digest
 
 
 def describe(closure: ToolchainClosure) -> Description:

@@ -7,7 +7,9 @@ of what the programs of GCC 12 and clang 14 look up. Whatever chooses programs o
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 
+from securecc.compiler import gettext
 from securecc.compiler.languages import Language
 from securecc.compiler.options import show
 from securecc.words import limits
@@ -27,6 +29,7 @@ _SENT = frozenset(
         b"GCC_EXTRA_DIAGNOSTIC_OUTPUT",
     )
 )
+_MADE = frozenset((b"LC_ALL", b"LANGUAGE"))  # what a client says of its locale
 _SEARCH: dict[Language, bytes] = {
     "c": b"C_INCLUDE_PATH",
     "c++": b"CPLUS_INCLUDE_PATH",
@@ -55,6 +58,8 @@ _LOCAL = frozenset(
 _LOCAL_FAMILIES = (b"GCC_", b"CCC_", b"LD_", b"COLLECT_")
 _HARMLESS = frozenset((b"GCC_NOAPPORT", b"LD_RUN_PATH"))  # crash reports; linking
 _LOCALES = frozenset((b"C", b"C.UTF-8"))
+_PLAIN = frozenset((b"C", b"POSIX"))
+_LANGUAGES = 8  # of one person's LANGUAGE
 _EPOCH = re.compile(rb"[0-9]{1,12}")
 _UTF8 = re.compile(rb"[^@]*\.utf-?8(?:@.*)?", re.IGNORECASE)
 _VALUE = 32 * limits.KIB  # bytes of one variable; a CPATH of a module system is some 4 KiB
@@ -63,28 +68,44 @@ _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 @dataclass(frozen=True, slots=True)
 class Locales:
-    """What the machine knows of locales. `available` says whether setlocale(3) would take a name; `translated` whether
-    any message catalogue of the compiler's programs exists for a language such as ``de`` or ``de_DE``.
+    """What the machine knows of locales. `available` says whether setlocale(3) would take a name, `translated` whether
+    any message catalogue of the compiler's programs exists for a language as gettext(3) spells it, `system` whether the
+    system itself has its words for errors in it, `renamed` whether it is another name for something else.
     """
 
     available: Callable[[bytes], bool]
     translated: Callable[[bytes], bool]
+    system: Callable[[bytes], bool] = lambda _: False
+    renamed: Callable[[bytes], bool] = lambda _: False
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """What a locale means to a compiler: ``C`` or ``C.UTF-8`` for its characters; the languages of its messages, those
+    that it has, in order; whether the system says errors in another language than English.
+    """
+
+    characters: bytes
+    languages: tuple[bytes, ...] = ()
+    system: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class SentEnvironment:
     """`variables` travel with the compile. `directories` are searched for includes after those of the command line
-    (CPATH, then the language's own), in order, as spelled; an empty component of a variable is ``.``.
+    (CPATH, then the language's own), in order, as spelled; an empty component of a variable is ``.``. `speech` is
+    what the locale means.
     """
 
     variables: dict[bytes, bytes]
     directories: tuple[bytes, ...] = ()
+    speech: Speech = Speech(b"C")
 
 
-def split(environment: Mapping[bytes, bytes], language: Language, locales: Locales) -> SentEnvironment:
-    """What of a launcher's environment a compile of `language` depends on.
+def split(environment: Mapping[bytes, bytes], language: Language, speech: Speech) -> SentEnvironment:
+    """What of a launcher's environment a compile of `language` depends on, where the locale means this.
 
-    Raises StaysLocal for a variable or a locale whose meaning cannot be had elsewhere.
+    Raises StaysLocal for a variable whose meaning cannot be had elsewhere.
     """
     for name, value in environment.items():
         if value and _decides(name):
@@ -98,32 +119,40 @@ def split(environment: Mapping[bytes, bytes], language: Language, locales: Local
         if environment.get(name):
             variables[name] = environment[name]
             directories += (part or b"." for part in environment[name].split(b":"))
-    variables[b"LC_ALL"] = locale(environment, locales)
+    variables[b"LC_ALL"] = speech.characters
+    if speech.languages:
+        variables[b"LANGUAGE"] = b":".join(speech.languages)
     try:
         _check(variables)
     except Refused as error:
         raise StaysLocal("environment", error.message) from error
-    return SentEnvironment(variables, tuple(directories))
+    return SentEnvironment(variables, tuple(directories), speech)
 
 
-def locale(environment: Mapping[bytes, bytes], locales: Locales) -> bytes:
-    """What the locale means to the compiler's messages: ``C`` or ``C.UTF-8``.
+def spoken(environment: Mapping[bytes, bytes], locales: Locales) -> Speech:
+    """What the locale means to the compiler's messages.
 
     Quotes follow the character set of LC_CTYPE, the language follows LC_MESSAGES and LANGUAGE (gettext(3)); English
-    has no catalogue. A locale that setlocale(3) does not take means C. Raises StaysLocal for another language, or a
-    character set that is neither ASCII nor UTF-8.
+    has no catalogue. A locale that setlocale(3) does not take means C. Raises StaysLocal for a language whose name or
+    character set means nothing elsewhere, or a character set that is neither ASCII nor UTF-8.
     """
     characters = _category(environment, b"LC_CTYPE")
     messages = _category(environment, b"LC_MESSAGES")
-    if messages not in {b"C", b"POSIX"} and locales.available(messages):
-        for language in _languages(environment.get(b"LANGUAGE", b""), messages):
-            if any(map(locales.translated, _spellings(language))):
-                raise StaysLocal("locale", f"messages in {show(language)}")
-    if characters in {b"C", b"POSIX"} or not locales.available(characters):
-        return b"C"
-    if _UTF8.fullmatch(characters) is None:
+    wanted: list[bytes] = []
+    if messages not in _PLAIN and locales.available(messages):
+        wanted = _languages(environment.get(b"LANGUAGE", b""), messages)
+    languages = [language for language in wanted if any(map(locales.translated, gettext.spellings(language)))]
+    system = any(locales.system(name) for language in wanted for name in gettext.spellings(language))
+    if characters in _PLAIN or not locales.available(characters):
+        meant = b"C"
+    elif _UTF8.fullmatch(characters) is not None:
+        meant = b"C.UTF-8"
+    else:
         raise StaysLocal("locale", f"the character set of {show(characters)}")
-    return b"C.UTF-8"
+    strange = not all(map(gettext.is_language, wanted)) or any(map(locales.renamed, wanted))
+    if languages and (strange or meant == b"C" or environment.get(b"OUTPUT_CHARSET") or len(languages) > _LANGUAGES):
+        raise StaysLocal("locale", f"messages in {show(languages[0])}")
+    return Speech(meant, tuple(languages), system)
 
 
 def compiler_environment(sent: Mapping[bytes, bytes], path: bytes = b"/usr/bin:/bin") -> dict[bytes, bytes]:
@@ -132,7 +161,7 @@ def compiler_environment(sent: Mapping[bytes, bytes], path: bytes = b"/usr/bin:/
     Raises Refused, with the name, for a variable that is not on the list or whose value is not of its kind.
     """
     for name in sent:
-        if name not in _SENT and name not in _SEARCHES and name != b"LC_ALL":
+        if name not in _SENT and name not in _SEARCHES and name not in _MADE:
             raise Refused("option", f"environment variable {show(name)} is not one that a compile may bring")
     _check(sent)
     return {b"LC_ALL": b"C", **sent, b"PATH": path}
@@ -154,6 +183,8 @@ def _check(variables: Mapping[bytes, bytes]) -> None:
             raise Refused("option", f"environment variable {show(name)} has a control character")
     if variables.get(b"LC_ALL", b"C") not in _LOCALES:
         raise Refused("option", f"LC_ALL is {show(variables[b'LC_ALL'])}")
+    if not all(map(gettext.is_language, variables.get(b"LANGUAGE", b"en").split(b":"))):
+        raise Refused("option", f"LANGUAGE is {show(variables[b'LANGUAGE'])}")
     if not _EPOCH.fullmatch(variables.get(b"SOURCE_DATE_EPOCH", b"0")):
         raise Refused("option", f"SOURCE_DATE_EPOCH is {show(variables[b'SOURCE_DATE_EPOCH'])}")
 
@@ -163,10 +194,6 @@ def _category(environment: Mapping[bytes, bytes], name: bytes) -> bytes:
 
 
 def _languages(preferred: bytes, messages: bytes) -> list[bytes]:
-    return [language for language in preferred.split(b":") if language] or [messages]
-
-
-def _spellings(language: bytes) -> set[bytes]:
-    """The folders that gettext would look into: with and without character set, modifier and territory."""
-    plain = language.partition(b"@")[0].partition(b".")[0]
-    return {language, language.partition(b"@")[0], plain, plain.partition(b"_")[0]}
+    """In order; gettext looks no further than to a C or POSIX among them (dcigettext.c)."""
+    named = [language for language in preferred.split(b":") if language] or [messages]
+    return list(takewhile(lambda language: language not in _PLAIN, named))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from securecc.compiler import layer
 from securecc.compiler.closure import ToolchainClosure
-from securecc.compiler.paths import check_path
+from securecc.compiler.territory import check_path
 from securecc.server import layout, scratch
 from securecc.words import limits
 from securecc.words.errors import PathError, ToolchainError

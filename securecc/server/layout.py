@@ -25,7 +25,7 @@ _INCLUDE = re.compile(rb"include(-fixed|[.+0-9-]*)?|c\+\+")
 class Ground:
     """The places that a toolchain's tree takes. `tops` are mounted whole; `links` lie outside them and are made in each
     job's tree; `guarded` are directories below which no client file may stand but in
-    include directories.
+    include directories; `catalogues` may, by path and digest.
     """
 
     tops: frozenset[bytes]
@@ -33,6 +33,7 @@ class Ground:
     links: tuple[ClosureFile, ...]
     guarded: frozenset[bytes]
     includes: tuple[bytes, ...]
+    catalogues: frozenset[tuple[bytes, bytes]] = frozenset()
 
     @cached_property
     def folders(self) -> frozenset[bytes]:
@@ -59,7 +60,8 @@ def ground(closure: ToolchainClosure) -> Ground:
         raise PathError("a toolchain with a file in the root directory", "move it to a directory")
     inside = tuple(file for file in everything if _top(file.path) in tops)
     outside = tuple(file for file in everything if _top(file.path) not in tops)
-    return Ground(tops, inside, outside, frozenset(closure.directories), closure.include_directories)
+    catalogues = frozenset((file.path, file.blob) for file in closure.catalogues)
+    return Ground(tops, inside, outside, frozenset(closure.directories), closure.include_directories, catalogues)
 
 
 def ancestors(path: bytes) -> list[bytes]:
@@ -91,6 +93,9 @@ def mountpoints(entries: Iterable[Entry], taken: Ground) -> tuple[bytes, ...]:
             found.add(_judge(entry.path, entry.path, taken))
         elif not _same_link(entry, taken):
             parent = entry.path[: entry.path.rindex(b"/")]
+            if entry.kind is Kind.FILE and (entry.path, entry.blob) in taken.catalogues:
+                found.add(_own_place(entry.path, parent, taken))
+                continue
             if parent not in judged:
                 judged[parent] = _judge(entry.path, parent, taken)
             found.add(judged[parent])
@@ -115,9 +120,7 @@ def _judge_layers(entries: Iterable[Entry], taken: Ground) -> None:
 
 def _judge(path: bytes, parent: bytes, taken: Ground) -> bytes:
     """Where the directory of a client's file, or a layer, is mounted. Raises PathError."""
-    place = _meeting_place(parent, taken)
-    if not place:
-        raise _refused(path, "that directory is the toolchain's")
+    place = _own_place(path, parent, taken)
     if parent in taken.includes or any(parent.startswith(include + b"/") for include in taken.includes):
         return place
     above = [folder for folder in (*ancestors(parent), parent) if folder in taken.guarded]
@@ -125,6 +128,14 @@ def _judge(path: bytes, parent: bytes, taken: Ground) -> bytes:
         below = parent[len(above[-1]) :].split(b"/")
         if not any(_INCLUDE.fullmatch(name) for name in below):
             raise _refused(path, f"the toolchain looks for its own files below {_shown(above[-1])}")
+    return place
+
+
+def _own_place(path: bytes, parent: bytes, taken: Ground) -> bytes:
+    """Where a directory is mounted that is not wholly the toolchain's. Raises PathError for one that is."""
+    place = _meeting_place(parent, taken)
+    if not place:
+        raise _refused(path, "that directory is the toolchain's")
     return place
 
 

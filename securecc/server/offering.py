@@ -30,6 +30,7 @@ class Runner:
     def __init__(self, end: socket.socket, lost: Callable[["Runner", str], None]) -> None:
         self.dispatch = Dispatch(end, lambda reason: lost(self, reason))
         self.digests: frozenset[Digest] = frozenset()
+        self.wholes: frozenset[Digest] = frozenset()
         self.layers: frozenset[Layer] = frozenset()
         self.jobs = 0
 
@@ -101,7 +102,7 @@ class Offering:
 
     async def _renew(self, nursery: socket.socket) -> str:
         old = self._runner
-        new = Runner(order_runner(nursery, tuple(old.digests), tuple(old.layers)), self._gone)
+        new = Runner(order_runner(nursery, tuple(old.wholes), tuple(old.layers)), self._gone)
         try:
             async with asyncio.timeout(limits.RUNNER_START_S):
                 ready = await new.dispatch.ready()
@@ -126,6 +127,7 @@ class Offering:
 
     def _take(self, runner: Runner, ready: WorkReady) -> None:
         runner.digests = frozenset(offer.digest for offer in ready.toolchains)
+        runner.wholes = frozenset(offer.whole for offer in ready.toolchains)
         runner.layers = frozenset(ready.trees[: limits.LAYERS])
         self.layers.clear()
         self.layers |= runner.layers

@@ -77,7 +77,12 @@ def read(submit: Submit, offer: Offer, sent: Manifest, layers: Collection[Layer]
     try:
         outputs = [paths.absolute(path, submit.cwd) for path in plan.outputs]
         checked = paths.check_manifest(
-            sent, frozenset(offer.directories), frozenset(offer.include_directories), submit.cwd, outputs
+            sent,
+            frozenset(offer.directories),
+            frozenset(offer.include_directories),
+            submit.cwd,
+            outputs,
+            catalogues=frozenset(offer.catalogues) if b"LANGUAGE" in variables else frozenset(),
         )
     except PathError as error:
         raise Refused("tree", error.message) from error

@@ -13,11 +13,12 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
-from securecc.compiler.closure import ClosureFile, ToolchainClosure
+from securecc.compiler import catalogues
+from securecc.compiler.closure import ClosureFile, ToolchainClosure, whole_digest
 from securecc.compiler.toolchain import closure_of_programs, discover
 from securecc.server import cgroup, jailers, landlock, probe, scratch
 from securecc.server.courier import Courier, close_all, from_front, read_tree, say_once
@@ -130,7 +131,7 @@ def _settle(config: RunnerConfig) -> list[Workshop]:
     base = _base(config.base, found)
     scratch.mount_tmpfs(base, config.store, programs=True)
     layers = _shelve(found, base, config.store)
-    same = {closure.digest.hex() for closure in found.toolchains} == set(config.have)
+    same = {whole_digest(closure).hex() for closure in found.toolchains} == set(config.have)
     if same and set(layers) == set(config.trees):
         return []
     copy_files(found.programs, base)
@@ -164,7 +165,7 @@ def _find(config: RunnerConfig) -> _Found:
     for compiler in config.compilers:
         try:
             closure = discover(os.fsencode(compiler), os.fsencode(config.search_path))
-            toolchains[closure.digest] = closure
+            toolchains[closure.digest] = replace(closure, catalogues=catalogues.standing(closure))
         except SecureccError as error:
             _log(f"compiler {compiler} is not offered: {error}")
     if not toolchains:

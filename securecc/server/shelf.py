@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from securecc.compiler.closure import ClosureFile, ToolchainClosure, describe
+from securecc.compiler.closure import ClosureFile, ToolchainClosure, describe, whole_digest
 from securecc.server import landlock, scratch
 from securecc.server.layout import Ground, ancestors, ground
 from securecc.words import limits
@@ -50,6 +50,8 @@ class Shelved:
             directories=closure.directories,
             include_directories=closure.include_directories,
             description=describe(closure),
+            catalogues=tuple((file.path, file.blob) for file in closure.catalogues),
+            whole=whole_digest(closure),
         )
 
     def move(self, store: bytes) -> None:

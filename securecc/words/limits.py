@@ -151,6 +151,7 @@ FRONTS = 4  # that one runner serves: one, and such as have not quite gone yet
 SUPERVISOR_S = 1.0  # for a word to the service manager, which takes it at once or not at all
 GIVEN_SOCKETS = 64  # listening sockets of a service manager's; one or two is usual
 RUNNER_START_S = 120.0  # of a further runner, which digests and copies compilers while the one before it works
+CATALOGUED = 8 * MIB  # of a program that is read for where its messages are; drivers and assemblers take 1 to 2
 WRAPPER = 64 * KIB  # a script that runs a compiler; its list is bounded by SETTINGS_FILE
 LAYER = 512 * MIB  # bytes of one layer, which the runner keeps in memory; Debian 12 with many -dev packages: 130 MiB
 LAYER_ENTRIES = 65_536  # of one layer

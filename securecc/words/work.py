@@ -77,7 +77,8 @@ class WorkReport(msgspec.Struct, frozen=True, array_like=True, tag="report", tag
 
 class Offer(msgspec.Struct, frozen=True, array_like=True):
     """A toolchain that the runner can run. `called_by` are the paths of its drivers; no file of a client's may stand in
-    `directories` but below one of `include_directories`. `description` is for telling toolchains apart in words.
+    `directories` but below one of `include_directories`, or such as is one of the `catalogues`, by path and digest.
+    `description` is for telling toolchains apart in words, `whole` for seeing that nothing of it is new.
     """
 
     name: str
@@ -87,6 +88,8 @@ class Offer(msgspec.Struct, frozen=True, array_like=True):
     directories: tuple[bytes, ...]
     include_directories: tuple[bytes, ...]
     description: Description = Description()
+    catalogues: tuple[tuple[bytes, bytes], ...] = ()
+    whole: bytes = b""
 
     @property
     def family(self) -> str:

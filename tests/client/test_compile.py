@@ -20,7 +20,7 @@ from securecc.client.recollection import Recollections
 from securecc.client.settings import Settings
 from securecc.client.submission import Remote
 from securecc.compiler import cmdline
-from securecc.compiler.environment import Locales
+from securecc.compiler.environment import Speech
 from securecc.compiler.toolchain import ToolchainClosure
 from securecc.words import limits
 from securecc.words.errors import ChannelError, Refused, StaysLocal
@@ -54,15 +54,23 @@ class Bench:
         self.layers = []
         self.asked = []
         self.closure = CLOSURE
+        self.spoken = Speech(b"C")
         fingerprints, listings = Fingerprints(), Listings()
         self.compiles = Compiles(
             Gatherer(fingerprints, listings),
             Recollections(fingerprints, listings),
             self._closure_of,
             self._farm,
-            Locales(lambda _: True, lambda _: False),
+            self,
             layers=self,
         )
+
+    def speech(self, closure, environment):
+        assert closure is self.closure
+        return self.spoken
+
+    def read(self, closure, speech):
+        return tuple(os.fsencode(self.folder) + b"/" + language + b".mo" for language in speech.languages)
 
     async def _closure_of(self, compiler, search_path):
         return self.closure
@@ -557,6 +565,42 @@ def test_an_output_that_nobody_asked_for_is_refused(bench, extra):
         with pytest.raises(StaysLocal) as local:
             bench.compiles.made(order, outputs(bench.object, path))
         assert local.value.reason == "disagreement"
+
+    run(body())
+
+
+@pytest.mark.parametrize(
+    ("system", "said", "taken"),
+    [
+        (True, b"cc1: Warnung: x: No such file or directory\n", False),
+        (True, b"a.c:1:1: Warnung: x\n", True),
+        (False, b"cc1: warning: x: No such file or directory\n", True),
+    ],
+)
+def test_what_the_system_says_in_another_language_is_said_here(bench, system, said, taken):
+    async def body():
+        bench.spoken = Speech(b"C.UTF-8", (), system)
+        made = replace(outputs(bench.object), stderr=said)
+        order = await bench.order()
+        if taken:
+            assert bench.compiles.made(order, made)
+            return
+        with pytest.raises(StaysLocal) as local:
+            bench.compiles.made(order, made)
+        assert local.value.reason == "locale"
+
+    run(body())
+
+
+def test_catalogues_of_a_language_are_looked_for(bench):
+    async def body():
+        (bench.folder / "de.mo").write_text("messages")
+        bench.spoken = Speech(b"C.UTF-8", (b"de", b"fr"))
+        order = await bench.order()
+        assert order.environment.variables[b"LANGUAGE"] == b"de:fr"
+        inputs = await bench.inputs(order, bench.caller())
+        assert os.fsencode(bench.folder.resolve() / "de.mo") in {entry.path for entry in inputs.entries}
+        assert any(b"fr.mo" in watch.names for watch in inputs.watches)
 
     run(body())
 

@@ -11,7 +11,7 @@ from securecc.client.order import Order, check_terminal, memory_key, physical, s
 from securecc.client.settings import Settings
 from securecc.compiler import cmdline, environment
 from securecc.compiler.closure import ClosureFile
-from securecc.compiler.environment import Locales
+from securecc.compiler.environment import Speech
 from securecc.compiler.toolchain import ToolchainClosure
 from securecc.words.errors import StaysLocal
 from securecc.words.manifest import Kind
@@ -34,7 +34,7 @@ CLOSURE = ToolchainClosure(
 def order(*words, layers=(), folder="/w", **changes):
     asked = request(folder, *words, **changes)
     plan = cmdline.parse(asked.arguments)
-    sent = environment.split(asked.environment, plan.language, Locales(lambda _: True, lambda _: False))
+    sent = environment.split(asked.environment, plan.language, Speech(b"C"))
     return Order(asked, plan, sent, CLOSURE, Settings(), layers)
 
 
@@ -78,6 +78,27 @@ def test_a_terminal_that_only_this_machine_knows(tmp_path, kind, home, stays):
     with pytest.raises(StaysLocal) if stays else nullcontext():
         check_terminal(replace(asked, toolchain=CLANG))
     check_terminal(replace(asked, toolchain=CLANG, request=replace(asked.request, terminal=Terminal())))
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "stays"),
+    [
+        ("TERMINFO", "{own}", True),
+        ("TERMINFO", "{own}-2", False),
+        ("TERMINFO", "hex:1a01", True),
+        ("TERMINFO", "{own}/x/xterm", True),
+        ("TERMINFO_DIRS", ":{own}", True),
+        ("TERMINFO_DIRS", "{own}-2::/nowhere", False),
+        ("TERMINFO_DIRS", "", False),
+    ],
+)
+def test_a_terminal_that_a_variable_describes(tmp_path, variable, value, stays):
+    (tmp_path / "own/x").mkdir(parents=True)
+    (tmp_path / "own/x/xterm").touch()
+    environment = {b"TERM": b"xterm", variable.encode(): os.fsencode(value.format(own=tmp_path / "own"))}
+    asked = order("gcc", "-c", "a.c", environment=environment, terminal=Terminal(error=True))
+    with pytest.raises(StaysLocal) if stays else nullcontext():
+        check_terminal(replace(asked, toolchain=CLANG))
 
 
 def test_where_an_output_really_lies(tmp_path):

@@ -8,11 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from securecc.compiler.environment import Locales, SentEnvironment, compiler_environment, locale, split
+from securecc.compiler.environment import Locales, SentEnvironment, Speech, compiler_environment, split, spoken
 from securecc.words.errors import Refused, StaysLocal
 
 TAKEN = {b"C.UTF-8", b"en_US.UTF-8", b"en_GB.utf8", b"de_DE.UTF-8", b"de_DE", b"fr_FR.UTF-8@euro", b"en_US.ISO-8859-1"}
-LOCALES = Locales(TAKEN.__contains__, {b"de", b"fr_FR"}.__contains__)
+LOCALES = Locales(
+    TAKEN.__contains__, {b"de", b"fr_FR"}.__contains__, {b"de", b"nl"}.__contains__, {b"de_XX"}.__contains__
+)
+ENGLISH = Speech(b"C")
 
 
 def test_what_is_sent():
@@ -28,7 +31,7 @@ def test_what_is_sent():
         b"LD_LIBRARY_PATH": b"",
         b"TMPDIR": b"/var/tmp",
     }
-    assert split(environment, "c", LOCALES) == SentEnvironment(
+    assert split(environment, "c", ENGLISH) == SentEnvironment(
         {
             b"PWD": b"/home/alice",
             b"COLUMNS": b"80",
@@ -47,10 +50,10 @@ def test_search_variables_travel_and_name_directories():
         b"CPLUS_INCLUDE_PATH": b"/x",
         b"OBJC_INCLUDE_PATH": b"/o",
     }
-    sent = split(environment, "c++", LOCALES)
+    sent = split(environment, "c++", ENGLISH)
     assert sent.directories == (b"/a", b"rel", b".", b"/x")
     assert sent.variables == {b"CPATH": b"/a:rel:", b"CPLUS_INCLUDE_PATH": b"/x", b"LC_ALL": b"C"}
-    assert split(environment, "c", LOCALES).directories == (b"/a", b"rel", b".", b"/c")
+    assert split(environment, "c", ENGLISH).directories == (b"/a", b"rel", b".", b"/c")
 
 
 @pytest.mark.parametrize(
@@ -74,7 +77,7 @@ def test_search_variables_travel_and_name_directories():
 )
 def test_stays_local(name, value):
     with pytest.raises(StaysLocal) as caught:
-        split({name: value}, "c", LOCALES)
+        split({name: value}, "c", ENGLISH)
     assert caught.value.reason == "environment"
 
 
@@ -96,23 +99,46 @@ def test_stays_local(name, value):
     ],
 )
 def test_locales(environment, meaning):
-    assert locale(environment, LOCALES) == meaning
+    speech = spoken(environment, LOCALES)
+    assert (speech.characters, speech.languages) == (meaning, ())
+
+
+@pytest.mark.parametrize(
+    ("environment", "languages", "system"),
+    [
+        ({b"LANG": b"de_DE.UTF-8"}, (b"de_DE.UTF-8",), True),
+        ({b"LC_MESSAGES": b"fr_FR.UTF-8@euro", b"LANG": b"C.UTF-8"}, (b"fr_FR.UTF-8@euro",), False),
+        ({b"LC_ALL": b"C.UTF-8", b"LANGUAGE": b"de"}, (b"de",), True),
+        ({b"LANG": b"en_US.UTF-8", b"LANGUAGE": b"en::it:fr_FR:de_AT"}, (b"fr_FR", b"de_AT"), True),
+        ({b"LANG": b"en_US.UTF-8", b"LANGUAGE": b"en:fr_FR:C:de"}, (b"fr_FR",), False),
+        ({b"LANG": b"en_US.UTF-8", b"LANGUAGE": b"nl"}, (), True),
+    ],
+)
+def test_other_languages_travel_by_name(environment, languages, system):
+    speech = spoken(environment, LOCALES)
+    assert speech == Speech(b"C.UTF-8", languages, system)
+    sent = split(environment, "c", speech)
+    assert sent.variables.get(b"LANGUAGE", b"") == b":".join(languages)
+    assert sent.speech is speech
+    assert compiler_environment(sent.variables)[b"LC_ALL"] == b"C.UTF-8"
 
 
 @pytest.mark.parametrize(
     "environment",
     [
-        {b"LANG": b"de_DE.UTF-8"},
         {b"LC_ALL": b"de_DE"},
         {b"LC_MESSAGES": b"fr_FR.UTF-8@euro"},
         {b"LANG": b"en_US.ISO-8859-1"},
-        {b"LANG": b"en_US.UTF-8", b"LANGUAGE": b"de:en"},
-        {b"LC_ALL": b"C.UTF-8", b"LANGUAGE": b"de"},
+        {b"LANG": b"de_DE.UTF-8", b"LC_CTYPE": b"C"},
+        {b"LANG": b"de_DE.UTF-8", b"OUTPUT_CHARSET": b"ISO-8859-1"},
+        {b"LANG": b"en_US.UTF-8", b"LANGUAGE": b"de:../x"},
+        {b"LANG": b"en_US.UTF-8", b"LANGUAGE": b"de:de_XX"},
+        {b"LANG": b"en_US.UTF-8", b"LANGUAGE": b":".join([b"de"] * 9)},
     ],
 )
 def test_other_languages_and_characters_stay_local(environment):
     with pytest.raises(StaysLocal) as caught:
-        locale(environment, LOCALES)
+        spoken(environment, LOCALES)
     assert caught.value.reason == "locale"
 
 
@@ -142,7 +168,7 @@ def test_messages_of_real_gcc_are_as_the_meaning_says(tmp_path, name, meant):
     equal = messages(LC_ALL=name, LOCPATH=str(tmp_path)) == messages(LC_ALL=meant.decode())
     if name == "C.UTF-8":  # LOCPATH hides the system's own
         equal = messages(LC_ALL=name) == messages(LC_ALL=meant.decode())
-    assert equal == (locale({b"LC_ALL": name.encode()}, locales) == meant)
+    assert equal == (spoken({b"LC_ALL": name.encode()}, locales).characters == meant)
 
 
 def test_the_server_makes_what_chooses_programs():
@@ -164,6 +190,11 @@ def test_the_server_makes_what_chooses_programs():
         {b"": b""},
         {b"LC_ALL": b"../../x"},
         {b"LC_ALL": b"de_DE.UTF-8"},
+        {b"LANGUAGE": b""},
+        {b"LANGUAGE": b"de:"},
+        {b"LANGUAGE": b"../../x"},
+        {b"LANGUAGE": b"de/x"},
+        {b"LANGUAGE": b"de:english"},
         {b"SOURCE_DATE_EPOCH": b"-1"},
         {b"SOURCE_DATE_EPOCH": b""},
         {b"PWD": b"/a\0b"},
@@ -184,7 +215,7 @@ NAMES = st.sampled_from([b"PWD", b"LANG", b"LC_ALL", b"CPATH", b"TERM", b"LANGUA
 @given(st.dictionaries(NAMES | st.binary(max_size=5), st.binary(max_size=12), max_size=5))
 def test_what_a_client_sends_a_server_takes(environment):
     try:
-        sent = split(environment, "c", LOCALES)
+        sent = split(environment, "c", spoken(environment, LOCALES))
     except StaysLocal:
         return
     made = compiler_environment(sent.variables)

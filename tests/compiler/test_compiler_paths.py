@@ -39,9 +39,9 @@ def layer(path, **more):
     return Entry(path, **{"kind": Kind.LAYER, "blob": DIGEST, "mode": 0o755, "role": Role.PRESENT, **more})
 
 
-def check(*entries, cwd=b"/home/alice", outputs=(b"a.o",), order=True):
+def check(*entries, cwd=b"/home/alice", outputs=(b"a.o",), order=True, catalogues=frozenset()):
     entries = sorted(entries, key=lambda entry: entry.path) if order else entries
-    return check_manifest(Manifest(tuple(entries)), OWN, SHARED, cwd, outputs)
+    return check_manifest(Manifest(tuple(entries)), OWN, SHARED, cwd, outputs, catalogues=catalogues)
 
 
 ORDINARY = [
@@ -215,6 +215,28 @@ def test_attacks(name):
 def test_order_and_uniqueness(entries):
     with pytest.raises(PathError, match="out of order or there twice"):
         check(*entries, order=False)
+
+
+MESSAGES = b"/usr/share/locale/de/LC_MESSAGES/gcc-12.mo"
+
+
+def test_a_catalogue_of_the_toolchains_own_may_stand_there_and_no_other():
+    ours = frozenset(((MESSAGES, DIGEST),))
+    way = [directory(b"/usr/share/locale"), directory(b"/usr/share/locale/de")]
+    checked = check(*way, file(MESSAGES), catalogues=ours)
+    assert MESSAGES.rpartition(b"/")[0] in checked.directories
+    for other in (
+        file(MESSAGES, blob=b"e" * 32),
+        file(b"/usr/share/locale/de/LC_MESSAGES/gas.mo"),
+        link(MESSAGES, b"/home/alice/x"),
+        Entry(MESSAGES, Kind.LAYER, DIGEST, mode=0o755),
+    ):
+        with pytest.raises(PathError):
+            check(other, catalogues=ours)
+        with pytest.raises(PathError):
+            check(other, file(MESSAGES[:-3] + b"2.mo"), catalogues=ours | {(MESSAGES[:-3] + b"2.mo", DIGEST)})
+    with pytest.raises(PathError):
+        check(file(MESSAGES))
 
 
 def test_too_many_entries():

@@ -19,8 +19,8 @@ HOUSE = {
     },
     RULES: {
         "wire": "framing handshake proxy session",
-        "compiler": "arguments assembly closure cmdline dependencies directives environment languages nearest"
-        " option_table options outputs paths profiles questions response",
+        "compiler": "arguments assembly closure cmdline dependencies directives environment gettext languages nearest"
+        " option_table options outputs paths profiles questions response territory",
         "policy": "decision document document_groups document_rules document_tests embedded_tests fields members model"
         " network quantities review yaml_nodes",
         "channel": "gate known preface",
@@ -29,12 +29,12 @@ HOUSE = {
         "server": "bounds holdings layout reading strangers",
     },
     FOREIGN: {
-        "compiler": "asking collection layer ledger",
+        "compiler": "asking catalogues collection layer ledger",
         "policy": "files groups",
         "channel": "deadline kerberos tcp tls",
         "audit": "sending signing storage",
-        "client": "clock crossing fingerprint heap inotify journal lineage listing local_slots locales look mounts"
-        " place processor response_files settings",
+        "client": "clock crossing fingerprint heap inotify journal lineage listing local_slots look mounts place"
+        " processor response_files settings",
         "server": "cgroup courier harvest known_file landlock sandbox scratch seccomp settings store supervisor"
         " terminal tree",
     },
@@ -43,8 +43,8 @@ HOUSE = {
         "compiler": "clang gcc toolchain wrapping",
         "policy": "force loading",
         "channel": "channel link reception transport",
-        "client": "assembled attendance caller compile conversation farm farms inputs layers order preferences"
-        " questions reach recollection scene submission toolchains vigil watch wrappers",
+        "client": "assembled attendance caller compile conversation farm farms inputs layers locales order"
+        " preferences questions reach recollection scene submission toolchains vigil watch wrappers",
         "server": "accounting admission amending attendant bubblewrap channels delivery dispatch executor jail jailers"
         " job keytab layers listening offering pipeline probe shelf visit",
     },

@@ -27,6 +27,7 @@ GCC = Offer(
     called_by=(b"/usr/bin/gcc",),
     directories=(b"/usr/bin", b"/usr/lib/gcc/x86_64-linux-gnu/12"),
     include_directories=(b"/usr/include", b"/usr/lib/gcc/x86_64-linux-gnu/12/include"),
+    whole=b"g" * 32,
 )
 CLANG = Offer("clang-14", b"c" * 32, "x86_64-linux-gnu", (b"/usr/bin/clang",), (b"/usr/bin",), ())
 CWD = b"/home/alice/p"

@@ -103,6 +103,27 @@ def test_where_no_client_file_may_stand(path, kind):
         places(path, kind=kind, blob=b"elsewhere")
 
 
+MESSAGES = b"/usr/share/locale/de/LC_MESSAGES/gcc-12.mo"
+
+
+def test_a_catalogue_of_the_toolchains_own_may_stand_there_and_no_other():
+    import dataclasses
+
+    ours = dataclasses.replace(CLOSURE, catalogues=(ClosureFile(MESSAGES, Kind.FILE, b"m" * 32),))
+    ground = layout.ground(ours)
+    assert layout.mountpoints([Entry(MESSAGES, Kind.FILE, b"m" * 32)], ground) == (b"/usr/share",)
+    for entry in (
+        Entry(MESSAGES, Kind.FILE, b"n" * 32),
+        Entry(MESSAGES, Kind.LINK, b"m" * 32),
+        Entry(MESSAGES[:-6] + b"13.mo", Kind.FILE, b"m" * 32),
+    ):
+        with pytest.raises(PathError):
+            layout.mountpoints([entry], ground)
+    whole = dataclasses.replace(ours, files=(*ours.files, ClosureFile(MESSAGES + b"x", Kind.FILE, b"x")))
+    with pytest.raises(PathError):
+        layout.mountpoints([Entry(MESSAGES, Kind.FILE, b"m" * 32)], layout.ground(whole))
+
+
 def test_a_link_that_both_have_is_no_conflict():
     assert places(b"/lib", kind=Kind.LINK, blob=b"usr/lib") == ()
     assert places(b"/usr/bin/cc", kind=Kind.LINK, blob=b"/etc/alternatives/cc") == ()

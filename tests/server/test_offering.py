@@ -20,7 +20,7 @@ from securecc.words.manifest import Entry, Kind
 from securecc.words.messages import Layer
 from securecc.words.work import WorkOrder, WorkReady, WorkRunner
 
-NEWER = msgspec.structs.replace(GCC, digest=b"n" * 32)
+NEWER = msgspec.structs.replace(GCC, digest=b"n" * 32, whole=b"n" * 32)
 
 
 class Nursery:

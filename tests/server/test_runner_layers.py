@@ -255,7 +255,7 @@ def test_a_runner_that_finds_the_same_layers_is_not_needed(site):
         return found[0]
 
     first = ready(layers=[site + "/release"])
-    have = [offer.digest.hex() for offer in first.toolchains]
+    have = [offer.whole.hex() for offer in first.toolchains]
     trees = msgspec.json.decode(msgspec.json.encode(first.trees))
     assert ready(layers=[site + "/release"], have=have, trees=trees).toolchains == ()
     assert ready(layers=[], have=have, trees=trees).trees == ()

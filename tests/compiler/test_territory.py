@@ -1,0 +1,55 @@
+"""securecc.compiler.territory: where a client's files may lie."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from securecc.compiler.territory import FORBIDDEN, ancestors, check_path, territory_of
+from securecc.words.errors import PathError
+from securecc.words.manifest import Kind
+
+GCC = b"/opt/gcc/lib/gcc/x86_64/12"
+HERE = territory_of(frozenset((b"/opt/gcc/bin", GCC)), frozenset((GCC + b"/include",)))
+
+
+@pytest.mark.parametrize(
+    ("directory", "allowed"),
+    [
+        (b"/home/alice", True),
+        (GCC + b"/include", True),
+        (GCC + b"/include/sys", True),
+        (GCC + b"/plugin", False),
+        (GCC + b"/plugin/include", True),
+        (b"/opt/gcc/bin", False),
+        (b"/opt/gcc", True),
+        (b"/usr/bin", False),
+        (b"/usr/include/x", True),
+        (b"/usr/share/x", True),
+        (b"/usr/share/locale/de", False),
+    ],
+)
+def test_directories(directory, allowed):
+    for _ in range(2):  # remembered, then
+        assert HERE.allows(directory) is allowed
+        if allowed:
+            assert HERE.parent(directory + b"/x.h", Kind.FILE) == directory
+        else:
+            with pytest.raises(PathError):
+                HERE.parent(directory + b"/x.h", Kind.FILE)
+
+
+def test_a_toolchains_territory_is_found_again():
+    assert territory_of(HERE.own, HERE.shared) is territory_of(HERE.own, HERE.shared)
+
+
+@given(st.lists(st.sampled_from([b"", b".", b"..", b"a", b"etc", b"dev", b"b c", b"x\n"]), max_size=5))
+def test_a_path_that_passes_is_what_it_says(parts):
+    path = b"/" + b"/".join(parts)
+    try:
+        check_path(path)
+    except PathError:
+        return
+    assert path == b"/" or not {b"", b".", b".."} & set(path[1:].split(b"/"))
+    assert b"/" + path[1:].partition(b"/")[0] not in FORBIDDEN
+    assert b"\n" not in path
+    assert all(path.startswith(above + b"/") for above in ancestors(path))
