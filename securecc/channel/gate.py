@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from securecc.channel.known import Known
 from securecc.words import limits
+from securecc.words.address import source_of
 from securecc.words.errors import Denied
 
 
@@ -219,13 +220,3 @@ class Gate:
     def _is_spared(self, source: str) -> bool:
         network = ipaddress.ip_network(source)
         return any(network.overlaps(spared) for spared in self._spared if spared.version == network.version)
-
-
-def source_of(address: str) -> str:
-    """What counts as one source: an IPv4 address, an IPv6 /64 (one host commands all of it, RFC 4291 section 2.5.4)."""
-    parsed = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(parsed, ipaddress.IPv4Address):
-        return str(parsed)
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return str(ipaddress.ip_network((parsed, 64), strict=False))

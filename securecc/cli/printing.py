@@ -4,12 +4,13 @@ import datetime as dt
 import json
 import re
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any, Final
 
 from securecc.words.errors import ConfigError
 from securecc.words.plain import plain
 
-__all__ = ["ago", "as_json", "columns", "moment", "plain", "size"]
+__all__ = ["ago", "as_json", "columns", "moment", "plain", "size", "widths_of"]
 
 _HIGH: Final = 0x7F
 _SPAN = re.compile(r"(\d{1,9})(s|min|h|d)", re.ASCII)
@@ -22,9 +23,16 @@ def as_json(value: Any, indent: int | None = None) -> str:
     return text.replace(chr(_HIGH), "\\u007f")
 
 
-def columns(rows: Sequence[Sequence[str]]) -> str:
+def widths_of(rows: Sequence[Sequence[str]], least: Sequence[int] = ()) -> list[int]:
+    """How wide each column but the last is, and at least as wide as given."""
+    count = max((len(row) for row in rows), default=1) - 1
+    found = [max((len(row[at]) for row in rows), default=0) for at in range(count)]
+    return [max(pair) for pair in zip_longest(found, least, fillvalue=0)]
+
+
+def columns(rows: Sequence[Sequence[str]], widths: Sequence[int] | None = None) -> str:
     """Rows with their columns aligned; the last column is as long as it is."""
-    widths = [max((len(row[at]) for row in rows), default=0) for at in range(max(map(len, rows), default=1) - 1)]
+    widths = widths_of(rows) if widths is None else widths
     lines = []
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)]

@@ -1,6 +1,5 @@
 """Counts what unauthenticated peers cause, so that they write a bounded number of audit records. Pure."""
 
-import ipaddress
 from collections import Counter
 
 import msgspec
@@ -9,24 +8,19 @@ from securecc.audit import events
 from securecc.audit.chain import stamp
 from securecc.audit.events import Strangers
 from securecc.words import limits
+from securecc.words.address import source_of
 
 OTHERS = "others"
 _MINUTE_NS = 60_000_000_000
 _DAY_NS = 24 * 60 * _MINUTE_NS
-_IPV6_SITE = 64  # bits: what one customer is given
 
 
 def source(address: str) -> str:
     """Whom an address counts for: itself, or its /64 if it is IPv6. What is no address counts as it stands."""
     try:
-        ip = ipaddress.ip_address(address.partition("%")[0])
+        return source_of(address)
     except ValueError:
         return address
-    if isinstance(ip, ipaddress.IPv4Address):
-        return str(ip)
-    if ip.ipv4_mapped is not None:
-        return str(ip.ipv4_mapped)
-    return str(ipaddress.ip_network((ip, _IPV6_SITE), strict=False))
 
 
 class Tally:

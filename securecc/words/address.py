@@ -1,6 +1,26 @@
-"""How a host and a port are written: for people, logs and the audit."""
+"""How a host and a port are written, for people, logs and the audit; and what counts as one source."""
+
+import ipaddress
 
 
 def address(host: str, port: int) -> str:
     """``host:port``, an IPv6 address in brackets (RFC 3986, section 3.2.2)."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def host_of(address: str) -> str:
+    """The host of what `address` wrote."""
+    return address.rpartition(":")[0].strip("[]")
+
+
+def source_of(address: str) -> str:
+    """What counts as one source: an IPv4 address, an IPv6 /64 (one host commands all of it, RFC 4291 section 2.5.4).
+
+    Raises ValueError for what is no address.
+    """
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.ip_network((parsed, 64), strict=False))

@@ -25,7 +25,7 @@ HOUSE = {
         " network quantities review yaml_nodes",
         "channel": "gate known preface",
         "client": "errand errand_fields recent shared stamp",
-        "audit": "chain checkpoint destination events jobs record settings text verification",
+        "audit": "chain checkpoint destination events jobs record settings summary text unusual verification",
         "server": "bounds holdings layout reading strangers",
     },
     FOREIGN: {
@@ -53,7 +53,7 @@ HOUSE = {
         "server": "front nursery runner runner_service",
     },
     PERSON: {
-        "cli.audit": "command key parts rows selection show verify",
+        "cli.audit": "command export follow key parts rows selection show summary trace verify",
         "cli": "masquerade policy printing secureccd securecctl stats toolchain why",
     },
 }

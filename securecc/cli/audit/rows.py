@@ -3,7 +3,7 @@
 from typing import Any
 
 from securecc.cli.audit.selection import Fields
-from securecc.cli.printing import as_json, columns, plain
+from securecc.cli.printing import as_json, columns, plain, widths_of
 
 
 class Rows:
@@ -14,6 +14,7 @@ class Rows:
 
     def __init__(self, *, as_text: bool) -> None:
         self._as_text = as_text
+        self._widths: list[int] = []  # never narrower than what stands above
         self._rows: list[tuple[str, ...]] = [self.HEAD] if as_text else []
 
     def put(self, fields: Fields) -> None:
@@ -28,7 +29,8 @@ class Rows:
     def end(self) -> None:
         """Prints what has not been printed yet."""
         if self._rows:
-            print(columns(self._rows))
+            self._widths = widths_of(self._rows, self._widths)
+            print(columns(self._rows, self._widths))
         self._rows = []
 
 
