@@ -81,7 +81,7 @@ def test_what_cannot_be_read_is_told(tmp_path, capsys):
     assert "securecctl:" in capsys.readouterr().err
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=300))
 def test_any_bytes_get_a_verdict_and_no_exception(tmp_path, capsys, monkeypatch, data):
     monkeypatch.setattr(parts_module.time, "sleep", lambda _: None)
