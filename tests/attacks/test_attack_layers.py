@@ -4,8 +4,7 @@ is the toolchain's, with files of one's own below.
 
 import asyncio
 
-import pytest
-from raw import CWD, SMALL, SOURCE, Raw, blob, file, folder, link
+from raw import CWD, SMALL, SOURCE, Raw, blob, file
 
 from securecc.words.manifest import Entry, Kind, Role
 
@@ -42,73 +41,14 @@ def refused_once(health, end, code):
     assert health.records(kind="job-start") == []
 
 
-# What stands in the manifest beside a good source, of a digest that the server has for /usr/include.
-TREES = {
-    "over programs": lambda digest: [layer(b"/usr/bin", digest)],
-    "over all": lambda digest: [layer(b"/", digest)],
-    "over the system": lambda digest: [layer(b"/usr", digest)],
-    "over the tools": lambda digest: [layer(LIB, digest)],
-    "above the tools": lambda digest: [layer(b"/usr/lib/gcc", digest)],
-    "among the tools": lambda digest: [layer(LIB + b"/plugin", digest)],
-    "over libraries": lambda digest: [layer(b"/lib", digest)],
-    "above catalogues": lambda digest: [layer(b"/usr/share", digest)],
-    "over etc": lambda digest: [layer(b"/etc", digest)],
-    "over a device": lambda digest: [layer(b"/dev/null", digest)],
-    "over ours": lambda digest: [layer(b"/.securecc/tmp", digest)],
-    "not normalised": lambda digest: [layer(INCLUDE + b"/../bin", digest)],
-    "twice": lambda digest: [layer(INCLUDE, digest), layer(INCLUDE, digest)],
-    "and a file there": lambda digest: [layer(INCLUDE, digest), file(INCLUDE, b"")],
-    "and a directory there": lambda digest: [layer(INCLUDE, digest), folder(INCLUDE)],
-    "a file in it": lambda digest: [layer(INCLUDE, digest), file(INCLUDE + b"/stdio.h", b"")],
-    "a directory in it": lambda digest: [layer(INCLUDE, digest), folder(INCLUDE + b"/sys")],
-    "a link in it": lambda digest: [layer(INCLUDE, digest), link(INCLUDE + b"/mine", CWD)],
-    "a layer in it": lambda digest: [layer(INCLUDE, digest), layer(INCLUDE + b"/sys", digest)],
-    "below a link": lambda digest: [link(CWD + b"/inc", INCLUDE), layer(CWD + b"/inc/sys", digest)],
-    "below a file": lambda digest: [layer(SOURCE + b"/sys", digest)],
-    "in the working directory's place": lambda digest: [layer(CWD, digest)],
-    "in the output's place": lambda digest: [layer(CWD + b"/a.o", digest)],
-    "a short digest": lambda digest: [layer(INCLUDE, digest[:31])],
-    "a long digest": lambda digest: [layer(INCLUDE, digest + b"x")],
-    "no digest": lambda _: [layer(INCLUDE)],
-    "with a size": lambda digest: [layer(INCLUDE, digest, size=1)],
-    "with an inode": lambda digest: [layer(INCLUDE, digest, inode=7)],
-    "set-user-id": lambda digest: [layer(INCLUDE, digest, mode=0o4755)],
-    "too many": lambda digest: [layer(b"/opt/%d" % number, digest) for number in range(65)],
-}
-
-UNKNOWN = {
-    "nobody's": lambda _: [layer(INCLUDE, b"x" * 32)],
-    "a source's digest": lambda _: [layer(INCLUDE, blob(SMALL[SOURCE]))],
-    "another place": lambda digest: [layer(b"/opt/include", digest)],
-    "a part of it": lambda digest: [layer(INCLUDE + b"/x86_64-linux-gnu", digest)],
-    "one of two": lambda digest: [layer(INCLUDE, digest), layer(LIB + b"/include", digest)],
-}
-
-
-@pytest.mark.parametrize("name", TREES)
-def test_a_layer_is_refused_where_none_may_be(farm, health, name):
-    refused_once(health, attack(farm, TREES[name]), "tree")
-
-
-@pytest.mark.parametrize("name", UNKNOWN)
-def test_a_layer_that_is_not_the_servers_is_refused(farm, health, name):
-    refused_once(health, attack(farm, UNKNOWN[name]), "layer")
-
-
-@pytest.mark.parametrize("output", [INCLUDE + b"/a.o", INCLUDE + b"/sys/a.o", b"../../usr/include/c++/a.o"])
-def test_an_output_in_a_layer_is_refused(farm, health, output):
-    end = attack(farm, lambda digest: [layer(INCLUDE, digest)], (b"-c", b"a.c", b"-o", output))
+def test_too_many_layers_are_refused(farm, health):
+    """All others that stand where none may are corpus/layers.yaml."""
+    end = attack(farm, lambda digest: [layer(b"/opt/%d" % number, digest) for number in range(65)])
     refused_once(health, end, "tree")
 
 
-def test_a_working_directory_in_a_layer_is_refused(farm, health):
-    end = attack(
-        farm,
-        lambda digest: [layer(INCLUDE, digest)],
-        (b"-c", SOURCE, b"-o", CWD + b"/a.o"),
-        cwd=INCLUDE + b"/sys",
-    )
-    refused_once(health, end, "tree")
+def test_a_sources_digest_is_no_layers(farm, health):
+    refused_once(health, attack(farm, lambda _: [layer(INCLUDE, blob(SMALL[SOURCE]))]), "layer")
 
 
 def test_a_digest_that_somebody_uploaded_is_no_layer(farm, health):

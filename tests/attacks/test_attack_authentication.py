@@ -1,0 +1,116 @@
+"""The truth table of authentication, corpus/authentication.yaml, against two real KDCs and the whole server: what the
+client hears, what the server's log says, what the audit holds; and tickets through the wrapper.
+"""
+
+import re
+from dataclasses import replace
+
+import farmside
+import pytest
+from farmside import sources, until
+from proving import attempt, change_key, proofs, ticket
+
+TABLE = list(proofs())
+POLICY = """
+version: 1
+network: {allow: [127.0.0.0/8]}
+groups:
+  committers: {principals: [alice@EXAMPLE.COM, bob@EXAMPLE.COM]}
+  machines: {principals: ["*/ci@EXAMPLE.COM", "*/ANONYMOUS@EXAMPLE.COM"]}
+rules:
+  - {name: committers, who: [committers], limits: {jobs: 8}}
+  - {name: machines, who: [machines]}
+"""
+
+
+@pytest.fixture(scope="module")
+def farm(realms, tmp_path_factory):
+    """A farm whose clocks may differ by three seconds only, and whose server logs all that it thinks."""
+    folder = tmp_path_factory.mktemp("authentication")
+    config = realms.config.with_name("krb5-strict.conf")  # where the server's users may read it
+    config.write_text(realms.config.read_text().replace("[libdefaults]", "[libdefaults]\n    clockskew = 3"))
+    policy = folder / "policy.yaml"
+    policy.write_text(POLICY)
+    with farmside.some_farm(replace(realms, config=config), policy=policy) as made:
+        made.server.configure(log_level="debug")
+        made.server.restart()
+        yield made
+
+
+@pytest.mark.parametrize("proof", TABLE, ids=lambda proof: proof.name)
+def test_the_server_says_logs_and_records_what_the_table_does(farm, health, proof):
+    logged = len(farm.server.log())
+    how, words = _attempted(farm, proof)
+    assert how == proof.may, words
+    new = until(lambda: farm.server.log()[logged:], 3, "a line of the log")
+    until(lambda: re.search(proof.log, farm.server.log()[logged:]), 3, f"{proof.log} in {new}")
+    records = health.records(kind="connection")
+    if proof.audit is None:
+        assert records == []
+    else:
+        assert proof.audit.items() <= records[-1].items(), records
+    assert health.records(kind="job-start") == []
+    if how == "refused authentication":
+        assert words == "authentication failed"  # and no more than that
+    if how == "refused denied":
+        assert "rule" not in words
+
+
+def _attempted(farm, proof):
+    if proof.keytab:
+        read = farm.server.log().count("read again")
+        farm.realms.service_keytab(proof.keytab, farm.server.folder / "keytab")
+        until(lambda: farm.server.log().count("read again") > read, what="the new keytab's turn")
+    cache = ticket(farm, proof.who, proof.kinit)
+    if not proof.keys:
+        return attempt(farm, proof, cache)
+    if proof.keys != "after":
+        farm.run("kvno", "securecc/localhost", cwd=farm.folder, KRB5CCNAME=cache)
+    read = farm.server.log().count("read again")
+    change_key(farm, forget=proof.keys == "gone")
+    until(lambda: farm.server.log().count("read again") > read, what="the new keytab's turn")
+    try:
+        return attempt(farm, proof, cache)
+    finally:
+        farm.kinit("alice")  # what the cache held was for the old key
+
+
+def test_strangers_are_counted_in_the_audit(realms):
+    """Who proved nothing has no record of its own: the minute's has. In a farm that may be restarted."""
+    with farmside.some_farm(realms) as farm:
+        _count_strangers(farm)
+
+
+def _count_strangers(farm):
+    wrong = next(proof for proof in TABLE if proof.bindings == "wrong")
+    before = sum(record["counts"].get("authentication", 0) for record in farm.audit(kind="strangers"))
+    attempt(farm, wrong, ticket(farm, "alice@EXAMPLE.COM"))
+    farm.server.restart()
+    (*_, last) = farm.audit(kind="strangers")
+    assert last["source"] == "127.0.0.1"
+    assert sum(record["counts"].get("authentication", 0) for record in farm.audit(kind="strangers")) > before
+
+
+@pytest.mark.parametrize(
+    ("person", "word"),
+    [
+        ("mallory", "mallory@EXAMPLE.COM is not admitted"),
+        ("carol", "carol@OTHER.ORG is not admitted"),
+        ("", "run kinit"),
+    ],
+)
+def test_the_wrapper_compiles_locally_and_says_why(farm, health, tmp_path, person, word):
+    other = (
+        farm.as_principal(person, own_agent=True) if person else farm.apart("nobody", KRB5CCNAME="FILE:/nonexistent")
+    )
+    (source,) = sources(tmp_path, 1)
+    done = other.compile(source)
+    other.end_agents()
+    assert done.returncode == 0
+    assert word in done.stderr
+    assert source.with_suffix(".o").exists()
+    assert health.records(kind="job-start") == []
+
+
+def test_the_table_is_large():
+    assert len(TABLE) >= 30

@@ -1,0 +1,97 @@
+"""The corpus over options, trees, layers, sources: raw, the health probe after each, and through the wrapper."""
+
+import pytest
+from corpus import FOLDER, cases
+from submitting import RAW_PLACE, Names, submit_by_wrapper, submit_raw
+
+GROUP = 8
+COMPILES = [case for topic in ("options", "environment", "trees", "layers", "sources") for case in cases(topic)]
+
+
+@pytest.fixture
+def owned(tmp_path):
+    return tmp_path / "owned"
+
+
+def ended(end):
+    """An end as the corpus names it."""
+    if end.how != "result":
+        return f"{end.how} {end.code}".strip()
+    if end.result.limit:
+        return f"limited {end.result.limit}"
+    return "failed" if end.result.status else "compiled"
+
+
+def check_records(health, how):
+    """On record as it ended, and once: what was refused never ran."""
+    refused, begun = health.records(kind="job-refused"), health.records(kind="job-start")
+    if how.startswith("refused"):
+        (record,) = refused
+        assert f"refused {record['code']}" == how
+        assert record["principal"] == "alice@EXAMPLE.COM"
+        assert begun == []
+    else:
+        assert refused == []
+        assert [record["job"] for record in health.records(kind="job-end")] == [record["job"] for record in begun]
+    for record in (*refused, *begun):
+        assert str(record.get("reason", "")).isprintable()
+
+
+@pytest.mark.parametrize("case", COMPILES, ids=lambda case: case.id)
+def test_raw(farm, health, owned, case):
+    names = Names(RAW_PLACE, owned)
+    end = submit_raw(farm, case, names)
+    assert ended(end) in case.may, end
+    check_records(health, ended(end))
+    if end.how == "result":
+        assert set(end.files) <= {names.put(path) for path in case.made if path != "OWNED"}
+    else:
+        assert end.text
+    assert not owned.exists()
+    if "a job" in case.never:
+        assert health.records(kind="job-start") == []
+    for word in case.never:
+        assert not word.startswith("shown: ") or word.removeprefix("shown: ").encode() not in end.content
+
+
+def groups():
+    """Cases for the wrapper, some of one topic at a time: the probe follows each group, for most never leave."""
+    wrapped = [case for case in COMPILES if case.wrapper]
+    for topic in dict.fromkeys(case.topic for case in wrapped):
+        mine = [case for case in wrapped if case.topic == topic]
+        for first in range(0, len(mine), GROUP):
+            yield pytest.param(mine[first : first + GROUP], id=f"{topic} from {first}")
+
+
+@pytest.mark.parametrize("group", list(groups()))
+def test_through_the_wrapper(farm, health, tmp_path, group):
+    for number, case in enumerate(group):
+        place, owned = tmp_path / f"{number}", tmp_path / f"owned{number}"
+        place.mkdir()
+        names = Names(str(place), owned)
+        done = submit_by_wrapper(farm, case, names)
+        if not health.records(kind="job-start", cwd=str(place)):
+            how = "stays"  # what the person's own compiler then does is between the two
+        else:
+            how = "failed" if done.returncode else "compiled"
+            assert not owned.exists() or "OWNED" in case.made, case.id
+            assert "a job" not in case.never, case.id
+            assert _made(case, names, place) <= (
+                {names.put(path) for path in case.made} if how == "compiled" else set()
+            )
+        assert how in case.wrapper, (case.id, done.returncode, done.stderr)
+
+
+def _made(case, names, place):
+    """What there is now that was not there."""
+    said = {str(entry.get("file") or entry.get("link") or entry.get("folder")) for entry in case.tree}
+    before = {names.put(path) for path in said} | {names.put(f"PLACE/{path}") for path in case.files}
+    return {bytes(path) for path in place.rglob("*")} - before
+
+
+def test_the_corpus_is_large():
+    """And what is counted here is what runs: nothing is named twice, no file is left out."""
+    files = {path.stem for path in FOLDER.glob("*.yaml")}
+    assert {case.topic for case in COMPILES} <= files
+    assert len({case.id for case in COMPILES}) == len(COMPILES) >= 150
+    assert sum(bool(case.wrapper) for case in COMPILES) >= 80
