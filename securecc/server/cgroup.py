@@ -7,8 +7,8 @@ it is what the directory offers: each controller by itself, `cgroup.kill` by its
 import contextlib
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from securecc.server.examination import Place
 from securecc.words import limits as bound
 from securecc.words.errors import SandboxError
 from securecc.words.grant import JobLimits
@@ -30,18 +30,6 @@ _DELEGATED = (
 _ADVICE = "see docs/sandbox.md for how to give the runner a directory of control groups"
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where this process is: the `mount` of version 2 (empty: there is none), its `folder` below it, whether that is
-    `delegated` to it, and the `controllers` that it could use.
-    """
-
-    mount: str = ""
-    folder: str = ""
-    delegated: bool = False
-    controllers: frozenset[str] = frozenset()
-
-
 def place(proc: str = _PROC) -> Place:
     """Where this process is. `proc` stands for /proc in tests."""
     mount, root = _mounted(_lines(f"{proc}/self/mountinfo"))
@@ -49,7 +37,11 @@ def place(proc: str = _PROC) -> Place:
     if not mount or not own:
         return Place(mount)
     inside = own.removeprefix(root.rstrip("/")).strip("/")
-    folder = os.path.join(mount, inside) if inside else mount
+    return at(mount, os.path.join(mount, inside) if inside else mount)
+
+
+def at(mount: str, folder: str) -> Place:
+    """What a directory of the hierarchy that is mounted at `mount` offers."""
     return Place(mount, folder, _is_delegated(folder), controllers(folder))
 
 

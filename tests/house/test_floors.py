@@ -15,7 +15,7 @@ NAMES = ("words", "pure rules", "one foreign thing each", "joining", "a process"
 # Every module by name: whoever adds one says on which floor it stands.
 HOUSE = {
     WORDS: {
-        "words": "address digest errors grant limits manifest messages plain principal redaction work",
+        "words": "address digest errors finding grant limits manifest messages plain principal redaction work",
     },
     RULES: {
         "wire": "framing handshake proxy session",
@@ -26,7 +26,7 @@ HOUSE = {
         "channel": "gate known preface",
         "client": "errand errand_fields recent shared stamp",
         "audit": "chain checkpoint destination events jobs record settings summary text unusual verification",
-        "server": "bounds holdings layout reading strangers",
+        "server": "bounds examination holdings layout reading strangers",
     },
     FOREIGN: {
         "compiler": "asking catalogues collection layer ledger",
@@ -35,7 +35,7 @@ HOUSE = {
         "audit": "sending signing storage",
         "client": "clock crossing fingerprint heap inotify journal lineage listing local_slots look mounts place"
         " processor response_files settings",
-        "server": "cgroup courier harvest known_file landlock sandbox scratch seccomp settings store supervisor"
+        "server": "cgroup courier harvest known_file landlock machine sandbox scratch seccomp settings store supervisor"
         " terminal tree",
     },
     JOINING: {

@@ -1,0 +1,163 @@
+"""The examination of this machine as a compile server."""
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from securecc.channel.kerberos import check_keytab
+from securecc.policy.force import PolicyInForce
+from securecc.server import bubblewrap, cgroup, examination, jail, landlock, machine, seccomp
+from securecc.server.courier import memory, pair
+from securecc.server.dispatch import Dispatch
+from securecc.server.nursery import command, runner_config, start
+from securecc.server.settings import ServerSettings, User, read_settings
+from securecc.words import limits
+from securecc.words.errors import SandboxError, SecureccError
+from securecc.words.finding import Finding, State
+from securecc.words.work import WorkReady
+
+_LAST = 256 * limits.KIB  # of the audit log, where the daemon's last start is looked for
+_HOW_TO_READ = "run it as root, or as the daemon's own user"
+
+
+def examine(config: Path) -> list[Finding]:
+    """All findings, in the order in which they depend on each other."""
+    try:
+        settings = read_settings(config)
+    except SecureccError as error:
+        return [Finding("configuration", "bad", error.message, error.advice or ""), *_machine(None)]
+    return [
+        Finding("configuration", "ok", os.fspath(config)),
+        _policy(settings),
+        _keytab(settings),
+        *_machine(_runner(settings)),
+        *_compilers(settings),
+        _running(settings),
+    ]
+
+
+def _policy(settings: ServerSettings) -> Finding:
+    return _tried("policy", lambda: f"{settings.policy}, revision {PolicyInForce(settings.policy).revision[:12]}")
+
+
+def _keytab(settings: ServerSettings) -> Finding:
+    def look() -> str:
+        check_keytab(os.fspath(settings.keytab), settings.service)
+        return f"{settings.keytab} has keys of {settings.service}"
+
+    return _tried("keytab", look)
+
+
+def _machine(runner: User | None) -> Iterator[Finding]:
+    found = machine.examine(None if runner is None else (runner.uid, runner.gid))
+    yield examination.namespaces(found)
+    yield _tried("system calls", lambda: f"a filter of {len(seccomp.program()) // 8} rules", lack="note")
+    yield examination.landlock(landlock.abi(), found.modules)
+    yield examination.groups(_place(), cgroup.CONTROLLERS)
+    yield _program("the jail", jail.find)
+    yield _program("bubblewrap", bubblewrap.find)
+
+
+def _place() -> examination.Place:
+    """Where the runner's service is, if it runs; else where this process is."""
+    place = cgroup.place()
+    service = os.path.join(place.mount, "system.slice/securecc-runner.service")
+    return cgroup.at(place.mount, service) if place.mount and os.path.isdir(service) else place
+
+
+def _program(name: str, find: Callable[[], bytes]) -> Finding:
+    return _tried(name, lambda: os.fsdecode(find()), lack="note")
+
+
+def _tried(subject: str, look: Callable[[], str], lack: State = "bad") -> Finding:
+    try:
+        return Finding(subject, "ok", look())
+    except SecureccError as error:
+        return Finding(subject, lack, error.message, error.advice or "")
+
+
+def _runner(settings: ServerSettings) -> User | None:
+    return settings.users.runner if settings.users is not None and os.getuid() == 0 else None
+
+
+def _compilers(settings: ServerSettings) -> Iterator[Finding]:
+    """A runner is started as the daemon starts it, and says what it has."""
+    if os.getuid() == 0 and settings.users is None:
+        yield Finding("compilers", "bad", "the daemon would be root", "set `users:` in config.yaml")
+        return
+    try:
+        ready = asyncio.run(_ready(settings))
+    except SandboxError as error:
+        yield Finding("compilers", "bad", error.message, error.advice or "see the lines above")
+        return
+    names = ", ".join(offer.name for offer in ready.toolchains)
+    yield Finding("compilers", "ok", names) if names else Finding("compilers", "bad", "none can be used")
+    yield examination.layers(ready.layers, _without_groups(settings), by="a runner started here")
+
+
+def _without_groups(settings: ServerSettings) -> list[str]:
+    """What a service manager gives to the service alone cannot be seen from here."""
+    return [name for name in settings.sandbox_minimum if name not in cgroup.LAYERS]
+
+
+async def _ready(settings: ServerSettings) -> WorkReady:
+    ours, theirs = pair()
+    told = memory(msgspec.json.encode(runner_config(settings, _runner(settings))))
+    os.lseek(told, 0, os.SEEK_SET)
+    process = start(command("runner", theirs.fileno(), told), (theirs.fileno(), told))
+    theirs.close()
+    os.close(told)
+    dispatch = Dispatch(ours, lambda _reason: None)
+    try:
+        async with asyncio.timeout(limits.RUNNER_START_S):
+            return await dispatch.ready()
+    except TimeoutError as error:
+        raise SandboxError(f"a runner was not ready within {limits.RUNNER_START_S:.0f} s") from error
+    finally:
+        dispatch.close()
+        await asyncio.to_thread(process.wait)
+
+
+def _running(settings: ServerSettings) -> Finding:
+    """The daemon that runs, by its own record."""
+    listening = _answers(settings)
+    start_record = None
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            start_record = _last_start(settings.audit.file)
+    except OSError as error:
+        return Finding("daemon", "note", f"{settings.audit.file}: {error.strerror}", _HOW_TO_READ)
+    if start_record is None:
+        return Finding("daemon", "note", "it has never started", "systemctl start secureccd")
+    says = f"started {start_record['time']}, with {' '.join(start_record['sandbox'])}"
+    if not listening:
+        return Finding("daemon", "note", f"it does not answer; it last {says}", "systemctl status secureccd")
+    return Finding("daemon", "ok", says)
+
+
+def _answers(settings: ServerSettings) -> bool:
+    for address in settings.listen:
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)  # noqa: S104 - "any" means this machine
+        with contextlib.suppress(OSError), socket.create_connection((host, settings.port), timeout=2):
+            return True
+    return False
+
+
+def _last_start(path: Path) -> dict[str, Any] | None:
+    """Raises OSError."""
+    with path.open("rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - _LAST))
+        lines = file.read(_LAST).splitlines()
+    for line in reversed(lines):
+        with contextlib.suppress(ValueError, KeyError, TypeError):  # not whole, or of another kind
+            record = json.loads(line)
+            if (record["kind"], record["event"]) == ("daemon", "start"):
+                return {"time": str(record["time"]), "sandbox": list(map(str, record["sandbox"]))}
+    return None

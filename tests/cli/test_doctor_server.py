@@ -1,0 +1,133 @@
+"""`securecctl doctor --server`: each thing that can be wrong with a server, and a server where nothing is."""
+
+import json
+import os
+import re
+import shutil
+import socket
+
+import pytest
+
+from securecc.cli.doctor import server
+from securecc.cli.securecctl import main
+from securecc.words.finding import Finding, healthy
+
+NOBODY = 64987
+CONFIG = """\
+keytab: {folder}/keytab
+policy: {folder}/policy.yaml
+audit: {folder}/audit.jsonl
+state: {folder}/state
+scratch: {folder}/scratch
+toolchains: [/usr/bin/as]
+layers: []
+port: 1
+listen: [127.0.0.1]
+"""
+
+
+@pytest.fixture
+def config(tmp_path, realm):
+    for folder in (tmp_path, *tmp_path.parents[:-2]):
+        folder.chmod(folder.stat().st_mode | 0o755)
+    shutil.copy(realm.keytab, tmp_path / "keytab")
+    (tmp_path / "keytab").chmod(0o400)
+    (tmp_path / "policy.yaml").write_text('version: 1\nrules: [{name: all, who: ["*@EXAMPLE.COM"]}]\n')
+    (tmp_path / "policy.yaml").chmod(0o600)
+    path = tmp_path / "config.yaml"
+    users = f"users: {{front: {NOBODY + 1}, runner: {NOBODY}}}\n" if os.getuid() == 0 else ""
+    path.write_text(CONFIG.format(folder=tmp_path) + users)
+    return path
+
+
+def found(config):
+    return {finding.subject: finding for finding in server.examine(config)}
+
+
+def amended(config, what, by):
+    config.write_text(re.sub(what, by, config.read_text()))
+    return config
+
+
+def test_a_server_that_is_well(config, capsys):
+    assert main(["doctor", "--server", "--config", str(config), "--format", "json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    by_subject = {row["subject"]: row for row in rows}
+    assert {row["state"] for row in rows} <= {"ok", "note"}
+    assert by_subject["compilers"]["says"] == "as"
+    assert "seccomp" in by_subject["layers in force"]["says"]
+    for subject in ("configuration", "policy", "keytab", "user namespaces", "system calls", "the jail"):
+        assert by_subject[subject]["state"] == "ok", by_subject[subject]
+    assert by_subject["daemon"]["says"] == "it has never started"
+
+
+def test_it_is_told_in_lines_with_advice(config, capsys):
+    (config.parent / "keytab").unlink()
+    assert main(["doctor", "--server", "--config", str(config)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith("BAD   keytab"))
+    assert "-> make it with `kadmin ktadd" in lines[at + 1]
+    assert any(line.startswith("ok    policy") for line in lines)
+
+
+def test_no_configuration_still_leaves_the_machine_to_look_at(tmp_path):
+    findings = server.examine(tmp_path / "none.yaml")
+    assert (findings[0].subject, findings[0].state) == ("configuration", "bad")
+    assert "user namespaces" in {finding.subject for finding in findings}
+
+
+def test_a_policy_that_is_none(config):
+    (config.parent / "policy.yaml").write_text("version: 7")
+    assert found(config)["policy"].state == "bad"
+
+
+def test_a_compiler_that_is_not_there(config):
+    amended(config, "/usr/bin/as", "/nonexistent/gcc")
+    said = found(config)["compilers"]
+    assert (said.state, "layers in force" in found(config)) == ("bad", False)
+
+
+def test_layers_that_this_machine_does_not_have(config, monkeypatch):
+    config.write_text(config.read_text() + "sandbox: {minimum: [seccomp, landlock, cgroup]}\n")
+    monkeypatch.setattr(
+        server.examination, "layers", lambda found, minimum, by: Finding("least", "ok", " ".join(minimum))
+    )
+    assert found(config)["least"].says == "seccomp landlock", "what only a service gets is not asked of this process"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root could be refused for being root")
+def test_a_daemon_that_would_be_root(config):
+    amended(config, "users: .*\n", "")
+    assert found(config)["compilers"].says == "the daemon would be root"
+
+
+RECORD = {"kind": "daemon", "event": "start", "time": "2026-11-21T08:00:00Z", "sandbox": ["jail", "seccomp"]}
+
+
+def test_the_daemon_by_its_own_record(config, monkeypatch):
+    other = {"kind": "daemon", "event": "reload", "time": "later"}
+    lines = ["not json", json.dumps(RECORD), "[]", json.dumps(other), '{"torn']
+    (config.parent / "audit.jsonl").write_text("\n".join(lines))
+    said = found(config)["daemon"]
+    assert (said.state, said.says) == (
+        "note",
+        "it does not answer; it last started 2026-11-21T08:00:00Z, with jail seccomp",
+    )
+    monkeypatch.setattr(server, "_answers", lambda _: True)
+    assert found(config)["daemon"].state == "ok"
+    (config.parent / "audit.jsonl").unlink()
+    (config.parent / "audit.jsonl").mkdir()
+    assert "run it as root" in found(config)["daemon"].advice
+
+
+def test_whether_somebody_answers(config, monkeypatch):
+    settings = server.read_settings(config)
+    assert not server._answers(settings)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        amended(config, "port: 1", f"port: {listening.getsockname()[1]}")
+        assert server._answers(server.read_settings(config))
+
+
+def test_healthy():
+    assert healthy([Finding("a", "ok", ""), Finding("b", "note", "")])
+    assert not healthy([Finding("a", "bad", "")])
