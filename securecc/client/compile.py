@@ -18,6 +18,7 @@ from securecc.client.settings import Settings
 from securecc.client.submission import Remote, submit
 from securecc.compiler import cmdline, dependencies, environment
 from securecc.compiler.cmdline import CompilePlan
+from securecc.compiler.outputs import STDOUT
 from securecc.compiler.toolchain import ToolchainClosure
 from securecc.words.errors import Refused, StaysLocal
 from securecc.words.messages import Layer
@@ -178,7 +179,8 @@ class Compiles:
             if path is None:
                 raise StaysLocal("disagreement", f"the server made {os.fsdecode(output.path)}, which nobody asked for")
             made.append(MadeFile(absolute(path, order.request.cwd), content, _keeps(order.plan, path)))
-        if not any(file.path == absolute(order.plan.output, order.request.cwd) for file in made):
+        here = absolute(order.plan.output, order.request.cwd)
+        if not (remote.stdout if order.plan.output == STDOUT else any(file.path == here for file in made)):
             raise StaysLocal("disagreement", "the server's compiler made no object")
         return tuple(made)
 

@@ -7,7 +7,7 @@ from securecc.compiler import languages
 from securecc.compiler.languages import Text
 from securecc.compiler.option_table import Family
 from securecc.compiler.options import Meaning, Option, check_separate, included_by_assembler, recognise, show
-from securecc.compiler.outputs import Asked
+from securecc.compiler.outputs import STDOUT, Asked
 from securecc.words.errors import StaysLocal
 
 _PREFIXED = {b"-iwithprefix": b"-idirafter", b"-iwithprefixbefore": b"-I"}
@@ -183,11 +183,11 @@ class Arguments:
             case Meaning.MODE:
                 self.modes.add(option.name)
             case Meaning.OUTPUT:
-                asked.output = plain_path(option, value)
+                asked.output = value if value == STDOUT else plain_path(option, value)
             case Meaning.DEPENDENCIES:
                 asked.dependencies.append(option)
             case Meaning.DEPENDENCY_FILE:
-                asked.dependency_file = plain_path(option, value)
+                asked.dependency_file = value if value == STDOUT else plain_path(option, value)
             case Meaning.DEPENDENCY_DETAIL:
                 refuse_expanded(option.name, value)
                 asked.dependency_details = True

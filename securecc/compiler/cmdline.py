@@ -29,12 +29,12 @@ class CompilePlan:
     """One compile of one source, which needs nothing but the files that it includes.
 
     Paths are as typed, hence relative to the working directory unless absolute. `outputs` are all the files that the
-    compile may make, `output` (the object, or assembly with -S) first. `driver` is the language family of the
-    command's name, `text` what the source is compiled as. `macros` are the texts of -D and -U with their letter
-    (``DNAME=1``), in order. `kept` are the arguments, without the command, that matter to what is read, `source_at` the
-    place of the source among them. `profile` is where counts of other runs are read from (empty: beside the object),
-    None if they are not read. `elsewhere` says that the compiler looks for its own headers in other directories than
-    without options, `inputs` are files that it reads beside all includes.
+    compile may make, `output` (the object, or assembly with -S) first, unless that is ``-``, standard output. `driver`
+    is the language family of the command's name, `text` what the source is compiled as. `macros` are the texts of -D
+    and -U with their letter (``DNAME=1``), in order. `kept` are the arguments, without the command, that matter to
+    what is read, `source_at` the place of the source among them. `profile` is where counts of other runs are read from
+    (empty: beside the object), None if they are not read. `elsewhere` says that the compiler looks for its own headers
+    in other directories than without options, `inputs` are files that it reads beside all includes.
     """
 
     arguments: tuple[bytes, ...]
@@ -100,7 +100,7 @@ def parse(arguments: tuple[bytes, ...], family: Family | None = None) -> Compile
         driver=driver,
         text=text,
         source=read.source,
-        output=made.every[0],
+        output=made.output,
         outputs=made.every,
         search=tuple(read.search),
         forced=tuple(read.forced),

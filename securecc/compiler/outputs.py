@@ -10,6 +10,9 @@ from securecc.compiler.option_table import Family
 from securecc.compiler.options import Option, show
 from securecc.words.errors import StaysLocal
 
+STDOUT = b"-"
+"""As the name of a file: standard output."""
+
 
 @dataclass(slots=True)
 class Asked:
@@ -31,9 +34,12 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """All files that the compile may make, the object or assembly first. `dependencies` is that of -MD, or empty."""
+    """All files that the compile may make, the object or assembly first. That is `output`, or ``-`` for standard
+    output, which is no file. `dependencies` is the file of -MD, or empty.
+    """
 
     every: tuple[bytes, ...]
+    output: bytes
     dependencies: bytes
 
 
@@ -41,14 +47,20 @@ def made(asked: Asked, source: bytes, text: Text, family: Family) -> Made:
     """The outputs of one compile. Raises StaysLocal where they cannot be told, or not be made elsewhere."""
     stem = _STEMS[family]
     output = asked.output or stem(source.rpartition(b"/")[2]) + _suffix(asked)
-    for path in (source, output):
+    printed = output == STDOUT
+    for path in (source, *(() if printed else (output,))):
         _check_basename(path)
+    if printed and not asked.assembly:
+        raise StaysLocal("output", "an object for standard output, in which compilers go back and forth")
     if asked.assembly and not text.compiles:
         raise StaysLocal("option", "-S of what is assembly already")
     written = _dependencies(asked, output, text, family)
-    every = (output, *([written] if written else ()), *_further(asked, output, source, text, family))
+    further = _further(asked, output, source, text, family)
+    if printed and further:
+        raise StaysLocal("output", "further files beside standard output")
+    every = tuple(path for path in (output, written, *further) if path and path != STDOUT)
     _check(every, source)
-    return Made(every, written)
+    return Made(every, output, written if written != STDOUT else b"")
 
 
 def _suffix(asked: Asked) -> bytes:

@@ -605,6 +605,17 @@ def test_catalogues_of_a_language_are_looked_for(bench):
     run(body())
 
 
+def test_assembly_may_be_printed(bench):
+    async def body():
+        order = await bench.order("gcc", "-S", "a.c", "-o", "-")
+        assert order.plan.outputs == ()
+        assert bench.compiles.made(order, replace(outputs(), stdout=b"nop")) == ()
+        with pytest.raises(StaysLocal, match="made no object"):
+            bench.compiles.made(order, outputs())
+
+    run(body())
+
+
 def test_a_result_without_an_object_is_none(bench):
     async def body():
         with pytest.raises(StaysLocal, match="made no object"):
