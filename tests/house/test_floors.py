@@ -54,6 +54,7 @@ HOUSE = {
     },
     PERSON: {
         "cli.audit": "command export follow key parts rows selection show summary trace verify",
+        "cli.doctor": "command server",
         "cli": "masquerade policy printing secureccd securecctl stats toolchain why",
     },
 }
