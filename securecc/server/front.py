@@ -78,7 +78,7 @@ class Front:
         """Serves until told to stop; the exit status. Raises what keeps it from starting."""
         ready = await self._offering.begin()
         self._check(ready)
-        self._service = self._make_service(ready.layers)
+        self._service = self._make_service()
         server = await self._listen()
         self._handle_signals()
         self._accounting.daemon("start", "", ready.layers)
@@ -106,12 +106,12 @@ class Front:
             advice = "see docs/sandbox.md, or lower sandbox.minimum in config.yaml"
             raise SandboxError(f"this machine does not offer the sandbox layers {' '.join(sorted(lacking))}", advice)
 
-    def _make_service(self, layers: tuple[str, ...]) -> Service:
+    def _make_service(self) -> Service:
         redact = Redaction(self._settings.audit.redact)
         return Service(
             admission=Admission(self._settings.slots, limits.LEASE_S),
             store=self._store,
-            executor=pipeline(self._offering, self._audit.append, layers, redact),
+            executor=pipeline(self._offering, self._audit.append, self._offering.sandbox, redact),
             offers=self._offering.offers,
             append=self._audit.append,
             gone=self._channels.gone,

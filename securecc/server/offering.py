@@ -32,6 +32,7 @@ class Runner:
         self.digests: frozenset[Digest] = frozenset()
         self.wholes: frozenset[Digest] = frozenset()
         self.layers: frozenset[Layer] = frozenset()
+        self.sandbox: tuple[str, ...] = ()
         self.jobs = 0
 
 
@@ -62,6 +63,22 @@ class Offering:
 
     async def run(self, job: Job, grant: Grant) -> Outcome:
         """See Executor. Raises Refused for a toolchain or a layer that is offered no longer."""
+        runner = self._choose(job)
+        runner.jobs += 1
+        try:
+            return await runner.dispatch.run(job, grant)
+        finally:
+            runner.jobs -= 1
+            self._retire(runner)
+
+    def sandbox(self, job: Job) -> tuple[str, ...]:
+        """The sandbox layers in force for the job: of a runner that follows these are no fewer."""
+        try:
+            return self._choose(job).sandbox
+        except Refused:
+            return self._runner.sandbox
+
+    def _choose(self, job: Job) -> Runner:
         holders = [runner for runner in (self._runner, *self._older) if job.toolchain.digest in runner.digests]
         if not holders:
             raise Refused("toolchain", f"{job.toolchain.name} is offered no longer")
@@ -69,12 +86,7 @@ class Offering:
         runner = next((runner for runner in holders if layers <= runner.layers), None)
         if runner is None:
             raise Refused("layer", "a layer of the job's is offered no longer")
-        runner.jobs += 1
-        try:
-            return await runner.dispatch.run(job, grant)
-        finally:
-            runner.jobs -= 1
-            self._retire(runner)
+        return runner
 
     async def renew(self) -> str:
         """Looks for compilers anew; what is offered now, in words, if it is other than before. Who asks while somebody
@@ -112,6 +124,12 @@ class Offering:
         if not ready.toolchains:
             new.dispatch.close()
             return ""
+        lacking = sorted(set(old.sandbox) - set(ready.layers))
+        if lacking:
+            new.dispatch.close()
+            raise SandboxError(
+                f"a new runner has fewer sandbox layers, without {' '.join(lacking)}", "restart to allow it"
+            )
         self._runner = new
         self._older.add(old)
         self._take(new, ready)
@@ -128,6 +146,7 @@ class Offering:
     def _take(self, runner: Runner, ready: WorkReady) -> None:
         runner.digests = frozenset(offer.digest for offer in ready.toolchains)
         runner.wholes = frozenset(offer.whole for offer in ready.toolchains)
+        runner.sandbox = ready.layers
         runner.layers = frozenset(ready.trees[: limits.LAYERS])
         self.layers.clear()
         self.layers |= runner.layers

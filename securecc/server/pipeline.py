@@ -26,7 +26,7 @@ class Audited:
         self,
         inner: Executor,
         append: Callable[[Record], object],
-        layers: tuple[str, ...],
+        layers: Callable[[Job], tuple[str, ...]],
         redact: Redact = unredacted,
     ) -> None:
         self._inner = inner
@@ -68,7 +68,7 @@ class Audited:
             arguments=job.arguments,
             cwd=job.cwd,
             manifest_digest=job.manifest_digest,
-            layers=self._layers,
+            layers=self._layers(job),
             trees=[entry.blob for entry in job.manifest.layers],
             redact=self._redact,
         )
@@ -104,9 +104,12 @@ class Queued:
 
 
 def pipeline(
-    run: Executor, append: Callable[[Record], object], layers: tuple[str, ...], redact: Redact = unredacted
+    run: Executor,
+    append: Callable[[Record], object],
+    layers: Callable[[Job], tuple[str, ...]],
+    redact: Redact = unredacted,
 ) -> Executor:
-    """The server's pipeline around `run`."""
+    """The server's pipeline around `run`; `layers` says which sandbox layers are in force for a job."""
     return Audited(Authorised(Queued(run)), append, layers, redact)
 
 

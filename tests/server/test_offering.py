@@ -212,3 +212,32 @@ def test_the_loss_of_the_runner_for_new_jobs_is_told(tmp_path):
                     await asyncio.sleep(0)
 
     asyncio.run(body())
+
+
+def test_the_sandbox_of_a_job_is_that_of_the_runner_that_has_it(tmp_path):
+    better = WorkReady(("userns", "landlock"), (NEWER,))
+
+    async def body():
+        async with offered(tmp_path, better) as (offering, first, _):
+            running = asyncio.create_task(offering.run(job(1, Contents(SOURCE, HEADER)), GRANT))
+            await first.until(WorkOrder)
+            assert offering.sandbox(job()) == ("userns",)
+            await offering.renew()
+            assert offering.sandbox(job()) == ("userns",)  # it is with the older one
+            assert offering.sandbox(replace(job(), toolchain=toolchain_of(NEWER))) == ("userns", "landlock")
+            assert offering.sandbox(replace(job(), toolchain=toolchain_of(CLANG))) == ("userns", "landlock")
+            first.say(report(1), b"", b"")
+            (await running).close()
+
+    asyncio.run(body())
+
+
+def test_a_new_runner_with_fewer_sandbox_layers_does_not_take_over(tmp_path):
+    async def body():
+        async with offered(tmp_path, WorkReady(("seccomp",), (NEWER,))) as (offering, _, _):
+            with pytest.raises(SandboxError, match="fewer sandbox layers, without userns; restart to allow it"):
+                await offering.renew()
+            assert list(offering.offers) == [GCC.digest]
+            assert offering.sandbox(job()) == ("userns",)
+
+    asyncio.run(body())

@@ -70,7 +70,7 @@ def test_a_job_is_on_record_before_it_begins_and_when_it_has_ended():
             return await super().run(job, grant)
 
     made = outcome(b"", b"", ((CWD + b"/a.o", b"object"),))
-    found = run(Audited(Looks(made), log.append, LAYERS))
+    found = run(Audited(Looks(made), log.append, lambda _: LAYERS))
     assert [[type(record) for record in seen[0]]] == [[jobs.JobStart]]
     start, end = log
     assert (start.principal, start.rule, tuple(start.sandbox)) == (GRANT.principal, "committers", LAYERS)
@@ -83,14 +83,14 @@ def test_a_job_is_on_record_before_it_begins_and_when_it_has_ended():
 def test_no_record_no_job():
     inner = StubExecutor()
     with pytest.raises(AuditError):
-        run(Audited(inner, Log(full_from=0).append, LAYERS))
+        run(Audited(inner, Log(full_from=0).append, lambda _: LAYERS))
     assert inner.jobs == []
 
 
 def test_a_result_that_cannot_be_recorded_is_not_given_out():
     inner = StubExecutor()
     with pytest.raises(AuditError):
-        run(Audited(inner, Log(full_from=1).append, LAYERS))
+        run(Audited(inner, Log(full_from=1).append, lambda _: LAYERS))
     assert inner.given
     assert not any(is_open(descriptor, inode) for descriptor, inode in inner.given)
 
@@ -98,7 +98,7 @@ def test_a_result_that_cannot_be_recorded_is_not_given_out():
 def test_a_failure_is_on_record_with_its_reason():
     log = Log()
     with pytest.raises(SandboxError):
-        run(Audited(StubExecutor(SandboxError("no space")), log.append, LAYERS))
+        run(Audited(StubExecutor(SandboxError("no space")), log.append, lambda _: LAYERS))
     assert (log[1].outcome, log[1].reason) == ("failed", "no space")
 
 
@@ -107,7 +107,7 @@ def test_a_cancelled_job_is_on_record_and_stays_cancelled_when_it_cannot_be(full
     log = Log(full_from=full_from)
 
     async def body():
-        task = asyncio.create_task(Audited(StubExecutor(None), log.append, LAYERS).run(job(), GRANT))
+        task = asyncio.create_task(Audited(StubExecutor(None), log.append, lambda _: LAYERS).run(job(), GRANT))
         await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -155,7 +155,11 @@ def test_what_is_denied_is_on_record_and_takes_no_slot():
         occupied.append(1)
 
     with pytest.raises(Denied):
-        run(pipeline(StubExecutor(), log.append, LAYERS), job(occupy=occupy), replace(GRANT, toolchains=("x",)))
+        run(
+            pipeline(StubExecutor(), log.append, lambda _: LAYERS),
+            job(occupy=occupy),
+            replace(GRANT, toolchains=("x",)),
+        )
     assert [type(record) for record in log] == [jobs.JobStart, jobs.JobEnd]
     assert occupied == []
 
