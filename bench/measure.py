@@ -7,7 +7,7 @@ import os
 import shutil
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,8 +36,8 @@ class Cost:
 class Agents:
     """The processor time of this user's agents in this test bed."""
 
-    def __init__(self) -> None:
-        self.pids: list[int] = []
+    def __init__(self, pids: Sequence[int] = ()) -> None:
+        self.pids = list(pids)
 
     def look(self) -> None:
         """Finds the agents that run now."""

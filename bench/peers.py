@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+_INCLUDE_SERVER = Path("/usr/lib/python3/dist-packages/include_server")
 _LISTEN = "0A"  # in /proc/net/tcp
 _START_S = 8.0
 
@@ -23,15 +24,47 @@ class Peer:
     name: str
     prefix: tuple[str, ...]
     environment: dict[str, str]
+    suffix: tuple[str, ...] = ()
+    beside: int = 0
+    """The process id of a client's helper, whose processor time counts as the client's; 0 for none."""
 
 
 def bare() -> Peer:
     return Peer("bare", (), dict(os.environ))
 
 
+def preprocessed() -> Peer:
+    """What a client that sends preprocessed text has to do at the least."""
+    return Peer("gcc -E", (), dict(os.environ), ("-E",))
+
+
 def ours(**more: str) -> Peer:
     """securecc as the test bed set it up, never falling back, so that no local compile is measured as remote."""
     return Peer("securecc", ("securecc",), {**os.environ, "SECURECC_FALLBACK": "0", **more})
+
+
+@contextlib.contextmanager
+def pump(where: Path, plain: Peer) -> Iterator[Peer]:
+    """distcc's pump mode at the server of `plain`, with an include server that works (see bench/pump)."""
+    folder = where / "pump"
+    shutil.copytree(_INCLUDE_SERVER, folder, ignore=shutil.ignore_patterns("*.so", "*_test.py", "__pycache__"))
+    shutil.copy(Path(__file__).with_name("pump") / "distcc_pump_c_extensions.py", folder)
+    script = folder / "distcc-pump"
+    script.write_text(Path("/usr/bin/distcc-pump").read_text().replace(str(_INCLUDE_SERVER), str(folder)))
+    environment = {**plain.environment, "DISTCC_HOSTS": plain.environment["DISTCC_HOSTS"] + ",cpp,lzo"}
+    environment |= {"TMPDIR": str(where), "DISTCC_LOCATION": "/usr/bin"}
+    told = _output(["sh", script, "--startup"], environment)
+    known = _output(["sh", "-c", f"{told}\nexec env -0"], environment)
+    environment = dict(item.split("=", 1) for item in known.split("\0") if "=" in item)
+    try:
+        yield Peer("distcc pump", ("distcc",), environment, beside=int(environment["INCLUDE_SERVER_PID"]))
+    finally:
+        _output(["sh", script, "--shutdown"], environment)
+
+
+def _output(command: list[str | Path], environment: dict[str, str]) -> str:
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    return done.stdout
 
 
 @contextlib.contextmanager

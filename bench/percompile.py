@@ -1,4 +1,4 @@
-"""One compile: what it costs the user who runs it, beside distcc plain and --auth, in the same run."""
+"""One compile: what it costs the user who runs it, beside distcc (plain, --auth, pump) and `gcc -E`, in one run."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Contest:
 
     def _turn(self, number: int, name: str, rival: peers.Peer, files: sources.Sources, wanted: Path) -> None:
         cost, made = self._compile(rival, files, "made")
-        if not filecmp.cmp(made, wanted, shallow=False):
+        if not rival.suffix and not filecmp.cmp(made, wanted, shallow=False):
             raise SystemExit(f"{name} made another object than the bare compiler; figures mean nothing")
         self.agents.look()
         if number:
@@ -57,8 +57,9 @@ class Contest:
     def _compile(self, rival: peers.Peer, files: sources.Sources, target: str) -> tuple[Cost, Path]:
         made = self.where / f"{target}.o"
         made.unlink(missing_ok=True)
-        command = [*rival.prefix, *files.command(files.files[0], made)]
-        return run(command, rival.environment, files.where, self.agents), made
+        command = [*rival.prefix, *files.command(files.files[0], made), *rival.suffix]
+        agents = self.agents if rival.prefix == ("securecc",) else Agents((rival.beside,) if rival.beside else ())
+        return run(command, rival.environment, files.where, agents), made
 
     def report(self) -> dict[str, Cost]:
         middles = {name: middle(costs) for name, costs in self.costs.items()}
@@ -90,7 +91,8 @@ def main() -> None:
         where.chmod(0o711)
         plain = stack.enter_context(peers.distcc(where, 8, authenticated=False))
         proven = stack.enter_context(peers.distcc(where, 8, authenticated=True))
-        rivals = (peers.bare(), plain, proven, peers.ours())
+        pump = stack.enter_context(peers.pump(where, plain))
+        rivals = (peers.bare(), peers.preprocessed(), plain, proven, pump, peers.ours())
         targets = []
         for title, make, bound in (
             ("small C", sources.small_c, 0.25),
