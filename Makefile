@@ -1,5 +1,6 @@
 # make demo    a real library, compiled by an authenticated, sandboxed server
 # make test    everything: set-up, make check, the whole test suite
+# make fuzz    SECONDS=60 of random input for each reader
 .PHONY: help demo test check format builds bench install clean
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
@@ -18,6 +19,7 @@ help:
 	@echo 'make builds  real projects, built locally and remotely: every object compared'
 	@echo 'make bench   speed and memory, beside distcc'
 	@echo 'make install puts it on this machine (PREFIX, DESTDIR): see docs/admin.md'
+	@echo 'make fuzz    random input for everything that reads a stranger (SECONDS=60 for each reader)'
 	@echo 'make clean   removes what these made (.venv included)'
 
 demo:
@@ -51,6 +53,11 @@ bench:
 
 install:
 	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' PYTHON='$(PYTHON)' packaging/install
+
+fuzz:
+	@tools/bootstrap test
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/pip install -q atheris
+	$(BIN)/python tests/fuzz/run.py $(or $(SECONDS),60)
 
 clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

@@ -1,0 +1,67 @@
+"""Long runs over the targets, steered by the coverage of the code: `make fuzz`, or run.py [SECONDS [TARGET...]].
+
+Each target has a process and a corpus of its own in build/fuzz, which the next run goes on from. Input that breaks
+one is left there as crash-*, and is the argument for `python tests/fuzz/run.py TARGET FILE`, which reads it once.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+BUILD = HERE.parents[1] / "build/fuzz"
+LONGEST = 4096  # bytes of one input
+
+
+def main(words: list[str]) -> int:
+    """The exit status: 1 if any target broke."""
+    if words[:1] == ["--one"]:
+        return _fuzz(words[1], words[2:])
+    sys.path.insert(0, str(HERE))
+    from targets import TARGETS
+
+    if words and words[0] in TARGETS:
+        TARGETS[words[0]](Path(words[1]).read_bytes())
+        return 0
+    seconds, names = int((words or ["60"])[0]), words[1:] or list(TARGETS)
+    return max(_child(name, seconds) for name in names)
+
+
+def _child(name: str, seconds: int) -> int:
+    folder = BUILD / name
+    folder.mkdir(parents=True, exist_ok=True)
+    print(f"=== {name}, {seconds} s", flush=True)  # noqa: T201
+    options = [f"-max_total_time={seconds}", f"-max_len={LONGEST}", f"-artifact_prefix={folder}/", "-verbosity=0"]
+    command = [
+        sys.executable,
+        str(HERE / "run.py"),
+        "--one",
+        name,
+        *options,
+        "-print_final_stats=1",
+        str(folder / "found"),
+    ]
+    status = subprocess.run(command, check=False).returncode
+    print(f"{name}: {'nothing found' if status == 0 else f'BROKEN, see {folder}'}", flush=True)  # noqa: T201
+    return int(status != 0)
+
+
+def _fuzz(name: str, options: list[str]) -> int:
+    import atheris  # an optional extra: pip install 'securecc[fuzz]'
+
+    sys.path.insert(0, str(HERE))
+    with atheris.instrument_imports(include=["securecc", "targets"]):
+        from targets import TARGETS
+    from seeds import seeds
+
+    found = Path(options[-1])
+    found.mkdir(exist_ok=True)
+    for number, data in enumerate(seeds()[name]):
+        (found / f"seed-{number}").write_bytes(data)
+    atheris.Setup([sys.argv[0], *options], TARGETS[name])
+    atheris.Fuzz()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

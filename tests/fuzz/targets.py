@@ -1,0 +1,138 @@
+"""What a stranger's bytes meet, one function for each reader: it parses, or it raises its one error; anything else that
+leaves a target is a defect. Streams are read whole and byte by byte, and both must come to the same.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Mapping
+
+from securecc.audit.verification import Chain
+from securecc.client.errand import OrderReader, RequestReader
+from securecc.compiler.cmdline import dependency_command, parse
+from securecc.policy.document import read_policy
+from securecc.policy.members import read_members
+from securecc.wire.framing import FrameReader, Kind, decode_bulk, decode_from_client, decode_from_server
+from securecc.wire.proxy import read_origin
+from securecc.words import manifest
+from securecc.words.errors import AgentError, FrameError, PathError, PolicyError, ProtocolError, StaysLocal
+
+Target = Callable[[bytes], None]
+
+
+def _read(feed: Callable[[bytes], list], pieces: Iterable[bytes], errors: tuple[type[Exception], ...]) -> object:
+    """All that came out, and the error that ended it; after an error nothing is read."""
+    got: list[object] = []
+    try:
+        for piece in pieces:
+            got += feed(piece)
+    except errors as error:
+        return str(error)
+    return got
+
+
+def _singly(data: bytes) -> Iterable[bytes]:
+    return (data[at : at + 1] for at in range(len(data)))
+
+
+def _drained(reader: FrameReader) -> Callable[[bytes], list]:
+    """Before the verdict a reader gives one frame at a time, and more when it is asked."""
+
+    def feed(data: bytes) -> list:
+        got = found = reader.feed(data)
+        while found:
+            found = reader.feed(b"")
+            got = got + found
+        return got
+
+    return feed
+
+
+def frames(data: bytes) -> None:
+    """The first byte: whether the peer has proven itself."""
+    readers = FrameReader(), FrameReader()
+    if data[:1] > b"\x7f":
+        for reader in readers:
+            reader.open()
+    whole = _read(_drained(readers[0]), [data[1:]], (FrameError,))
+    assert _read(_drained(readers[1]), _singly(data[1:]), (FrameError,)) == whole
+    for frame in whole if isinstance(whole, list) else ():
+        if frame.kind == Kind.BULK:
+            _bulk(frame)
+
+
+def _bulk(frame: object) -> None:
+    try:
+        decode_bulk(frame)
+    except FrameError:
+        return
+
+
+def messages(data: bytes) -> None:
+    """A control frame's payload, as either side hears it."""
+    for decode in (decode_from_client, decode_from_server):
+        try:
+            decode(data)
+        except FrameError:
+            continue
+
+
+def launcher(data: bytes) -> None:
+    """What a launcher says to its agent, and what it hears."""
+    for reader in (RequestReader, OrderReader):
+        errors = (ProtocolError, AgentError)
+        assert _read(reader().feed, [data], errors) == _read(reader().feed, _singly(data), errors)
+
+
+def manifests(data: bytes) -> None:
+    """And what was read is written the same again, or at least read the same again."""
+    try:
+        read = manifest.decode(data)
+    except PathError:
+        return
+    assert manifest.decode(manifest.encode(read)) == read
+
+
+def command_lines(data: bytes) -> None:
+    """Words that are separated as in /proc/PID/cmdline."""
+    for driver in (b"gcc", b"clang++"):
+        try:
+            plan = parse((driver, *data.split(b"\0")))
+        except StaysLocal:
+            continue
+        assert not any(word.startswith(b"@") for word in dependency_command(plan))
+
+
+def policies(data: bytes) -> None:
+    """The document, and a file of members."""
+    for read in (read_policy, read_members):
+        try:
+            read(data, "policy.yaml")
+        except PolicyError:
+            continue
+
+
+def audits(data: bytes) -> None:
+    """The reader of the log has no error: it has a verdict on any bytes."""
+    chain = Chain()
+    lines = io.BytesIO(data).readlines()
+    for line in lines:
+        if not chain.feed(line):
+            break
+    verdict = chain.verdict()
+    assert verdict.problem or verdict.records == len(lines)
+
+
+def proxies(data: bytes) -> None:
+    """The header of the PROXY protocol: as more comes, it is only ever lacking, then an origin or an error."""
+    for end in range(len(data) + 1):
+        try:
+            if read_origin(data[:end]) is not None:
+                return
+        except ProtocolError:
+            return
+
+
+TARGETS: Mapping[str, Target] = {
+    made.__name__: made for made in (frames, messages, launcher, manifests, command_lines, policies, audits, proxies)
+}
