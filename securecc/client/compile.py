@@ -112,7 +112,14 @@ class Compiles:
 
     async def _asked(self, caller: Caller, order: Order) -> Inputs:
         """What the compile reads, from the compiler itself. Raises StaysLocal."""
-        inputs = self._gatherer.gather(await _listed(caller, order), search_of(order))
+        listed, search = await _listed(caller, order), search_of(order)
+        try:
+            inputs = self._gatherer.gather(listed, search)
+        except StaysLocal as error:
+            if error.reason != "computed-line" or not order.plan.text.preprocesses:
+                raise
+            shown = (*search.shown, *await _marked(caller, order))
+            inputs = self._gatherer.gather(listed, replace(search, shown=shown, marked=True))
         self._recollections.keep(memory_key(order), inputs)
         return inputs
 
@@ -243,3 +250,11 @@ async def _listed(caller: Caller, order: Order) -> tuple[bytes, ...]:
         raise StaysLocal("does-not-preprocess", f"{os.fsdecode(order.plan.source)}: the compiler alone shall say why")
     own = {file.path for file in order.toolchain.files}  # clang names lists of its own; the server has them
     return tuple(path for path in dependencies.parse(listed) if path not in own)
+
+
+async def _marked(caller: Caller, order: Order) -> tuple[bytes, ...]:
+    """The files that #line names, as the compiler itself understands it. Raises StaysLocal."""
+    status, text = await caller.capture((order.request.compiler, *cmdline.preprocess_command(order.plan)[1:]))
+    if status:
+        raise StaysLocal("does-not-preprocess", f"{os.fsdecode(order.plan.source)}: the compiler alone shall say why")
+    return tuple(name for name in dependencies.marked(text) if name and b"\0" not in name)

@@ -33,7 +33,8 @@ class Search:
     """Where this compile looks for headers, absolute as spelled: every -I and its kin that exists or not, the
     compiler's own directories, those of CPATH. `forced` are the names that -include and -imacros ask for. `chain` is
     the order in which the compiler looks. `shown` are files that are read if they are there, and listed nowhere.
-    What lies in one of `layers` does not travel, and does not change. `assembled` says that the source is assembly.
+    What lies in one of `layers` does not travel, and does not change. `assembled` says that the source is assembly,
+    `marked` that `shown` has every name that #line may give.
     """
 
     cwd: bytes
@@ -46,6 +47,7 @@ class Search:
     shown: tuple[bytes, ...] = ()
     layers: tuple[Layer, ...] = ()
     assembled: bool = False
+    marked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +164,7 @@ class Gatherer:
         clocked = False
         texts = [seen for place, (seen, _) in scene.files.items() if place not in scene.embedded]
         for found in (*map(self._fingerprints.directives, texts), scan(b"\n".join(search.macros))):
-            refusal = needs_local(found, dated=search.dated)
+            refusal = needs_local(found, dated=search.dated, marked=search.marked)
             if refusal is not None:
                 raise refusal
             names.update(include.spelled for include in found.includes)

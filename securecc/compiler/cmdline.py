@@ -162,6 +162,11 @@ def dependency_command(plan: CompilePlan) -> tuple[bytes, ...]:
     return ()
 
 
+def preprocess_command(plan: CompilePlan) -> tuple[bytes, ...]:
+    """The command that prints the preprocessed text, with the very same options."""
+    return (plan.compiler, *plan.kept, b"-E")
+
+
 def is_probe(plan: CompilePlan, cwd: bytes) -> bool:
     """Whether this compile is a question of configure, CMake or meson: thousands of tiny ones, each waited for."""
     if plan.source == b"/dev/null" or plan.source.rpartition(b"/")[2].startswith(_QUESTIONS):

@@ -8,6 +8,8 @@ import re
 
 from securecc.words.errors import StaysLocal
 
+_MARKER = re.compile(rb'^# [0-9]+ "((?:[^"\\\n]|\\.)*)"', re.MULTILINE)
+_ESCAPED = re.compile(rb"\\([0-7]{3}|.)", re.DOTALL)
 _CONTINUATION = b" \\\n "
 _BLANK = re.compile(rb"(\\+)([ \t])")
 
@@ -27,6 +29,16 @@ def parse(output: bytes) -> tuple[bytes, ...]:
     if b"$" in body:
         names = [name.replace(b"$$", b"$") for name in names]
     return tuple(dict.fromkeys(name for name in names if name))
+
+
+def marked(preprocessed: bytes) -> tuple[bytes, ...]:
+    """The names in the linemarkers of preprocessed text, each once (cpp, "Preprocessor Output"), those of #line too."""
+    names = dict.fromkeys(_MARKER.findall(preprocessed))
+    return tuple(_ESCAPED.sub(_literal, name) if b"\\" in name else name for name in names)
+
+
+def _literal(match: re.Match[bytes]) -> bytes:
+    return bytes((int(match[1], 8) & 0xFF,)) if len(match[1]) > 1 else match[1]
 
 
 def _unquoted(body: bytes) -> list[bytes]:

@@ -117,10 +117,11 @@ def scan(content: bytes) -> Directives:
     return found
 
 
-def needs_local(directives: Directives, *, dated: bool = False) -> StaysLocal | None:
+def needs_local(directives: Directives, *, dated: bool = False, marked: bool = False) -> StaysLocal | None:
     """Why a compile that reads a file with these directives must stay local; None if it need not.
 
-    `dated` says that SOURCE_DATE_EPOCH is set, so that the date and time are the same everywhere.
+    `dated` says that SOURCE_DATE_EPOCH is set, so that the date and time are the same everywhere, `marked` that all
+    names in #line are known by other means.
     """
     if directives.plain:
         return None
@@ -129,7 +130,7 @@ def needs_local(directives: Directives, *, dated: bool = False) -> StaysLocal | 
         ("dependency-pragma", directives.compares, "compares the time of a file"),
         ("precompiled-header", directives.precompiled, "loads a precompiled header"),
         ("computed-question", directives.computed_asked, "asks by a macro whether a file is there"),
-        ("computed-line", directives.computed_shown, "names by a macro the file that diagnostics quote"),
+        ("computed-line", directives.computed_shown and not marked, "names by a macro the file that diagnostics quote"),
         ("time", bool(clocked), f"says {', '.join(show(name) for name in sorted(clocked))}"),
     )
     return next((StaysLocal(reason, message) for reason, applies, message in reasons if applies), None)

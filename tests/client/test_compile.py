@@ -605,6 +605,26 @@ def test_catalogues_of_a_language_are_looked_for(bench):
     run(body())
 
 
+def test_the_compiler_says_which_files_are_quoted(bench):
+    class Preprocessing(NotingCaller):
+        async def capture(self, arguments):
+            if arguments[-1] == b"-E":
+                self.told.append(("asked", arguments))
+                return 0, b'# 1 "a.c"\n# 7 "g.y"\nint a;\n'
+            return await super().capture(arguments)
+
+    async def body():
+        (bench.folder / "a.c").write_text('#include "a.h"\n#line 7 MACRO\nint a;\n')
+        (bench.folder / "g.y").write_text("quoted\n")
+        caller = Preprocessing(listed=b"a.o: a.c a.h\n")
+        inputs = await bench.inputs(caller=caller)
+        assert bench.roles(inputs)[b"g.y"] is Role.MAY_READ
+        assert caller.told[-1][1] == (b"/usr/bin/gcc", b"a.c", b"-E")
+        assert (await bench.inputs(caller=NotingCaller())).digest == inputs.digest
+
+    run(body())
+
+
 def test_assembly_may_be_printed(bench):
     async def body():
         order = await bench.order("gcc", "-S", "a.c", "-o", "-")

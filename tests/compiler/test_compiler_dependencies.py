@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from securecc.compiler.dependencies import parse
+from securecc.compiler.dependencies import marked, parse
 from securecc.words.errors import StaysLocal
 
 
@@ -83,3 +83,18 @@ def test_newlines_stay_local(tmp_path, name):
     output = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True, timeout=30).stdout
     with pytest.raises(StaysLocal):
         parse(output)
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+@pytest.mark.parametrize("name", ["q.y", "sp ace", 'quo"te', "back\\slash", "ü", "a/b"])
+def test_what_linemarkers_name(tmp_path, compiler, name):
+    spelled = name.replace("\\", "\\\\").replace('"', '\\"')
+    (tmp_path / "a.c").write_text(f'#define L "{spelled}"\n#line 7 L\nint a; char *s = "# 1 \\"x\\"";\n')
+    done = subprocess.run([compiler, "-E", "a.c"], cwd=tmp_path, capture_output=True, check=True, timeout=30)
+    assert {b"a.c", name.encode()} <= set(marked(done.stdout))
+    assert b"x" not in marked(done.stdout)
+
+
+@given(st.binary(max_size=200) | st.text(alphabet='# 1"\\x0\n', max_size=60).map(str.encode))
+def test_any_text_has_linemarkers_or_none(text):
+    assert all(b"\n" not in name or b"\\" in text for name in marked(text))

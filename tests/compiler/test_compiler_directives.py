@@ -172,6 +172,10 @@ def test_a_file_that_is_embedded(text):
     assert scan(b"#embed NAME").computed_include
 
 
+def test_a_line_by_a_macro_is_no_matter_where_all_names_are_known():
+    assert needs_local(scan(b"#line 3 NAME"), marked=True) is None
+
+
 def test_lines_are_shown():
     assert scan(b'#line 3 "a.y"\n# 7 "b.l" 2\n%:line 1 "c"\n').shown == (b"a.y", b"b.l", b"c")
     assert scan(b'#line 7 /* or */ "so"\n').shown == (b"so",)
