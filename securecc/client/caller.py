@@ -17,6 +17,7 @@ from securecc.client.errand import (
     Exit,
     Failed,
     FromAgent,
+    Keep,
     Output,
     Request,
     RequestReader,
@@ -34,11 +35,11 @@ _KEEPALIVE = errand.encode(errand.Keepalive())
 
 @dataclass(frozen=True, slots=True)
 class MadeFile:
-    """One output as the launcher is to write it. `keep`: an existing file is truncated, not made anew."""
+    """One output as the launcher is to write it. `keep` says what becomes of a file that is there."""
 
     path: bytes
     content: bytes
-    keep: bool
+    keep: Keep
 
 
 class CallerGoneError(AgentError):

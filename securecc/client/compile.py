@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from securecc.client.caller import Caller, MadeFile
-from securecc.client.errand import Die, Request
+from securecc.client.errand import Die, Keep, Request
 from securecc.client.farm import Farm, Wanted
 from securecc.client.inputs import Gatherer, Inputs, absolute, learn
 from securecc.client.layers import Layers
@@ -192,14 +192,14 @@ class Compiles:
         return tuple(made)
 
 
-def _keeps(plan: CompilePlan, path: bytes) -> bool:
-    """Whether the compiler writes into a file that is there instead of making it anew, as was seen of GCC 12, binutils
-    2.40 and clang 14: gcc's assembler and objcopy make theirs anew, and so does clang what it compiles.
+def _keeps(plan: CompilePlan, path: bytes) -> Keep:
+    """What becomes of a file that is there, as was seen of GCC 12, binutils 2.40 and clang 14: gcc's assembler and
+    objcopy make theirs anew unless it is empty, and clang what it compiles in any case.
     """
     main = path == plan.output
     if plan.family == "clang":
-        return not (main and plan.text.compiles)
-    return not ((main and not plan.assembly) or path.endswith(b".dwo"))
+        return Keep.NEVER if main and plan.text.compiles else Keep.ALWAYS
+    return Keep.IF_EMPTY if (main and not plan.assembly) or path.endswith(b".dwo") else Keep.ALWAYS
 
 
 async def judge(caller: Caller, order: Order) -> int:

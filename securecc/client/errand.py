@@ -7,6 +7,7 @@ frame is one frozen value here; `encode` turns any of them into its bytes, and a
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Any, NamedTuple
 
 from securecc.client.errand_fields import (
@@ -130,17 +131,24 @@ class Spawn:
     environment: Mapping[bytes, bytes] = field(default_factory=dict)
 
 
+class Keep(IntEnum):
+    """Whether a file that is there is truncated, so that it keeps its mode and links are followed, or made anew."""
+
+    IF_EMPTY = 0  # as GNU as and objcopy do
+    ALWAYS = 1  # as all that write by themselves
+    NEVER = 2  # as clang does with what it compiles
+
+
 @dataclass(frozen=True, slots=True)
 class Output:
     """A file of the result, whose `size` bytes follow in Data frames.
 
-    `keep` says that the compiler truncates this file rather than making it anew (true of all that the assembler does
-    not write itself): a file that exists keeps its mode, and links are followed.
+    `keep` says what becomes of one that is there.
     """
 
     path: bytes
     size: int
-    keep: bool = False
+    keep: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +231,7 @@ _FROM_AGENT = (
     _Layout(0x81, Execute, {"path": STRING, "arguments": LIST, "unset": LIST}),
     _Layout(0x82, Capture, {"errors": BOOL, "arguments": LIST, "environment": ENVIRONMENT}),
     _Layout(0x83, Spawn, {"arguments": LIST, "environment": ENVIRONMENT}),
-    _Layout(0x84, Output, {"keep": BOOL, "size": LONG, "path": STRING}),
+    _Layout(0x84, Output, {"keep": BYTE, "size": LONG, "path": STRING}),
     _Layout(0x85, Data, {"data": REST}),
     _Layout(0x86, Commit, {}),
     _Layout(0x87, Print, {"stream": BYTE, "data": REST}),

@@ -18,6 +18,7 @@ from securecc.client.errand import (
     Execute,
     Exit,
     Failed,
+    Keep,
     Output,
     Print,
     data_frames,
@@ -96,18 +97,27 @@ def state(folder):
     }
 
 
-@pytest.mark.parametrize("option", ["-c", "-S"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("gcc", "-c", Keep.IF_EMPTY),
+        ("gcc", "-S", Keep.ALWAYS),
+        ("clang", "-c", Keep.NEVER),
+        ("clang", "-S", Keep.NEVER),
+    ],
+)
 @pytest.mark.parametrize("target", TARGETS)
-def test_targets_end_as_gcc_leaves_them(rig, agent, tmp_path, target, option):
-    """The same is done by gcc itself, whose assembler makes objects anew and whose compiler proper truncates."""
+def test_targets_end_as_the_compiler_leaves_them(rig, agent, tmp_path, target, command):
+    """gcc's assembler makes objects anew, its compiler proper truncates; clang makes everything anew."""
+    compiler, option, keep = command
     theirs = tmp_path / "theirs"
     theirs.mkdir()
     (theirs / "source.c").write_text("int x;\n")
     target(theirs / "out")
-    subprocess.run(["/usr/bin/gcc", option, "source.c", "-o", "out"], cwd=theirs, check=True, umask=0o022)
+    subprocess.run([f"/usr/bin/{compiler}", option, "source.c", "-o", "out"], cwd=theirs, check=True, umask=0o022)
     target(rig.cwd / "out")
     content = (theirs / "out").read_bytes()
-    assert write(agent, ("out", content, option == "-S"), umask=0o022) == Committed()
+    assert write(agent, ("out", content, keep), umask=0o022) == Committed()
     assert state(rig.cwd) == state(theirs)
     assert (rig.cwd / "out").read_bytes() == content
     if (theirs / "real").exists():

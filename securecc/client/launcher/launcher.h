@@ -88,7 +88,8 @@ _Noreturn void die_by(int signal_number);
 _Noreturn void end_as(int wait_status);
 
 /* outputs.c: all or nothing. False: *error is the errno, and no temporary is left. */
-bool outputs_add(const char *target, uint64_t size, bool keep, int *error);
+enum keep { KEEP_IF_EMPTY, KEEP, KEEP_NOTHING }; /* of a file that is there, as the one who writes it does */
+bool outputs_add(const char *target, uint64_t size, enum keep keep, int *error);
 bool outputs_write(const void *data, size_t size, int *error); /* EPROTO: more than announced, or nothing announced */
 bool outputs_commit(int *error, const char **target);
 const char *outputs_last(void);

@@ -71,10 +71,10 @@ static bool obey_output(int connection, struct payload *payload)
     uint8_t keep = payload_u8(payload);
     uint64_t size = payload_u64(payload);
     const char *path = payload_string(payload);
-    if (!complete(payload) || keep > 1 || path[0] == 0)
+    if (!complete(payload) || keep > KEEP_NOTHING || path[0] == 0)
         return false;
     signals_watch();
-    return outputs_failed || outputs_add(path, size, keep == 1, &error) || say_failed(connection, error, path);
+    return outputs_failed || outputs_add(path, size, (enum keep)keep, &error) || say_failed(connection, error, path);
 }
 
 static bool obey_data(int connection, struct payload *payload)

@@ -1,9 +1,10 @@
 /* The files of the result: all or nothing.
  *
  * What is replaced gets a temporary file beside it and a rename. Seen of gcc 12 and binutils 2.40: the assembler
- * unlinks what is neither empty nor special, a link included, and makes it anew; all other writers truncate what is
- * there, through links. A file that would be truncated keeps its mode; what cannot be replaced unseen (a device, a
- * FIFO, a link, a file with two names) is written in place once everything is here.
+ * unlinks what is neither empty nor special, a link included, and makes it anew; clang 14 does so with what is empty
+ * or a link to nowhere as well; all other writers truncate what is there, through links. A file that would be
+ * truncated keeps its mode; what cannot be replaced unseen (a device, a FIFO, a link, a file with two names) is written
+ * in place once everything is here.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -34,14 +35,15 @@ static volatile sig_atomic_t count;
 /* How the target is to be written. */
 enum way { ANEW, KEEPING_MODE, IN_PLACE, NO_WAY };
 
-static enum way way_of(const char *target, bool keep, mode_t *mode)
+static enum way way_of(const char *target, enum keep keep, mode_t *mode)
 {
     struct stat link, file;
     if (lstat(target, &link) != 0)
         return errno == ENOENT ? ANEW : NO_WAY;
     if (stat(target, &file) != 0)
-        return IN_PLACE; /* a link to nowhere: the compiler makes the file that it names */
-    if (!keep && file.st_size != 0 && (S_ISREG(link.st_mode) || S_ISLNK(link.st_mode)))
+        return keep == KEEP_NOTHING ? ANEW : IN_PLACE; /* a link to nowhere: others make the file that it names */
+    bool anew = keep == KEEP_NOTHING || (keep == KEEP_IF_EMPTY && file.st_size != 0);
+    if (anew && (S_ISREG(link.st_mode) || S_ISLNK(link.st_mode)))
         return ANEW;
     *mode = link.st_mode & 07777;
     return S_ISREG(link.st_mode) && link.st_nlink == 1 && link.st_uid == geteuid() ? KEEPING_MODE : IN_PLACE;
@@ -80,7 +82,7 @@ static int open_temporary(struct output *output, enum way way, mode_t mode)
     return fd;
 }
 
-bool outputs_add(const char *target, uint64_t size, bool keep, int *error)
+bool outputs_add(const char *target, uint64_t size, enum keep keep, int *error)
 {
     mode_t mode = 0;
     if (count == OUTPUTS_MAX) {
