@@ -1,7 +1,7 @@
 """Records of jobs: refused, begun, ended; with what they were given and what they made."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import ClassVar, Literal
 
 import msgspec
@@ -10,12 +10,9 @@ from securecc.audit.record import Decision, Record
 from securecc.audit.text import text
 from securecc.words import limits
 from securecc.words.messages import LimitName, Output, RefuseCode, Usage
-from securecc.words.redaction import MARK, Redact, unredacted
+from securecc.words.redaction import Redact, silenced, unredacted
 
 Outcome = Literal["done", "cancelled", "disconnected", "failed"]
-
-_QUOTED = 200  # bytes of an argument that messages quote (securecc.compiler.options.show)
-_SECRET_LEAST = 3  # bytes: what is shorter stands in too many words
 
 
 class JobRefused(Record, frozen=True, tag="job-refused"):
@@ -131,7 +128,7 @@ def job_refused(
         text(reference),
         job,
         code,
-        text(_silenced(reason, arguments, shown, redact)),
+        text(silenced(reason, arguments, shown, redact)),
         text(toolchain),
         *_arguments(shown),
     )
@@ -214,7 +211,7 @@ def job_end(
         limit,
         *_outputs(outputs, redact([output.path for output in outputs])),
         Used(used.wall_s, used.user_s, used.system_s, used.memory),
-        text(_silenced(reason, (), (), redact)),
+        text(silenced(reason, (), (), redact)),
     )
 
 
@@ -242,28 +239,3 @@ def _outputs(outputs: Sequence[Output], paths: Sequence[bytes]) -> tuple[tuple[M
         room -= len(path) + 1
     whole = b"".join([output.digest + path + b"\0" for output, path in zip(outputs, paths, strict=True)])
     return tuple(shown), len(outputs), hashlib.sha256(whole).hexdigest()
-
-
-def _silenced(reason: str, arguments: Sequence[bytes], shown: Sequence[bytes], redact: Redact) -> str:
-    """A reason that may quote arguments, or parts of them, without what was taken out of these."""
-    if not reason:
-        return reason
-    if shown is not arguments:
-        for argument, without in zip(arguments, shown, strict=True):
-            for form, mark in _quotations(argument, without) if argument != without else ():
-                reason = reason.replace(form, mark)
-    [said] = redact([reason.encode("utf-8", "surrogatepass")])
-    return said.decode("utf-8", "surrogatepass")
-
-
-def _quotations(argument: bytes, without: bytes) -> Iterator[tuple[str, str]]:
-    """How a message may quote an argument, or the secret in it alone; longest first."""
-    pairs = [(argument, without)]
-    before, mark, after = without.partition(MARK)
-    secret = argument[len(before) : len(argument) - len(after)]
-    if mark and len(secret) >= _SECRET_LEAST:
-        pairs.append((secret, MARK))
-    for whole, instead in pairs:
-        for part in (whole, whole[:_QUOTED]):
-            yield part.decode("utf-8", "surrogateescape"), instead.decode("utf-8", "replace")
-            yield repr(part)[2:-1], repr(instead)[2:-1]

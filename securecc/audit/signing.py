@@ -65,7 +65,7 @@ def proves(key: str, data: bytes, signature: str) -> bool:
     if public is None:
         return False
     try:
-        public.verify(base64.b64decode(signature, validate=True), data)
+        public.verify(_decoded(signature), data)
     except (InvalidSignature, binascii.Error, ValueError):
         return False
     return True
@@ -75,9 +75,17 @@ def _public(key: str) -> Ed25519PublicKey | None:
     if not key.startswith(PREFIX):
         return None
     try:
-        return Ed25519PublicKey.from_public_bytes(base64.b64decode(key[len(PREFIX) :], validate=True))
+        return Ed25519PublicKey.from_public_bytes(_decoded(key[len(PREFIX) :]))
     except (binascii.Error, ValueError, UnsupportedAlgorithm):
         return None
+
+
+def _decoded(text: str) -> bytes:
+    """Base64 in its one canonical form (RFC 4648, 3.5): nothing is written in two ways. Raises ValueError."""
+    data = base64.b64decode(text, validate=True)
+    if base64.b64encode(data).decode() != text:
+        raise ValueError("bits that mean nothing")
+    return data
 
 
 def _make(path: Path) -> None:

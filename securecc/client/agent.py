@@ -29,6 +29,7 @@ from securecc.client.layers import Layers
 from securecc.client.listing import Listings
 from securecc.client.local_slots import LocalSlots
 from securecc.client.locales import Tongues
+from securecc.client.patterns import read_patterns
 from securecc.client.preferences import Preferences
 from securecc.client.recollection import Recollections
 from securecc.client.toolchains import Toolchains
@@ -135,9 +136,12 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 def compose(path: Path, idle: float = limits.AGENT_IDLE_S) -> Agent:
     """All parts of an agent, put together. Needs a running loop."""
+    redaction, trouble = read_patterns()
     fingerprints, listings = Fingerprints(), Listings()
     preferences = Preferences()
-    journal = Journal()
+    journal = Journal(redaction=redaction)
+    if trouble:
+        journal.trouble("settings", trouble)
     farms = Farms()
     compiles = Compiles(
         Gatherer(fingerprints, listings),
@@ -180,7 +184,7 @@ async def _main(path: Path, ready: int, idle: float) -> None:
 def _log_beside(path: Path) -> None:
     """Nobody sees an agent's standard error, so what should never happen is kept in a small file beside its socket."""
     handler = logging.handlers.RotatingFileHandler(path.with_suffix(".log"), maxBytes=LOG, backupCount=1, delay=True)
-    handler.setFormatter(PlainFormatter("%(asctime)s %(message)s"))
+    handler.setFormatter(PlainFormatter("%(asctime)s %(message)s", read_patterns()[0].prose))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
 
 

@@ -14,6 +14,7 @@ from securecc.client import recent
 from securecc.client.recent import Recent
 from securecc.words import limits
 from securecc.words.errors import AgentError
+from securecc.words.redaction import Redaction, silenced
 
 
 def default_path(environ: Mapping[str, str] | None = None) -> Path:
@@ -30,7 +31,7 @@ def default_path(environ: Mapping[str, str] | None = None) -> Path:
 
 class Journal:
     """Adds up what happens and writes it to the file: an event at once if none was written for
-    `limits.JOURNAL_WRITE_S`, all others with the next `flush`.
+    `limits.JOURNAL_WRITE_S`, all others with the next `flush`. `redaction` takes secrets out before.
 
     Nothing here raises: a record that cannot be written must not disturb a compile.
     """
@@ -39,10 +40,12 @@ class Journal:
         self,
         path: Path | None = None,
         *,
+        redaction: Redaction | None = None,
         clock: Callable[[], float] = time.time,
         tick: Callable[[], float] = time.monotonic,
     ) -> None:
         self._path = default_path() if path is None else path
+        self._redaction = redaction or Redaction()
         self._clock = clock
         self._tick = tick
         self._pending = Recent()
@@ -57,7 +60,10 @@ class Journal:
 
     def local(self, reason: str, detail: str, arguments: Iterable[bytes] = ()) -> None:
         """A compile was done here: `reason` is a stable word, `detail` says it for this one."""
-        self._add(recent.local(self._clock(), reason, detail, arguments))
+        given = list(arguments)
+        shown = self._redaction(given)
+        said = silenced(detail, given, shown, self._redaction)
+        self._add(recent.local(self._clock(), reason, said, shown))
 
     def trouble(self, reason: str, detail: str) -> None:
         """Something is wrong that `why` should tell, though it kept no compile from a server."""
@@ -65,7 +71,10 @@ class Journal:
 
     def disagreement(self, server: str, arguments: Iterable[bytes], status: int, errors: bytes) -> None:
         """`server` failed a compile that succeeded here. Counts as local too."""
-        self._add(recent.disagreement(self._clock(), server, arguments, status, errors))
+        given = list(arguments)
+        shown = self._redaction(given)
+        said = silenced(errors.decode("utf-8", "surrogateescape"), given, shown, self._redaction)
+        self._add(recent.disagreement(self._clock(), server, shown, status, said.encode("utf-8", "surrogateescape")))
 
     def flush(self) -> None:
         """Writes what has not been; to be called about once a second."""

@@ -7,13 +7,16 @@ that it matches where it has none.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from securecc.words import limits
 from securecc.words.errors import ConfigError
 
 MARK: Final = b"[redacted]"
+
+_QUOTED = 200  # bytes of an argument that messages quote (securecc.compiler.options.show)
+_SECRET_LEAST = 3  # bytes: what is shorter stands in too many words
 
 Redact = Callable[[Sequence[bytes]], Sequence[bytes]]
 """Gives arguments without their secrets."""
@@ -105,3 +108,31 @@ def _spans(pattern: Any, text: bytes) -> list[tuple[int, int]]:
         groups = range(1, pattern.groups + 1) if pattern.groups else (0,)
         found += [match.span(group) for group in groups]
     return [(start, stop) for start, stop in found if 0 <= start < stop]
+
+
+def silenced(reason: str, arguments: Sequence[bytes], shown: Sequence[bytes], redact: Redact) -> str:
+    """A reason that may quote arguments, or parts of them, without what `redact` took out of these: `shown` is what it
+    left.
+    """
+    if not reason:
+        return reason
+    if shown is not arguments:
+        for argument, without in zip(arguments, shown, strict=True):
+            for form, mark in _quotations(argument, without) if argument != without else ():
+                reason = reason.replace(form, mark)
+    data = reason.encode("utf-8", "surrogatepass")
+    [said] = redact([data])
+    return reason if said == data else said.decode("utf-8", "replace")
+
+
+def _quotations(argument: bytes, without: bytes) -> Iterator[tuple[str, str]]:
+    """How a message may quote an argument, or the secret in it alone; longest first."""
+    pairs = [(argument, without)]
+    before, mark, after = without.partition(MARK)
+    secret = argument[len(before) : len(argument) - len(after)]
+    if mark and len(secret) >= _SECRET_LEAST:
+        pairs.append((secret, MARK))
+    for whole, instead in pairs:
+        for part in (whole, whole[:_QUOTED]):
+            yield repr(part)[2:-1], repr(instead)[2:-1]
+            yield part.decode("utf-8", "surrogateescape"), instead.decode("utf-8", "replace")

@@ -120,3 +120,12 @@ def test_a_public_key_as_it_is_typed(path):
         with pytest.raises(AuditError, match="no public key") as caught:
             parse_public(text)
         assert str(caught.value).isprintable()
+
+
+def test_what_is_signed_is_written_in_one_way_only(path):
+    """The last character of base64 has bits that mean nothing."""
+    signer = load_or_make(path)
+    signature = signer.sign(b"said")
+    last = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    forms = [f"{signature[:-3]}{char}==" for char in last]
+    assert [form for form in forms if proves(signer.public, b"said", form)] == [signature]

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from unittest import mock
 
 import msgspec
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from securecc.cli import securecctl
+from securecc.cli.doctor import server
 from securecc.client import recent
 from securecc.compiler import ledger
 from securecc.words.messages import Description, Part
@@ -102,7 +104,17 @@ def masquerade(folder, text):
     yield from (["install", str(links), "--compilers", text], ["list", str(links)], ["remove", str(links)])
 
 
-SCENES = {scene.__name__: scene for scene in (audit, policy, stats, why, toolchain, masquerade)}
+def doctor(folder, text):
+    path = folder / name_of(text)
+    paths = ("keytab", "policy", "audit", "state", "scratch", text)
+    path.write_text("".join(f"{json.dumps(key)}: {json.dumps('/' + text)}\n" for key in paths))
+    yield from (["--server", "--config", str(path)], ["--server", "--config", text])
+    path.write_text("".join(f"{key}: {json.dumps('/' + text.replace(chr(0), ''))}\n" for key in paths[:5]))
+    with mock.patch.object(server, "_compilers", return_value=[]):  # starts a runner, which takes seconds
+        yield from (["--server", "--config", str(path)], ["--server", "--config", str(path), "--format", "json"])
+
+
+SCENES = {scene.__name__: scene for scene in (audit, doctor, policy, stats, why, toolchain, masquerade)}
 
 
 def printed(*arguments):

@@ -9,6 +9,7 @@ from securecc.client.journal import Journal, clear, default_path, load
 from securecc.client.recent import Recent
 from securecc.words import limits
 from securecc.words.errors import AgentError
+from securecc.words.redaction import Redaction
 
 
 class Clock:
@@ -150,3 +151,15 @@ def test_the_place_is_as_xdg_has_it(monkeypatch):
     assert default_path({}).name == "recent.json"
     monkeypatch.setattr(os, "getuid", lambda: 2**31 - 5)
     assert str(default_path({})).startswith("/nonexistent")
+
+
+def test_no_secret_that_the_site_has_named_is_written_down(path, clock):
+    journal = Journal(path, redaction=Redaction([r"-D\w*TOKEN=(.*)"]), clock=clock, tick=clock)
+    arguments = [b"gcc", b"-DMY_TOKEN=hunter2", b"-c", b"a.c"]
+    journal.local("option", "'-DMY_TOKEN=hunter2' is not understood", arguments)
+    journal.disagreement("farm1:3643", arguments, 1, b"a.c:1: error: hunter2 was not declared\n")
+    journal.close()
+    written = path.read_bytes()
+    assert b"hunter2" not in written
+    assert written.count(b"[redacted]") >= 3
+    assert load(path).reasons["option"].examples[0].source == "a.c"

@@ -33,8 +33,8 @@ HOUSE = {
         "policy": "files groups",
         "channel": "deadline kerberos tcp tls",
         "audit": "sending signing storage",
-        "client": "clock crossing fingerprint heap inotify journal lineage listing local_slots look mounts place"
-        " processor response_files settings",
+        "client": "clock crossing fingerprint heap inotify journal lineage listing local_slots look mounts patterns"
+        " place processor response_files settings",
         "server": "cgroup courier harvest known_file landlock machine sandbox scratch seccomp settings store supervisor"
         " terminal tree",
     },

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from securecc.words import limits
 from securecc.words.errors import ConfigError
-from securecc.words.redaction import Redaction, unredacted
+from securecc.words.redaction import Redaction, silenced, unredacted
 
 TOKENS = Redaction([r"^-D\w*(?i:token|secret)\w*=(.*)", r"AKIA[0-9A-Z]{16}", r"^--user=([^:]*):(.*)$"])
 
@@ -112,3 +112,19 @@ def test_no_pattern_is_slow(pattern):
 def test_any_number_of_patterns_within_the_limit():
     patterns = [f"^-DTOKEN{number}=(.*)" for number in range(limits.AUDIT_PATTERNS)]
     assert list(Redaction(patterns)([b"-DTOKEN63=x"])) == [b"-DTOKEN63=[redacted]"]
+
+
+@given(st.text(max_size=40), st.sampled_from([".", "a.", "\u00e4", "[^a]b", ".+"]))
+def test_any_reason_can_be_silenced(reason, pattern):
+    """Also where a pattern takes half a character away."""
+    redaction = Redaction([pattern])
+    said = silenced(reason, (), (), redaction)
+    assert said.encode("utf-8", "surrogatepass").count(b"[redacted]") >= (1 if pattern == ".+" and reason else 0)
+    assert silenced(reason, (), (), unredacted) == reason
+
+
+def test_a_secret_is_silenced_in_whole_and_in_part():
+    redaction = Redaction([r"-DTOKEN=(.*)"])
+    given = [b"gcc", b"-DTOKEN=hunter2"]
+    shown = redaction(given)
+    assert silenced("hunter2 in '-DTOKEN=hunter2'", given, shown, redaction).count("hunter2") == 0
