@@ -45,8 +45,8 @@ BACKLOG = 1024
 JOURNAL_BEATS = 5
 """What happens is on record within so many seconds during a build, within one after it."""
 
-GIVE_BACK_S = 2.0
-"""Memory goes back to the system when nothing was asked for this long."""
+GIVE_BACK_S = 30.0
+"""Memory goes back to the system when nothing was asked for this long; the next compile pays for having it again."""
 
 LOG = 64 * limits.KIB
 """Bytes of the agent's log before it begins anew."""
