@@ -18,7 +18,7 @@ from securecc.client.reach import PREINCLUDED, Chain, Reach, Where
 from securecc.client.scene import NOTHING, Scene
 from securecc.client.shared import Shared
 from securecc.client.watch import Watch, Watching, under
-from securecc.compiler.directives import Directives, needs_local, scan
+from securecc.compiler.directives import Directives, needs_local, redefined, scan
 from securecc.words import limits, manifest
 from securecc.words.errors import StaysLocal
 from securecc.words.manifest import Entry, Kind, Manifest, Role
@@ -162,16 +162,18 @@ class Gatherer:
         asked: set[bytes] = set()
         shown: set[bytes] = set(search.shown)
         clocked = False
+        redefinitions, macros = zip(*map(redefined, search.macros), strict=True) if search.macros else ((), ())
+        given = frozenset(filter(None, redefinitions))
         texts = [seen for place, (seen, _) in scene.files.items() if place not in scene.embedded]
-        for found in (*map(self._fingerprints.directives, texts), scan(b"\n".join(search.macros))):
-            refusal = needs_local(found, dated=search.dated, marked=search.marked)
+        for found in (*map(self._fingerprints.directives, texts), scan(b"\n".join(macros))):
+            refusal = needs_local(found, dated=search.dated, marked=search.marked, given=given)
             if refusal is not None:
                 raise refusal
             names.update(include.spelled for include in found.includes)
             asked.update(question.spelled for question in found.asked)
             shown.update(found.shown)
             computed = computed or found.computed_include
-            clocked = clocked or bool(found.times)
+            clocked = clocked or bool(found.times - given)
         if computed:
             names |= _possible_names(
                 (*scene.spelled, *scene.embedded), (*search.directories, search.cwd, *scene.around)

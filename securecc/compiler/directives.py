@@ -88,6 +88,7 @@ _ASKING = re.compile(
 _GIVEN = re.compile(rb"__has_include(?:__)?" + _B + rb"\(" + _B + rb"(?P<given>\w+)" + _B + rb"\)")
 _DEFINED = re.compile(rb"define" + _B + rb"\Z")
 _TESTED = re.compile(rb"(?:defined?|undef|ifn?def|elifn?def)" + _B + rb"\(?" + _B + rb"\Z")
+_REDEFINED = re.compile(rb"[DU](__(?:DATE|TIME|TIMESTAMP)__)(?:=|\Z)")
 _TIMES = re.compile(rb"__(?:DATE|TIME|TIMESTAMP)__")
 
 
@@ -117,15 +118,25 @@ def scan(content: bytes) -> Directives:
     return found
 
 
-def needs_local(directives: Directives, *, dated: bool = False, marked: bool = False) -> StaysLocal | None:
+def redefined(macro: bytes) -> tuple[bytes, bytes]:
+    """The macro of the time that a -D or -U of the command line (as `CompilePlan.macros`) puts something else in the
+    place of, if it does, and what else is said there.
+    """
+    match = _REDEFINED.match(macro)
+    return (match[1], macro[match.end() :]) if match else (b"", macro)
+
+
+def needs_local(
+    directives: Directives, *, dated: bool = False, marked: bool = False, given: frozenset[bytes] = frozenset()
+) -> StaysLocal | None:
     """Why a compile that reads a file with these directives must stay local; None if it need not.
 
     `dated` says that SOURCE_DATE_EPOCH is set, so that the date and time are the same everywhere, `marked` that all
-    names in #line are known by other means.
+    names in #line are known by other means; `given` are macros of the time that the command line has redefined.
     """
     if directives.plain:
         return None
-    clocked = directives.times - ({b"__DATE__", b"__TIME__"} if dated else set())
+    clocked = directives.times - given - ({b"__DATE__", b"__TIME__"} if dated else set())
     reasons = (
         ("dependency-pragma", directives.compares, "compares the time of a file"),
         ("precompiled-header", directives.precompiled, "loads a precompiled header"),

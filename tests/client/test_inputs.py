@@ -201,6 +201,19 @@ def test_what_a_file_or_macro_says_may_stay_local(top, text, macros, reason):
     assert caught.value.reason == reason
 
 
+def test_a_time_that_the_command_line_redefines_is_none(top):
+    put(top, a_c="const char *t = __TIME__ __TIMESTAMP__;")
+    inputs = gather(top, "a.c", macros=(b'D__TIME__="redacted"', b"U__TIMESTAMP__"))
+    assert not inputs.clocked
+    for macros in (
+        (b'D__TIME__="redacted"',),
+        (b'D__TIME__="x"', b"DX=__DATE__", b"U__TIMESTAMP__"),
+        (b"D__TIMESTAMP__X=1",),
+    ):
+        with pytest.raises(StaysLocal):
+            gather(top, "a.c", macros=macros)
+
+
 def test_a_given_date_travels(top):
     put(top, a_c="const char *t = __TIME__;")
     assert gather(top, "a.c", dated=True)

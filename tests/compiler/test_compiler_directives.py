@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from securecc.compiler import dependencies
-from securecc.compiler.directives import Directives, Name, needs_local, scan
+from securecc.compiler.directives import Directives, Name, needs_local, redefined, scan
 
 
 @pytest.mark.parametrize(
@@ -170,6 +170,21 @@ def test_a_file_that_is_embedded(text):
     assert found.includes == ()
     assert not found.computed_include
     assert scan(b"#embed NAME").computed_include
+
+
+@pytest.mark.parametrize(
+    ("macro", "found"),
+    [
+        (b"D__DATE__=x", (b"__DATE__", b"x")),
+        (b"U__TIME__", (b"__TIME__", b"")),
+        (b"D__TIME__", (b"__TIME__", b"")),
+        (b"D__TIME__X=1", (b"", b"D__TIME__X=1")),
+        (b"D__TIME__(x)=1", (b"", b"D__TIME__(x)=1")),
+        (b"DX=__TIME__", (b"", b"DX=__TIME__")),
+    ],
+)
+def test_macros_of_the_time_that_are_redefined(macro, found):
+    assert redefined(macro) == found
 
 
 def test_a_line_by_a_macro_is_no_matter_where_all_names_are_known():
