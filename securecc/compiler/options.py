@@ -120,6 +120,7 @@ def _may_be_negated(row: Row, value: bytes) -> bool:
 
 
 _SYMBOL = re.compile(rb"--defsym,[A-Za-z_.$][\w.$]*=(?:0[xX])?[0-9A-Fa-f]{1,16}(?:,|\Z)")
+_CHOOSING = re.compile(rb"(?:\A|(?<=,))-m(?:arch|cpu|fpu|tune|float-abi)=[A-Za-z0-9.+-]{1,64}(?:,|\Z)")
 _INCLUDED = re.compile(rb"(?:\A|(?<=,))-I(?:,(?=[^,]))?([^,=@-][^,]*)(?:,|\Z)")
 
 
@@ -132,7 +133,7 @@ def _fits(row: Row, value: bytes) -> bool:
     if row.form == "comma":
         plain = value
         if row.needed == "assembler":
-            plain = _INCLUDED.sub(b"", _SYMBOL.sub(b"", value)).removesuffix(b",")
+            plain = _INCLUDED.sub(b"", _CHOOSING.sub(b"", _SYMBOL.sub(b"", value))).removesuffix(b",")
         return row.value == "text" or not plain or all(row.takes(part) for part in plain.split(b","))
     return row.takes(value)
 
