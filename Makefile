@@ -1,7 +1,7 @@
 # make demo    a real library, compiled by an authenticated, sandboxed server
 # make test    everything: set-up, make check, the whole test suite
-# make fuzz    SECONDS=60 of random input for each reader
-.PHONY: help demo test check format builds bench install clean
+# make fuzz    SECONDS=60 of random input for each reader; make soak MINUTES=10 of builds while all else breaks
+.PHONY: help demo test check format builds bench fuzz soak install clean
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
@@ -20,6 +20,7 @@ help:
 	@echo 'make bench   speed and memory, beside distcc'
 	@echo 'make install puts it on this machine (PREFIX, DESTDIR): see docs/admin.md'
 	@echo 'make fuzz    random input for everything that reads a stranger (SECONDS=60 for each reader)'
+	@echo 'make soak    builds while connections, processes and policies come and go (MINUTES=10)'
 	@echo 'make clean   removes what these made (.venv included)'
 
 demo:
@@ -58,6 +59,10 @@ fuzz:
 	@tools/bootstrap test
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/pip install -q atheris
 	$(BIN)/python tests/fuzz/run.py $(or $(SECONDS),60)
+
+soak:
+	@tools/bootstrap test
+	$(BIN)/python tests/soak/run.py $(or $(MINUTES),10) $(SEED)
 
 clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

@@ -30,7 +30,7 @@ def main(words: list[str]) -> int:
 def _child(name: str, seconds: int) -> int:
     folder = BUILD / name
     folder.mkdir(parents=True, exist_ok=True)
-    print(f"=== {name}, {seconds} s", flush=True)  # noqa: T201
+    print(f"=== {name}, {seconds} s", flush=True)
     options = [f"-max_total_time={seconds}", f"-max_len={LONGEST}", f"-artifact_prefix={folder}/", "-verbosity=0"]
     command = [
         sys.executable,
@@ -42,7 +42,7 @@ def _child(name: str, seconds: int) -> int:
         str(folder / "found"),
     ]
     status = subprocess.run(command, check=False).returncode
-    print(f"{name}: {'nothing found' if status == 0 else f'BROKEN, see {folder}'}", flush=True)  # noqa: T201
+    print(f"{name}: {'nothing found' if status == 0 else f'BROKEN, see {folder}'}", flush=True)
     return int(status != 0)
 
 
