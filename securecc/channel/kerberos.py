@@ -15,7 +15,7 @@ from gssapi.raw import ChannelBindings, ExpiredCredentialsError, GSSError
 
 from securecc.wire.handshake import Facts, binding
 from securecc.words import limits
-from securecc.words.errors import AuthenticationError, CredentialError, KdcError
+from securecc.words.errors import AuthenticationError, CredentialError, KdcError, SkewError
 
 SERVICE: Final = "securecc"
 _Store = dict[bytes | str, bytes | str]
@@ -259,4 +259,5 @@ def _explain(error: GSSError, subject: str) -> NoReturn:
     if minor in {_SKEW, 148}:
         words += f" (this machine's clock says {time.strftime('%Y-%m-%d %H:%M:%SZ', time.gmtime())})"
     kind = KdcError if minor in _OF_THE_REALM else CredentialError
+    kind = SkewError if minor in {_SKEW, 148} else kind
     raise kind(f"Kerberos, {subject}: {words}", _ADVICE.get(minor, "")) from error

@@ -123,6 +123,7 @@ class Conversation:
         self.toolchains: dict[bytes, Toolchain] = {}
         self.layers: tuple[Layer, ...] = ()
         self.slots = 1
+        self.welcome: Welcome | None = None
         self.known: set[bytes] = set()
         self.lacking: dict[bytes, str] = {}
         self.peer = address(*channel.peer)
@@ -147,6 +148,7 @@ class Conversation:
     async def welcomed(self) -> None:
         """Returns when the server has said what it offers. Raises ChannelError."""
         welcome = await self._welcome
+        self.welcome = welcome
         self.slots = welcome.slots
         self.layers = welcome.layers[: limits.LAYERS]
         self.toolchains = {toolchain.digest: toolchain for toolchain in welcome.toolchains}

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import time
 from collections.abc import Callable
 from typing import get_args
 
@@ -112,6 +113,7 @@ class Attendant:
                 slots=self._service.admission.slots,
                 toolchains=tuple(Toolchain(o.digest, o.name, o.target) for o in offers if permits(self.grant, o.name)),
                 layers=tuple(self._service.layers),
+                time_ns=time.time_ns(),
             )
         )
 

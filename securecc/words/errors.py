@@ -46,6 +46,10 @@ class KdcError(CredentialError):
     """The realm does not give what is asked for: no KDC answers, or none knows the service. No kinit mends that."""
 
 
+class SkewError(KdcError):
+    """The clocks of two machines differ by more than Kerberos bears."""
+
+
 class ChannelError(SecureccError):
     """The channel could not be made or has gone: refused, timed out, reset, TLS failure."""
 

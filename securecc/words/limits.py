@@ -151,6 +151,7 @@ TOOLCHAIN_LEDGER = 4 * MIB  # of a list of toolchains; one takes some 5 KiB
 TOOLCHAIN_RENEWAL_S = 60.0  # between looks for new compilers because somebody asked for one that is not here
 FRONTS = 4  # that one runner serves: one, and such as have not quite gone yet
 SUPERVISOR_S = 1.0  # for a word to the service manager, which takes it at once or not at all
+KDC_ANSWER = 64 * KIB  # a datagram; an error takes some 150 bytes
 GIVEN_SOCKETS = 64  # listening sockets of a service manager's; one or two is usual
 RUNNER_START_S = 120.0  # of a further runner, which digests and copies compilers while the one before it works
 CATALOGUED = 8 * MIB  # of a program that is read for where its messages are; drivers and assemblers take 1 to 2

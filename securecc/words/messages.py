@@ -145,7 +145,7 @@ class Layer(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Welcome(Message, frozen=True, array_like=True, tag="welcome"):
-    """First message of the server after authentication."""
+    """First message of the server after authentication. `time_ns` is its clock, 0 from servers that do not say it."""
 
     version: int
     software: str
@@ -154,6 +154,7 @@ class Welcome(Message, frozen=True, array_like=True, tag="welcome"):
     slots: int
     toolchains: tuple[Toolchain, ...]
     layers: tuple[Layer, ...] = ()
+    time_ns: int = 0
 
 
 class Invite(Message, frozen=True, array_like=True, tag="invite"):

@@ -112,6 +112,7 @@ def doctor(folder, text):
     path.write_text("".join(f"{key}: {json.dumps('/' + text.replace(chr(0), ''))}\n" for key in paths[:5]))
     with mock.patch.object(server, "_compilers", return_value=[]):  # starts a runner, which takes seconds
         yield from (["--server", "--config", str(path)], ["--server", "--config", str(path), "--format", "json"])
+    yield from (["--format", text], [text or "x", "--format", "json"])
 
 
 SCENES = {scene.__name__: scene for scene in (audit, doctor, policy, stats, why, toolchain, masquerade)}

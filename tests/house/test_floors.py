@@ -33,8 +33,8 @@ HOUSE = {
         "policy": "files groups",
         "channel": "deadline kerberos tcp tls",
         "audit": "sending signing storage",
-        "client": "clock crossing fingerprint heap inotify journal lineage listing local_slots look mounts patterns"
-        " place processor response_files settings",
+        "client": "clock crossing fingerprint heap inotify journal kdc_clock lineage listing local_slots look mounts"
+        " patterns place processor response_files settings",
         "server": "cgroup courier harvest known_file landlock machine sandbox scratch seccomp settings store supervisor"
         " terminal tree",
     },
@@ -43,7 +43,7 @@ HOUSE = {
         "compiler": "clang gcc toolchain wrapping",
         "policy": "force loading",
         "channel": "channel link reception transport",
-        "client": "assembled attendance caller compile conversation farm farms inputs layers locales order"
+        "client": "assembled attendance caller compile conversation diagnosis farm farms inputs layers locales order"
         " preferences questions reach recollection scene submission toolchains vigil watch wrappers",
         "server": "accounting admission amending attendant bubblewrap channels delivery dispatch executor jail jailers"
         " job keytab layers listening offering pipeline probe shelf visit",
@@ -54,7 +54,7 @@ HOUSE = {
     },
     PERSON: {
         "cli.audit": "command export follow key parts rows selection show summary trace verify",
-        "cli.doctor": "command server",
+        "cli.doctor": "client command server",
         "cli": "masquerade policy printing secureccd securecctl stats toolchain why",
     },
 }

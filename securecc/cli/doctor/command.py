@@ -20,6 +20,9 @@ def add_arguments(subparsers: "argparse._SubParsersAction[argparse.ArgumentParse
         description="One line for each thing that must be right, and what to do where it is not. "
         "Exit status 0 if all works, 1 if something does not.",
     )
+    parser.add_argument(
+        "compilers", nargs="*", metavar="COMPILER", help="whether servers have it (default: CC, CXX, gcc)"
+    )
     parser.add_argument("--server", action="store_true", help="examine this machine as a compile server")
     parser.add_argument("--config", type=Path, default=_CONFIG, help="the server's configuration: %(default)s")
     parser.add_argument("--format", choices=("text", "json"), default="text", help="(default: %(default)s)")
@@ -27,11 +30,21 @@ def add_arguments(subparsers: "argparse._SubParsersAction[argparse.ArgumentParse
 
 
 def _run(options: argparse.Namespace) -> int:
-    from securecc.cli.doctor import server  # noqa: PLC0415 - a client need not have a server's parts
-
-    findings = server.examine(options.config)
+    findings = _server(options.config) if options.server else _client(options.compilers)
     print(as_json(_rows(findings), indent=2) if options.format == "json" else _told(findings))
     return 0 if healthy(findings) else 1
+
+
+def _server(config: Path) -> list[Finding]:
+    from securecc.cli.doctor import server  # noqa: PLC0415 - a client need not have a server's parts
+
+    return server.examine(config)
+
+
+def _client(compilers: Sequence[str]) -> list[Finding]:
+    from securecc.cli.doctor import client  # noqa: PLC0415 - nor a server a client's
+
+    return client.examine(compilers)
 
 
 def _told(findings: Sequence[Finding]) -> str:

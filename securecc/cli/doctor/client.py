@@ -1,0 +1,25 @@
+"""The examination of this user's compiles: the settings that are in force for him, and what his servers say."""
+
+import asyncio
+import os
+from collections.abc import Sequence
+
+from securecc.client.diagnosis import examine as diagnose
+from securecc.client.settings import read_settings
+from securecc.words.finding import Finding
+
+DEFAULT = ("gcc",)
+
+
+def examine(compilers: Sequence[str]) -> list[Finding]:
+    """All findings. `compilers` are names or paths; none: those of the environment (CC, CXX), or gcc."""
+    named = [word for name in ("CC", "CXX") if (word := _compiler(os.environ.get(name, "")))]
+    wanted = tuple(dict.fromkeys(compilers or named or DEFAULT))
+    settings = read_settings(os.environ, os.path.expanduser("~"))
+    return asyncio.run(diagnose(settings, wanted))
+
+
+def _compiler(command: str) -> str:
+    """The compiler of a command as make takes it: ``securecc gcc -m32``, ``ccache gcc``."""
+    words = [word for word in command.split() if os.path.basename(word) not in ("securecc", "ccache")]
+    return words[0] if words else ""
