@@ -117,11 +117,6 @@ class AuditLog:
         except OSError as error:
             raise self._failed(error) from error
 
-    def sync(self) -> None:
-        """Waits until all records are on the disk."""
-        with translated(self._path):
-            self._storage.sync()
-
     def descriptor(self) -> int:
         """A descriptor of the file that is the caller's own: to wait for the disk in another thread."""
         with translated(self._path):

@@ -70,10 +70,6 @@ class Storage:
             return not os.path.samestat(os.lstat(self.path), os.fstat(self.fd))
         return True
 
-    def sync(self) -> None:
-        """Waits until all is on the disk."""
-        os.fdatasync(self.fd)
-
     def close(self) -> None:
         """Gives back what was reserved and the descriptor. May be called again."""
         if self.fd < 0:

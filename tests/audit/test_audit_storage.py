@@ -25,7 +25,6 @@ def test_lines_are_added_and_counted(path):
     storage.append(b"one\n")
     storage.append(b"two\n")
     assert (path.read_bytes(), storage.size, storage.tail(4)) == (b"one\ntwo\n", 8, b"two\n")
-    storage.sync()
     storage.close()
     storage.close()
 
