@@ -1,0 +1,83 @@
+"""A relay with its own certificate, and a false server without a key, between the wrapper and the farm: no byte of the
+source reaches either; the compile is done at home, and its user hears why.
+"""
+
+import asyncio
+import threading
+
+import pytest
+from middle_stub import Liar, Relay, frames_of
+
+from securecc.channel import tls, transport
+from securecc.channel.gate import Gate
+from securecc.wire.framing import Kind
+
+MARK = "never_seen_by_anybody_else"
+
+
+class Aside:
+    """An event loop in a thread: the middle, while the test waits for the wrapper."""
+
+    def __enter__(self):
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever)
+        self._thread.start()
+        return self
+
+    def run(self, coroutine):
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(10)
+
+    def __exit__(self, *_):
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+        self.loop.close()
+
+
+def compiled_at_home(farm, tmp_path, port):
+    """What the user reads of a compile by way of this port."""
+    source = tmp_path / "secret.c"
+    source.write_text(f"int {MARK};\n")
+    other = farm.apart(f"middle{port}", SECURECC_HOSTS=f"localhost:{port}/2")
+    done = other.compile(source)
+    other.end_agents()
+    assert done.returncode == 0
+    assert source.with_suffix(".o").exists()
+    return done.stderr
+
+
+def test_a_relay_sees_handshakes_and_nothing_else(farm, health, tmp_path):
+    with Aside() as aside:
+        relay = Relay(farm.server.port)
+        port = aside.run(relay.start())
+        said = compiled_at_home(farm, tmp_path, port)
+        relay.server.close()
+        aside.run(relay.server.wait_closed())
+    assert "authentication failed" in said
+    assert relay.seen
+    assert MARK.encode() not in relay.seen
+    assert {frame.kind for frame in frames_of(relay.seen)} == {Kind.HANDSHAKE}
+    assert health.records(kind="connection") == health.records(kind="job-start") == []
+
+
+@pytest.mark.usefixtures("health")
+def test_a_false_server_hears_nothing(farm, tmp_path):
+    heard, noticed = [], []
+
+    async def begin():
+        return await transport.serve(
+            [("127.0.0.1", 0)],
+            gate=Gate(),
+            acceptor=Liar,
+            context=tls.server_context(),
+            judge=None,
+            on_channel=heard.append,
+            notice=lambda event, *_: noticed.append(event),
+        )
+
+    with Aside() as aside:
+        house = aside.run(begin())
+        said = compiled_at_home(farm, tmp_path, house.addresses[0][1])
+        aside.run(house.close())
+    assert "did not prove to be securecc/localhost" in said
+    assert heard == []
+    assert noticed
