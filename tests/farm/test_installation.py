@@ -1,0 +1,88 @@
+"""`make install`: what stands where, and that it runs from there."""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+from farmside import TOP
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """A whole installation below a directory, as a package is made."""
+    root = tmp_path_factory.mktemp("root")
+    environment = {**os.environ, "DESTDIR": str(root), "PREFIX": "/usr"}
+    done = subprocess.run(
+        [TOP / "packaging/install"], env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return root
+
+
+def test_nothing_stands_elsewhere(installed):
+    assert {path.name for path in installed.iterdir()} == {"etc", "usr"}
+    for name in ("securecc", "securecctl", "secureccd"):
+        assert (installed / "usr/bin" / name).is_symlink()
+        assert (installed / "usr/lib/securecc/bin" / name).is_file()
+    for path in (
+        "usr/lib/systemd/system/secureccd.service",
+        "usr/lib/systemd/system/securecc-runner.socket",
+        "usr/lib/sysusers.d/securecc.conf",
+        "usr/lib/tmpfiles.d/securecc.conf",
+        "etc/logrotate.d/securecc",
+        "etc/apparmor.d/securecc-runner",
+        "etc/securecc/config.yaml",
+        "usr/share/doc/securecc/admin.md",
+        "usr/share/doc/securecc/examples/example.yaml",
+    ):
+        assert (installed / path).is_file(), path
+        assert "@BIN@" not in (installed / path).read_text()
+
+
+def test_no_program_names_the_place_where_it_was_made(installed):
+    for name in ("secureccd", "securecctl"):
+        first = (installed / "usr/lib/securecc/bin" / name).read_text().splitlines()[0]
+        assert first == "#!/usr/lib/securecc/bin/python3 -I"
+    assert str(installed) not in (installed / "usr/lib/securecc/pyvenv.cfg").read_text()
+
+
+def test_it_runs(installed):
+    """Its own interpreter is there under another name until it stands where it belongs."""
+    python = installed / "usr/lib/securecc/bin/python3"
+    for module in ("securecc.cli.secureccd", "securecc.cli.securecctl"):
+        done = subprocess.run([python, "-I", "-m", module, "--version"], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    jail = subprocess.run([installed / "usr/lib/securecc/bin/securecc-jail"], capture_output=True, check=False)
+    assert jail.stderr.startswith(b"securecc-jail: cannot read the arguments")
+
+
+def test_systemd_makes_its_users_and_places(installed):
+    """In the directory, by systemd's own tools."""
+    for name in ("passwd", "group"):
+        shutil.copy(f"/etc/{name}", installed / "etc" / name)
+    done = subprocess.run(["systemd-sysusers", f"--root={installed}"], capture_output=True, text=True, check=False)
+    if os.getuid() == 0:
+        assert done.returncode == 0, done.stderr
+        lines = (installed / "etc/passwd").read_text().splitlines()
+        assert {"securecc", "securecc-runner"} <= {line.partition(":")[0] for line in lines}
+        done = subprocess.run(
+            ["systemd-tmpfiles", f"--root={installed}", "--create"], capture_output=True, text=True, check=False
+        )
+        assert (installed / "var/lib/securecc").stat().st_mode & 0o777 == 0o700, done.stderr
+        assert (installed / "var/log/securecc").stat().st_mode & 0o777 == 0o750
+        assert (installed / "etc/securecc/policy.yaml").stat().st_mode & 0o777 == 0o640
+
+
+def test_what_a_site_has_changed_stays(installed):
+    config = installed / "etc/securecc/config.yaml"
+    assert config.read_text()
+    script = (TOP / "packaging/install").read_text()
+    for path in (
+        "$etc/config.yaml",
+        "$etc/policy.yaml",
+        "/etc/logrotate.d/securecc",
+        "/etc/apparmor.d/securecc-runner",
+    ):
+        [line] = [line for line in script.splitlines() if line.startswith("put") and path in line]
+        assert line.startswith("put_unless_there")
