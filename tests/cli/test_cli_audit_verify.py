@@ -239,3 +239,11 @@ def test_half_a_gzip_file_is_told(signed_log, capsys, tmp_path):
     (tmp_path / "none.gz").write_bytes(b"\x1f\x8bnothing")
     assert main(["audit", "verify", str(tmp_path / "none.gz")]) == 1
     assert "securecctl: " in capsys.readouterr().err
+
+
+def test_a_young_log_says_that_nothing_is_signed_yet(tmp_path, capsys):
+    trail = AuditTrail(AuditSettings(tmp_path / "log"), tmp_path, host="farm1")
+    trail.append(events.daemon("start"))
+    status, out = verified(capsys, tmp_path / "log", "--key", tmp_path / "audit.key.pub")
+    assert (status, "signed up to record 0 by the key given; 2 records after it not yet" in out) == (0, True)
+    trail.close()

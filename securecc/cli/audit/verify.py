@@ -75,7 +75,7 @@ def _say(verdict: Verdict, known: Known, parts: list[Part]) -> int:
         return 1
     print(f"verified: {_count(verdict.records)}, the last is {verdict.last.seq}:{verdict.last.digest}")
     unsigned = verdict.last.seq - verdict.signed
-    if verdict.signed:
+    if verdict.signed or known.keys:
         whose = "by the key given" if known.keys else "by the log's own word, for no --key was given"
         print(f"signed up to record {verdict.signed} {whose}; {_count(unsigned)} after it not yet")
     if verdict.anchored:
