@@ -158,13 +158,18 @@ def test_a_rule_for_nothing_is_told(place):
 
 
 @needs
-def test_a_jobs_ruleset_costs_well_below_a_tenth_of_a_millisecond(place):
-    """The best of some rounds: other processes want the processor as well."""
+def test_a_jobs_ruleset_costs_a_few_opened_files(place):
+    """17 us, where opening and closing a file takes 2: so a job pays well below a tenth of a millisecond. Measured
+    against each other, for machines differ; the best of some rounds, for other processes want the processor as well.
+    """
 
-    def round_s():
-        began = time.perf_counter()
-        for _ in range(200):
-            os.close(tree(place))
-        return (time.perf_counter() - began) / 200
+    def cost_s(work):
+        began = time.process_time()
+        for _ in range(300):
+            work()
+        return time.process_time() - began
 
-    assert min(round_s() for _ in range(5)) < 0.0001
+    folder = os.fsencode(place / "tree")
+    opened = min(cost_s(lambda: os.close(os.open(folder, os.O_RDONLY))) for _ in range(7))
+    made = min(cost_s(lambda: os.close(tree(place))) for _ in range(7))
+    assert made < 30 * opened
