@@ -97,7 +97,9 @@ print(len(end.recv(1 << 16)), flush=True)
 def knocking(path, script, user=FRONT):
     """A process of this user that is connected as `nursery`, and runs this script."""
     line = [sys.executable, "-c", PRELUDE + script, path, str(user)]
-    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    # As another user it may not write where coverage is gathered, and would say so.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
+    return subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def answer(path, script, user=FRONT):
