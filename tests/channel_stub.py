@@ -28,6 +28,8 @@ class StubChannel:
 
     def attach(self, listener):
         self.listener = listener
+        if self.closed:
+            listener.on_lost(self.error)
 
     def send(self, message):
         if self.closed or not self.session.sent(message):
@@ -60,7 +62,8 @@ class StubChannel:
             self.closed, self.error = True, error
             self.room.set()
             self.news.set()
-            self.listener.on_lost(error)
+            if self.listener is not None:
+                self.listener.on_lost(error)
 
     def hear(self, *messages):
         for message in messages:

@@ -40,7 +40,8 @@ class Channel:
 
     `principal` is the client's, on both sides. `grant` is what the judge gave (server; None on a client). `peer` is
     (address, port); `proxy` is the address of the proxy that named it, or that named nobody and is the peer itself.
-    `lifetime_end` is where the ticket ends, on time.monotonic()'s clock.
+    `lifetime_end` is where the ticket ends, on time.monotonic()'s clock. A server's channels take turns: `pace` is told
+    of the seconds that a full turn took, and says for how many this channel has to wait.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Channel:
         self.session = session
         self.principal = principal
         self.grant = grant
+        self.pace: Callable[[float], float] = lambda _seconds: 0.0
         self.lifetime_end = time.monotonic() + lifetime
         self.peer = link.peer
         self.proxy = link.proxy
@@ -145,12 +147,14 @@ class Channel:
         link, waiting, server = self._link, self._waiting, self.session.server
         listener = self._listener
         assert listener is not None
-        spent = 0
+        spent, began = 0, link.loop.time()
         try:
-            while waiting and link.error is None:
+            while link.error is None:
                 if server and (spent >= limits.TURN or self._held or link.crowded):
-                    self._fall_behind()
+                    self._fall_behind(link.loop.time() - began)
                     return
+                if not waiting:
+                    break
                 spent += self._frame(listener, waiting.popleft())
         except ProtocolError as error:
             waiting.clear()
@@ -164,19 +168,21 @@ class Channel:
         """Takes one frame; what it counts for in a turn."""
         if frame.kind == Kind.CONTROL:
             self._message(listener, self._decode(frame.payload))
-            return limits.TURN_MESSAGE
+            return limits.TURN_FRAME
         data = decode_bulk(frame)
         if self.session.received_bulk(frame.job, len(data)):
             listener.on_bulk(frame.job, data)
-        return len(data)
+        return max(len(data), limits.TURN_FRAME)
 
-    def _fall_behind(self) -> None:
-        """Nothing more is read. Goes on when all others had their turn, a held channel when it is let go, one whose
-        peer does not read when it has.
+    def _fall_behind(self, seconds: float) -> None:
+        """After a turn of so many seconds nothing more is read. Goes on when all others had their turn, a held channel
+        when it is let go, one whose peer does not read when it has.
         """
         if not self._behind:
             self._behind = True
             self._link.pause_reading()
+        if not self._held and (wait := self.pace(seconds)):
+            self.hold(wait)
         if self._held:
             return
         if self._link.crowded:

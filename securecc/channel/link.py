@@ -1,30 +1,18 @@
 """One TCP connection with TLS and frames on it: bytes below, frames above."""
 
 import asyncio
-import threading
 from collections.abc import Callable
 from typing import Final, TypeVar, cast
 
 from securecc.channel.preface import Preface
-from securecc.channel.tcp import tune
+from securecc.channel.tcp import incoming, tune
 from securecc.channel.tls import TlsPipe
 from securecc.wire.framing import Frame, FrameReader, Kind, encode_frame
 from securecc.words import limits
 from securecc.words.errors import ChannelError, FrameError, SecureccError
 
 _T = TypeVar("_T")
-_READ: Final = 256 * 1024
 _FLUSH: Final = 256 * 1024  # plain bytes gathered before they are encrypted in the middle of a tick
-
-
-class _Incoming(threading.local):
-    """Where a read puts its bytes. One for all links of a thread: the bytes are taken before the next read begins."""
-
-    def __init__(self) -> None:
-        self.view = memoryview(bytearray(_READ))
-
-
-_incoming = _Incoming()
 
 
 class Link(asyncio.BufferedProtocol):
@@ -41,7 +29,7 @@ class Link(asyncio.BufferedProtocol):
         self._pipe = pipe or cast("TlsPipe", self._preface)
         self._made = made
         self._reader = FrameReader()
-        self._view = _incoming.view
+        self._view = incoming.view
         self._early = bytearray()  # plain bytes that came while nobody received
         self._total = 0
         self._waiter: asyncio.Future[None] | None = None
@@ -53,6 +41,7 @@ class Link(asyncio.BufferedProtocol):
         self._corked = False
         self._scheduled = False
         self._unread = False
+        self._closed: ChannelError | None = None  # the peer has said so, and what it said before is still to be taken
         self.crowded = False  # more than WRITE_HIGH bytes wait for the peer
         self._crowded_at = 0.0
         self._transport: asyncio.Transport | None = None
@@ -110,8 +99,7 @@ class Link(asyncio.BufferedProtocol):
     def connection_lost(self, exc: BaseException | None) -> None:
         """See asyncio.BaseProtocol."""
         if self.error is None:
-            why = str(exc) if exc else "closed"
-            self.error = ChannelError(f"connection with {self.peer[0]} lost: {why}")
+            self.error = ChannelError(f"connection with {self.peer[0]} lost: {exc or 'closed'}")
         self._transport = None
         self._wake()
         self.resume_writing()
@@ -142,10 +130,18 @@ class Link(asyncio.BufferedProtocol):
         if self._frames is not None:
             if plain:
                 self._frames(self._reader.feed(plain))
+                self._more()
         else:
             self._hold(nbytes, plain)
         if self._pipe.closed:
-            raise ChannelError(f"{self.peer[0]} closed the connection")
+            self._closed = ChannelError(f"{self.peer[0]} closed the connection")
+            if self._frames is not None:
+                raise self._closed
+
+    def _more(self) -> None:
+        """Frames that are here already, unless whoever takes them wants no more now."""
+        while self._reader.more and not self._unread and self._frames is not None and self.error is None:
+            self._frames(self._reader.feed(b""))
 
     def _hold(self, nbytes: int, plain: bytes) -> None:
         self._total += nbytes
@@ -160,6 +156,8 @@ class Link(asyncio.BufferedProtocol):
             self._waiter.set_result(None)
 
     async def _news(self) -> None:
+        if self.error is None and self._closed is not None:
+            self.fail(self._closed)
         if self.error is not None:
             raise self.error
         self._waiter = self.loop.create_future()
@@ -219,7 +217,7 @@ class Link(asyncio.BufferedProtocol):
             self.loop.call_soon(lost, self.error)
             self._lost = self._frames = None
             return
-        self._transport.pause_reading()
+        self.pause_reading()
 
     def pause_reading(self) -> None:
         """What comes waits in the kernel, and at the peer in the end."""
@@ -228,8 +226,11 @@ class Link(asyncio.BufferedProtocol):
             self._transport.pause_reading()
 
     def read_on(self) -> None:
-        """Reads again, after `pause_reading`."""
+        """Reads again, after `pause_reading`; first what has come before that."""
         self._unread = False
+        self._more()
+        if self._unread:
+            return
         if self._transport is not None:
             self._transport.resume_reading()
 
@@ -237,11 +238,14 @@ class Link(asyncio.BufferedProtocol):
         """Frames may come, those held back first."""
         if self._transport is None or self._frames is None:
             return
+        self._unread = False
         self._transport.resume_reading()
-        early = bytes(self._early)
-        self._early.clear()
+        early, self._early = bytes(self._early), bytearray()
         try:
             self._frames(self._reader.feed(early))
+            self._more()
+            if self._closed is not None:
+                raise self._closed
         except SecureccError as error:
             self.fail(error)
 

@@ -1,8 +1,22 @@
-"""What the kernel is told about a connection: tcp(7)."""
+"""A connection and the kernel: where its bytes go when they are read, and what it is told (tcp(7))."""
 
 import socket
+import threading
+from typing import Final
 
 from securecc.words import limits
+
+_READ: Final = 256 * 1024
+
+
+class _Incoming(threading.local):
+    """Where a read puts its bytes. One for all links of a thread: the bytes are taken before the next read begins."""
+
+    def __init__(self) -> None:
+        self.view = memoryview(bytearray(_READ))
+
+
+incoming = _Incoming()
 
 
 def tune(sock: "socket.socket | None") -> None:

@@ -12,7 +12,7 @@ from securecc.policy.groups import UnixGroups
 from securecc.policy.loading import Loaded, load
 from securecc.policy.model import NETWORK, NOTHING, Policy
 from securecc.policy.network import parse_address
-from securecc.policy.quantities import duration_text, size_text
+from securecc.policy.quantities import duration_text, rate_text, size_text
 from securecc.words import limits
 from securecc.words.errors import SecureccError
 from securecc.words.grant import Grant
@@ -112,6 +112,10 @@ def _show_grant(grant: Grant) -> None:
         "diagnostics": size_text(each.diagnostics),
         "source": size_text(each.source),
         "jobs": f"{grant.jobs} at one time",
+        "rate": f"{rate_text(grant.quota.rate)}, {grant.quota.burst} at once" if grant.quota.rate else "no quota",
+        "all memory": size_text(grant.quota.memory) if grant.quota.memory else "no quota",
+        "all store": size_text(grant.quota.store) if grant.quota.store else "as config.yaml says",
+        "connections": str(grant.quota.connections),
         "weight": f"{grant.weight:g}",
         "cache": f"{grant.cache} ({grant.cache_group})" if grant.cache_group else grant.cache,
         "revision": grant.revision,

@@ -16,7 +16,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from securecc.client import heap, place
+from securecc.channel import heap
+from securecc.client import place
 from securecc.client.attendance import Attendance
 from securecc.client.caller import Caller, CallerGoneError
 from securecc.client.compile import Compiles

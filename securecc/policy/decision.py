@@ -143,6 +143,7 @@ def _grant(policy: Policy, rule: Rule, principal: Principal, group: str) -> Gran
         revision=policy.revision,
         toolchains=rule.toolchains,
         limits=rule.limits,
+        quota=rule.quota,
         jobs=rule.jobs,
         weight=rule.weight,
         cache=rule.cache,

@@ -8,16 +8,17 @@ from securecc.policy import fields
 from securecc.policy.fields import Section
 from securecc.policy.model import RESERVED, Action, Group, Rule
 from securecc.policy.network import parse_range
-from securecc.policy.quantities import duration, duration_text, size, size_text
+from securecc.policy.quantities import duration, duration_text, rate, rate_text, size, size_text
 from securecc.policy.yaml_nodes import Node, Sequence
 from securecc.words import limits
-from securecc.words.grant import CacheScope, JobLimits
+from securecc.words.grant import CacheScope, JobLimits, Quota
 from securecc.words.limits import GIB, KIB, MIB
 from securecc.words.principal import PrincipalPattern
 
-_RULE = ("name", "action", "who", "from", "require", "toolchains", "limits", "weight", "cache")
-_GRANTING = ("toolchains", "limits", "weight", "cache")
+_RULE = ("name", "action", "who", "from", "require", "toolchains", "limits", "quota", "weight", "cache")
+_GRANTING = ("toolchains", "limits", "quota", "weight", "cache")
 _LIMITS = ("wall", "cpu", "memory", "processes", "output", "diagnostics", "source", "jobs")
+_QUOTA = ("rate", "burst", "memory", "store", "connections")
 
 Who = tuple[tuple[str, ...], tuple[PrincipalPattern, ...]]
 _EVERYBODY: Who = ((), ())
@@ -27,6 +28,8 @@ _texts = fields.filled(fields.text)
 _pattern = fields.parsed(PrincipalPattern.parse)
 _duration = fields.within(fields.parsed(duration), 0.1, 86400.0, duration_text)
 _memory = fields.within(fields.parsed(size), 16 * MIB, 1024 * GIB, size_text)
+_rate = fields.within(fields.parsed(rate), 1 / 3600, 1e6, rate_text)
+_store = fields.within(fields.parsed(size), 16 * MIB, 1024 * GIB, size_text)
 _size = fields.within(fields.parsed(size), 4 * KIB, 64 * GIB, size_text)
 
 
@@ -64,7 +67,8 @@ def _rule(node: Node, groups: Mapping[str, Group]) -> Rule:
         line=node.place.line,
     )
     _check_action(section, rule)
-    return section.get("limits", lambda each: _limited(each, rule), rule)
+    limited = section.get("limits", lambda each: _limited(each, rule), rule)
+    return section.get("quota", lambda each: _allotted(each, limited), limited)
 
 
 def _name(node: Node) -> str:
@@ -116,3 +120,23 @@ def _limited(node: Node, rule: Rule) -> Rule:
         source=section.get("source", _size, preset.source),
     )
     return replace(rule, limits=granted, jobs=section.get("jobs", fields.integer(1, 100_000), rule.jobs))
+
+
+def _allotted(node: Node, rule: Rule) -> Rule:
+    section = Section(node, _QUOTA)
+    preset = Quota()
+    jobs = section.get("rate", _rate, preset.rate)
+    if not jobs and "burst" in section.node.items:
+        raise section.place("burst").error("a burst of what?", "write a rate as well: rate: 50/s")
+    memory = section.get("memory", _memory, preset.memory)
+    if memory and memory < rule.limits.memory:
+        why = f"one job of this rule may use {size_text(rule.limits.memory)}"
+        raise section.place("memory").error(f"{size_text(memory)} for all jobs is too little", why)
+    quota = Quota(
+        rate=jobs,
+        burst=section.get("burst", fields.integer(1, 1_000_000), max(1, round(jobs * limits.RATE_BURST_S))),
+        memory=memory,
+        store=section.get("store", _store, preset.store),
+        connections=section.get("connections", fields.integer(1, 65536), preset.connections),
+    )
+    return replace(rule, quota=quota)

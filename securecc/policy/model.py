@@ -7,7 +7,7 @@ from typing import Literal
 from securecc.policy.network import Address, AddressRange, Network
 from securecc.policy.yaml_nodes import Place
 from securecc.words import limits as bound
-from securecc.words.grant import CacheScope, JobLimits
+from securecc.words.grant import CacheScope, JobLimits, Quota
 from securecc.words.principal import Principal, PrincipalPattern
 
 DENIED = "denied"  # what a test expects where no rule allows; so no rule is called so
@@ -61,6 +61,7 @@ class Rule:
     toolchains: tuple[str, ...] = ("*",)
     limits: JobLimits = field(default_factory=JobLimits)
     jobs: int = bound.JOBS_PER_PRINCIPAL
+    quota: Quota = field(default_factory=Quota)
     weight: float = 1.0
     cache: CacheScope = "none"
     line: int = 0

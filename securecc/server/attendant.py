@@ -10,10 +10,10 @@ from securecc import __version__
 from securecc.audit import jobs
 from securecc.channel.channel import Channel
 from securecc.compiler.nearest import no_such
+from securecc.server.accounts import Account
 from securecc.server.admission import Stage
 from securecc.server.executor import Origin
 from securecc.server.pipeline import permits
-from securecc.server.reading import Manifests
 from securecc.server.visit import Host, Service, Visit
 from securecc.wire.session import agree
 from securecc.words import limits
@@ -45,9 +45,10 @@ _CODES: frozenset[str] = frozenset(get_args(RefuseCode))
 class Attendant:
     """The front's end of one channel. `grant` may be replaced while it lives: the next job runs under the new one."""
 
-    def __init__(self, channel: Channel, grant: Grant, service: Service) -> None:
+    def __init__(self, channel: Channel, grant: Grant, service: Service, account: Account) -> None:
         self.channel = channel
         self.grant = grant
+        self.account = account
         self.draining = ""
         self._service = service
         self._visits: dict[int, Visit] = {}
@@ -56,7 +57,7 @@ class Attendant:
             channel=channel,
             grant=lambda: self.grant,
             origin=Origin(grant.principal, address(*channel.peer), channel.reference),
-            manifests=Manifests(),
+            manifests=account.manifests,
             service=service,
             refuse=self._refuse,
             done=self._done,
@@ -123,6 +124,8 @@ class Attendant:
             self.channel.send(Refuse(ask.job, "draining", self.draining))
         elif len(self._visits) >= limits.JOBS_PER_CHANNEL:
             self.channel.send(Refuse(ask.job, "busy", f"{limits.JOBS_PER_CHANNEL} jobs on this channel"))
+        elif self._service.admission.waits(self.grant.principal) >= limits.JOBS_WAITING:
+            self.channel.send(Refuse(ask.job, "busy", f"{limits.JOBS_WAITING} jobs of yours wait already"))
         elif offer is None:
             self._no_such_toolchain(ask)
         elif not permits(self.grant, offer.name):
@@ -146,13 +149,16 @@ class Attendant:
     def _admit(self, ask: Ask) -> None:
         admission = self._service.admission
         invite = Invite(ask.job, int(admission.lease_s * 1000))
-        ticket = admission.ask(self.grant, lambda: self._invite(invite))
+        ticket = admission.ask(self.grant, lambda: self._invite(invite), self.account.starts)
         self._visits[ask.job] = Visit(self._host, ask, ticket)
         if ticket.stage is Stage.WAITING:
             self.channel.send(Wait(ask.job, admission.waiting - 1))
 
     def _invite(self, invite: Invite) -> None:
         self.channel.send(invite)
+        visit = self._visits.get(invite.job)
+        if visit is not None:  # there is none yet where the slot was free at once
+            visit.invited()
 
     # One job among the others.
 

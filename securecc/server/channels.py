@@ -9,6 +9,7 @@ from securecc.channel.channel import Channel
 from securecc.channel.transport import Peer
 from securecc.policy.force import PolicyInForce
 from securecc.server.accounting import Accounting
+from securecc.server.accounts import Accounts
 from securecc.server.attendant import Attendant
 from securecc.server.visit import Service
 from securecc.words.errors import Denied
@@ -34,7 +35,9 @@ class Channels:
     def __init__(self, policy: PolicyInForce, accounting: Accounting) -> None:
         self._policy = policy
         self._accounting = accounting
+        self._accounts = Accounts()
         self._attendants: set[Attendant] = set()
+        self.ended = 0  # channels, since the daemon began
 
     def __iter__(self) -> Iterator[Attendant]:
         return iter(tuple(self._attendants))
@@ -47,16 +50,30 @@ class Channels:
         return Admitted(self._policy.judge(principal, peer[0], indicators), indicators)
 
     def open(self, channel: Channel, service: Service) -> Attendant:
-        """The attendant of a channel that `judge` let in. Raises AuditError."""
+        """The attendant of a channel that `judge` let in; one beyond its principal's quota is closed at once.
+
+        Raises AuditError.
+        """
         admitted: Admitted = channel.grant
-        attendant = Attendant(channel, admitted.grant, service)
-        self._accounting.admitted(channel, admitted.grant)
+        grant = admitted.grant
+        self._accounting.admitted(channel, grant)
+        account = self._accounts.open(grant.principal)
+        channel.pace = account.pace
+        attendant = Attendant(channel, grant, service, account)
         self._attendants.add(attendant)
+        most = grant.quota.connections
+        if account.channels > most:
+            why = f"{most} connections of {grant.principal} are open already: rule {grant.rule} grants no more"
+            self._accounting.notice("denied", channel.peer, _refusal(channel, grant.rule, why))
+            attendant.end("limit", why)
         return attendant
 
     def gone(self, attendant: Attendant) -> None:
         """Its channel has ended."""
-        self._attendants.discard(attendant)
+        if attendant in self._attendants:
+            self.ended += 1
+            self._attendants.discard(attendant)
+            self._accounts.close(attendant.account)
 
     def judge_again(self) -> None:
         """After every change of the policy or of a group's members: channels that are denied now are closed, the others
@@ -67,7 +84,8 @@ class Channels:
             try:
                 attendant.grant = self._policy.judge(channel.principal, channel.peer[0], channel.grant.indicators)
             except Denied as error:
-                self._accounting.notice("denied", channel.peer, _refusal(channel, error))
+                why = "denied by the policy that is in force now"
+                self._accounting.notice("denied", channel.peer, _refusal(channel, error.rule, why))
                 attendant.end("denied", "the policy has changed")
 
     def end_tickets(self, now: float) -> None:
@@ -94,10 +112,10 @@ class Channels:
             await asyncio.wait(set(running), timeout=_KILL_S)
 
 
-def _refusal(channel: Channel, error: Denied) -> dict[str, str]:
+def _refusal(channel: Channel, rule: str, why: str) -> dict[str, str]:
     return {
         "principal": channel.principal.decode(errors="backslashreplace"),
         "reference": channel.reference,
-        "rule": error.rule,
-        "why": "denied by the policy that is in force now",
+        "rule": rule,
+        "why": why,
     }

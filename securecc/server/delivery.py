@@ -1,17 +1,21 @@
 """A finished job's way back to the client: the Result, then the bytes of what was printed and made."""
 
+import asyncio
 import os
+from collections.abc import Iterable
 
 from securecc.channel.channel import Channel
 from securecc.server.executor import Outcome
+from securecc.server.undelivered import Undelivered
 from securecc.words import limits
 from securecc.words.messages import Goodbye, Output, Result
 
 
-async def deliver(channel: Channel, number: int, outcome: Outcome) -> None:
+async def deliver(channel: Channel, number: int, outcome: Outcome, undelivered: Undelivered) -> None:
     """Sends all of it, as fast as the client takes it. The outcome stays the caller's to close.
 
-    A file that the runner cuts short meanwhile ends the channel: what was announced cannot be taken back.
+    A file that the runner cuts short meanwhile ends the channel: what was announced cannot be taken back. So does a
+    client that has not taken all of it within DELIVERY_S.
     """
     printed = [os.fstat(descriptor).st_size for descriptor in outcome.descriptors[:2]]
     channel.send(
@@ -32,10 +36,28 @@ async def deliver(channel: Channel, number: int, outcome: Outcome) -> None:
         )
     )
     sizes = (*printed, *(made.size for made in outcome.made))
-    for descriptor, size in zip(outcome.descriptors, sizes, strict=True):
+    waiting = sum(sizes)
+    if not waiting:
+        return
+    undelivered.add(channel, waiting)
+    try:
+        async with asyncio.timeout(limits.DELIVERY_S):
+            whole = await _send_files(channel, number, outcome.descriptors, sizes)
+    except TimeoutError:
+        reason = f"a result was not taken within {limits.DELIVERY_S:.0f} s"
+        channel.close(Goodbye("limit", reason, channel.reference))
+        return
+    finally:
+        undelivered.remove(channel, waiting)
+    if not whole:
+        channel.close(Goodbye("server", "an output became shorter than it was", channel.reference))
+
+
+async def _send_files(channel: Channel, number: int, descriptors: Iterable[int], sizes: Iterable[int]) -> bool:
+    for descriptor, size in zip(descriptors, sizes, strict=True):
         if not await _send_file(channel, number, descriptor, size):
-            channel.close(Goodbye("server", "an output became shorter than it was", channel.reference))
-            return
+            return False
+    return True
 
 
 async def _send_file(channel: Channel, number: int, descriptor: int, size: int) -> bool:

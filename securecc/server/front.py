@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field
 
 from securecc.audit.trail import AuditTrail
-from securecc.channel import transport
+from securecc.channel import heap, transport
 from securecc.channel.channel import Channel
 from securecc.compiler.ledger import NAME
 from securecc.policy.force import PolicyInForce
@@ -190,6 +190,7 @@ class Front:
             await asyncio.sleep(self._supervisor.pulse_s)
 
     async def _keep_house(self) -> None:
+        ended = 0
         while True:
             await asyncio.sleep(_HOUSEKEEPING_S)
             self._keytab.look()
@@ -197,6 +198,9 @@ class Front:
             self._accounting.write_strangers()
             self._channels.end_tickets(time.monotonic())
             await self._door.keep()
+            if ended != self._channels.ended:  # what a channel held lies in pieces between what others hold
+                ended = self._channels.ended
+                heap.give_back()
 
     def _end(self, why: str) -> None:
         self._accounting.write_strangers(ending=True)

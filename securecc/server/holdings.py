@@ -78,17 +78,21 @@ class Holdings:
         self._blobs.move_to_end(digest)
         return blob
 
-    def reserve(self, principal: str, size: int) -> list[Blob]:
-        """Makes room for one blob and returns what had to go. Raises BlobError if what is in use leaves no room."""
+    def reserve(self, principal: str, size: int, quota: int = 0) -> list[Blob]:
+        """Makes room for one blob and returns what had to go. `quota` is the principal's own, if not 0.
+
+        Raises BlobError if what is in use leaves no room.
+        """
         cost = charge(size)
-        if size < 0 or cost > self.quota or size > limits.BLOB:
-            raise BlobError(f"a blob of {size} bytes; at most {min(limits.BLOB, self.quota)} are taken")
+        quota = min(quota or self.quota, self._limit)
+        if size < 0 or cost > quota or size > limits.BLOB:
+            raise BlobError(f"a blob of {size} bytes; at most {min(limits.BLOB, quota)} are taken")
         gone = self._admit(principal)
-        gone += self._shrink_owned(principal, self.quota - cost)
+        gone += self._shrink_owned(principal, quota - cost)
         gone += self._shrink(self._limit - cost)
-        if self.charged(principal) + cost > self.quota:
+        if self.charged(principal) + cost > quota:
             advice = "start fewer jobs at one time, or raise store_per_principal"
-            raise Unroomed(f"{principal} has its quota of {self.quota} bytes in use", advice, gone)
+            raise Unroomed(f"{principal} has its quota of {quota} bytes in use", advice, gone)
         if self.used + cost > self._limit:
             raise Unroomed(f"all {self._limit} bytes of the store are in use", "raise the limit `store`", gone)
         self.used += cost

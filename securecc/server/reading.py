@@ -3,7 +3,7 @@ believed.
 """
 
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import zstandard
@@ -16,12 +16,6 @@ from securecc.words.errors import PathError, Refused, StaysLocal
 from securecc.words.manifest import Digest, Manifest
 from securecc.words.messages import Layer, Submit, Toolchain
 from securecc.words.work import Offer
-
-MANIFESTS = 4096
-"""Manifests that one channel may name by digest alone; at some 5 kB each."""
-
-MANIFEST_BYTES = 64 * limits.MIB
-"""And their bytes, as sent: the largest that a client can make are 4 MiB each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +30,18 @@ class Submission:
 
 
 class Manifests:
-    """The manifests of one channel by digest. No other channel's are seen: a manifest names other people's files."""
+    """The manifests of one principal by digest. Nobody else's are seen: a manifest names other people's files.
 
-    def __init__(self) -> None:
+    `grown` is told of how many bytes more are kept now, or fewer.
+    """
+
+    def __init__(self, grown: Callable[[int], None] = lambda _size: None) -> None:
         self._known: OrderedDict[Digest, bytes] = OrderedDict()
-        self._bytes = 0
+        self._grown = grown
+        self.size = 0
 
     def get(self, digest: Digest) -> Manifest | None:
-        """The manifest of this name, if it was sent on this channel and is still kept."""
+        """The manifest of this name, if its principal has sent it and it is still kept."""
         compressed = self._known.get(digest)
         if compressed is None:
             return None
@@ -56,11 +54,27 @@ class Manifests:
         if manifest.digest(data) != digest:
             raise PathError("the manifest is not the one that was named")
         decoded = manifest.decode(data)
-        self._bytes += len(compressed) - len(self._known.pop(digest, b""))
-        self._known[digest] = compressed
-        while len(self._known) > MANIFESTS or self._bytes > MANIFEST_BYTES:
-            self._bytes -= len(self._known.popitem(last=False)[1])
+        if digest in self._known:
+            self._known.move_to_end(digest)
+        else:
+            self._known[digest] = compressed
+            self._grow(len(compressed))
+            while len(self._known) > limits.MANIFESTS or self.size > limits.MANIFEST_BYTES:
+                self.drop_oldest()
         return decoded
+
+    def drop_oldest(self) -> None:
+        """Forgets the one that was not named for longest."""
+        self._grow(-len(self._known.popitem(last=False)[1]))
+
+    def clear(self) -> None:
+        """Forgets all of them."""
+        while self._known:
+            self.drop_oldest()
+
+    def _grow(self, size: int) -> None:
+        self.size += size
+        self._grown(size)
 
 
 def read(submit: Submit, offer: Offer, sent: Manifest, layers: Collection[Layer] = ()) -> Submission:

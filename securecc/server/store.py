@@ -6,23 +6,20 @@ emptied at start, because who uploaded what is remembered in memory only.
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import itertools
 import os
-import re
-import shutil
 from collections import OrderedDict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
 
+from securecc.server.blob_folder import claim, empty
 from securecc.server.holdings import Blob, Holdings, Unroomed, stamp
 from securecc.words import limits
 from securecc.words.errors import BlobError, StoreError
 from securecc.words.manifest import Digest
 
-_FOLDER = re.compile(r"[0-9a-f]{2}\Z")
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -47,7 +44,7 @@ class Store:
         self._descriptors = descriptors
         self._open: OrderedDict[Digest, tuple[Blob, int]] = OrderedDict()
         self._numbers = itertools.count()
-        self._root = _claim(path)
+        self._root = claim(path)
 
     @property
     def used(self) -> int:
@@ -65,14 +62,16 @@ class Store:
         """Those that `principal` has to upload before it may use them: each once, in the order given."""
         return self._holdings.missing(principal, digests)
 
-    def hold(self, principal: str, digests: Iterable[Digest]) -> "Hold":
-        """Keeps those of `digests` that `principal` may use from being evicted; `Hold.missing` lists the others."""
-        return Hold(self, principal, digests)
+    def hold(self, principal: str, digests: Iterable[Digest], quota: int = 0) -> "Hold":
+        """Keeps those of `digests` that `principal` may use from being evicted; `Hold.missing` lists the others.
+        `quota` is the principal's own, where it has one.
+        """
+        return Hold(self, principal, digests, quota)
 
-    def intake(self, principal: str, digest: Digest, size: int) -> "Intake":
+    def intake(self, principal: str, digest: Digest, size: int, quota: int = 0) -> "Intake":
         """Receives one blob of `size` bytes. Raises StoreError when no room for it can be made."""
         try:
-            gone = self._holdings.reserve(principal, size)
+            gone = self._holdings.reserve(principal, size, quota)
         except Unroomed as error:
             self._delete(error.gone)
             raise
@@ -86,7 +85,7 @@ class Store:
         for _, fd in self._open.values():
             os.close(fd)
         self._open.clear()
-        _empty(self._path)
+        empty(self._path)
         os.close(self._root)
         self._root = -1
 
@@ -243,9 +242,10 @@ class Hold:
     What the principal has to upload first is `missing`.
     """
 
-    def __init__(self, store: Store, principal: str, digests: Iterable[Digest]) -> None:
+    def __init__(self, store: Store, principal: str, digests: Iterable[Digest], quota: int = 0) -> None:
         self._store = store
         self._principal = principal
+        self._quota = quota
         self._blobs: dict[Digest, Blob] = {}
         self._missing: dict[Digest, None] = {}
         pin = store._pin  # noqa: SLF001 - one module's two halves
@@ -269,7 +269,7 @@ class Hold:
 
     def intake(self, digest: Digest, size: int) -> Intake:
         """As `Store.intake`; the blob is held from its `finish` on."""
-        intake = self._store.intake(self._principal, digest, size)
+        intake = self._store.intake(self._principal, digest, size, self._quota)
         intake._hold = self  # noqa: SLF001 - one module's two halves
         return intake
 
@@ -320,29 +320,3 @@ def _trouble(error: OSError) -> StoreError:
     if error.errno in _FULL:
         return StoreError("the disk of the blob store is full", "free space there or lower the limit `store`")
     return StoreError(f"the blob store cannot be written: {error.strerror}")
-
-
-def _claim(path: Path) -> int:
-    """Makes, locks and empties the directory; returns its descriptor, which carries the lock."""
-    root = -1
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        root = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        fcntl.flock(root, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.fchmod(root, 0o700)  # only the owner may: somebody else's directory ends here
-        _empty(path)
-    except BlockingIOError as error:
-        os.close(root)
-        raise StoreError(f"blob store {path} is in use by another daemon", "give each its own `state`") from error
-    except OSError as error:
-        if root >= 0:
-            os.close(root)
-        raise StoreError(f"blob store {path}: {error.strerror}", "give a directory of the daemon's own") from error
-    return root
-
-
-def _empty(path: Path) -> None:
-    """Removes what a store makes and nothing else: the directory may have been named by mistake."""
-    for entry in list(os.scandir(path)):
-        if _FOLDER.match(entry.name) and entry.is_dir(follow_symlinks=False):
-            shutil.rmtree(entry.path)

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 from securecc.audit.record import Record
 from securecc.channel.channel import Channel
-from securecc.server.admission import Admission, Ticket
+from securecc.server.admission import Admission, Stage, Ticket
 from securecc.server.delivery import deliver
 from securecc.server.executor import Executor, Job, Origin
 from securecc.server.reading import Manifests, Submission, read
 from securecc.server.store import Hold, Intake, Store
+from securecc.server.undelivered import Undelivered
 from securecc.words import limits
 from securecc.words.errors import AuditError, Denied, PathError, Refused, SecureccError
 from securecc.words.grant import Grant
@@ -40,7 +41,7 @@ class Service:
     """What all channels of one front share. `numbers` counts the daemon's jobs; `gone` is told of a lost channel;
     `running` are the tasks of jobs that have not ended, killed ones included; `lacking` is told that somebody asked for
     a toolchain that is not here; `layers` are the directory trees that a job may have whole; `redact` takes secrets
-    out of what is recorded.
+    out of what is recorded; `undelivered` are the results that wait for their clients.
     """
 
     admission: Admission
@@ -54,6 +55,7 @@ class Service:
     lacking: Callable[[], None] = lambda: None
     layers: Collection[Layer] = ()
     redact: Redact = unredacted
+    undelivered: Undelivered = field(default_factory=Undelivered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,12 @@ class Visit:
         self._intake: Intake | None = None
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        if ticket.stage is Stage.LEASED:
+            self.invited()
+
+    def invited(self) -> None:
+        """A slot is held for it: from now on its files have SUBMIT_S to arrive."""
+        self._timer = asyncio.get_running_loop().call_later(limits.SUBMIT_S, self._late)
 
     def end(self) -> None:
         """Gives everything back; a running task is cancelled and gives back what it holds when it has ended."""
@@ -110,7 +118,6 @@ class Visit:
         if submit.toolchain != self.asked.toolchain:
             raise Refused("toolchain", "the job names another toolchain than was asked for")
         self.submitted = submit
-        self._timer = asyncio.get_running_loop().call_later(limits.SUBMIT_S, self._late)
         self._ticket.hold(UPLOAD_HOLDS_S)
         manifests = self._host.manifests
         if submit.manifest:
@@ -143,7 +150,8 @@ class Visit:
     def _read(self, submit: Submit, manifest: Manifest) -> None:
         self._submission = read(submit, self.offer, manifest, self._host.service.layers)
         sizes = _sizes(manifest)
-        self._hold = self._host.service.store.hold(self._host.origin.principal, sizes)
+        quota = self._host.grant().quota.store
+        self._hold = self._host.service.store.hold(self._host.origin.principal, sizes, quota)
         missing = self._hold.missing
         if missing:
             self._need(submit, manifest, sizes, missing)
@@ -176,6 +184,9 @@ class Visit:
         self._run()
 
     def _late(self) -> None:
+        if self.submitted is None:
+            self._host.refuse(self, "busy", f"the invitation was not used within {limits.SUBMIT_S:.0f} s")
+            return
         self._host.refuse(self, "limit", f"the job's files did not arrive within {limits.SUBMIT_S:.0f} s")
 
     def _run(self) -> None:
@@ -198,9 +209,9 @@ class Visit:
         job = _job(self.number, submission, hold, host.origin, self._ticket)
         try:
             outcome = await host.service.executor.run(job, host.grant())
-            self._ticket.leave()
+            self._ticket.free()
             try:
-                await deliver(host.channel, self.asked.job, outcome)
+                await deliver(host.channel, self.asked.job, outcome, host.service.undelivered)
             finally:
                 outcome.close()
         except Denied as error:

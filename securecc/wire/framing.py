@@ -48,65 +48,79 @@ class FrameReader:
     """Takes bytes as they come, gives whole frames.
 
     Before `open()` only handshake frames are legal, each at most PREAUTH_FRAME bytes and PREAUTH_TOTAL bytes in all,
-    and `feed` gives at most one at a time (``feed(b"")`` gives the next): what follows the last handshake frame is
-    judged by the rules that hold then. Afterwards only control and bulk frames are legal. A length over its limit is
-    an error when the header is read, not when the memory has been spent.
+    and `feed` gives at most one at a time: what follows the last handshake frame is judged by the rules that hold then.
+    Afterwards only control and bulk frames are legal, and it gives FRAMES at most: as bytes they take less room than as
+    objects. While there may be `more`, ``feed(b"")`` gives the next. A length over its limit is an error when the
+    header is read, not when the memory has been spent.
     """
 
-    __slots__ = ("_buffer", "_legal", "_total", "_wanted")
+    __slots__ = ("_at", "_buffer", "_legal", "_most", "_rest", "_total", "_wanted")
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        self._buffer = bytearray()  # a frame that is not yet whole
         self._wanted = HEADER_SIZE
+        self._rest = b""  # frames that were not given yet, from `_at` on
+        self._at = 0
         self._legal = _BEFORE
+        self._most = 1
         self._total = 0
 
     def open(self) -> None:
         """The peer is authenticated: from the next frame on, handshake frames are illegal."""
         self._legal = _AFTER
+        self._most = limits.FRAMES
+
+    @property
+    def more(self) -> bool:
+        """Whether there may be whole frames that were not given yet."""
+        return bool(self._rest)
 
     @property
     def held(self) -> int:
-        """Bytes of a frame that is not yet whole."""
-        return len(self._buffer)
+        """Bytes that came and were not given."""
+        return len(self._buffer) + len(self._rest) - self._at
 
     def feed(self, data: bytes) -> list[Frame]:
         """Whole frames, in order. Raises FrameError; the reader is of no use afterwards."""
         if self._legal is _BEFORE:
             self._count(len(data))
+        if self._rest:
+            if not data:
+                return self._split(self._rest, self._at)
+            return self._split(self._rest[self._at :] + data, 0)
         if not self._buffer:
-            return self._split(data)
+            return self._split(data, 0)
         self._buffer += data
         if len(self._buffer) < self._wanted:
             return []
         whole = bytes(self._buffer)
         self._buffer.clear()
-        return self._split(whole)
+        return self._split(whole, 0)
 
     def _count(self, size: int) -> None:
         self._total += size
         if self._total > limits.PREAUTH_TOTAL:
             raise FrameError(f"more than {limits.PREAUTH_TOTAL} bytes before authentication")
 
-    def _split(self, data: bytes) -> list[Frame]:
+    def _split(self, data: bytes, offset: int) -> list[Frame]:
         frames: list[Frame] = []
-        offset, end = 0, len(data)
+        end, most, wanted = len(data), self._most, HEADER_SIZE
+        self._rest, self._at = b"", 0
         while end - offset >= HEADER_SIZE:
+            if len(frames) == most:
+                self._rest, self._at = data, offset
+                return frames
             length, kind, flags, zero, job = HEADER.unpack_from(data, offset)
             limit = self._legal.get(kind, -1)
             if length > limit or zero or (kind == Kind.BULK) is not (job != 0) or flags > (kind == Kind.BULK):
                 raise _why(data, offset, limit)
             stop = offset + HEADER_SIZE + length
             if stop > end:
-                self._wanted = stop - offset
+                wanted = stop - offset
                 break
             frames.append(Frame(kind, flags, job, data[offset + HEADER_SIZE : stop]))
             offset = stop
-            if self._legal is _BEFORE:
-                self._wanted = HEADER_SIZE
-                break
-        else:
-            self._wanted = HEADER_SIZE
+        self._wanted = wanted
         if offset < end:
             self._buffer += memoryview(data)[offset:]
         return frames

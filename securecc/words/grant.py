@@ -22,6 +22,20 @@ class JobLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class Quota:
+    """What one principal may use at one time, all its jobs and channels together. `rate` is jobs that begin in a
+    second, of which `burst` may begin at once; `memory` is what the limits of its jobs add up to, `store` its blobs, in
+    bytes. 0 is no quota, for `store` the daemon's.
+    """
+
+    rate: float = 0.0
+    burst: int = 1
+    memory: int = 0
+    store: int = 0
+    connections: int = bound.CONNECTIONS_PER_PRINCIPAL
+
+
+@dataclass(frozen=True, slots=True)
 class Grant:
     """The policy's yes to one principal from one address.
 
@@ -35,6 +49,7 @@ class Grant:
     revision: str
     toolchains: tuple[str, ...] = ("*",)
     limits: JobLimits = JobLimits()
+    quota: Quota = Quota()
     jobs: int = bound.JOBS_PER_PRINCIPAL
     weight: float = 1.0
     cache: CacheScope = "none"

@@ -59,7 +59,7 @@ class Health:
         self.compile()
         until(lambda: not server.sandboxed, WITHIN_S, "the end of the sandboxes")
         until(lambda: not self._left(), WITHIN_S, f"the end of {self._left()}")
-        until(self._descriptors_are_back, 4, f"descriptors {self._count_descriptors() - self._descriptors}")
+        until(self.descriptors_are_back, 4, f"descriptors {self._count_descriptors() - self._descriptors}")
         grown = self._count_memory() - self._memory
         assert grown < MEMORY_KIB, f"{grown} KiB more than at first"
         assert "Traceback" not in server.log()
@@ -70,7 +70,8 @@ class Health:
         arriving = [str(path) for path in (server.folder / "state/store").rglob(".arriving-*")]
         return arriving + os.listdir(f"/proc/{server.runner}/root/jobs")
 
-    def _descriptors_are_back(self) -> bool:
+    def descriptors_are_back(self) -> bool:
+        """Whether the server holds no more of any kind than at first."""
         return not self._count_descriptors() - self._descriptors
 
     def _count_descriptors(self) -> Counter[str]:

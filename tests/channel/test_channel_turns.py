@@ -7,12 +7,12 @@ import time
 
 import pytest
 from gss_stub import StubInitiator
-from test_channel_transport import house, joined, submit
+from test_channel_transport import Listener, house, joined, submit
 
 from securecc.channel import transport
 from securecc.wire.framing import encode_bulk, encode_control
 from securecc.words import limits
-from securecc.words.messages import Ask, Goodbye, Invite, Need, Ping, Supply
+from securecc.words.messages import Ask, Goodbye, Hello, Invite, Need, Ping, Supply
 
 ASKS = 1000
 
@@ -129,6 +129,26 @@ def test_a_client_hears_all_that_was_said_before_the_end():
     run(body)
 
 
+def test_what_is_said_at_once_with_the_verdict_is_heard():
+    """A server that has no more room for somebody says so, and closes, before the client is ready to listen."""
+
+    async def body():
+        async with house(on_channel=full) as some:
+            for _ in range(20):
+                channel = await transport.dial("127.0.0.1", some.port)
+                client = Listener(channel)
+                channel.attach(client)
+                channel.send(Hello((1,), "test"))
+                await channel.wait_closed()
+                assert client.said == [Goodbye("limit", "no more room", "ref")]
+
+    def full(channel):
+        channel.close(Goodbye("limit", "no more room", "ref"))
+        return Listener(channel)
+
+    run(body)
+
+
 def test_a_channel_that_is_held_takes_nothing_and_goes_on_in_order():
     async def body():
         async with house() as some, joined(some) as (client, front):
@@ -162,6 +182,27 @@ def test_a_held_channel_that_goes_is_heard_of():
             front.channel.close()
             await front.until(lambda: front.lost)
             assert asks(front) == []
+
+    run(body)
+
+
+def test_who_takes_much_of_the_time_has_to_wait():
+    """Full turns are told to whoever counts them; nothing else is."""
+
+    async def body():
+        async with house() as some, joined(some) as (client, front):
+            told = []
+            front.channel.pace = lambda seconds: (told.append(seconds), 0.05)[1]
+            client.channel.send(Ask(1, b"k", b"t"))
+            await front.until(lambda: asks(front))
+            assert told == []
+            began = time.monotonic()
+            frames = [encode_control(Ask(job, b"k", b"t")) for job in range(2, 1 + 64 * 4)]
+            client.channel._link.write(b"".join(frames))
+            await front.until(lambda: len(asks(front)) == 64 * 4)
+            assert time.monotonic() - began >= 0.05 * 3
+            assert 3 <= len(told) < 12
+            assert all(0 <= seconds < 5 for seconds in told)
 
     run(body)
 

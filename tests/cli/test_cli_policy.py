@@ -119,6 +119,13 @@ class TestExplain:
         assert "memory      4GiB\n" in out
         assert "cache       group (committers)\n" in out
 
+    def test_the_quota_is_shown(self, file, securecctl):
+        quota = "quota: {rate: 600/min, memory: 64GiB, store: 2GiB, connections: 9}\n    require:"
+        file.write_text(TEXT.replace("require:", quota))
+        _, out, _ = securecctl("explain", file, "alice@EXAMPLE.COM", "10.2.3.4", "--indicator", "pkinit")
+        for row in ("rate        10/s, 100 at once", "all memory  64GiB", "all store   2GiB", "connections 9"):
+            assert f"  {row}\n" in out
+
     def test_denied_by_a_rule(self, file, securecctl):
         status, out, _ = securecctl("explain", file, "bob@EXAMPLE.COM", "10.2.3.4")
         assert status == policy.DENIED_STATUS == 3

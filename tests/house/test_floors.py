@@ -26,17 +26,17 @@ HOUSE = {
         "channel": "gate known preface",
         "client": "errand errand_fields recent shared stamp",
         "audit": "chain checkpoint destination events jobs record settings summary text unusual verification",
-        "server": "bounds examination holdings layout reading strangers",
+        "server": "accounts bounds bucket examination holdings layout reading strangers undelivered",
     },
     FOREIGN: {
         "compiler": "asking catalogues collection layer ledger",
         "policy": "files groups",
-        "channel": "deadline kerberos tcp tls",
+        "channel": "deadline heap kerberos tcp tls",
         "audit": "sending signing storage",
-        "client": "clock crossing fingerprint heap inotify journal kdc_clock lineage listing local_slots look mounts"
+        "client": "clock crossing fingerprint inotify journal kdc_clock lineage listing local_slots look mounts"
         " patterns place processor response_files settings",
-        "server": "cgroup courier harvest known_file landlock machine sandbox scratch seccomp settings store supervisor"
-        " terminal tree",
+        "server": "blob_folder cgroup courier harvest known_file landlock machine sandbox scratch seccomp settings"
+        " supervisor terminal tree",
     },
     JOINING: {
         "audit": "log posting trail",
@@ -46,7 +46,7 @@ HOUSE = {
         "client": "assembled attendance caller compile conversation diagnosis farm farms inputs layers locales order"
         " preferences questions reach recollection scene submission toolchains vigil watch wrappers",
         "server": "accounting admission amending attendant bubblewrap channels delivery dispatch executor jail jailers"
-        " job keytab layers listening offering pipeline probe shelf visit",
+        " job keytab layers listening offering pipeline probe shelf store visit",
     },
     PROCESS: {
         "client": "__main__ agent",

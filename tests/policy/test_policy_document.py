@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from securecc.policy.document import read_policy, revision_of, with_files
 from securecc.words import limits
 from securecc.words.errors import PolicyError
+from securecc.words.grant import Quota
 from securecc.words.principal import Principal
 
 WHOLE = """\
@@ -260,3 +261,52 @@ def test_any_edit_is_read_or_refused(at, length, text):
 def test_any_tree_is_read_or_refused(node):
     said = outcome(json.dumps(node).encode())
     assert not said or said.startswith("policy.yaml:")
+
+
+QUOTA = """\
+version: 1
+rules:
+  - name: committers
+    who: [alice@EXAMPLE.COM]
+    limits: {memory: 4GiB}
+    quota: QUOTA
+"""
+
+
+def quota(text):
+    (rule,) = read_policy(QUOTA.replace("QUOTA", text).encode(), "policy.yaml").rules
+    return rule.quota
+
+
+def test_a_quota():
+    found = quota("{rate: 600/min, burst: 50, memory: 64GiB, store: 2GiB, connections: 16}")
+    assert found == Quota(rate=10.0, burst=50, memory=64 << 30, store=2 << 30, connections=16)
+
+
+def test_a_quota_that_says_little():
+    assert quota("{}") == Quota()
+    assert quota("{rate: 5/s}") == Quota(rate=5.0, burst=50)
+    assert quota("{rate: 5/h}").burst == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{rate: 50}", 'quota.rate: "50" is no rate'),
+        ("{rate: 0/s}", "out of bounds"),
+        ("{burst: 5}", "a burst of what?; write a rate as well"),
+        ("{memory: 2GiB}", "2GiB for all jobs is too little; one job of this rule may use 4GiB"),
+        ("{connections: 0}", "from 1 to"),
+        ("{store: 1B}", "out of bounds"),
+        ("{jobs: 5}", 'unknown key "jobs"'),
+    ],
+)
+def test_what_is_no_quota(text, said):
+    with pytest.raises(PolicyError) as caught:
+        quota(text)
+    assert said in str(caught.value)
+
+
+def test_a_rule_that_denies_has_no_quota():
+    with pytest.raises(PolicyError, match="a rule that denies grants nothing; leave quota out"):
+        read_policy(b"version: 1\nrules: [{name: x, action: deny, quota: {rate: 5/s}}]", "policy.yaml")

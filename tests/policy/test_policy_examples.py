@@ -51,6 +51,7 @@ class TestSite:
         ("unix_group", document_groups._UNIX_GROUP),
         ("rule", document_rules._RULE),
         ("limits", document_rules._LIMITS),
+        ("quota", document_rules._QUOTA),
         ("test", document_tests._TEST),
     ],
 )
@@ -67,6 +68,7 @@ def test_the_example_shows_every_key():
     assert set().union(*example["groups"].values()) == set(document_groups._GROUP)
     assert set().union(*example["rules"]) == set(document_rules._RULE)
     assert set(example["rules"][2]["limits"]) == set(document_rules._LIMITS)
+    assert set(example["rules"][2]["quota"]) == set(document_rules._QUOTA)
     assert set().union(*example["tests"]) == set(document_tests._TEST)
 
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from securecc.policy.quantities import duration, duration_text, size, size_text
+from securecc.policy.quantities import duration, duration_text, rate, rate_text, size, size_text
 from securecc.words.errors import PolicyError
 
 
@@ -42,3 +42,22 @@ def test_size_reads_its_own_text(count):
 @given(st.integers(1, 10**6))
 def test_duration_reads_its_own_text(seconds):
     assert duration(duration_text(seconds)) == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "per_second"), [("50/s", 50), ("600/min", 10), ("5400/h", 1.5), ("0.5/s", 0.5), ("3 / s", 3)]
+)
+def test_rate(text, per_second):
+    assert rate(text) == per_second
+
+
+@pytest.mark.parametrize("text", ["", "50", "50s", "/s", "-1/s", "50/d", "50/ms", "1e3/s", "\u0661/s"])
+def test_no_rate(text):
+    with pytest.raises(PolicyError, match="is no rate; write a number and for how long it is"):
+        rate(text)
+
+
+@given(st.integers(1, 10**6), st.sampled_from(["s", "min", "h"]))
+def test_rate_reads_its_own_text(count, unit):
+    found = rate(f"{count}/{unit}")
+    assert rate(rate_text(found)) == pytest.approx(found, rel=1e-3)

@@ -7,6 +7,7 @@ import os
 import zstandard
 from channel_stub import StubChannel
 
+from securecc.server.accounts import Accounts
 from securecc.server.admission import Admission
 from securecc.server.attendant import Attendant
 from securecc.server.courier import memory
@@ -74,7 +75,7 @@ class FrontChannel(StubChannel):
 
     def attach(self, listener):
         super().attach(listener)
-        if self._greeted:
+        if self._greeted and not self.closed:
             self.hear(Hello((1,), "test"))
             self.said.clear()
 
@@ -87,12 +88,12 @@ class CountingStore(Store):
         self.holds = []
         self.intakes = []
 
-    def hold(self, principal, digests):
-        self.holds.append(super().hold(principal, digests))
+    def hold(self, principal, digests, quota=0):
+        self.holds.append(super().hold(principal, digests, quota))
         return self.holds[-1]
 
-    def intake(self, principal, digest, size):
-        self.intakes.append(super().intake(principal, digest, size))
+    def intake(self, principal, digest, size, quota=0):
+        self.intakes.append(super().intake(principal, digest, size, quota))
         return self.intakes[-1]
 
     def all_given_back(self):
@@ -151,6 +152,7 @@ class Front:
         self.admission = Admission(slots, 60)
         self.store = CountingStore(folder, **bounds)
         self.executor = StubExecutor(*answers)
+        self.accounts = Accounts()
         self.records = []
         self.gone = []
         self.service = Service(
@@ -173,7 +175,7 @@ class Front:
 
     def connect(self, grant=GRANT, *, greeted=True):
         channel = FrontChannel(greeted=greeted)
-        attendant = Attendant(channel, grant, self.service)
+        attendant = Attendant(channel, grant, self.service, self.accounts.open(grant.principal))
         channel.attach(attendant)
         return channel, attendant
 

@@ -1,6 +1,7 @@
 """The channels of a front together: let in, judged again, sent away."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from frontside import Front as Side
@@ -9,8 +10,9 @@ from frontside import FrontChannel
 from securecc.server.accounting import Accounting
 from securecc.server.channels import Channels
 from securecc.server.visit import Service
-from securecc.words.errors import AuditError, Denied
-from securecc.words.grant import Grant
+from securecc.words import limits
+from securecc.words.errors import AuditError, ChannelError, Denied
+from securecc.words.grant import Grant, Quota
 from securecc.words.messages import Goodbye
 
 GRANT = Grant("alice@EXAMPLE.COM", "committers", "r1")
@@ -135,6 +137,36 @@ def test_a_channel_that_cannot_be_recorded_is_not_opened(hall):
         with pytest.raises(AuditError):
             await some.come()
         assert len(some.channels) == 0
+        some.side.close()
+
+    run(body())
+
+
+def test_a_principal_has_so_many_channels_and_no_more(hall):
+    async def body():
+        some = hall()
+        some.policy.grant = replace(GRANT, quota=Quota(connections=2))
+        first, second = [(await some.come())[0] for _ in range(2)]
+        third, _ = await some.come()
+        assert third.closed
+        assert third.said[-1].code == "limit"
+        assert "2 connections of alice@EXAMPLE.COM are open already" in third.said[-1].reason
+        assert [record.decision for record in some.records] == ["allowed"] * 3 + ["denied"]
+        assert len(some.channels) == 2
+        first.lose(ChannelError("leaves"))
+        assert not (await some.come())[0].closed
+        assert not second.closed
+        some.side.close()
+
+    run(body())
+
+
+def test_what_a_channel_takes_of_the_fronts_time_is_its_principals(hall):
+    async def body():
+        some = hall()
+        first, second = [(await some.come())[0] for _ in range(2)]
+        assert first.pace(limits.TURNS_BURST_S) == 0.0
+        assert second.pace(1.0) > 0.0
         some.side.close()
 
     run(body())

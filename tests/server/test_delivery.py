@@ -7,6 +7,7 @@ import pytest
 from frontside import FrontChannel, ask, outcome, submit
 
 from securecc.server.delivery import deliver
+from securecc.server.undelivered import Undelivered
 from securecc.words import limits
 from securecc.words.errors import ChannelError
 from securecc.words.messages import Goodbye, Invite, Output, Result, Usage
@@ -35,7 +36,7 @@ def delivered(result):
     async def run():
         channel = channel_with_a_job()
         try:
-            await deliver(channel, 1, result)
+            await deliver(channel, 1, result, Undelivered())
         finally:
             result.close()
         return channel
@@ -71,12 +72,29 @@ def test_an_output_that_became_shorter_ends_the_channel():
     assert channel.closed
 
 
+def test_who_does_not_take_a_result_in_time_is_cut_off(monkeypatch):
+    monkeypatch.setattr(limits, "DELIVERY_S", 0.05)
+
+    async def run():
+        channel, undelivered = channel_with_a_job(), Undelivered()
+        channel.room.clear()
+        given = outcome(b"printed")
+        sending = asyncio.create_task(deliver(channel, 1, given, undelivered))
+        await channel.until(Result)
+        assert undelivered.total == 7
+        await sending
+        assert (channel.said[-1].code, channel.closed, undelivered.total) == ("limit", True, 0)
+        given.close()
+
+    asyncio.run(run())
+
+
 def test_a_slow_reader_is_waited_for_and_a_lost_one_is_not():
     async def run():
         channel = channel_with_a_job()
         channel.room.clear()
         given = outcome(b"printed")
-        sending = asyncio.create_task(deliver(channel, 1, given))
+        sending = asyncio.create_task(deliver(channel, 1, given, Undelivered()))
         await channel.until(Result)
         assert not sending.done()
         channel.lose(ChannelError("gone"))

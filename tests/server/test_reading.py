@@ -8,7 +8,6 @@ from frontside import CWD, ENTRIES, GCC, SOURCE, file_entry, packed, submit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from securecc.server import reading
 from securecc.server.reading import Manifests, read
 from securecc.words import limits, manifest
 from securecc.words.errors import PathError, Refused
@@ -161,7 +160,7 @@ def numbered(number):
 
 
 def test_the_least_recently_used_goes_first(monkeypatch):
-    monkeypatch.setattr(reading, "MANIFESTS", 2)
+    monkeypatch.setattr(limits, "MANIFESTS", 2)
     known = Manifests()
     sent = [numbered(number) for number in range(3)]
     known.put(*sent[0])
@@ -175,11 +174,14 @@ def test_the_least_recently_used_goes_first(monkeypatch):
 @given(st.lists(st.integers(0, 9), max_size=30), st.integers(0, 400))
 def test_what_is_kept_stays_within_its_bytes(numbers, most):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reading, "MANIFEST_BYTES", most)
-        known = Manifests()
+        patch.setattr(limits, "MANIFEST_BYTES", most)
+        told = []
+        known = Manifests(told.append)
         for number in numbers:
             known.put(*numbered(number))
-            assert known._bytes == sum(map(len, known._known.values())) <= most
+            assert known.size == sum(map(len, known._known.values())) == sum(told) <= most
+        known.clear()
+        assert known.size == sum(told) == 0
 
 
 @settings(max_examples=100, deadline=None)

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from securecc.server import visit
 from securecc.words import limits
 from securecc.words.errors import AuditError, ChannelError, Denied, Refused, SandboxError, StoreError
+from securecc.words.grant import Quota
 from securecc.words.manifest import Entry, Kind
-from securecc.words.messages import Cancel, Goodbye, Layer, Need, Refuse, Result, Supply
+from securecc.words.messages import Cancel, Forget, Goodbye, Invite, Layer, Need, Refuse, Result, Supply, Wait
 
 
 def with_front(folder, body, *answers, **options):
@@ -64,10 +65,14 @@ def test_knowing_a_digest_is_no_way_to_somebody_elses_file(tmp_path):
     with_front(tmp_path, body)
 
 
-def test_another_channels_manifest_is_not_known_here(tmp_path):
+def test_another_principals_manifest_is_not_known_here(tmp_path):
     async def body(front, channel):
         channel.hear(ask(), submit())
-        other, _ = front.connect()
+        same, _ = front.connect()
+        same.hear(ask(), submit(manifest=b""))
+        assert same.said[-1] == Need(1, manifest=False, blobs=(0, 1))
+        same.lose(ChannelError("leaves"))
+        other, _ = front.connect(replace(GRANT, principal="bob@EXAMPLE.COM"))
         other.hear(ask(), submit(manifest=b""))
         assert other.said[-1] == Need(1, manifest=True, blobs=())
         other.hear(Supply(1, submit().manifest))
@@ -264,16 +269,69 @@ def test_a_client_that_stops_reading_its_result_loses_it_with_the_channel(tmp_pa
     with_front(tmp_path, body, outcome(b"o" * 10, b"", made=((CWD + b"/a.o", b"object"),)))
 
 
-def test_the_slot_is_free_while_the_result_is_delivered(tmp_path):
+def test_the_slot_is_free_while_the_result_is_delivered_but_not_for_who_does_not_take_it(tmp_path):
     async def body(front, channel):
         channel.room.clear()
         channel.hear(ask(), submit())
         supply(channel)
         await channel.until(Result)
         assert front.admission.taken == 0
+        assert front.service.undelivered.total == len(b"object")
+        channel.hear(ask(2))
+        assert isinstance(channel.said[-1], Wait)
+        other, _ = front.connect(replace(GRANT, principal="bob@EXAMPLE.COM"))
+        other.hear(ask())
+        assert isinstance(other.said[-1], Invite)
+        other.lose(ChannelError("leaves"))
         channel.room.set()
+        await channel.until(Invite)
+        assert front.service.undelivered.total == 0
+        channel.hear(Forget(2))
 
-    with_front(tmp_path, body, slots=1)
+    with_front(tmp_path, body, slots=1, grant=replace(GRANT, jobs=1))
+
+
+def test_an_invitation_that_is_not_used_is_taken_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(limits, "SUBMIT_S", 0.05)
+
+    async def body(front, channel):
+        channel.hear(ask())
+        assert isinstance(channel.said[-1], Invite)
+        refusal = await channel.until(Refuse)
+        assert (refusal.code, refusal.reason) == ("busy", "the invitation was not used within 0 s")
+        assert not front.attendant._visits
+
+    with_front(tmp_path, body)
+
+
+def test_a_job_that_waits_for_its_slot_has_all_the_time(tmp_path, monkeypatch):
+    """The clock begins with the invitation, also where that comes later."""
+    monkeypatch.setattr(limits, "SUBMIT_S", 0.1)
+
+    async def body(front, channel):
+        front.admission.slots = 0
+        channel.hear(ask())
+        await asyncio.sleep(0.2)
+        assert isinstance(channel.said[-1], Wait)
+        front.admission.slots = 1
+        front.admission._serve()
+        await channel.until(Invite)
+        refusal = await channel.until(Refuse)
+        assert refusal.code == "busy"
+
+    with_front(tmp_path, body)
+
+
+def test_a_principals_own_quota_bounds_its_blobs(tmp_path):
+    async def body(front, channel):
+        channel.hear(ask(), submit())
+        channel.hear(Supply(1))
+        channel.hear_bulk(1, SOURCE)
+        refusal = await channel.until(Refuse)
+        assert refusal.code == "limit"
+        assert "quota of 16384 bytes" in refusal.reason
+
+    with_front(tmp_path, body, grant=replace(GRANT, quota=Quota(store=16384)))
 
 
 def test_the_job_is_what_the_server_read_not_what_the_client_said(tmp_path):

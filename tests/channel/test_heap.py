@@ -5,7 +5,7 @@ import sys
 
 SPEND = """
 import sys
-from securecc.client import heap
+from securecc.channel import heap
 def resident():
     return int(next(line for line in open("/proc/self/status") if line.startswith("VmRSS")).split()[1])
 heap.keep_small()

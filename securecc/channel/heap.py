@@ -1,4 +1,6 @@
-"""The C library's heap, told to stay small: an agent lives long, and reads much once (mallopt(3), malloc_trim(3))."""
+"""The C library's heap, told to stay small: agents and daemons live long, and hold much for a moment (mallopt(3),
+malloc_trim(3)).
+"""
 
 import contextlib
 import ctypes

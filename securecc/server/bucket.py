@@ -1,0 +1,30 @@
+"""A token bucket: how often something may happen, and how often at once."""
+
+from collections.abc import Callable
+
+
+class Bucket:
+    """Tokens come in at a rate (a second) as far as a burst of them fits. It is full at first. Rate and burst are told
+    each time, for a policy may change them.
+    """
+
+    __slots__ = ("_at", "_clock", "_tokens")
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._at = clock()
+        self._tokens: float | None = None
+
+    def _fill(self, rate: float, burst: float) -> float:
+        now = self._clock()
+        kept = burst if self._tokens is None else min(burst, self._tokens + (now - self._at) * rate)
+        self._at, self._tokens = now, kept
+        return kept
+
+    def take(self, count: float, rate: float, burst: float) -> None:
+        """Takes so many, whether they are there or not: what lacks has to come in before there are any again."""
+        self._tokens = self._fill(rate, burst) - count
+
+    def wait(self, count: float, rate: float, burst: float) -> float:
+        """In how many seconds so many will be there; 0 if they are. More than `burst` are never there."""
+        return max(0.0, (count - self._fill(rate, burst)) / rate)

@@ -1,0 +1,241 @@
+"""Somebody who may compile and wants all of it: more than a quota is not to be had, and the others go on."""
+
+import asyncio
+import base64
+import os
+import time
+
+import pytest
+from farmside import until
+from health import Health
+from raw import PREDEF, SMALL, SOURCE, Raw, blob, ended, file
+
+from securecc.words.errors import SecureccError
+from securecc.words.messages import (
+    PROTOCOL_VERSIONS,
+    Ask,
+    Forget,
+    Goodbye,
+    Hello,
+    Invite,
+    Need,
+    Refuse,
+    Result,
+    Supply,
+    Wait,
+)
+
+POLICY = """\
+version: 1
+network: {{allow: [127.0.0.0/8]}}
+rules:
+  - name: greedy
+    who: [alice@EXAMPLE.COM, mallory@EXAMPLE.COM]
+    limits: {{memory: 512MiB, jobs: 50}}
+    quota: {quota}
+  - {{name: modest, who: [bob@EXAMPLE.COM]}}
+tests:
+  - {{principal: alice@EXAMPLE.COM, from: 127.0.0.1, expect: greedy}}
+"""
+BUSY = b'_Static_assert(sizeof(int[2]), "");\n'
+
+
+@pytest.fixture
+def granted(farm, health):
+    """Puts a policy in force under which alice has this quota; the one before afterwards."""
+    before = (farm.server.folder / "policy.yaml").read_text()
+    yield lambda quota: farm.server.put_policy(POLICY.format(quota=quota))
+    farm.server.put_policy(before)
+    until(health.descriptors_are_back, 20, "the end of the look for compilers that a reload begins")
+
+
+def listed(content=SMALL[SOURCE]):
+    return [file(SOURCE, content), file(PREDEF, b"\n")]
+
+
+COMPILE = (b"-c", b"a.c", b"-o", b"a.o")
+
+
+async def is_refused(farm):
+    """Whether one more channel is too many; the server may not have seen the end of the last one yet."""
+    raw = Raw(farm)
+    await raw.connect()
+    raw.tell(Hello(PROTOCOL_VERSIONS, "raw"))
+    heard = await raw.hear()
+    raw.channel.close()
+    await raw.lost
+    return isinstance(heard, Goodbye)
+
+
+def test_one_connection_too_many_is_closed_and_said(farm, health, granted):
+    granted("{connections: 4}")  # alice's agent has one
+
+    async def go():
+        some = [Raw(farm) for _ in range(4)]
+        for raw in some[:3]:
+            await raw.__aenter__()
+        await some[3].connect()
+        said = await ended(some[3])
+        assert (await some[0].run()).how == "result"
+        some[0].channel.close()
+        await some[0].lost
+        async with asyncio.timeout(5):
+            while await is_refused(farm):
+                pass
+        async with Raw(farm.as_principal("bob")) as bob:
+            assert (await bob.run()).how == "result"
+        for raw in some[1:3]:
+            raw.channel.close()
+            await raw.lost
+        return said
+
+    assert asyncio.run(go()) == "limit: 4 connections of alice@EXAMPLE.COM are open already: rule greedy grants no more"
+    (denied,) = health.records(kind="connection", decision="denied")
+    assert (denied["principal"], denied["rule"]) == ("alice@EXAMPLE.COM", "greedy")
+
+
+def test_no_more_jobs_begin_than_the_rate_allows(farm, granted):
+    granted("{rate: 4/s, burst: 2}")
+
+    async def go():
+        async with Raw(farm) as raw:
+            began = time.monotonic()
+            for _ in range(8):
+                assert (await raw.run()).how == "result"
+            return time.monotonic() - began
+
+    assert asyncio.run(go()) >= (8 - 2) / 4 - 0.1
+
+
+def test_new_connections_bring_no_new_rate(farm, granted):
+    granted("{rate: 4/s, burst: 2}")
+
+    async def go():
+        began = time.monotonic()
+        for _ in range(8):
+            async with Raw(farm) as raw:
+                assert (await raw.run()).how == "result"
+        return time.monotonic() - began
+
+    assert asyncio.run(go()) >= (8 - 2) / 4 - 0.1
+
+
+def test_asking_and_not_coming_uses_the_rate_of_nobody(farm, granted):
+    """Invitations that are given back are no jobs: who asks two servers for each compile is not charged twice."""
+    granted("{rate: 2/h, burst: 2}")
+
+    async def go():
+        async with Raw(farm.as_principal("mallory")) as raw:
+            for _ in range(20):
+                raw.tell(Forget(await raw.invited()))
+            for _ in range(2):
+                assert (await raw.run()).how == "result"
+            job = raw.ask()
+            return await raw.hear_of(job, Invite, Wait)
+
+    assert isinstance(asyncio.run(go()), Wait)
+
+
+def test_memory_is_not_promised_twice(farm, granted):
+    """Two slots are free, and one job's limit is all that the quota leaves room for."""
+    granted("{memory: 600MiB}")
+
+    async def go():
+        async with Raw(farm) as raw:
+            first = await raw.invited()
+            second = raw.ask()
+            assert isinstance(await raw.hear_of(second, Invite, Wait), Wait)
+            async with Raw(farm.as_principal("bob")) as bob:
+                assert (await bob.run()).how == "result"
+            raw.tell(Forget(first))
+            return await raw.hear_of(second, Invite)
+
+    assert isinstance(asyncio.run(go()), Invite)
+
+
+def test_the_store_takes_no_more_than_its_quota(farm, granted):
+    granted("{store: 16MiB}")
+
+    async def go():
+        async with Raw(farm) as raw:
+            contents = [bytes((number,)) * (3 << 20) for number in range(8)]
+            paths = [b"/home/mallory/h%d.h" % number for number in range(8)]
+            entries = sorted([*listed(), *map(file, paths, contents)], key=lambda entry: entry.path)
+            by_digest = {blob(content): content for content in (*contents, *SMALL.values(), b"\n")}
+            job = await raw.invited()
+            raw.tell(raw.submission(job, entries, COMPILE))
+            return await raw.finish(job, entries, by_digest)
+
+    end = asyncio.run(go())
+    assert (end.how, end.code) == ("refused", "limit")
+    assert "quota of 16777216 bytes" in end.text
+
+
+def test_who_takes_no_results_gets_no_new_slots_and_others_do(farm, health, granted):
+    """Two jobs with 16 MiB of object each are granted; they are made and not taken, so no third begins."""
+    farm.server.put_policy(POLICY.format(quota="{connections: 9}").replace("jobs: 50", "jobs: 2"))
+
+    async def go():
+        async with Raw(farm) as raw:
+            jobs = []
+            for _ in range(2):
+                jobs.append(await raw.invited())
+                content = b'char big[] = "%s";\n' % base64.b64encode(os.urandom(12 << 20))
+                raw.tell(raw.submission(jobs[-1], listed(content), COMPILE))
+                if isinstance(await raw.hear_of(jobs[-1]), Need):
+                    raw.tell(Supply(jobs[-1]))
+                    raw.bulk(jobs[-1], content)
+            raw.channel._link.pause_reading()
+            async with asyncio.timeout(20):
+                while len(health.records(kind="job-end")) < 2:  # noqa: ASYNC110 (a file tells nobody)
+                    await asyncio.sleep(0.05)
+            async with Raw(farm.as_principal("bob")) as bob:
+                began = time.monotonic()
+                assert (await bob.run()).how == "result"
+                assert time.monotonic() - began < 2
+            async with Raw(farm) as other:
+                assert isinstance(await other.hear_of(other.ask(), Invite, Wait), Wait)
+            raw.channel._link.read_on()
+            results = set()
+            while results != set(jobs):
+                heard = await raw.hear()
+                assert not isinstance(heard, SecureccError | Goodbye | Refuse), heard
+                if isinstance(heard, Result):
+                    results.add(heard.job)
+
+    asyncio.run(go())
+
+
+def test_sixty_channels_that_flood_do_not_hold_others_up(farm, health: Health):
+    """Each says thousands of things at once; bob's compile is in time, for all that."""
+
+    async def flood(raw):
+        try:
+            for number in range(1, 20_000, 500):
+                raw.tell(*(Ask(number + step, b"", b"no such toolchain") for step in range(500)))
+                await asyncio.sleep(0)
+                while not isinstance(await raw.hear(), Refuse):
+                    pass
+        except (SecureccError, TimeoutError):
+            pass
+
+    async def go():
+        floods = [Raw(farm) for _ in range(60)]
+        async with Raw(farm.as_principal("bob")) as bob:
+            assert (await bob.run()).how == "result"
+            for raw in floods:
+                await raw.__aenter__()
+            storms = [asyncio.create_task(flood(raw)) for raw in floods]
+            await asyncio.sleep(0.5)
+            began = time.monotonic()
+            assert (await bob.run()).how == "result"
+            took = time.monotonic() - began
+            for storm in storms:
+                storm.cancel()
+            await asyncio.gather(*storms, return_exceptions=True)
+        for raw in floods:
+            raw.channel.close()
+            await raw.lost
+        return took
+
+    assert asyncio.run(go()) < 3
