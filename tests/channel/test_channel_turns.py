@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import os
+import socket
 import time
 
 import pytest
@@ -214,8 +215,10 @@ def test_a_client_that_does_not_read_is_not_listened_to(monkeypatch):
     async def body():
         async with house() as some, joined(some) as (client, front):
             client.channel._link.pause_reading()
+            small(client, socket.SO_RCVBUF)
+            small(front, socket.SO_SNDBUF)
             ping = encode_control(Ping(1))
-            for _ in range(40):
+            for _ in range(8):
                 client.channel._link._transport.write(b"")
                 client.channel._link.write(ping * 20_000)
                 await asyncio.sleep(0.01)
@@ -227,6 +230,11 @@ def test_a_client_that_does_not_read_is_not_listened_to(monkeypatch):
             await front.until(lambda: asks(front))
 
     run(body)
+
+
+def small(end, buffer):
+    """Little of what waits, waits in the kernel."""
+    end.channel._link._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, buffer, 128 * 1024)
 
 
 def mute(client):

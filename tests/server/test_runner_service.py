@@ -51,7 +51,7 @@ class Service:
             [sys.executable, "-c", START, "--config", str(self.config), "--only", "runner"],
             stderr=self.log,
             pass_fds=self.given,
-            env={**os.environ, **self.environment},
+            env={**_uncovered(), **self.environment},
         )
         self.until(lambda: READY in self.said() or self.process.poll() is not None)
         return self
@@ -94,12 +94,15 @@ print(len(end.recv(1 << 16)), flush=True)
 """
 
 
+def _uncovered():
+    """The environment of another user's process: it may not write where coverage is gathered, and would say so."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
+
+
 def knocking(path, script, user=FRONT):
     """A process of this user that is connected as `nursery`, and runs this script."""
     line = [sys.executable, "-c", PRELUDE + script, path, str(user)]
-    # As another user it may not write where coverage is gathered, and would say so.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
-    return subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(line, env=_uncovered(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def answer(path, script, user=FRONT):
