@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,3 +97,14 @@ def realm(_realm: Realm, monkeypatch: pytest.MonkeyPatch) -> Realm:
     monkeypatch.setenv("KRB5CCNAME", str(_realm.folder / "nobody"))
     monkeypatch.delenv("KRB5_CLIENT_KTNAME")
     return _realm
+
+
+@pytest.fixture(scope="session")
+def intruder():
+    """A compiler that means harm, where the runner's own user can read it, unlike pytest's folders."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        os.mkdir(folder + "/bin", 0o755)
+        source = os.path.join(os.path.dirname(__file__), "intruder.c")
+        subprocess.run(["gcc", "-static", "-O1", "-o", folder + "/bin/intruder", source], check=True)
+        yield folder + "/bin/intruder"

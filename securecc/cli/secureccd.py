@@ -17,11 +17,11 @@ import msgspec
 from securecc import __version__
 from securecc.audit.trail import AuditTrail
 from securecc.policy.force import PolicyInForce
-from securecc.server import cgroup
-from securecc.server.courier import memory, order_runner, pair
+from securecc.runner.courier import memory, order_runner, pair
+from securecc.runner.nursery import command, runner_config, start
+from securecc.runner.service import RunnerService, connect, prepare_groups
+from securecc.sandbox import cgroup
 from securecc.server.front import Equipment, Front
-from securecc.server.nursery import command, runner_config, start
-from securecc.server.runner_service import RunnerService, connect, prepare_groups
 from securecc.server.settings import ServerSettings, User, read_settings
 from securecc.server.store import Store
 from securecc.server.supervisor import Supervisor, supervisor

@@ -105,7 +105,8 @@ def walk(path: bytes, links: dict[bytes, ClosureFile]) -> bytes:
 def _link_target(step: bytes, path: bytes) -> bytes | None:
     try:
         return os.readlink(step) if stat.S_ISLNK(os.lstat(step).st_mode) else None
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a NUL, which no path has
+        reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ToolchainError(
-            f"cannot reach {os.fsdecode(path)}: {os.fsdecode(step)}: {error.strerror}", "is the compiler installed?"
+            f"cannot reach {os.fsdecode(path)}: {os.fsdecode(step)}: {reason}", "is the compiler installed?"
         ) from error

@@ -1,1 +1,1 @@
-"""secureccd: the front (network, keytab, policy, audit, store) and the runner (trees, sandboxes)."""
+"""The front of `secureccd`: network, keytab, policy, audit and store; it hands what it admits to a runner."""

@@ -7,7 +7,7 @@ import socket
 import stat
 from collections.abc import Callable
 
-from securecc.server.courier import Courier, close_all, from_runner, post_order
+from securecc.runner.courier import Courier, close_all, from_runner, post_order
 from securecc.server.executor import Job, Outcome
 from securecc.words import limits
 from securecc.words.errors import ChannelError, SandboxError, SecureccError

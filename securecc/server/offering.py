@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from securecc.compiler.ledger import Known, write
-from securecc.server.courier import order_runner
+from securecc.runner.courier import order_runner
 from securecc.server.dispatch import Dispatch
 from securecc.server.executor import Job, Outcome
 from securecc.words import limits

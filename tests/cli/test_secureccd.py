@@ -129,12 +129,12 @@ def test_the_front_serves_beside_a_runner_of_its_own(config, runner, monkeypatch
     assert time.monotonic() - began < 5
     assert seen == [(2, socket.SOCK_SEQPACKET, True, True)]
     said = runner.read_text()
-    assert "['-I', '-m', 'securecc.server.runner']" in said
+    assert "['-I', '-m', 'securecc.runner.runner']" in said
     assert "/scratch" in said
     assert "keytab" not in said
     assert said.endswith("/ True\n")
     assert "KRB5" not in said
-    assert "['-I', '-m', 'securecc.server.nursery']" in runner.with_name("said-nursery").read_text()
+    assert "['-I', '-m', 'securecc.runner.nursery']" in runner.with_name("said-nursery").read_text()
 
 
 def test_a_front_that_cannot_start_takes_its_runner_with_it(config, runner, monkeypatch, capsys):

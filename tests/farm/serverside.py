@@ -90,8 +90,8 @@ class Server:
     def runner(self) -> int:
         """The runner's process id: that of the daemon's start, or of a later one, which is the nursery's child."""
         everybody = below(self.pid)
-        first = [pid for pid in everybody if "securecc.server.runner" in _arguments(pid)]
-        nursery = [pid for pid in everybody if "securecc.server.nursery" in _arguments(pid)]
+        first = [pid for pid in everybody if "securecc.runner.runner" in _arguments(pid)]
+        nursery = [pid for pid in everybody if "securecc.runner.nursery" in _arguments(pid)]
         return (first or [child for pid in nursery for child in below(pid)])[0]
 
     @property

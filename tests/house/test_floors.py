@@ -26,7 +26,8 @@ HOUSE = {
         "channel": "gate known preface",
         "client": "errand errand_fields recent shared stamp",
         "audit": "chain checkpoint destination events jobs record settings summary text unusual verification",
-        "server": "accounts bounds bucket examination holdings layout reading strangers undelivered",
+        "sandbox": "examination layout",
+        "server": "accounts bounds bucket holdings reading strangers undelivered",
     },
     FOREIGN: {
         "compiler": "asking catalogues collection layer ledger",
@@ -35,8 +36,9 @@ HOUSE = {
         "audit": "sending signing storage",
         "client": "clock crossing fingerprint inotify journal kdc_clock lineage listing local_slots look mounts"
         " patterns place processor response_files settings",
-        "server": "blob_folder cgroup courier harvest known_file landlock machine sandbox scratch seccomp settings"
-        " supervisor terminal tree",
+        "sandbox": "cgroup jailer landlock machine scratch seccomp tree",
+        "runner": "courier harvest terminal",
+        "server": "blob_folder known_file settings supervisor",
     },
     JOINING: {
         "audit": "log posting trail",
@@ -45,12 +47,15 @@ HOUSE = {
         "channel": "channel link reception transport",
         "client": "assembled attendance caller compile conversation diagnosis farm farms inputs layers locales order"
         " preferences questions reach recollection scene submission toolchains vigil watch wrappers",
-        "server": "accounting admission amending attendant bubblewrap channels delivery dispatch executor jail jailers"
-        " job keytab layers listening offering pipeline probe shelf store visit",
+        "sandbox": "bubblewrap jail jailers",
+        "runner": "job layers probe shelf",
+        "server": "accounting admission amending attendant channels delivery dispatch executor keytab listening"
+        " offering pipeline store visit",
     },
     PROCESS: {
         "client": "__main__ agent",
-        "server": "front nursery runner runner_service",
+        "runner": "nursery runner service",
+        "server": "front",
     },
     PERSON: {
         "cli.audit": "command export follow key parts rows selection show summary trace verify",
@@ -72,7 +77,7 @@ DOORS = {
     ),
     "gssapi": ({"channel.kerberos"}, "Kerberos has one door, so that one stub stands for it"),
     "re2": ({"words.redaction"}, "patterns are matched in one place"),
-    "pyseccomp": ({"server.seccomp"}, "the filter is made in one place"),
+    "pyseccomp": ({"sandbox.seccomp"}, "the filter is made in one place"),
     "yaml": ({"policy.yaml_nodes"}, "documents are read to the line and key in one place"),
 }
 APART = (
@@ -81,6 +86,15 @@ APART = (
     ("audit", "client", "who reads a log needs no client"),
     ("client", "audit", "the audit is the server's"),
     ("server", "client", "the server must never trust what the client made of a thing"),
+    ("server", "sandbox", "who speaks with strangers makes no walls"),
+    ("sandbox", "server", "walls ask nobody"),
+    ("sandbox", "runner", "walls ask nobody"),
+    ("sandbox", "client", "walls ask nobody"),
+    ("runner", "client", "the server must never trust what the client made of a thing"),
+    ("runner", "channel", "who runs compilers speaks with no stranger"),
+    ("runner", "policy", "who runs compilers decides nothing"),
+    ("client", "sandbox", "the client's machine need not have the server's parts"),
+    ("client", "runner", "the client's machine need not have the server's parts"),
     ("channel", "client", "both ends speak the same protocol"),
     ("channel", "server", "both ends speak the same protocol"),
 )

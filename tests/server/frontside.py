@@ -7,10 +7,10 @@ import os
 import zstandard
 from channel_stub import StubChannel
 
+from securecc.runner.courier import memory
 from securecc.server.accounts import Accounts
 from securecc.server.admission import Admission
 from securecc.server.attendant import Attendant
-from securecc.server.courier import memory
 from securecc.server.executor import Outcome
 from securecc.server.store import Store
 from securecc.server.visit import Service

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from securecc.compiler.paths import CheckedManifest
+from securecc.runner.courier import Courier, from_front, memory, pair, read_tree
 from securecc.server import dispatch as dispatch_module
-from securecc.server.courier import Courier, from_front, memory, pair, read_tree
 from securecc.server.dispatch import Dispatch
 from securecc.server.executor import Job, Origin
 from securecc.words import manifest

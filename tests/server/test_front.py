@@ -18,9 +18,9 @@ from securecc.audit.settings import AuditSettings
 from securecc.audit.trail import AuditTrail
 from securecc.channel import transport
 from securecc.policy.force import PolicyInForce
+from securecc.runner.courier import pair
 from securecc.server import front as front_module
 from securecc.server import keytab as keytab_module
-from securecc.server.courier import pair
 from securecc.server.front import READY, Equipment, Front
 from securecc.server.settings import ServerSettings
 from securecc.server.store import Store

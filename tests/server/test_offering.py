@@ -11,8 +11,8 @@ from frontside import CLANG, GCC, GRANT, HEADER, SOURCE, toolchain_of
 from test_dispatch import Contents, Runner, job, report
 
 from securecc.compiler import ledger
+from securecc.runner.courier import pair
 from securecc.server import offering as offering_module
-from securecc.server.courier import pair
 from securecc.server.offering import Offering
 from securecc.words import limits
 from securecc.words.errors import Refused, SandboxError

@@ -13,10 +13,10 @@ import msgspec
 
 from securecc.channel.kerberos import check_keytab
 from securecc.policy.force import PolicyInForce
-from securecc.server import bubblewrap, cgroup, examination, jail, landlock, machine, seccomp
-from securecc.server.courier import memory, pair
+from securecc.runner.courier import memory, pair
+from securecc.runner.nursery import command, runner_config, start
+from securecc.sandbox import bubblewrap, cgroup, examination, jail, landlock, machine, seccomp
 from securecc.server.dispatch import Dispatch
-from securecc.server.nursery import command, runner_config, start
 from securecc.server.settings import ServerSettings, User, read_settings
 from securecc.words import limits
 from securecc.words.errors import SandboxError, SecureccError

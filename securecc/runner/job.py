@@ -1,0 +1,332 @@
+"""One job in the runner, from its order to its report."""
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from securecc.runner.courier import close_all
+from securecc.runner.harvest import Yield, harvest, same_folder
+from securecc.runner.shelf import Shelved
+from securecc.runner.terminal import Terminal
+from securecc.sandbox import cgroup, landlock, layout, scratch, tree
+from securecc.sandbox.jailer import Cell, Ending, Jailer, Running, recognise
+from securecc.words import limits
+from securecc.words.errors import PathError, SandboxError, SecureccError, ToolchainError
+from securecc.words.manifest import Kind
+from securecc.words.messages import Layer, Usage
+from securecc.words.work import WorkOrder, WorkReport, WorkTree
+
+_SLACK = limits.MIB  # of a job's tmpfs, for directories and the compiler's temporary names
+_SPARE_INODES = 4096
+_TAIL = 16 * limits.KIB  # of the diagnostics, where a limit shows
+_SERVERS_OWN = frozenset(
+    {b"PATH", b"TMPDIR", b"PWD", b"COMPILER_PATH", b"LIBRARY_PATH", b"GCC_EXEC_PREFIX", b"GCONV_PATH"}
+)
+_SERVERS_OWN_PREFIX = (b"LD_", b"MALLOC_", b"GLIBC_", b"LOCPATH", b"NLSPATH", b"COLLECT_")
+_DEVICES = (b"/dev/null", b"/dev/urandom")  # gcc draws the names of LTO sections and coverage stamps from the second
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What all jobs share: how they are jailed, the toolchains by digest, the directory that job trees are mounted in,
+    the most that one of these may hold (bytes), a descriptor of /dev/null, where each layer's copy is, the version of
+    Landlock that they are restricted by (0: none), and the place of their control groups (None: none).
+    """
+
+    jailer: Jailer
+    toolchains: Mapping[bytes, Shelved]
+    jobs: bytes
+    most: int
+    null: int
+    layers: Mapping[Layer, bytes] = field(default_factory=dict)
+    landlock: int = 0
+    groups: cgroup.Groups | None = None
+
+    @property
+    def in_force(self) -> tuple[str, ...]:
+        """The layers of the sandbox, the program that makes it first."""
+        groups = self.groups.layers if self.groups else ()
+        return (*self.jailer.layers, *(("landlock",) if self.landlock else ()), *groups)
+
+
+class Job:
+    """One job. `run` is called once, then `close`; `cancel` at any time. The blobs' descriptors become the job's."""
+
+    def __init__(self, shop: Workshop, order: WorkOrder, blobs: Sequence[int]) -> None:
+        self._shop = shop
+        self._order = order
+        self._blobs = blobs
+        self._root = b"%s/%d" % (shop.jobs, order.job)
+        self._running: Running | None = None
+        self._group: cgroup.Group | None = None
+        self._cancelled = False
+        self._undo = contextlib.ExitStack()
+        self._undo.callback(self._close_blobs)
+
+    def cancel(self) -> None:
+        """Kill it; `run` comes to its end soon."""
+        self._cancelled = True
+        if self._running:
+            self._running.kill()
+
+    async def run(self, work: WorkTree) -> tuple[WorkReport, list[int]]:
+        """The report, and the descriptors that go beside it, which are the caller's to close. Never raises a
+        SecureccError: what goes wrong is the report's `failure`.
+        """
+        try:
+            return await self._run(work)
+        except SecureccError as error:
+            return self._failed(str(error)), []
+
+    def close(self) -> None:
+        """Take the job's tree away. After the report has gone, for it costs as much as half a millisecond."""
+        self._undo.close()
+
+    async def _run(self, work: WorkTree) -> tuple[WorkReport, list[int]]:
+        toolchain = self._shop.toolchains.get(self._order.toolchain)
+        if toolchain is None:
+            raise ToolchainError(f"no toolchain {self._order.toolchain.hex()[:16]} here")
+        places = layout.mountpoints(work.entries, toolchain.ground)
+        layers = self._layers(work)
+        variant = toolchain.take(places)
+        self._undo.callback(toolchain.give_back, places)
+        self._mount(work)
+        built = self._build(work, toolchain, places)
+        self._undo.callback(os.close, built.root)
+        stdio = _Stdio(self._order, self._root, self._shop.null)
+        self._undo.callback(stdio.close)
+        plain = [place for place in places if place not in layers]
+        _overlay(self._root, variant, sorted(toolchain.ground.tops), plain)
+        for path, copy in layers.items():
+            scratch.bind(copy, self._root + path)
+        rulesets = self._rulesets(built, toolchain, plain)
+        ending = await self._sandboxed(toolchain, built.root, stdio, rulesets)
+        diagnostics = stdio.finish()
+        if self._cancelled:
+            return self._failed("cancelled"), []
+        if not ending.ran:
+            raise SandboxError(f"the sandbox did not start: {_text(diagnostics)}")
+        found = self._found(work, built, toolchain, places, layers)
+        return self._report(found, ending, stdio)
+
+    def _layers(self, work: WorkTree) -> dict[bytes, bytes]:
+        """Where the copies of its layers are, by path."""
+        found = {}
+        for entry in work.entries:
+            if entry.kind is Kind.LAYER:
+                copy = self._shop.layers.get(Layer(entry.path, entry.blob))
+                if copy is None:
+                    raise PathError(f"no layer {entry.blob.hex()[:16]} here for {os.fsdecode(entry.path)!a}")
+                found[entry.path] = copy
+        return found
+
+    def _mount(self, work: WorkTree) -> None:
+        allowed = self._order.limits
+        size = tree.space_for(work.entries) + allowed.output + 2 * allowed.diagnostics + _SLACK
+        os.mkdir(self._root)
+        self._undo.callback(os.rmdir, self._root)
+        scratch.mount_tmpfs(self._root, min(size, self._shop.most), inodes=2 * len(work.entries) + _SPARE_INODES)
+        self._undo.callback(scratch.unmount, self._root)
+
+    def _build(self, work: WorkTree, toolchain: Shelved, places: Sequence[bytes]) -> tree.Built:
+        ground = toolchain.ground
+        contents = [self._content(number) for number in work.descriptors]
+        built = tree.build(
+            self._root,
+            work.entries,
+            contents,
+            folders=(layout.TEMPORARY, b"/dev", *(b"/" + top for top in ground.tops), *places),
+            links=tuple((link.path, link.blob) for link in ground.links),
+        )
+        for device in _DEVICES:
+            with contextlib.suppress(FileExistsError):
+                os.mknod(self._root + device, 0o666)
+        self._close_blobs()
+        return built
+
+    def _rulesets(self, built: tree.Built, toolchain: Shelved, places: Sequence[bytes]) -> tuple[int, ...]:
+        """What it may change is the client's own directories; those in the root itself where it works there."""
+        if not self._shop.landlock:
+            return ()
+        never = {b"", b"/dev", *(b"/" + top for top in toolchain.ground.tops)}
+        tops = [path for path in built.folders if path.count(b"/") <= 1 and path not in never]
+        own = [self._root + path for path in (*tops, *places, *((b"/",) if self._order.cwd == b"/" else ()))]
+        ruleset = landlock.tree(self._shop.landlock, built.root, own, (self._root + b"/dev/null",))
+        self._undo.callback(os.close, ruleset)
+        return toolchain.programs, ruleset
+
+    def _enter_group(self) -> int:
+        if self._shop.groups is None:
+            return -1
+        self._group = self._shop.groups.new(self._order.job, self._order.limits)
+        self._undo.callback(self._group.close)
+        return self._group.folder
+
+    def _close_blobs(self) -> None:
+        close_all(self._blobs)
+        self._blobs = ()
+
+    def _content(self, number: int) -> int:
+        if number >= len(self._blobs):
+            raise PathError(f"the order names content {number} of {len(self._blobs)}")
+        return self._blobs[number] if number >= 0 else -1
+
+    async def _sandboxed(self, toolchain: Shelved, root: int, stdio: "_Stdio", rulesets: tuple[int, ...]) -> Ending:
+        order = self._order
+        cell = Cell(
+            root=self._root,
+            cwd=_spelled(order, root),
+            arguments=order.arguments,
+            environment=_environment(order.environment, toolchain.closure.search_path),
+            umask=order.umask,
+            stdio=stdio.descriptors,
+            rulesets=rulesets,
+            group=self._enter_group(),
+        )
+        self._running = self._shop.jailer.start(cell, order.limits, stdio.overflowing)
+        stdio.attach()
+        if self._cancelled:
+            self._running.kill()
+        return await self._running.ended()
+
+    def _found(
+        self,
+        work: WorkTree,
+        built: tree.Built,
+        toolchain: Shelved,
+        places: Sequence[bytes],
+        layers: Iterable[bytes],
+    ) -> Yield:
+        """What the run left: the toolchain's own tree is not looked into, but for the client's directories in it; no
+        layer is.
+        """
+        skip = frozenset({layout.OWN, b"/dev", *(b"/" + top for top in toolchain.ground.tops), *layers})
+        return harvest(built, work.entries, skip, self._order.limits.output, places)
+
+    def _report(self, found: Yield, ending: Ending, stdio: "_Stdio") -> tuple[WorkReport, list[int]]:
+        limit = ending.limit or (self._group.limit() if self._group and ending.status else "")
+        limit = limit or recognise(ending, stdio.tail, self._order.limits)
+        if not limit and stdio.overflowing():
+            limit = "diagnostics"
+        if not limit and found.more:
+            limit = "output"
+        report = WorkReport(
+            job=self._order.job,
+            status=ending.status,
+            limit=limit,
+            made=found.made,
+            strays=found.strays,
+            usage=ending.usage,
+            more=found.more,
+            read=found.read,
+        )
+        return report, [*stdio.take(), *found.descriptors]
+
+    def _failed(self, why: str) -> WorkReport:
+        status = -signal.SIGKILL if self._cancelled else 1
+        return WorkReport(self._order.job, status, "", (), (), Usage(), failure=why)
+
+
+class _Stdio:
+    """A job's standard input, output and error: files without a name on its tmpfs, and a terminal if it has one."""
+
+    def __init__(self, order: WorkOrder, root: bytes, null: int) -> None:
+        self._most = order.limits.diagnostics
+        self._out = _nameless(root)
+        self._error = _nameless(root)
+        self._terminal: Terminal | None = None
+        self.tail = b""
+        asked = order.terminal
+        if asked.input or asked.error:
+            self._terminal = Terminal(asked.columns, asked.rows, self._most)
+        slave = self._terminal.slave if self._terminal else -1
+        self.descriptors = (slave if asked.input else null, self._out, slave if asked.error else self._error)
+        self._kept = {self._out, self._error}
+        self._on_terminal = asked.error
+
+    def attach(self) -> None:
+        """The sandbox has begun: read its terminal."""
+        if self._terminal:
+            self._terminal.attach()
+
+    def overflowing(self) -> bool:
+        """Whether standard output or error is over the limit of diagnostics."""
+        if self._terminal and self._terminal.overflowing():
+            return True
+        return any(os.fstat(file).st_size > self._most for file in self._kept)
+
+    def finish(self) -> bytes:
+        """The job has ended: the end of its diagnostics."""
+        if self._terminal:
+            self._terminal.close()
+            if self._on_terminal:
+                os.pwrite(self._error, self._terminal.captured[: self._most + 1], 0)
+        size = os.fstat(self._error).st_size
+        self.tail = os.pread(self._error, _TAIL, max(0, min(size, self._most) - _TAIL))
+        return self.tail
+
+    def take(self) -> tuple[int, int]:
+        """Standard output and error, each cut to its limit and at its beginning; the caller closes them."""
+        for file in (self._out, self._error):
+            if os.fstat(file).st_size > self._most:
+                os.ftruncate(file, self._most)
+            os.lseek(file, 0, os.SEEK_SET)
+        self._kept.clear()
+        return self._out, self._error
+
+    def close(self) -> None:
+        """Whatever was not taken."""
+        if self._terminal:
+            self._terminal.close()
+        close_all(tuple(self._kept))
+        self._kept.clear()
+
+
+def _overlay(root: bytes, toolchain: bytes, tops: Sequence[bytes], places: Sequence[bytes]) -> None:
+    """Lay the toolchain's top directories over the job's tree, and the client's directories over those. One tree with
+    all its mounts is cheaper for the sandbox than one mount after the other.
+    """
+    with contextlib.ExitStack() as undo:
+        held = []
+        for place in places:
+            held.append(os.open(root + place, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC))
+            undo.callback(os.close, held[-1])
+        for top in tops:
+            scratch.bind(toolchain + b"/" + top, root + b"/" + top)
+        for place, folder in zip(places, held, strict=True):
+            scratch.bind(b"/proc/self/fd/%d" % folder, root + place)
+        for device in _DEVICES:
+            scratch.bind(device, root + device)
+
+
+def _nameless(root: bytes) -> int:
+    try:
+        return os.open(root, os.O_TMPFILE | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise SandboxError(f"no file for a job's output: {error.strerror}") from error
+
+
+def _spelled(order: WorkOrder, root: int) -> bytes:
+    """The working directory as the compiler is to spell it. The sandbox sets PWD to what it is told to go to, and
+    gcc records PWD where that names the directory it is in.
+    """
+    named = order.environment.get(b"PWD", b"")
+    if named.startswith(b"/") and named != order.cwd and same_folder(root, named, order.cwd):
+        return named
+    return order.cwd
+
+
+def _environment(given: Mapping[bytes, bytes], search_path: bytes) -> dict[bytes, bytes]:
+    """The front's list, less whatever chooses programs or libraries: that is ours."""
+    kept = {
+        name: value
+        for name, value in given.items()
+        if name not in _SERVERS_OWN and not name.startswith(_SERVERS_OWN_PREFIX)
+    }
+    return kept | {b"PATH": search_path, b"TMPDIR": layout.TEMPORARY}
+
+
+def _text(diagnostics: bytes) -> str:
+    return diagnostics.decode("utf-8", "replace").strip()[-500:] or "it said nothing"

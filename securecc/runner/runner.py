@@ -1,0 +1,318 @@
+"""The process that runs compilers: ``python -I -m securecc.runner.runner --fd N --config-fd M``.
+
+It has no network, no keytab and no sight of the host's files: it finds the toolchains, copies them to a tmpfs, and
+makes that its root before it takes the first order. It leaves, and all jobs with it, when the front does.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from securecc.compiler import catalogues
+from securecc.compiler.closure import ClosureFile, ToolchainClosure, whole_digest
+from securecc.compiler.toolchain import closure_of_programs, discover
+from securecc.runner import probe
+from securecc.runner.courier import Courier, close_all, from_front, read_tree, say_once
+from securecc.runner.job import Job, Workshop
+from securecc.runner.layers import shelve, standing
+from securecc.runner.shelf import Shelved, copy_files
+from securecc.sandbox import cgroup, jailers, landlock, scratch
+from securecc.sandbox.jailers import Way
+from securecc.words import limits
+from securecc.words.errors import ChannelError, ConfigError, SandboxError, SecureccError
+from securecc.words.messages import Layer, Usage
+from securecc.words.work import FromFront, WorkBlobs, WorkCancel, WorkOrder, WorkReady, WorkReport, WorkTree
+
+_STORE, _LAYERS, _JOBS, _FILTER = b"/toolchains", b"/layers", b"/jobs", b"/seccomp"
+_DEVICES = (b"/dev/null", b"/dev/urandom")
+_BASES = (b"/mnt", b"/media", b"/srv", b"/run", b"/tmp", b"/var/tmp")
+_LOG = 1000  # characters of one line
+_PAGE = 4096
+_SPARE = 16  # of the store, that part is kept free for what is made for jobs
+_PENDING = 4 * limits.MANIFEST_ENTRIES  # descriptors whose orders have not come yet
+
+
+class RunnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the front's parent tells the runner, as JSON. `base` is any directory (if
+    toolchains lie below it, another is taken): a tmpfs is mounted on it, in the runner's own namespace only. `uid` and
+    `gid` are what root becomes. `sandbox` is the way into it, ``jail`` or ``bubblewrap``; empty: the first that works.
+    `layers` are directories (None: where the toolchains look for headers). `have` are toolchains by their digests in
+    hex, and `trees` layers: a runner that finds just these is not needed. `groups` is a directory of control groups
+    that is the runner's own and settled (`securecc.sandbox.cgroup`), empty if there is none. `without` are layers of
+    the sandbox that are left out (``seccomp``, ``landlock``): for tests, which show that the others hold alone; no
+    setting of the daemon's leads here. Sizes in bytes.
+    """
+
+    compilers: tuple[str, ...]
+    base: str = "/mnt"
+    uid: int = 0
+    gid: int = 0
+    store: int = limits.TOOLCHAIN_STORE
+    job: int = limits.JOB_TMPFS
+    sandbox: str = ""
+    search_path: str = "/usr/local/bin:/usr/bin:/bin"
+    layers: tuple[str, ...] | None = ()
+    have: tuple[str, ...] = ()
+    trees: tuple[Layer, ...] = ()
+    groups: str = ""
+    without: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Found:
+    ways: tuple[Way, ...]
+    programs: tuple[ClosureFile, ...]
+    toolchains: tuple[ToolchainClosure, ...]
+    filter: bytes
+    layers: tuple[bytes, ...]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run until the front has gone. Exit status 0, or 1 with one line on standard error."""
+    options = argparse.ArgumentParser(prog="securecc.runner.runner")
+    options.add_argument("--fd", type=int, required=True, help="the front's socketpair")
+    options.add_argument("--config-fd", type=int, required=True, help="where the configuration is read from")
+    chosen = options.parse_args(arguments)
+    try:
+        config = _configuration(chosen.config_fd)
+        _only(chosen.fd)
+        end, shops = socket.socket(fileno=chosen.fd), _settle(config)
+        if shops:
+            asyncio.run(_serve(end, shops))
+        else:
+            say_once(end, WorkReady((), ()))
+    except SecureccError as error:
+        _log(str(error))
+        return 1
+    return 0
+
+
+def _configuration(descriptor: int) -> RunnerConfig:
+    try:
+        with os.fdopen(descriptor, "rb") as file:
+            return msgspec.json.decode(file.read(limits.POLICY_FILE), type=RunnerConfig)
+    except (OSError, msgspec.DecodeError, ValueError) as error:
+        raise ConfigError(f"the runner's configuration cannot be read: {error}") from error
+
+
+def _only(descriptor: int) -> None:
+    """Keep standard error and the front's end; everything else that was inherited goes."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1):
+        os.dup2(null, standard)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    os.closerange(3, descriptor)
+    os.closerange(descriptor + 1, min(most, 1 << 20))
+    os.set_inheritable(descriptor, False)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _settle(config: RunnerConfig) -> list[Workshop]:
+    """From the host's files to a root of our own. The workshops differ in their way into the sandbox alone;
+    there is none if only the toolchains were found that somebody else has.
+    """
+    os.umask(0)
+    if os.getuid() == 0:
+        if not (config.uid and config.gid):
+            raise SandboxError("the runner would run compilers as root", "give it a user of its own (runner.user)")
+        scratch.become(config.uid, config.gid)
+    scratch.renounce()
+    found = _find(config)
+    groups = cgroup.Groups(config.groups) if config.groups else None
+    scratch.enter()
+    base = _base(config.base, found)
+    scratch.mount_tmpfs(base, config.store, programs=True)
+    layers = _shelve(found, base, config.store)
+    same = {whole_digest(closure).hex() for closure in found.toolchains} == set(config.have)
+    if same and set(layers) == set(config.trees):
+        return []
+    copy_files(found.programs, base)
+    for folder in (_STORE, _JOBS, b"/tmp", b"/proc", b"/dev/pts"):
+        os.makedirs(base + folder, exist_ok=True)
+    for device in _DEVICES:
+        os.close(os.open(base + device, os.O_WRONLY | os.O_CREAT, 0o600))
+    with open(base + _FILTER, "wb") as file:
+        file.write(found.filter)
+    scratch.bind(b"/proc", base + b"/proc", recursive=True)
+    for device in _DEVICES:
+        scratch.bind(device, base + device)
+    scratch.mount_terminals(base + b"/dev/pts")
+    shelved = {}
+    for number, closure in enumerate(found.toolchains):
+        toolchain = Shelved(closure, base + _STORE + b"/%d" % number)
+        toolchain.move(_STORE + b"/%d" % number)
+        shelved[closure.digest] = toolchain
+    scratch.pivot(base)
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    version = 0 if "landlock" in config.without else landlock.abi()
+    return [
+        Workshop(way, shelved, _JOBS, config.job, null, layers, version if way.confines else 0, groups)
+        for way in found.ways
+    ]
+
+
+def _find(config: RunnerConfig) -> _Found:
+    """The ways into a sandbox, and the compilers that are there; what cannot be used is named in the log."""
+    toolchains = {}
+    for compiler in config.compilers:
+        try:
+            closure = discover(os.fsencode(compiler), os.fsencode(config.search_path))
+            toolchains[closure.digest] = replace(closure, catalogues=catalogues.standing(closure))
+        except SecureccError as error:
+            _log(f"compiler {compiler} is not offered: {error}")
+    if not toolchains:
+        raise ConfigError(f"none of the compilers can be used: {', '.join(config.compilers)}", "apt install gcc g++")
+    filtering = b"" if "seccomp" in config.without else jailers.system_calls(_log)
+    ways = jailers.installed(config.sandbox, _FILTER if filtering else b"", _log)
+    programs = closure_of_programs([program for way in ways for program in way.programs])
+    wanted = None if config.layers is None else list(map(os.fsencode, config.layers))
+    layers = standing(wanted, tuple(toolchains.values()), _log)
+    return _Found(ways, programs, tuple(toolchains.values()), filtering, layers)
+
+
+def _shelve(found: _Found, base: bytes, store: int) -> dict[Layer, bytes]:
+    """The layers, and where they will be below our root. The toolchains come first, and need room for their own."""
+    copied = sum(file.size + _PAGE for closure in found.toolchains for file in closure.files)
+    layers = shelve(found.layers, base + _LAYERS, store - copied - store // _SPARE, _log)
+    return {layer: path.removeprefix(base) for layer, path in layers.items()}
+
+
+def _base(wanted: str, found: _Found) -> bytes:
+    """A directory that hides nothing which is still to be copied."""
+    needed = [file.path for closure in found.toolchains for file in closure.files]
+    needed += [file.path for file in found.programs] + [b"/proc/", b"/dev/"] + [path + b"/" for path in found.layers]
+    for place in dict.fromkeys((os.fsencode(wanted), *_BASES)):
+        if os.path.isdir(place) and not any(path.startswith(place.rstrip(b"/") + b"/") for path in needed):
+            return place
+    raise ConfigError(
+        f"{wanted} cannot be the runner's base", "name a directory that no toolchain lies in (runner.base)"
+    )
+
+
+async def _serve(end: socket.socket, shops: Sequence[Workshop]) -> None:
+    """Take orders until the front has gone; then kill what runs, and wait until it has ended."""
+    shop, usable = await _choose(shops)
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: _log(repr(context)))
+    front = _Front(end, shop)
+    front.courier.start()
+    with contextlib.suppress(ChannelError):
+        front.courier.send(_ready(usable, shop))
+    await front.gone.wait()
+    for job in front.jobs.values():
+        job.cancel()
+    while front.tasks:
+        await asyncio.wait(front.tasks)
+
+
+async def _choose(shops: Sequence[Workshop]) -> tuple[Workshop, list[Shelved]]:
+    """The first way into a sandbox that works, and what runs there. Raises SandboxError."""
+    for shop in shops:
+        usable = [shelved for shelved in shop.toolchains.values() if await _tried(shop, shelved)]
+        if usable:
+            return shop, usable
+        _log(f"no compiler runs in the sandbox that {shop.jailer.name} makes")
+    raise SandboxError("no compiler runs in the sandbox", "see the lines before this one")
+
+
+async def _tried(shop: Workshop, toolchain: Shelved) -> bool:
+    """Whether this compiler works in the sandbox; a line in the log if it does not."""
+    why = await probe.trouble(shop, toolchain)
+    if why:
+        _log(f"compiler {toolchain.closure.name} does not work in the sandbox: {why}")
+    return not why
+
+
+def _ready(usable: Sequence[Shelved], shop: Workshop) -> WorkReady:
+    return WorkReady(shop.in_force, tuple(shelved.offer for shelved in usable), tuple(shop.layers))
+
+
+class _Front:
+    """The front as the runner sees it: a peer that may send anything."""
+
+    def __init__(self, end: socket.socket, shop: Workshop) -> None:
+        self.gone = asyncio.Event()
+        self.jobs: dict[int, Job] = {}
+        self.tasks: set[asyncio.Task[None]] = set()
+        self._shop = shop
+        self._blobs: dict[int, list[int]] = {}
+        self.courier: Courier[FromFront] = Courier(
+            end, from_front, self._receive, lost=lambda _reason: self.gone.set(), garbage=self._garbage
+        )
+
+    def _receive(self, message: FromFront, descriptors: list[int]) -> None:
+        if isinstance(message, WorkBlobs):
+            self._blobs.setdefault(message.job, []).extend(descriptors)
+            if sum(map(len, self._blobs.values())) > _PENDING:
+                self._garbage("too many descriptors without an order")
+                close_all(self._blobs.pop(message.job))
+            return
+        if isinstance(message, WorkCancel):
+            close_all(descriptors)
+            close_all(self._blobs.pop(message.job, []))
+            if message.job in self.jobs:
+                self.jobs[message.job].cancel()
+            return
+        blobs = self._blobs.pop(message.job, [])
+        try:
+            self._begin(message, descriptors, blobs)
+        except SecureccError as error:
+            close_all(blobs)
+            self._answer(WorkReport(message.job, 1, "", (), (), Usage(), failure=str(error)), [])
+        finally:
+            close_all(descriptors)
+
+    def _begin(self, order: WorkOrder, descriptors: list[int], blobs: list[int]) -> None:
+        if order.job in self.jobs or order.job <= 0:
+            raise ConfigError(f"job number {order.job} is in use")
+        if len(descriptors) != 1 or len(blobs) != order.blobs:
+            raise ConfigError(f"an order with {len(blobs)} of {order.blobs} blobs and {len(descriptors)} trees")
+        work = read_tree(descriptors[0])
+        self.jobs[order.job] = Job(self._shop, order, blobs)
+        task = asyncio.get_running_loop().create_task(self._do(order.job, work))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def _do(self, number: int, work: WorkTree) -> None:
+        job = self.jobs[number]
+        try:
+            report, descriptors = await job.run(work)
+        except Exception as error:  # noqa: BLE001 - the front must hear of every job's end
+            _log(f"job {number}: {error!r}")
+            report, descriptors = WorkReport(number, 1, "", (), (), Usage(), failure="the runner failed"), []
+        try:
+            self._answer(report, descriptors)
+        finally:
+            del self.jobs[number]
+            job.close()
+
+    def _answer(self, report: WorkReport, descriptors: list[int]) -> None:
+        try:
+            self.courier.send(report, descriptors)
+        except ChannelError:
+            self.gone.set()
+        finally:
+            close_all(descriptors)
+
+    def _garbage(self, reason: str) -> None:
+        _log(f"the front sent what is no message: {reason}")
+
+
+def _log(line: str) -> None:
+    """One line for the front's parent, with nothing in it that a terminal obeys."""
+    text = "".join(character if character.isprintable() else "?" for character in line[:_LOG])
+    sys.stderr.write(f"securecc runner: {text}\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(main())

@@ -1,0 +1,213 @@
+"""The way into a sandbox through bubblewrap (bwrap(1)): its command line, its start, its end."""
+
+import contextlib
+import json
+import os
+import resource
+import signal
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from securecc.sandbox import cgroup, jailer, layout
+from securecc.sandbox.jailer import Cell
+from securecc.words import limits as bound
+from securecc.words.errors import SandboxError
+from securecc.words.grant import JobLimits
+
+_NAMESPACES = (
+    b"--unshare-user",
+    b"--unshare-ipc",
+    b"--unshare-pid",
+    b"--unshare-uts",
+    b"--unshare-cgroup-try",
+    b"--disable-userns",
+    b"--die-with-parent",
+    b"--new-session",
+    b"--clearenv",
+)
+_STATUS, _GATE, _FURTHER = 3, 4, 5  # descriptors of bwrap: where it reports, waits for our word; filter and rulesets
+_STEP = layout.OWN + b"/confine"  # where jobs see it
+_SIGNALLED = 128  # bwrap passes on a signal as a shell does
+_LAST_SIGNAL = 64
+_ADVICE = "install it (apt install bubblewrap), 0.8 or later"
+
+
+@dataclass(frozen=True, slots=True)
+class Bubblewrap:
+    """Bwrap's path, the path of the system call filter (`securecc.sandbox.seccomp`), empty where there is none, and
+    that of the program that confines a job further when bwrap's work is done (`securecc/sandbox/jail/confine.c`), empty
+    where there is none: then a cell's rulesets do not come into force.
+
+    With the filter no job can make a socket, so all may share the runner's own network namespace, in which there is
+    none but a loopback that is down: one namespace less to make, for a quarter of the time that a sandbox costs.
+    """
+
+    name: ClassVar[str] = "bubblewrap"
+    program: bytes
+    filter: bytes = b""
+    step: bytes = b""
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """What is in force for every job."""
+        return (self.name, *jailer.LAYERS, *(("seccomp",) if self.filter else ()))
+
+    @property
+    def programs(self) -> tuple[bytes, ...]:
+        """What must be there to make it."""
+        return (self.program, *((self.step,) if self.step else ()))
+
+    @property
+    def confines(self) -> bool:
+        """Where there is a program to do it."""
+        return bool(self.step)
+
+    def start(self, cell: Cell, limits: JobLimits, overflowing: Callable[[], bool] = jailer.silent) -> "Wrapped":
+        """As `jailer.Jailer` has it."""
+        ours, theirs = socket.socketpair()
+        before = os.umask(cell.umask & 0o777)
+        filters: list[int] = []
+        try:
+            if self.filter:
+                filters.append(os.open(self.filter, os.O_RDONLY | os.O_CLOEXEC))
+            further = (*filters, *(cell.rulesets if self.step else ()))
+            pid = jailer.spawn(command_line(self, cell), {}, (*cell.stdio, theirs.fileno(), theirs.fileno(), *further))
+        except (OSError, ValueError) as error:
+            ours.close()
+            raise SandboxError(f"cannot start {os.fsdecode(self.program)}: {error}", _ADVICE) from error
+        finally:
+            os.umask(before)
+            theirs.close()
+            for descriptor in filters:
+                os.close(descriptor)
+        return Wrapped(pid, ours, limits, overflowing, cell.group)
+
+
+def command_line(way: Bubblewrap, cell: Cell) -> list[bytes]:
+    """Bwrap's arguments for a cell."""
+    line = [way.program, *_NAMESPACES, b"--json-status-fd", b"%d" % _STATUS, b"--block-fd", b"%d" % _GATE]
+    if not way.filter:
+        line.append(b"--unshare-net")
+    elif not way.step:
+        line += [b"--seccomp", b"%d" % _FURTHER]
+    for name, value in cell.environment.items():
+        line += [b"--setenv", name, value]
+    line += [b"--dev-bind", cell.root, b"/"]
+    if way.step:
+        line += [b"--ro-bind", way.step, _STEP]
+    line += [b"--chdir", cell.cwd, b"--", *(_confined(way, cell) if way.step else ()), *cell.arguments]
+    return line
+
+
+def _confined(way: Bubblewrap, cell: Cell) -> tuple[bytes, bytes, bytes]:
+    """The words before a command that is to be confined when all mounts are made."""
+    first = _FURTHER + bool(way.filter)
+    rulesets = b" ".join(b"%d" % number for number in range(first, first + len(cell.rulesets)))
+    return _STEP, b"%d" % _FURTHER if way.filter else b"", rulesets
+
+
+def find(search_path: str = "/usr/bin:/usr/local/bin:/bin") -> bytes:
+    """The path of bwrap. Raises SandboxError with advice if there is none."""
+    for place in search_path.split(":"):
+        path = os.fsencode(os.path.join(place, "bwrap"))
+        if os.access(path, os.X_OK):
+            return path
+    raise SandboxError(f"no bwrap in {search_path}", _ADVICE)
+
+
+class Wrapped(jailer.Running):
+    """A sandbox of bwrap's that runs. Bwrap waits until we have set the limits of its child, the init."""
+
+    def __init__(
+        self, pid: int, status: socket.socket, limits: JobLimits, overflowing: Callable[[], bool], group: int = -1
+    ) -> None:
+        super().__init__(pid, limits, overflowing)
+        self._group = group
+        self._status = status
+        self._said = b""
+        self._outcome = 0
+        _ours.add(pid)
+        status.setblocking(False)
+        self._loop.add_reader(status, self._hear)
+
+    def _hear(self) -> None:
+        """Bwrap reports its child when namespaces are made; it goes on only when we have set the limits."""
+        try:
+            heard = self._status.recv(bound.WORK_PACKET)
+        except OSError:
+            heard = b""
+        self._said += heard
+        if not heard:
+            self._loop.remove_reader(self._status)
+        elif not self._top and b"}" in self._said:
+            try:
+                self._top = int(json.loads(self._said[: self._said.index(b"}") + 1])["child-pid"])
+                _ours.add(self._top)
+                restrict(self._top, self._limits)
+                if self._group >= 0:
+                    cgroup.enter(self._group, self._top)
+                self._status.send(b"\n")
+            except (ValueError, KeyError, OSError):
+                self.kill()
+
+    def _gone(self) -> None:
+        """Bwrap has gone; its child, the init of the pid namespace, goes with it, and all that is inside with that."""
+        self._unwatch()
+        code = self._collect(self._pid) or 0
+        self._outcome = _SIGNALLED - code if _SIGNALLED < code <= _SIGNALLED + _LAST_SIGNAL else code
+        self._hear()
+        self._top = self._top or _orphan()
+        if not self._top:
+            self._close()
+            return
+        _ours.add(self._top)
+        try:
+            self._watch(self._top, self._init_gone)
+        except ProcessLookupError:
+            self._close()
+            return
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._watched, signal.SIGKILL)
+
+    def _init_gone(self) -> None:
+        self._unwatch()
+        with contextlib.suppress(ChildProcessError):  # bwrap itself has reaped it
+            self._collect(self._top)
+        self._close()
+
+    def _close(self) -> None:
+        _ours.difference_update((self._pid, self._top))
+        self._loop.remove_reader(self._status)
+        self._status.close()
+        self._finish(self._outcome, ran=b'"exit-code"' in self._said or self._outcome < 0)
+
+
+_ours: set[int] = set()
+"""The processes of all sandboxes that run: bwrap's own, and the inits that it has named."""
+
+
+def _orphan() -> int:
+    """The init of a sandbox whose bwrap was killed before it named its child; 0 if there is none. It has become a child
+    of ours, for we are the subreaper (prctl(2)), and is one that nobody here knows.
+    """
+    pid = os.getpid()
+    with contextlib.suppress(OSError, ValueError):
+        for child in _read(f"/proc/{pid}/task/{pid}/children").split():
+            if int(child) not in _ours and _read(f"/proc/{int(child)}/comm") == b"bwrap\n":
+                return int(child)
+    return 0
+
+
+def restrict(pid: int, limits: JobLimits) -> None:
+    """Set the resource limits of a process and its children to be (prlimit(2)). Raises OSError."""
+    for what, soft, hard in jailer.rlimits(limits):
+        _, most = resource.prlimit(pid, what)
+        top = hard if most == resource.RLIM_INFINITY else min(hard, most)
+        resource.prlimit(pid, what, (min(soft, top), top))
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb", buffering=0) as file:
+        return file.read(bound.WORK_PACKET)

@@ -1,0 +1,264 @@
+"""Control groups, version 2 (cgroups(7)): one for each job, where a service manager has given us a directory of them.
+
+Memory, processes and processors are bounded for all of a job together, and all of it ends at one word. What is asked of
+it is what the directory offers: each controller by itself, `cgroup.kill` by itself.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterable
+
+from securecc.sandbox.examination import Place
+from securecc.words import limits as bound
+from securecc.words.errors import SandboxError
+from securecc.words.grant import JobLimits
+from securecc.words.messages import LimitName
+
+CONTROLLERS = ("memory", "pids", "cpu")
+KILL = "cgroup-kill"
+LAYERS = (*(f"cgroup-{name}" for name in CONTROLLERS), KILL)
+"""What may be in force for every job."""
+
+_PERIOD_US = 100_000
+_PROC = "/proc"
+_MAIN = b"main"
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_DELEGATED = (
+    "user.delegate",
+    "trusted.delegate",
+)  # how systemd marks what is the service's own (251 and later; the second for root)
+_ADVICE = "see docs/sandbox.md for how to give the runner a directory of control groups"
+
+
+def place(proc: str = _PROC) -> Place:
+    """Where this process is. `proc` stands for /proc in tests."""
+    mount, root = _mounted(_lines(f"{proc}/self/mountinfo"))
+    own = next((line[3:] for line in _lines(f"{proc}/self/cgroup") if line.startswith("0::")), "")
+    if not mount or not own:
+        return Place(mount)
+    inside = own.removeprefix(root.rstrip("/")).strip("/")
+    return at(mount, os.path.join(mount, inside) if inside else mount)
+
+
+def at(mount: str, folder: str) -> Place:
+    """What a directory of the hierarchy that is mounted at `mount` offers."""
+    return Place(mount, folder, _is_delegated(folder), controllers(folder))
+
+
+def controllers(folder: str) -> frozenset[str]:
+    """Those that a directory offers, of the ones that bound a job."""
+    said = next(iter(_lines(os.path.join(folder, "cgroup.controllers"))), "")
+    return frozenset(said.split()) & frozenset(CONTROLLERS)
+
+
+def prepare(folder: str, owner: tuple[int, int] | None = None) -> str:
+    """Take a directory of control groups into use, and say which is for jobs. With an `owner` (uid, gid) that is one
+    below it which is given to them, for root's own processes stay beside it. Raises SandboxError.
+    """
+    try:
+        _settle(folder)
+        if owner is None:
+            return folder
+        inner = os.path.join(folder, "runner")
+        _make(inner)
+        _settle(inner)
+        for place in (inner, _main(inner)):
+            for name in ("", "cgroup.procs", "cgroup.threads", "cgroup.subtree_control"):
+                os.chown(os.path.join(place, name), *owner)
+        return inner
+    except OSError as error:
+        raise SandboxError(f"cannot use the control groups of {folder}: {error.strerror}", _ADVICE) from error
+
+
+def join(folder: str, pid: int) -> None:
+    """Have a process that is no job live where jobs are its neighbours: only so it may move them. Raises
+    SandboxError.
+    """
+    try:
+        _move(_main(folder), (str(pid),))
+    except OSError as error:
+        raise SandboxError(f"no place among the control groups of {folder}: {error.strerror}", _ADVICE) from error
+
+
+def _main(folder: str) -> str:
+    """Where processes live that are no jobs: beside groups with controllers there may be none."""
+    return os.path.join(folder, os.fsdecode(_MAIN))
+
+
+def _settle(folder: str) -> None:
+    """Its processes move to the directory for that, and its controllers come into force for those beside it."""
+    _make(_main(folder))
+    _move(_main(folder), _lines(os.path.join(folder, "cgroup.procs")))
+    for name in controllers(folder):
+        with contextlib.suppress(OSError):  # told by what is in force then
+            _write(os.path.join(folder, "cgroup.subtree_control"), f"+{name}")
+
+
+def _make(folder: str) -> None:
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(folder, 0o755)
+
+
+def _move(folder: str, pids: Iterable[str]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            _write(os.path.join(folder, "cgroup.procs"), pid)
+
+
+def enter(group: int, pid: int) -> None:
+    """Move a process to the group that is open as `group`, before it has children. Raises OSError."""
+    _put(group, "cgroup.procs", b"%d" % pid)
+
+
+class Groups:
+    """The control groups of jobs, in a directory that was prepared. It is kept open: a runner's root changes."""
+
+    def __init__(self, folder: str) -> None:
+        """Raises SandboxError."""
+        try:
+            self._folder = os.open(folder, _FOLDER)
+            enabled = _get(self._folder, "cgroup.subtree_control").split()
+            self.controllers = tuple(name for name in CONTROLLERS if name in enabled)
+            kills = os.access(os.fsdecode(_MAIN) + "/cgroup.kill", os.F_OK, dir_fd=self._folder)
+        except OSError as error:
+            raise SandboxError(f"cannot use the control groups of {folder}: {error.strerror}", _ADVICE) from error
+        self.layers = (*(f"cgroup-{name}" for name in self.controllers), *((KILL,) if kills else ()))
+        self._kills = kills
+        self._left = {name for name in map(os.fsencode, os.listdir(self._folder)) if _is_stale(name)}
+
+    def new(self, number: int, limits: JobLimits) -> "Group":
+        """The group of one job. Raises SandboxError."""
+        name = b"job-%d-%d" % (os.getpid(), number)
+        for old in tuple(self._left):
+            self.remove(old)
+        try:
+            folder = self._open(name)
+            for file, value in _values(self.controllers, limits):
+                with contextlib.suppress(FileNotFoundError):  # no swap, an older kernel
+                    _put(folder, file, value)
+        except OSError as error:
+            raise SandboxError(f"no control group for a job: {error.strerror}", _ADVICE) from error
+        return Group(self, name, folder, kills=self._kills)
+
+    def remove(self, name: bytes) -> None:
+        """Forget a group; one that is still busy is tried again with the next job."""
+        try:
+            os.rmdir(name, dir_fd=self._folder)
+            self._left.discard(name)
+        except FileNotFoundError:
+            self._left.discard(name)
+        except OSError:
+            self._left.add(name)
+
+    def _open(self, name: bytes) -> int:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(name, 0o755, dir_fd=self._folder)
+        return os.open(name, _FOLDER, dir_fd=self._folder)
+
+
+class Group:
+    """One job's group, open as `folder`. To be closed when nothing of the job runs."""
+
+    def __init__(self, groups: Groups, name: bytes, folder: int, *, kills: bool) -> None:
+        self._groups = groups
+        self._name = name
+        self._kills = kills
+        self.folder = folder
+
+    def kill(self) -> None:
+        """End all of it at once, where the kernel can (5.14)."""
+        if self._kills:
+            with contextlib.suppress(OSError):
+                _put(self.folder, "cgroup.kill", b"1")
+
+    def limit(self) -> LimitName:
+        """The limit that something of it has met, if one has."""
+        if _count(self.folder, "memory.events", "oom_kill"):
+            return "memory"
+        return "processes" if _count(self.folder, "pids.events", "max") else ""
+
+    def close(self) -> None:
+        """Whatever is left in it ends."""
+        self.kill()
+        os.close(self.folder)
+        self._groups.remove(self._name)
+
+
+def _values(enabled: Iterable[str], limits: JobLimits) -> list[tuple[str, bytes]]:
+    """What is written to a new group. What a job puts on its tmpfs is memory of its own as well."""
+    memory = limits.memory + limits.output + 2 * limits.diagnostics
+    values = {
+        "memory": [("memory.max", b"%d" % memory), ("memory.swap.max", b"0"), ("memory.oom.group", b"1")],
+        "pids": [("pids.max", b"%d" % limits.processes)],
+        "cpu": [("cpu.max", b"%d %d" % (bound.JOB_PROCESSORS * _PERIOD_US, _PERIOD_US))],
+    }
+    return [pair for name in enabled for pair in values[name]]
+
+
+def _is_stale(name: bytes) -> bool:
+    """Whether it is the group of a job whose runner is no more."""
+    kind, _, rest = name.partition(b"-")
+    pid = rest.partition(b"-")[0]
+    return kind == b"job" and pid.isdigit() and not os.path.exists(f"{_PROC}/{int(pid)}")
+
+
+def _count(folder: int, file: str, word: str) -> int:
+    with contextlib.suppress(OSError, ValueError):
+        for line in _get(folder, file).splitlines():
+            name, _, value = line.partition(" ")
+            if name == word:
+                return int(value)
+    return 0
+
+
+def _mounted(lines: Iterable[str]) -> tuple[str, str]:
+    """Where version 2 is mounted, and which directory of it (proc_pid_mountinfo(5))."""
+    for line in lines:
+        before, _, after = line.partition(" - ")
+        fields = before.split(" ")
+        if after.startswith("cgroup2 ") and len(fields) > 4:  # noqa: PLR2004 - root and mount point are the 4th and 5th
+            return fields[4], fields[3]
+    return "", ""
+
+
+def _is_delegated(folder: str) -> bool:
+    """Whether a service manager says so. That one may write there says nothing: root may everywhere, and a user in the
+    groups of his own sessions, where his shell lives.
+    """
+    for name in _DELEGATED:
+        with contextlib.suppress(OSError):
+            if os.getxattr(folder, name) == b"1":
+                return True
+    return False
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read(bound.WORK_PACKET).splitlines()
+    except OSError:
+        return []
+
+
+def _write(path: str, text: str) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(file, text.encode())
+    finally:
+        os.close(file)
+
+
+def _put(folder: int, name: str, value: bytes) -> None:
+    file = os.open(name, os.O_WRONLY | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        os.write(file, value)
+    finally:
+        os.close(file)
+
+
+def _get(folder: int, name: str) -> str:
+    file = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        return os.read(file, bound.WORK_PACKET).decode()
+    finally:
+        os.close(file)

@@ -1,0 +1,124 @@
+"""The way into a sandbox through our own small program, ``securecc-jail`` (`securecc/sandbox/jail/jail.c`)."""
+
+import contextlib
+import os
+import signal
+import struct
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from securecc.sandbox import jailer
+from securecc.sandbox.jailer import Cell
+from securecc.words import limits as bound
+from securecc.words.errors import SandboxError
+from securecc.words.grant import JobLimits
+
+PROGRAM, CONFINE = "securecc-jail", "securecc-confine"
+_STATUS = 3  # the program's descriptor on which it tells how the job ended
+_OUTCOME = struct.Struct("=iI")  # `struct outcome` of jail.c: a status of wait(2), KiB
+_AGAIN_S = 0.001  # how soon an init that was killed is looked at again: it takes a moment to end what is inside
+_ADVICE = "install securecc with its programs, or set sandbox.program to bubblewrap in config.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Jail:
+    """The program's path, and the path of the system call filter (`securecc.sandbox.seccomp`), empty where there is
+    none: then each job gets a network namespace, as in `Bubblewrap`.
+    """
+
+    name: ClassVar[str] = "jail"
+    program: bytes
+    filter: bytes = b""
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """What is in force for every job."""
+        return (self.name, *jailer.LAYERS, *(("seccomp",) if self.filter else ()))
+
+    @property
+    def programs(self) -> tuple[bytes, ...]:
+        """What must be there to make it."""
+        return (self.program,)
+
+    @property
+    def confines(self) -> bool:
+        """It does."""
+        return True
+
+    def start(self, cell: Cell, limits: JobLimits, overflowing: Callable[[], bool] = jailer.silent) -> "Jailed":
+        """As `jailer.Jailer` has it."""
+        ours, theirs = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        environment = {**cell.environment, b"PWD": cell.cwd}
+        group = () if cell.group < 0 else (cell.group,)
+        try:
+            pid = jailer.spawn(
+                command_line(self, cell, limits), environment, (*cell.stdio, theirs, *group, *cell.rulesets)
+            )
+        except (OSError, ValueError) as error:
+            os.close(ours)
+            raise SandboxError(f"cannot start {os.fsdecode(self.program)}: {error}", _ADVICE) from error
+        finally:
+            os.close(theirs)
+        return Jailed(pid, ours, limits, overflowing)
+
+
+def command_line(way: Jail, cell: Cell, limits: JobLimits) -> list[bytes]:
+    """The program's arguments for a cell: each has its place, and none is an option."""
+    numbers = [os.getpid(), cell.umask & 0o777, cell.group >= 0, len(cell.rulesets)]
+    for limit in jailer.rlimits(limits):
+        numbers += limit
+    return [way.program, cell.root, cell.cwd, way.filter, b" ".join(b"%d" % n for n in numbers), *cell.arguments]
+
+
+def find(search_path: str = "/usr/bin:/usr/local/bin:/bin", program: str = PROGRAM) -> bytes:
+    """The path of a program of ours: beside this interpreter, or here. Raises SandboxError with advice."""
+    for place in (os.path.dirname(sys.executable), *search_path.split(":")):
+        path = os.fsencode(os.path.join(place, program))
+        if os.access(path, os.X_OK):
+            return path
+    raise SandboxError(f"no {program} beside {sys.executable} or in {search_path}", _ADVICE)
+
+
+class Jailed(jailer.Running):
+    """A sandbox of the jail's that runs. Its outer process and the init are one process group, in which nothing else
+    ever is: so the init is known for ours even where the outer process was killed before it had bound it. For it to
+    come to us then we must be a subreaper (prctl(2)).
+    """
+
+    def __init__(self, pid: int, status: int, limits: JobLimits, overflowing: Callable[[], bool]) -> None:
+        super().__init__(pid, limits, overflowing)
+        self._top = pid
+        self._status = status
+        self._outcome = 0
+
+    def _gone(self) -> None:
+        """The outer process has ended: mostly because all have. It is not reaped before the group was killed: until
+        then no other can have its number.
+        """
+        self._unwatch()
+        with contextlib.suppress(ProcessLookupError):  # it was killed before it led a group
+            os.killpg(self._pid, signal.SIGKILL)
+        self._outcome = self._collect(self._pid) or 0
+        self._reap_init()
+
+    def _reap_init(self) -> None:
+        try:
+            while self._collect(-self._pid) is not None:
+                pass
+            self._loop.call_later(_AGAIN_S, self._reap_init)
+        except ChildProcessError:
+            self._close()
+
+    def _close(self) -> None:
+        try:
+            told = os.read(self._status, _OUTCOME.size)
+        except OSError:
+            told = b""
+        os.close(self._status)
+        if len(told) == _OUTCOME.size:
+            status, kibibytes = _OUTCOME.unpack(told)
+            self._finish(os.waitstatus_to_exitcode(status), ran=True, memory=kibibytes * bound.KIB)
+        else:
+            self._finish(self._outcome, ran=self._outcome < 0)

@@ -1,0 +1,166 @@
+"""Directory trees that become layers: which may, what their copies are like, and what is left out."""
+
+import os
+import stat
+from contextlib import suppress
+from dataclasses import replace
+
+import pytest
+from closure_sample import CLOSURE, GCC
+
+from securecc.compiler import layer
+from securecc.runner import layers
+from securecc.words import limits
+from securecc.words.messages import Layer
+
+
+@pytest.fixture
+def tree(tmp_path):
+    root = tmp_path / "include"
+    (root / "sys/deep").mkdir(parents=True)
+    (root / "a.h").write_bytes(b"int a;\n")
+    (root / "sys/b.h").write_bytes(b"")
+    (root / "sys/deep/c.h").write_bytes(b"x" * 10_000)
+    (root / "link.h").symlink_to("sys/b.h")
+    (root / "dangling").symlink_to("/nowhere")
+    (root / "a.h").chmod(0o755)
+    (root / "sys/b.h").chmod(0o440)
+    (root / "sys/deep").chmod(0o555)
+    os.utime(root / "a.h", ns=(1, 123456789))
+    return root
+
+
+class Shelf:
+    """`shelve` without the mount, which is read-only and not to be run from."""
+
+    def __init__(self, folder, monkeypatch):
+        self.store, self.mounted, self.log = os.fsencode(folder / "store"), [], []
+        monkeypatch.setattr(layers.scratch, "bind_read_only", self._bind)
+
+    def _bind(self, source, target, *, programs):
+        assert source == target
+        assert not programs
+        self.mounted.append(source)
+
+    def __call__(self, *roots, room=limits.GIB):
+        found = layers.shelve([os.fsencode(root) for root in roots], self.store, room, self.log.append)
+        assert self.mounted == list(found.values())
+        assert set(os.listdir(self.store) if found else ()) == {path.rpartition(b"/")[2] for path in found.values()}
+        return found
+
+
+@pytest.fixture
+def shelf(tmp_path, monkeypatch):
+    return Shelf(tmp_path, monkeypatch)
+
+
+def test_a_copy_has_the_name_of_what_it_was_made_from(tree, shelf):
+    found = shelf(tree)
+    digest = layer.digest_of(layer.entries(os.fsencode(tree)))
+    assert found == {Layer(os.fsencode(tree), digest): shelf.store + b"/0"}
+    copy = shelf.store + b"/0"
+    status = os.stat(copy + b"/a.h")
+    assert (stat.S_IMODE(status.st_mode), status.st_mtime_ns, status.st_nlink) == (0o644, 123456789, 1)
+    assert stat.S_IMODE(os.stat(copy + b"/sys/deep").st_mode) == 0o555
+    assert os.readlink(copy + b"/dangling") == b"/nowhere"
+    assert os.stat(copy + b"/sys/deep/c.h").st_size == 10_000
+
+
+def test_what_changes_later_does_not_change_the_copy(tree, shelf):
+    [copy] = shelf(tree).values()
+    (tree / "a.h").write_bytes(b"int b;\n")
+    with open(copy + b"/a.h", "rb") as file:
+        assert file.read() == b"int a;\n"
+
+
+def fifo(tree):
+    os.mkfifo(tree / "sys/deep/../fifo")
+
+
+def large(tree):
+    with open(tree / "large", "wb") as file:
+        file.truncate(limits.BLOB + 1)
+
+
+def absent(tree):
+    tree.rename(tree.parent / "moved")
+
+
+def plain(tree):
+    absent(tree)
+    tree.write_bytes(b"")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [(fifo, "is no file, directory or link"), (large, "too large"), (absent, "No such file"), (plain, "Not a dir")],
+)
+def test_what_is_no_layer_is_named_and_left_out(tree, shelf, tmp_path, spoil, said):
+    spoil(tree)
+    (tmp_path / "good").mkdir()
+    [offered] = shelf(tree, tmp_path / "good")
+    assert offered.path == os.fsencode(tmp_path / "good")
+    [line] = shelf.log
+    assert line.startswith(f"{tree} is not offered as a layer: ")
+    assert said in line
+
+
+@pytest.mark.parametrize(("limit", "value"), [("LAYER", 8192), ("LAYER_ENTRIES", 5)])
+def test_too_much_for_a_layer(tree, shelf, monkeypatch, limit, value):
+    monkeypatch.setattr(limits, limit, value)
+    assert shelf(tree) == {}
+    assert "too much" in shelf.log[0]
+
+
+def test_what_has_no_room_is_left_out_and_a_smaller_one_is_not(tree, shelf, tmp_path):
+    (tmp_path / "good").mkdir()
+    (tmp_path / "good/x.h").write_bytes(b"x")
+    assert [offered.path for offered in shelf(tree, tmp_path / "good", room=8192)] == [os.fsencode(tmp_path / "good")]
+    assert "no room" in shelf.log[0]
+
+
+def test_room_is_for_all_of_them_together(shelf, tmp_path):
+    for name in "abc":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.h").write_bytes(b"x")
+    assert len(shelf(*(tmp_path / name for name in "abc"), room=8192)) == 2
+
+
+def test_there_are_so_many_of_them(shelf, tmp_path, monkeypatch):
+    monkeypatch.setattr(limits, "LAYERS", 1)
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    assert len(shelf(tmp_path / "a", tmp_path / "b")) == 1
+    assert "one more than 1" in shelf.log[0]
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root reads everything")
+def test_what_cannot_be_read(tree, shelf):
+    (tree / "a.h").chmod(0)
+    assert shelf(tree) == {}
+
+
+def test_by_default_layers_are_where_toolchains_look_for_headers(tree, tmp_path):
+    (tmp_path / "include-2").mkdir()
+    (tmp_path / "by-link").symlink_to("include")
+    places = ("include/sys", "include", "absent", "include-2", "by-link/sys/deep", "include/a.h")
+    closure = replace(CLOSURE, include_directories=tuple(os.fsencode(tmp_path / place) for place in places))
+    log = []
+    found = layers.standing(None, [closure, closure], log.append)
+    assert found == (os.fsencode(tree), os.fsencode(tmp_path / "include-2"))
+    assert log == []
+
+
+def test_layers_by_name_go_by_their_real_paths(tree, tmp_path):
+    (tmp_path / "now").symlink_to("include")
+    wanted = [os.fsencode(path) for path in (tmp_path / "now", tree, tmp_path / "absent")]
+    assert layers.standing(wanted, [CLOSURE], print) == (wanted[1], wanted[2])
+
+
+@pytest.mark.parametrize("path", [b"/", b"/usr", b"/usr/bin", b"/usr/share", b"/usr/lib", GCC, b"/etc", b"/proc/self"])
+def test_what_would_lie_over_the_toolchains_own(path):
+    log = []
+    with suppress(OSError):
+        path = os.path.realpath(path)
+    assert layers.standing([path, b"/usr/include"], [CLOSURE], log.append) == (b"/usr/include",)
+    assert len(log) == 1

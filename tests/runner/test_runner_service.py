@@ -1,0 +1,240 @@
+"""The runner as a service of its own: whom it serves, and that all ends with it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+
+import pytest
+from runnerside import NOBODY, children_of
+
+from securecc.runner import service
+from securecc.runner.service import READY, RunnerService, connect
+from securecc.server.settings import ServerSettings
+from securecc.server.supervisor import Supervisor
+from securecc.words.errors import ConfigError, SandboxError
+
+CONFIG = """\
+keytab: k
+policy: p
+audit: a
+state: s
+scratch: {folder}/scratch
+toolchains: [/usr/bin/as]
+layers: []
+runner_socket: {folder}/run/runner
+"""
+START = "import sys; from securecc.cli.secureccd import main; sys.exit(main(sys.argv[1:]))"
+as_root = pytest.mark.skipif(os.getuid() != 0, reason="front and runner are two users: it takes root to be both")
+
+
+@dataclass
+class Service:
+    """`secureccd --only runner`, and what it says."""
+
+    folder: object
+    more: str = ""
+    given: tuple = ()
+    environment: dict = field(default_factory=dict)
+
+    def __enter__(self):
+        (self.folder / "run").mkdir(exist_ok=True)
+        (self.folder / "run").chmod(0o755)
+        self.config = self.folder / "config.yaml"
+        users = f"users: {{front: {FRONT}, runner: {NOBODY}}}\n" if os.getuid() == 0 else ""
+        self.config.write_text(CONFIG.format(folder=self.folder) + (self.more or users))
+        self.log = (self.folder / "log").open("w+")
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", START, "--config", str(self.config), "--only", "runner"],
+            stderr=self.log,
+            pass_fds=self.given,
+            env={**_uncovered(), **self.environment},
+        )
+        self.until(lambda: READY in self.said() or self.process.poll() is not None)
+        return self
+
+    def said(self):
+        return (self.folder / "log").read_text()
+
+    def until(self, condition):
+        deadline = time.monotonic() + 20
+        while not condition() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert condition(), self.said()
+
+    @property
+    def path(self):
+        return self.folder / "run/runner"
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        assert self.process.wait(10) is not None
+        self.log.close()
+
+
+FRONT = NOBODY + 1
+PRELUDE = """
+import os, sys
+user = int(sys.argv[2])
+if os.getuid() == 0:
+    os.setresgid(user, user, user)
+    os.setresuid(user, user, user)
+from pathlib import Path
+from securecc.runner.courier import order_runner
+from securecc.runner.service import connect
+nursery = connect(Path(sys.argv[1]))
+"""
+ASK = """
+end = order_runner(nursery, ())
+end.settimeout(20)
+print(len(end.recv(1 << 16)), flush=True)
+"""
+
+
+def _uncovered():
+    """The environment of another user's process: it may not write where coverage is gathered, and would say so."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
+
+
+def knocking(path, script, user=FRONT):
+    """A process of this user that is connected as `nursery`, and runs this script."""
+    line = [sys.executable, "-c", PRELUDE + script, path, str(user)]
+    return subprocess.Popen(line, env=_uncovered(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def answer(path, script, user=FRONT):
+    with knocking(path, script, user) as process:
+        return process.stdout.read()
+
+
+@pytest.fixture
+def reachable(tmp_path):
+    for folder in (tmp_path, *tmp_path.parents[:-2]):
+        folder.chmod(folder.stat().st_mode | 0o755)
+    return tmp_path
+
+
+@as_root
+def test_a_front_gets_runners_and_they_go_with_it(reachable):
+    with Service(reachable) as service:
+        assert os.stat(service.path).st_mode & 0o777 == 0o600
+        assert int(answer(service.path, ASK)) > 10, service.said()
+        service.until(lambda: children_of(service.process.pid) == [])
+        assert int(answer(service.path, ASK)) > 10, "the next front is served as well"
+        with open(f"/proc/{service.process.pid}/status") as status:
+            assert f"Uid:\t{NOBODY}\t{NOBODY}" in status.read()
+    assert service.process.returncode == 0
+    assert "Traceback" not in service.said()
+
+
+@as_root
+def test_who_is_not_the_front_is_turned_away(reachable):
+    """Also root, whom no socket's mode keeps out."""
+    with Service(reachable) as service, connect(service.path) as end:
+        end.settimeout(10)
+        assert end.recv(1) == b""
+        service.until(lambda: "turned away" in service.said())
+        assert "of uid 0, and the front's is" in service.said()
+
+
+def test_the_runners_own_user_is_no_front(reachable):
+    """Else a compiler that breaks out would have what the front has."""
+    with Service(reachable) as service:
+        if os.getuid() == 0:
+            os.chown(service.path, NOBODY, NOBODY)
+        assert answer(service.path, "print(nursery.recv(1))", NOBODY) == "b''\n"
+        assert "the runner's own user" in service.said()
+
+
+@as_root
+def test_told_to_end_it_takes_all_with_it(reachable):
+    """A front that stays keeps nothing alive."""
+    with Service(reachable) as service, knocking(service.path, ASK + "end.recv(1)\nend.recv(1)") as front:
+        assert int(front.stdout.readline()) > 10
+        [nursery] = children_of(service.process.pid)
+        [runner] = children_of(int(nursery))
+        service.process.send_signal(signal.SIGTERM)
+        assert service.process.wait(10) == 0
+        service.until(lambda: not os.path.exists(f"/proc/{int(runner)}"))
+
+
+@as_root
+def test_no_more_fronts_than_there_can_be(reachable, monkeypatch):
+    script = (
+        "ends = [nursery] + [connect(Path(sys.argv[1])) for _ in range(5)]\n"
+        "import select, time\n"
+        "deadline = time.monotonic() + 10\n"
+        "while len(select.select(ends, [], [], 0.1)[0]) < 2 and time.monotonic() < deadline: pass\n"
+        "print(len(select.select(ends, [], [], 0)[0]))\n"
+    )
+    with Service(reachable) as service:
+        assert answer(service.path, script) == "2\n", service.said()
+        assert "4 are here" in service.said()
+
+
+def test_a_service_managers_socket_and_its_watchdog(reachable):
+    """In the place of the manager: a socket that listens, and one that hears of us."""
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager,
+        socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening,
+    ):
+        manager.bind(str(reachable / "notify"))
+        (reachable / "notify").chmod(0o777)
+        manager.settimeout(10)
+        listening.bind(str(reachable / "given"))
+        listening.listen()
+        here = os.path.join(os.path.dirname(__file__), "handed.py")
+        environment = {"NOTIFY_SOCKET": str(reachable / "notify"), "WATCHDOG_USEC": "200000"}
+        config = reachable / "config.yaml"
+        users = f"users: {{front: {FRONT}, runner: {NOBODY}}}\n" if os.getuid() == 0 else ""
+        config.write_text(CONFIG.format(folder=reachable) + users)
+        line = [sys.executable, here, str(listening.fileno()), sys.executable, "-c", START]
+        with subprocess.Popen(
+            [*line, "--config", str(config), "--only", "runner"],
+            pass_fds=[listening.fileno()],
+            env={**os.environ, **environment},
+            stderr=subprocess.PIPE,
+        ) as process:
+            assert manager.recv(4096).startswith(b"READY=1\n")
+            assert [manager.recv(4096) for _ in range(3)] == [b"WATCHDOG=1"] * 3
+            assert not (reachable / "run").exists()
+            process.terminate()
+            heard = [manager.recv(4096)]
+            while heard[-1] != b"STOPPING=1":
+                heard.append(manager.recv(4096))
+            assert set(heard[:-1]) <= {b"WATCHDOG=1"}
+            assert process.wait(10) == 0
+
+
+@pytest.mark.parametrize("kind", [(socket.AF_INET, socket.SOCK_STREAM), (socket.AF_UNIX, socket.SOCK_STREAM)])
+def test_a_socket_of_another_kind(tmp_path, kind):
+    settings = ServerSettings(*(tmp_path / name for name in "kpasc"))
+    with socket.socket(*kind) as wrong, pytest.raises(ConfigError, match="one unix socket"):
+        RunnerService(settings, tmp_path, Supervisor(sockets=(wrong,)))
+
+
+def test_a_place_where_nothing_can_listen(tmp_path):
+    settings = ServerSettings(*(tmp_path / name for name in "kpasc"), runner_socket=tmp_path / "none/runner")
+    with pytest.raises(ConfigError, match="make its directory"):
+        RunnerService(settings, tmp_path, Supervisor())
+
+
+def test_nobody_waits(tmp_path):
+    with pytest.raises(SandboxError, match="no runner waits"):
+        connect(tmp_path / "runner")
+
+
+def test_control_groups_are_used_where_they_are_given(tmp_path, monkeypatch):
+    prepared = []
+    monkeypatch.setattr(service.cgroup, "prepare", lambda *words: prepared.append(words) or "/groups")
+    monkeypatch.setattr(service.cgroup, "place", lambda: service.cgroup.Place("/m", "/m/own", False))
+    settings = ServerSettings(*(tmp_path / name for name in "kpasc"))
+    assert service.prepare_groups(settings, None) == ""
+    monkeypatch.setattr(service.cgroup, "place", lambda: service.cgroup.Place("/m", "/m/own", True))
+    assert service.prepare_groups(settings, None) == "/groups"
+    named = ServerSettings(*(tmp_path / name for name in "kpasc"), groups=tmp_path)
+    service.prepare_groups(named, service.User(7, 8, "x"))
+    assert prepared == [("/m/own", None), (str(tmp_path), (7, 8))]

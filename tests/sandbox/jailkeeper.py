@@ -1,0 +1,68 @@
+"""A process that starts a jail and is its subreaper, as the runner is: `python jailkeeper.py KIND ROOT FILTER`.
+
+`moments` kills the outer process, then the init, at ever later moments, and prints what was left of each. `bubblewrap`
+does so with the outer process of that, and without a filter. `wait` starts a jail, prints the pids of its two
+processes, and waits to be killed.
+"""
+
+# ruff: noqa: T201, ASYNC110 - printing is its trade, and it has nothing else to do
+
+import asyncio
+import os
+import signal
+import sys
+import time
+
+from runnerside import children_of
+
+from securecc.sandbox import bubblewrap, jail, jailer, scratch
+from securecc.words.grant import JobLimits
+
+MOMENTS = 60
+STEP_S = 0.00005
+
+
+def cell(root):
+    return jailer.Cell(os.fsencode(root), b"/", (b"/prisoner", b"sleep", os.fsencode(root)), {}, 0o022, (0, 1, 2))
+
+
+async def killed(way, root, after_s, *, init):
+    """Whether it ran, its status, and the children that are left."""
+    running = way.start(cell(root), JobLimits())
+    until = time.monotonic() + after_s
+    while time.monotonic() < until:
+        pass
+    target = running._pid
+    if init:
+        inside = children_of(running._pid)
+        target = int(inside[0]) if inside else target
+    os.kill(target, signal.SIGKILL)
+    ending = await asyncio.wait_for(running.ended(), 5)
+    return ending.ran, ending.status, children_of(os.getpid())
+
+
+async def moments(root, rules):
+    way = jail.Jail(jail.find(), os.fsencode(rules))
+    for moment in range(MOMENTS):
+        for init in (False, True):
+            print(*await killed(way, root, moment * STEP_S, init=init), flush=True)
+
+
+async def wrapped(root, _rules):
+    way = bubblewrap.Bubblewrap(bubblewrap.find())
+    for moment in range(MOMENTS):
+        print(*await killed(way, root, moment * STEP_S, init=False), flush=True)
+
+
+async def wait(root, rules):
+    running = jail.Jail(jail.find(), os.fsencode(rules)).start(cell(root), JobLimits())
+    while not (inside := children_of(running._pid)):
+        await asyncio.sleep(0.001)
+    print(running._pid, int(inside[0]), flush=True)
+    ending = await running.ended()
+    print(ending.ran, ending.status, children_of(os.getpid()), flush=True)
+
+
+if __name__ == "__main__":
+    scratch.renounce()
+    asyncio.run({"moments": moments, "bubblewrap": wrapped, "wait": wait}[sys.argv[1]](*sys.argv[2:]))

@@ -1,0 +1,105 @@
+"""The command line of bwrap, its start and its end; real compiles run in test_runner."""
+
+import asyncio
+import os
+import resource
+import shutil
+import subprocess
+
+import pytest
+
+from securecc.sandbox import bubblewrap, jailer
+from securecc.sandbox.bubblewrap import Bubblewrap
+from securecc.words.errors import SandboxError
+from securecc.words.grant import JobLimits
+
+CELL = jailer.Cell(
+    root=b"/jobs/1",
+    cwd=b"/home/alice",
+    arguments=(b"gcc", b"--bind", b"/", b"/", b"-c", b"a.c"),
+    environment={b"LANG": b"--bind"},
+    umask=0o022,
+    stdio=(0, 1, 2),
+)
+
+
+def test_the_command_line_holds_every_promise():
+    line = bubblewrap.command_line(Bubblewrap(b"/usr/bin/bwrap"), CELL)
+    for flag in ("user", "ipc", "pid", "net", "uts"):
+        assert f"--unshare-{flag}".encode() in line
+    for flag in (b"--disable-userns", b"--die-with-parent", b"--new-session", b"--clearenv"):
+        assert flag in line
+    own = line[: line.index(b"--")]
+    assert own.count(b"--dev-bind") == 1
+    assert not {b"--proc", b"--dev", b"--share-net", b"--cap-add", b"--ro-bind"} & set(own)
+    assert line[line.index(b"--") + 1 :] == list(CELL.arguments)
+
+
+def test_a_filter_stands_in_for_a_network_namespace_of_each_job():
+    line = bubblewrap.command_line(Bubblewrap(b"/usr/bin/bwrap", b"/seccomp"), CELL)
+    assert b"--unshare-net" not in line
+    assert line[line.index(b"--seccomp") + 1] == b"5"
+    assert Bubblewrap(b"/usr/bin/bwrap", b"/seccomp").layers == ("bubblewrap", *jailer.LAYERS, "seccomp")
+    assert Bubblewrap(b"/usr/bin/bwrap").layers == ("bubblewrap", *jailer.LAYERS)
+
+
+def test_bwrap_is_looked_for(tmp_path):
+    assert bubblewrap.find() == b"/usr/bin/bwrap"
+    with pytest.raises(SandboxError, match="apt install bubblewrap"):
+        bubblewrap.find(str(tmp_path))
+
+
+def test_no_program_to_start():
+    async def whole():
+        Bubblewrap(b"/nonexistent/bwrap").start(CELL, JobLimits())
+
+    before = len(os.listdir("/proc/self/fd"))
+    mask = os.umask(0o027)
+    with pytest.raises(SandboxError, match="cannot start"):
+        asyncio.run(whole())
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert os.umask(mask) == 0o027
+
+
+def test_a_sandbox_that_cannot_be_made_did_not_run(tmp_path):
+    """bwrap dies without a word to us: noticed, and its own words are on standard error."""
+
+    async def whole():
+        with open(tmp_path / "error", "w+b") as error:  # noqa: ASYNC230 - nothing else waits
+            cell = jailer.Cell(b"/nonexistent", b"/", (b"true",), {}, 0, (error.fileno(),) * 3)
+            ending = await Bubblewrap(bubblewrap.find()).start(cell, JobLimits()).ended()
+            error.seek(0)
+            return ending, error.read()
+
+    ending, said = asyncio.run(whole())
+    assert not ending.ran
+    assert b"/nonexistent" in said
+
+
+def test_limits_are_set_on_the_process():
+    with subprocess.Popen(["sleep", "60"]) as child:
+        bubblewrap.restrict(
+            child.pid, JobLimits(cpu_s=1.5, memory=1 << 30, processes=9, output=1 << 20, diagnostics=10)
+        )
+        expected = {
+            resource.RLIMIT_AS: (1 << 30, 1 << 30),
+            resource.RLIMIT_CPU: (2, 3),
+            resource.RLIMIT_FSIZE: (1 << 20, 1 << 20),
+            resource.RLIMIT_NPROC: (9, 9),
+            resource.RLIMIT_CORE: (0, 0),
+        }
+        assert {what: resource.prlimit(child.pid, what) for what in expected} == expected
+        child.kill()
+
+
+def test_an_init_that_bwrap_did_not_name_is_found(tmp_path):
+    """Bwrap was killed before it named its child, which is ours now: known by its name, and by being nobody's."""
+    program = shutil.copy("/usr/bin/sleep", tmp_path / "bwrap")
+    with subprocess.Popen([program, "60"]) as orphan, subprocess.Popen(["sleep", "60"]) as other:
+        assert bubblewrap._orphan() == orphan.pid
+        bubblewrap._ours.add(orphan.pid)
+        assert bubblewrap._orphan() == 0
+        bubblewrap._ours.discard(orphan.pid)
+        orphan.kill()
+        other.kill()
+    assert bubblewrap._orphan() == 0

@@ -1,0 +1,258 @@
+"""Control groups: where this process is, and what bounds and ends a job where there are some."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from runnerside import NOBODY, Runner, listed
+
+from securecc.sandbox import cgroup
+from securecc.words import limits
+from securecc.words.errors import SandboxError
+from securecc.words.grant import JobLimits
+
+HERE = cgroup.place()
+HOME = listed({b"/home/alice": None})
+SMALL = JobLimits(wall_s=20, memory=32 * limits.MIB, processes=12, output=limits.MIB, diagnostics=limits.MIB)
+
+
+@pytest.fixture
+def folder():
+    """A directory of control groups of this test's own."""
+    made = f"{HERE.mount}/securecc-test-{os.getpid()}"
+    try:
+        if not HERE.mount:
+            raise FileNotFoundError
+        os.mkdir(made)
+    except OSError as error:
+        pytest.skip(f"no control group (version 2) can be made here: {error.strerror or 'it is not mounted'}")
+    try:
+        yield made
+    finally:
+        empty(made)
+
+
+def empty(made):
+    """Whatever lives there goes back where this process is; what is left is removed."""
+    for name in sorted((path for path, _, _ in os.walk(made)), key=len, reverse=True):
+        with contextlib.suppress(OSError):
+            cgroup._move(HERE.folder or HERE.mount, cgroup._lines(f"{name}/cgroup.procs"))
+        os.rmdir(name)
+
+
+def settled(folder):
+    """As a daemon's parent leaves it for another user."""
+    return cgroup.Groups(cgroup.prepare(folder, (NOBODY, NOBODY)))
+
+
+@contextlib.contextmanager
+def in_group(group, *command):
+    """A process that was started in a group."""
+    script = "import os, sys; os.write(int(sys.argv[1]), b'0'); os.execvp(sys.argv[2], sys.argv[2:])"
+    procs = os.open("cgroup.procs", os.O_WRONLY, dir_fd=group.folder)
+    try:
+        line = [sys.executable, "-c", script, str(procs), *command]
+        with subprocess.Popen(line, pass_fds=[procs], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+            yield process
+    finally:
+        os.close(procs)
+
+
+def members(group):
+    return cgroup._get(group.folder, "cgroup.procs").split()
+
+
+def jobs(folder):
+    return [name for name in os.listdir(f"{folder}/runner") if name.startswith("job-")]
+
+
+def members_of_jobs(folder):
+    return [pid for job in jobs(folder) for pid in cgroup._lines(f"{folder}/runner/{job}/cgroup.procs")]
+
+
+def until(condition):
+    deadline = time.monotonic() + 10
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert condition()
+
+
+def needs(folder, name):
+    if name not in cgroup.controllers(folder):
+        pytest.skip(f"this machine's control groups (version 2) have no controller {name}")
+
+
+# Where this process is.
+
+
+def proc(tmp_path, mounts, groups):
+    (tmp_path / "self").mkdir()
+    (tmp_path / "self/mountinfo").write_text(mounts)
+    (tmp_path / "self/cgroup").write_text(groups)
+    return str(tmp_path)
+
+
+def test_a_service_with_a_directory_of_its_own(tmp_path):
+    mount = tmp_path / "cgroup"
+    service = mount / "system.slice/securecc-runner.service"
+    service.mkdir(parents=True)
+    (service / "cgroup.controllers").write_text("cpuset cpu io memory pids\n")
+    os.setxattr(service, "user.delegate", b"1")
+    mounts = f"30 23 0:26 / {mount} rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n"
+    found = cgroup.place(proc(tmp_path, mounts, "0::/system.slice/securecc-runner.service\n"))
+    assert found == cgroup.Place(str(mount), str(service), True, frozenset({"cpu", "memory", "pids"}))
+
+
+def test_a_container_that_sees_a_part_of_the_hierarchy(tmp_path):
+    mount = tmp_path / "cgroup"
+    (mount / "here").mkdir(parents=True)
+    mounts = f"30 23 0:26 /docker/1 {mount} rw - cgroup2 cgroup rw\n"
+    found = cgroup.place(proc(tmp_path, mounts, "9:name=systemd:/\n0::/docker/1/here\n"))
+    assert (found.mount, found.folder) == (str(mount), str(mount / "here"))
+    assert found.controllers == frozenset()
+    assert not found.delegated, "that it can be written to says nothing"
+
+
+@pytest.mark.parametrize(
+    ("mounts", "groups"),
+    [("", "0::/\n"), ("30 23 0:26 / /cgroup rw - cgroup cgroup rw,cpu\n", "1:cpu:/\n"), ("nonsense\n - \n", "\n")],
+)
+def test_a_machine_without_version_2(tmp_path, mounts, groups):
+    assert cgroup.place(proc(tmp_path, mounts, groups)) == cgroup.Place()
+
+
+def test_no_proc_at_all(tmp_path):
+    assert cgroup.place(str(tmp_path / "nowhere")) == cgroup.Place()
+
+
+# What a directory of groups gives.
+
+
+def test_a_directory_that_is_none(tmp_path):
+    with pytest.raises(SandboxError, match="cannot use the control groups"):
+        cgroup.Groups(str(tmp_path / "nowhere"))
+    with pytest.raises(SandboxError, match="cannot use the control groups"):
+        cgroup.prepare(str(tmp_path / "nowhere"))
+
+
+def test_layers_are_what_is_there(folder):
+    groups = settled(folder)
+    assert set(groups.layers) <= set(cgroup.LAYERS)
+    assert cgroup.KILL in groups.layers
+    assert {"main", "runner"} <= set(os.listdir(folder))
+    assert os.stat(f"{folder}/runner/cgroup.procs").st_uid == NOBODY
+    assert os.stat(f"{folder}/cgroup.procs").st_uid == os.getuid()
+
+
+def test_all_of_a_group_ends_at_once(folder, intruder):
+    """Alone: no pid namespace holds them together, and some have a session of their own."""
+    group = settled(folder).new(1, SMALL)
+    with in_group(group, intruder, "bomb", "sleep") as process:
+        until(lambda: len(members(group)) == 2)
+        group.kill()
+        assert process.wait(5) == -signal.SIGKILL
+    until(lambda: members(group) == [])
+    group.close()
+    assert jobs(folder) == []
+
+
+def test_a_group_that_is_busy_is_removed_later(folder, monkeypatch):
+    groups = settled(folder)
+    group = groups.new(1, SMALL)
+    with in_group(group, "sleep", "60") as process:
+        until(lambda: members(group) == [str(process.pid)])
+        monkeypatch.setattr(cgroup.Group, "kill", lambda _: None)
+        group.close()
+        assert len(groups._left) == 1
+        process.kill()
+    groups.new(2, SMALL).close()
+    assert not groups._left
+    assert jobs(folder) == []
+
+
+def test_groups_of_a_runner_that_is_no_more_go(folder):
+    settled(folder)
+    os.mkdir(f"{folder}/runner/job-4194304-1")
+    cgroup.Groups(f"{folder}/runner").new(1, SMALL).close()
+    assert jobs(folder) == []
+
+
+def test_memory_of_all_processes_together(folder, intruder):
+    needs(folder, "memory")
+    group = settled(folder).new(1, SMALL)
+    with in_group(group, intruder, "bomb", "manymemory") as process:
+        assert process.wait(20) == -signal.SIGKILL
+    assert group.limit() == "memory"
+    until(lambda: members(group) == [])
+    group.close()
+
+
+def test_processes(folder, intruder):
+    needs(folder, "pids")
+    group = settled(folder).new(1, SMALL)
+    with in_group(group, intruder, "bomb", "fork") as process:
+        count, error = process.stdout.readline().split()
+        assert int(count) < SMALL.processes
+        assert error == b"EAGAIN"
+        assert group.limit() == "processes"
+        group.close()
+
+
+def test_processors(folder, intruder):
+    """Four that loop get no more than two processors between them."""
+    needs(folder, "cpu")
+    group = settled(folder).new(1, SMALL)
+    assert cgroup._get(group.folder, "cpu.max").split() == ["200000", "100000"]
+    with in_group(group, intruder, "bomb", "spin"):
+        began = time.monotonic()
+        time.sleep(1)
+        used = cgroup._count(group.folder, "cpu.stat", "usage_usec") / 1e6
+        assert used < 2.2 * (time.monotonic() - began)
+        group.close()
+
+
+def test_who_asks_for_what_is_not_there():
+    values = dict(cgroup._values(("memory", "pids"), SMALL))
+    assert values == {
+        "memory.max": b"%d" % (35 * limits.MIB),
+        "memory.swap.max": b"0",
+        "memory.oom.group": b"1",
+        "pids.max": b"12",
+    }
+
+
+# Jobs of a runner that has a directory.
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a directory away")
+@pytest.mark.parametrize("way", ["jail", "bubblewrap"])
+def test_a_job_lives_in_a_group_of_its_own(folder, intruder, way):
+    groups = cgroup.prepare(folder, (NOBODY, NOBODY))
+
+    async def whole():
+        async with Runner(compilers=[intruder], sandbox=way, groups=groups) as runner:
+            assert cgroup.KILL in runner.ready.layers
+            outcome = await runner.run([intruder.encode(), b"look"])
+            assert b"descriptor=" not in outcome.stdout
+            future = runner.post([intruder.encode(), b"bomb", b"sleep"], *HOME)
+            while len(members_of_jobs(folder)) != 3:  # noqa: ASYNC110 - it has nothing else to do
+                await asyncio.sleep(0.005)
+            [job] = jobs(folder)
+            cgroup._write(f"{folder}/runner/{job}/cgroup.kill", "1")
+            outcome = await future
+            assert outcome.report.status == -signal.SIGKILL
+            await runner.run([intruder.encode(), b"speak"])
+            assert "Traceback" not in runner.said()
+
+    before = HERE.folder or HERE.mount
+    cgroup.join(groups, os.getpid())  # where its children begin: a runner must live beside the jobs
+    try:
+        asyncio.run(asyncio.wait_for(whole(), 30))
+    finally:
+        cgroup._move(before, ["0"])
+    assert jobs(folder) == []

@@ -1,0 +1,60 @@
+"""The last step inside a sandbox of somebody else's: `securecc-confine`."""
+
+import os
+import subprocess
+
+import pytest
+
+from securecc.sandbox import jail, seccomp
+
+
+def confined(filters, rulesets, *command, fds=()):
+    return subprocess.run(
+        [jail.find(program=jail.CONFINE), filters, rulesets, *command],
+        pass_fds=fds,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_filter_alone(intruder, tmp_path):
+    """No namespace, no Landlock: still no socket, no mount, no namespace."""
+    (tmp_path / "rules").write_bytes(seccomp.program())
+    with (tmp_path / "rules").open("rb") as rules:
+        done = confined(str(rules.fileno()), "", intruder, "look", fds=(rules.fileno(),))
+        seen = dict(line.split("=", 1) for line in done.stdout.splitlines() if not line.startswith("env "))
+        assert {seen[name] for name in ("connect", "unshare", "mount", "remount")} == {"ENOSYS"}
+        words = ("trace", str(os.getpid()), "fifo", "f", "device", "d")
+        done = confined(str(rules.fileno()), "", intruder, *words, fds=(rules.fileno(),))
+        assert {line.partition("=")[2] for line in done.stdout.splitlines()} == {"ENOSYS"}
+
+
+def test_no_descriptor_is_passed_on(intruder):
+    reading, writing = os.pipe()
+    with os.fdopen(reading), os.fdopen(writing):
+        done = confined("", "", intruder, "look", fds=(reading, writing))
+    assert "descriptor=" not in done.stdout
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("", ""), "cannot read the arguments: it is none"),
+        (("", "", "/nowhere"), "cannot run /nowhere: No such file or directory"),
+        (("", "1x", "true"), "cannot read the number 1x: it is none"),
+        (("", "9999999999", "true"), "cannot read the number 9999999999: it is none"),
+        (("", "0 0 0 0 0", "true"), "cannot use so many rulesets: it is none"),
+        (("", "900", "true"), "cannot restrict files by Landlock: Bad file descriptor"),
+        (("900", "", "true"), "cannot read the filter: Bad file descriptor"),
+        (("-1", "", "true"), "cannot read the number -1: it is none"),
+    ],
+)
+def test_what_cannot_be_confined_does_not_run(words, said):
+    done = confined(*words)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"securecc-confine: {said}\n")
+
+
+def test_a_program_is_never_an_option():
+    assert confined("", "", "--help").stderr == "securecc-confine: cannot run --help: No such file or directory\n"

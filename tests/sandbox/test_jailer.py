@@ -1,0 +1,61 @@
+"""What all ways into a sandbox share: limits, supervision, how an ending is read. The ways themselves: test_runner."""
+
+import os
+import resource
+import signal
+import subprocess
+
+import pytest
+
+from securecc.sandbox import jailer
+from securecc.words import limits
+from securecc.words.grant import JobLimits
+from securecc.words.messages import Usage
+
+
+def test_the_resource_limits_of_a_job():
+    given = JobLimits(cpu_s=1.5, memory=1 << 30, processes=9, output=1 << 20, diagnostics=10)
+    said = {which: (soft, hard) for which, soft, hard in jailer.rlimits(given)}
+    expected = {
+        resource.RLIMIT_AS: (1 << 30, 1 << 30),
+        resource.RLIMIT_CPU: (2, 3),
+        resource.RLIMIT_FSIZE: (1 << 20, 1 << 20),
+        resource.RLIMIT_NPROC: (9, 9),
+        resource.RLIMIT_CORE: (0, 0),
+    }
+    assert expected.items() <= said.items()
+
+
+def test_the_processes_of_a_tree_are_summed():
+    script = "sleep 60 & sleep 60 & i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; echo; wait"
+    with subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, start_new_session=True) as child:
+        child.stdout.readline()
+        cpu_s, memory = jailer._together(child.pid)
+        os.killpg(child.pid, signal.SIGKILL)
+    assert cpu_s > 0
+    assert memory > 3 * 100 * limits.KIB
+    assert jailer._together(child.pid) == (0, 0)
+
+
+def ending(status, limit="", cpu_s=0.0):
+    return jailer.Ending(status, limit, Usage(user_s=cpu_s), ran=True)
+
+
+@pytest.mark.parametrize(
+    ("how", "diagnostics", "limit"),
+    [
+        (ending(0), b"No space left on device", ""),
+        (ending(1), b"a.c:1: error: x", ""),
+        (ending(-9, "wall"), b"", "wall"),
+        (ending(-signal.SIGXCPU), b"", "cpu"),
+        (ending(-signal.SIGXFSZ), b"", "output"),
+        (ending(1, cpu_s=61.0), b"", "cpu"),
+        (ending(1), b"gcc: fatal error: CPU time limit exceeded signal terminated program cc1", "cpu"),
+        (ending(1), b"File size limit exceeded signal terminated program as", "output"),
+        (ending(1), b"/.securecc/tmp/x.s: No space left on device", "output"),
+        (ending(1), b"cc1plus: out of memory allocating 65536 bytes", "memory"),
+        (ending(1), b"gcc: fatal error: cannot execute 'as': vfork: Resource temporarily unavailable", "processes"),
+    ],
+)
+def test_which_limit_it_was(how, diagnostics, limit):
+    assert jailer.recognise(how, diagnostics, JobLimits()) == limit
