@@ -59,8 +59,8 @@ def namespaces(machine: Machine) -> Finding:
         *([_SYSCTL.format("user.max_user_namespaces=65536")] if machine.max_user_namespaces == 0 else []),
         *(
             [
-                "AppArmor keeps them from programs without a profile: load /etc/apparmor.d/securecc-runner "
-                "(apparmor_parser -r) and start the runner by its unit; or "
+                "AppArmor keeps them from programs without a profile: copy securecc's share/securecc/apparmor.d/"
+                "securecc-runner to /etc/apparmor.d, load it (apparmor_parser -r) and start the runner by its unit; or "
                 + _SYSCTL.format("kernel.apparmor_restrict_unprivileged_userns=0")
             ]
             if machine.apparmor_restricts

@@ -31,7 +31,7 @@ def test_nothing_stands_elsewhere(installed):
         "usr/lib/sysusers.d/securecc.conf",
         "usr/lib/tmpfiles.d/securecc.conf",
         "etc/logrotate.d/securecc",
-        "etc/apparmor.d/securecc-runner",
+        "usr/share/securecc/apparmor.d/securecc-runner",
         "etc/securecc/config.yaml",
         "usr/share/doc/securecc/admin.md",
         "usr/share/doc/securecc/examples/example.yaml",

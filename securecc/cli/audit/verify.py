@@ -22,7 +22,7 @@ _KEY_FILE = 64 * limits.KIB  # of public keys; one is 53 bytes
 def add_arguments(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Adds `verify`."""
     parser = actions.add_parser("verify", help="check that no record was changed, moved or removed")
-    add_files(parser)
+    add_files(parser, rotated=True)
     parser.add_argument("--after", metavar="SEQ:HASH", help="the record that the first one follows, if older are gone")
     parser.add_argument("--head", metavar="DIGEST", help="the digest (or SEQ:HASH) of a record that must be there")
     parser.add_argument(
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     """Exit status 0 if the chain is whole and all that is known of it holds, 1 if not; names the first bad line."""
     keys = frozenset(key for text in options.key for key in _keys(text))
     after, digest = _matching(options.after, _LINK, "--after"), _matching(options.head, _DIGEST, "--head")
-    parts = named(options, rotated=not options.files)
+    parts = named(options, rotated=options.rotated or not options.files)
     head = head_beside(parts)
     anchors, notes, trouble = choose(_anchors(options.anchor), keys, proves)
     for note in notes:
