@@ -84,5 +84,5 @@ def test_what_a_site_has_changed_stays(installed):
         "/etc/logrotate.d/securecc",
         "/etc/apparmor.d/securecc-runner",
     ):
-        [line] = [line for line in script.splitlines() if line.startswith("put") and path in line]
+        [line] = [line for line in map(str.strip, script.splitlines()) if line.startswith("put") and f" {path}" in line]
         assert line.startswith("put_unless_there")

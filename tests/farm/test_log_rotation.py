@@ -1,4 +1,4 @@
-"""The audit log under the real logrotate(8), by the configuration that is installed: the chain goes on over its parts."""
+"""The audit log under the real logrotate(8), by the configuration that is installed: the chain goes on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The profile for the runner where AppArmor restricts user namespaces: read by the real parser, loaded where it can be."""
+"""The profile for the runner where AppArmor restricts user namespaces: read by the real parser."""
 
 import os
 import re
