@@ -85,7 +85,7 @@ def _explain(policy: Policy, arguments: argparse.Namespace) -> int:
     decision = decide(policy, principal, address, arguments.indicator, memberships)
     print(f"{principal} from {address}: {_outcome(decision)}")
     for verdict in decision.verdicts:
-        where = f"{policy.document}:{verdict.line}: " if verdict.line else ""
+        where = f"{verdict.place.row}: " if verdict.place.line else ""
         print(f"  {where}{verdict.rule}: {'matches' if verdict.matched else 'does not match'}: {verdict.why}")
     if decision.grant is None:
         return DENIED_STATUS

@@ -21,6 +21,7 @@ from securecc.runner.courier import memory, order_runner, pair
 from securecc.runner.nursery import command, runner_config, start
 from securecc.runner.service import RunnerService, connect, prepare_groups
 from securecc.sandbox import cgroup
+from securecc.server import custody
 from securecc.server.front import Equipment, Front
 from securecc.server.settings import ServerSettings, User, read_settings
 from securecc.server.store import Store
@@ -51,7 +52,8 @@ def _run(chosen: argparse.Namespace) -> int:
         settings = read_settings(chosen.config)
         _log_to_stderr(settings.log_level, Redaction(settings.audit.redact))
         if chosen.check:
-            PolicyInForce(settings.policy)
+            custody.check(settings)
+            PolicyInForce(settings.policy, owners=custody.owners(settings))
             print(f"{chosen.config}: fine")
             return 0
         return _serve(settings, Path(os.path.abspath(chosen.config)), chosen.only)
@@ -105,6 +107,7 @@ def _become_front(settings: ServerSettings) -> None:
 async def _front(
     settings: ServerSettings, started_by: Supervisor, runner: socket.socket, nursery: socket.socket
 ) -> int:
+    custody.check(settings)
     policy = PolicyInForce(settings.policy)
     audit = AuditTrail(settings.audit, settings.state)
     bounds = settings.limits

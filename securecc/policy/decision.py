@@ -3,8 +3,9 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from securecc.policy.model import NETWORK, NOTHING, Group, Memberships, Policy, Rule
+from securecc.policy.model import NETWORK, NOTHING, NOWHERE, Group, Memberships, Policy, Rule
 from securecc.policy.network import Address, range_of
+from securecc.policy.yaml_nodes import Place
 from securecc.words.grant import Grant
 from securecc.words.principal import Principal
 
@@ -16,7 +17,7 @@ class Verdict:
     rule: str
     matched: bool
     why: str
-    line: int = 0
+    place: Place = NOWHERE
 
     def __str__(self) -> str:
         return f"{self.rule}: {self.why}"
@@ -100,7 +101,7 @@ def _judge(rule: Rule, who: _Who, address: Address, indicators: Collection[str],
         matched = bool(met)
         got = _listing(sorted(indicators)) if indicators else "none"
         why = f"{why}, by {met[0]}" if met else f"wants indicator {_listing(rule.indicators)}; the ticket has {got}"
-    return Verdict(rule.name, matched, why, rule.line)
+    return Verdict(rule.name, matched, why, rule.place)
 
 
 def _who(policy: Policy, rule: Rule, principal: Principal, memberships: Memberships) -> _Who:

@@ -15,13 +15,13 @@ _UNIX_GROUP = ("name", "realm")
 _patterns = fields.filled(fields.parsed(PrincipalPattern.parse))
 
 
-def read_groups(node: Node) -> dict[str, Group]:
-    """Groups by name. Raises PolicyError."""
+def read_groups(node: Node, folder: PurePosixPath) -> dict[str, Group]:
+    """Groups by name. `folder` is the document's own, from that of the policy. Raises PolicyError."""
     entries = fields.mapping(node)
-    return {fields.name(key): _group(key, entries.items[key.text]) for key in entries.keys.values()}
+    return {fields.name(key): _group(key, entries.items[key.text], folder) for key in entries.keys.values()}
 
 
-def _group(key: Scalar, node: Node) -> Group:
+def _group(key: Scalar, node: Node, folder: PurePosixPath) -> Group:
     section = Section(node, _GROUP)
     if not section.node.items:
         raise node.place.error("a group of nobody", f"give it one of {', '.join(_GROUP)}")
@@ -31,16 +31,16 @@ def _group(key: Scalar, node: Node) -> Group:
         name=key.text,
         principals=frozenset(each.principal for each in patterns if each.exact),
         patterns=tuple(each for each in patterns if not each.exact),
-        file=section.get("file", _file, ""),
+        file=section.get("file", lambda each: str(folder / _file(each)), ""),
         unix_groups=section.get("unix_group", _unix_groups, ()),
-        line=key.place.line,
+        place=key.place,
     )
 
 
 def _file(node: Node) -> str:
     path = fields.text(node)
     if "\0" in path or len(path) > bound.PATH or PurePosixPath(path).name in ("", ".."):
-        raise node.place.error(f"{path[:80]!a} is no file", "name one, relative to the policy's folder")
+        raise node.place.error(f"{path[:80]!a} is no file", "name one, relative to the folder of this document")
     return path
 
 

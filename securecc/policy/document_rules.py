@@ -33,21 +33,23 @@ _store = fields.within(fields.parsed(size), 16 * MIB, 1024 * GIB, size_text)
 _size = fields.within(fields.parsed(size), 4 * KIB, 64 * GIB, size_text)
 
 
-def read_rules(node: Node, groups: Mapping[str, Group]) -> tuple[Rule, ...]:
-    """Rules in their order. Raises PolicyError."""
-    first: dict[str, int] = {}
+def read_rules(node: Node, groups: Mapping[str, Group], before: tuple[Rule, ...] = ()) -> tuple[Rule, ...]:
+    """All rules in their order: those of the documents `before`, then those that stand here. Raises PolicyError."""
+    first = {rule.name: rule.place for rule in before}
 
     def read(item: Node) -> Rule:
         rule = _rule(item, groups)
         if rule.name in first:
-            message = f'a second rule "{rule.name}" (the first is in line {first[rule.name]})'
+            where = first[rule.name].seen_from(rule.place)
+            message = f'a second rule "{rule.name}" (the first is in {where})'
             raise item.place.error(message, "rename one: names stand in the audit")
-        first[rule.name] = rule.line
+        first[rule.name] = rule.place
         return rule
 
-    if isinstance(node, Sequence) and len(node.items) > limits.POLICY_RULES:
-        raise node.place.error(f"{len(node.items)} rules; at most {limits.POLICY_RULES}", "put people into groups")
-    return fields.filled(read)(node)
+    count = len(before) + (len(node.items) if isinstance(node, Sequence) else 0)
+    if count > limits.POLICY_RULES:
+        raise node.place.error(f"{count} rules; at most {limits.POLICY_RULES}", "put people into groups")
+    return before + fields.filled(read)(node)
 
 
 def _rule(node: Node, groups: Mapping[str, Group]) -> Rule:
@@ -64,7 +66,7 @@ def _rule(node: Node, groups: Mapping[str, Group]) -> Rule:
         toolchains=section.get("toolchains", _texts, ("*",)),
         weight=section.get("weight", fields.real(0.01, 100), 1.0),
         cache=_cache(section, bool(patterns)),
-        line=node.place.line,
+        place=node.place,
     )
     _check_action(section, rule)
     limited = section.get("limits", lambda each: _limited(each, rule), rule)

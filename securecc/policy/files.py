@@ -2,12 +2,14 @@
 
 import os
 import stat
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from securecc.words.errors import PolicyError
+from securecc.words.ownership import distrust
 
-_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_HARM = "lets people in"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +20,9 @@ class Content:
     distrust: str = ""
 
 
-def read_file(path: Path, most: int) -> Content:
-    """Reads a regular file of at most `most` bytes; a longer one is refused before it is read.
+def read_file(path: Path, most: int, owners: Collection[int] = ()) -> Content:
+    """Reads a regular file of at most `most` bytes; a longer one is refused before it is read. `owners` may own it,
+    over and above root and this process's user.
 
     Raises PolicyError for everything else: absent, unreadable, a folder, a device, a pipe that nobody writes to.
     """
@@ -30,23 +33,47 @@ def read_file(path: Path, most: int) -> Content:
                 raise PolicyError(f"{path}: not a regular file")
             data = b"" if found.st_size > most else stream.read(most + 1)
     except (OSError, ValueError) as error:
-        raise PolicyError(f"{path}: cannot be read: {_reason(error)}", "check the name and its permissions") from error
+        raise _unreadable(path, error) from error
     if max(found.st_size, len(data)) > most:
         raise PolicyError(f"{path}: {found.st_size} bytes; at most {most} are read", "is it the right file?")
-    return Content(data, _distrust(path, found))
+    return Content(data, distrust(str(path), found, (os.geteuid(), *owners), _HARM))
+
+
+def list_folder(path: Path, most: int) -> tuple[str, ...]:
+    """The names in a folder of at most `most` of them, in their order; hidden ones are left out. Raises PolicyError."""
+    try:
+        names = tuple(sorted(name for name in os.listdir(path) if not name.startswith(".")))
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    if len(names) > most:
+        raise PolicyError(f"{path}: {len(names)} files; at most {most} are read", "is it the right folder?")
+    return names
+
+
+def folders_distrust(path: Path, owners: Collection[int] = (), harm: str = _HARM, *, group: bool = False) -> str:
+    """Why not to go by the place of a file: somebody else could put another into one of the directories on the way, as
+    it is written or as its links lead. Empty: it can be gone by. `group` as for `distrust`.
+    """
+    written = os.path.abspath(path)
+    ways = {*Path(written).parents, *Path(os.path.realpath(written)).parents}
+    for folder in sorted(ways, key=lambda each: len(each.parts)):
+        try:
+            said = distrust(str(folder), folder.stat(), (os.geteuid(), *owners), harm, group=group)
+        except FileNotFoundError:
+            continue  # what is not there yet is nobody's
+        except OSError as error:
+            said = f"{folder}: {error.strerror}"
+        if said:
+            return said
+    return ""
+
+
+def _unreadable(path: Path, error: Exception) -> PolicyError:
+    return PolicyError(f"{path}: cannot be read: {_reason(error)}", "check the name and its permissions")
 
 
 def _opener(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe must not keep us waiting for its writer
-
-
-def _distrust(path: Path, found: os.stat_result) -> str:
-    if found.st_mode & _OTHERS_WRITE:
-        mode = stat.filemode(found.st_mode)
-        return f"{path}: others than its owner may write it ({mode}); who writes it lets people in: chmod go-w {path}"
-    if found.st_uid not in (0, os.geteuid()):
-        return f"{path}: owned by uid {found.st_uid}, not by root or uid {os.geteuid()}: chown root {path}"
-    return ""
 
 
 def _reason(error: Exception) -> str:

@@ -41,9 +41,15 @@ class PolicyInForce:
     """
 
     def __init__(
-        self, path: Path, groups: UnixGroups | None = None, on_change: Callable[[], None] = lambda: None
+        self,
+        path: Path,
+        groups: UnixGroups | None = None,
+        on_change: Callable[[], None] = lambda: None,
+        owners: Collection[int] = (),
     ) -> None:
+        """`owners` are uids that may own the policy's files, over and above root and this process's."""
         self._path = path
+        self._owners = owners
         self._groups = groups or UnixGroups()
         self.on_change = on_change
         self._lock = asyncio.Lock()
@@ -126,7 +132,7 @@ class PolicyInForce:
             self.on_change()
 
     def _read(self) -> _State:
-        loaded = load(self._path)
+        loaded = load(self._path, self._owners)
         if loaded.distrust:
             raise PolicyError(loaded.distrust[0])
         for warning in loaded.warnings:

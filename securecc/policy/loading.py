@@ -1,14 +1,18 @@
-"""A policy from disk, whole: the document, the files that its groups name, and its own tests passed."""
+"""A policy from disk, whole: the document, those that it includes, the files that groups name, and its tests passed."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from securecc.policy.document import read_policy, with_files
+from securecc.policy.document import Part, read_includes, read_policy, with_files
 from securecc.policy.embedded_tests import run_tests
-from securecc.policy.files import Content, read_file
+from securecc.policy.files import folders_distrust, list_folder, read_file
 from securecc.policy.model import Policy
 from securecc.policy.review import review
 from securecc.words import limits
+from securecc.words.errors import PolicyError
+
+_SUFFIX = ".yaml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,15 +26,65 @@ class Loaded:
     distrust: tuple[str, ...]
 
 
-def load(path: Path) -> Loaded:
-    """Reads and tests the policy in a file. Raises PolicyError naming file, line and key."""
-    document = read_file(path, limits.POLICY_FILE)
-    policy = read_policy(document.data, str(path))
-    files: dict[str, Content] = {}
-    for group in policy.groups.values():
-        if group.file:
-            files[group.file] = read_file(path.parent / group.file, limits.GROUP_FILE)
-    filled = with_files(policy, document.data, {name: content.data for name, content in files.items()})
+class _Disk:
+    """Reads for one policy, and keeps what is doubtful about what it reads. `left` are files in included folders that
+    are no documents by their names.
+    """
+
+    def __init__(self, folder: Path, owners: Collection[int]) -> None:
+        self._folder = folder
+        self._owners = owners
+        self._places: set[Path] = set()
+        self.distrust: list[str] = []
+        self.left: list[str] = []
+
+    def read(self, name: str, most: int) -> bytes:
+        """A file by its path from the policy's folder."""
+        path = self._folder / name
+        content = read_file(path, most, self._owners)
+        self._doubt(content.distrust)
+        self._look_around(path)
+        return content.data
+
+    def parts(self, folders: Collection[str]) -> list[Part]:
+        """The documents of the included folders, of each in the order of their names."""
+        found: list[Part] = []
+        for folder in folders:
+            self._look_around(self._folder / folder / "any")
+            for name in list_folder(self._folder / folder, limits.POLICY_PARTS):
+                path = f"{folder}/{name}"
+                if name.endswith(_SUFFIX):
+                    found.append(Part(path, self.read(path, limits.POLICY_FILE)))
+                else:
+                    self.left.append(path)
+        size = sum(len(part.data) for part in found)
+        if size > limits.POLICY_INCLUDED:
+            raise PolicyError(f"{self._folder}: {size} bytes are included; at most {limits.POLICY_INCLUDED} are read")
+        return found
+
+    def _look_around(self, path: Path) -> None:
+        if path.parent not in self._places:
+            self._places.add(path.parent)
+            self._doubt(folders_distrust(path, self._owners))
+
+    def _doubt(self, distrust: str) -> None:
+        if distrust and distrust not in self.distrust:
+            self.distrust.append(distrust)
+
+
+def load(path: Path, owners: Collection[int] = ()) -> Loaded:
+    """Reads and tests the policy in a file. `owners` are uids that may own its files, over and above root and this
+    process's.
+
+    Raises PolicyError naming file, line and key.
+    """
+    disk = _Disk(path.parent, owners)
+    data = disk.read(path.name, limits.POLICY_FILE)
+    parts = disk.parts(read_includes(data, str(path)))
+    policy = read_policy(data, str(path), parts)
+    names = dict.fromkeys(group.file for group in policy.groups.values() if group.file)
+    filled = with_files(policy, data, {name: disk.read(name, limits.GROUP_FILE) for name in names}, parts)
     run_tests(filled)
-    distrust = tuple(content.distrust for content in (document, *files.values()) if content.distrust)
-    return Loaded(filled, review(filled), distrust)
+    unread = [name for name in disk.left if name not in names]
+    warnings = [f"{path.parent / name}: is not read: its name does not end in {_SUFFIX}" for name in unread]
+    return Loaded(filled, (*review(filled), *warnings), tuple(disk.distrust))

@@ -14,6 +14,8 @@ DENIED = "denied"  # what a test expects where no rule allows; so no rule is cal
 NETWORK = "network"  # the rule's name in a decision that the network ACL made
 NOTHING = "nothing-matched"  # ... and in one that no rule made
 
+NOWHERE = Place("", 0, 0)  # of what no document says
+
 RESERVED = frozenset([DENIED, NETWORK, NOTHING])
 
 Action = Literal["allow", "deny"]
@@ -43,7 +45,7 @@ class Group:
     file: str = ""
     members: frozenset[Principal] = frozenset()
     unix_groups: tuple[UnixGroup, ...] = ()
-    line: int = 0
+    place: Place = NOWHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class Rule:
     quota: Quota = field(default_factory=Quota)
     weight: float = 1.0
     cache: CacheScope = "none"
-    line: int = 0
+    place: Place = NOWHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +85,8 @@ class PolicyTest:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A whole policy document. The first rule that matches decides. `revision` names the document and its group
-    files by their content.
+    """A whole policy: a document and those that it includes. The first rule that matches decides, those of `document`
+    before the others'. `revision` names all documents and group files by their content.
     """
 
     document: str

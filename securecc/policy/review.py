@@ -2,24 +2,30 @@
 
 from securecc.policy.model import Policy, Rule
 from securecc.policy.network import covers
+from securecc.policy.yaml_nodes import Place
+
+_Warning = tuple[Place, str]
 
 
 def review(policy: Policy) -> tuple[str, ...]:
     """One line for each warning, beginning with file and line."""
     found = [*_unreachable(policy), *_out_of_network(policy), *_unused(policy)]
     if not policy.tests:
-        found.append((1, "the policy has no tests; say at least who must get in and who must not"))
-    return tuple(f"{policy.document}:{line}: {text}" for line, text in sorted(found))
+        place = Place(policy.document, 1, 1)
+        found.append((place, "the policy has no tests; say at least who must get in and who must not"))
+    found.sort(key=lambda each: (each[0].document != policy.document, each[0].document, each[0].line))
+    return tuple(f"{place.row}: {text}" for place, text in found)
 
 
-def _unreachable(policy: Policy) -> list[tuple[int, str]]:
+def _unreachable(policy: Policy) -> list[_Warning]:
     """Rules that an earlier rule leaves nothing to decide."""
     found = []
     for at, rule in enumerate(policy.rules):
         for earlier in policy.rules[:at]:
             if _takes_all(earlier, rule):
-                text = f'rule "{rule.name}" is never reached: "{earlier.name}" (line {earlier.line}) takes all it means'
-                found.append((rule.line, text))
+                where = earlier.place.seen_from(rule.place)
+                text = f'rule "{rule.name}" is never reached: "{earlier.name}" ({where}) takes all it means'
+                found.append((rule.place, text))
                 break
     return found
 
@@ -35,11 +41,11 @@ def _takes_all(earlier: Rule, later: Rule) -> bool:
     return somebody and set(later.groups) <= set(earlier.groups) and set(later.patterns) <= set(earlier.patterns)
 
 
-def _out_of_network(policy: Policy) -> list[tuple[int, str]]:
+def _out_of_network(policy: Policy) -> list[_Warning]:
     """Rules whose every `from` the network ACL keeps out."""
     network = policy.network
     return [
-        (rule.line, f'rule "{rule.name}" never matches: the network section admits nothing of its from')
+        (rule.place, f'rule "{rule.name}" never matches: the network section admits nothing of its from')
         for rule in policy.rules
         if rule.sources
         and all(
@@ -50,8 +56,8 @@ def _out_of_network(policy: Policy) -> list[tuple[int, str]]:
     ]
 
 
-def _unused(policy: Policy) -> list[tuple[int, str]]:
+def _unused(policy: Policy) -> list[_Warning]:
     used = {name for rule in policy.rules for name in rule.groups}
     return [
-        (group.line, f'group "{name}" stands in no rule') for name, group in policy.groups.items() if name not in used
+        (group.place, f'group "{name}" stands in no rule') for name, group in policy.groups.items() if name not in used
     ]

@@ -33,7 +33,16 @@ class Place:
         return PolicyError(f"{self}: {_printable(key + message)}", _printable(advice))
 
     def __str__(self) -> str:
-        return f"{self.document}:{self.line}:{self.column}"
+        return f"{self.row}:{self.column}"
+
+    @property
+    def row(self) -> str:
+        """Document and line."""
+        return f"{self.document}:{self.line}"
+
+    def seen_from(self, other: "Place") -> str:
+        """Where this is, in words that stand at `other`."""
+        return f"line {self.line}" if self.document == other.document else self.row
 
 
 def _printable(text: str) -> str:

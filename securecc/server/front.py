@@ -13,6 +13,7 @@ from securecc.channel import heap, transport
 from securecc.channel.channel import Channel
 from securecc.compiler.ledger import NAME
 from securecc.policy.force import PolicyInForce
+from securecc.server import custody
 from securecc.server.accounting import Accounting
 from securecc.server.admission import Admission
 from securecc.server.attendant import Attendant
@@ -26,7 +27,7 @@ from securecc.server.store import Store
 from securecc.server.supervisor import Supervisor
 from securecc.server.visit import Service
 from securecc.words import limits
-from securecc.words.errors import AuditError, SandboxError
+from securecc.words.errors import SandboxError, SecureccError
 from securecc.words.redaction import Redaction
 from securecc.words.work import WorkReady
 
@@ -147,9 +148,11 @@ class Front:
         self._supervisor.reloading()
         self._keytab.look()
         try:
+            custody.check(self._settings)
             self._audit.reopen()
-        except AuditError as error:
+        except SecureccError as error:
             log.error("%s", error)  # noqa: TRY400 - the error says it all
+            self._accounting.daemon("reload-refused", error.message)
         refused = await self._policy.reload()
         if refused is not None:
             self._accounting.daemon("reload-refused", refused.message)

@@ -4,9 +4,10 @@ import logging
 import os
 
 from securecc.channel import kerberos
+from securecc.server import custody
 from securecc.server.settings import ServerSettings
 from securecc.words import limits
-from securecc.words.errors import CredentialError
+from securecc.words.errors import CredentialError, SecureccError
 
 log = logging.getLogger("securecc")
 
@@ -15,10 +16,12 @@ class Keytab:
     """A changed keytab takes over when it is good; until then the keys in use stay.
 
     Kerberos opens a keytab anew for each client; it opens a copy in memory, so that a bad file spoils no keys in use.
-    Raises CredentialError when made: a daemon does not start without keys.
+    Raises CredentialError when made, and ConfigError for keys that somebody else could have written: a daemon does not
+    start without its own.
     """
 
     def __init__(self, settings: ServerSettings) -> None:
+        self._settings = settings
         self._path = os.fspath(settings.keytab)
         self._service = settings.service
         self._cache = os.fspath(settings.state / "replay")
@@ -37,12 +40,13 @@ class Keytab:
         self._seen = stamp
         try:
             self._acceptor = self._read()
-        except CredentialError as error:
+        except SecureccError as error:
             log.error("the keytab is not read again: %s", error)  # noqa: TRY400 - the error says it all
             return
         log.info("keytab %s read again", self._path)
 
     def _read(self) -> kerberos.Acceptor:
+        custody.check_keytab(self._settings)
         kerberos.check_keytab(self._path, self._service)
         # Never closed: an acceptor knows it by its number, which must not come to mean another file.
         copy = os.memfd_create("keytab", os.MFD_CLOEXEC)

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import stat
 import subprocess
 
 import pytest
@@ -109,8 +110,52 @@ def test_a_keytab_that_all_can_read(down):
     keytab = down.folder / "keytab"
     keytab.chmod(0o444)
     said = fails(down)
-    assert f"keytab {keytab} is open to everybody (mode 0444)" in said
+    assert f"{keytab}: others than the daemon may read it (-r--r--r--)" in said
     assert f"chmod 0400 {keytab}" in said
+
+
+OTHERS = {"audit.jsonl": 0o646, "state": 0o707, "policy.yaml": 0o646, "policy.d": 0o777}
+
+
+@pytest.fixture
+def owned(farm):
+    """A server with an included folder; all its files are its own again afterwards."""
+    folder = farm.server.folder
+    (folder / "policy.d").mkdir(mode=0o755)
+    farm.server.put_policy(GOOD.replace("version: 1\n", "version: 1\ninclude: [policy.d]\n"))
+    modes = {name: stat.S_IMODE((folder / name).stat().st_mode) for name in OTHERS}
+    yield farm
+    for name, mode in modes.items():
+        (folder / name).chmod(mode)
+    (folder / "policy.d").rmdir()
+    farm.server.put_policy(GOOD)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_file_that_others_can_write_keeps_the_daemon_from_starting(owned, name):
+    server = owned.server
+    server.stop()
+    mode = stat.S_IMODE((server.folder / name).stat().st_mode)
+    (server.folder / name).chmod(OTHERS[name])
+    try:
+        assert f"chmod go-w {server.folder / name}" in fails(server)
+    finally:
+        (server.folder / name).chmod(mode)
+        server.start()
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_file_that_others_can_write_meanwhile_is_named_at_reload(owned, tmp_path, name):
+    server = owned.server
+    (server.folder / name).chmod(OTHERS[name])
+    server.process.send_signal(signal.SIGHUP)
+
+    def refused():
+        return [each for each in owned.audit(kind="daemon", event="reload-refused") if f"/{name}: " in each["detail"]]
+
+    until(refused, what="word of the reload")
+    assert f"chmod go-w {server.folder / name}" in server.log()
+    well(owned, tmp_path)
 
 
 @pytest.mark.parametrize("junk", [b"", b"\x05\x02", b"no keytab at all"], ids=["empty", "no-keys", "text"])

@@ -15,7 +15,8 @@ NAMES = ("words", "pure rules", "one foreign thing each", "joining", "a process"
 # Every module by name: whoever adds one says on which floor it stands.
 HOUSE = {
     WORDS: {
-        "words": "address digest errors finding grant limits manifest messages plain principal redaction work",
+        "words": "address digest errors finding grant limits manifest messages ownership plain principal redaction"
+        " work",
     },
     RULES: {
         "wire": "framing handshake proxy session",
@@ -49,8 +50,8 @@ HOUSE = {
         " preferences questions reach recollection scene submission toolchains vigil watch wrappers",
         "sandbox": "bubblewrap jail jailers",
         "runner": "job layers probe shelf",
-        "server": "accounting admission amending attendant channels delivery dispatch executor keytab listening"
-        " offering pipeline store visit",
+        "server": "accounting admission amending attendant channels custody delivery dispatch executor keytab"
+        " listening offering pipeline store visit",
     },
     PROCESS: {
         "client": "__main__ agent",

@@ -126,6 +126,7 @@ def test_the_configuration_that_is_installed_is_one():
 
 def test_the_policy_that_is_installed_lets_nobody_in(tmp_path):
     path = tmp_path / "policy.yaml"
+    (tmp_path / "policy.d").mkdir(mode=0o755)
     path.write_bytes((PACKAGING / "etc/policy.yaml").read_bytes())
     path.chmod(0o600)
     with pytest.raises(Denied):

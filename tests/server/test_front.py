@@ -87,6 +87,7 @@ class House:
         self.policy.chmod(0o600)
         self.keytab = folder / "keytab"
         self.keytab.write_bytes(b"key")
+        self.keytab.chmod(0o600)
         self.trouble = None
         self.read = 0
         self.log = []
@@ -454,6 +455,22 @@ def test_a_bad_policy_leaves_the_old_one_in_force(house):
 
     asyncio.run(body())
     assert "reload-refused" in house.events("daemon", "event")
+
+
+def test_a_log_that_others_can_write_is_said_and_the_open_one_goes_on(house, caplog):
+    async def body():
+        async with house.serving():
+            opened = []
+            house.front._audit.reopen = lambda: opened.append(1)
+            (house.folder / "audit.jsonl").chmod(0o666)
+            await house.front._reload()
+            assert not opened
+            client = await house.client()
+            await client.hears(Welcome)
+
+    asyncio.run(body())
+    assert house.events("daemon", "event").count("reload-refused") == 1
+    assert "who writes it writes the record: chmod go-w" in caplog.text
 
 
 def test_a_log_that_cannot_be_opened_again_is_said(house, caplog):

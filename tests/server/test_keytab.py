@@ -7,7 +7,7 @@ import pytest
 from securecc.server import keytab as keytab_module
 from securecc.server.keytab import Keytab
 from securecc.server.settings import ServerSettings
-from securecc.words.errors import CredentialError
+from securecc.words.errors import ConfigError, CredentialError
 
 
 class Acceptor:
@@ -40,6 +40,7 @@ def kerberos(monkeypatch):
 def settings(tmp_path):
     path = tmp_path / "keytab"
     path.write_bytes(b"first")
+    path.chmod(0o600)
     others = {name: tmp_path / name for name in ("policy", "audit", "state", "scratch")}
     return ServerSettings(keytab=path, **others)
 
@@ -62,6 +63,19 @@ def test_a_new_keytab_takes_over_and_a_bad_one_does_not(kerberos, settings, capl
     assert some.acceptor() is second
     assert "read again" in caplog.text
     assert caplog.text.count("no key for this service") == 1
+
+
+def test_a_keytab_that_others_can_read_or_write_is_not_taken(kerberos, settings, caplog):
+    some = Keytab(settings)
+    first = some.acceptor()
+    settings.keytab.write_bytes(b"somebody's key")
+    settings.keytab.chmod(0o660)
+    some.look()
+    assert some.acceptor() is first
+    assert "can prove to be anybody: chmod go-w" in caplog.text
+    settings.keytab.chmod(0o644)
+    with pytest.raises(ConfigError, match="others than the daemon may read it"):
+        Keytab(settings)
 
 
 def test_a_keytab_that_vanishes_while_it_is_read_is_refused(kerberos, settings):

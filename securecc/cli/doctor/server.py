@@ -16,6 +16,7 @@ from securecc.policy.force import PolicyInForce
 from securecc.runner.courier import memory, pair
 from securecc.runner.nursery import command, runner_config, start
 from securecc.sandbox import bubblewrap, cgroup, examination, jail, landlock, machine, seccomp
+from securecc.server import custody
 from securecc.server.dispatch import Dispatch
 from securecc.server.settings import ServerSettings, User, read_settings
 from securecc.words import limits
@@ -37,6 +38,7 @@ def examine(config: Path) -> list[Finding]:
         Finding("configuration", "ok", os.fspath(config)),
         _policy(settings),
         _keytab(settings),
+        _files(settings),
         *_machine(_runner(settings)),
         *_compilers(settings),
         _running(settings),
@@ -44,7 +46,11 @@ def examine(config: Path) -> list[Finding]:
 
 
 def _policy(settings: ServerSettings) -> Finding:
-    return _tried("policy", lambda: f"{settings.policy}, revision {PolicyInForce(settings.policy).revision[:12]}")
+    def look() -> str:
+        policy = PolicyInForce(settings.policy, owners=custody.owners(settings))
+        return f"{settings.policy}, revision {policy.revision[:12]}"
+
+    return _tried("policy", look)
 
 
 def _keytab(settings: ServerSettings) -> Finding:
@@ -53,6 +59,14 @@ def _keytab(settings: ServerSettings) -> Finding:
         return f"{settings.keytab} has keys of {settings.service}"
 
     return _tried("keytab", look)
+
+
+def _files(settings: ServerSettings) -> Finding:
+    def look() -> str:
+        custody.check(settings)
+        return "keytab, audit and state are the daemon's own, and so is the way to them"
+
+    return _tried("files", look)
 
 
 def _machine(runner: User | None) -> Iterator[Finding]:
