@@ -145,16 +145,25 @@ class Caller(asyncio.Protocol):
 
     async def capture(self, arguments: Sequence[bytes]) -> tuple[int, bytes]:
         """Runs a command in the launcher's place; returns its wait status and what it wrote to standard output."""
-        self.order(errand.Capture(tuple(arguments)))
-        parts: list[bytes] = []
+        status, output, _ = await self._captured(errand.Capture(tuple(arguments)))
+        return status, output
+
+    async def capture_all(self, arguments: Sequence[bytes]) -> tuple[int, bytes, bytes]:
+        """As `capture`, and what it wrote to standard error, which is in English."""
+        return await self._captured(errand.Capture(tuple(arguments), {b"LANGUAGE": b"C"}, errors=True))
+
+    async def _captured(self, order: errand.Capture) -> tuple[int, bytes, bytes]:
+        self.order(order)
+        parts: dict[int, list[bytes]] = {1: [], 2: []}
         while True:
             report = await self._report()
             if isinstance(report, Captured):
-                parts.append(report.data)
+                parts[report.stream].append(report.data)
             elif isinstance(report, CaptureDone):
-                return (report.status if not report.truncated else 1 << 8), b"".join(parts)
+                status = report.status if not report.truncated else 1 << 8
+                return status, b"".join(parts[1]), b"".join(parts[2])
             elif isinstance(report, Failed):
-                return 127 << 8, b""
+                return 127 << 8, b"", b""
 
     async def spawn(self, arguments: Sequence[bytes]) -> int:
         """Runs a command with the user's own descriptors; returns its wait status."""

@@ -4,6 +4,7 @@ import os
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+from securecc.client import asked
 from securecc.client.caller import Caller, MadeFile
 from securecc.client.errand import Die, Keep, Request
 from securecc.client.farm import Farm, Wanted
@@ -16,7 +17,7 @@ from securecc.client.recollection import Recollections
 from securecc.client.response_files import expanded
 from securecc.client.settings import Settings
 from securecc.client.submission import Remote, submit
-from securecc.compiler import cmdline, dependencies, environment
+from securecc.compiler import cmdline, environment
 from securecc.compiler.cmdline import CompilePlan
 from securecc.compiler.outputs import STDOUT
 from securecc.compiler.toolchain import ToolchainClosure
@@ -112,13 +113,13 @@ class Compiles:
 
     async def _asked(self, caller: Caller, order: Order) -> Inputs:
         """What the compile reads, from the compiler itself. Raises StaysLocal."""
-        listed, search = await _listed(caller, order), search_of(order)
+        listed, search = await asked.listed(caller, order)
         try:
             inputs = self._gatherer.gather(listed, search)
         except StaysLocal as error:
             if error.reason != "computed-line" or not order.plan.text.preprocesses:
                 raise
-            shown = (*search.shown, *await _marked(caller, order))
+            shown = (*search.shown, *await asked.marked(caller, order))
             inputs = self._gatherer.gather(listed, replace(search, shown=shown, marked=True))
         self._recollections.keep(memory_key(order), inputs)
         return inputs
@@ -238,23 +239,3 @@ def _as_it_is(plan: CompilePlan, closure: ToolchainClosure) -> CompilePlan:
     if closure.family == "other":
         raise StaysLocal("compiler", f"{os.fsdecode(plan.compiler)} is neither gcc nor clang, whatever its name")
     return cmdline.parse(plan.arguments, closure.family)
-
-
-async def _listed(caller: Caller, order: Order) -> tuple[bytes, ...]:
-    """The files that the compiler itself says it would read. Raises StaysLocal."""
-    command = cmdline.dependency_command(order.plan)
-    if not command:
-        return (order.plan.source,)
-    status, listed = await caller.capture((order.request.compiler, *command[1:]))
-    if status:
-        raise StaysLocal("does-not-preprocess", f"{os.fsdecode(order.plan.source)}: the compiler alone shall say why")
-    own = {file.path for file in order.toolchain.files}  # clang names lists of its own; the server has them
-    return tuple(path for path in dependencies.parse(listed) if path not in own)
-
-
-async def _marked(caller: Caller, order: Order) -> tuple[bytes, ...]:
-    """The files that #line names, as the compiler itself understands it. Raises StaysLocal."""
-    status, text = await caller.capture((order.request.compiler, *cmdline.preprocess_command(order.plan)[1:]))
-    if status:
-        raise StaysLocal("does-not-preprocess", f"{os.fsdecode(order.plan.source)}: the compiler alone shall say why")
-    return tuple(name for name in dependencies.marked(text) if name and b"\0" not in name)

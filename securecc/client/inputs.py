@@ -34,7 +34,7 @@ class Search:
     compiler's own directories, those of CPATH. `forced` are the names that -include and -imacros ask for. `chain` is
     the order in which the compiler looks. `shown` are files that are read if they are there, and listed nowhere.
     What lies in one of `layers` does not travel, and does not change. `assembled` says that the source is assembly,
-    `marked` that `shown` has every name that #line may give.
+    `marked` that `shown` has every name that #line may give. Of the directories `around` every name may count.
     """
 
     cwd: bytes
@@ -48,6 +48,7 @@ class Search:
     layers: tuple[Layer, ...] = ()
     assembled: bool = False
     marked: bool = False
+    around: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +152,7 @@ class Gatherer:
         )
         for name in wanted.shown:
             watching.look_at(scene.show(absolute(name, search.cwd)))
+        watching.look_around(search.around)
         watches = watching.watches()
         scene.add_candidates(watches, wanted.asked)
         for path in watching.blocking():

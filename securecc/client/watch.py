@@ -16,7 +16,8 @@ from securecc.words.errors import StaysLocal
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """`present` of `names` are in the directory of `listing`, the others are not.
+    """`present` of `names` are in the directory of `listing`, the others are not. Where it is watched `whole`, it must
+    hold the very names that it holds.
 
     An agent remembers thousands of these: `names` is a tuple, which takes a fraction of a set's memory.
     """
@@ -24,10 +25,13 @@ class Watch:
     listing: Listing
     names: tuple[bytes, ...]
     present: frozenset[bytes]
+    whole: bool = False
 
     def holds_for(self, listing: Listing) -> bool:
         """Whether the directory as it is now has gained or lost none of the names, nor a precompiled form of one."""
         now = listing.names
+        if self.whole:
+            return now == self.listing.names
         if self.present != {name for name in self.names if name in now}:
             return False
         return not listing.precompiled or listing.precompiled.isdisjoint(self.names)
@@ -50,6 +54,7 @@ class Watching:
         self._known: dict[bytes, Listing | None] = {}
         self._names: dict[bytes, list[tuple[bytes, ...]]] = {}
         self._blocking: set[bytes] = set()
+        self._whole: set[bytes] = set()
 
     def look_for(self, names: Iterable[bytes], directories: Iterable[bytes]) -> None:
         """Watches every name in every directory, and the precompiled header that would be used instead of it. A name
@@ -70,6 +75,10 @@ class Watching:
         head, _, tail = path.rpartition(b"/")
         self._add(head or b"/", (tail,))
 
+    def look_around(self, directories: Iterable[bytes]) -> None:
+        """Watches all names in directories, where these are there."""
+        self._whole.update(path for path in directories if self.look(path) is not None)
+
     def watches(self) -> tuple[Watch, ...]:
         """All that is watched. Raises StaysLocal where a precompiled header would be used."""
         found = []
@@ -81,6 +90,10 @@ class Watching:
                 used = os.fsdecode(under(path, name))
                 raise StaysLocal("precompiled-header", f"a precompiled form of {used} would be used")
             found.append(Watch(listing, names, self._shared.one(listing.names.intersection(names))))
+        for path in sorted(self._whole):
+            listing = self._known[path]
+            assert listing is not None
+            found.append(Watch(listing, (), frozenset(), whole=True))
         return tuple(found)
 
     def blocking(self) -> frozenset[bytes]:

@@ -1,4 +1,4 @@
-r"""The list of files that `-M` prints: one make rule, with make's way of quoting.
+r"""What compilers print of what they read: with `-M` a make rule, in make's way of quoting; with `-v` where they look.
 
 What GCC writes (libcpp/mkdeps.cc): a blank or tab in a name gets a backslash, and the backslashes right before it are
 doubled; `$` becomes `$$`, `#` becomes `\#`; other backslashes stand for themselves. A newline is not quoted at all.
@@ -9,6 +9,9 @@ import re
 from securecc.words.errors import StaysLocal
 
 _MARKER = re.compile(rb'^# [0-9]+ "((?:[^"\\\n]|\\.)*)"', re.MULTILINE)
+_SEARCHED = re.compile(rb"^ (/.+)$", re.MULTILINE)
+_IGNORED = re.compile(rb'^ignoring \w+ directory "(/.+)"$', re.MULTILINE)
+_SELECTED = re.compile(rb"^Selected (?:GCC installation: (/.+)|multilib: ([^;]*);.*)$", re.MULTILINE)
 _ESCAPED = re.compile(rb"\\([0-7]{3}|.)", re.DOTALL)
 _CONTINUATION = b" \\\n "
 _BLANK = re.compile(rb"(\\+)([ \t])")
@@ -35,6 +38,25 @@ def marked(preprocessed: bytes) -> tuple[bytes, ...]:
     """The names in the linemarkers of preprocessed text, each once (cpp, "Preprocessor Output"), those of #line too."""
     names = dict.fromkeys(_MARKER.findall(preprocessed))
     return tuple(_ESCAPED.sub(_literal, name) if b"\\" in name else name for name in names)
+
+
+def searched(said: bytes) -> tuple[bytes, ...]:
+    """The directories, absolute as spelled, in which a compiler says (`-v`, in English) that it looks for headers, or
+    would if they were there. Raises StaysLocal where it says nothing of the kind.
+    """
+    before, starts, listing = said.partition(b"#include <...> search starts here:\n")
+    listing, ends, _ = listing.partition(b"End of search list.\n")
+    if not (starts and ends):
+        raise StaysLocal("dependencies", "the compiler does not say where it looks for headers")
+    return tuple(dict.fromkeys((*_IGNORED.findall(before), *_SEARCHED.findall(listing))))
+
+
+def selected(said: bytes) -> tuple[bytes, ...]:
+    """The directories of the gcc whose headers a clang says (`-v`) that it takes; it has found its crtbegin.o there."""
+    installation = multilib = b""
+    for gcc, lib in _SELECTED.findall(said):
+        installation, multilib = gcc or installation, lib or multilib
+    return tuple(dict.fromkeys((installation, installation + b"/" + multilib))) if installation else ()
 
 
 def _literal(match: re.Match[bytes]) -> bytes:

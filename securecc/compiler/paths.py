@@ -160,6 +160,9 @@ def _check_directories(
         doubtful.difference_update(ancestors(path))
     for entry in entries:
         whole = entry.kind in {Kind.DIRECTORY, Kind.LAYER}
+        if territory.is_waymark(entry.path, entry.kind):
+            doubtful.difference_update(ancestors(entry.path))
+            continue
         place = entry.path if whole or entry.path in own else territory.parent(entry.path, entry.kind)
         if territory.allows(place):
             doubtful.difference_update(ancestors(place))

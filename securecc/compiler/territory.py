@@ -1,5 +1,6 @@
 """Where a toolchain's own files lie, and where a client's may: default deny, path by path."""
 
+import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -14,6 +15,8 @@ _SYSTEM = frozenset((b"/usr", *MERGED))
 _SYSTEM_SHARED = frozenset((b"/usr/include", b"/usr/src", b"/usr/local/src", b"/usr/share"))
 _SYSTEM_OWN = _SYSTEM | {b"/usr/share/locale"}
 CONTROL = frozenset((*range(0x20), 0x7F))
+_HEADERS = b"/include"
+_PROBED = re.compile(rb"(/usr/lib(?:32|64|x32)?/gcc(?:-cross)?/[\w.-]+/[0-9][\w.-]*)(?:/[nx]?(?:32|64))?/crtbegin\.o")
 _TERRITORIES = 64  # toolchains of one server
 _VERDICTS = 65536  # paths remembered for each; some 10 MiB
 
@@ -63,7 +66,7 @@ class Territory:
             return parent
         if path == b"/" or path in self.above or path in self.shared:
             raise wrong(path, "stands where the toolchain has a directory")
-        if not self._allows(path, path[: path.rfind(b"/")]):
+        if not self._allows(path, path[: path.rfind(b"/")]) and not self.is_waymark(path, kind):
             raise wrong(path, "lies among the toolchain's own files")
         return parent
 
@@ -78,6 +81,16 @@ class Territory:
                 self.permitted.clear()
             self.permitted[directory] = known
         return known
+
+    def is_waymark(self, path: bytes, kind: Kind) -> bool:
+        """Whether this is what may stand among a toolchain's own files, though in none of its directories: a link to
+        headers (Debian's ``/usr/lib/clang/14/include``), or the file by which clang knows another gcc's installation.
+        """
+        if path.rpartition(b"/")[0] in self.own:
+            return False
+        return (
+            path.endswith(_HEADERS) if kind is Kind.LINK else kind is Kind.FILE and _PROBED.fullmatch(path) is not None
+        )
 
     def _allows(self, path: bytes, directory: bytes) -> bool:
         for parent in (path, *ancestors(path)):

@@ -18,6 +18,10 @@ from securecc.words.manifest import Entry, Kind
 OWN = b"/.securecc"  # the job's temporary files; no client path may begin so
 TEMPORARY = OWN + b"/tmp"
 _NEVER = frozenset({b"dev", b"proc", b"sys", b"etc", b".securecc"})
+_WAYMARK = {
+    Kind.LINK: re.compile(rb".*/include", re.DOTALL),
+    Kind.FILE: re.compile(rb"/usr/lib[^/]{0,3}/gcc(-cross)?/[^/]+/[0-9][^/]*(/[nx]?(32|64))?/crtbegin\.o"),
+}  # leads to headers, or says that another gcc is there: clang looks for both
 _INCLUDE = re.compile(rb"include(-fixed|[.+0-9-]*)?|c\+\+")
 
 
@@ -93,7 +97,7 @@ def mountpoints(entries: Iterable[Entry], taken: Ground) -> tuple[bytes, ...]:
             found.add(_judge(entry.path, entry.path, taken))
         elif not _same_link(entry, taken):
             parent = entry.path[: entry.path.rindex(b"/")]
-            if entry.kind is Kind.FILE and (entry.path, entry.blob) in taken.catalogues:
+            if _may_stand(entry, parent, taken):
                 found.add(_own_place(entry.path, parent, taken))
                 continue
             if parent not in judged:
@@ -103,6 +107,14 @@ def mountpoints(entries: Iterable[Entry], taken: Ground) -> tuple[bytes, ...]:
     if len(found) > limits.TREE_MOUNTPOINTS:
         raise PathError(f"{len(found)} client directories inside the toolchain's; at most {limits.TREE_MOUNTPOINTS}")
     return tuple(sorted(found))
+
+
+def _may_stand(entry: Entry, parent: bytes, taken: Ground) -> bool:
+    """Whether this is one of the files that may stand among a toolchain's own."""
+    if entry.kind is Kind.FILE and (entry.path, entry.blob) in taken.catalogues:
+        return True
+    mark = _WAYMARK.get(entry.kind)
+    return mark is not None and parent not in taken.guarded and mark.fullmatch(entry.path) is not None
 
 
 def _judge_layers(entries: Iterable[Entry], taken: Ground) -> None:

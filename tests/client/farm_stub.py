@@ -136,12 +136,13 @@ def request(cwd, *arguments, **changes):
 class NotingCaller:
     """A launcher's place in the agent: notes what it is told, answers what the test has laid ready."""
 
-    def __init__(self, *, listed=b"", preprocesses=0, commits=None, spawns=0):
+    def __init__(self, *, listed=b"", said=b"", preprocesses=0, commits=None, spawns=0):
         self.process = os.getpid()
         self.told = []
         self.printed = {1: b"", 2: b""}
         self.gone = False
         self._listed = listed
+        self._said = said
         self._preprocesses = preprocesses
         self._commits = commits
         self._spawns = spawns
@@ -167,6 +168,10 @@ class NotingCaller:
     async def capture(self, arguments):
         self.order(("capture", tuple(arguments)))
         return self._preprocesses, self._listed
+
+    async def capture_all(self, arguments):
+        self.order(("capture all", tuple(arguments)))
+        return self._preprocesses, self._listed, self._said
 
     async def spawn(self, arguments):
         self.order(("spawn", tuple(arguments)))

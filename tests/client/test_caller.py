@@ -103,6 +103,7 @@ def test_a_command_is_run_in_the_launchers_place():
         assert await caller.capture((b"gcc", b"-M")) == (0, b"a.o: a.c")
         assert await caller.capture((b"gcc", b"-M")) == (1 << 8, b"much")
         assert await caller.capture((b"none",)) == (127 << 8, b"")
+        assert await caller.capture_all((b"gcc", b"-v")) == (0, b"a.o:", b"looks here")
         assert await caller.spawn((b"gcc",)) == 256
         assert await caller.spawn((b"none",)) == 127 << 8
         caller.exit(0)
@@ -115,6 +116,8 @@ def test_a_command_is_run_in_the_launchers_place():
         launcher.say(Spawned(9), Captured(1, b"much"), CaptureDone(9, truncated=True))
         await launcher.hears()
         launcher.say(Failed(2, b"none"))
+        assert await launcher.hears() == Capture((b"gcc", b"-v"), {b"LANGUAGE": b"C"}, errors=True)
+        launcher.say(Captured(2, b"looks "), Captured(1, b"a.o:"), Captured(2, b"here"), CaptureDone(0))
         assert await launcher.hears() == Spawn((b"gcc",))
         launcher.say(Committed(), Spawned(256))
         await launcher.hears()

@@ -113,3 +113,14 @@ def test_a_directory_that_gains_an_unrelated_name_still_holds(top):
     for name, holds in ((b"a.o", True), (b"c.h.gch", False), (b"c.h", False)):
         open(top + b"/i1/" + name, "w").close()
         assert found[b"i1"].holds_for(Listings().look(top + b"/i1")) == holds
+
+
+def test_a_whole_directory_holds_only_with_the_same_names(top):
+    listings = Listings()
+    watching = Watching(listings, Shared())
+    watching.look_around([top + b"/i1", top + b"/none"])
+    (watch,) = watching.watches()
+    assert watch.whole
+    assert watch.holds_for(listings.look(top + b"/i1"))
+    open(top + b"/i1/13", "w").close()
+    assert not watch.holds_for(listings.look(top + b"/i1"))

@@ -1,12 +1,13 @@
 """securecc.compiler.dependencies, by itself and against what gcc prints for odd names."""
 
+import contextlib
 import subprocess
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from securecc.compiler.dependencies import marked, parse
+from securecc.compiler.dependencies import marked, parse, searched, selected
 from securecc.words.errors import StaysLocal
 
 
@@ -98,3 +99,34 @@ def test_what_linemarkers_name(tmp_path, compiler, name):
 @given(st.binary(max_size=200) | st.text(alphabet='# 1"\\x0\n', max_size=60).map(str.encode))
 def test_any_text_has_linemarkers_or_none(text):
     assert all(b"\n" not in name or b"\\" in text for name in marked(text))
+
+
+@pytest.mark.parametrize("command", [("gcc",), ("g++", "-m32"), ("clang",), ("clang++", "--target=aarch64-linux-gnu")])
+def test_where_a_compiler_looks(tmp_path, command):
+    (tmp_path / "a.c").write_text("#include <stddef.h>\n")
+    options = ["-M", "-v", "-I", tmp_path / "none", "a.c"]
+    done = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, check=True, timeout=30)
+    directories = searched(done.stderr)
+    assert {b"/usr/include", bytes(tmp_path / "none")} <= set(directories)
+    header = next(path for path in parse(done.stdout) if path.endswith(b"/stddef.h"))
+    assert header.removesuffix(b"/stddef.h") in directories
+    assert all((gcc + b"/").startswith(b"/") for gcc in selected(done.stderr))
+
+
+def test_a_compiler_that_does_not_say_where_it_looks():
+    with pytest.raises(StaysLocal):
+        searched(b"#include <...> search starts here:\n /usr/include\n")
+
+
+def test_which_gcc_a_clang_takes():
+    said = b"Found candidate GCC installation: /a\nSelected GCC installation: /g/12\nSelected multilib: %s;@m32\n"
+    assert selected(said % b"32") == (b"/g/12", b"/g/12/32")
+    assert selected(said % b".") == (b"/g/12", b"/g/12/.")
+    assert selected(b"Found candidate GCC installation: /a\n") == ()
+
+
+@given(st.binary(max_size=200))
+def test_what_a_compiler_says_is_read_or_refused(said):
+    with contextlib.suppress(StaysLocal):
+        assert all(path.startswith(b"/") for path in searched(said))
+    assert all(path.startswith(b"/") for path in selected(said))

@@ -38,6 +38,35 @@ def test_directories(directory, allowed):
                 HERE.parent(directory + b"/x.h", Kind.FILE)
 
 
+CROSS = b"/usr/lib/gcc-cross/aarch64-linux-gnu/12"
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "may"),
+    [
+        (CROSS + b"/crtbegin.o", Kind.FILE, True),
+        (CROSS + b"/32/crtbegin.o", Kind.FILE, True),
+        (CROSS + b"/crtbegin.o", Kind.LINK, False),
+        (CROSS + b"/as", Kind.FILE, False),
+        (CROSS + b"/plugin/crtbegin.o", Kind.FILE, False),
+        (b"/usr/lib/crtbegin.o", Kind.FILE, False),
+        (GCC + b"/crtbegin.o", Kind.FILE, False),
+        (b"/usr/lib/clang/14/include", Kind.LINK, True),
+        (b"/usr/lib/clang/14/include", Kind.FILE, False),
+        (b"/usr/lib/clang/14/lib", Kind.LINK, False),
+        (b"/opt/gcc/bin/include", Kind.LINK, False),
+        (b"/usr/include", Kind.LINK, False),
+        (GCC + b"/include", Kind.LINK, False),
+    ],
+)
+def test_what_shows_clang_the_way(path, kind, may):
+    if may:
+        assert HERE.parent(path, kind) == path.rpartition(b"/")[0]
+    else:
+        with pytest.raises(PathError):
+            HERE.parent(path, kind)
+
+
 def test_a_toolchains_territory_is_found_again():
     assert territory_of(HERE.own, HERE.shared) is territory_of(HERE.own, HERE.shared)
 

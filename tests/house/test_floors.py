@@ -46,8 +46,8 @@ HOUSE = {
         "compiler": "clang gcc toolchain wrapping",
         "policy": "force loading",
         "channel": "channel link reception transport",
-        "client": "assembled attendance caller compile conversation diagnosis farm farms inputs layers locales order"
-        " preferences questions reach recollection scene submission toolchains vigil watch wrappers",
+        "client": "asked assembled attendance caller compile conversation diagnosis farm farms inputs layers locales"
+        " order preferences questions reach recollection scene submission toolchains vigil watch wrappers",
         "sandbox": "bubblewrap jail jailers",
         "runner": "job layers probe shelf",
         "server": "accounting admission amending attendant channels custody delivery dispatch executor keytab"

@@ -77,6 +77,20 @@ def test_where_no_client_file_may_stand(path, kind):
         places(path, kind=kind, blob=b"elsewhere")
 
 
+def test_what_shows_clang_the_way_to_headers_and_other_compilers():
+    assert places(b"/usr/lib/clang/14/include", kind=Kind.LINK, blob=b"../x") == (b"/usr/lib/clang",)
+    cross = b"/usr/lib/gcc-cross/arm-linux-gnu/12"
+    assert places(cross + b"/crtbegin.o") == (b"/usr/lib/gcc-cross",)
+    for path, kind in (
+        (cross + b"/crtbegin.o", Kind.LINK),
+        (cross + b"/as", Kind.FILE),
+        (b"/usr/bin/include", Kind.LINK),
+        (GCC + b"/crtbegin.o", Kind.FILE),
+    ):
+        with pytest.raises(PathError):
+            places(path, kind=kind)
+
+
 MESSAGES = b"/usr/share/locale/de/LC_MESSAGES/gcc-12.mo"
 
 

@@ -1,0 +1,72 @@
+"""What the compiler itself says of what it reads, run in the launcher's place."""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from securecc.client.caller import Caller
+from securecc.client.inputs import Search
+from securecc.client.order import Order, search_of
+from securecc.compiler import cmdline, dependencies
+from securecc.compiler.territory import ancestors
+from securecc.words.errors import StaysLocal
+
+_INSTALLATIONS = (b"/usr/lib/gcc", b"/usr/lib/gcc-cross")  # where clang looks for one, by target and version
+_PROBED = b"/crtbegin.o"  # by which it knows one (Gnu.cpp: GCCInstallationDetector)
+
+
+async def listed(caller: Caller, order: Order) -> tuple[tuple[bytes, ...], Search]:
+    """The files that the compiler says it would read, and where it looks for them. Raises StaysLocal."""
+    command = cmdline.dependency_command(order.plan)
+    search = search_of(order)
+    if not command:
+        return (order.plan.source,), search
+    own = frozenset(file.path for file in order.toolchain.files)  # clang names lists of its own; the server has them
+    if order.plan.elsewhere:
+        status, output, said = await caller.capture_all((order.request.compiler, *command[1:], b"-v"))
+    else:
+        (status, output), said = await caller.capture((order.request.compiler, *command[1:])), b""
+    if status:
+        raise _unsaid(order)
+    if order.plan.elsewhere:
+        search = _led(search, said, own)
+    return tuple(path for path in dependencies.parse(output) if path not in own), search
+
+
+async def marked(caller: Caller, order: Order) -> tuple[bytes, ...]:
+    """The files that #line names, as the compiler itself understands it. Raises StaysLocal."""
+    status, text = await caller.capture((order.request.compiler, *cmdline.preprocess_command(order.plan)[1:]))
+    if status:
+        raise _unsaid(order)
+    return tuple(name for name in dependencies.marked(text) if name and b"\0" not in name)
+
+
+def _unsaid(order: Order) -> StaysLocal:
+    return StaysLocal("does-not-preprocess", f"{os.fsdecode(order.plan.source)}: the compiler alone shall say why")
+
+
+def _led(search: Search, said: bytes, own: frozenset[bytes]) -> Search:
+    """Where options lead the compiler, as it says with -v. It does not say which directories it has tried and found
+    missing, so whatever comes to stand beside those that it has found is noticed as well.
+    """
+    directories = dependencies.searched(said)
+    gcc = dependencies.selected(said)
+    led = [os.path.realpath(path) for path in (*directories, *gcc) if path not in search.directories]
+    probed = [path + _PROBED for path in gcc if os.path.realpath(path + _PROBED) not in own]
+    return replace(
+        search,
+        directories=tuple(dict.fromkeys((*search.directories, *directories))),
+        shown=(*search.shown, *probed),
+        around=tuple(dict.fromkeys(_around(led))),
+    )
+
+
+def _around(directories: Iterable[bytes]) -> Iterator[bytes]:
+    for path in directories:
+        yield from (path, *ancestors(path))
+    for path in _INSTALLATIONS:
+        yield path
+        try:
+            yield from (path + b"/" + target for target in sorted(os.listdir(path)))
+        except OSError:  # none there: what is above it is watched where anything was found
+            continue
