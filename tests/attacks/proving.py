@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import gssapi
 import msgspec
+import second_kdc
 import yaml
 from corpus import FOLDER
 from farmside import Farm, testenv_realms
@@ -45,6 +46,7 @@ class Proof:
     flags: tuple[str, ...] = ()
     mech: str = "krb5"
     kinit: tuple[str, ...] = ()
+    way: str = "keytab"
     send_at: float = 0.0
     twice: bool = False
     keys: str = ""
@@ -59,17 +61,23 @@ def proofs() -> Iterator[Proof]:
         yield Proof(name=name, **{**table["each"], **own})
 
 
-def ticket(farm: Farm, person: str, flags: tuple[str, ...] = ()) -> str:
+def ticket(farm: Farm, person: str, flags: tuple[str, ...] = (), way: str = "keytab") -> str:
     """A fresh credential cache of the person's, who is made known to a KDC where that has not been done."""
+    number = len(list(farm.folder.glob("cc-proof-*")))
+    cache = f"FILE:{farm.folder}/cc-proof-{number}"
+    if way == "anonymous":
+        second_kdc.anonymous_ticket(farm, cache)
+        return cache
     name, _, realm_name = person.rpartition("@")
     realm = next(realm for realm in farm.realms.realms if realm.realm == realm_name)
     keytab = farm.realms.keytabs / f"{person.replace('/', '-')}.keytab"
     if not keytab.exists():
         known = name in testenv_realms.PEOPLE and testenv_realms.PEOPLE[name] == realm_name
-        made = () if known else (f"addprinc -randkey {name}",)
+        made = () if known else (f"addprinc -randkey +requires_preauth {name}",)
         testenv_realms._administer(realm, *made, f"ktadd -k {keytab} -norandkey {name}")
-    number = len(list(farm.folder.glob("cc-proof-*")))
-    cache = f"FILE:{farm.folder}/cc-proof-{number}"
+    if way == "armoured":
+        second_kdc.armoured_ticket(farm, cache, keytab, person)
+        return cache
     command = ["kinit", "-k", "-t", keytab, "-c", cache, *flags, person]
     subprocess.run(command, check=True, env=farm.env, capture_output=True)
     return cache
