@@ -153,6 +153,39 @@ def test_memory_is_not_promised_twice(farm, granted):
     assert isinstance(asyncio.run(go()), Invite)
 
 
+@pytest.mark.parametrize(("weight", "least", "most"), [(3, 40, 50), (1, 25, 35)])
+def test_who_asks_first_and_for_most_gets_no_more_than_the_share(farm, granted, weight, least, most):
+    """alice floods before bob asks for anything; of the next 60 slots he gets his weight's share."""
+    text = POLICY.format(quota="{}").replace("bob@EXAMPLE.COM]", f"bob@EXAMPLE.COM], weight: {weight}")
+    farm.server.put_policy(text)
+
+    async def go():
+        async with Raw(farm) as greedy, Raw(farm.as_principal("bob")) as modest:
+            for _ in range(100):
+                greedy.ask()
+            await greedy.hear()  # the server has begun with them
+            for _ in range(100):
+                modest.ask()
+            order: asyncio.Queue[str] = asyncio.Queue()
+            both = [asyncio.ensure_future(_passes_on(raw, name, order)) for raw, name in ((greedy, "a"), (modest, "b"))]
+            async with asyncio.timeout(20):
+                first = [await order.get() for _ in range(60)]
+            for task in both:
+                task.cancel()
+            return first
+
+    assert least <= asyncio.run(go()).count("b") <= most
+
+
+async def _passes_on(raw, name, order):
+    """Gives each slot back and remembers who had it."""
+    while True:
+        heard = await raw.hear()
+        if isinstance(heard, Invite):
+            order.put_nowait(name)
+            raw.tell(Forget(heard.job))
+
+
 def test_the_store_takes_no_more_than_its_quota(farm, granted):
     granted("{store: 16MiB}")
 

@@ -1,9 +1,11 @@
 import asyncio
 import logging
 import threading
+import time
 
 import pytest
 
+from securecc.policy import groups
 from securecc.policy.force import PolicyInForce
 from securecc.policy.groups import UnixGroups
 from securecc.words import limits
@@ -19,6 +21,7 @@ rules:
 tests:
   - {principal: alice@EXAMPLE.COM, from: 10.2.3.4, expect: committers}
 """
+RELOAD_S = 5  # after which a reload has to have taken effect
 UNIX = TEXT.replace("file: committers.txt", "unix_group: {name: vcs, realm: EXAMPLE.COM}")
 
 
@@ -200,6 +203,30 @@ class TestUnixGroups:
             await refreshing
 
         asyncio.run(scenario())
+
+    def test_a_service_that_hangs_does_not_keep_a_reload_waiting(self, path, monkeypatch, tmp_path):
+        """A refresh that hangs and then the reload's own: who is denied now is denied within the five seconds."""
+        slow = tmp_path / "getent"
+        slow.write_text("#!/bin/sh\nexec sleep 60\n")
+        slow.chmod(0o755)
+        monkeypatch.setattr(groups, "_GETENT", str(slow))
+        assert 2 * limits.GROUP_LOOKUP_S + 1 <= RELOAD_S
+        monkeypatch.setattr(limits, "GROUP_LOOKUP_S", 0.2)
+        written(path, UNIX)
+        force = PolicyInForce(path)
+
+        async def scenario():
+            refreshing = asyncio.create_task(force.refresh())
+            await asyncio.sleep(0)
+            written(path, UNIX.replace("alice", "erin"))
+            began = time.monotonic()
+            assert await force.reload() is None
+            assert time.monotonic() - began < 2 * 0.2 + 1
+            await refreshing
+
+        asyncio.run(scenario())
+        with pytest.raises(Denied):
+            force.judge(b"alice@EXAMPLE.COM", "10.2.3.4")
 
     def test_it_is_asked_again_by_itself(self, force, service, monkeypatch):
         monkeypatch.setattr(limits, "GROUP_REFRESH_S", 0.01)
