@@ -32,6 +32,7 @@ from securecc.words.work import WorkRunner
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
 """What runner and nursery are started with."""
 
+_ENDS = (signal.SIGCHLD, signal.SIGTERM)
 _END_S = 5.0
 _LOOK_S = 0.1
 
@@ -125,12 +126,14 @@ class Nursery:
         config = msgspec.structs.replace(self._configured(), have=have, trees=order.trees)
         descriptor = memory(msgspec.json.encode(config))
         os.lseek(descriptor, 0, os.SEEK_SET)
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)  # who is not known yet cannot be buried
         try:
             child = os.fork()  # not a program anew: its user need not be able to read Python's files
             if not child:
                 _be_runner(end, descriptor)
             self._runners.add(child)
         finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDS)
             os.close(descriptor)
 
     def _configured(self) -> RunnerConfig:
@@ -176,8 +179,9 @@ def _be_runner(end: int, config: int) -> NoReturn:
     """In a child: the runner's life from its beginning to its end."""
     status = 1
     try:
-        for number in (signal.SIGCHLD, signal.SIGTERM):
+        for number in _ENDS:
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDS)
         os.setsid()
         status = runner.main(["--fd", str(end), "--config-fd", str(config)])
     finally:

@@ -1,7 +1,7 @@
 """Blobs by their SHA-256, on disk for as long as one daemon runs.
 
-A principal sees only what it has uploaded itself: knowing a digest is no way to someone else's file. The directory is
-emptied at start, because who uploaded what is remembered in memory only.
+A principal sees only what it has uploaded itself: knowing a digest is no way to someone else's file. What an earlier
+daemon had is removed at start, because who uploaded what is remembered in memory only.
 """
 
 import contextlib
@@ -14,13 +14,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
 
-from securecc.server.blob_folder import claim, empty
+from securecc.server.blob_folder import claim, clear
 from securecc.server.holdings import Blob, Holdings, Unroomed, stamp
 from securecc.words import limits
 from securecc.words.errors import BlobError, StoreError
 from securecc.words.manifest import Digest
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_CLEAR_S = 2.0
 
 
 class Store:
@@ -45,6 +46,11 @@ class Store:
         self._open: OrderedDict[Digest, tuple[Blob, int]] = OrderedDict()
         self._numbers = itertools.count()
         self._root = claim(path)
+        try:
+            clear(path)
+        except StoreError:
+            os.close(self._root)
+            raise
 
     @property
     def used(self) -> int:
@@ -79,13 +85,15 @@ class Store:
         return Intake(self, principal, digest, size)
 
     def close(self) -> None:
-        """Closes all descriptors and empties the directory. No Hold or Intake may be used afterwards."""
+        """Closes all descriptors and clears the directory, as far as a moment allows; the next start does the rest. No
+        Hold or Intake may be used afterwards.
+        """
         if self._root < 0:
             return
         for _, fd in self._open.values():
             os.close(fd)
         self._open.clear()
-        empty(self._path)
+        clear(self._path).join(_CLEAR_S)
         os.close(self._root)
         self._root = -1
 

@@ -1,6 +1,7 @@
 """The nursery: what it starts, what it believes, and that it leaves with the front."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from securecc.runner.courier import memory, order_runner, pair
 from securecc.runner.nursery import command, main, start
 from securecc.runner.runner import RunnerConfig
 from securecc.words.errors import SandboxError
-from securecc.words.work import WorkReady
+from securecc.words.work import WorkReady, WorkRunner
 
 NOBODY = 64987
 CONFIG = "keytab: k\npolicy: p\naudit: a\nstate: s\nscratch: c\ntoolchains: [{}]\n"
@@ -150,3 +151,23 @@ def test_the_command_line():
     assert set(nursery_module.ENVIRONMENT) == {"PATH", "LANG"}
     assert isinstance(process, subprocess.Popen)
     assert socket.AF_UNIX
+
+
+def test_a_runner_that_ends_at_once_is_known_to_have_ended(tmp_path, monkeypatch):
+    """Or the nursery would wait for it at its end, and then kill whoever has its number by now."""
+    real = os.fork
+
+    def fork():
+        if not (child := real()):
+            os._exit(0)
+        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+        return child
+
+    monkeypatch.setattr(nursery_module.os, "fork", fork)
+    nursery = nursery_module.Nursery(RunnerConfig(compilers=()), tmp_path / "config.yaml")
+    before = signal.signal(signal.SIGCHLD, lambda *_: nursery._bury())
+    try:
+        nursery._start(WorkRunner(), -1)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    assert nursery._runners == set()

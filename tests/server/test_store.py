@@ -286,8 +286,9 @@ def test_start_empties_what_a_crash_left_and_nothing_else(tmp_path):
     (tmp_path / "README").write_bytes(b"not ours")
     (tmp_path / "ff").symlink_to("/etc")
     store = Store(tmp_path)
-    assert sorted(item.name for item in tmp_path.iterdir()) == ["README", "ff"]
+    assert not left.exists()
     store.close()
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["README", "ff"]
 
 
 def test_two_daemons_cannot_share_a_directory(store, tmp_path):
