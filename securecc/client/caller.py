@@ -58,6 +58,7 @@ class Caller(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._transport: asyncio.Transport | None = None
+        self._input: tuple[bytes | None, ...] = ()
         self.process = 0
         self.done: Callable[[Caller], None] = lambda _: None
 
@@ -152,16 +153,23 @@ class Caller(asyncio.Protocol):
         """As `capture`, and what it wrote to standard error, which is in English."""
         return await self._captured(errand.Capture(tuple(arguments), {b"LANGUAGE": b"C"}, errors=True))
 
-    async def _captured(self, order: errand.Capture) -> tuple[int, bytes, bytes]:
+    async def input(self) -> bytes | None:
+        """The user's standard input to its end; None for what only the compiler itself should read. It is read once."""
+        if not self._input:
+            status, content, _ = await self._captured(errand.Input(), 0)
+            self._input = (content if status == 0 else None,)
+        return self._input[0]
+
+    async def _captured(self, order: errand.Capture | errand.Input, main: int = 1) -> tuple[int, bytes, bytes]:
         self.order(order)
-        parts: dict[int, list[bytes]] = {1: [], 2: []}
+        parts: dict[int, list[bytes]] = {main: [], 2: []}
         while True:
             report = await self._report()
             if isinstance(report, Captured):
-                parts[report.stream].append(report.data)
+                parts.get(report.stream, []).append(report.data)
             elif isinstance(report, CaptureDone):
                 status = report.status if not report.truncated else 1 << 8
-                return status, b"".join(parts[1]), b"".join(parts[2])
+                return status, b"".join(parts[main]), b"".join(parts[2])
             elif isinstance(report, Failed):
                 return 127 << 8, b"", b""
 

@@ -19,8 +19,10 @@ from securecc.client.settings import Settings
 from securecc.client.submission import Remote, submit
 from securecc.compiler import cmdline, environment
 from securecc.compiler.cmdline import CompilePlan
+from securecc.compiler.languages import STDIN
 from securecc.compiler.outputs import STDOUT
 from securecc.compiler.toolchain import ToolchainClosure
+from securecc.words import limits
 from securecc.words.errors import Refused, StaysLocal
 from securecc.words.messages import Layer
 
@@ -92,6 +94,8 @@ class Compiles:
 
     async def inputs(self, caller: Caller, order: Order) -> Inputs:
         """What the compile reads: from memory where that still holds, else all that it may read."""
+        if order.plan.source == STDIN:
+            return await self._given(caller, order)
         key = memory_key(order)
         known = self._recollections.recall(key)
         if known is not None and not known.learned:
@@ -110,6 +114,15 @@ class Compiles:
             return await self._asked(caller, order)
         self._recollections.keep(key, inputs)
         return inputs
+
+    async def _given(self, caller: Caller, order: Order) -> Inputs:
+        """What standard input is and reads. Raises StaysLocal."""
+        if order.plan.elsewhere:
+            raise StaysLocal("standard-input", "standard input, and options that lead to other headers")
+        content = await caller.input()
+        if content is None:
+            raise StaysLocal("standard-input", f"standard input is no pipe or file of up to {limits.INPUT} bytes")
+        return self._gatherer.given(content, search_of(order))
 
     async def _asked(self, caller: Caller, order: Order) -> Inputs:
         """What the compile reads, from the compiler itself. Raises StaysLocal."""

@@ -190,8 +190,15 @@ class Die:
     signal: int
 
 
+@dataclass(frozen=True, slots=True)
+class Input:
+    """Send standard input to its end, as Captured frames of stream 0 and CaptureDone, and keep it for whatever is run
+    later. `truncated` means that there is more of it than 4 MiB, Failed that it is a terminal, a device or half read.
+    """
+
+
 FromLauncher = Request | Captured | CaptureDone | Spawned | Committed | Failed
-FromAgent = Execute | Capture | Spawn | Output | Data | Commit | Print | Exit | Keepalive | Die
+FromAgent = Execute | Capture | Spawn | Output | Data | Commit | Print | Exit | Keepalive | Die | Input
 Frame = FromLauncher | FromAgent
 
 
@@ -238,6 +245,7 @@ _FROM_AGENT = (
     _Layout(0x88, Exit, {"status": WORD}),
     _Layout(0x89, Keepalive, {}),
     _Layout(0x8A, Die, {"signal": WORD}),
+    _Layout(0x8B, Input, {}),
 )
 _BY_TYPE: dict[Any, _Layout] = {layout.made: layout for layout in _FROM_LAUNCHER + _FROM_AGENT}
 

@@ -15,7 +15,7 @@ from securecc.compiler.directives import Directives, scan
 from securecc.words import limits
 from securecc.words.digest import sha256
 from securecc.words.errors import StaysLocal
-from securecc.words.manifest import Digest
+from securecc.words.manifest import INPUT, Digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,13 @@ class Fingerprints:
             seen = Fingerprint(known.path, known.stamp, seen.mode, seen.links, known.digest, racy=False)
         self._known[seen.path] = seen
         return seen
+
+    def given(self, content: bytes) -> Fingerprint:
+        """Standard input, as if it were a file."""
+        digest = sha256(content)
+        if digest not in self._directives:
+            self._directives[digest] = scan(content)
+        return Fingerprint(INPUT, (0, 0, len(content), 0, 0), 0o600, 1, digest, racy=True)
 
     def directives(self, fingerprint: Fingerprint) -> Directives:
         """What the content of a file that was looked at may ask for."""

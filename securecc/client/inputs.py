@@ -24,6 +24,8 @@ from securecc.words.errors import StaysLocal
 from securecc.words.manifest import Entry, Kind, Manifest, Role
 from securecc.words.messages import Layer
 
+_STDIN = b"<stdin>"  # by which gcc and clang call it
+
 Directories = tuple[tuple[bytes, tuple[int, int]], ...]
 """Physical directories with the device and inode of each."""
 
@@ -58,7 +60,7 @@ class Inputs:
     `natures` are paths that are there and no files to the compiler, with what they are (see `watch.nature`). `asked`
     says that the compiler itself named the files. Where it was not asked, `reached` maps the files that a run may read,
     as spelled, to the places of the manifest, and `learned` are those that one has read. `clocked` says that a file may
-    tell the time of day.
+    tell the time of day. `given` is what stands for standard input in the manifest.
     """
 
     digest: bytes
@@ -73,6 +75,7 @@ class Inputs:
     reached: tuple[tuple[bytes, bytes], ...] = ()
     learned: tuple[bytes, ...] = ()
     clocked: bool = False
+    given: bytes = b""
 
 
 def packed(inputs: Inputs) -> bytes:
@@ -135,6 +138,29 @@ class Gatherer:
         one = self._shared.one
         reached = tuple((one(spelled), one(place)) for spelled, place in scene.spelled.items())
         return replace(inputs, asked=False, reached=reached)
+
+    def given(self, content: bytes, search: Search) -> Inputs:
+        """All that standard input may read; it is never asked of the compiler, nor remembered.
+
+        Raises StaysLocal where that cannot be told.
+        """
+        scene, watching = self._scene(search), Watching(self._listings, self._shared)
+        source, seen = absolute(_STDIN, search.cwd), self._fingerprints.given(content)
+        here = scene.crossings.directory(search.cwd)
+        said = self._fingerprints.directives(seen)
+        if said.assembles or said.joins or said.unnamed or said.imports or b"once" in content:
+            raise StaysLocal("standard-input", "standard input may have more read, or be compared with headers")
+
+        def take(path: bytes) -> tuple[Directives, Where]:
+            if path == source:
+                return said, (source, here)
+            found = scene.read(path, Role.MAY_READ)
+            return self._fingerprints.directives(found), (found.path, scene.crossings.directory(os.path.dirname(path)))
+
+        scene.give(seen)
+        Reach(search.chain, watching.look, take).walk(source, search.forced, search.cwd)
+        shown = (*search.shown, _STDIN)  # where gcc looks for the lines that it quotes
+        return replace(self._finished(scene, replace(search, shown=shown), watching), given=content)
 
     def _scene(self, search: Search) -> Scene:
         scene = Scene(self._fingerprints, search.cwd)

@@ -44,6 +44,10 @@ class Scene:
         self.spelled[path] = place = self._add(path, role)
         return self.files[place][0]
 
+    def give(self, seen: Fingerprint) -> None:
+        """Standard input, which lies nowhere."""
+        self.files[seen.path] = (seen, Role.READ)
+
     def embed(self, path: bytes) -> None:
         """A file whose bytes may be taken as they are, if it is one."""
         kind = nature(path)

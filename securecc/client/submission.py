@@ -8,7 +8,7 @@ from securecc.client.inputs import Inputs, packed
 from securecc.client.order import Order, environment_of
 from securecc.words import limits, manifest
 from securecc.words.errors import ChannelError, Refused, StaysLocal
-from securecc.words.manifest import Entry, Kind
+from securecc.words.manifest import INPUT, Entry, Kind
 from securecc.words.messages import Invite, Need, Output, Refuse, Result, Submit
 
 
@@ -65,7 +65,7 @@ async def _supply(job: RemoteJob, need: Need, inputs: Inputs) -> int:
         if not 0 <= index < len(inputs.entries) or inputs.entries[index].kind is not Kind.FILE:
             raise ChannelError(f"{job.conversation.peer} asks for a file that is not in the manifest")
         entry = inputs.entries[index]
-        content = _read(entry)
+        content = inputs.given if entry.path == INPUT else _read(entry)
         if manifest.digest(content) != entry.blob:
             raise StaysLocal("changed", f"{os.fsdecode(entry.path)} changed while it was being sent")
         for at in range(0, len(content), limits.FRAME_BULK):

@@ -96,8 +96,6 @@ class Arguments:
         self.asked.verbose |= option.name == b"-fverbose-asm" and not option.off
 
     def _take_source(self, argument: bytes) -> None:
-        if argument == b"-":
-            raise StaysLocal("standard-input", "the source is standard input")
         if self.source and not self.several:
             raise StaysLocal("several-sources", f"{show(self.source)} and {show(argument)}")
         self.source, self.told, self.source_at = argument, self._language, len(self.kept)

@@ -28,13 +28,14 @@ _INFORMS = (*_ASKS, b"--version", b"--help", b"--target-help", b"-v", b"-###", b
 class CompilePlan:
     """One compile of one source, which needs nothing but the files that it includes.
 
-    Paths are as typed, hence relative to the working directory unless absolute. `outputs` are all the files that the
-    compile may make, `output` (the object, or assembly with -S) first, unless that is ``-``, standard output. `driver`
-    is the language family of the command's name, `text` what the source is compiled as. `macros` are the texts of -D
-    and -U with their letter (``DNAME=1``), in order. `kept` are the arguments, without the command, that matter to
-    what is read, `source_at` the place of the source among them. `profile` is where counts of other runs are read from
-    (empty: beside the object), None if they are not read. `elsewhere` says that the compiler looks for its own headers
-    in other directories than without options, `inputs` are files that it reads beside all includes.
+    Paths are as typed, hence relative to the working directory unless absolute; the source may be ``-``, standard
+    input. `outputs` are all the files that the compile may make, `output` (the object, or assembly with -S) first,
+    unless that is ``-``, standard output. `driver` is the language family of the command's name, `text` what the
+    source is compiled as. `macros` are the texts of -D and -U with their letter (``DNAME=1``), in order. `kept` are
+    the arguments, without the command, that matter to what is read, `source_at` the place of the source among them.
+    `profile` is where counts of other runs are read from (empty: beside the object), None if they are not read.
+    `elsewhere` says that the compiler looks for its own headers in other directories than without options, `inputs`
+    are files that it reads beside all includes.
     """
 
     arguments: tuple[bytes, ...]
@@ -95,6 +96,8 @@ def parse(arguments: tuple[bytes, ...], family: Family | None = None) -> Compile
     read.asked.assembly = read.modes == {b"-S"}
     text = read.told or languages.of_file(read.source, driver, read.family)
     made = outputs.made(read.asked, read.source, text, read.family)
+    if read.source == languages.STDIN and read.profiled:
+        raise StaysLocal("standard-input", "counts of other runs, which standard input gives no name")
     return CompilePlan(
         arguments=arguments,
         driver=driver,
@@ -126,7 +129,10 @@ def parts(arguments: tuple[bytes, ...], family: Family | None = None) -> tuple[t
     asked = read.asked
     named = asked.output or asked.dependency_file or any(option.value for option in asked.dependencies)
     between = arguments[read.sources[0] + 1 : read.sources[-1] + 1] if read.sources else ()
-    if not 1 < len(read.sources) <= limits.SOURCES or named or any(word.startswith(b"-x") for word in between):
+    said = any(word.startswith(b"-x") for word in between) or any(
+        arguments[at + 1] == languages.STDIN for at in read.sources
+    )
+    if not 1 < len(read.sources) <= limits.SOURCES or named or said:
         return (arguments,)
     places = {at + 1 for at in read.sources}
     return tuple(

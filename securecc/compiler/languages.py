@@ -69,6 +69,9 @@ _OF_FAMILY: dict[Family, dict[bytes, Text]] = {
 _HEADERS = frozenset((b".h", b".hh", b".hp", b".hpp", b".hxx", b".HPP", b".H", b".h++", b".tcc"))
 _PROMOTED = frozenset((b".c", b".i"))  # C++ to g++ and clang++
 
+STDIN = b"-"
+"""As the name of a source: standard input."""
+
 
 def is_source(name: bytes) -> bool:
     """Whether an argument looks like a source, by its name alone."""

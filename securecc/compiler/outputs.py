@@ -5,6 +5,7 @@ were seen to make).
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from securecc.compiler import languages
 from securecc.compiler.languages import Text
 from securecc.compiler.option_table import Family
 from securecc.compiler.options import Option, show
@@ -48,7 +49,8 @@ def made(asked: Asked, source: bytes, text: Text, family: Family) -> Made:
     stem = _STEMS[family]
     output = asked.output or stem(source.rpartition(b"/")[2]) + _suffix(asked)
     printed = output == STDOUT
-    for path in (source, *(() if printed else (output,))):
+    given = source == languages.STDIN
+    for path in (*(() if given else (source,)), *(() if printed or (given and not asked.output) else (output,))):
         _check_basename(path)
     if printed and not asked.assembly:
         raise StaysLocal("output", "an object for standard output, in which compilers go back and forth")
@@ -58,6 +60,8 @@ def made(asked: Asked, source: bytes, text: Text, family: Family) -> Made:
     further = _further(asked, output, source, text, family)
     if printed and further:
         raise StaysLocal("output", "further files beside standard output")
+    if given and further:
+        raise StaysLocal("standard-input", "further files, of which standard input gives no name")
     every = tuple(path for path in (output, written, *further) if path and path != STDOUT)
     _check(every, source)
     return Made(every, output, written if written != STDOUT else b"")

@@ -21,8 +21,9 @@ from securecc.compiler.territory import (
 )
 from securecc.words import limits
 from securecc.words.errors import PathError
-from securecc.words.manifest import Digest, Entry, Kind, Manifest
+from securecc.words.manifest import INPUT, Digest, Entry, Kind, Manifest
 
+_OWN = INPUT.rpartition(b"/")[0]
 _LINKS_FOLLOWED = 40  # as the kernel's MAXSYMLINKS
 _LINK_STEPS = 200_000  # components walked for all links of one manifest; a link farm of a build needs some 10,000
 _MTIME_NS = 1 << 62  # 146 years around the epoch; what utimensat(2) takes
@@ -50,15 +51,19 @@ def check_manifest(
     outputs: Iterable[bytes],
     *,
     catalogues: frozenset[tuple[bytes, Digest]] = frozenset(),
+    reads_input: bool = False,
 ) -> CheckedManifest:
     """Raises PathError, which names the path, unless the whole may be built and run in `cwd`.
 
     `toolchain_directories` are those that directly hold a file of the toolchain, by every spelling that the toolchain
     uses; `include_directories` those in which it looks for headers. `outputs` are as `CompilePlan.outputs`. The
-    `catalogues` are those of the toolchain's messages, by path and digest: they alone may stand where they do.
+    `catalogues` are those of the toolchain's messages, by path and digest: they alone may stand where they do,
+    beside standard input, which must be there where the compile `reads_input`.
     """
     territory = territory_of(toolchain_directories, include_directories)
     own = _among(catalogues, manifest.entries)
+    if reads_input:
+        own |= _input(manifest.entries)
     kinds, parents = _check_entries(manifest.entries, territory, own)
     directories = {b"/"}
     for parent in parents:
@@ -74,7 +79,7 @@ def check_manifest(
     _check_directories(manifest.entries, directories, territory, own)
     return CheckedManifest(
         entries=_without_execute(manifest.entries),
-        directories=tuple(sorted(directories)),
+        directories=tuple(sorted(directories - {_OWN})),
         source=sum(entry.size for entry in manifest.entries),
         layers=tuple(entry for entry in manifest.entries if entry.kind is Kind.LAYER),
     )
@@ -98,6 +103,13 @@ def _among(catalogues: frozenset[tuple[bytes, Digest]], entries: tuple[Entry, ..
     return frozenset(
         entry.path for entry in entries if entry.kind is Kind.FILE and (entry.path, entry.blob) in catalogues
     )
+
+
+def _input(entries: tuple[Entry, ...]) -> frozenset[bytes]:
+    """Its path. Raises PathError where it is not there."""
+    if not any(entry.path == INPUT and entry.kind is Kind.FILE and not entry.inode for entry in entries):
+        raise wrong(INPUT, "lacks, though the source is standard input")
+    return frozenset((INPUT,))
 
 
 def _check_entries(

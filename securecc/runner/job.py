@@ -14,7 +14,7 @@ from securecc.sandbox import cgroup, landlock, layout, scratch, tree
 from securecc.sandbox.jailer import Cell, Ending, Jailer, Running, recognise
 from securecc.words import limits
 from securecc.words.errors import PathError, SandboxError, SecureccError, ToolchainError
-from securecc.words.manifest import Kind
+from securecc.words.manifest import INPUT, Entry, Kind
 from securecc.words.messages import Layer, Usage
 from securecc.words.work import WorkOrder, WorkReport, WorkTree
 
@@ -95,7 +95,10 @@ class Job:
         self._mount(work)
         built = self._build(work, toolchain, places)
         self._undo.callback(os.close, built.root)
-        stdio = _Stdio(self._order, self._root, self._shop.null)
+        given = _take_input(built.root, work.entries)
+        if given >= 0:
+            self._undo.callback(os.close, given)
+        stdio = _Stdio(self._order, self._root, given if given >= 0 else self._shop.null)
         self._undo.callback(stdio.close)
         plain = [place for place in places if place not in layers]
         _overlay(self._root, variant, sorted(toolchain.ground.tops), plain)
@@ -232,7 +235,7 @@ class Job:
 class _Stdio:
     """A job's standard input, output and error: files without a name on its tmpfs, and a terminal if it has one."""
 
-    def __init__(self, order: WorkOrder, root: bytes, null: int) -> None:
+    def __init__(self, order: WorkOrder, root: bytes, given: int) -> None:
         self._most = order.limits.diagnostics
         self._out = _nameless(root)
         self._error = _nameless(root)
@@ -242,7 +245,7 @@ class _Stdio:
         if asked.input or asked.error:
             self._terminal = Terminal(asked.columns, asked.rows, self._most)
         slave = self._terminal.slave if self._terminal else -1
-        self.descriptors = (slave if asked.input else null, self._out, slave if asked.error else self._error)
+        self.descriptors = (slave if asked.input else given, self._out, slave if asked.error else self._error)
         self._kept = {self._out, self._error}
         self._on_terminal = asked.error
 
@@ -299,6 +302,18 @@ def _overlay(root: bytes, toolchain: bytes, tops: Sequence[bytes], places: Seque
             scratch.bind(b"/proc/self/fd/%d" % folder, root + place)
         for device in _DEVICES:
             scratch.bind(device, root + device)
+
+
+def _take_input(root: int, entries: Sequence[Entry]) -> int:
+    """The job's standard input, which no name leads to any more; -1 if it has none."""
+    if not any(entry.path == INPUT and entry.kind is Kind.FILE for entry in entries):
+        return -1
+    try:
+        found = os.open(INPUT[1:], os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root)
+        os.unlink(INPUT[1:], dir_fd=root)
+    except OSError as error:
+        raise SandboxError(f"no file for a job's standard input: {error.strerror}") from error
+    return found
 
 
 def _nameless(root: bytes) -> int:

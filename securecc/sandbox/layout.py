@@ -13,10 +13,11 @@ from functools import cached_property
 from securecc.compiler.closure import ClosureFile, ToolchainClosure
 from securecc.words import limits
 from securecc.words.errors import PathError
-from securecc.words.manifest import Entry, Kind
+from securecc.words.manifest import INPUT, Entry, Kind
 
 OWN = b"/.securecc"  # the job's temporary files; no client path may begin so
 TEMPORARY = OWN + b"/tmp"
+_INPUT = (INPUT, Kind.FILE)  # a descriptor by the time that anything runs
 _NEVER = frozenset({b"dev", b"proc", b"sys", b"etc", b".securecc"})
 _WAYMARK = {
     Kind.LINK: re.compile(rb".*/include", re.DOTALL),
@@ -80,7 +81,7 @@ def mountpoints(entries: Iterable[Entry], taken: Ground) -> tuple[bytes, ...]:
     Raises PathError for a path that would put a file of the client's where the toolchain looks for its own, and for
     anything at or below a layer.
     """
-    entries = tuple(entries)
+    entries = tuple(entry for entry in entries if (entry.path, entry.kind) != _INPUT)
     found: set[bytes] = set()
     judged: dict[bytes, bytes] = {}
     clear: set[bytes] = set()

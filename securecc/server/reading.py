@@ -10,6 +10,7 @@ import zstandard
 
 from securecc.compiler import cmdline, environment, paths
 from securecc.compiler.cmdline import CompilePlan
+from securecc.compiler.languages import STDIN
 from securecc.compiler.paths import CheckedManifest
 from securecc.words import limits, manifest
 from securecc.words.errors import PathError, Refused, StaysLocal
@@ -97,6 +98,7 @@ def read(submit: Submit, offer: Offer, sent: Manifest, layers: Collection[Layer]
             submit.cwd,
             outputs,
             catalogues=frozenset(offer.catalogues) if b"LANGUAGE" in variables else frozenset(),
+            reads_input=plan.source == STDIN,
         )
     except PathError as error:
         raise Refused("tree", error.message) from error

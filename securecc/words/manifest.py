@@ -14,6 +14,9 @@ from securecc.words.errors import PathError
 
 Digest = bytes  # 32 bytes, SHA-256
 
+INPUT = b"/.securecc/input"
+"""Where standard input stands in the manifest of a compile that reads it: no file of a client's can."""
+
 
 class Kind(IntEnum):
     """What a path is on the client."""

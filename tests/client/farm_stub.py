@@ -136,13 +136,14 @@ def request(cwd, *arguments, **changes):
 class NotingCaller:
     """A launcher's place in the agent: notes what it is told, answers what the test has laid ready."""
 
-    def __init__(self, *, listed=b"", said=b"", preprocesses=0, commits=None, spawns=0):
+    def __init__(self, *, listed=b"", said=b"", given=None, preprocesses=0, commits=None, spawns=0):
         self.process = os.getpid()
         self.told = []
         self.printed = {1: b"", 2: b""}
         self.gone = False
         self._listed = listed
         self._said = said
+        self._input = given
         self._preprocesses = preprocesses
         self._commits = commits
         self._spawns = spawns
@@ -172,6 +173,10 @@ class NotingCaller:
     async def capture_all(self, arguments):
         self.order(("capture all", tuple(arguments)))
         return self._preprocesses, self._listed, self._said
+
+    async def input(self):
+        self.order("input")
+        return self._input
 
     async def spawn(self, arguments):
         self.order(("spawn", tuple(arguments)))

@@ -25,6 +25,7 @@ from securecc.client.errand import (
     Execute,
     Exit,
     Failed,
+    Input,
     Keepalive,
     OrderReader,
     Output,
@@ -94,6 +95,36 @@ def test_a_request_is_served_and_then_hung_up_on():
         launcher.say(REQUEST)
         assert await launcher.hears() == Execute(b"/usr/bin/gcc", REQUEST.arguments)
         assert await launcher.hears() is None
+
+    with_caller(serve, body)
+
+
+def test_standard_input_is_asked_for_once():
+    async def serve(caller, said):
+        assert await caller.input() == b"int a;"
+        assert await caller.input() == b"int a;"
+        caller.exit(0)
+
+    async def body(caller, launcher):
+        launcher.say(REQUEST)
+        assert await launcher.hears() == Input()
+        launcher.say(Captured(0, b"int "), Captured(2, b"no"), Captured(0, b"a;"), CaptureDone(0))
+        assert await launcher.hears() == Exit(0)
+
+    with_caller(serve, body)
+
+
+@pytest.mark.parametrize("answer", [CaptureDone(0, truncated=True), Failed(22, b"")])
+def test_standard_input_that_is_none_for_servers(answer):
+    async def serve(caller, said):
+        assert await caller.input() is None
+        caller.exit(0)
+
+    async def body(caller, launcher):
+        launcher.say(REQUEST)
+        await launcher.hears()
+        launcher.say(Captured(0, b"int "), answer)
+        assert await launcher.hears() == Exit(0)
 
     with_caller(serve, body)
 

@@ -24,7 +24,7 @@ from securecc.compiler.environment import Speech
 from securecc.compiler.toolchain import ToolchainClosure
 from securecc.words import limits
 from securecc.words.errors import ChannelError, Refused, StaysLocal
-from securecc.words.manifest import Kind, Role
+from securecc.words.manifest import INPUT, Kind, Role
 from securecc.words.messages import Cancel, Layer, Need, Output, Refuse, Wait
 
 CLOSURE = ToolchainClosure(
@@ -349,6 +349,35 @@ def test_what_does_not_preprocess_is_the_compilers_to_explain(bench):
     with pytest.raises(StaysLocal) as local:
         run(body())
     assert local.value.reason == "does-not-preprocess"
+
+
+STDIN = ("gcc", "-x", "c", "-c", "-", "-o", "a.o")
+
+
+def test_standard_input_goes_as_a_file_of_no_name(bench):
+    async def body():
+        source = b'#include "a.h"\nint a;\n'
+        caller = NotingCaller(given=source)
+        order = await bench.order(*STDIN)
+        inputs = await bench.inputs(order, caller)
+        assert caller.told == ["input"]
+        assert inputs.entries[0].path == INPUT
+        bench.answers(bench.good(), need=[(0, len(source))])
+        remote = await bench.compiles.remote(caller, order, inputs)
+        assert bench.channel.bulk[1] == source
+        assert [file.content for file in bench.compiles.made(order, remote)] == [b"object"]
+
+    run(body())
+
+
+@pytest.mark.parametrize(("words", "given"), [(STDIN, None), ((*STDIN, "-m32"), b"int a;\n")])
+def test_standard_input_that_stays(bench, words, given):
+    async def body():
+        return await bench.inputs(await bench.order(*words), NotingCaller(given=given))
+
+    with pytest.raises(StaysLocal) as local:
+        run(body())
+    assert local.value.reason == "standard-input"
 
 
 def test_where_it_looks_is_all_that_was_named(bench):

@@ -19,6 +19,7 @@ from securecc.client.errand import (
     Execute,
     Exit,
     Failed,
+    Input,
     Keepalive,
     OrderReader,
     Output,
@@ -36,7 +37,9 @@ from securecc.words.limits import LAUNCHER_MESSAGE
 from securecc.words.messages import Terminal
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors/launcher.json").read_text())
-ORDERS = {made.__name__: made for made in (Execute, Capture, Spawn, Output, Data, Commit, Print, Exit, Keepalive, Die)}
+ORDERS = {
+    made.__name__: made for made in (Execute, Capture, Spawn, Output, Data, Commit, Print, Exit, Keepalive, Die, Input)
+}
 REPORTS = {made.__name__: made for made in (Captured, CaptureDone, Spawned, Committed, Failed)}
 
 word = st.integers(0, 2**32 - 1)
@@ -65,6 +68,7 @@ orders = st.one_of(
     st.builds(Exit, word),
     st.just(Keepalive()),
     st.builds(Die, word),
+    st.just(Input()),
 )
 
 

@@ -264,3 +264,46 @@ def test_files_that_the_assembler_reads_travel_and_their_absence_is_watched(top)
     assert roles(top, inputs) == {"a.c": Role.READ, "i/m.h": Role.MAY_READ, "i/blob_h": Role.MAY_READ}
     watched = {name for watch in inputs.watches for name in watch.names if watch.listing.path == os.fsencode(top)}
     assert {b"m.h", b"blob_h"} <= watched
+
+
+def given(top, content, **search):
+    base = os.fsencode(top)
+    chain = Chain(bracketed=(base + b"/inc",))
+    where = Search(cwd=base, directories=(base + b"/inc",), chain=chain, **search)
+    return Gatherer(Fingerprints(), Listings()).given(content, where)
+
+
+def test_standard_input_and_what_it_includes(top):
+    put(top, a_h="#define A\n", inc__b_h="#define B\n", unread_h="")
+    content = b'#include "a.h"\n#include <b.h>\n'
+    inputs = given(top, content)
+    source = next(entry for entry in inputs.entries if entry.path == manifest.INPUT)
+    assert (source.blob, source.size, source.role) == (manifest.digest(content), len(content), Role.READ)
+    assert inputs.given == content
+    assert {e.path.rpartition(b"/")[2]: e.role for e in inputs.entries if e.kind is Kind.FILE and e is not source} == {
+        b"a.h": Role.MAY_READ,
+        b"b.h": Role.MAY_READ,
+    }
+    assert not any(entry.path == b"/.securecc" for entry in inputs.entries)
+
+
+def test_a_file_that_bears_the_name_of_standard_input_is_quoted_by_gcc(top):
+    (top / "<stdin>").write_text("quoted\n")
+    assert roles(top, given(top, b"int a;\n"))["<stdin>"] is Role.MAY_READ
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"#pragma once\n", "standard-input"),
+        (b'#import "a.h"\n', "standard-input"),
+        (b'asm(".incbin " X);\n', "standard-input"),
+        (b"#include X\n", "reach"),
+        (b"char *t = __TIMESTAMP__;\n", "time"),
+    ],
+)
+def test_standard_input_that_may_do_more_stays(top, content, reason):
+    put(top, a_h="")
+    with pytest.raises(StaysLocal) as local:
+        given(top, content)
+    assert local.value.reason == reason

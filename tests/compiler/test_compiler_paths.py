@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from securecc.compiler.paths import absolute, check_manifest
 from securecc.words import limits
 from securecc.words.errors import PathError
-from securecc.words.manifest import Entry, Kind, Manifest, Role
+from securecc.words.manifest import INPUT, Entry, Kind, Manifest, Role
 
 OWN = frozenset(
     (
@@ -39,9 +39,9 @@ def layer(path, **more):
     return Entry(path, **{"kind": Kind.LAYER, "blob": DIGEST, "mode": 0o755, "role": Role.PRESENT, **more})
 
 
-def check(*entries, cwd=b"/home/alice", outputs=(b"a.o",), order=True, catalogues=frozenset()):
+def check(*entries, cwd=b"/home/alice", outputs=(b"a.o",), order=True, **more):
     entries = sorted(entries, key=lambda entry: entry.path) if order else entries
-    return check_manifest(Manifest(tuple(entries)), OWN, SHARED, cwd, outputs, catalogues=catalogues)
+    return check_manifest(Manifest(tuple(entries)), OWN, SHARED, cwd, outputs, **more)
 
 
 ORDINARY = [
@@ -248,6 +248,24 @@ def test_a_catalogue_of_the_toolchains_own_may_stand_there_and_no_other():
             check(other, file(MESSAGES[:-3] + b"2.mo"), catalogues=ours | {(MESSAGES[:-3] + b"2.mo", DIGEST)})
     with pytest.raises(PathError):
         check(file(MESSAGES))
+
+
+def test_standard_input_stands_where_a_compile_reads_it_and_nowhere_else():
+    checked = check(file(INPUT), file(b"/home/alice/a.h"), reads_input=True)
+    assert [entry.path for entry in checked.entries] == [INPUT, b"/home/alice/a.h"]
+    assert not any(path.startswith(b"/.securecc") for path in checked.directories)
+    for entries, reads in (
+        ([file(INPUT)], False),
+        ([file(b"/home/alice/a.h")], True),
+        ([link(INPUT, b"/home/alice/a.h")], True),
+        ([directory(INPUT)], True),
+        ([file(INPUT, inode=1), file(b"/home/alice/a.h", inode=1)], True),
+        ([file(INPUT), file(b"/.securecc/tmp/x")], True),
+        ([file(INPUT), file(INPUT + b"/x")], True),
+        ([file(INPUT), directory(b"/.securecc")], True),
+    ):
+        with pytest.raises(PathError):
+            check(*entries, reads_input=reads)
 
 
 def test_too_many_entries():

@@ -17,7 +17,7 @@ from securecc.runner import courier
 from securecc.sandbox import jail
 from securecc.words import limits
 from securecc.words.grant import JobLimits
-from securecc.words.manifest import Entry, Kind, Role
+from securecc.words.manifest import INPUT, Entry, Kind, Role
 from securecc.words.messages import Terminal
 from securecc.words.work import WorkBlobs, WorkOrder, WorkTree
 
@@ -136,6 +136,18 @@ def test_a_failing_compile_says_so_with_carets():
         assert outcome.report.failure == ""
         assert b"    1 | int x\n      | ^~~\n" in outcome.stderr
         assert outcome.made == {}
+
+    served(body)
+
+
+def test_standard_input_is_a_file_without_a_name(intruder):
+    async def body(runner):
+        source = b'#if __has_include("/.securecc/input")\n#error seen\n#endif\n#include "h.h"\nint a = N;\n'
+        tree = {INPUT: source, b"/home/alice/h.h": b"#define N 1\n", b"/usr/include": None}
+        outcome = await runner.run([b"gcc", b"-x", b"c", b"-c", b"-", b"-o", b"a.o"], tree)
+        assert (outcome.report.failure, outcome.stderr, outcome.report.status) == ("", b"", 0)
+        assert list(outcome.made) == [b"/home/alice/a.o"]
+        assert outcome.report.strays == ()
 
     served(body)
 

@@ -9,7 +9,7 @@ from securecc.compiler.closure import ClosureFile
 from securecc.sandbox import layout
 from securecc.words import limits
 from securecc.words.errors import PathError
-from securecc.words.manifest import Entry, Kind
+from securecc.words.manifest import INPUT, Entry, Kind
 
 GROUND = layout.ground(CLOSURE)
 
@@ -75,6 +75,13 @@ def test_where_a_usual_compile_meets_gcc():
 def test_where_no_client_file_may_stand(path, kind):
     with pytest.raises(PathError):
         places(path, kind=kind, blob=b"elsewhere")
+
+
+def test_standard_input_is_no_part_of_the_tree_that_a_job_sees():
+    assert places(INPUT, b"/home/alice/a.h") == ()
+    for path, kind in ((INPUT, Kind.LINK), (INPUT + b"/x", Kind.FILE)):
+        with pytest.raises(PathError):
+            places(path, kind=kind)
 
 
 def test_what_shows_clang_the_way_to_headers_and_other_compilers():

@@ -14,6 +14,8 @@ from securecc.words.errors import PathError, Refused
 from securecc.words.manifest import Entry, Kind, Manifest
 from securecc.words.messages import Layer
 
+READS_INPUT = (b"/usr/bin/gcc", b"-x", b"c", b"-c", b"-", b"-o", b"a.o")
+
 
 def read_submit(entries=ENTRIES, **changes):
     return read(submit(entries=entries, **changes), GCC, Manifest(tuple(entries)))
@@ -59,6 +61,8 @@ def test_an_environment_that_chooses_programs_is_refused(name):
     ("entries", "changes"),
     [
         ((file_entry(b"/usr/bin/as", SOURCE),), {}),
+        ((file_entry(manifest.INPUT, SOURCE), *ENTRIES), {}),
+        (ENTRIES, {"arguments": READS_INPUT}),
         ((file_entry(b"/usr/lib/gcc/x86_64-linux-gnu/12/specs", SOURCE),), {}),
         ((file_entry(b"/etc/passwd", SOURCE),), {}),
         ((file_entry(b"/home/../etc/passwd", SOURCE),), {}),
@@ -73,6 +77,12 @@ def test_trees_that_must_not_be_built_are_refused_as_such(entries, changes):
     with pytest.raises(Refused) as refused:
         read_submit(entries, **changes)
     assert refused.value.code == "tree"
+
+
+def test_standard_input_is_a_source():
+    found = read_submit((file_entry(manifest.INPUT, SOURCE), *ENTRIES), arguments=READS_INPUT)
+    assert found.plan.source == b"-"
+    assert found.manifest.entries[0].path == manifest.INPUT
 
 
 SITE = Layer(b"/opt/site", b"s" * 32)

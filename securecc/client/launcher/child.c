@@ -239,6 +239,7 @@ bool child_capture(int connection, char **arguments, char **environment, bool er
 bool child_spawn(int connection, char **arguments, char **environment)
 {
     signals_watch();
+    input_restore();
     int failure = spawn(arguments, environment, NULL, false);
     if (failure != 0)
         return report_failure(connection, failure, arguments[0]);

@@ -18,6 +18,7 @@
 #define READY_S 5               /* an agent that starts must be ready by then */
 #define GIVEN_UP_S 10           /* after a failure, this long nobody tries again */
 #define CAPTURE_MAX (64u << 20) /* bytes that a captured child may write */
+#define INPUT_MAX (4u << 20)    /* bytes of standard input that the agent is told; a larger source is compiled here */
 #define OUTPUTS_MAX 64          /* files of one compile */
 #define RECURSION_MAX 4         /* wrappers in wrappers happen; a loop ends here */
 
@@ -94,6 +95,10 @@ bool outputs_write(const void *data, size_t size, int *error); /* EPROTO: more t
 bool outputs_commit(int *error, const char **target);
 const char *outputs_last(void);
 void outputs_discard(void); /* async-signal-safe */
+
+/* input.c: standard input, told to the agent; whoever is executed afterwards must be given it again. */
+bool input_read(int connection); /* false: the agent is gone */
+void input_restore(void);
 
 /* orders.c */
 _Noreturn void orders_obey(int connection, const struct compile *compile);

@@ -36,6 +36,7 @@ _Noreturn void out_of_memory(void)
 static _Noreturn void become(const struct compile *compile)
 {
     recursion_deepen();
+    input_restore();
     execv(compile->path, compile->arguments);
     dprintf(2, "securecc: cannot run %s: %s\n", compile->path, strerror(errno));
     _exit(EXIT_COMPILER_MISSING);

@@ -39,6 +39,7 @@ static bool obey_execute(int connection, struct payload *payload)
     for (; *unset != NULL; unset++)
         unsetenv(*unset);
     recursion_deepen();
+    input_restore();
     execv(path, arguments);
     return false;
 }
@@ -154,9 +155,14 @@ static bool obey_die(int connection, struct payload *payload)
     die_by((int)number);
 }
 
+static bool obey_input(int connection, struct payload *payload)
+{
+    return complete(payload) && input_read(connection);
+}
+
 static bool (*const obey[])(int, struct payload *) = {
     obey_execute, obey_capture, obey_spawn, obey_output,    obey_data,
-    obey_commit,  obey_print,   obey_exit,  obey_keepalive, obey_die,
+    obey_commit,  obey_print,   obey_exit,  obey_keepalive, obey_die, obey_input,
 };
 
 enum { FIRST_KIND = 0x81, KINDS = sizeof obey / sizeof *obey };

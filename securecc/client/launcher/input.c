@@ -1,0 +1,149 @@
+/* Standard input can be read once: it is kept as it is read for the agent, so that a compiler can read it again. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "launcher.h"
+
+#define DESCRIPTORS 4096 /* that whoever feeds a compiler closes: nobody is to wait for its end */
+
+static int kept = -1; /* what was read so far */
+static bool ended;    /* nothing comes after it */
+static bool fed;
+
+/* Neither a terminal nor a device, nor the rest of a file whose beginning somebody else has read. */
+static bool is_plain(void)
+{
+    struct stat status;
+    int flags = fcntl(0, F_GETFL);
+    if (flags < 0 || (flags & O_NONBLOCK) != 0 || fstat(0, &status) != 0)
+        return false;
+    if (S_ISREG(status.st_mode))
+        return lseek(0, 0, SEEK_CUR) == 0;
+    return S_ISFIFO(status.st_mode) || S_ISSOCK(status.st_mode);
+}
+
+static bool put(int to, const char *data, size_t size)
+{
+    while (size > 0) {
+        ssize_t written = write(to, data, size);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written < 0)
+            return false;
+        data += written;
+        size -= (size_t)written;
+    }
+    return true;
+}
+
+static bool tell(int connection, const char *data, size_t size)
+{
+    struct packet packet;
+    packet_open(&packet, 0x02);
+    packet_bytes(&packet, "", 1); /* of stream 0 */
+    packet_bytes(&packet, data, size);
+    return packet_send(&packet, connection);
+}
+
+static bool report(int connection, int error, bool truncated)
+{
+    struct packet packet;
+    packet_open(&packet, error == 0 ? 0x03 : 0x06);
+    packet_u32(&packet, (uint32_t)error);
+    if (error == 0)
+        packet_bytes(&packet, truncated ? "\1" : "", 1);
+    else
+        packet_string(&packet, "");
+    return packet_send(&packet, connection);
+}
+
+bool input_read(int connection)
+{
+    static char data[65536];
+    size_t total = 0;
+    if (kept >= 0 || !is_plain() || (kept = memfd_create("input", MFD_CLOEXEC)) < 0)
+        return report(connection, EINVAL, false);
+    while (!ended && total <= INPUT_MAX) {
+        struct pollfd watch[] = {{.fd = 0, .events = POLLIN}, {.fd = connection, .events = POLLRDHUP}};
+        if (poll(watch, 2, -1) < 0)
+            continue;
+        if (watch[1].revents != 0)
+            return false; /* nobody waits for it */
+        ssize_t got = read(0, data, sizeof data);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return report(connection, errno, false);
+        ended = got == 0;
+        total += (size_t)got;
+        if (!put(kept, data, (size_t)got))
+            out_of_memory();
+        if (!ended && !tell(connection, data, (size_t)got))
+            return false;
+    }
+    return report(connection, 0, !ended);
+}
+
+/* What was read, then what else comes, until nobody reads it any more. */
+static _Noreturn void feed(int to)
+{
+    static char data[65536];
+    ssize_t got;
+    for (off_t at = 0; (got = pread(kept, data, sizeof data, at)) > 0; at += got)
+        if (!put(to, data, (size_t)got))
+            _exit(0);
+    for (;;) {
+        struct pollfd watch[] = {{.fd = 0, .events = POLLIN}, {.fd = to}};
+        if (poll(watch, 2, -1) < 0)
+            continue;
+        if (watch[1].revents != 0)
+            _exit(0);
+        got = read(0, data, sizeof data);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0 || !put(to, data, (size_t)got))
+            _exit(0);
+    }
+}
+
+/* By a process that is no child of the compiler's. */
+static void begin_to_feed(void)
+{
+    int ends[2];
+    pid_t child = pipe2(ends, O_CLOEXEC) == 0 ? fork() : -1;
+    if (child < 0) {
+        dprintf(2, "securecc: standard input was read and cannot be handed on\n");
+        _exit(EXIT_IO_ERROR);
+    }
+    if (child == 0) {
+        if (fork() != 0)
+            _exit(0);
+        for (int fd = 1; fd < DESCRIPTORS; fd++)
+            if (fd != kept && fd != ends[1])
+                close(fd);
+        feed(ends[1]);
+    }
+    waitpid(child, NULL, 0);
+    dup2(ends[0], 0);
+    fed = true;
+}
+
+void input_restore(void)
+{
+    if (kept < 0 || fed)
+        return;
+    if (!ended) {
+        begin_to_feed();
+        return;
+    }
+    lseek(kept, 0, SEEK_SET);
+    dup2(kept, 0);
+}
