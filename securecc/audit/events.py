@@ -11,7 +11,7 @@ Problem = Literal["torn", "missing", "unwritten"]
 
 
 class Connection(Record, frozen=True, tag="connection"):
-    """A peer was judged, at its arrival or again at a reload. `reference` is what the peer is told."""
+    """A peer was judged, at its arrival or again at a reload, or for what it said. `reference` is what it is told."""
 
     decision: Decision
     peer: str

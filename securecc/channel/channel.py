@@ -68,7 +68,7 @@ class Channel:
         self._held = self._behind = False
         self._frames = self._frames_before = 0
         self._part_since = 0.0
-        link.open(self._take, self._lost)
+        link.open(self._take, self._lost, self._illegal)
 
     def attach(self, listener: Listener) -> None:
         """Frames flow from now on. If the channel has ended already, `on_lost` follows at once."""
@@ -150,19 +150,23 @@ class Channel:
         spent, began = 0, link.loop.time()
         try:
             while link.error is None:
-                if server and (spent >= limits.TURN or self._held or link.crowded):
+                if server and (spent >= limits.TURN or self._held or link.room.crowded):
                     self._fall_behind(link.loop.time() - began)
                     return
                 if not waiting:
                     break
                 spent += self._frame(listener, waiting.popleft())
         except ProtocolError as error:
-            waiting.clear()
-            link.write(encode_control(Goodbye("protocol", error.message, self.reference)))
-            link.finish(error)
+            self._illegal(error)
         if self._behind:
             self._behind = False
             link.read_on()
+
+    def _illegal(self, error: ProtocolError) -> None:
+        """What must not be said ends the channel with a word: a frame or a message, whoever of us finds it."""
+        self._waiting.clear()
+        self._link.write(encode_control(Goodbye("protocol", error.message, self.reference)))
+        self._link.finish(error, hear_out=True)
 
     def _frame(self, listener: Listener, frame: Frame) -> int:
         """Takes one frame; what it counts for in a turn."""
@@ -185,8 +189,8 @@ class Channel:
             self.hold(wait)
         if self._held:
             return
-        if self._link.crowded:
-            self._link.when_room(self._go_on)
+        if self._link.room.crowded:
+            self._link.room.when(self._go_on)
         else:
             self._link.loop.call_soon(self._go_on)
 
@@ -246,6 +250,6 @@ class Channel:
         peer = self.peer[0]
         if now - self._part_since >= limits.FRAME_S:
             return Late(f"{peer} sends too slowly: one frame takes more than {limits.FRAME_S:g} s")
-        if self._link.crowded_for >= limits.READER_S:
+        if self._link.room.crowded_for >= limits.READER_S:
             return Late(f"{peer} reads too slowly: {limits.WRITE_HIGH} bytes have waited for {limits.READER_S:g} s")
         return None

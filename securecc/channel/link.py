@@ -5,11 +5,12 @@ from collections.abc import Callable
 from typing import Final, TypeVar, cast
 
 from securecc.channel.preface import Preface
+from securecc.channel.room import Room
 from securecc.channel.tcp import incoming, tune
 from securecc.channel.tls import TlsPipe
 from securecc.wire.framing import Frame, FrameReader, Kind, encode_frame
 from securecc.words import limits
-from securecc.words.errors import ChannelError, FrameError, SecureccError
+from securecc.words.errors import ChannelError, FrameError, ProtocolError, SecureccError
 
 _T = TypeVar("_T")
 _FLUSH: Final = 256 * 1024  # plain bytes gathered before they are encrypted in the middle of a tick
@@ -33,19 +34,18 @@ class Link(asyncio.BufferedProtocol):
         self._early = bytearray()  # plain bytes that came while nobody received
         self._total = 0
         self._waiter: asyncio.Future[None] | None = None
-        self._drains: list[asyncio.Future[None]] = []
         self._frames: Callable[[list[Frame]], None] | None = None
         self._lost: Callable[[SecureccError], None] | None = None
+        self._illegal: Callable[[ProtocolError], None] | None = None
         self._out: list[bytes] = []
         self._pending = 0
         self._corked = False
         self._scheduled = False
         self._unread = False
         self._closed: ChannelError | None = None  # the peer has said so, and what it said before is still to be taken
-        self.crowded = False  # more than WRITE_HIGH bytes wait for the peer
-        self._crowded_at = 0.0
         self._transport: asyncio.Transport | None = None
         self.loop = asyncio.get_running_loop()
+        self.room = Room(self.loop)
         self.error: SecureccError | None = None
         self.peer = ("", 0)
         self.proxy = ""  # the proxy's address, where one said that it connects for `peer`
@@ -77,11 +77,13 @@ class Link(asyncio.BufferedProtocol):
 
     def work(self, act: Callable[..., None], *arguments: object) -> None:
         """Does something for the link; what it writes meanwhile goes out together. Every error of it ends here, in
-        `fail`: asyncio would swallow some of them.
+        `fail` or with whom `open` said: asyncio would swallow some of them.
         """
         self._corked = True
         try:
             act(*arguments)
+        except ProtocolError as error:
+            (self._illegal or self.fail)(error)
         except SecureccError as error:
             self.fail(error)
         except Exception as error:  # noqa: BLE001 (whatever it is, the link's end must be heard of)
@@ -102,23 +104,18 @@ class Link(asyncio.BufferedProtocol):
             self.error = ChannelError(f"connection with {self.peer[0]} lost: {exc or 'closed'}")
         self._transport = None
         self._wake()
-        self.resume_writing()
-        lost, self._lost, self._frames = self._lost, None, None
+        self.room.made()
+        lost, self._lost, self._frames, self._illegal = self._lost, None, None, None
         if lost is not None:
             lost(self.error)
 
     def pause_writing(self) -> None:
         """See asyncio.BaseProtocol."""
-        self.crowded = True
-        self._crowded_at = self.loop.time()
+        self.room.filled()
 
     def resume_writing(self) -> None:
         """See asyncio.BaseProtocol."""
-        self.crowded = False
-        waiting, self._drains = self._drains, []
-        for future in waiting:
-            if not future.done():
-                future.set_result(None)
+        self.room.made()
 
     # --- in ---------------------------------------------------------------------------------------------------
 
@@ -208,14 +205,21 @@ class Link(asyncio.BufferedProtocol):
                 return frames[0].payload
             await self._news()
 
-    def open(self, frames: Callable[[list[Frame]], None], lost: Callable[[SecureccError], None]) -> None:
-        """The handshake is over. Reading pauses until `resume`. `lost` is called once, maybe soon."""
+    def open(
+        self,
+        frames: Callable[[list[Frame]], None],
+        lost: Callable[[SecureccError], None],
+        illegal: Callable[[ProtocolError], None],
+    ) -> None:
+        """The handshake is over. Reading pauses until `resume`. `illegal` hears of bytes that are no legal frame, and
+        has to end the link; `lost` is called once, maybe soon.
+        """
         self._reader.open()
-        self._frames, self._lost = frames, lost
+        self._frames, self._lost, self._illegal = frames, lost, illegal
         if self._transport is None:
             assert self.error is not None
             self.loop.call_soon(lost, self.error)
-            self._lost = self._frames = None
+            self._lost = self._frames = self._illegal = None
             return
         self.pause_reading()
 
@@ -241,13 +245,13 @@ class Link(asyncio.BufferedProtocol):
         self._unread = False
         self._transport.resume_reading()
         early, self._early = bytes(self._early), bytearray()
-        try:
-            self._frames(self._reader.feed(early))
-            self._more()
-            if self._closed is not None:
-                raise self._closed
-        except SecureccError as error:
-            self.fail(error)
+        self.work(self._catch_up, self._frames, early)
+
+    def _catch_up(self, frames: Callable[[list[Frame]], None], early: bytes) -> None:
+        frames(self._reader.feed(early))
+        self._more()
+        if self._closed is not None:
+            raise self._closed
 
     # --- out --------------------------------------------------------------------------------------------------
 
@@ -294,24 +298,10 @@ class Link(asyncio.BufferedProtocol):
     async def drain(self) -> None:
         """Waits while more than WRITE_HIGH bytes wait for the peer. Raises the link's error once it has ended."""
         self._flush()
-        while self.crowded and self.error is None:  # of many that waited, the first may have used the room up
-            await self._room()
+        while self.room.crowded and self.error is None:  # of many that waited, the first may have used the room up
+            await self.room.wait()
         if self.error is not None:
             raise self.error
-
-    def _room(self) -> "asyncio.Future[None]":
-        future = self.loop.create_future()
-        self._drains.append(future)
-        return future
-
-    @property
-    def crowded_for(self) -> float:
-        """For how many seconds it has been `crowded`."""
-        return self.loop.time() - self._crowded_at if self.crowded else 0.0
-
-    def when_room(self, act: Callable[[], None]) -> None:
-        """`act` is called, soon, when the peer has taken what is too much, or the link has ended."""
-        self._room().add_done_callback(lambda _room: act())
 
     @property
     def has_part(self) -> bool:
@@ -330,8 +320,10 @@ class Link(asyncio.BufferedProtocol):
             self._transport.abort()
         self._wake()
 
-    def finish(self, error: SecureccError) -> None:
-        """Ends the link after what was written has gone, in CLOSE_S at most."""
+    def finish(self, error: SecureccError, *, hear_out: bool = False) -> None:
+        """Ends the link after what was written has gone, in CLOSE_S at most. With `hear_out` the peer may be in the
+        middle of something: what it says is thrown away until it has heard.
+        """
         if self.error is not None:
             return
         self._flush()
@@ -341,7 +333,9 @@ class Link(asyncio.BufferedProtocol):
         self._pipe.shut()
         self._push()
         transport = self._transport
-        if self._unread:  # closed with bytes unread, TCP takes back what was written: read on until the peer has heard
+        if (
+            self._unread or hear_out
+        ):  # closed with bytes unread, TCP takes back what was written: read on until the peer has heard
             transport.write_eof()
             self.read_on()
         else:

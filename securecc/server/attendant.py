@@ -96,10 +96,10 @@ class Attendant:
         """Some bytes of the blob that is arriving for a job."""
         self._with(job, lambda visit: visit.receive(data))
 
-    def on_lost(self, error: SecureccError) -> None:  # noqa: ARG002 - why it has gone is the same to its jobs
+    def on_lost(self, error: SecureccError) -> None:
         """The client has gone: nothing of its jobs may run on."""
         self._end_all()
-        self._service.gone(self)
+        self._service.gone(self, error)
 
     # Admission.
 

@@ -12,7 +12,7 @@ from securecc.server.accounting import Accounting
 from securecc.server.accounts import Accounts
 from securecc.server.attendant import Attendant
 from securecc.server.visit import Service
-from securecc.words.errors import Denied
+from securecc.words.errors import Denied, ProtocolError, SecureccError
 from securecc.words.grant import Grant
 
 DRAIN_S = 5.0
@@ -68,8 +68,13 @@ class Channels:
             attendant.end("limit", why)
         return attendant
 
-    def gone(self, attendant: Attendant) -> None:
-        """Its channel has ended."""
+    def gone(self, attendant: Attendant, error: SecureccError) -> None:
+        """Its channel has ended. Who has proven a name and then broken the protocol is on record."""
+        if isinstance(error, ProtocolError):
+            why = f"broke the protocol: {error.message}"
+            self._accounting.notice(
+                "illegal", attendant.channel.peer, _refusal(attendant.channel, attendant.grant.rule, why)
+            )
         if attendant in self._attendants:
             self.ended += 1
             self._attendants.discard(attendant)

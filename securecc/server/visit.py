@@ -38,10 +38,10 @@ UPLOAD_HOLDS_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What all channels of one front share. `numbers` counts the daemon's jobs; `gone` is told of a lost channel;
-    `running` are the tasks of jobs that have not ended, killed ones included; `lacking` is told that somebody asked for
-    a toolchain that is not here; `layers` are the directory trees that a job may have whole; `redact` takes secrets
-    out of what is recorded; `undelivered` are the results that wait for their clients.
+    """What all channels of one front share. `numbers` counts the daemon's jobs; `gone` is told of a lost channel and
+    why; `running` are the tasks of jobs that have not ended, killed ones included; `lacking` is told that somebody
+    asked for a toolchain that is not here; `layers` are the directory trees that a job may have whole; `redact` takes
+    secrets out of what is recorded; `undelivered` are the results that wait for their clients.
     """
 
     admission: Admission
@@ -49,7 +49,7 @@ class Service:
     executor: Executor
     offers: Mapping[Digest, Offer]
     append: Callable[[Record], object]
-    gone: Callable[["Attendant"], None]
+    gone: Callable[["Attendant", SecureccError], None]
     numbers: "itertools.count[int]"
     running: "set[asyncio.Task[None]]" = field(default_factory=set)
     lacking: Callable[[], None] = lambda: None

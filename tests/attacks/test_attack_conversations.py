@@ -4,6 +4,7 @@ wrapper can say none of it. The health probe follows each.
 
 import pytest
 from conversing import conversations, hold
+from farmside import until
 
 ALL = [said for topic in ("strangers", "protocol") for said in conversations(topic)]
 
@@ -16,6 +17,19 @@ def test_it_ends_as_it_may_and_nothing_ran(farm, health, said):
     assert health.records(kind="job-start") == []
     if said.topic == "strangers":
         assert health.records(kind="connection") == []
+
+
+def test_who_breaks_the_protocol_is_on_record(farm, health):
+    """As somebody who has done nothing else in this minute: no more than ten of these are written one by one."""
+    said = next(each for each in ALL if each.id == "protocol: an unknown kind")
+    assert hold(farm.as_principal("bob"), said)[0] == "goodbye"
+
+    def record():
+        return health.records(kind="connection", decision="denied", principal="bob@EXAMPLE.COM")
+
+    (found,) = until(record, 3, "the record of what was illegal")
+    assert found["reason"] == "broke the protocol: a frame of kind 77 is not legal here"
+    assert "a frame of kind 77" in farm.server.log()
 
 
 def test_the_corpus_is_large():

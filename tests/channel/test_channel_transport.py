@@ -426,12 +426,18 @@ def test_an_illegal_message_ends_the_channel_with_a_reason_on_both_sides():
     asyncio.run(run())
 
 
-def test_bytes_that_are_no_frame_end_the_channel():
+@pytest.mark.parametrize("flood", [0, 8 << 20])
+def test_bytes_that_are_no_frame_end_the_channel_with_a_reason(flood):
     async def run():
         async with house() as some, joined(some) as (client, front):
-            client.channel._link.write(bytes(12))
+            client.channel._link.write(bytes(12) + os.urandom(flood))
+            await client.until(lambda: client.lost)
+            assert [(said.code, said.reason) for said in client.said if isinstance(said, Goodbye)] == [
+                ("protocol", "a frame of kind 0 is not legal here")
+            ]
             await front.until(lambda: front.lost)
             assert isinstance(front.lost[0], ProtocolError)
+            assert len(front.lost) == 1
 
     asyncio.run(run())
 
@@ -529,7 +535,7 @@ def test_a_slow_reader_is_cut_off_and_drain_waits(monkeypatch):
             client.channel.send(Ask(1, b"k", b"t"))
             for message in (Invite(1, 250), submit(1), Need(1, False, (0,)), Supply(1)):
                 client.channel.session.passed(message)
-            while not client.channel._link.crowded:
+            while not client.channel._link.room.crowded:
                 client.channel.send_bulk(1, noise)
             waiting = asyncio.ensure_future(client.channel.drain())
             await asyncio.sleep(0)

@@ -222,7 +222,7 @@ def test_a_client_that_does_not_read_is_not_listened_to(monkeypatch):
                 client.channel._link._transport.write(b"")
                 client.channel._link.write(ping * 20_000)
                 await asyncio.sleep(0.01)
-            await front_is(front, lambda link: link.crowded)
+            await front_is(front, lambda link: link.room.crowded)
             assert front.channel._link._transport.get_write_buffer_size() < 4 * 64 * 1024
             assert not front.lost
             client.channel._link.read_on()

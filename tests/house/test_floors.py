@@ -33,7 +33,7 @@ HOUSE = {
     FOREIGN: {
         "compiler": "asking catalogues collection layer ledger",
         "policy": "files groups",
-        "channel": "deadline heap kerberos tcp tls",
+        "channel": "deadline heap kerberos room tcp tls",
         "audit": "sending signing storage",
         "client": "clock crossing fingerprint inotify journal kdc_clock lineage listing local_slots look mounts"
         " patterns place processor response_files settings",

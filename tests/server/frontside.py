@@ -161,7 +161,7 @@ class Front:
             executor=self.executor,
             offers={offer.digest: offer for offer in offers},
             append=self.append,
-            gone=self.gone.append,
+            gone=lambda attendant, _error: self.gone.append(attendant),
             numbers=itertools.count(100),
             layers=layers,
         )

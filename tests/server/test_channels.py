@@ -11,7 +11,7 @@ from securecc.server.accounting import Accounting
 from securecc.server.channels import Channels
 from securecc.server.visit import Service
 from securecc.words import limits
-from securecc.words.errors import AuditError, ChannelError, Denied
+from securecc.words.errors import AuditError, ChannelError, Denied, FrameError
 from securecc.words.grant import Grant, Quota
 from securecc.words.messages import Goodbye
 
@@ -180,6 +180,22 @@ def test_the_end_of_all_says_so(hall):
         assert not some.channels
         for channel in channels:
             assert channel.said[-1] == Goodbye("draining", "the server stops: told to stop", "ref")
+        some.side.close()
+
+    run(body())
+
+
+def test_who_breaks_the_protocol_is_on_record_and_who_just_goes_is_not(hall):
+    async def body():
+        some = hall()
+        _, first = await some.come()
+        _, second = await some.come()
+        first.on_lost(ChannelError("closed"))
+        second.on_lost(FrameError("a frame of kind 77"))
+        assert not some.channels
+        (denied,) = (record for record in some.records if record.decision == "denied")
+        assert denied.reason == "broke the protocol: a frame of kind 77"
+        assert denied.principal == "alice@EXAMPLE.COM"
         some.side.close()
 
     run(body())
