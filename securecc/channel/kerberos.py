@@ -101,7 +101,9 @@ class Exchange:
 
 
 class Acceptor:
-    """The server's keytab and service; any host of that service class in the keytab will do."""
+    """The server's keytab and service: ``securecc``, any host of which in the keytab will do, or ``securecc/host`` in
+    this machine's own realm.
+    """
 
     def __init__(self, keytab: str, service: str = SERVICE, replay_cache: str | None = None) -> None:
         """`replay_cache` is a file of this service alone (MIT's default is one that all services of a uid share); its
@@ -162,13 +164,15 @@ def credentials(ccache: str | None = None) -> tuple[bytes, float]:
 
 
 def check_keytab(path: str, service: str = SERVICE) -> None:
-    """Raises CredentialError unless `path` is a keytab that only its owner can read and that has keys of `service`."""
+    """Raises CredentialError unless `path` is a keytab that only its owner can read and that has keys of `service` (as
+    Acceptor takes it).
+    """
     try:
         with Path(path).open("rb") as file:
             mode = stat.S_IMODE(Path(path).stat().st_mode)
             file.read(1)
     except OSError as error:
-        advice = f"make it with `kadmin ktadd -k {path} {service}/HOST` and let the service's user read it"
+        advice = f"make it with `kadmin ktadd -k {path} {_one(service)}` and let the service's user read it"
         raise CredentialError(f"cannot read keytab {path}: {error.strerror}", advice) from error
     if mode & 0o007:
         raise CredentialError(f"keytab {path} is open to everybody (mode {mode:04o})", f"chmod 0400 {path}")
@@ -177,13 +181,19 @@ def check_keytab(path: str, service: str = SERVICE) -> None:
 
 
 def _accepting(service: str, store: _Store) -> gssapi.Credentials:
-    name = gssapi.Name(service, gssapi.NameType.hostbased_service)
+    kind = gssapi.NameType.kerberos_principal if "/" in service else gssapi.NameType.hostbased_service
+    name = gssapi.Name(service, kind)
     try:
         return gssapi.Credentials(name=name, usage="accept", mechs=[_KRB5], store=store)
     except GSSError as error:
         path = str(store["keytab"]).removeprefix("FILE:")
-        advice = f"`klist -k {path}` shows what it holds; add keys with `kadmin ktadd -k {path} {service}/HOST`"
+        advice = f"`klist -k {path}` shows what it holds; add keys with `kadmin ktadd -k {path} {_one(service)}`"
         raise CredentialError(f"keytab {path} has no use for service {service}: {_words(error)}", advice) from error
+
+
+def _one(service: str) -> str:
+    """A principal of the service, for advice."""
+    return service if "/" in service else f"{service}/HOST"
 
 
 def _initiating(ccache: str | None) -> gssapi.Credentials:

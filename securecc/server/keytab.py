@@ -23,7 +23,7 @@ class Keytab:
     def __init__(self, settings: ServerSettings) -> None:
         self._settings = settings
         self._path = os.fspath(settings.keytab)
-        self._service = settings.service
+        self._service = settings.accepts
         self._cache = os.fspath(settings.state / "replay")
         self._seen = self._stamp()
         self._acceptor = self._read()

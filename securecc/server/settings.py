@@ -79,6 +79,11 @@ class ServerSettings:
     limits: ServerLimits = field(default_factory=ServerLimits)
     log_level: str = "info"
 
+    @property
+    def accepts(self) -> str:
+        """Whose tickets are taken: the service's, of one host where the configuration names it."""
+        return f"{self.service}/{self.hostname}" if self.hostname else self.service
+
 
 _KEYS = (
     "listen", "port", "service", "hostname", "keytab", "policy", "audit", "state", "scratch", "users", "slots",

@@ -163,6 +163,18 @@ def test_another_host_of_the_service_in_the_keytab_will_do(realm, tmp_path):
     assert judge_token(acceptor, initiate(realm, name="securecc/farm.example.com@").step()).facts.bound
 
 
+def test_but_not_where_the_host_is_named(realm, tmp_path):
+    merged = str(tmp_path / "alias")
+    realm.kdc.extract_keytab("securecc/localhost@EXAMPLE.COM", merged)
+    realm.add_service("securecc/farm2.example.com", merged)
+    acceptor = Acceptor(merged, "securecc/localhost", replay_cache=str(tmp_path / "rcache"))
+    assert judge_token(acceptor, initiate(realm).step()).facts.bound
+    with pytest.raises(AuthenticationError):
+        judge_token(acceptor, initiate(realm, name="securecc/farm2.example.com@").step())
+    with pytest.raises(CredentialError, match=r"no use for service securecc/farm9.*farm9\.example\.com@EXAMPLE\.COM"):
+        check_keytab(merged, "securecc/farm9.example.com")
+
+
 @pytest.mark.parametrize("token", [b"\x60\x03\x02\x01\x00", b"garbage", b"NTLMSSP\0" + bytes(30)])
 def test_garbage_is_refused(realm, acceptor, token):
     with pytest.raises(AuthenticationError):

@@ -34,6 +34,9 @@ def config(tmp_path, realm):
     (tmp_path / "keytab").chmod(0o400)
     (tmp_path / "policy.yaml").write_text('version: 1\nrules: [{name: all, who: ["*@EXAMPLE.COM"]}]\n')
     (tmp_path / "policy.yaml").chmod(0o600)
+    if os.getuid() == 0:
+        for name in ("keytab", "policy.yaml"):
+            os.chown(tmp_path / name, NOBODY + 1, NOBODY + 1)
     path = tmp_path / "config.yaml"
     users = f"users: {{front: {NOBODY + 1}, runner: {NOBODY}}}\n" if os.getuid() == 0 else ""
     path.write_text(CONFIG.format(folder=tmp_path) + users)
@@ -74,6 +77,28 @@ def test_no_configuration_still_leaves_the_machine_to_look_at(tmp_path):
     findings = server.examine(tmp_path / "none.yaml")
     assert (findings[0].subject, findings[0].state) == ("configuration", "bad")
     assert "user namespaces" in {finding.subject for finding in findings}
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="whoever is not root sees for himself what he cannot read")
+def test_what_root_can_read_and_the_daemon_cannot(config):
+    """As `kadmin ktadd` and an editor leave it."""
+    assert found(config)["access"].state == "ok"
+    keytab, policy = config.parent / "keytab", config.parent / "policy.yaml"
+    os.chown(keytab, 0, 0)
+    said = found(config)["access"]
+    assert (said.state, said.says) == ("bad", f"user {NOBODY + 1} cannot read {keytab}")
+    assert f"chown {NOBODY + 1} {keytab}" in said.advice
+    keytab.unlink()
+    os.chown(policy, 0, 0)
+    assert f"chmod g+r {policy}" in found(config)["access"].advice
+
+
+def test_a_keytab_for_another_host(config):
+    config.write_text(config.read_text() + "hostname: farm9.example.com\n")
+    said = found(config)["keytab"]
+    assert said.state == "bad"
+    assert "securecc/farm9.example.com" in said.says
+    assert f"kadmin ktadd -k {config.parent}/keytab securecc/farm9.example.com" in said.advice
 
 
 def test_a_policy_that_is_none(config):

@@ -1,6 +1,7 @@
 """The keys of a daemon change while it runs."""
 
 import logging
+from dataclasses import replace
 
 import pytest
 
@@ -43,6 +44,10 @@ def settings(tmp_path):
     path.chmod(0o600)
     others = {name: tmp_path / name for name in ("policy", "audit", "state", "scratch")}
     return ServerSettings(keytab=path, **others)
+
+
+def test_a_host_that_is_named_is_the_only_one(kerberos, settings):
+    assert Keytab(replace(settings, hostname="farm1.example.com")).acceptor().service == "securecc/farm1.example.com"
 
 
 def test_a_new_keytab_takes_over_and_a_bad_one_does_not(kerberos, settings, caplog):

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import socket
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ def examine(config: Path) -> list[Finding]:
         _policy(settings),
         _keytab(settings),
         _files(settings),
+        *_reading(settings, config),
         *_machine(_runner(settings)),
         *_compilers(settings),
         _running(settings),
@@ -55,8 +57,8 @@ def _policy(settings: ServerSettings) -> Finding:
 
 def _keytab(settings: ServerSettings) -> Finding:
     def look() -> str:
-        check_keytab(os.fspath(settings.keytab), settings.service)
-        return f"{settings.keytab} has keys of {settings.service}"
+        check_keytab(os.fspath(settings.keytab), settings.accepts)
+        return f"{settings.keytab} has keys of {settings.accepts}"
 
     return _tried("keytab", look)
 
@@ -67,6 +69,27 @@ def _files(settings: ServerSettings) -> Finding:
         return "keytab, audit and state are the daemon's own, and so is the way to them"
 
     return _tried("files", look)
+
+
+def _reading(settings: ServerSettings, config: Path) -> Iterator[Finding]:
+    """Root reads everything, the daemon's two users do not."""
+    if os.getuid() != 0 or settings.users is None:
+        return
+    front, runner = settings.users.front, settings.users.runner
+    wanted = [(front, config), (front, settings.policy), (front, settings.keytab), (runner, config)]
+    barred = [(user, path) for user, path in wanted if path.exists() and not _may_read(user, path)]
+    for user, path in barred:
+        owner = f"chown {user.name} {path}; chmod 0400 {path}"
+        advice = owner if path == settings.keytab else f"chgrp {user.gid} {path}; chmod g+r {path}"
+        yield Finding("access", "bad", f"user {user.name} cannot read {path}", f"{advice}; or its folder keeps him out")
+    if not barred:
+        says = f"{front.name} can read configuration, policy and keytab, {runner.name} the configuration"
+        yield Finding("access", "ok", says)
+
+
+def _may_read(user: User, path: Path) -> bool:
+    test = ["/usr/bin/test", "-r", os.fspath(path)]
+    return subprocess.run(test, user=user.uid, group=user.gid, extra_groups=[], check=False).returncode == 0
 
 
 def _machine(runner: User | None) -> Iterator[Finding]:
