@@ -73,7 +73,8 @@ def check_manifest(
     check_path(cwd)
     if not territory.allows(cwd):
         raise wrong(cwd, "is a working directory among the toolchain's own files")
-    _add_directory(cwd, kinds, directories)
+    if cwd not in directories:
+        raise wrong(cwd, "is a working directory that no entry makes")
     for output in outputs:
         _check_output(output, cwd, kinds, territory)
     _check_directories(manifest.entries, directories, territory, own)

@@ -21,6 +21,7 @@ OWN = frozenset(
 )
 SHARED = frozenset((b"/usr/include", b"/usr/lib/gcc/x86_64-linux-gnu/12/include", b"/usr/include/c++/12"))
 DIGEST = b"d" * 32
+HOME = b"/home/alice"
 
 
 def file(path, **more):
@@ -39,7 +40,10 @@ def layer(path, **more):
     return Entry(path, **{"kind": Kind.LAYER, "blob": DIGEST, "mode": 0o755, "role": Role.PRESENT, **more})
 
 
-def check(*entries, cwd=b"/home/alice", outputs=(b"a.o",), order=True, **more):
+def check(*entries, cwd=HOME, outputs=(b"a.o",), order=True, **more):
+    """With an entry for alice's own directory, unless there is one for it or for what is below it."""
+    if cwd == HOME and order and not any((entry.path + b"/").startswith(HOME + b"/") for entry in entries):
+        entries = (*entries, directory(HOME))
     entries = sorted(entries, key=lambda entry: entry.path) if order else entries
     return check_manifest(Manifest(tuple(entries)), OWN, SHARED, cwd, outputs, **more)
 
@@ -229,6 +233,17 @@ def test_order_and_uniqueness(entries):
 
 
 MESSAGES = b"/usr/share/locale/de/LC_MESSAGES/gcc-12.mo"
+
+
+@pytest.mark.parametrize("cwd", [b"/nowhere", b"/home/alice/src", b"/home/alice/a.c/x", b"/home/bob", b"/tmp"])
+def test_a_working_directory_that_no_entry_makes(cwd):
+    with pytest.raises(PathError, match="working directory that no entry makes"):
+        check(file(b"/home/alice/a.c"), cwd=cwd, outputs=(b"/home/alice/a.o",))
+
+
+@pytest.mark.parametrize("cwd", [b"/", b"/home", b"/home/alice", b"/home/alice/empty"])
+def test_a_working_directory_that_an_entry_makes_or_implies(cwd):
+    check(file(b"/home/alice/a.c"), directory(b"/home/alice/empty"), cwd=cwd, outputs=(b"/home/alice/a.o",))
 
 
 def test_a_catalogue_of_the_toolchains_own_may_stand_there_and_no_other():
