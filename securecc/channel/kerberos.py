@@ -4,8 +4,11 @@ Every method that may talk to a KDC, a credential cache or a replay cache blocks
 `securecc.channel.deadline.within`.
 """
 
+import contextlib
+import ctypes
 import stat
 import time
+from ctypes import byref, c_int, c_void_p
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -18,6 +21,7 @@ from securecc.words import limits
 from securecc.words.errors import AuthenticationError, CredentialError, KdcError, SkewError
 
 SERVICE: Final = "securecc"
+_LIBRARY: Final = "libkrb5.so.3"  # MIT's, on which its GSSAPI stands
 _Store = dict[bytes | str, bytes | str]
 _KRB5: Final = gssapi.MechType.kerberos
 _FLAG: Final = gssapi.RequirementFlag
@@ -70,7 +74,7 @@ class Exchange:
         return Facts(
             principal=bytes(peer),
             # MIT adds the clock skew on the accepting side; a channel shall end with its ticket.
-            lifetime=lifetime - limits.CLOCK_SKEW_S if accepting else lifetime,
+            lifetime=lifetime - clock_skew() if accepting else lifetime,
             krb5=context.mech == _KRB5,
             mutual=_FLAG.mutual_authentication in flags,
             replay=_FLAG.replay_detection in flags,
@@ -161,6 +165,36 @@ def credentials(ccache: str | None = None) -> tuple[bytes, float]:
         _explain(error, "your tickets")
     assert found.name is not None
     return gssapi.raw.display_name(found.name).name, float(found.lifetime or 0)
+
+
+def clock_skew() -> float:
+    """Seconds by which clocks may be apart before Kerberos refuses: krb5.conf's ``clockskew``, as its files are now.
+
+    GSSAPI tells nobody, so libkrb5 itself is asked for what it reads (krb5_init_context(3), profile.h), which takes
+    0.1 ms: a second parser of krb5.conf might come to another number. `limits.CLOCK_SKEW_S`, the library's own default,
+    where it cannot be asked or its files say nothing that it understands.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        found = _ask_for_skew(ctypes.CDLL(_LIBRARY))
+        if found >= 0:
+            return float(found)
+    return limits.CLOCK_SKEW_S
+
+
+def _ask_for_skew(library: ctypes.CDLL) -> int:
+    """Negative: no answer."""
+    context, profile, seconds = c_void_p(), c_void_p(), c_int(-1)
+    if library.krb5_init_context(byref(context)):
+        return -1
+    try:
+        if library.krb5_get_profile(context, byref(profile)):
+            return -1
+        default = c_int(int(limits.CLOCK_SKEW_S))
+        failed = library.profile_get_integer(profile, b"libdefaults", b"clockskew", None, default, byref(seconds))
+        library.profile_release(profile)
+        return -1 if failed else seconds.value
+    finally:
+        library.krb5_free_context(context)
 
 
 def check_keytab(path: str, service: str = SERVICE) -> None:

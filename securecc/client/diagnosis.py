@@ -195,12 +195,13 @@ def _admitted(host: Host, principal: str, conversation: Conversation) -> Iterato
 
 
 def _clock(host: Host, there: float, here: float, whose: str = "the server's") -> Finding:
-    """Kerberos bears five minutes; half of that is worth a word."""
+    """Kerberos bears what krb5.conf says, five minutes as a rule; half of that is worth a word."""
+    bears = kerberos.clock_skew()
     apart = abs(there - here)
     says = f"this machine's says {_moment(here)}, {whose} {_moment(there)}: {apart:.0f} s apart"
-    if apart >= limits.CLOCK_SKEW_S:
+    if apart >= bears:
         return Finding(f"{host} clock", "bad", says, _SET_CLOCKS)
-    return Finding(f"{host} clock", *(("note", says, _SET_CLOCKS) if apart > limits.CLOCK_SKEW_S / 2 else ("ok", says)))
+    return Finding(f"{host} clock", *(("note", says, _SET_CLOCKS) if apart > bears / 2 else ("ok", says)))
 
 
 def _moment(seconds: float) -> str:

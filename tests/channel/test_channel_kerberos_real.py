@@ -16,7 +16,7 @@ from middle_stub import Liar, Relay, frames_of
 
 from securecc.channel import kerberos, tls, transport
 from securecc.channel.gate import Gate
-from securecc.channel.kerberos import Acceptor, Initiator, check_keytab, credentials
+from securecc.channel.kerberos import Acceptor, Initiator, check_keytab, clock_skew, credentials
 from securecc.channel.transport import dial, serve
 from securecc.wire import handshake
 from securecc.wire.framing import Kind, encode_frame
@@ -202,6 +202,42 @@ def test_a_ticket_that_has_ended_is_refused_though_within_the_skew(realm, accept
         judge_token(acceptor, token)
     with pytest.raises(CredentialError, match=r"expired.*run kinit"):
         Initiator("securecc@localhost", ccache).start(EXPORTER).step(None)
+
+
+@pytest.fixture
+def skewed(realm, monkeypatch, tmp_path):
+    """Makes a krb5.conf as the realm's with more in it the one in force."""
+
+    def put(line):
+        text = Path(realm.kdc.env["KRB5_CONFIG"]).read_text()
+        changed = tmp_path / "krb5.conf"
+        changed.write_text(text.replace("[libdefaults]", f"[libdefaults]\n    {line}"))
+        monkeypatch.setenv("KRB5_CONFIG", str(changed))
+
+    return put
+
+
+@pytest.mark.parametrize(
+    ("line", "seconds"),
+    [("clockskew = 3", 3), ("clockskew = 900", 900), ("", 300), ("clockskew = much", 300), ("}", 300)],
+)
+def test_the_skew_is_what_krb5_conf_says(skewed, line, seconds):
+    skewed(line)
+    assert clock_skew() == seconds
+
+
+@pytest.mark.parametrize("seconds", [3, 300, 900])
+def test_a_channel_ends_with_its_ticket_whatever_the_skew(realm, acceptor, skewed, seconds):
+    """MIT's acceptor adds the skew; less or more of it taken off again ends channels early, or lets them live on."""
+    skewed(f"clockskew = {seconds}")
+    stage = judge_token(acceptor, initiate(realm, ccache=realm.ticket("alice", "-l", "100s")).step())
+    assert 90 < stage.facts.lifetime <= 100
+
+
+def test_where_the_library_cannot_be_asked_the_skew_is_its_default(skewed, monkeypatch):
+    skewed("clockskew = 3")
+    monkeypatch.setattr(kerberos, "_LIBRARY", "libkrb5-that-is-not-there.so")
+    assert clock_skew() == limits.CLOCK_SKEW_S
 
 
 def test_missing_tickets_are_explained(realm):
