@@ -285,7 +285,7 @@ class Link(asyncio.BufferedProtocol):
         except SecureccError as error:
             self.fail(error)
             return
-        self._transport.write(self._pipe.take_outgoing())
+        self._transport.write(self._pipe.take_outgoing(len(data)))
         if self._transport is not None and self._transport.get_write_buffer_size() > limits.SEND_BACKLOG:
             self.fail(ChannelError(f"{self.peer[0]} does not read: {limits.SEND_BACKLOG} bytes wait for it"))
 

@@ -172,13 +172,14 @@ class TlsPipe:
             raise ChannelError(f"TLS failed: {_reason(error)}") from error
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
-    def take_outgoing(self) -> bytes:
-        """Encrypted bytes for the network."""
+    def take_outgoing(self, expected: int = 0) -> bytes:
+        """Encrypted bytes for the network: `expected` of them, if that is known; a little more is no harm."""
         read = self._connection.bio_read
+        size = min(expected + _RECORD, _OUTGOING)  # that much is allocated each time
         chunks: list[bytes] = []
         try:
-            while not chunks or len(chunks[-1]) == _OUTGOING:
-                chunks.append(read(_OUTGOING))
+            while not chunks or len(chunks[-1]) == size:
+                chunks.append(read(size))
         except SSL.Error:  # WantReadError: nothing there
             pass
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)

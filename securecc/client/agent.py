@@ -112,6 +112,7 @@ class Agent:
             await asyncio.sleep(limits.AGENT_KEEPALIVE_S)
             for caller in self._callers:
                 caller.keep_alive()
+            self._farms.look()
             if self._worked:
                 self._idle_since = loop.time()
                 self._worked = bool(self._callers)

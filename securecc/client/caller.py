@@ -24,6 +24,7 @@ from securecc.client.errand import (
     Spawned,
 )
 from securecc.client.place import peer, same_world
+from securecc.words import limits
 from securecc.words.errors import AgentError, SecureccError
 
 log = logging.getLogger("securecc.agent")
@@ -31,6 +32,7 @@ log = logging.getLogger("securecc.agent")
 Report = Captured | CaptureDone | Spawned | Committed | Failed
 
 _KEEPALIVE = errand.encode(errand.Keepalive())
+_AT_ONCE = 64 * limits.KIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,11 @@ class CallerGoneError(AgentError):
     """The launcher has ended: nobody waits for this compile any more."""
 
 
-class Caller(asyncio.Protocol):
+_incoming = memoryview(bytearray(_AT_ONCE))
+"""Where what launchers say is put: it is read before another is heard, so that one place does for all."""
+
+
+class Caller(asyncio.BufferedProtocol):
     """The agent's end of one launcher's connection. `serve` is called with the request, as a task of its own; when the
     launcher goes away, that task is cancelled.
     """
@@ -59,13 +65,14 @@ class Caller(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._transport: asyncio.Transport | None = None
         self._input: tuple[bytes | None, ...] = ()
+        self._quiet = True
         self.process = 0
         self.done: Callable[[Caller], None] = lambda _: None
 
     # What the event loop calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See asyncio.Protocol."""
+        """See asyncio.BufferedProtocol."""
         assert isinstance(transport, asyncio.Transport)
         try:
             self.process, user = peer(transport.get_extra_info("socket"))
@@ -76,12 +83,16 @@ class Caller(asyncio.Protocol):
             return
         self._transport = transport
 
-    def data_received(self, data: bytes) -> None:
-        """See asyncio.Protocol. A launcher that breaks the protocol is left to help itself."""
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
+        """See asyncio.BufferedProtocol."""
+        return _incoming
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """See asyncio.BufferedProtocol. A launcher that breaks the protocol is left to help itself."""
         if self._transport is None:
             return
         try:
-            for frame in self._reader.feed(data):
+            for frame in self._reader.feed(bytes(_incoming[:nbytes])):
                 if isinstance(frame, Request):
                     self._task = asyncio.create_task(self._run(frame))
                 elif isinstance(frame, Captured | CaptureDone | Spawned | Committed | Failed):
@@ -121,9 +132,12 @@ class Caller(asyncio.Protocol):
     # Orders.
 
     def keep_alive(self) -> None:
-        """Tells the launcher that the agent is at work."""
-        if self._transport is not None and self._task is not None:
+        """Tells the launcher that the agent is at work; to be called every AGENT_KEEPALIVE_S. One that has asked since
+        the last call needs no word yet.
+        """
+        if not self._quiet and self._transport is not None and self._task is not None:
             self._transport.write(_KEEPALIVE)
+        self._quiet = False
 
     def order(self, frame: FromAgent) -> None:
         """Sends one order. Raises CallerGoneError."""

@@ -23,9 +23,6 @@ from securecc.words.errors import CredentialError, SecureccError
 FARMS = 32
 """Kept at one time, those with jobs aside."""
 
-TICKET_LOOK_S = 0.9
-"""kdestroy and kinit are noticed within a second."""
-
 RENEWED_S = 2.0
 """Tickets whose ends differ by more are different tickets."""
 
@@ -40,6 +37,21 @@ class _Kept:
         self.lacking: SecureccError | None = None
         self.seen: Stamp | None = None
         self._service = settings.service
+        self._checking: asyncio.Task[None] | None = None
+
+    def look(self) -> None:
+        """What Kerberos says of a file does not change before the file does, or the ticket ends."""
+        now = _stamp(self.cache)
+        if now is not None and now == self.seen and self.ticket is not None and self.ticket[1] >= time.monotonic():
+            return
+        if self._checking is None or self._checking.done():
+            self._checking = asyncio.create_task(_check(self))
+
+    def close(self, reason: str) -> None:
+        """Ends all channels."""
+        if self._checking is not None:
+            self._checking.cancel()
+        self.farm.close(reason)
 
     async def _dial(self, host: Host) -> Channel:
         # Whose ticket it is must be known before the channel is, or its first change would go unseen.
@@ -54,7 +66,6 @@ class Farms:
 
     def __init__(self) -> None:
         self._kept: dict[tuple[object, ...], _Kept] = {}
-        self._watch: asyncio.Task[None] | None = None
 
     def of(self, settings: Settings, request: Request) -> Farm:
         """The farm for a launcher with these settings and this environment."""
@@ -65,8 +76,6 @@ class Farms:
         if kept is None:
             self._drop_one()
             kept = self._kept[key] = _Kept(settings, cache)
-        if self._watch is None:
-            self._watch = asyncio.create_task(self._look())
         return kept.farm
 
     def _drop_one(self) -> None:
@@ -74,28 +83,18 @@ class Farms:
         if len(self._kept) >= FARMS:
             oldest = next((key for key, kept in self._kept.items() if not kept.farm.busy), None)
             if oldest is not None:
-                self._kept.pop(oldest).farm.close("not needed any more")
+                self._kept.pop(oldest).close("not needed any more")
 
     def close(self, reason: str) -> None:
         """Ends all channels."""
-        if self._watch is not None:
-            self._watch.cancel()
         for kept in self._kept.values():
-            kept.farm.close(reason)
+            kept.close(reason)
 
-    async def _look(self) -> None:
-        while True:
-            await asyncio.sleep(TICKET_LOOK_S)
-            for kept in tuple(self._kept.values()):
-                if kept.farm.conversations or any(server.trouble for server in kept.farm.servers):
-                    await _look_again(kept)
-
-
-async def _look_again(kept: _Kept) -> None:
-    """What Kerberos says of a file does not change before the file does, or the ticket ends."""
-    now = _stamp(kept.cache)
-    if now is None or now != kept.seen or kept.ticket is None or kept.ticket[1] < time.monotonic():
-        await _check(kept)
+    def look(self) -> None:
+        """Whether the tickets of farms in use are as they were; to be called about once a second."""
+        for kept in self._kept.values():
+            if kept.farm.conversations or any(server.trouble for server in kept.farm.servers):
+                kept.look()
 
 
 async def _check(kept: _Kept) -> None:

@@ -5,6 +5,7 @@ through such go-betweens to the first process that is none, and all of them are 
 """
 
 import asyncio
+import functools
 import os
 from collections.abc import Callable
 
@@ -27,8 +28,8 @@ GO_BETWEENS = frozenset(
 )
 """Programs that run one command for somebody and wait for it, by the name of their executable."""
 
-WATCHED_AFTER_S = 0.25
-"""A compile that takes no longer is not worth the watch."""
+WATCHED_AFTER_S = 0.7
+"""A compile that takes no longer is not worth the watch; what is left behind ends within a second all the same."""
 
 _GENERATIONS = 12
 
@@ -89,7 +90,7 @@ def ancestors(process: int) -> list[int]:
     """
     line: list[int] = []
     try:
-        if not os.path.samestat(os.stat(f"/proc/{process}/ns/pid"), os.stat("/proc/self/ns/pid")):
+        if not os.path.samestat(os.stat(f"/proc/{process}/ns/pid"), _our_numbers()):
             return []  # its own numbers are others than ours
         while len(line) < _GENERATIONS:
             process = _parent_of(process)
@@ -101,6 +102,12 @@ def ancestors(process: int) -> list[int]:
     except OSError:
         pass
     return line
+
+
+@functools.cache
+def _our_numbers() -> os.stat_result:
+    """The namespace that the agent's process ids are of: it never changes (pid_namespaces(7))."""
+    return os.stat("/proc/self/ns/pid")
 
 
 def _adopted(process: int, parent: int) -> bool:

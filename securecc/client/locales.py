@@ -4,14 +4,19 @@ import ctypes
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from securecc.client.look import look
+from securecc.client.stamp import Stamp
 from securecc.compiler import catalogues, environment
 from securecc.compiler.closure import ToolchainClosure
 from securecc.compiler.environment import Locales, Speech
 from securecc.words.manifest import Digest
 
 LOOKED_AT_S = 2.0
-"""How long it is not asked again which catalogues there are."""
+"""How long nobody looks whether what was asked is still as it was."""
+ASKED_AGAIN_S = 60.0
+"""All is asked again after this long: a locale's own files could be others without a trace where one looks."""
 
 ERRORS = frozenset(os.strerror(number).encode() for number in range(1, 134))
 """What the system says of errors, in English."""
@@ -20,6 +25,10 @@ _DECIDING = (b"LC_ALL", b"LC_CTYPE", b"LC_MESSAGES", b"LANG", b"LANGUAGE", b"OUT
 _REMEMBERED = 64  # ways to set these variables; a person has one or two
 _LC_ALL_MASK = 0x1FBF  # every category of glibc's locale.h
 _ALIASES = catalogues.SYSTEM + b"/locale.alias"
+_LOCALES = (
+    b"/usr/lib/locale",
+    b"/usr/lib/locale/locale-archive",
+)  # one changes when a locale comes or goes
 
 _libc = ctypes.CDLL(None)
 _libc.newlocale.restype = ctypes.c_void_p
@@ -31,7 +40,7 @@ class Tongues:
     """What compilers say here in the locale of an environment."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[object, ...], tuple[Speech, float]] = {}
+        self._known: dict[tuple[object, ...], _Answer] = {}
         self._folders: dict[Digest, tuple[bytes, ...]] = {}
 
     def speech(self, closure: ToolchainClosure, given: Mapping[bytes, bytes]) -> Speech:
@@ -39,13 +48,14 @@ class Tongues:
         if closure.family == "clang":
             return Speech(b"C")
         key = (closure.digest, *map(given.get, _DECIDING))
-        now = time.monotonic()
-        speech, looked = self._known.get(key, (Speech(b""), -LOOKED_AT_S))
-        if now - looked >= LOOKED_AT_S:
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
-            speech = environment.spoken(given, self._locales(closure))
-            self._known[key] = speech, now
+        known = self._known.get(key)
+        if known is not None and known.holds():
+            return known.speech
+        if len(self._known) >= _REMEMBERED:
+            self._known.clear()
+        seen: dict[bytes, Stamp | None] = {path: look(path) for path in _LOCALES}
+        speech = environment.spoken(given, self._locales(closure, seen))
+        self._known[key] = _Answer(speech, seen)
         return speech
 
     def read(self, closure: ToolchainClosure, speech: Speech) -> tuple[bytes, ...]:
@@ -57,15 +67,41 @@ class Tongues:
             self._folders[closure.digest] = catalogues.folders(closure)
         return self._folders[closure.digest]
 
-    def _locales(self, closure: ToolchainClosure) -> Locales:
+    def _locales(self, closure: ToolchainClosure, seen: dict[bytes, Stamp | None]) -> Locales:
+        """What is looked at goes to `seen`, as it was just before."""
         names, places = catalogues.names(closure), self._places(closure)
         own = frozenset((catalogues.SYSTEMS_OWN,))
+
+        def held(folder: bytes, language: bytes, files: frozenset[bytes]) -> bool:
+            path = b"/".join((folder, language, b"LC_MESSAGES"))
+            seen.setdefault(path, look(path))
+            return _holds(path, files)
+
+        def renamed(language: bytes) -> bool:
+            seen.setdefault(_ALIASES, look(_ALIASES))
+            return language.lower() in _aliases()
+
         return Locales(
             _available,
-            lambda language: any(_holds(place, language, names) for place in places),
-            lambda language: _holds(catalogues.SYSTEM, language, own),
-            lambda language: language.lower() in _aliases(),
+            lambda language: any(held(place, language, names) for place in places),
+            lambda language: held(catalogues.SYSTEM, language, own),
+            renamed,
         )
+
+
+@dataclass(slots=True)
+class _Answer:
+    speech: Speech
+    seen: dict[bytes, Stamp | None]
+    asked: float = field(default_factory=time.monotonic)
+    looked: float = field(default_factory=time.monotonic)
+
+    def holds(self) -> bool:
+        now = time.monotonic()
+        if now - self.looked < LOOKED_AT_S:
+            return True
+        self.looked = now
+        return now - self.asked < ASKED_AGAIN_S and all(look(path) == stamp for path, stamp in self.seen.items())
 
 
 def _available(name: bytes) -> bool:
@@ -76,9 +112,9 @@ def _available(name: bytes) -> bool:
     return bool(made)
 
 
-def _holds(folder: bytes, language: bytes, names: frozenset[bytes]) -> bool:
+def _holds(folder: bytes, names: frozenset[bytes]) -> bool:
     try:
-        return not names.isdisjoint(os.listdir(b"/".join((folder, language, b"LC_MESSAGES"))))
+        return not names.isdisjoint(os.listdir(folder))
     except (OSError, ValueError):
         return False
 

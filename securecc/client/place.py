@@ -4,6 +4,7 @@ The launcher (client/launcher/place.c) names the socket alike. A world is a moun
 Kerberos configuration: a container with other files at the same paths gets an agent of its own.
 """
 
+import functools
 import os
 import socket
 import stat
@@ -102,9 +103,12 @@ def peer(connection: socket.socket) -> tuple[int, int]:
 def same_world(process: int) -> bool:
     """Whether that process has our mount namespace and our root. False when it has gone or is hidden."""
     try:
-        return all(
-            os.path.samestat(os.stat(f"/proc/{process}/{name}"), os.stat(f"/proc/self/{name}"))
-            for name in ("ns/mnt", "root")
-        )
+        return all(os.path.samestat(os.stat(f"/proc/{process}/{name}"), status) for name, status in _our_world())
     except OSError:
         return False
+
+
+@functools.cache
+def _our_world() -> tuple[tuple[str, os.stat_result], ...]:
+    """Ours does not change: nothing here calls setns(2) or chroot(2)."""
+    return tuple((name, os.stat(f"/proc/self/{name}")) for name in ("ns/mnt", "root"))

@@ -15,6 +15,7 @@ LOOKED_AT_S = 2.0
 """Files that nothing tells of are looked at again after this long; so are the others, once something has happened."""
 WATCHED_S = 60.0
 """Files that are watched are looked at again all the same: of a write through a shared mapping nobody is told."""
+_LINKS = 40  # MAXSYMLINKS of Linux
 
 
 class Vigil:
@@ -61,14 +62,18 @@ class Watches:
         """Watches the folders of these paths for `owner`; those paths of which it will not be told. Of any thread."""
         paths = tuple(paths)
         folders = {path: _folder(path) for path in paths}
-        firm = {folder for folder in set(folders.values()) if os.path.realpath(folder) == folder and is_local(folder)}
-        inner = {path for path in paths if path not in firm and folders[path] in firm and _is_folder(path)}
+        ways = {folder: _way(folder) for folder in set(folders.values())}
+        firm = {folder: way for folder, way in ways.items() if way and all(map(is_local, way))}
+        watched = {step for way in firm.values() for step in way}
+        held = ((path, firm[folder][-1]) for path, folder in folders.items() if folder in firm)
+        real = (os.path.join(folder, os.path.basename(path)) for path, folder in held)
+        inner = {path for path in real if path not in watched and _is_folder(path)}
         try:
             with self._making:
                 if self._inotify is None:
                     self._mounts = Mounts()
                     self._inotify = Inotify()
-            self._inotify.watch(firm | inner, owner)
+            self._inotify.watch(watched | inner, owner)
         except (StaysLocal, OSError):
             return frozenset(paths)
         self._owners.add(owner)
@@ -99,6 +104,31 @@ def _folder(path: bytes) -> bytes:
     while folder != b"/" and not os.path.isdir(folder):
         folder = os.path.dirname(folder)
     return folder
+
+
+def _way(folder: bytes) -> tuple[bytes, ...]:
+    """The real directories whose entries decide what a path to a directory means: those of symlinks on the way, and
+    last the one where it ends. Empty where links lead nowhere (path_resolution(7)).
+    """
+    at, steps, todo = b"", [], [part for part in folder.split(b"/") if part][::-1]
+    while todo:
+        part = todo.pop()
+        step = os.path.join(at or b"/", part)
+        try:
+            target = os.readlink(step) if os.path.islink(step) else None
+        except OSError:
+            return ()
+        if part == b"..":
+            at = os.path.dirname(at)
+        elif target is None:
+            at = step
+        else:
+            steps.append(at or b"/")
+            if len(steps) > _LINKS:
+                return ()
+            at = b"" if target.startswith(b"/") else at
+            todo += [part for part in target.split(b"/") if part not in (b"", b".")][::-1]
+    return (*dict.fromkeys(steps), at or b"/")
 
 
 def _is_folder(path: bytes) -> bool:

@@ -191,6 +191,9 @@ class Parts:
     def flush(self):
         self.flushed += 1
 
+    def look(self):
+        pass
+
 
 def in_process(path, act, monkeypatch, **options):
     """Runs an Agent here, `act` beside it; its parts."""

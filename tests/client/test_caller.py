@@ -65,6 +65,12 @@ class Launcher:
             return self._heard.pop(0)
 
 
+def received(caller, data):
+    """As the event loop does it."""
+    caller.get_buffer(-1)[: len(data)] = data
+    caller.buffer_updated(len(data))
+
+
 def with_caller(serve, body):
     async def run():
         ours, theirs = socket.socketpair()
@@ -195,7 +201,7 @@ def test_a_launcher_that_has_written_everything_may_go():
     async def body(caller, launcher):
         launcher.say(REQUEST)
         await launcher.hears()
-        caller.data_received(errand.encode(Committed()))
+        received(caller, errand.encode(Committed()))
         caller.connection_lost(None)
         for _ in range(5):
             await asyncio.sleep(0)
@@ -246,12 +252,16 @@ def test_a_compile_that_nobody_waits_for_is_abandoned():
 
 def test_the_launcher_hears_that_the_agent_is_at_work():
     async def serve(caller, said):
+        caller.keep_alive()  # it has only just asked
+        with contextlib.suppress(CallerGoneError):
+            await caller.spawn((b"first",))
         caller.keep_alive()
         await caller.spawn((b"x",))
 
     async def body(caller, launcher):
-        caller.keep_alive()  # nothing was asked for: nothing is said
         launcher.say(REQUEST)
+        assert await launcher.hears() == Spawn((b"first",))
+        launcher.say(Spawned(0))
         assert [await launcher.hears(), await launcher.hears()] == [Keepalive(), Spawn((b"x",))]
 
     with_caller(serve, body)
@@ -326,7 +336,7 @@ def test_only_our_own_user_in_our_own_world_is_served(door, monkeypatch):
     async def body(caller, launcher):
         launcher.say(REQUEST)
         assert await launcher.hears() is None
-        caller.data_received(errand.encode(REQUEST))
+        received(caller, errand.encode(REQUEST))
         assert caller._task is None
 
     with_caller(never, body)

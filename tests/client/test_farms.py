@@ -21,7 +21,6 @@ class Cache:
         self.asked = 0
         monkeypatch.setattr(farms_module.kerberos, "credentials", self.credentials)
         monkeypatch.setattr(farms_module, "dial", self.dial)
-        monkeypatch.setattr(farms_module, "TICKET_LOOK_S", 0.005)
 
     def credentials(self, name):
         self.asked += 1
@@ -62,12 +61,21 @@ def launched(cache_name=b"FILE:/cc"):
     return request("/", environment={b"KRB5CCNAME": cache_name} if cache_name else {})
 
 
+async def beating(farms):
+    """What the agent does about once a second."""
+    while True:
+        await asyncio.sleep(0.005)
+        farms.look()
+
+
 def with_farms(body):
     async def run():
         farms = Farms()
+        pulse = asyncio.create_task(beating(farms))
         try:
             await body(farms)
         finally:
+            pulse.cancel()
             farms.close("the test has ended")
 
     asyncio.run(run())

@@ -100,10 +100,37 @@ def test_another_name_of_a_file_is_watched_by_looking(place, time):
     assert not kept.holds()
 
 
-def test_a_way_through_a_link_is_watched_by_looking(place, time):
-    kept = begin(place, "a/ln/cc1")
-    (place / "a/ln").unlink()
-    (place / "a/ln").mkdir()
+LINKS = {
+    "the link leads elsewhere": lambda top: ((top / "a/ln").unlink(), (top / "a/ln").symlink_to("bin")),
+    "no link any more": lambda top: ((top / "a/ln").unlink(), (top / "a/ln").mkdir()),
+    "written where it leads": lambda top: (top / "a/lib/cc1").write_text("13"),
+    "gone where it leads": lambda top: (top / "a/lib/cc1").unlink(),
+    "what was not there": lambda top: (top / "a/lib/as").touch(),
+    "a second link": lambda top: ((top / "two").unlink(), (top / "two").symlink_to("a/bin")),
+}
+
+
+@pytest.mark.parametrize("change", LINKS)
+def test_a_way_through_links_is_watched_as_well(place, time, change):
+    (place / "two").symlink_to(place / "a/bin/../ln")
+    kept = begin(place, "two/cc1", "two/as")
+    time.passes()
+    assert kept.holds()
+    assert time.looks == 0
+    LINKS[change](place)
+    time.passes()
+    assert not kept.holds()
+
+
+@pytest.mark.parametrize("target", ["ln", "nowhere", "a/lib/cc1/.."])
+def test_links_that_lead_nowhere_are_looked_at(place, time, target):
+    (place / "a/away").symlink_to(target)
+    kept = begin(place, "a/away/cc1")
+    time.passes()
+    assert kept.holds()
+    (place / "a/away").unlink()
+    (place / "a/away").mkdir()
+    (place / "a/away/cc1").touch()
     time.passes()
     assert not kept.holds()
 
