@@ -18,7 +18,7 @@ from securecc.client.reach import PREINCLUDED, Chain, Reach, Where
 from securecc.client.scene import NOTHING, Scene
 from securecc.client.shared import Shared
 from securecc.client.watch import Watch, Watching, under
-from securecc.compiler.directives import Directives, needs_local, redefined, scan
+from securecc.compiler.directives import STAMP, Directives, needs_local, redefined, scan
 from securecc.words import limits, manifest
 from securecc.words.errors import StaysLocal
 from securecc.words.manifest import Entry, Kind, Manifest, Role
@@ -58,9 +58,10 @@ class Inputs:
     """A manifest ready to be sent, and what it rests on.
 
     `natures` are paths that are there and no files to the compiler, with what they are (see `watch.nature`). `asked`
-    says that the compiler itself named the files. Where it was not asked, `reached` maps the files that a run may read,
-    as spelled, to the places of the manifest, and `learned` are those that one has read. `clocked` says that a file may
-    tell the time of day. `given` is what stands for standard input in the manifest.
+    says that the compiler itself named the files. Where it was not asked, `reached` maps the files that a run may
+    read, as spelled, to the places of the manifest, and `learned` are those that one has read. `clocked` says that a
+    file may tell the time of day. `stamped` are the times of all texts (seconds), where one may say its own. `given`
+    is what stands for standard input in the manifest.
     """
 
     digest: bytes
@@ -75,6 +76,7 @@ class Inputs:
     reached: tuple[tuple[bytes, bytes], ...] = ()
     learned: tuple[bytes, ...] = ()
     clocked: bool = False
+    stamped: tuple[int, ...] = ()
     given: bytes = b""
 
 
@@ -148,7 +150,7 @@ class Gatherer:
         source, seen = absolute(_STDIN, search.cwd), self._fingerprints.given(content)
         here = scene.crossings.directory(search.cwd)
         said = self._fingerprints.directives(seen)
-        if said.assembles or said.joins or said.unnamed or said.imports or b"once" in content:
+        if said.assembles or said.joins or said.unnamed or said.imports or STAMP in said.times or b"once" in content:
             raise StaysLocal("standard-input", "standard input may have more read, or be compared with headers")
 
         def take(path: bytes) -> tuple[Directives, Where]:
@@ -183,7 +185,7 @@ class Gatherer:
         scene.add_candidates(watches, wanted.asked)
         for path in watching.blocking():
             scene.note_nature(path)
-        return replace(self._inputs(scene, watches, search.layers), clocked=wanted.clocked)
+        return replace(self._inputs(scene, watches, search.layers), clocked=wanted.clocked, stamped=wanted.stamped)
 
     def _wanted(self, scene: Scene, search: Search, *, computed: bool) -> "_Wanted":
         names: set[bytes] = {PREINCLUDED, *search.forced}
@@ -193,15 +195,17 @@ class Gatherer:
         redefinitions, macros = zip(*map(redefined, search.macros), strict=True) if search.macros else ((), ())
         given = frozenset(filter(None, redefinitions))
         texts = [seen for place, (seen, _) in scene.files.items() if place not in scene.embedded]
+        stamped = False
         for found in (*map(self._fingerprints.directives, texts), scan(b"\n".join(macros))):
-            refusal = needs_local(found, dated=search.dated, marked=search.marked, given=given)
+            refusal = needs_local(found, dated=search.dated, stamped=True, marked=search.marked, given=given)
             if refusal is not None:
                 raise refusal
             names.update(include.spelled for include in found.includes)
             asked.update(question.spelled for question in found.asked)
             shown.update(found.shown)
             computed = computed or found.computed_include
-            clocked = clocked or bool(found.times - given)
+            clocked = clocked or bool(found.times - given - {STAMP})
+            stamped = stamped or STAMP in found.times - given
         if computed:
             names |= _possible_names(
                 (*scene.spelled, *scene.embedded), (*search.directories, search.cwd, *scene.around)
@@ -211,8 +215,9 @@ class Gatherer:
         if any(b"\0" in name for name in (*names, *shown)):
             raise StaysLocal("input", "the name of an included file holds a NUL")
         names.discard(NOTHING)
+        times = tuple(sorted({seen.stamp[3] // 10**9 for seen in texts})) if stamped else ()
         base_names = frozenset(name.rpartition(b"/")[2] for name in asked)
-        return _Wanted(frozenset(names), base_names, frozenset(shown), clocked)
+        return _Wanted(frozenset(names), base_names, frozenset(shown), clocked, times)
 
     def _inputs(self, scene: Scene, watches: tuple[Watch, ...], layers: tuple[Layer, ...]) -> Inputs:
         crossings = scene.crossings
@@ -248,13 +253,14 @@ class Gatherer:
 @dataclass(frozen=True, slots=True)
 class _Wanted:
     """All names that the files ask for; `asked` are the base names of those asked for without including, `shown` the
-    names in #line; `clocked` says that one may tell the time of day.
+    names in #line; `clocked` and `stamped` as in `Inputs`.
     """
 
     names: frozenset[bytes]
     asked: frozenset[bytes]
     shown: frozenset[bytes]
     clocked: bool
+    stamped: tuple[int, ...]
 
 
 def _possible_names(paths: Iterable[bytes], directories: Iterable[bytes]) -> set[bytes]:

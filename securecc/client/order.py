@@ -1,6 +1,7 @@
 """One compile, understood: what is to be done, and by what it is known again."""
 
 import os
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -135,16 +136,23 @@ def _describes(place: bytes, entry: bytes) -> bool:
 
 
 def environment_of(order: Order, inputs: Inputs) -> dict[bytes, bytes]:
-    """The variables that a server runs it with: where a file says the time of day, the one that it is here.
+    """The variables that a server runs it with: where a file says the time of day, the one that it is here, and where
+    one says its own time, the zone.
 
     Raises StaysLocal when that cannot be told.
     """
     variables = dict(order.environment.variables)
     if inputs.clocked and b"SOURCE_DATE_EPOCH" not in variables:
+        time.tzset()  # the machine's zone may have become another one
         now = clock.seconds(order.request.environment.get(b"TZ"))
         if now is None:
             raise StaysLocal("time", "the time zone is not known here")
         variables[b"SOURCE_DATE_EPOCH"] = b"%d" % now
+    if inputs.stamped:
+        rule = clock.rule(order.request.environment.get(b"TZ"), inputs.stamped)
+        if rule is None:
+            raise StaysLocal("time", "no server can be told what the times of files are in the time zone here")
+        variables[b"TZ"] = rule
     return variables
 
 

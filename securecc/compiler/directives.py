@@ -89,6 +89,9 @@ _GIVEN = re.compile(rb"__has_include(?:__)?" + _B + rb"\(" + _B + rb"(?P<given>\
 _DEFINED = re.compile(rb"define" + _B + rb"\Z")
 _TESTED = re.compile(rb"(?:defined?|undef|ifn?def|elifn?def)" + _B + rb"\(?" + _B + rb"\Z")
 _REDEFINED = re.compile(rb"[DU](__(?:DATE|TIME|TIMESTAMP)__)(?:=|\Z)")
+STAMP = b"__TIMESTAMP__"
+"""Says when the file that it stands in, or is expanded in, was changed last."""
+
 _TIMES = re.compile(rb"__(?:DATE|TIME|TIMESTAMP)__")
 
 
@@ -127,16 +130,23 @@ def redefined(macro: bytes) -> tuple[bytes, bytes]:
 
 
 def needs_local(
-    directives: Directives, *, dated: bool = False, marked: bool = False, given: frozenset[bytes] = frozenset()
+    directives: Directives,
+    *,
+    dated: bool = False,
+    stamped: bool = False,
+    marked: bool = False,
+    given: frozenset[bytes] = frozenset(),
 ) -> StaysLocal | None:
     """Why a compile that reads a file with these directives must stay local; None if it need not.
 
-    `dated` says that SOURCE_DATE_EPOCH is set, so that the date and time are the same everywhere, `marked` that all
-    names in #line are known by other means; `given` are macros of the time that the command line has redefined.
+    `dated` says that SOURCE_DATE_EPOCH is set, so that the date and time are the same everywhere, `stamped` that the
+    times of files are, `marked` that all names in #line are known by other means; `given` are macros of the time that
+    the command line has redefined.
     """
     if directives.plain:
         return None
     clocked = directives.times - given - ({b"__DATE__", b"__TIME__"} if dated else set())
+    clocked -= {STAMP} if stamped else set()
     reasons = (
         ("dependency-pragma", directives.compares, "compares the time of a file"),
         ("precompiled-header", directives.precompiled, "loads a precompiled header"),

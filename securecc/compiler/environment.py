@@ -29,7 +29,7 @@ _SENT = frozenset(
         b"GCC_EXTRA_DIAGNOSTIC_OUTPUT",
     )
 )
-_MADE = frozenset((b"LC_ALL", b"LANGUAGE"))  # what a client says of its locale
+_MADE = frozenset((b"LC_ALL", b"LANGUAGE", b"TZ"))  # what a client says of its locale and zone
 _SEARCH: dict[Language, bytes] = {
     "c": b"C_INCLUDE_PATH",
     "c++": b"CPLUS_INCLUDE_PATH",
@@ -61,6 +61,11 @@ _LOCALES = frozenset((b"C", b"C.UTF-8"))
 _PLAIN = frozenset((b"C", b"POSIX"))
 _LANGUAGES = 8  # of one person's LANGUAGE
 _EPOCH = re.compile(rb"[0-9]{1,12}")
+_NAME, _OFFSET = rb"(?:[A-Za-z]{3,6}|<[A-Za-z0-9+-]{3,8}>)", rb"[+-]?[0-9]{1,3}(?::[0-9]{2}){0,2}"
+_CHANGE = rb",M[0-9]{1,2}\.[1-5]\.[0-6](?:/" + _OFFSET + rb")?"
+ZONE = re.compile(_NAME + _OFFSET + rb"(?:" + _NAME + rb"(?:" + _OFFSET + rb")?" + _CHANGE + _CHANGE + rb")?")
+"""A TZ that says itself what it means (POSIX.1-2017, 8.3), and names no file."""
+
 _UTF8 = re.compile(rb"[^@]*\.utf-?8(?:@.*)?", re.IGNORECASE)
 _VALUE = 32 * limits.KIB  # bytes of one variable; a CPATH of a module system is some 4 KiB
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
@@ -185,6 +190,8 @@ def _check(variables: Mapping[bytes, bytes]) -> None:
         raise Refused("option", f"LC_ALL is {show(variables[b'LC_ALL'])}")
     if not all(map(gettext.is_language, variables.get(b"LANGUAGE", b"en").split(b":"))):
         raise Refused("option", f"LANGUAGE is {show(variables[b'LANGUAGE'])}")
+    if not ZONE.fullmatch(variables.get(b"TZ", b"UTC0")):
+        raise Refused("option", f"TZ is {show(variables[b'TZ'])}")
     if not _EPOCH.fullmatch(variables.get(b"SOURCE_DATE_EPOCH", b"0")):
         raise Refused("option", f"SOURCE_DATE_EPOCH is {show(variables[b'SOURCE_DATE_EPOCH'])}")
 

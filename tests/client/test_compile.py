@@ -302,6 +302,19 @@ def test_the_time_of_day_in_a_zone_that_is_not_known_is_another_compile(bench):
     run(body())
 
 
+def test_where_a_file_says_its_own_time_the_zone_travels(bench):
+    async def body():
+        (bench.folder / "a.c").write_text("const char *t = __TIMESTAMP__;\n")
+        order = await bench.order(environment={b"TZ": b"Asia/Tokyo"})
+        inputs = await bench.inputs(order)
+        assert environment_of(order, inputs)[b"TZ"] == b"JST-9"
+        with pytest.raises(StaysLocal):
+            environment_of(await bench.order(environment={b"TZ": b"No/Such"}), inputs)
+        assert b"TZ" not in environment_of(order, replace(inputs, stamped=()))
+
+    run(body())
+
+
 def test_a_compile_that_writes_into_a_layer_uses_none(bench):
     async def body():
         await layered(bench)

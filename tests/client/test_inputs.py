@@ -188,6 +188,7 @@ def test_a_file_that_is_gone_stays_local(top):
     [
         ("const char *t = __TIME__;", (), "time"),
         ("", (b"DT=__DATE__",), "time"),
+        ("#define T(x) x##STAMP__\nchar *t = T(__TIME);", (), "time"),
         ('asm(".inc" "bin \\"x\\"");', (), "assembler"),
         ("#pragma GCC dependency X", (), "dependency-pragma"),
         ("#define H __has_include", (), "computed-question"),
@@ -206,7 +207,6 @@ def test_a_time_that_the_command_line_redefines_is_none(top):
     inputs = gather(top, "a.c", macros=(b'D__TIME__="redacted"', b"U__TIMESTAMP__"))
     assert not inputs.clocked
     for macros in (
-        (b'D__TIME__="redacted"',),
         (b'D__TIME__="x"', b"DX=__DATE__", b"U__TIMESTAMP__"),
         (b"D__TIMESTAMP__X=1",),
     ):
@@ -217,6 +217,22 @@ def test_a_time_that_the_command_line_redefines_is_none(top):
 def test_a_given_date_travels(top):
     put(top, a_c="const char *t = __TIME__;")
     assert gather(top, "a.c", dated=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "macros", "stamped"),
+    [
+        ("char *t = __TIMESTAMP__;", (), (10**9, 1700000000)),
+        ("char *t = T;", (b"DT=__TIMESTAMP__",), (10**9, 1700000000)),
+        ("char *t = __TIMESTAMP__;", (b"D__TIMESTAMP__=1",), ()),
+        ("char *t; // __TIMESTAMP__", (), ()),
+    ],
+)
+def test_where_a_file_says_its_own_time_those_of_all_texts_count(top, text, macros, stamped):
+    put(top, a_c='#include "a.h"\n' + text, a_h="")
+    os.utime(top / "a.h", (1700000000, 1700000000))
+    inputs = gather(top, "a.c", "a.h", macros=macros)
+    assert (inputs.stamped, inputs.clocked) == (stamped, False)
 
 
 def test_names_that_macros_make_are_watched(top):
@@ -299,7 +315,7 @@ def test_a_file_that_bears_the_name_of_standard_input_is_quoted_by_gcc(top):
         (b'#import "a.h"\n', "standard-input"),
         (b'asm(".incbin " X);\n', "standard-input"),
         (b"#include X\n", "reach"),
-        (b"char *t = __TIMESTAMP__;\n", "time"),
+        (b"char *t = __TIMESTAMP__;\n", "standard-input"),
     ],
 )
 def test_standard_input_that_may_do_more_stays(top, content, reason):

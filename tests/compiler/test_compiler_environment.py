@@ -171,6 +171,11 @@ def test_messages_of_real_gcc_are_as_the_meaning_says(tmp_path, name, meant):
     assert equal == (spoken({b"LC_ALL": name.encode()}, locales).characters == meant)
 
 
+@pytest.mark.parametrize("zone", [b"UTC0", b"XXX-05:30:00", b"<+0330>-3:30", b"CET-1CEST,M3.5.0,M10.5.0/3"])
+def test_a_zone_that_says_itself_what_it_means(zone):
+    assert compiler_environment({b"TZ": zone})[b"TZ"] == zone
+
+
 def test_the_server_makes_what_chooses_programs():
     sent = {b"PWD": b"/home/alice", b"LC_ALL": b"C.UTF-8", b"CPATH": b"/a"}
     assert compiler_environment(sent) == {**sent, b"PATH": b"/usr/bin:/bin"}
@@ -181,6 +186,10 @@ def test_the_server_makes_what_chooses_programs():
     "sent",
     [
         {b"PATH": b"/evil"},
+        {b"TZ": b"Europe/Berlin"},
+        {b"TZ": b":/home/alice/zone"},
+        {b"TZ": b"XXX"},
+        {b"TZ": b"UTC0/../x"},
         {b"LD_PRELOAD": b"x.so"},
         {b"GCC_EXEC_PREFIX": b"/x"},
         {b"COMPILER_PATH": b"/x"},

@@ -6,6 +6,7 @@ Each test shows both: real gcc where only those files stand, and securecc.
 import os
 import shutil
 import subprocess
+import time
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -340,7 +341,6 @@ def test_a_pragma_that_compares_times(twins):
 @pytest.mark.parametrize(
     ("text", "options"),
     [
-        ("const char *t = __TIMESTAMP__;\n", ()),
         ("#define J(a, b) a##b\n#define K(a, b) J(a, b)\nconst char *t = K(__TI, ME__);\n", ()),
     ],
 )
@@ -385,10 +385,34 @@ def test_a_time_of_day_that_is_given(twins, text):
     assert b"01:46:40" in alone.files[b"a.o"][-1]
 
 
-def test_a_files_own_time_is_kept_local_even_so(twins):
-    twins.kept(
-        "time", {"a.c": "const char *t = __TIMESTAMP__;\n"}, "gcc", "-c", "a.c", env={"SOURCE_DATE_EPOCH": "1000000000"}
-    )
+STAMPED = {
+    "a.c": '#include "a.h"\nconst char *t = __TIMESTAMP__ WHEN;\n',
+    "a.h": "#define WHEN __TIMESTAMP__\nstatic const char *h = __TIMESTAMP__;\n",
+}
+
+
+@pytest.mark.parametrize("zone", [None, "Europe/Berlin", "Asia/Tokyo", "XXX+3", "America/St_Johns"])
+def test_a_files_own_time_is_this_machines(twins, zone):
+    env = {"SOURCE_DATE_EPOCH": "1000000000"} | ({"TZ": zone} if zone else {})
+    twins.same(STAMPED, "gcc", "-c", "a.c", env=env)
+
+
+def test_a_files_own_time_that_changes_is_another_object(twins):
+    twins.make(STAMPED)
+    command = ("gcc", "-c", "a.c")
+    made = set()
+    for when in (1_700_000_000, 1_700_000_001, 1_700_000_000 + 200 * 86400):
+        os.utime(twins.folder / "a.c", (when, when))
+        for _ in range(2):
+            assert twins.securecc(*command, env={"TZ": "Europe/Berlin"}).remote
+            made.add(twins.content("a.o"))
+        local = time.asctime(datetime.fromtimestamp(when, ZoneInfo("Europe/Berlin")).timetuple())
+        assert local.encode() in twins.content("a.o")
+    assert len(made) == 3
+
+
+def test_a_zone_that_no_rule_tells_of_keeps_a_files_own_time_local(twins):
+    twins.kept("time", STAMPED, "gcc", "-c", "a.c", env={"TZ": ""})
 
 
 @pytest.mark.parametrize("spelling", ["H", "S(c.h)", "<c.h>"])
