@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from securecc.channel import kerberos
 from securecc.channel.deadline import within
 from securecc.channel.transport import dial
+from securecc.client import place
 from securecc.client.conversation import Conversation
 from securecc.client.kdc_clock import kdc_time
 from securecc.client.settings import Host, Settings
@@ -23,6 +24,7 @@ from securecc.compiler.closure import ToolchainClosure, describe
 from securecc.compiler.toolchain import discover
 from securecc.words import limits
 from securecc.words.errors import (
+    AgentError,
     AuthenticationError,
     ChannelError,
     CredentialError,
@@ -35,6 +37,7 @@ from securecc.words.finding import Finding
 from securecc.words.messages import Refuse
 
 _SOON_S = 600.0
+_GIVEN_UP_S = 10  # as in client/launcher/launcher.h
 _CLOCK = re.compile(r"the server's says (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)Z", re.ASCII)
 _SET_CLOCKS = "set the clocks of this machine, the server and the KDC (NTP: timedatectl set-ntp true)"
 
@@ -46,9 +49,23 @@ async def examine(settings: Settings, compilers: Sequence[str], cache: str | Non
     credential cache (None: the default one).
     """
     found: Compilers = {}
-    findings = [*_hosts(settings), await _ticket(cache), *_closures(compilers, found)]
+    findings = [_agent(), *_hosts(settings), await _ticket(cache), *_closures(compilers, found)]
     servers = await asyncio.gather(*(_server(host, settings, cache, found) for host in settings.hosts))
     return [*findings, *(finding for each in servers for finding in each)]
+
+
+def _agent() -> Finding:
+    """Without one every compile is local."""
+    try:
+        path = place.socket_path()
+    except AgentError as error:
+        return Finding("agent", "bad", error.message, error.advice or "")
+    with contextlib.suppress(OSError):
+        mark = place.failure_mark(path)
+        if 0 <= (ago := time.time() - mark.stat().st_mtime) < _GIVEN_UP_S:
+            says = f"{ago:.0f} s ago a compile waited for it in vain; for {_GIVEN_UP_S} s all are local then"
+            return Finding("agent", "bad", says, f"see {path.with_suffix('.log')}; rm {mark}")
+    return Finding("agent", "ok", f"its place is {path.parent}")
 
 
 def _hosts(settings: Settings) -> Iterator[Finding]:

@@ -1,11 +1,12 @@
 """What a failure says of each step before it; the whole examination runs against a real realm in tests/farm."""
 
 import asyncio
+import os
 import time
 
 import pytest
 
-from securecc.client import diagnosis
+from securecc.client import diagnosis, place
 from securecc.client.settings import Host, Settings
 from securecc.words.errors import (
     AuthenticationError,
@@ -16,6 +17,7 @@ from securecc.words.errors import (
     ProtocolError,
     SkewError,
 )
+from securecc.words.finding import Finding
 
 HOST = Host("farm1")
 ASKED = "securecc/farm1"
@@ -83,6 +85,20 @@ def test_the_way_back(monkeypatch, names, state):
         assert "as it is configured" in finding.advice
 
 
+def test_the_agent_s_place(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    tmp_path.chmod(0o700)
+    assert diagnosis._agent() == Finding("agent", "ok", f"its place is {tmp_path}/securecc")
+    mark = place.failure_mark(place.socket_path())
+    mark.touch()
+    said = diagnosis._agent()
+    assert (said.state, f"rm {mark}" in said.advice) == ("bad", True)
+    os.utime(mark, (1, 1))
+    assert diagnosis._agent().state == "ok"
+    (tmp_path / "securecc").chmod(0o755)
+    assert diagnosis._agent().state == "bad"
+
+
 def test_a_ticket_that_ends_soon(monkeypatch):
     monkeypatch.setattr(diagnosis.kerberos, "credentials", lambda _: (b"alice@EXAMPLE.COM", 300.0))
     finding = asyncio.run(diagnosis._ticket(None))
@@ -92,6 +108,7 @@ def test_a_ticket_that_ends_soon(monkeypatch):
 def test_nothing_to_look_at():
     findings = asyncio.run(diagnosis.examine(Settings(troubles=("a slip",)), (), "FILE:/nonexistent"))
     assert [(finding.subject, finding.state) for finding in findings] == [
+        ("agent", "ok"),
         ("settings", "note"),
         ("servers", "bad"),
         ("ticket", "bad"),

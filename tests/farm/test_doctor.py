@@ -27,7 +27,7 @@ def test_all_is_well(farm):
     status, found = doctor(farm)
     assert (status, set(states(found).values())) == (0, {"ok"})
     assert list(found) == [
-        "servers", "ticket", "compiler gcc", "name", "server", "service", "policy", "clock", "gcc",
+        "agent", "servers", "ticket", "compiler gcc", "name", "server", "service", "policy", "clock", "gcc",
     ]  # fmt: skip
     assert found["ticket"]["says"].startswith("alice@EXAMPLE.COM, for ")
     assert "securecc/localhost" in found["service"]["says"]
@@ -38,6 +38,19 @@ def test_lines_for_people(farm):
     done = farm.run("securecctl", "doctor", cwd=farm.folder)
     assert done.returncode == 0
     assert all(line.startswith("ok  ") for line in done.stdout.splitlines())
+
+
+def test_a_place_that_is_not_ours_alone(farm):
+    """No agent listens where others could stand in for it, so nothing leaves."""
+    place = farm.runtime
+    was = place.stat().st_mode if place.exists() else 0
+    place.mkdir(mode=0o700, exist_ok=True)
+    place.chmod(0o755)
+    status, found = doctor(farm)
+    (place.chmod if was else lambda _mode: place.rmdir())(0o700)
+    assert (status, found["agent"]["state"]) == (1, "bad")
+    assert "is not ours alone" in found["agent"]["says"]
+    assert "mode 0700" in found["agent"]["advice"]
 
 
 def test_no_ticket(farm):
