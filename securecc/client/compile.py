@@ -143,19 +143,21 @@ class Compiles:
         Raises ChannelError and its kin, Denied, Refused, or StaysLocal when an input
         changed meanwhile or this compile is none that the server takes.
         """
+        attempt = 1
         try:
-            remote = await self._placed(order, inputs)
+            remote = await self._placed(order, inputs, attempt)
         except Refused as error:
             if error.code != "layer" or not order.layers:
                 raise
             self._doubt(order.layers)
             order = replace(order, layers=())
             inputs = await self.inputs(caller, order)
-            remote = await self._placed(order, inputs)
+            attempt += 1
+            remote = await self._placed(order, inputs, attempt)
         if inputs.asked:
             return remote
         if remote.result.strays:
-            return await self._placed(order, await self._asked(caller, order))
+            return await self._placed(order, await self._asked(caller, order), attempt + 1)
         if remote.result.status:
             self._recollections.forget(memory_key(order))
         elif inputs.reached:
@@ -167,13 +169,13 @@ class Compiles:
             if self._trees is not None:
                 self._trees.doubt(layer.path)
 
-    async def _placed(self, order: Order, inputs: Inputs) -> Remote:
+    async def _placed(self, order: Order, inputs: Inputs, attempt: int) -> Remote:
         farm = self._farm(order.settings, order.request)
         wanted = Wanted(affinity(order, inputs), order.toolchain.digest, inputs.size, order.toolchain)
         async with farm.room():
             job = await farm.place(wanted)
             try:
-                return await submit(job, order, inputs)
+                return await submit(job, order, inputs, attempt)
             except Refused as error:
                 if error.code in _OF_ONE_COMPILE and order.settings.fallback:
                     raise StaysLocal(f"refused-{error.code}", error.message) from error

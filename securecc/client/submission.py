@@ -24,8 +24,10 @@ class Remote:
     sent: int
 
 
-async def submit(job: RemoteJob, order: Order, inputs: Inputs) -> Remote:
-    """What a server makes of it. Raises ChannelError, Refused, or StaysLocal when an input changed meanwhile."""
+async def submit(job: RemoteJob, order: Order, inputs: Inputs, attempt: int = 1) -> Remote:
+    """What a server makes of it, at the first or a later `attempt`. Raises ChannelError, Refused, or StaysLocal when an
+    input changed meanwhile.
+    """
     request = order.request
     channel = job.conversation.channel
     sent = b"" if inputs.digest in job.conversation.known else packed(inputs)
@@ -40,6 +42,7 @@ async def submit(job: RemoteJob, order: Order, inputs: Inputs) -> Remote:
             terminal=request.terminal,
             manifest_digest=inputs.digest,
             manifest=sent,
+            attempt=attempt,
         )
     )
     job.conversation.known.add(inputs.digest)

@@ -39,7 +39,7 @@ class Job:
     """One compile, checked: the plan is the server's own reading of `arguments`, the manifest has passed every rule.
 
     `number` is unique in the daemon's life. `source` counts the bytes of all inputs, `inputs` gives them. `occupy`
-    returns when a slot is the job's.
+    returns when a slot is the job's. `attempt` is the client's word on how often it has submitted this compile.
     """
 
     number: int
@@ -56,6 +56,7 @@ class Job:
     source: int
     inputs: Inputs
     occupy: Callable[[], Awaitable[None]]
+    attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,7 @@ class Audited:
             rule=grant.rule,
             reference=job.origin.reference,
             job=job.number,
-            attempt=1,
+            attempt=job.attempt,
             toolchain=job.toolchain.name,
             toolchain_digest=job.toolchain.digest,
             arguments=job.arguments,

@@ -247,6 +247,7 @@ def _job(number: int, submission: Submission, hold: Hold, origin: Origin, ticket
         cwd=submit.cwd,
         environment=submission.environment,
         umask=submit.umask & 0o777,
+        attempt=min(max(submit.attempt, 1), limits.ATTEMPTS),
         terminal=submit.terminal,
         manifest=submission.manifest,
         manifest_digest=submit.manifest_digest,

@@ -48,6 +48,7 @@ FRAME_BULK = 256 * KIB  # one chunk of a blob or output, so that jobs interleave
 ZSTD_WINDOW_LOG = 23  # 8 MiB: what a decompressor may be made to allocate
 JOBS_PER_CHANNEL = 1024  # asked or running; a make -j1000 fits
 JOBS_WAITING = 4096  # of one principal, in all its channels
+ATTEMPTS = 9  # at one compile that the audit tells apart; a client makes three
 TURNS_RATE = 0.5  # of the front's time that one principal's full turns may take; the rest is the others'
 TURNS_BURST_S = 0.5  # ... and beyond that, at once: some 150 MiB of sources
 RATE_BURST_S = 10.0  # a rate of jobs may be saved up for this long

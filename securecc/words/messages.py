@@ -99,7 +99,8 @@ class Submit(Message, frozen=True, array_like=True, tag="submit"):
     """The job itself, to the server whose Invite is taken.
 
     `manifest` is the encoded manifest, compressed with zstd, or empty when the client believes that the server knows
-    the one named `manifest_digest`; the server's Need asks for it otherwise.
+    the one named `manifest_digest`; the server's Need asks for it otherwise. `attempt` counts the submissions of one
+    compile, to whichever server; it is for the audit alone.
     """
 
     job: int
@@ -111,6 +112,7 @@ class Submit(Message, frozen=True, array_like=True, tag="submit"):
     terminal: Terminal
     manifest_digest: bytes
     manifest: bytes = b""
+    attempt: int = 1
 
 
 class Supply(Message, frozen=True, array_like=True, tag="supply"):

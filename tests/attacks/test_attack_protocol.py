@@ -8,6 +8,7 @@ import time
 import pytest
 from raw import PREDEF, SMALL, SOURCE, Raw, ended, ending, file
 
+from securecc.words import limits
 from securecc.words.messages import (
     Ask,
     Cancel,
@@ -71,6 +72,19 @@ def test_ten_thousand_asks_for_what_is_not_there(farm, health):
 
     run(go())
     assert len(health.records(kind="job-refused")) <= 1
+
+
+def test_the_attempt_on_record_is_the_clients_word_and_the_job_is_not(farm, health):
+    """Who says the same of two jobs, or anything else, makes no two of them one."""
+
+    async def go():
+        async with Raw(farm) as raw:
+            return [(await raw.run(attempt=attempt)).how for attempt in (2, 2, -1, 1 << 40)]
+
+    assert run(go()) == ["result"] * 4
+    ends = health.records(kind="job-end")
+    assert [record["attempt"] for record in ends] == [2, 2, 1, limits.ATTEMPTS]
+    assert len({(record["reference"], record["job"]) for record in ends}) == 4
 
 
 def test_a_storm_of_cancels(farm):

@@ -254,6 +254,7 @@ def test_strays_without_having_asked_are_a_reason_to_ask(bench):
         found = await bench.compiles.remote(caller, order, inputs)
         assert caller.told == [("capture", (b"/usr/bin/gcc", b"a.c", b"-M"))]
         assert found.files[0][1] == b"second"
+        assert [submit.attempt for submit in bench.channel._answer.submits.values()] == [1, 2]
         assert (await bench.inputs(order, caller)).asked
 
     run(body())
@@ -266,6 +267,19 @@ def layered(bench):
     (bench.folder / "a.c").write_text('#include "a.h"\n#include <c.h>\n')
     bench.layers = [Layer(os.path.realpath(os.fsencode(bench.folder / "inc")), b"d" * 32)]
     return bench.order("gcc", "-Iinc", "-c", "a.c", "-o", "a.o")
+
+
+def test_a_compile_has_three_attempts_at_most(bench):
+    """The layer is refused, its files then turn out to be others: each attempt says which it is."""
+
+    async def body():
+        order, caller = await layered(bench), bench.caller()
+        inputs = await bench.inputs(order, caller)
+        bench.answers(lambda job, submit: Refuse(job, "layer", "not here"), bench.good(strays=(0,)), bench.good())
+        await bench.compiles.remote(caller, order, inputs)
+        assert [submit.attempt for submit in bench.channel._answer.submits.values()] == [1, 2, 3]
+
+    run(body())
 
 
 def test_a_layer_stands_for_its_files(bench):
@@ -336,6 +350,7 @@ def test_a_server_without_the_layer_gets_its_files(bench):
         assert found.result.status == 0
         first, second = bench.channel._answer.submits.values()
         assert (first.manifest_digest == inputs.digest) > (second.manifest_digest == inputs.digest)
+        assert (first.attempt, second.attempt) == (1, 2)
         assert not bench.layers  # nor is it tried again with the next compile
 
     run(body())

@@ -70,12 +70,13 @@ def test_a_job_is_on_record_before_it_begins_and_when_it_has_ended():
             return await super().run(job, grant)
 
     made = outcome(b"", b"", ((CWD + b"/a.o", b"object"),))
-    found = run(Audited(Looks(made), log.append, lambda _: LAYERS))
+    found = run(Audited(Looks(made), log.append, lambda _: LAYERS), job(attempt=2))
     assert [[type(record) for record in seen[0]]] == [[jobs.JobStart]]
     start, end = log
     assert (start.principal, start.rule, tuple(start.sandbox)) == (GRANT.principal, "committers", LAYERS)
     assert start.layers_sha256 == end.layers_sha256 == ((b"l" * 32).hex(),)
     assert (end.outcome, end.job) == ("done", 7)
+    assert (start.attempt, end.attempt) == (2, 2)
     assert made.digests[0].hex() in repr(end)
     found.close()
 

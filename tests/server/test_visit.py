@@ -347,6 +347,18 @@ def test_the_job_is_what_the_server_read_not_what_the_client_said(tmp_path):
     with_front(tmp_path, body)
 
 
+@pytest.mark.parametrize(("said", "attempt"), [(1, 1), (2, 2), (9, 9), (10, 9), (1 << 60, 9), (0, 1), (-7, 1)])
+def test_the_attempt_is_the_clients_word_within_bounds(tmp_path, said, attempt):
+    async def body(front, channel):
+        channel.hear(ask(), submit(attempt=said))
+        supply(channel)
+        await channel.until(Result)
+        [(job, _)] = front.executor.jobs
+        assert job.attempt == attempt
+
+    with_front(tmp_path, body)
+
+
 def test_a_runner_that_announces_the_impossible_costs_the_job_alone(tmp_path):
     impossible = outcome(made=((CWD + b"/a.o", b"object"),))
     impossible = replace(impossible, made=(replace_size(impossible.made[0], limits.RESULT + 1),))
