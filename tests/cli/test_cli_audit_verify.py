@@ -119,6 +119,14 @@ def test_parts_in_any_order_compressed_or_not(signed_log, capsys, tmp_path):
         assert (status, out.splitlines()[0].startswith("verified: 2")) == (0, True), out
 
 
+def test_a_pattern_that_names_what_lies_beside_the_log_too(signed_log, capsys):
+    """As the page on the audit log has it: verify audit.jsonl*."""
+    given = sorted(signed_log.parent.glob("audit.jsonl*"))
+    assert signed_log.with_name("audit.jsonl.head") in given
+    assert verified(capsys, *given)[0] == 0
+    assert verified(capsys, signed_log.with_name("audit.jsonl.head"))[0] == 1, "alone it is looked at"
+
+
 def test_the_server_s_own_log_with_all_its_parts(signed_log, capsys, tmp_path):
     config = tmp_path / "config.yaml"
     config.write_text("keytab: k\npolicy: p\naudit: audit.jsonl\nstate: .\nscratch: s\n")

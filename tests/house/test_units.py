@@ -10,6 +10,7 @@ import pytest
 from securecc.policy.force import PolicyInForce
 from securecc.server.settings import User, parse_settings
 from securecc.words.errors import Denied
+from securecc.words.redaction import Redaction
 
 TOP = Path(__file__).parents[2]
 PACKAGING = TOP / "packaging"
@@ -122,6 +123,13 @@ def test_the_configuration_that_is_installed_is_one():
     assert found.audit.file.parent == Path("/var/log") / service["LogsDirectory"]
     runner = unit("securecc-runner.service")["Service"]
     assert found.scratch == Path("/run") / runner["RuntimeDirectory"]
+
+
+def test_what_the_configuration_only_proposes_is_good_as_well():
+    text = re.sub(r"^( *)# (redact|sandbox):", r"\1\2:", SETTINGS.read_text(), flags=re.MULTILINE)
+    found = parse_settings(text.encode(), str(SETTINGS), Path("/etc/securecc"), lookup=somebody)
+    assert list(Redaction(found.audit.redact)([b"-DAPI_TOKEN=hunter2"])) == [b"-DAPI_TOKEN=[redacted]"]
+    assert "seccomp" in found.sandbox_minimum
 
 
 def test_the_policy_that_is_installed_lets_nobody_in(tmp_path):

@@ -52,10 +52,11 @@ def add_files(parser: argparse.ArgumentParser, *, rotated: bool = False) -> None
 
 
 def named(options: argparse.Namespace, *, rotated: bool) -> list[Part]:
-    """The parts that the options name, oldest first, with all that lie beside them if `rotated`. Raises AuditError or
-    ConfigError.
+    """The parts that the options name, oldest first, with all that lie beside them if `rotated`. What a daemon keeps
+    beside its log is none: ``audit.jsonl*`` names it too. Raises AuditError or ConfigError.
     """
     paths = options.files or [read_settings(options.config).audit.file]
+    paths = [path for path in paths if path.suffix not in _BESIDE or path.with_suffix("") not in paths]
     return ordered(path for name in paths for path in ([name, *beside(name)] if rotated else [name]))
 
 
