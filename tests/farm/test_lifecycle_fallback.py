@@ -89,11 +89,26 @@ def test_a_silent_server_costs_a_deadline_and_distccs_timeout_code(farm, tmp_pat
     assert other.counts("unreachable", 2)
 
 
-def test_what_never_goes_to_a_server_runs_even_where_fallback_is_forbidden(farm, tmp_path):
-    (source,) = sources(tmp_path, 1)
-    done = farm.run("securecc", "gcc", "-E", source.name, cwd=tmp_path, SECURECC_FALLBACK="0")
-    assert done.returncode == 0
-    assert "int f0" in done.stdout
+STAYS = {
+    "preprocessing": (["-E", "s0.c", "-o", "made"], "preprocess-only"),
+    "a question": (["-print-prog-name=cc1", "-o", "made"], "information"),
+    "linking": (["s0.c", "-shared", "-o", "made"], "link"),
+    "an option": (["-c", "s0.c", "-fdump-tree-gimple", "-o", "made"], "dump"),
+    "an output": (["-c", "s0.c", "-o", "/dev/null"], "output"),
+}
+
+
+@pytest.mark.parametrize("fallback", ["0", "1"])
+@pytest.mark.parametrize("case", STAYS)
+def test_what_is_none_of_a_servers_runs_here_even_where_fallback_is_forbidden(farm, tmp_path, case, fallback):
+    words, reason = STAYS[case]
+    other = farm.apart(f"stays-{case.replace(' ', '-')}-{fallback}")
+    sources(tmp_path, 1)
+    done = other.run("securecc", "gcc", *words, cwd=tmp_path, SECURECC_FALLBACK=fallback)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "made").exists() == (words[-1] == "made" and case != "a question")
+    assert other.counts(reason)
+    assert other.journal()["remote"] == 0
 
 
 def test_a_reason_is_said_again_after_the_farm_was_well(farm, tmp_path):
