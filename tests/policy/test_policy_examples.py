@@ -72,8 +72,14 @@ def test_the_example_shows_every_key():
     assert set().union(*example["tests"]) == set(document_tests._TEST)
 
 
-def test_the_guides_policy_is_whole(tmp_path):
+def test_the_guides_policies_are_whole(tmp_path):
     guide = (FOLDER.parent / "docs" / "policy.md").read_text()
-    (text,) = re.findall(r"```yaml\n(.*?)```", guide, re.DOTALL)
-    (tmp_path / "policy.yaml").write_text(text)
+    small, included = re.findall(r"```yaml\n(.*?)```", guide, re.DOTALL)
+    (tmp_path / "policy.yaml").write_text(small)
     assert load(tmp_path / "policy.yaml").warnings == ()
+    (tmp_path / "policy.yaml").write_text(small + "include: [policy.d]\n")
+    (tmp_path / "policy.d").mkdir()
+    (tmp_path / "policy.d/50-documentation.yaml").write_text(included)
+    (tmp_path / "policy.d/writers.txt").write_text("carol@EXAMPLE.COM\n")
+    loaded = load(tmp_path / "policy.yaml")
+    assert ([rule.name for rule in loaded.policy.rules], loaded.warnings) == (["committers", "writers"], ())
