@@ -49,17 +49,19 @@ class _Disk:
     def parts(self, folders: Collection[str]) -> list[Part]:
         """The documents of the included folders, of each in the order of their names."""
         found: list[Part] = []
+        left = limits.POLICY_INCLUDED
         for folder in folders:
             self._look_around(self._folder / folder / "any")
             for name in list_folder(self._folder / folder, limits.POLICY_PARTS):
                 path = f"{folder}/{name}"
-                if name.endswith(_SUFFIX):
-                    found.append(Part(path, self.read(path, limits.POLICY_FILE)))
-                else:
+                if not name.endswith(_SUFFIX):
                     self.left.append(path)
-        size = sum(len(part.data) for part in found)
-        if size > limits.POLICY_INCLUDED:
-            raise PolicyError(f"{self._folder}: {size} bytes are included; at most {limits.POLICY_INCLUDED} are read")
+                    continue
+                found.append(Part(path, self.read(path, limits.POLICY_FILE)))
+                left -= len(found[-1].data)
+                if left < 0:
+                    most = f"at most {limits.POLICY_INCLUDED} bytes are read of all included files"
+                    raise PolicyError(f"{self._folder / path}: {most}", "is it the right folder?")
         return found
 
     def _look_around(self, path: Path) -> None:

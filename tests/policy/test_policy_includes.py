@@ -150,7 +150,9 @@ def test_who_may_add_a_file_lets_people_in(site):
 def test_all_of_them_are_bounded(site, monkeypatch):
     monkeypatch.setattr(limits, "POLICY_INCLUDED", 1000)
     (site / "policy.d/30-long.yaml").write_text("version: 1\n" + "# x\n" * 300)
-    assert "at most 1000 are read" in refusal(site)
+    (site / "policy.d/40-unread.yaml").mkdir()  # what comes after it is not looked at any more
+    assert "policy.d/30-long.yaml: at most 1000 bytes are read of all included files" in refusal(site)
+    (site / "policy.d/40-unread.yaml").rmdir()
     monkeypatch.setattr(limits, "POLICY_PARTS", 3)
     assert "4 files; at most 3 are read" in refusal(site)
 
