@@ -14,7 +14,7 @@ from securecc.client.locales import ERRORS, Tongues
 from securecc.client.order import Order, affinity, check_terminal, memory_key, physical, search_of
 from securecc.client.processor import Processors
 from securecc.client.recollection import Recollections
-from securecc.client.response_files import expanded
+from securecc.client.response_files import expanded, without_specs
 from securecc.client.settings import Settings
 from securecc.client.submission import Remote, submit
 from securecc.compiler import cmdline, environment
@@ -65,6 +65,7 @@ class Compiles:
         return orders
 
     async def _understood(self, request: Request, settings: Settings, arguments: tuple[bytes, ...]) -> Order:
+        arguments, specified = without_specs(arguments)
         choice = cmdline.for_processor(arguments)
         plan = cmdline.parse(arguments if choice is None else (arguments[0], *choice[1]))
         if cmdline.is_probe(plan, request.cwd):
@@ -77,6 +78,8 @@ class Compiles:
             plan = cmdline.parse((arguments[0], *options, *choice[1]))
         if closure.family != plan.family:
             plan = _as_it_is(plan, closure)
+        if specified and plan.family != "gcc":
+            raise StaysLocal("program", "-specs= for what is no gcc")
         speech = self._tongues.speech(closure, request.environment)
         sent = environment.split(request.environment, plan.language, speech)
         order = Order(request, plan, sent, closure, settings, catalogues=self._tongues.read(closure, speech))

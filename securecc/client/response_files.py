@@ -1,9 +1,9 @@
-"""Reads the response files that a command line names."""
+"""Reads files that stand for arguments: response files, and specs files."""
 
 import os
 import stat
 
-from securecc.compiler import response
+from securecc.compiler import response, specs
 from securecc.words import limits
 from securecc.words.errors import StaysLocal
 
@@ -13,15 +13,25 @@ def expanded(arguments: tuple[bytes, ...], cwd: bytes) -> tuple[bytes, ...]:
 
     Raises StaysLocal for a file that is not there, no plain file, or too large: the compiler alone knows what then.
     """
-    return response.expand(arguments, lambda name: _read(os.path.join(cwd, name)))
+    return response.expand(
+        arguments, lambda name: _read(os.path.join(cwd, name), limits.RESPONSE_BYTES + 1, "response-file")
+    )
 
 
-def _read(path: bytes) -> bytes:
+def without_specs(arguments: tuple[bytes, ...]) -> tuple[tuple[bytes, ...], bool]:
+    """The command line without its specs file, and whether it had one. Raises StaysLocal for one that does more than
+    options can say, or cannot be read.
+    """
+    path = specs.named(arguments)
+    return (specs.without(arguments, _read(path, limits.SPECS, "program")), True) if path else (arguments, False)
+
+
+def _read(path: bytes, most: int, reason: str) -> bytes:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
         with open(descriptor, "rb", buffering=0) as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise StaysLocal("response-file", f"{os.fsdecode(path)} is no regular file")
-            return file.read(limits.RESPONSE_BYTES + 1) or b""
+                raise StaysLocal(reason, f"{os.fsdecode(path)} is no regular file")
+            return file.read(most) or b""
     except (OSError, ValueError) as error:
-        raise StaysLocal("response-file", f"{os.fsdecode(path)}: {error}") from error
+        raise StaysLocal(reason, f"{os.fsdecode(path)}: {error}") from error

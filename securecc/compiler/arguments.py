@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from securecc.compiler import languages
+from securecc.compiler import frontend, languages
 from securecc.compiler.languages import Text
 from securecc.compiler.option_table import Family
 from securecc.compiler.options import Meaning, Option, check_separate, included_by_assembler, recognise, show
@@ -38,8 +38,8 @@ class Arguments:
     option that asks for the machine at hand. `sources` are the places of all sources; that there may be `several` is
     to be said beforehand. `elsewhere` says that the compiler looks for its own headers in other directories than
     without options; `inputs` are files that it reads and that include no others. `handed` is what the preprocessor
-    itself is given, by -Wp, and -Xpreprocessor. `profiled` says that counts of other runs may be read, from the
-    directory `profile` (empty: from beside the object).
+    itself is given, by -Wp, and -Xpreprocessor, `frontend` what clang's compiler proper is, by -Xclang. `profiled`
+    says that counts of other runs may be read, from the directory `profile` (empty: from beside the object).
     """
 
     family: Family
@@ -61,6 +61,7 @@ class Arguments:
     elsewhere: bool = False
     prefix: bytes = b""
     handed: list[bytes] = field(default_factory=list)
+    frontend: list[bytes] = field(default_factory=list)
     inputs: list[bytes] = field(default_factory=list)
     sources: list[int] = field(default_factory=list)
     _language: Text | None = None
@@ -86,6 +87,7 @@ class Arguments:
             if self._take(option, value):
                 self.kept += spelled
         self._take_handed()
+        frontend.check(self.frontend)
         self._check_rooted()
 
     def _note(self, option: Option, argument: bytes, spelled: list[bytes]) -> None:
@@ -115,8 +117,8 @@ class Arguments:
             case Meaning.MACRO:
                 refuse_expanded(option.name, value)
                 self.macros.append(option.name[1:] + value)
-            case Meaning.PREPROCESSOR:
-                self.handed += [value] if option.separate else value.split(b",")
+            case Meaning.FRONTEND | Meaning.PREPROCESSOR:
+                self._take_passed(option, value)
             case Meaning.LANGUAGE:
                 self._language = None if value == b"none" else languages.of_name(value)
             case Meaning.PROFILE | Meaning.PROFILE_FOLDER:
@@ -141,6 +143,18 @@ class Arguments:
                     "option", f"{show(part)}, handed to the preprocessor, is not known to be safe elsewhere"
                 )
             self._take(option, value)
+
+    def _take_passed(self, option: Option, value: bytes) -> None:
+        """What a part of the compiler is given itself: all of -Xclang, as all of -Wp, is one row."""
+        if option.meaning is Meaning.PREPROCESSOR:
+            self.handed += [value] if option.separate else value.split(b",")
+        elif not option.separate:
+            raise StaysLocal("option", f"{show(option.name + value)} is not known to be safe elsewhere")
+        elif option.name == b"-mllvm":
+            frontend.check_llvm(value)
+        else:
+            self.frontend.append(value)
+            self.asked.placed |= b"-compilation-dir" in value
 
     def _take_search(self, option: Option, value: bytes) -> None:
         """-iwithprefix and -iwithprefixbefore are -idirafter and -I with the beginning that -iprefix gave last."""

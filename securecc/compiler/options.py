@@ -35,6 +35,7 @@ class Meaning(Enum):
     PROFILE_FOLDER = "profile-folder"  # where those counts lie, or will lie
     BITCODE = "bitcode"  # -emit-llvm: makes another kind of file
     NATIVE = "native"  # -march=native: the processor at hand
+    FRONTEND = "frontend"  # -Xclang, -mllvm
     PREPROCESSOR = "preprocessor"  # -Wp, and -Xpreprocessor
     TARGET = "target"  # -m32, --target: other directories of the compiler's own are searched
     INPUT = "input"  # a file that is read and includes no other
@@ -87,7 +88,29 @@ def check_separate(option: Option, value: bytes, family: Family = "gcc") -> None
         raise _unknown(option.name + b" " + value)
 
 
+_LONG = {
+    b"--all-warnings": b"-Wall",
+    b"--debug": b"-g",
+    b"--define-macro": b"-D",
+    b"--extra-warnings": b"-Wextra",
+    b"--imacros": b"-imacros",
+    b"--include": b"-include",
+    b"--include-directory": b"-I",
+    b"--include-directory-after": b"-idirafter",
+    b"--no-standard-includes": b"-nostdinc",
+    b"--no-warnings": b"-w",
+    b"--optimize": b"-O",
+    b"--output": b"-o",
+    b"--undefine-macro": b"-U",
+}  # by which gcc and clang know these as well (gcc/common.opt, clang/Driver/Options.td)
+
+
 def _recognise(argument: bytes, family: Family) -> Option:
+    if argument.startswith(b"--"):
+        long, equals, value = argument.partition(b"=")
+        short = _LONG.get(long)
+        if short is not None and (value or not equals):
+            argument = short + value
     known = table(family)
     found = known.find(argument)
     negated = _NEGATED.fullmatch(argument) if found is None or _any_negated(found[0]) else None

@@ -134,6 +134,7 @@ PRINCIPAL = 1024  # one name as Kerberos writes it, escapes included; real ones 
 SETTINGS_FILE = 1 * MIB  # a daemon's or client's configuration; more is a mistake in the file's name
 
 # Client.
+SPECS = 16 * KIB  # of a specs file: those that can be said in options have some 100 bytes
 INPUT = 4 * MIB  # a source on standard input, as the launcher's INPUT_MAX: larger ones are no sources of people's
 LAUNCHER_MESSAGE = 4 * MIB  # argv and environment of one compile
 LAUNCHER_SILENCE_S = 5.0  # the launcher gives the agent up after this long without a frame

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from securecc.client.response_files import expanded
+from securecc.client.response_files import expanded, without_specs
 from securecc.words import limits
 from securecc.words.errors import StaysLocal
 
@@ -29,3 +29,15 @@ def test_what_is_no_plain_file_stays_local(tmp_path):
         with pytest.raises(StaysLocal) as caught:
             expanded((b"gcc", b"@" + name), bytes(tmp_path))
         assert caught.value.reason == "response-file"
+
+
+def test_a_specs_file_is_read_and_left_out(tmp_path):
+    path = os.fsencode(tmp_path / "x.specs")
+    (tmp_path / "x.specs").write_text("*self_spec:\n+ %{!r:%{!fPIC:-fno-PIE}}\n")
+    assert without_specs((b"gcc", b"-specs=" + path, b"-c")) == ((b"gcc", b"-c", b"-fno-PIE"), True)
+    assert without_specs((b"gcc", b"-c")) == ((b"gcc", b"-c"), False)
+    os.mkfifo(tmp_path / "fifo")
+    for name in (b"fifo", b"none", b"."):
+        with pytest.raises(StaysLocal) as local:
+            without_specs((b"gcc", b"-specs=" + os.fsencode(tmp_path) + b"/" + name))
+        assert local.value.reason == "program"

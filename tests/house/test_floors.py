@@ -20,8 +20,8 @@ HOUSE = {
     },
     RULES: {
         "wire": "framing handshake proxy session",
-        "compiler": "arguments assembly closure cmdline dependencies directives environment gettext languages nearest"
-        " option_table options outputs paths profiles questions response territory",
+        "compiler": "arguments assembly closure cmdline dependencies directives environment frontend gettext languages"
+        " nearest option_table options outputs paths profiles questions response specs territory",
         "policy": "decision document document_groups document_rules document_tests embedded_tests fields members model"
         " network quantities review yaml_nodes",
         "channel": "gate known preface",
