@@ -44,6 +44,33 @@ def _log() -> bytes:
     return b"".join(lines)
 
 
+def _reviewed() -> bytes:
+    """A record of each kind, as far as reviews read it; who reads them for people does not ask for the chain."""
+    job = {
+        "peer": "10.0.0.1:5", "principal": "alice@EXAMPLE.COM", "rule": "committers", "reference": "0a0b0c0d",
+        "job": 1, "attempt": 1, "toolchain": "gcc-12", "arguments": ["/usr/bin/gcc", "-c", "a.c"], "arguments_count": 3,
+        "cwd": "/", "layers_sha256": ["00"], "sandbox": ["jail", "seccomp"],
+    }  # fmt: skip
+    ended = {
+        "outcome": "done", "exit": 0, "outputs": [{"path": "/a.o", "size": 7, "sha256": "0" * 64}], "outputs_count": 1,
+        "usage": {"wall_s": 0.5, "user_s": 0.4, "system_s": 0.1, "memory": 4096},
+    }  # fmt: skip
+    records = (
+        {"kind": "daemon", "event": "start", "version": "1", "policy": "0", "sandbox": ["jail"]},
+        {"kind": "connection", "decision": "allowed", "peer": "[::1]:5", "principal": "alice@EXAMPLE.COM"},
+        {"kind": "job-start", "decision": "allowed", **job},
+        {"kind": "job-end", **job, **ended},
+        {"kind": "job-refused", "decision": "denied", **job, "code": "tree", "reason": "out of order"},
+        {"kind": "strangers", "source": "10.0.0.2", "minute": "2026-11-21T08:00Z", "counts": {"tls": 3}},
+        {"kind": "checkpoint", "signed_seq": 1, "signed_hash": "0" * 64, "host": "farm1", "key": "k", "signature": "s"},
+        {"kind": "repair", "problem": "torn", "count": 3},
+    )
+    return b"".join(
+        json.dumps({"seq": number, "time": f"2026-11-21T08:00:0{number}.000000Z", **record}).encode() + b"\n"
+        for number, record in enumerate(records, 1)
+    )
+
+
 def _manifests() -> list[bytes]:
     entries = (
         Entry(b"/a.c", manifest.Kind.FILE, blob=bytes(32), size=3),
@@ -66,5 +93,6 @@ def seeds() -> dict[str, list[bytes]]:
         "command_lines": [b"-c\0a.c\0-o\0a.o", *(line.replace(b" ", b"\0") for line in words[:200] if line)],
         "policies": [path.read_bytes() for path in sorted((TOP / "policy").glob("*.yaml"))],
         "audits": [_log()],
+        "reviews": [_reviewed(), *(line + b"\n" for line in _reviewed().splitlines())],
         "proxies": [v4, v4[:13] + b"\x21" + v4[14:], b"PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n"],
     }

@@ -4,10 +4,13 @@ leaves a target is a defect. Streams are read whole and byte by byte, and both m
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
 from collections.abc import Callable, Iterable, Mapping
 
 from securecc.audit.verification import Chain
+from securecc.cli.securecctl import main
 from securecc.client.errand import OrderReader, RequestReader
 from securecc.compiler.cmdline import dependency_command, parse
 from securecc.policy.document import read_policy
@@ -123,6 +126,23 @@ def audits(data: bytes) -> None:
     assert verdict.problem or verdict.records == len(lines)
 
 
+def reviews(data: bytes) -> None:
+    """What reviews a log makes something of any bytes, for a terminal as well. The last line has its end: for that the
+    readers wait.
+    """
+    log = os.memfd_create("log")
+    try:
+        os.write(log, data + b"\n")
+        for action, *more in (["show"], ["summary"], ["export", "--format", "csv"], ["trace", "0" * 64]):
+            printed = io.StringIO()
+            with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+                status = main(["audit", action, *more, f"/proc/self/fd/{log}"])
+            assert status in (0, 1)
+            assert all(character.isprintable() for character in printed.getvalue() if character not in "\r\n")
+    finally:
+        os.close(log)
+
+
 def proxies(data: bytes) -> None:
     """The header of the PROXY protocol: as more comes, it is only ever lacking, then an origin or an error."""
     for end in range(len(data) + 1):
@@ -134,5 +154,6 @@ def proxies(data: bytes) -> None:
 
 
 TARGETS: Mapping[str, Target] = {
-    made.__name__: made for made in (frames, messages, launcher, manifests, command_lines, policies, audits, proxies)
+    made.__name__: made
+    for made in (frames, messages, launcher, manifests, command_lines, policies, audits, reviews, proxies)
 }
