@@ -1,0 +1,158 @@
+"""Strangers at the door of a server at work: too many, too slow, too often. Whoever was let in before gets in."""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+
+import pytest
+from farmside import POLICY, Farm, until
+
+from securecc.wire.proxy import SIGNATURE
+
+DEADLINE_S = 3.0
+PLACES, OF_ONE, EARLY = 30, 5, 20
+LIMITS = (
+    f"{{preauth_deadline: {DEADLINE_S:.0f}s, connections_unauthenticated: {PLACES}, connections_per_source: {OF_ONE},"
+    f" early_drop_from: {EARLY}, early_drop_percent: 50}}"
+)
+PROXY = "127.0.0.77"
+"""In its name strangers come from anywhere: this machine's own addresses get no penalties."""
+
+
+@pytest.fixture(scope="module")
+def farm(farm) -> Farm:
+    """With a narrow door. alice has been let in, and the server started anew since."""
+    farm.server.stop()
+    allowed = "network: {allow: [127.0.0.0/8,"
+    ours = f"network: {{proxies: [{PROXY}], allow: [198.51.100.0/24, 127.0.0.0/8,"
+    text = POLICY.read_text()
+    assert allowed in text
+    (farm.server.folder / "policy.yaml").write_text(text.replace(allowed, ours))
+    farm.server.configure(limits=LIMITS)
+    farm.server.start()
+    assert farm.run("securecctl", "doctor", cwd=farm.folder).returncode == 0
+    farm.end_agents()
+    farm.server.restart()
+    return farm
+
+
+@pytest.fixture(scope="module")
+def on_record(farm) -> Iterator[set[str]]:
+    """Reasons for which strangers were turned away. All are on record, at the latest when the daemon ends."""
+    wanted: set[str] = set()
+    yield wanted
+    farm.server.stop()
+    assert wanted <= {reason for record in farm.audit(kind="strangers") for reason in record["counts"]}
+
+
+@contextmanager
+def strangers(farm: Farm, addresses: Iterator[str] | list[str]) -> Iterator[list[socket.socket]]:
+    """Connections that say nothing."""
+    with ExitStack() as held:
+        yield [
+            held.enter_context(socket.create_connection(("127.0.0.1", farm.server.port), source_address=(address, 0)))
+            for address in addresses
+        ]
+
+
+def cut(connections: list[socket.socket], seconds: float) -> int:
+    """How many of them the server has ended by then."""
+    gone: set[socket.socket] = set()
+    deadline = time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > 0 and len(gone) < len(connections):
+        ready, _, _ = select.select([one for one in connections if one not in gone], [], [], left)
+        for one in ready:
+            assert told(one) == b"", "nothing is told to a stranger"
+            gone.add(one)
+    return len(gone)
+
+
+def told(connection: socket.socket) -> bytes:
+    try:
+        return connection.recv(4096)
+    except ConnectionResetError:
+        return b""
+
+
+def test_one_address_gets_its_places_and_no_more(farm, on_record):
+    with strangers(farm, ["127.0.0.5"] * (OF_ONE + 4)) as many:
+        assert cut(many, 1.0) == 4
+    on_record.add("cap-source")
+
+
+def test_silence_and_slowness_end_at_the_deadline_whatever_is_sent(farm, on_record):
+    """It is absolute: a byte now and then gains nothing."""
+    began = time.monotonic()
+    with strangers(farm, ["127.0.0.6", "127.0.0.7"]) as (silent, slow):
+        hello = b"\x16\x03\x01\x02\x00" + bytes(512)
+        for byte in hello:
+            if select.select([slow], [], [], 0.2)[0]:
+                break
+            slow.sendall(bytes((byte,)))
+        assert time.monotonic() - began < DEADLINE_S + 1.5
+        assert cut([silent, slow], 1.0) == 2
+    on_record.add("deadline")
+
+
+def test_all_places_taken_by_strangers_keep_out_strangers_alone(farm, tmp_path, on_record):
+    """alice was let in before the server was started anew, and the list has lived on."""
+    everywhere = [f"127.0.{number}.8" for number in range(1, 3 * PLACES)]
+    with strangers(farm, everywhere) as many:
+        dropped = cut(many, 0.5)
+        assert len(many) - PLACES <= dropped < len(many)
+        began = time.monotonic()
+        source = tmp_path / "a.c"
+        source.write_text("int a;\n")
+        done = farm.compile(source, SECURECC_FALLBACK="0")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert time.monotonic() - began < DEADLINE_S
+    on_record.add("early")
+
+
+def through_the_proxy(farm: Farm, source: str) -> socket.socket:
+    """A connection in the name of `source`, by the PROXY protocol."""
+    made = socket.create_connection(("127.0.0.1", farm.server.port), 10, source_address=(PROXY, 0))
+    ends = socket.inet_aton(source) + socket.inet_aton("127.0.0.1") + bytes((1, 0, 2, 0))
+    made.sendall(SIGNATURE + bytes((0x21, 0x11)) + len(ends).to_bytes(2, "big") + ends)
+    return made
+
+
+def answered(farm: Farm, source: str, said: bytes) -> bool:
+    with through_the_proxy(farm, source) as one:
+        one.sendall(said)
+        return told(one) != b""
+
+
+def client_hello() -> bytes:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    out = ssl.MemoryBIO()
+    with suppress(ssl.SSLWantReadError):
+        context.wrap_bio(ssl.MemoryBIO(), out).do_handshake()
+    return out.read()
+
+
+def test_who_errs_again_and_again_has_to_stay_away(farm, on_record):
+    """Each time costs five seconds; from fifteen on nobody listens. Others are heard meanwhile."""
+    hello, wrong = client_hello(), b"GET / HTTP/1.1\r\n\r\n"
+    for _ in range(2):
+        assert not answered(farm, "198.51.100.7", wrong)
+    assert answered(farm, "198.51.100.7", hello)
+    for _ in range(3):
+        assert not answered(farm, "198.51.100.7", wrong)
+    until(lambda: not answered(farm, "198.51.100.7", hello), what="the penalty")
+    assert answered(farm, "198.51.100.8", hello)
+    on_record.add("penalty")
+
+
+def test_nobody_but_the_proxy_comes_in_another_s_name(farm, on_record):
+    """The header is bytes like any others: no TLS."""
+    with strangers(farm, ["127.0.0.9"]) as (one,):
+        one.sendall(SIGNATURE + bytes((0x21, 0x11, 0, 12)) + bytes(12))
+        until(lambda: select.select([one], [], [], 0.1)[0], DEADLINE_S, "the end")
+    on_record.add("tls")
