@@ -176,15 +176,19 @@ class Compiles:
         farm = self._farm(order.settings, order.request)
         wanted = Wanted(affinity(order, inputs), order.toolchain.digest, inputs.size, order.toolchain)
         async with farm.room():
-            job = await farm.place(wanted)
-            try:
-                return await submit(job, order, inputs, attempt)
-            except Refused as error:
-                if error.code in _OF_ONE_COMPILE and order.settings.fallback:
-                    raise StaysLocal(f"refused-{error.code}", error.message) from error
-                raise
-            finally:
-                job.close()
+            while True:
+                job = await farm.place(wanted)
+                asked = job.number > 0
+                try:
+                    return await submit(job, order, inputs, attempt)
+                except Refused as error:
+                    if error.code in _OF_ONE_COMPILE and order.settings.fallback:
+                        raise StaysLocal(f"refused-{error.code}", error.message) from error
+                    if asked or error.code != "busy":
+                        raise
+                    job.conversation.crowded()
+                finally:
+                    job.close()
 
     def made(self, order: Order, remote: Remote) -> tuple[MadeFile, ...]:
         """The outputs as the launcher is to write them.

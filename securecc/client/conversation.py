@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -30,17 +31,22 @@ from securecc.words.messages import (
     Welcome,
 )
 
+ASK_FIRST_S = 1.0
+"""A server that others use as well is asked for a slot before it is sent anything, for so long."""
+
 Answer = Invite | Wait | Refuse | Need | Result
 
 
 class RemoteJob:
-    """One job on one conversation, from Ask to Result. Not used after `close`."""
+    """One job on one conversation, from Ask or Submit to Result. `number` is 0 until one of them is said. Not used
+    after `close`.
+    """
 
     __slots__ = ("_answers", "_closed", "_received", "_result", "_waiter", "_wanted", "conversation", "number")
 
-    def __init__(self, conversation: "Conversation", number: int) -> None:
+    def __init__(self, conversation: "Conversation") -> None:
         self.conversation = conversation
-        self.number = number
+        self.number = 0
         self._answers: deque[Answer | SecureccError] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._received: list[bytes] = []
@@ -123,6 +129,7 @@ class Conversation:
         self.toolchains: dict[bytes, Toolchain] = {}
         self.layers: tuple[Layer, ...] = ()
         self.slots = 1
+        self._crowded_until = 0.0
         self.welcome: Welcome | None = None
         self.known: set[bytes] = set()
         self.lacking: dict[bytes, str] = {}
@@ -136,13 +143,22 @@ class Conversation:
         return len(self._jobs) / max(self.slots, 1)
 
     @property
+    def roomy(self) -> bool:
+        """Whether there seems to be a slot for one more: as far as it is known here, and as the server said last."""
+        return len(self._jobs) < self.slots and time.monotonic() >= self._crowded_until
+
+    def crowded(self) -> None:
+        """The server had no slot where there seemed to be one: others use it too."""
+        self._crowded_until = time.monotonic() + ASK_FIRST_S
+
+    @property
     def full(self) -> bool:
         """Whether the host list allows no more."""
         return 0 < self.limit <= len(self._jobs)
 
     @property
     def jobs(self) -> int:
-        """Jobs that have been asked for and have not ended."""
+        """Jobs that have been asked for, or submitted, and have not ended."""
         return len(self._jobs)
 
     async def welcomed(self) -> None:
@@ -160,10 +176,21 @@ class Conversation:
         """
         if self.ended is not None:
             raise self.ended
-        job = RemoteJob(self, next(self._numbers))
-        self._jobs[job.number] = job
-        self.channel.send(Ask(job.number, key, toolchain, size, description=description))
+        job = RemoteJob(self)
+        self.channel.send(Ask(self.enter(job), key, toolchain, size, description=description))
         return job
+
+    def enter(self, job: RemoteJob) -> int:
+        """The job's number: if it has none, the next, to be said at once, for numbers grow on a channel.
+
+        Raises ChannelError when the conversation has ended.
+        """
+        if not job.number:
+            if self.ended is not None:
+                raise self.ended
+            job.number = next(self._numbers)
+            self._jobs[job.number] = job
+        return job.number
 
     def forget(self, job: RemoteJob, *, asked_only: bool, ended: bool) -> None:
         """Drops a job; tells the server unless it has ended there. The last job of a closed conversation ends it."""

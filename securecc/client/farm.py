@@ -134,13 +134,16 @@ class Farm:
             yield
 
     async def place(self, wanted: Wanted) -> RemoteJob:
-        """A job with a slot leased to it. Raises what keeps it from being had: ChannelError, CredentialError,
+        """A job with a slot leased to it; or, where there is one server and it seems to have room, one that has not
+        asked, which may be refused as `busy`. Raises what keeps it from being had: ChannelError, CredentialError,
         AuthenticationError, Denied, or Refused by the server that would have been best.
         """
         conversations = await self._conversations()
         offering = [conversation for conversation in conversations if wanted.toolchain in conversation.toolchains]
         if not offering:
             raise Refused("toolchain", await _lacking(conversations, wanted))
+        if len(offering) == 1 and offering[0].roomy:
+            return RemoteJob(offering[0])
         offering.sort(key=lambda it: (it.full, it.busy, _affinity(it, wanted.key)))
         asked = offering[: self.ASKED_AT_ONCE]
         jobs = [conversation.ask(wanted.key, wanted.toolchain, wanted.size) for conversation in asked]

@@ -1,4 +1,4 @@
-"""What is said of one job that has a slot: its submission, the files that the server lacks, and its result."""
+"""What is said of one job that has a place: its submission, the files that the server lacks, and its result."""
 
 import os
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ async def submit(job: RemoteJob, order: Order, inputs: Inputs, attempt: int = 1)
     sent = b"" if inputs.digest in job.conversation.known else packed(inputs)
     channel.send(
         Submit(
-            job=job.number,
+            job=job.conversation.enter(job),
             toolchain=order.toolchain.digest,
             arguments=(order.toolchain.program or request.compiler, *order.plan.arguments[1:]),
             cwd=request.cwd,

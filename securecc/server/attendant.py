@@ -53,6 +53,7 @@ class Attendant:
         self._service = service
         self._visits: dict[int, Visit] = {}
         self._lacking: set[bytes] = set()
+        self._newest = 0
         self._host = Host(
             channel=channel,
             grant=lambda: self.grant,
@@ -84,6 +85,8 @@ class Attendant:
             case Ask():
                 self._ask(message)
             case Submit():
+                if message.job > self._newest:  # nothing to choose for this client, and room as far as it knows
+                    self._ask(Ask(message.job, b"", message.toolchain, 0), submitted=True)
                 self._with(message.job, lambda visit: visit.submit(message))
             case Supply():
                 self._with(message.job, lambda visit: visit.supply(message))
@@ -118,7 +121,8 @@ class Attendant:
             )
         )
 
-    def _ask(self, ask: Ask) -> None:
+    def _ask(self, ask: Ask, *, submitted: bool = False) -> None:
+        self._newest = ask.job
         offer = self._service.offers.get(ask.toolchain)
         if self.draining:
             self.channel.send(Refuse(ask.job, "draining", self.draining))
@@ -133,7 +137,7 @@ class Attendant:
             self._record_refusal(next(self._service.numbers), offer.name, "denied", reason, ())
             self.channel.send(Refuse(ask.job, "denied", reason))
         else:
-            self._admit(ask)
+            self._admit(ask, submitted=submitted)
 
     def _no_such_toolchain(self, ask: Ask) -> None:
         """Says what is nearest among those that the policy grants; each toolchain that lacks is on record once."""
@@ -146,11 +150,18 @@ class Attendant:
         self.channel.send(Refuse(ask.job, "toolchain", reason))
         self._service.lacking()
 
-    def _admit(self, ask: Ask) -> None:
+    def _admit(self, ask: Ask, *, submitted: bool) -> None:
+        """Who has submitted without asking gets a slot that is free at once, or none: nothing of it waits here."""
         admission = self._service.admission
         invite = Invite(ask.job, int(admission.lease_s * 1000))
-        ticket = admission.ask(self.grant, lambda: self._invite(invite), self.account.starts)
-        self._visits[ask.job] = Visit(self._host, ask, ticket)
+        lease = _untold if submitted else lambda: self._invite(invite)
+        ticket = admission.ask(self.grant, lease, self.account.starts)
+        if ticket.stage is Stage.LEASED or not submitted:
+            self._visits[ask.job] = Visit(self._host, ask, ticket)
+        else:
+            ticket.leave()
+            self.channel.send(Refuse(ask.job, "busy", "no slot is free: ask for one"))
+            return
         if ticket.stage is Stage.WAITING:
             self.channel.send(Wait(ask.job, admission.waiting - 1))
 
@@ -224,6 +235,10 @@ class Attendant:
     def _close_if_drained(self) -> None:
         if self.draining and not self._visits:
             self.channel.close(None)
+
+
+def _untold() -> None:
+    """Who has submitted needs no invitation."""
 
 
 def known_code(code: str) -> RefuseCode:

@@ -94,8 +94,8 @@ class _Job:
 
     __slots__ = ("left", "state")
 
-    def __init__(self) -> None:
-        self.state = State.ASKED
+    def __init__(self, state: State) -> None:
+        self.state = state
         self.left = 0
 
 
@@ -136,11 +136,13 @@ class Session:
         if not self._welcome:
             raise ProtocolError(f"{kind.__name__} before Hello and Welcome")
         assert not isinstance(message, Ping | Pong | Goodbye)
-        entry = self._ask(message.job) if kind is Ask else self._jobs.get(message.job)
+        if kind is Ask or (kind is Submit and message.job > self._highest):
+            self._begin(message.job, State.ASKED if kind is Ask else State.SUBMITTED)
+            return True
+        entry = self._jobs.get(message.job)
         if entry is None:
             return self._ended(message.job, kind.__name__)
-        if kind is not Ask:
-            self._advance(entry, message)
+        self._advance(entry, message)
         return True
 
     received = passed
@@ -159,16 +161,13 @@ class Session:
         self._welcome = True
         return True
 
-    def _ask(self, job: int) -> _Job:
+    def _begin(self, job: int, state: State) -> None:
         if not self._highest < job <= JOB_NUMBER:
-            raise ProtocolError(
-                f"an Ask with number {job} after {self._highest}: numbers must grow, up to {JOB_NUMBER}"
-            )
+            raise ProtocolError(f"a job {job} after {self._highest}: numbers must grow, up to {JOB_NUMBER}")
         if len(self._jobs) >= limits.JOBS_PER_CHANNEL:
             raise ProtocolError(f"more than {limits.JOBS_PER_CHANNEL} jobs on a channel")
         self._highest = job
-        entry = self._jobs[job] = _Job()
-        return entry
+        self._jobs[job] = _Job(state)
 
     def _ended(self, job: int, what: str) -> bool:
         if 0 < job <= self._highest:

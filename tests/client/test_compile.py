@@ -25,7 +25,7 @@ from securecc.compiler.toolchain import ToolchainClosure
 from securecc.words import limits
 from securecc.words.errors import ChannelError, Refused, StaysLocal
 from securecc.words.manifest import INPUT, Kind, Role
-from securecc.words.messages import Cancel, Layer, Need, Output, Refuse, Wait
+from securecc.words.messages import Ask, Cancel, Layer, Need, Output, Refuse, Submit, Wait
 
 CLOSURE = ToolchainClosure(
     name=GCC.name,
@@ -551,10 +551,23 @@ def test_a_file_that_changes_while_it_is_sent_stays_here(bench, change):
 
 def test_a_refusal_names_its_code(bench):
     async def body():
-        bench.answers(lambda job, _: Refuse(job, "busy", "no"))
+        bench.answers(lambda job, _: Refuse(job, "draining", "no"))
         with pytest.raises(Refused) as refused:
             await remote(bench)
-        assert refused.value.code == "busy"
+        assert refused.value.code == "draining"
+
+    run(body())
+
+
+def test_a_server_that_others_fill_is_asked_for_a_slot(bench):
+    """And for a while before anything is sent."""
+
+    async def body():
+        bench.answers(lambda job, _: Refuse(job, "busy", "ask"), bench.good(), bench.good())
+        for expected in ([Submit, Ask, Submit], [Ask, Submit]):
+            said = len(bench.channel.said)
+            assert (await remote(bench))[2].result.status == 0
+            assert [type(each) for each in bench.channel.said[said:] if isinstance(each, Ask | Submit)] == expected
 
     run(body())
 

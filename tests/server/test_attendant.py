@@ -207,8 +207,34 @@ def test_numbers_that_cannot_be_end_the_channel(tmp_path, job):
 
 def test_messages_for_jobs_that_nobody_asked_for_end_the_channel(tmp_path):
     async def body(front):
-        front.channel.hear(submit(5))
+        front.channel.hear(Supply(5))
         assert front.channel.closed
+
+    with_front(tmp_path, body)
+
+
+def test_a_job_that_did_not_ask_runs_in_a_slot_that_is_free(tmp_path):
+    async def body(front):
+        front.channel.hear(submit(5))
+        await front.channel.until(Need)
+        assert not [said for said in front.channel.said if isinstance(said, Invite | Wait)]
+        assert front.admission.taken == 1
+
+    with_front(tmp_path, body)
+
+
+def test_nothing_of_a_job_that_did_not_ask_waits_for_a_slot(tmp_path):
+    async def body(front):
+        front.channel.hear(ask(1), ask(2))
+        assert front.admission.taken == front.admission.slots
+        front.channel.hear(submit(3))
+        assert front.channel.said[-1] == Refuse(3, "busy", "no slot is free: ask for one")
+        assert front.admission.waiting == 0
+        front.channel.hear(submit(4, toolchain=b"x" * 32))
+        assert (front.channel.said[-1].job, front.channel.said[-1].code) == (4, "toolchain")
+        front.channel.hear(Forget(1), submit(3))  # its number has been used
+        assert front.admission.taken == 1
+        assert front.channel.said[-1].job == 4
 
     with_front(tmp_path, body)
 

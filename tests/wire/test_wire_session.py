@@ -100,8 +100,22 @@ def test_messages_for_an_ended_job_are_dropped_and_for_an_unknown_one_illegal(ki
     assert session.passed(message(kind, 5)) is False
     assert session.passed(message(kind, 3)) is False
     for job in (6, 0, -1, 2**32):
-        with pytest.raises(ProtocolError, match="never"):
+        if kind is Submit and job == 6:
+            continue  # it begins one
+        with pytest.raises(ProtocolError, match=r"never|grow"):
             session.passed(message(kind, job))
+
+
+def test_a_job_may_begin_with_its_submission():
+    session = greeted()
+    assert session.passed(message(Submit, 3))
+    assert session.state(3) is State.SUBMITTED
+    for kind in (Invite, Wait, Submit):
+        with pytest.raises(ProtocolError, match="submitted"):
+            session.passed(message(kind, 3))
+    assert session.passed(message(Submit, 2)) is False
+    with pytest.raises(ProtocolError, match="grow"):
+        session.passed(message(Ask, 3))
 
 
 @pytest.mark.parametrize("job", [5, 4, 0, -1, 2**32])
