@@ -1,17 +1,20 @@
 """What the compiler itself says of what it reads, run in the launcher's place."""
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from securecc.client.caller import Caller
-from securecc.client.inputs import Search
+from securecc.client.inputs import Search, absolute
 from securecc.client.order import Order, search_of
 from securecc.compiler import cmdline, dependencies
+from securecc.compiler.arguments import ROOTS
 from securecc.compiler.territory import ancestors
 from securecc.words.errors import StaysLocal
 
-_INSTALLATIONS = (b"/usr/lib/gcc", b"/usr/lib/gcc-cross")  # where clang looks for one, by target and version
+_INSTALLATIONS = (b"/lib/gcc", b"/lib/gcc-cross", b"/lib64/gcc")  # where clang looks for one, by target and version
+_PREFIX = b"--gcc-toolchain="
 _PROBED = b"/crtbegin.o"  # by which it knows one (Gnu.cpp: GCCInstallationDetector)
 
 
@@ -29,7 +32,7 @@ async def listed(caller: Caller, order: Order) -> tuple[tuple[bytes, ...], Searc
     if status:
         raise _unsaid(order)
     if order.plan.elsewhere:
-        search = _led(search, said, own)
+        search = _led(search, said, own, _prefixes(order))
     return tuple(path for path in dependencies.parse(output) if path not in own), search
 
 
@@ -45,7 +48,19 @@ def _unsaid(order: Order) -> StaysLocal:
     return StaysLocal("does-not-preprocess", f"{os.fsdecode(order.plan.source)}: the compiler alone shall say why")
 
 
-def _led(search: Search, said: bytes, own: frozenset[bytes]) -> Search:
+def _prefixes(order: Order) -> Iterator[bytes]:
+    """Below which clang may look for a gcc."""
+    plan, cwd = order.plan, order.request.cwd
+    yield b"/usr"
+    for option in plan.search:
+        if option.name in ROOTS:
+            yield from (absolute(option.path, cwd), absolute(option.path, cwd) + b"/usr")
+    for argument in plan.arguments:
+        if argument.startswith(_PREFIX):
+            yield absolute(argument[len(_PREFIX) :], cwd)
+
+
+def _led(search: Search, said: bytes, own: frozenset[bytes], prefixes: Iterable[bytes]) -> Search:
     """Where options lead the compiler, as it says with -v. It does not say which directories it has tried and found
     missing, so whatever comes to stand beside those that it has found is noticed as well.
     """
@@ -57,16 +72,20 @@ def _led(search: Search, said: bytes, own: frozenset[bytes]) -> Search:
         search,
         directories=tuple(dict.fromkeys((*search.directories, *directories))),
         shown=(*search.shown, *probed),
-        around=tuple(dict.fromkeys(_around(led))),
+        around=tuple(dict.fromkeys((*_around(led), *_installations(prefixes)))),
     )
 
 
 def _around(directories: Iterable[bytes]) -> Iterator[bytes]:
     for path in directories:
         yield from (path, *ancestors(path))
-    for path in _INSTALLATIONS:
-        yield path
-        try:
-            yield from (path + b"/" + target for target in sorted(os.listdir(path)))
-        except OSError:  # none there: what is above it is watched where anything was found
-            continue
+
+
+def _installations(prefixes: Iterable[bytes]) -> Iterator[bytes]:
+    for prefix in prefixes:
+        yield prefix
+        for place in _INSTALLATIONS:
+            path = prefix + place
+            yield from (os.path.dirname(path), path)
+            with contextlib.suppress(OSError):  # none there: what is above it tells when one comes
+                yield from (path + b"/" + target for target in sorted(os.listdir(path)))

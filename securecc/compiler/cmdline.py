@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 
 from securecc.compiler import languages, outputs
-from securecc.compiler.arguments import Arguments, SearchOption
+from securecc.compiler.arguments import ROOTS, Arguments, SearchOption
 from securecc.compiler.languages import Language, Text
 from securecc.compiler.option_table import Family
 from securecc.compiler.options import show
@@ -114,7 +114,7 @@ def parse(arguments: tuple[bytes, ...], family: Family | None = None) -> Compile
         family=read.family,
         profile=read.profile if read.profiled else None,
         source_at=read.source_at,
-        elsewhere=read.elsewhere,
+        elsewhere=read.elsewhere or _looks_in_root(read, text),
         inputs=tuple(read.inputs),
     )
 
@@ -219,6 +219,12 @@ def _check_mode(arguments: tuple[bytes, ...]) -> None:
     if all(argument[:1] == b"-" for argument in arguments[1:]):
         raise StaysLocal("no-source", "names no source")
     raise StaysLocal("link", "links, for neither -c nor -S is there")
+
+
+def _looks_in_root(read: Arguments, text: Text) -> bool:
+    """Whether clang looks for a gcc of the sysroot, and its headers of C++."""
+    rooted = text.language.endswith("c++") and any(option.name in ROOTS for option in read.search)
+    return read.family == "clang" and rooted and not any(option.startswith(b"-nostdinc") for option in read.rest)
 
 
 def _records_options(argument: bytes, family: Family) -> bool:

@@ -18,6 +18,7 @@ _FLAGS = frozenset(
         b"-disable-llvm-optzns",
         b"-disable-llvm-passes",
         b"-disable-llvm-verifier",
+        b"-fuse-ctor-homing",
         b"-mconstructor-aliases",
         b"-no-opaque-pointers",
         b"-opaque-pointers",
@@ -36,13 +37,14 @@ _OF_SANITIZERS = (b"asan-", b"hwasan-", b"msan-", b"sanitizer-coverage-", b"tsan
 _PRINTS = re.compile(rb"debug|dump|file|list|path|print|stat|view|verbose")
 _CHOOSES = frozenset(
     b"""align-all-blocks align-all-functions align-all-nofallthru-blocks align-loops disable-binop-extract-shuffle
-    enable-dfa-jump-thread enable-gvn-hoist enable-gvn-sink enable-machine-outliner enable-newgvn enable-shrink-wrap
-    enable-split-machine-functions enable-tail-merge enable-unroll-and-jam force-vector-interleave force-vector-width
-    hot-cold-split inline-cost-full inline-threshold inlinecold-threshold inlinehint-threshold
-    instcombine-lower-dbg-declare slp-threshold slp-vectorize-hor split-threshold-for-reg-with-hint
-    treat-scalable-fixed-error-as-warning unroll-allow-partial unroll-count unroll-max-count unroll-runtime
-    unroll-threshold vectorize-loops vectorize-slp x86-align-branch x86-align-branch-boundary
-    x86-branches-within-32B-boundaries x86-pad-for-align""".split()
+    enable-dfa-jump-thread enable-gvn-hoist enable-gvn-sink enable-machine-outliner enable-newgvn
+    enable-shrink-wrap enable-split-machine-functions enable-tail-merge enable-unroll-and-jam
+    force-vector-interleave force-vector-width generate-type-units hot-cold-split inline-cost-full
+    inline-threshold inlinecold-threshold inlinehint-threshold instcombine-lower-dbg-declare slp-threshold
+    slp-vectorize-hor split-threshold-for-reg-with-hint treat-scalable-fixed-error-as-warning
+    unroll-allow-partial unroll-count unroll-max-count unroll-runtime unroll-threshold vectorize-loops
+    vectorize-slp x86-align-branch x86-align-branch-boundary x86-branches-within-32B-boundaries
+    x86-pad-for-align""".split()
 )
 
 

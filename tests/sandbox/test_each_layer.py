@@ -47,7 +47,7 @@ def answers(said):
         (b"-B/home/alice",),
         (b"-fmodule-mapper=|touch x",),
         (b"-no-such-option",),
-        (b"--output=/etc/cron.d/x",),
+        (b"--output=@x",),
         (b"-Wa,-a=/etc/x",),
     ],
 )
