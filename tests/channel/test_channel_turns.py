@@ -118,6 +118,25 @@ def test_a_goodbye_reaches_who_is_still_talking():
     run(body)
 
 
+def test_a_goodbye_reaches_who_sends_no_frame_and_reads_late():
+    """Much is still under way to it when it sends what is none, and more of that: no reset may take it back."""
+
+    async def body():
+        async with house() as some, joined(some) as (client, front):
+            client.channel._link.pause_reading()
+            small(client, socket.SO_RCVBUF)
+            front.channel._link.write(encode_control(Goodbye("draining", "x" * 1000, "")) * 500)
+            client.channel._link.write(bytes(12) + os.urandom(limits.MIB))
+            await front_is(front, lambda link: link.error is not None)
+            await asyncio.sleep(0.2)  # time for a reset
+            client.channel._link.read_on()
+            await client.until(lambda: client.lost)
+            assert client.said[-1].code == "protocol"
+            await front.until(lambda: front.lost)
+
+    run(body)
+
+
 def test_a_client_hears_all_that_was_said_before_the_end():
     async def body():
         async with house() as some, joined(some) as (client, front):

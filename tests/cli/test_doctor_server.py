@@ -106,6 +106,16 @@ def test_a_policy_that_is_none(config):
     assert found(config)["policy"].state == "bad"
 
 
+@pytest.mark.parametrize("name", ["keytab", "audit.jsonl", "state"])
+def test_what_others_can_write(config, name):
+    path = config.parent / name
+    path.mkdir() if name == "state" else path.touch()
+    assert found(config)["files"].state == "ok"
+    path.chmod(0o722)
+    said = found(config)["files"]
+    assert (said.state, f"chmod go-w {path}" in f"{said.says} {said.advice}") == ("bad", True)
+
+
 def test_a_compiler_that_is_not_there(config):
     amended(config, "/usr/bin/as", "/nonexistent/gcc")
     said = found(config)["compilers"]

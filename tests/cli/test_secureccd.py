@@ -76,6 +76,16 @@ def test_what_is_wrong_is_said_in_one_line(config, capsys, file, text, said):
     assert errors.count("\n") == 1
 
 
+@pytest.mark.parametrize("name", ["keytab", "log", "state", "policy.yaml"])
+def test_what_others_can_write_does_not_pass_the_check(config, capsys, name):
+    path = config.parent / name
+    if not path.exists():
+        path.mkdir() if name in {"log", "state"} else path.touch()
+    path.chmod(0o777)
+    assert main(["--config", str(config), "--check"]) == 1
+    assert f"chmod go-w {path}" in capsys.readouterr().err
+
+
 def test_a_configuration_that_is_not_there(tmp_path, capsys):
     assert main(["--config", str(tmp_path / "none.yaml")]) == 1
     assert "--config FILE" in capsys.readouterr().err
