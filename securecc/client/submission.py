@@ -31,13 +31,14 @@ async def submit(job: RemoteJob, order: Order, inputs: Inputs, attempt: int = 1)
     request = order.request
     channel = job.conversation.channel
     sent = b"" if inputs.digest in job.conversation.known else packed(inputs)
+    environment = environment_of(order, inputs)  # or StaysLocal, before the job has a number
     channel.send(
         Submit(
             job=job.conversation.enter(job),
             toolchain=order.toolchain.digest,
             arguments=(order.toolchain.program or request.compiler, *order.plan.arguments[1:]),
             cwd=request.cwd,
-            environment=environment_of(order, inputs),
+            environment=environment,
             umask=request.umask,
             terminal=request.terminal,
             manifest_digest=inputs.digest,

@@ -223,8 +223,10 @@ def _check_mode(arguments: tuple[bytes, ...]) -> None:
 
 def _looks_in_root(read: Arguments, text: Text) -> bool:
     """Whether clang looks for a gcc of the sysroot, and its headers of C++."""
-    rooted = text.language.endswith("c++") and any(option.name in ROOTS for option in read.search)
-    return read.family == "clang" and rooted and not any(option.startswith(b"-nostdinc") for option in read.rest)
+    if read.family != "clang" or not text.language.endswith("c++"):
+        return False
+    rooted = any(option.name in ROOTS for option in read.search)
+    return rooted and not any(option.startswith(b"-nostdinc") for option in read.rest)
 
 
 def _records_options(argument: bytes, family: Family) -> bool:

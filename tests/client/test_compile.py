@@ -329,6 +329,21 @@ def test_where_a_file_says_its_own_time_the_zone_travels(bench):
     run(body())
 
 
+def test_a_zone_that_cannot_be_told_does_the_channel_no_harm(bench):
+    async def body():
+        (bench.folder / "a.c").write_text("const char *t = __TIMESTAMP__;\n")
+        bench.answers(bench.good())
+        order = await bench.order(environment={b"TZ": b"No/Such"})
+        inputs = await bench.inputs(order)
+        with pytest.raises(StaysLocal) as local:
+            await bench.compiles.remote(bench.caller(), order, inputs)
+        assert local.value.reason == "time"
+        good = await bench.order(environment={b"TZ": b"Asia/Tokyo"})
+        assert (await bench.compiles.remote(bench.caller(), good, inputs)).files
+
+    run(body())
+
+
 def test_a_compile_that_writes_into_a_layer_uses_none(bench):
     async def body():
         await layered(bench)
