@@ -16,6 +16,7 @@ import msgspec
 
 from securecc import __version__
 from securecc.audit.trail import AuditTrail
+from securecc.channel import heap
 from securecc.policy.force import PolicyInForce
 from securecc.runner.courier import memory, order_runner, pair
 from securecc.runner.nursery import command, runner_config, start
@@ -112,6 +113,7 @@ async def _front(
     audit = AuditTrail(settings.audit, settings.state)
     bounds = settings.limits
     store = Store(settings.state / "store", limit=bounds.store, quota=bounds.store_per_principal)
+    heap.leave_alone()
     return await Front(Equipment(settings, policy, audit, store, runner, nursery, started_by)).run()
 
 

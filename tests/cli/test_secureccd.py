@@ -271,10 +271,12 @@ def test_the_front_is_equipped_before_it_listens(tmp_path, monkeypatch):
             return 3
 
     monkeypatch.setattr(secureccd, "Front", Front)
+    monkeypatch.setattr(secureccd.heap, "leave_alone", lambda: equipped.append("what there is stays"))
     ours, theirs = socket.socketpair()
     with ours, theirs:
         assert asyncio.run(secureccd._front(settings_of(tmp_path), Supervisor(), ours, theirs)) == 3
-    [equipment] = equipped
+    said, equipment = equipped
+    assert said == "what there is stays"
     assert (equipment.runner, equipment.nursery) == (ours, theirs)
     assert equipment.policy.admits("192.0.2.1")
     equipment.audit.close()
