@@ -13,6 +13,8 @@ def text(value: str | bytes, limit: int = limits.AUDIT_TEXT) -> str:
     r"""Any bytes as printable text: a backslash becomes ``\\``; bytes that are not UTF-8 or make a character that is
     not printable become ``\xNN``. What is longer than `limit` bytes is cut there and ends with ``\+N``, N bytes more.
     """
+    if isinstance(value, str) and len(value) <= limit and value.isascii() and value.isprintable() and "\\" not in value:
+        return value
     data = value if isinstance(value, bytes) else _bytes(value)
     more = len(data) - limit
     if more > 0:

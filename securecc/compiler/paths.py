@@ -172,6 +172,8 @@ def _check_directories(
     for path in own:
         doubtful.difference_update(ancestors(path))
     for entry in entries:
+        if not doubtful:
+            return
         whole = entry.kind in {Kind.DIRECTORY, Kind.LAYER}
         if territory.is_waymark(entry.path, entry.kind):
             doubtful.difference_update(ancestors(entry.path))

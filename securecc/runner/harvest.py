@@ -57,8 +57,9 @@ def harvest(
     looker = _Looker(tree, output)
     try:
         strays, read = looker.compare(entries)
+        wanted, unwanted = _below(within), _below(skip)
         for path, mtime in tree.folders.items():
-            if path not in skip and (_below(path, within) or not _below(path, skip)):
+            if path not in skip and (path in within or path.startswith(wanted) or not path.startswith(unwanted)):
                 looker.list_again(path, mtime, skip)
     except OSError as error:
         for descriptor in looker.descriptors:
@@ -69,9 +70,9 @@ def harvest(
     return Yield(tuple(looker.made), tuple(looker.descriptors), tuple(strays), looker.more, looker.ignored, read)
 
 
-def _below(path: bytes, folders: Iterable[bytes]) -> bool:
-    """Whether `path` is one of these directories or lies below one."""
-    return any(path == folder or path.startswith(folder + b"/") for folder in folders)
+def _below(folders: Iterable[bytes]) -> tuple[bytes, ...]:
+    """What the paths of all that lies below one of these directories begin with."""
+    return tuple(folder + b"/" for folder in folders)
 
 
 class _Looker:

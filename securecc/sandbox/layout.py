@@ -84,6 +84,7 @@ def mountpoints(entries: Iterable[Entry], taken: Ground) -> tuple[bytes, ...]:
     entries = tuple(entry for entry in entries if (entry.path, entry.kind) != _INPUT)
     found: set[bytes] = set()
     judged: dict[bytes, bytes] = {}
+    met: dict[bytes, bytes] = {}
     clear: set[bytes] = set()
     _judge_layers(entries, taken)
     for entry in entries:
@@ -93,7 +94,9 @@ def mountpoints(entries: Iterable[Entry], taken: Ground) -> tuple[bytes, ...]:
         if top not in taken.tops:
             _outside(entry, taken, clear)
         elif entry.kind is Kind.DIRECTORY:
-            found.add(_meeting_place(entry.path, taken))
+            place = met.get(entry.path.rpartition(b"/")[0]) or _meeting_place(entry.path, taken)
+            met[entry.path] = place  # of whatever lies below as well, unless all of the way is the toolchain's
+            found.add(place)
         elif entry.kind is Kind.LAYER:
             found.add(_judge(entry.path, entry.path, taken))
         elif not _same_link(entry, taken):
