@@ -5,6 +5,8 @@ import os
 import re
 import shutil
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -134,6 +136,40 @@ def test_layers_that_this_machine_does_not_have(config, monkeypatch):
 def test_a_daemon_that_would_be_root(config):
     amended(config, "users: .*\n", "")
     assert found(config)["compilers"].says == "the daemon would be root"
+
+
+WITHOUT = """
+import ctypes, os, sys
+made, mapped = os.pipe(), os.pipe()
+if not (child := os.fork()):
+    assert ctypes.CDLL(None).unshare(0x10000000) == 0
+    os.write(made[1], b"x")
+    os.read(mapped[0], 1)
+    with open("/proc/sys/user/max_user_namespaces", "w") as file:
+        file.write("0")
+    os.execv(sys.argv[1], sys.argv[1:])
+os.read(made[0], 1)
+for name in ("uid_map", "gid_map"):
+    with open(f"/proc/{child}/{name}", "w") as file:
+        file.write("0 0 4294967295\\n")
+os.write(mapped[1], b"x")
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+"""Runs a command where user.max_user_namespaces is 0, in a user namespace in which everybody is whom he is outside."""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root maps all users")
+def test_a_machine_whose_user_namespaces_are_switched_off(config):
+    doctor = [sys.executable, "-m", "securecc.cli.securecctl", "doctor", "--server", "--config", config]
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT, *doctor, "--format", "json"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    rows = {row["subject"]: row for row in json.loads(done.stdout)}
+    assert rows["user namespaces"]["state"] == "bad"
+    assert "sysctl -w user.max_user_namespaces=65536" in rows["user namespaces"]["advice"]
+    assert (rows["compilers"]["state"], rows["compilers"]["advice"]) == ("bad", "see the lines above")
 
 
 RECORD = {"kind": "daemon", "event": "start", "time": "2026-11-21T08:00:00Z", "sandbox": ["jail", "seccomp"]}

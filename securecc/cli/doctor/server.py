@@ -132,7 +132,7 @@ def _compilers(settings: ServerSettings) -> Iterator[Finding]:
     try:
         ready = asyncio.run(_ready(settings))
     except SandboxError as error:
-        yield Finding("compilers", "bad", error.message, error.advice or "see the lines above")
+        yield Finding("compilers", "bad", error.message, "see the lines above")
         return
     names = ", ".join(offer.name for offer in ready.toolchains)
     yield Finding("compilers", "ok", names) if names else Finding("compilers", "bad", "none can be used")
