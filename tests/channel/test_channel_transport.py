@@ -414,7 +414,7 @@ def test_a_flood_before_authentication_is_cut(monkeypatch):
 def test_an_illegal_message_ends_the_channel_with_a_reason_on_both_sides():
     async def run():
         async with house() as some, joined(some) as (client, front):
-            client.channel._link.write(channel_module.encode_control(submit(9)))
+            client.channel._link.write(channel_module.encode_control(Cancel(9)))
             await front.until(lambda: front.lost)
             assert isinstance(front.lost[0], ProtocolError)
             await client.until(lambda: client.lost)
