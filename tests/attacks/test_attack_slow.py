@@ -1,0 +1,67 @@
+"""Slowness as an attack: nothing that is taken or sent bit by bit keeps a channel, whatever signs of life there are."""
+
+import asyncio
+import socket
+import time
+
+from raw import Raw
+
+from securecc.wire.framing import encode_control
+from securecc.words import limits
+from securecc.words.messages import Ask, Ping
+
+SOON_S = 2 * limits.HEARTBEAT_S + 3.0  # the server looks at each heartbeat, and this machine does other things too
+
+
+async def takes_bit_by_bit(farm):
+    """Asks until answers wait for it, goes on saying that it lives, and reads less than it has to."""
+    async with Raw(farm) as raw:
+        raw.channel._beat.cancel()  # or it would give the server up by itself
+        link = raw.channel._link
+        sock = link._transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 0)  # nor by its own kernel
+        link.pause_reading()
+        began = time.monotonic()
+        link.write(encode_control(Ping(1)) * 1_500_000)
+        while not raw.lost.done() and time.monotonic() - began < limits.READER_S + 3 * SOON_S:
+            for _ in range(10):
+                raw.tell(Ping(2))
+                await asyncio.sleep(0.5)
+            link.read_on()  # often enough for the kernel, which gives up a peer that takes nothing for 15 s
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            link.pause_reading()
+        return time.monotonic() - began
+
+
+async def sends_bit_by_bit(farm):
+    """One message, a byte at a time, as often as keeps the silence short."""
+    async with Raw(farm) as raw:
+        raw.channel._beat.cancel()
+        raw.channel._link._frames = lambda _frames: None
+        began = time.monotonic()
+        for byte in encode_control(Ask(1, b"k" * 4000, b"t")):
+            if raw.lost.done():
+                break
+            raw.channel._link.write(bytes((byte,)))
+            await asyncio.sleep(0.3)
+        return time.monotonic() - began
+
+
+def test_the_slow_are_cut_off_and_nobody_waits_for_them(farm, health):
+    async def go():
+        slow = [asyncio.ensure_future(act(farm)) for act in (takes_bit_by_bit, sends_bit_by_bit)]
+        async with Raw(farm.as_principal("bob")) as bob:
+            took = []
+            while not all(task.done() for task in slow):
+                began = time.monotonic()
+                assert (await bob.run()).how == "result"
+                took.append(time.monotonic() - began)
+                await asyncio.sleep(1)
+        return await slow[0], await slow[1], max(took)
+
+    reader, sender, worst = asyncio.run(go())
+    assert limits.READER_S < reader < limits.READER_S + SOON_S + 10
+    assert limits.FRAME_S - 1 < sender < limits.FRAME_S + SOON_S
+    assert worst < 2
