@@ -42,7 +42,7 @@ async def sends_bit_by_bit(farm):
         raw.channel._link._frames = lambda _frames: None
         began = time.monotonic()
         for byte in encode_control(Ask(1, b"k" * 4000, b"t")):
-            if raw.lost.done():
+            if raw.lost.done() or time.monotonic() - began > limits.FRAME_S + 2 * SOON_S:
                 break
             raw.channel._link.write(bytes((byte,)))
             await asyncio.sleep(0.3)
