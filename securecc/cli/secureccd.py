@@ -16,7 +16,6 @@ import msgspec
 
 from securecc import __version__
 from securecc.audit.trail import AuditTrail
-from securecc.channel import heap
 from securecc.policy.force import PolicyInForce
 from securecc.runner.courier import memory, order_runner, pair
 from securecc.runner.nursery import command, runner_config, start
@@ -27,6 +26,7 @@ from securecc.server.front import Equipment, Front
 from securecc.server.settings import ServerSettings, User, read_settings
 from securecc.server.store import Store
 from securecc.server.supervisor import Supervisor, supervisor
+from securecc.words import heap
 from securecc.words.errors import ConfigError, SecureccError
 from securecc.words.plain import PlainFormatter, PlainStream
 from securecc.words.redaction import Redaction

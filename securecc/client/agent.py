@@ -16,7 +16,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from securecc.channel import heap
 from securecc.client import place
 from securecc.client.attendance import Attendance
 from securecc.client.caller import Caller, CallerGoneError
@@ -35,7 +34,7 @@ from securecc.client.preferences import Preferences
 from securecc.client.recollection import Recollections
 from securecc.client.toolchains import Toolchains
 from securecc.compiler import ledger
-from securecc.words import limits
+from securecc.words import heap, limits
 from securecc.words.errors import AgentError
 from securecc.words.plain import PlainFormatter, plain
 
@@ -180,7 +179,9 @@ async def _main(path: Path, ready: int, idle: float) -> None:
             os.close(ready)
 
     listening = listen(path)
-    await compose(path, idle).run(listening, tell)
+    agent = compose(path, idle)
+    heap.leave_alone()
+    await agent.run(listening, tell)
 
 
 def _log_beside(path: Path) -> None:

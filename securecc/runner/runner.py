@@ -27,7 +27,7 @@ from securecc.runner.layers import shelve, standing
 from securecc.runner.shelf import Shelved, copy_files
 from securecc.sandbox import cgroup, jailers, landlock, scratch
 from securecc.sandbox.jailers import Way
-from securecc.words import limits
+from securecc.words import heap, limits
 from securecc.words.errors import ChannelError, ConfigError, SandboxError, SecureccError
 from securecc.words.messages import Layer, Usage
 from securecc.words.work import FromFront, WorkBlobs, WorkCancel, WorkOrder, WorkReady, WorkReport, WorkTree
@@ -201,6 +201,7 @@ def _base(wanted: str, found: _Found) -> bytes:
 async def _serve(end: socket.socket, shops: Sequence[Workshop]) -> None:
     """Take orders until the front has gone; then kill what runs, and wait until it has ended."""
     shop, usable = await _choose(shops)
+    heap.leave_alone()
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: _log(repr(context)))
     front = _Front(end, shop)
     front.courier.start()

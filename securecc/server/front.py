@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field
 
 from securecc.audit.trail import AuditTrail
-from securecc.channel import heap, transport
+from securecc.channel import transport
 from securecc.channel.channel import Channel
 from securecc.compiler.ledger import NAME
 from securecc.policy.force import PolicyInForce
@@ -26,7 +26,7 @@ from securecc.server.settings import ServerSettings
 from securecc.server.store import Store
 from securecc.server.supervisor import Supervisor
 from securecc.server.visit import Service
-from securecc.words import limits
+from securecc.words import heap, limits
 from securecc.words.errors import SandboxError, SecureccError
 from securecc.words.redaction import Redaction
 from securecc.words.work import WorkReady

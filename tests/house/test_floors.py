@@ -31,9 +31,10 @@ HOUSE = {
         "server": "accounts bounds bucket holdings reading strangers undelivered",
     },
     FOREIGN: {
+        "words": "heap",
         "compiler": "asking catalogues collection layer ledger",
         "policy": "files groups",
-        "channel": "deadline heap kerberos room tcp tls",
+        "channel": "deadline kerberos room tcp tls",
         "audit": "sending signing storage",
         "client": "clock crossing fingerprint inotify journal kdc_clock lineage listing local_slots look mounts"
         " patterns place processor response_files settings",

@@ -5,7 +5,7 @@ import sys
 
 SPEND = """
 import sys
-from securecc.channel import heap
+from securecc.words import heap
 def resident():
     return int(next(line for line in open("/proc/self/status") if line.startswith("VmRSS")).split()[1])
 heap.keep_small()
@@ -25,7 +25,7 @@ def test_what_was_dropped_goes_back_to_the_system():
 
 ALONE = """
 import gc, time
-from securecc.channel import heap
+from securecc.words import heap
 held = [[] for _ in range(200_000)]
 def look():
     began = time.perf_counter()
