@@ -29,6 +29,12 @@ def jobs_done(server: Path = _BED / "server1") -> int:
     return counts(server)["job-end"]
 
 
+def trees(count: int, server: Path = _BED / "server1") -> list[float]:
+    """How long the trees of the last `count` jobs took, in seconds."""
+    ends = [line for line in (server / "audit.jsonl").read_text().splitlines() if '"kind":"job-end"' in line]
+    return [json.loads(line)["usage"]["tree_s"] for line in ends[-count:]]
+
+
 def handshakes(server: Path = _BED / "server1") -> int:
     """Connections that were authenticated and let in."""
     return counts(server)["connection allowed"]

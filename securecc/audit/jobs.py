@@ -73,6 +73,7 @@ class Used(msgspec.Struct, frozen=True):
     user_s: float
     system_s: float
     memory: int
+    tree_s: float
 
 
 class JobEnd(Record, frozen=True, tag="job-end"):
@@ -210,7 +211,7 @@ def job_end(
         -status if status is not None and status < 0 else None,
         limit,
         *_outputs(outputs, redact([output.path for output in outputs])),
-        Used(used.wall_s, used.user_s, used.system_s, used.memory),
+        Used(used.wall_s, used.user_s, used.system_s, used.memory, used.tree_s),
         text(silenced(reason, (), (), redact)),
     )
 

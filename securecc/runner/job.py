@@ -3,8 +3,11 @@
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+import msgspec
 
 from securecc.runner.courier import close_all
 from securecc.runner.harvest import Yield, harvest, same_folder
@@ -85,6 +88,7 @@ class Job:
         self._undo.close()
 
     async def _run(self, work: WorkTree) -> tuple[WorkReport, list[int]]:
+        began = time.monotonic()
         toolchain = self._shop.toolchains.get(self._order.toolchain)
         if toolchain is None:
             raise ToolchainError(f"no toolchain {self._order.toolchain.hex()[:16]} here")
@@ -104,8 +108,10 @@ class Job:
         _overlay(self._root, variant, sorted(toolchain.ground.tops), plain)
         for path, copy in layers.items():
             scratch.bind(copy, self._root + path)
+        tree_s = time.monotonic() - began
         rulesets = self._rulesets(built, toolchain, plain)
         ending = await self._sandboxed(toolchain, built.root, stdio, rulesets)
+        ending = replace(ending, usage=msgspec.structs.replace(ending.usage, tree_s=tree_s))
         diagnostics = stdio.finish()
         if self._cancelled:
             return self._failed("cancelled"), []

@@ -55,12 +55,13 @@ class Description(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Usage(msgspec.Struct, frozen=True, array_like=True):
-    """What a job used. Seconds and bytes."""
+    """What a job used. Seconds and bytes; `tree_s` is how long its tree took, before anything of it ran."""
 
     wall_s: float = 0.0
     user_s: float = 0.0
     system_s: float = 0.0
     memory: int = 0
+    tree_s: float = 0.0
 
 
 class Output(msgspec.Struct, frozen=True, array_like=True):

@@ -53,7 +53,7 @@ def _reviewed() -> bytes:
     }  # fmt: skip
     ended = {
         "outcome": "done", "exit": 0, "outputs": [{"path": "/a.o", "size": 7, "sha256": "0" * 64}], "outputs_count": 1,
-        "usage": {"wall_s": 0.5, "user_s": 0.4, "system_s": 0.1, "memory": 4096},
+        "usage": {"wall_s": 0.5, "user_s": 0.4, "system_s": 0.1, "memory": 4096, "tree_s": 0.001},
     }  # fmt: skip
     records = (
         {"kind": "daemon", "event": "start", "version": "1", "policy": "0", "sandbox": ["jail"]},
