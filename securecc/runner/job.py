@@ -12,18 +12,17 @@ import msgspec
 from securecc.runner.courier import close_all
 from securecc.runner.harvest import Yield, harvest, same_folder
 from securecc.runner.shelf import Shelved
-from securecc.runner.terminal import Terminal
+from securecc.runner.stdio import Stdio, take_input
 from securecc.sandbox import cgroup, landlock, layout, scratch, tree
 from securecc.sandbox.jailer import Cell, Ending, Jailer, Running, recognise
 from securecc.words import limits
 from securecc.words.errors import PathError, SandboxError, SecureccError, ToolchainError
-from securecc.words.manifest import INPUT, Entry, Kind
+from securecc.words.manifest import Kind
 from securecc.words.messages import Layer, Usage
 from securecc.words.work import WorkOrder, WorkReport, WorkTree
 
 _SLACK = limits.MIB  # of a job's tmpfs, for directories and the compiler's temporary names
 _SPARE_INODES = 4096
-_TAIL = 16 * limits.KIB  # of the diagnostics, where a limit shows
 _SERVERS_OWN = frozenset(
     {b"PATH", b"TMPDIR", b"PWD", b"COMPILER_PATH", b"LIBRARY_PATH", b"GCC_EXEC_PREFIX", b"GCONV_PATH"}
 )
@@ -97,14 +96,14 @@ class Job:
         variant = toolchain.take(places)
         self._undo.callback(toolchain.give_back, places)
         self._mount(work)
-        built = self._build(work, toolchain, places)
+        plain = [place for place in places if place not in layers]
+        built = self._build(work, toolchain, plain)
         self._undo.callback(os.close, built.root)
-        given = _take_input(built.root, work.entries)
+        given = take_input(built.root, work.entries)
         if given >= 0:
             self._undo.callback(os.close, given)
-        stdio = _Stdio(self._order, self._root, given if given >= 0 else self._shop.null)
+        stdio = Stdio(self._order, self._root, given if given >= 0 else self._shop.null)
         self._undo.callback(stdio.close)
-        plain = [place for place in places if place not in layers]
         _overlay(self._root, variant, sorted(toolchain.ground.tops), plain)
         for path, copy in layers.items():
             scratch.bind(copy, self._root + path)
@@ -141,11 +140,11 @@ class Job:
 
     def _build(self, work: WorkTree, toolchain: Shelved, places: Sequence[bytes]) -> tree.Built:
         ground = toolchain.ground
-        contents = [self._content(number) for number in work.descriptors]
+        seen = layout.uncovered(work.entries, ground, places)
         built = tree.build(
             self._root,
-            work.entries,
-            contents,
+            [work.entries[index] for index in seen],
+            [self._content(work.descriptors[index]) for index in seen],
             folders=(layout.TEMPORARY, b"/dev", *(b"/" + top for top in ground.tops), *places),
             links=tuple((link.path, link.blob) for link in ground.links),
         )
@@ -182,7 +181,7 @@ class Job:
             raise PathError(f"the order names content {number} of {len(self._blobs)}")
         return self._blobs[number] if number >= 0 else -1
 
-    async def _sandboxed(self, toolchain: Shelved, root: int, stdio: "_Stdio", rulesets: tuple[int, ...]) -> Ending:
+    async def _sandboxed(self, toolchain: Shelved, root: int, stdio: Stdio, rulesets: tuple[int, ...]) -> Ending:
         order = self._order
         cell = Cell(
             root=self._root,
@@ -214,7 +213,7 @@ class Job:
         skip = frozenset({layout.OWN, b"/dev", *(b"/" + top for top in toolchain.ground.tops), *layers})
         return harvest(built, work.entries, skip, self._order.limits.output, places)
 
-    def _report(self, found: Yield, ending: Ending, stdio: "_Stdio") -> tuple[WorkReport, list[int]]:
+    def _report(self, found: Yield, ending: Ending, stdio: Stdio) -> tuple[WorkReport, list[int]]:
         limit = ending.limit or (self._group.limit() if self._group and ending.status else "")
         limit = limit or recognise(ending, stdio.tail, self._order.limits)
         if not limit and stdio.overflowing():
@@ -238,61 +237,6 @@ class Job:
         return WorkReport(self._order.job, status, "", (), (), Usage(), failure=why)
 
 
-class _Stdio:
-    """A job's standard input, output and error: files without a name on its tmpfs, and a terminal if it has one."""
-
-    def __init__(self, order: WorkOrder, root: bytes, given: int) -> None:
-        self._most = order.limits.diagnostics
-        self._out = _nameless(root)
-        self._error = _nameless(root)
-        self._terminal: Terminal | None = None
-        self.tail = b""
-        asked = order.terminal
-        if asked.input or asked.error:
-            self._terminal = Terminal(asked.columns, asked.rows, self._most)
-        slave = self._terminal.slave if self._terminal else -1
-        self.descriptors = (slave if asked.input else given, self._out, slave if asked.error else self._error)
-        self._kept = {self._out, self._error}
-        self._on_terminal = asked.error
-
-    def attach(self) -> None:
-        """The sandbox has begun: read its terminal."""
-        if self._terminal:
-            self._terminal.attach()
-
-    def overflowing(self) -> bool:
-        """Whether standard output or error is over the limit of diagnostics."""
-        if self._terminal and self._terminal.overflowing():
-            return True
-        return any(os.fstat(file).st_size > self._most for file in self._kept)
-
-    def finish(self) -> bytes:
-        """The job has ended: the end of its diagnostics."""
-        if self._terminal:
-            self._terminal.close()
-            if self._on_terminal:
-                os.pwrite(self._error, self._terminal.captured[: self._most + 1], 0)
-        size = os.fstat(self._error).st_size
-        self.tail = os.pread(self._error, _TAIL, max(0, min(size, self._most) - _TAIL))
-        return self.tail
-
-    def take(self) -> tuple[int, int]:
-        """Standard output and error, each cut to its limit and at its beginning; the caller closes them."""
-        for file in (self._out, self._error):
-            if os.fstat(file).st_size > self._most:
-                os.ftruncate(file, self._most)
-            os.lseek(file, 0, os.SEEK_SET)
-        self._kept.clear()
-        return self._out, self._error
-
-    def close(self) -> None:
-        """Whatever was not taken."""
-        if self._terminal:
-            self._terminal.close()
-        close_all(tuple(self._kept))
-        self._kept.clear()
-
-
 def _overlay(root: bytes, toolchain: bytes, tops: Sequence[bytes], places: Sequence[bytes]) -> None:
     """Lay the toolchain's top directories over the job's tree, and the client's directories over those. One tree with
     all its mounts is cheaper for the sandbox than one mount after the other.
@@ -308,25 +252,6 @@ def _overlay(root: bytes, toolchain: bytes, tops: Sequence[bytes], places: Seque
             scratch.bind(b"/proc/self/fd/%d" % folder, root + place)
         for device in _DEVICES:
             scratch.bind(device, root + device)
-
-
-def _take_input(root: int, entries: Sequence[Entry]) -> int:
-    """The job's standard input, which no name leads to any more; -1 if it has none."""
-    if not any(entry.path == INPUT and entry.kind is Kind.FILE for entry in entries):
-        return -1
-    try:
-        found = os.open(INPUT[1:], os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root)
-        os.unlink(INPUT[1:], dir_fd=root)
-    except OSError as error:
-        raise SandboxError(f"no file for a job's standard input: {error.strerror}") from error
-    return found
-
-
-def _nameless(root: bytes) -> int:
-    try:
-        return os.open(root, os.O_TMPFILE | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise SandboxError(f"no file for a job's output: {error.strerror}") from error
 
 
 def _spelled(order: WorkOrder, root: int) -> bytes:

@@ -6,7 +6,7 @@ time, whatever the front has judged: this layer holds alone.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -111,6 +111,20 @@ def mountpoints(entries: Iterable[Entry], taken: Ground) -> tuple[bytes, ...]:
     if len(found) > limits.TREE_MOUNTPOINTS:
         raise PathError(f"{len(found)} client directories inside the toolchain's; at most {limits.TREE_MOUNTPOINTS}")
     return tuple(sorted(found))
+
+
+def uncovered(entries: Sequence[Entry], taken: Ground, places: Sequence[bytes]) -> list[int]:
+    """The entries, by their indices, that are to be made: no directory that a toolchain's top directory will be laid
+    over, unless it is, or lies below, one of the client's own `places` there.
+    """
+    below = tuple(place + b"/" for place in places)
+    return [
+        index
+        for index, entry in enumerate(entries)
+        if entry.kind not in {Kind.DIRECTORY, Kind.LAYER}
+        or _top(entry.path) not in taken.tops
+        or (entry.path + b"/").startswith(below)
+    ]
 
 
 def _may_stand(entry: Entry, parent: bytes, taken: Ground) -> bool:

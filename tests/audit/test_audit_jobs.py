@@ -46,10 +46,10 @@ def test_arguments_are_capped_but_all_digested():
 
 def test_a_job_s_end_repeats_its_start():
     made = [Output(b"/home/alice/a.o", 10, 0o644, b"\x03" * 32)]
-    end = jobs.job_end(start(), "done", status=0, outputs=made, usage=Usage(1.5, 1.0, 0.5, 1000))
+    end = jobs.job_end(start(), "done", status=0, outputs=made, usage=Usage(1.5, 1.0, 0.5, 1000, 0.25))
     assert (end.principal, end.arguments, end.exit, end.signal) == ("alice@EXAMPLE.COM", ("gcc", "-c", "a.c"), 0, None)
     assert end.outputs == (jobs.Made("/home/alice/a.o", 10, "03" * 32),)
-    assert end.usage == jobs.Used(1.5, 1.0, 0.5, 1000)
+    assert end.usage == jobs.Used(1.5, 1.0, 0.5, 1000, 0.25)
 
 
 def test_signals_limits_and_neither():

@@ -50,7 +50,7 @@ HOUSE = {
         "client": "asked assembled attendance caller compile conversation diagnosis farm farms inputs layers locales"
         " order preferences questions reach recollection scene submission toolchains vigil watch wrappers",
         "sandbox": "bubblewrap jail jailers",
-        "runner": "job layers probe shelf",
+        "runner": "job layers probe shelf stdio",
         "server": "accounting admission amending attendant channels custody delivery dispatch executor keytab"
         " listening offering pipeline store visit",
     },

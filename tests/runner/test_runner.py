@@ -134,6 +134,7 @@ def test_a_failing_compile_says_so_with_carets():
         outcome = await runner.run([b"gcc", b"-c", b"a.c"], tree)
         assert outcome.report.status == 1
         assert outcome.report.failure == ""
+        assert 0 < outcome.report.usage.tree_s < 5
         assert b"    1 | int x\n      | ^~~\n" in outcome.stderr
         assert outcome.made == {}
 

@@ -187,3 +187,18 @@ def test_a_file_that_is_let_through_stands_below_a_mountpoint_that_the_toolchain
         assert found[0] not in GROUND.folders
         above = [folder for folder in GROUND.guarded if path.startswith(folder + b"/")]
         assert not above or b"include" in path
+
+
+def test_what_the_toolchain_covers_is_not_made():
+    entries = [
+        Entry(b"/home/alice", Kind.DIRECTORY),
+        Entry(b"/usr", Kind.DIRECTORY),
+        Entry(b"/usr/include", Kind.LAYER, b"d" * 32),
+        Entry(b"/usr/lib", Kind.DIRECTORY),
+        Entry(b"/usr/local/include", Kind.DIRECTORY),
+        Entry(b"/usr/local/include/sub", Kind.DIRECTORY),
+        Entry(b"/usr/local/include2", Kind.DIRECTORY),
+        Entry(b"/usr/local/include/sub/a.h", Kind.FILE, b"d" * 32),
+    ]
+    assert layout.uncovered(entries, GROUND, [b"/usr/local/include"]) == [0, 4, 5, 7]
+    assert layout.uncovered(entries, GROUND, []) == [0, 7]
