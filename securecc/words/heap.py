@@ -34,6 +34,9 @@ def leave_alone() -> None:
 
 
 def give_back() -> None:
-    """Returns what lies free between what is used. Takes some 0.1 ms for each 10 MiB of heap."""
+    """Returns what lies free between what is used, and what only young cycles hold. Takes some 0.1 ms for each 10 MiB
+    of heap, and a millisecond for the cycles.
+    """
+    gc.collect(1)
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
