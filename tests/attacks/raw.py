@@ -235,13 +235,17 @@ class Raw:
         while True:
             heard = await self.hear_of(job)
             if isinstance(heard, Need):
-                self.tell(Supply(job))
-                for index in heard.blobs:
-                    self.bulk(job, by_digest[listed[index].blob])
+                self.supply(heard, listed, by_digest)
             elif isinstance(heard, Result):
                 return await self._received(job, heard)
             else:
                 return ending(heard)
+
+    def supply(self, need: Need, listed: list[Entry], by_digest: Mapping[bytes, bytes]) -> None:
+        """All that the server lacks, and no more: what it has depends on who was here before."""
+        self.tell(Supply(need.job))
+        for index in need.blobs:
+            self.bulk(need.job, by_digest[listed[index].blob])
 
     async def _received(self, job: int, result: Result) -> End:
         wanted = result.stdout + result.stderr + sum(output.size for output in result.outputs)

@@ -6,7 +6,7 @@ import asyncio
 import time
 
 import pytest
-from raw import PREDEF, SMALL, SOURCE, Raw, ended, ending, file
+from raw import PREDEF, SMALL, SOURCE, Raw, blob, ended, ending, file
 
 from securecc.words import limits
 from securecc.words.messages import (
@@ -100,10 +100,8 @@ def test_a_storm_of_cancels(farm):
             for pause in range(20):
                 job = await raw.invited()
                 raw.tell(raw.submission(job, listed(), COMPILE))
-                if isinstance(await raw.hear_of(job), Need):
-                    raw.tell(Supply(job))
-                    raw.bulk(job, SMALL[SOURCE])
-                    raw.bulk(job, b"\n")
+                if isinstance(need := await raw.hear_of(job), Need):
+                    raw.supply(need, listed(), {blob(known): known for known in (SMALL[SOURCE], b"\n")})
                 await asyncio.sleep(pause * 0.002)
                 raw.tell(Cancel(job))
             return await raw.run()
@@ -155,11 +153,11 @@ def test_bytes_that_are_not_those_of_the_digest(farm, health):
     async def send():
         async with Raw(farm) as raw:
             job = await raw.invited()
-            raw.tell(raw.submission(job, [file(SOURCE, b"int told;\n"), file(PREDEF, b"\n")], COMPILE))
-            assert isinstance(await raw.hear_of(job), Need)
-            raw.tell(Supply(job))
-            raw.bulk(job, b"int sent;\n")
-            raw.bulk(job, b"\n")
+            told = [file(SOURCE, b"int told;\n"), file(PREDEF, b"\n")]
+            raw.tell(raw.submission(job, told, COMPILE))
+            need = await raw.hear_of(job)
+            assert isinstance(need, Need)
+            raw.supply(need, told, {blob(b"int told;\n"): b"int sent;\n", blob(b"\n"): b"\n"})
             return ending(await raw.hear_of(job))
 
     end = run(send())
