@@ -1,10 +1,9 @@
-"""The corpus over options, trees, layers, sources: raw, the health probe after each, and through the wrapper."""
+"""The corpus over options, trees, layers, sources: raw and through the wrapper, the health probe after each."""
 
 import pytest
 from corpus import FOLDER, cases
 from submitting import RAW_PLACE, Names, submit_by_wrapper, submit_raw
 
-GROUP = 8
 COMPILES = [case for topic in ("options", "environment", "trees", "layers", "sources") for case in cases(topic)]
 
 
@@ -54,32 +53,23 @@ def test_raw(farm, health, owned, case):
         assert not word.startswith("shown: ") or word.removeprefix("shown: ").encode() not in end.content
 
 
-def groups():
-    """Cases for the wrapper, some of one topic at a time: the probe follows each group, for most never leave."""
-    wrapped = [case for case in COMPILES if case.wrapper]
-    for topic in dict.fromkeys(case.topic for case in wrapped):
-        mine = [case for case in wrapped if case.topic == topic]
-        for first in range(0, len(mine), GROUP):
-            yield pytest.param(mine[first : first + GROUP], id=f"{topic} from {first}")
-
-
-@pytest.mark.parametrize("group", list(groups()))
-def test_through_the_wrapper(farm, health, tmp_path, group):
-    for number, case in enumerate(group):
-        place, owned = tmp_path / f"{number}", tmp_path / f"owned{number}"
-        place.mkdir()
-        names = Names(str(place), owned)
-        done = submit_by_wrapper(farm, case, names)
-        if not health.records(kind="job-start", cwd=str(place)):
-            how = "stays"  # what the person's own compiler then does is between the two
-        else:
-            how = "failed" if done.returncode else "compiled"
-            assert not owned.exists() or "OWNED" in case.made, case.id
-            assert "a job" not in case.never, case.id
-            assert _made(case, names, place) <= (
-                {names.put(path) for path in case.made} if how == "compiled" else set()
-            )
-        assert how in case.wrapper, (case.id, done.returncode, done.stderr)
+@pytest.mark.parametrize("case", [case for case in COMPILES if case.wrapper], ids=lambda case: case.id)
+def test_through_the_wrapper(farm, health, tmp_path, owned, case):
+    place = tmp_path / "place"
+    place.mkdir()
+    names = Names(str(place), owned)
+    done = submit_by_wrapper(farm, case, names)
+    begun = [record["job"] for record in health.records(kind="job-start")]
+    if not begun:
+        how = "stays"  # what the person's own compiler then does is between the two
+    else:
+        how = "failed" if done.returncode else "compiled"
+        assert not owned.exists() or "OWNED" in case.made
+        assert "a job" not in case.never
+        assert _made(case, names, place) <= ({names.put(path) for path in case.made} if how == "compiled" else set())
+    assert how in case.wrapper, (done.returncode, done.stderr)
+    assert [record["job"] for record in health.records(kind="job-end")] == begun
+    assert len(health.records(kind="job-refused")) <= 1
 
 
 def _made(case, names, place):
