@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Literal, get_args
 
 Family = Literal["gcc", "clang"]
 Form = Literal["flag", "joined", "separate", "either", "comma"]
@@ -86,13 +86,7 @@ def _row(line: str) -> Row:
     return Row(name.encode("ascii"), _FORMS[form], value, needed, meaning)
 
 
-_FORMS: dict[str, Form] = {
-    "flag": "flag",
-    "joined": "joined",
-    "separate": "separate",
-    "either": "either",
-    "comma": "comma",
-}
+_FORMS: dict[str, Form] = {form: form for form in get_args(Form)}
 
 
 def _made(rows: Iterable[Row]) -> Table:

@@ -1,9 +1,12 @@
 """securecc.compiler.option_table: how a spelling finds its row."""
 
 import runpy
+from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from securecc.compiler.option_table import Row, table
 
@@ -57,6 +60,38 @@ MAKER = runpy.run_path(str(Path(__file__).parents[2] / "tools/options"))
 @pytest.mark.parametrize("family", ["gcc", "clang"])
 def test_tables_are_as_judged(family):
     assert (MAKER["TABLES"] / f"{family}.tsv").read_text() == MAKER["text"](family, MAKER["load"](family))
+
+
+def _new(family, asked):
+    """The lines of the table as it would be made now that are not those of the table as it is."""
+    made = MAKER["text"](family, {**MAKER["load"](family), **asked})
+    return set(made.splitlines()) - set((MAKER["TABLES"] / f"{family}.tsv").read_text().splitlines())
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "aarch64-linux-gnu-gcc"])
+def test_the_table_is_what_gcc_says(compiler):
+    asked = MAKER["gcc_rows"](compiler)
+    assert len(asked) > 1500
+    assert not _new("gcc", asked)
+
+
+@cache
+def clang_names():
+    return MAKER["clang_names"]("clang")
+
+
+def test_the_table_has_what_clang_lists():
+    assert len(clang_names()) > 1500
+    assert not set(clang_names()) - MAKER["load"]("clang").keys()
+
+
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_the_table_is_what_clang_says(data, tmp_path_factory):
+    """Of some options: each is tried twice, and clang has thousands."""
+    name = data.draw(st.sampled_from(clang_names()))
+    row = MAKER["clang_row"]("clang", name, str(tmp_path_factory.mktemp("tried")))
+    assert not _new("clang", {name: row})
 
 
 def test_the_page_is_of_these_tables():
