@@ -12,13 +12,13 @@ from securecc.client import wrappers
 from securecc.client.look import look
 from securecc.client.stamp import Stamp
 from securecc.client.vigil import Vigil, Watches
-from securecc.compiler import ledger
+from securecc.compiler import gcc, ledger
 from securecc.compiler.closure import describe
 from securecc.compiler.ledger import Known
 from securecc.compiler.toolchain import Digests, ToolchainClosure, discover
 from securecc.words.errors import StaysLocal, ToolchainError
 
-_LOOKED_FOR = (b"as", b"objcopy", b"cc1", b"cc1plus", b"specs")
+_LOOKED_FOR = (*gcc.PROGRAMS, b"specs")
 _CHOOSES = b"/crtbegin.o"  # beside its directory stand the other versions of gcc, of which clang takes the newest
 
 

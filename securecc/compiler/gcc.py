@@ -13,7 +13,9 @@ _TRIPLE = re.compile(r"[a-z0-9_]+(-[a-z0-9_.]+){1,3}")
 _VERSION = re.compile(r"\d+(\.\d+){0,3}")
 _LOCALES = (b"/usr/lib/locale/C.utf8", b"/usr/lib/locale/C.UTF-8")
 _CATALOGUES = (b"/usr/lib/locale", b"/usr/share/locale")  # message catalogues are format strings
-_PROGRAMS = (b"cc1", b"cc1plus", b"as", b"objcopy", b"collect2", b"lto-wrapper")
+PROGRAMS = (b"cc1", b"cc1plus", b"cc1obj", b"cc1objplus", b"as", b"objcopy", b"collect2", b"lto-wrapper")
+"""What the driver may run for `-c` and `-S`, as far as it is installed."""
+
 _PLUGIN = b"liblto_plugin.so"
 
 
@@ -52,7 +54,7 @@ def identify(driver: bytes) -> Gcc | None:
 
 def collect(driver: bytes, drivers: set[bytes], search_path: bytes, closure: Collection) -> None:
     """Put all that `gcc -c` and `gcc -S` need into `closure`; `as` and its like are looked for along `search_path`."""
-    programs = [*sorted(drivers), *(path for name in _PROGRAMS if (path := _program(driver, name, search_path)))]
+    programs = [*sorted(drivers), *(path for name in PROGRAMS if (path := _program(driver, name, search_path)))]
     loaded: dict[bytes, None] = {}
     for program in programs:
         loaded |= dict.fromkeys(libraries(closure.add_file(program)))

@@ -30,6 +30,8 @@ COMMANDS = [
     ["/usr/bin/gcc", "-m32", "-c", "-x", "c", "b.c"],
     ["/usr/bin/gcc", "-S", "-fverbose-asm", "a.c"],
     ["/usr/bin/g++", "-g", "-std=c++20", "-c", "a.cpp"],
+    ["/usr/bin/gcc", "-c", "a.m"],
+    ["/usr/bin/gcc", "-c", "a.mm"],
     ["/usr/bin/gcc", "-c", "error.c"],
     ["/usr/bin/clang", "-c", "a.c"],
     ["/usr/bin/clang", "-g", "-O2", "-gsplit-dwarf", "-MD", "-c", "a.c"],
@@ -46,7 +48,8 @@ here = [command for command in COMMANDS if os.path.exists(command[0])]
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("traced")
-    for name, text in {"a.c": SOURCE, "a.cpp": SOURCE, "b.c": b"int x;\n", "error.c": b"int x = y;\n"}.items():
+    sources = dict.fromkeys(("a.c", "a.cpp", "a.m", "a.mm"), SOURCE)
+    for name, text in {**sources, "b.c": b"int x;\n", "error.c": b"int x = y;\n"}.items():
         (folder / name).write_bytes(text)
     return folder
 
