@@ -1,9 +1,9 @@
-"""The corpus over resources, raw, against small limits: corpus/resources.yaml."""
+"""The corpus over resources, raw and through the wrapper, against small limits: corpus/resources.yaml."""
 
 import farmside
 import pytest
 from corpus import cases
-from submitting import RAW_PLACE, Names, submit_raw
+from submitting import RAW_PLACE, Names, submit_by_wrapper, submit_raw
 
 ALL = list(cases("resources"))
 POLICY = """
@@ -36,3 +36,16 @@ def test_it_ends_at_its_limit(farm, health, tmp_path, case):
     else:
         how = f"{end.how} {end.code}"
     assert how in case.may, (how, end.content[:300])
+
+
+@pytest.mark.parametrize("case", [case for case in ALL if case.wrapper], ids=lambda case: case.name)
+def test_through_the_wrapper_it_costs_no_more(farm, health, tmp_path, case):
+    """Nothing is compiled locally here, so that the person sees how it ended on the server."""
+    done = submit_by_wrapper(farm, case, Names(str(tmp_path), tmp_path / "owned"))
+    (record,) = health.records(kind="job-end", cwd=str(tmp_path))
+    assert record["usage"]["wall_s"] < 5
+    assert record["outcome"] == "done"
+    assert record["limit"] or record["exit"]
+    assert ("failed" if done.returncode else "compiled") in case.wrapper
+    assert done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == set(case.files)
