@@ -23,7 +23,7 @@ import msgspec
 from securecc.runner import runner
 from securecc.runner.courier import memory
 from securecc.runner.runner import RunnerConfig
-from securecc.sandbox import scratch
+from securecc.sandbox import jailer, scratch
 from securecc.server.settings import ServerSettings, User, read_settings
 from securecc.words import limits
 from securecc.words.errors import ConfigError, SecureccError
@@ -34,7 +34,7 @@ ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
 
 _ENDS = (signal.SIGCHLD, signal.SIGTERM)
 _END_S = 5.0
-_LOOK_S = 0.1
+_LOOK_S = 0.005
 
 
 def command(module: str, end: int, config: int, *more: str) -> list[str]:
@@ -157,14 +157,26 @@ class Nursery:
         last = time.monotonic() + _END_S
         while self._runners and time.monotonic() < last:
             time.sleep(_LOOK_S)
-        for child in tuple(self._runners):
-            os.kill(child, signal.SIGKILL)
+        end_children()
 
     def _kill(self) -> NoReturn:
         """Told to end: the runners end with it, and their jobs with them."""
-        for child in tuple(self._runners):
-            os.kill(child, signal.SIGKILL)
+        end_children()
         os._exit(0)
+
+
+def end_children() -> None:
+    """Kills all children, and what they leave behind, for that is ours (prctl(2), PR_SET_CHILD_SUBREAPER): whatever a
+    compiler has become that broke out. Returns when none is left.
+    """
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # they are reaped here alone, so that each number means what it meant
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            for child in jailer.children(os.getpid()):
+                os.kill(child, signal.SIGKILL)
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+            time.sleep(_LOOK_S)
 
 
 def _told(descriptor: int) -> RunnerConfig:

@@ -10,10 +10,11 @@ import selectors
 import signal
 import socket
 import struct
+import time
 from pathlib import Path
 from typing import NoReturn
 
-from securecc.runner.nursery import Nursery, runner_config
+from securecc.runner.nursery import Nursery, end_children, runner_config
 from securecc.sandbox import cgroup, scratch
 from securecc.server.settings import ServerSettings, User
 from securecc.server.supervisor import Supervisor
@@ -26,7 +27,7 @@ READY = "securecc: the runner waits for its front"
 """The line of the log that says so."""
 
 _CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
-_STOP_S = 5.0
+_STOP_S, _LOOK_S = 5.0, 0.005
 
 
 def connect(path: Path) -> socket.socket:
@@ -62,6 +63,7 @@ class RunnerService:
             scratch.become(become.uid, become.gid)
         if os.getuid() == 0:
             raise ConfigError("the runner was started as root and knows nobody else to be", "set `users:`")
+        scratch.renounce()
 
     def run(self) -> int:
         """Exit status 0, when all nurseries have ended."""
@@ -166,19 +168,14 @@ class RunnerService:
                 self._nurseries.discard(ended)
 
     def _stop(self) -> None:
-        """A nursery ends its runners before it ends; one that does not is ended."""
-        signal.signal(signal.SIGALRM, lambda *_: self._signal(signal.SIGKILL))
-        signal.setitimer(signal.ITIMER_REAL, _STOP_S)
-        self._signal(signal.SIGTERM)
-        with contextlib.suppress(ChildProcessError):
-            while True:
-                self._nurseries.discard(os.wait()[0])
-        signal.setitimer(signal.ITIMER_REAL, 0)
-
-    def _signal(self, number: int) -> None:
-        for child in tuple(self._nurseries):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(child, number)
+        """A nursery ends its runners before it ends; what is there all the same after that is ended."""
+        for nursery in self._nurseries:
+            os.kill(nursery, signal.SIGTERM)
+        last = time.monotonic() + _STOP_S
+        while self._nurseries and time.monotonic() < last:
+            time.sleep(_LOOK_S)
+            self._bury()
+        end_children()
 
 
 def prepare_groups(settings: ServerSettings, become: User | None) -> str:

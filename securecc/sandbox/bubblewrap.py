@@ -192,12 +192,8 @@ def _orphan() -> int:
     """The init of a sandbox whose bwrap was killed before it named its child; 0 if there is none. It has become a child
     of ours, for we are the subreaper (prctl(2)), and is one that nobody here knows.
     """
-    pid = os.getpid()
-    with contextlib.suppress(OSError, ValueError):
-        for child in _read(f"/proc/{pid}/task/{pid}/children").split():
-            if int(child) not in _ours and _read(f"/proc/{int(child)}/comm") == b"bwrap\n":
-                return int(child)
-    return 0
+    found = (child for child in jailer.children(os.getpid()) if child not in _ours and jailer.comm(child) == b"bwrap")
+    return next(found, 0)
 
 
 def restrict(pid: int, limits: JobLimits) -> None:
@@ -206,8 +202,3 @@ def restrict(pid: int, limits: JobLimits) -> None:
         _, most = resource.prlimit(pid, what)
         top = hard if most == resource.RLIM_INFINITY else min(hard, most)
         resource.prlimit(pid, what, (min(soft, top), top))
-
-
-def _read(path: str) -> bytes:
-    with open(path, "rb", buffering=0) as file:
-        return file.read(bound.WORK_PACKET)

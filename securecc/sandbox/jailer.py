@@ -227,6 +227,22 @@ def recognise(ending: Ending, diagnostics: bytes, limits: JobLimits) -> LimitNam
     return next((limit for sign, limit in _SIGNS if sign in diagnostics), "")
 
 
+def children(pid: int) -> list[int]:
+    """The children of a process that has one thread (proc(5)); none where it has gone. One that ends meanwhile may hide
+    another: who has to see all of them looks again.
+    """
+    with contextlib.suppress(OSError):
+        return [int(child) for child in _read(f"/proc/{pid}/task/{pid}/children").split()]
+    return []
+
+
+def comm(pid: int) -> bytes:
+    """What a process is called, by the first bytes of its program's name; empty where it has gone."""
+    with contextlib.suppress(OSError):
+        return _read(f"/proc/{pid}/comm").removesuffix(b"\n")
+    return b""
+
+
 def _together(init: int) -> tuple[float, int]:
     """Processor seconds and resident bytes of a process and all below it (proc(5))."""
     ticks, pages, todo, seen = 0, 0, [init], 0

@@ -57,9 +57,12 @@ def become(uid: int, gid: int) -> None:
 
 
 def renounce() -> None:
-    """Nothing that this process or its children execute gains privileges; orphans come to it (prctl(2))."""
+    """Nothing that this process or its children execute gains privileges; orphans come to it; and another process of
+    its user does not see through it what it sees (prctl(2), ptrace(2)).
+    """
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    _prctl(_PR_SET_DUMPABLE, 0)
 
 
 def enter() -> None:

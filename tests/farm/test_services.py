@@ -156,7 +156,7 @@ def test_two_services_without_a_service_manager(farm, idle, tmp_path):
             runner.terminate()
             assert runner.wait(15) == 0
             assert front.wait(15) == 1
-            until(lambda: not [pid for pid in mine if alive(pid)], what="the end of all that was the runner's")
+            assert [pid for pid in mine if alive(pid)] == []
 
 
 def listening(port: int) -> bool:

@@ -131,6 +131,25 @@ def test_runners_go_when_the_front_does(reachable):
     assert not os.path.exists(f"/proc/{runner}")
 
 
+LEAVING = """
+import os, subprocess
+from securecc.runner.nursery import end_children
+from securecc.sandbox import scratch
+scratch.renounce()
+script = "trap '' TERM HUP; setsid sleep 600 <&- >&- & echo $!; sleep 600"
+left = subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, text=True)
+pid = int(left.stdout.readline())
+end_children()
+print([here for here in (left.pid, pid) if os.path.exists(f"/proc/{here}")])
+"""
+
+
+def test_what_a_runner_leaves_behind_ends_as_well():
+    """A process that went its own way is nobody's when its parent is killed, and then ours."""
+    done = subprocess.run([sys.executable, "-c", LEAVING], capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout == "[]\n"
+
+
 def test_nobody_is_there():
     ours, theirs = pair()
     theirs.close()

@@ -12,6 +12,7 @@ import pytest
 from runnerside import NOBODY, children_of
 
 from securecc.runner import service
+from securecc.runner.courier import order_runner
 from securecc.runner.service import READY, RunnerService, connect
 from securecc.server.settings import ServerSettings
 from securecc.server.supervisor import Supervisor
@@ -39,6 +40,7 @@ class Service:
     more: str = ""
     given: tuple = ()
     environment: dict = field(default_factory=dict)
+    user: int | None = None
 
     def __enter__(self):
         (self.folder / "run").mkdir(exist_ok=True)
@@ -52,6 +54,8 @@ class Service:
             stderr=self.log,
             pass_fds=self.given,
             env={**_uncovered(), **self.environment},
+            user=self.user,
+            group=self.user,
         )
         self.until(lambda: READY in self.said() or self.process.poll() is not None)
         return self
@@ -158,7 +162,39 @@ def test_told_to_end_it_takes_all_with_it(reachable):
         [runner] = children_of(int(nursery))
         service.process.send_signal(signal.SIGTERM)
         assert service.process.wait(10) == 0
-        service.until(lambda: not os.path.exists(f"/proc/{int(runner)}"))
+        assert [pid for pid in (nursery, runner) if os.path.exists(f"/proc/{pid}")] == []
+
+
+LOOK = """
+import os, sys
+os.setresgid(*[int(sys.argv[1])] * 3)
+os.setresuid(*[int(sys.argv[1])] * 3)
+for pid in sys.argv[2:]:
+    try:
+        print(os.listdir(f"/proc/{pid}/root"))
+    except PermissionError:
+        print("closed")
+"""
+
+
+@as_root
+def test_none_of_its_processes_lets_its_own_user_look_into_it(reachable):
+    """A compiler that breaks out is this user, and must find no way to the host's files through who still sees them.
+    The service manager has made it that user: what becomes somebody else by itself is closed by that alone.
+    """
+    config = "sandbox: {minimum: []}\n"
+    (reachable / "run").mkdir()
+    os.chown(reachable / "run", NOBODY, NOBODY)
+    with Service(reachable, config, user=NOBODY) as service, connect(service.path) as nursery_end:
+        with order_runner(nursery_end, ()) as end:
+            end.settimeout(20)
+            assert len(end.recv(1 << 16)) > 10
+            [nursery] = children_of(service.process.pid)
+            [runner] = children_of(int(nursery))
+            pids = [str(service.process.pid), nursery, runner]
+            looking = [sys.executable, "-c", LOOK, str(NOBODY), *pids]
+            seen = subprocess.run(looking, env=_uncovered(), capture_output=True, text=True, check=True).stdout
+        assert seen.split() == ["closed"] * 3
 
 
 @as_root
