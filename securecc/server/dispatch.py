@@ -18,7 +18,8 @@ from securecc.words.work import FromRunner, WorkCancel, WorkOrder, WorkReady, Wo
 _READ = 1 << 20
 
 OVERDUE_S = 30.0
-"""A runner that has not reported this long after the job's wall limit is broken; the daemon ends with it."""
+"""A runner that has not reported this long after the job's wall limit, or after it was told to end the job, is broken;
+the daemon ends with it."""
 
 
 class Dispatch:
@@ -78,9 +79,7 @@ class Dispatch:
             await self._kill(job.number, answer)
             raise
         except TimeoutError as error:
-            # The runner keeps the wall limit; one that does not say so in time can be trusted with nothing more.
-            self._courier.close()
-            self._gone("it keeps no limit")
+            self._give_up("it keeps no limit")
             raise SandboxError("the runner is silent about the job", "see the daemon's log") from error
 
     def _send(self, job: Job, grant: Grant) -> None:
@@ -106,6 +105,8 @@ class Dispatch:
         """Cancelled: nothing may run on, so the report is awaited all the same."""
         try:
             self._courier.send(WorkCancel(number))
+            if not (await asyncio.wait((answer,), timeout=OVERDUE_S))[0]:
+                self._give_up("it does not end a job that it was told to end")
             _, descriptors = await answer
         except (ChannelError, SandboxError):
             return
@@ -127,8 +128,12 @@ class Dispatch:
 
     def _garbage(self, reason: str) -> None:
         """Whose report cannot be read is unknown: nobody may wait for it for ever."""
+        self._give_up(f"what it sends is no message: {reason}")
+
+    def _give_up(self, reason: str) -> None:
+        """A runner that breaks one of its promises can be trusted with nothing more."""
         self._courier.close()
-        self._gone(f"what it sends is no message: {reason}")
+        self._gone(reason)
 
     def _gone(self, reason: str) -> None:
         error = SandboxError(f"the runner has gone: {reason}", "see the daemon's log")

@@ -45,8 +45,9 @@ class Audited:
             with contextlib.suppress(AuditError):  # the log says by itself that a record could not be written
                 self._append(jobs.job_end(start, "cancelled", usage=Usage(wall_s=time.monotonic() - began)))
             raise
-        except SecureccError as error:
-            self._append(jobs.job_end(start, "failed", reason=error.message, redact=self._redact))
+        except Exception as error:
+            reason = error.message if isinstance(error, SecureccError) else "the server met an error of its own"
+            self._append(jobs.job_end(start, "failed", reason=reason, redact=self._redact))
             raise
         try:
             self._append(_end(start, outcome, self._redact))

@@ -296,6 +296,23 @@ def test_a_cancelled_job_ends_with_a_runner_that_goes():
     with_runner(body)
 
 
+def test_a_runner_that_ends_no_cancelled_job_is_the_end_of_it(monkeypatch):
+    monkeypatch.setattr(dispatch_module, "OVERDUE_S", 0.05)
+
+    async def body(dispatch, runner, inputs, lost):
+        running = asyncio.create_task(dispatch.run(job(inputs=inputs), GRANT))
+        other = asyncio.create_task(dispatch.run(job(2, inputs), GRANT))
+        await runner.until(WorkOrder)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert lost == ["it does not end a job that it was told to end"]
+        with pytest.raises(SandboxError, match="the runner has gone"):
+            await other
+
+    with_runner(body)
+
+
 def test_a_result_that_comes_with_the_cancel_is_closed():
     async def body(dispatch, runner, inputs, lost):
         running = asyncio.create_task(dispatch.run(job(inputs=inputs), GRANT))

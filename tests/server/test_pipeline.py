@@ -96,11 +96,15 @@ def test_a_result_that_cannot_be_recorded_is_not_given_out():
     assert not any(is_open(descriptor, inode) for descriptor, inode in inner.given)
 
 
-def test_a_failure_is_on_record_with_its_reason():
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(SandboxError("no space"), "no space"), (OSError(24, "secret words"), "the server met an error of its own")],
+)
+def test_a_failure_is_on_record_with_its_reason(error, reason):
     log = Log()
-    with pytest.raises(SandboxError):
-        run(Audited(StubExecutor(SandboxError("no space")), log.append, lambda _: LAYERS))
-    assert (log[1].outcome, log[1].reason) == ("failed", "no space")
+    with pytest.raises(type(error)):
+        run(Audited(StubExecutor(error), log.append, lambda _: LAYERS))
+    assert (log[1].outcome, log[1].reason) == ("failed", reason)
 
 
 @pytest.mark.parametrize("full_from", [99, 1])
