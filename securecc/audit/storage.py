@@ -65,8 +65,8 @@ class Storage:
         self.size = self._allocated = size
 
     def renamed(self) -> bool:
-        """Whether another file, or none, has the name now."""
-        with contextlib.suppress(FileNotFoundError):
+        """Whether another file, or none, has the name now. Raises AuditError where that cannot be seen."""
+        with translated(self.path), contextlib.suppress(FileNotFoundError):
             return not os.path.samestat(os.lstat(self.path), os.fstat(self.fd))
         return True
 

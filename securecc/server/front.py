@@ -6,7 +6,9 @@ import logging
 import signal
 import socket
 import time
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
+from typing import Any
 
 from securecc.audit.trail import AuditTrail
 from securecc.channel import transport
@@ -74,6 +76,7 @@ class Front:
         self._keytab = Keytab(equipment.settings)
         self._door = Door(equipment.settings, equipment.policy, equipment.supervisor.sockets)
         self._service: Service
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> int:
         """Serves until told to stop; the exit status. Raises what keeps it from starting."""
@@ -88,12 +91,13 @@ class Front:
         log.info(READY)
         self._supervisor.ready(self._status())
         going_on = (self._policy.keep_fresh, self._keep_house, self._stay_alive)
-        tasks = [asyncio.create_task(go_on()) for go_on in going_on]
+        for go_on in going_on:
+            self._begin(go_on())
         why = await self._stop
         self._supervisor.stopping(why)
         server.stop_listening()
         await self._channels.end(why, self._service.running, DRAIN_S if why == TOLD else 0.0)
-        for task in tasks:
+        for task in self._tasks:
             task.cancel()
         await server.close()
         self._end(why)
@@ -132,9 +136,22 @@ class Front:
 
     def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGHUP, lambda: asyncio.ensure_future(self._reload()))
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._begin(self._reload()))
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._finish, TOLD)
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Has something done beside the channels, until the front ends."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        """One that half works (ends no channel with its ticket, say) must not go on."""
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("the front cannot go on: %r", error, exc_info=error)
+            self._finish("an error of its own")
 
     def _finish(self, why: str) -> None:
         if not self._stop.done():
@@ -165,9 +182,7 @@ class Front:
         """Somebody asked for a toolchain that is not here: perhaps it is by now."""
         if time.monotonic() - self._renewed >= limits.TOOLCHAIN_RENEWAL_S:
             self._renewed = time.monotonic()
-            task = asyncio.ensure_future(self._renew())
-            self._service.running.add(task)
-            task.add_done_callback(self._service.running.discard)
+            self._begin(self._renew())
 
     async def _renew(self) -> None:
         """Clients hear of other toolchains on a channel of their next compile's; their running jobs go on."""

@@ -48,12 +48,13 @@ class Keytab:
     def _read(self) -> kerberos.Acceptor:
         custody.check_keytab(self._settings)
         kerberos.check_keytab(self._path, self._service)
-        # Never closed: an acceptor knows it by its number, which must not come to mean another file.
-        copy = os.memfd_create("keytab", os.MFD_CLOEXEC)
-        os.fchmod(copy, 0o400)
         try:
             with open(self._path, "rb") as file:
-                os.write(copy, file.read(limits.KEYTAB))
+                keys = file.read(limits.KEYTAB)
+            # Never closed: an acceptor knows it by its number, which must not come to mean another file.
+            copy = os.memfd_create("keytab", os.MFD_CLOEXEC)
+            os.fchmod(copy, 0o400)
+            os.write(copy, keys)
         except OSError as error:
             raise CredentialError(f"cannot read keytab {self._path}: {error.strerror}") from error
         return kerberos.Acceptor(f"/proc/self/fd/{copy}", self._service, self._cache)

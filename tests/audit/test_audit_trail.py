@@ -127,6 +127,23 @@ def test_size_rotates(path):
     assert {kinds(part)[0] for part in (*parts, path)} == {"checkpoint"}
 
 
+def test_a_log_that_cannot_be_looked_at_is_said_and_the_open_one_goes_on(tmp_path, caplog):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    trail = opened(folder / "audit.jsonl")
+    folder.rename(tmp_path / "away")
+    folder.write_text("in its place")
+    trail.tick()
+    trail.tick()
+    trail.append(daemon("reload"))
+    folder.unlink()
+    (tmp_path / "away").rename(folder)
+    trail.close()
+    said = [record.getMessage() for record in caplog.records]
+    assert said.count(f"audit log {folder / 'audit.jsonl'}: Not a directory") == 1
+    assert kinds(folder / "audit.jsonl") == ["checkpoint", "daemon", "checkpoint"]
+
+
 def test_a_renamed_file_is_followed_by_a_new_one(path):
     trail = opened(path)
     trail.append(daemon("start"))

@@ -413,6 +413,28 @@ def test_compilers_that_cannot_be_looked_for_stay_as_they_were(house):
     assert "reload-refused" in house.events("daemon", "event")
 
 
+@pytest.mark.parametrize("cause", ["housekeeping", "signal"])
+def test_a_front_that_meets_what_it_should_never_meet_ends(house, caplog, cause):
+    """Else it would go on without what failed: no ticket would end a channel any more."""
+
+    def fails():
+        raise RuntimeError("a defect")
+
+    async def body():
+        async with house.serving():
+            await house.listening
+            if cause == "signal":
+                house.front._audit.reopen = fails
+                os.kill(os.getpid(), signal.SIGHUP)
+            else:
+                house.front._keytab.look = fails
+            assert await asyncio.wait_for(house.end, 5) == 1
+
+    asyncio.run(body())
+    assert "the front cannot go on: RuntimeError('a defect')" in caplog.text
+    assert house.events("daemon", "detail")[-1] == "an error of its own"
+
+
 class Supervised(Supervisor):
     """In the place of a service manager: remembers what it is told."""
 
