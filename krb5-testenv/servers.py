@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import shutil
 import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import policies
 import reach
 from claims import Claim, claim_network, claim_port, claim_users
 from realms import Realms
@@ -78,7 +78,7 @@ def start(number: int, where: Path, realms: Realms, *, policy: Path, daemon: Pat
     if os.getuid() == 0:
         config += f"users: {{front: {users.number}, runner: {users.number + 1}}}\n"
     (folder / "config.yaml").write_text(config)
-    shutil.copy(policy, folder / "policy.yaml")
+    policies.copy(policy, folder / "policy.yaml")
     realms.service_keytab(f"securecc/{hostname}", folder / "keytab")
     _give_away(folder, users.number, users.number + 1)
     process = _spawn(folder, [*(["ip", "netns", "exec", namespace] if namespace else []), str(daemon)], realms.config)
@@ -93,7 +93,6 @@ def _give_away(folder: Path, front: int, runner: int) -> None:
         if os.getuid() == 0:
             os.chown(folder / name, user, user)
     (folder / "keytab").chmod(0o400)
-    (folder / "policy.yaml").chmod(0o644)
     if os.getuid() == 0:
         os.chown(folder / "keytab", front, front)
         os.chown(folder, front, front)  # the audit log and its rotation are made by the front

@@ -105,7 +105,11 @@ def _options(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
         "--slots", type=int, default=os.cpu_count(), metavar="K", help="jobs at a time on each (%(default)s)"
     )
     parser.add_argument(
-        "--policy", type=Path, default=_HERE / "policy.yaml", metavar="FILE", help="the policy of them all"
+        "--policy",
+        type=Path,
+        default=_HERE / "policy.yaml",
+        metavar="FILE",
+        help="the policy of them all, with the folders and files that it names",
     )
     parser.add_argument("--as", dest="person", default="alice", metavar="PRINCIPAL", help="whose ticket to get (alice)")
     parser.add_argument("--net", action="store_true", help="each server in a network namespace of its own (root only)")

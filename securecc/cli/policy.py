@@ -117,7 +117,6 @@ def _show_grant(grant: Grant) -> None:
         "all store": size_text(grant.quota.store) if grant.quota.store else "as config.yaml says",
         "connections": str(grant.quota.connections),
         "weight": f"{grant.weight:g}",
-        "cache": f"{grant.cache} ({grant.cache_group})" if grant.cache_group else grant.cache,
         "revision": grant.revision,
     }
     print("granted:")

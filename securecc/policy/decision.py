@@ -46,7 +46,6 @@ class _Who:
 
     matched: bool
     why: str
-    group: str = ""
     known: bool = True
 
 
@@ -72,7 +71,7 @@ def decide(
         who = _who(policy, rule, principal, memberships)
         verdicts.append(_judge(rule, who, address, indicators, hidden=hidden))
         if verdicts[-1].matched:
-            grant = _grant(policy, rule, principal, who.group) if rule.action == "allow" else None
+            grant = _grant(policy, rule, principal) if rule.action == "allow" else None
             return Decision(grant is not None, rule.name, tuple(verdicts), grant)
     return Decision(False, NOTHING, tuple(verdicts))
 
@@ -122,22 +121,22 @@ def _who(policy: Policy, rule: Rule, principal: Principal, memberships: Membersh
 
 def _in_group(group: Group, principal: Principal, memberships: Memberships) -> _Who:
     if principal in group.principals:
-        return _Who(True, f"{principal} is listed in {group.name}", group.name)
+        return _Who(True, f"{principal} is listed in {group.name}")
     if principal in group.members:
-        return _Who(True, f"{principal} is in {group.name} by {group.file}", group.name)
+        return _Who(True, f"{principal} is in {group.name} by {group.file}")
     for pattern in group.patterns:
         if pattern.matches(principal):
-            return _Who(True, f"{principal} is in {group.name} by {pattern}", group.name)
+            return _Who(True, f"{principal} is in {group.name} by {pattern}")
     for unix in group.unix_groups:
         if principal in memberships.get(unix, ()):
-            return _Who(True, f"{principal} is in {group.name} by unix group {unix.name}", group.name)
+            return _Who(True, f"{principal} is in {group.name} by unix group {unix.name}")
     for unix in group.unix_groups:
         if unix not in memberships and unix.realm == principal.realm and len(principal.components) == 1:
-            return _Who(False, f"the members of unix group {unix.name} are not known", group.name, known=False)
-    return _Who(False, f"{principal} is not in {group.name}", group.name)
+            return _Who(False, f"the members of unix group {unix.name} are not known", known=False)
+    return _Who(False, f"{principal} is not in {group.name}")
 
 
-def _grant(policy: Policy, rule: Rule, principal: Principal, group: str) -> Grant:
+def _grant(policy: Policy, rule: Rule, principal: Principal) -> Grant:
     return Grant(
         principal=str(principal),
         rule=rule.name,
@@ -147,8 +146,6 @@ def _grant(policy: Policy, rule: Rule, principal: Principal, group: str) -> Gran
         quota=rule.quota,
         jobs=rule.jobs,
         weight=rule.weight,
-        cache=rule.cache,
-        cache_group=group if rule.cache == "group" else "",
     )
 
 

@@ -6,12 +6,12 @@ from typing import cast
 
 from securecc.policy import fields
 from securecc.policy.fields import Section
-from securecc.policy.model import RESERVED, Action, Group, Rule
+from securecc.policy.model import RESERVED, Action, CacheScope, Group, Rule
 from securecc.policy.network import parse_range
 from securecc.policy.quantities import duration, duration_text, rate, rate_text, size, size_text
 from securecc.policy.yaml_nodes import Node, Sequence
 from securecc.words import limits
-from securecc.words.grant import CacheScope, JobLimits, Quota
+from securecc.words.grant import JobLimits, Quota
 from securecc.words.limits import GIB, KIB, MIB
 from securecc.words.principal import PrincipalPattern
 

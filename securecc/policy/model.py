@@ -7,7 +7,7 @@ from typing import Literal
 from securecc.policy.network import Address, AddressRange, Network
 from securecc.policy.yaml_nodes import Place
 from securecc.words import limits as bound
-from securecc.words.grant import CacheScope, JobLimits, Quota
+from securecc.words.grant import JobLimits, Quota
 from securecc.words.principal import Principal, PrincipalPattern
 
 DENIED = "denied"  # what a test expects where no rule allows; so no rule is called so
@@ -19,6 +19,7 @@ NOWHERE = Place("", 0, 0)  # of what no document says
 RESERVED = frozenset([DENIED, NETWORK, NOTHING])
 
 Action = Literal["allow", "deny"]
+CacheScope = Literal["none", "principal", "group", "all"]
 
 
 @dataclass(frozen=True, slots=True)

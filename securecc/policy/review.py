@@ -9,7 +9,7 @@ _Warning = tuple[Place, str]
 
 def review(policy: Policy) -> tuple[str, ...]:
     """One line for each warning, beginning with file and line."""
-    found = [*_unreachable(policy), *_out_of_network(policy), *_unused(policy)]
+    found = [*_unreachable(policy), *_out_of_network(policy), *_unused(policy), *_scopes(policy)]
     if not policy.tests:
         place = Place(policy.document, 1, 1)
         found.append((place, "the policy has no tests; say at least who must get in and who must not"))
@@ -60,4 +60,13 @@ def _unused(policy: Policy) -> list[_Warning]:
     used = {name for rule in policy.rules for name in rule.groups}
     return [
         (group.place, f'group "{name}" stands in no rule') for name, group in policy.groups.items() if name not in used
+    ]
+
+
+def _scopes(policy: Policy) -> list[_Warning]:
+    """Nobody is served from results that nobody keeps: safe, and yet not what such a rule's author hopes for."""
+    return [
+        (rule.place, f'rule "{rule.name}": cache: {rule.cache} does nothing; this version keeps no results')
+        for rule in policy.rules
+        if rule.cache != "none"
     ]

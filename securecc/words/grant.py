@@ -1,11 +1,8 @@
 """What a principal has been granted: made by the policy only, asked for by everything that spends something."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 from securecc.words import limits as bound
-
-CacheScope = Literal["none", "principal", "group", "all"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,5 +49,3 @@ class Grant:
     quota: Quota = Quota()
     jobs: int = bound.JOBS_PER_PRINCIPAL
     weight: float = 1.0
-    cache: CacheScope = "none"
-    cache_group: str = ""

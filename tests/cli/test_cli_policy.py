@@ -17,7 +17,6 @@ rules:
     who: [committers]
     require: {auth_indicators: [pkinit]}
     limits: {wall: 10min, memory: 4GiB}
-    cache: group
 tests:
   - {principal: alice@OTHER.ORG, from: 10.2.3.4, expect: denied}
 """
@@ -72,7 +71,7 @@ class TestCheck:
         file.write_text(TEXT.replace("alice@OTHER.ORG", "alice@EXAMPLE.COM"))
         status, _, err = securecctl("check", file)
         assert status == 1
-        assert f"{file}:14:5: tests[0]: expected denied" in err
+        assert f"{file}:13:5: tests[0]: expected denied" in err
 
     def test_warnings(self, file, securecctl):
         file.write_text(TEXT[: TEXT.index("tests:")])
@@ -117,7 +116,6 @@ class TestExplain:
         assert f"{file}:8: committers: matches: alice@EXAMPLE.COM is in committers by committers.txt, by pkinit" in out
         assert "wall        10min\n" in out
         assert "memory      4GiB\n" in out
-        assert "cache       group (committers)\n" in out
 
     def test_the_quota_is_shown(self, file, securecctl):
         quota = "quota: {rate: 600/min, memory: 64GiB, store: 2GiB, connections: 9}\n    require:"

@@ -28,8 +28,7 @@ rules:
     toolchains: [gcc-*]
     limits: {wall: 10min, jobs: 7}
     weight: 2
-    cache: group
-  - {name: careful, who: [careful], require: {auth_indicators: [pkinit, otp]}, cache: principal}
+  - {name: careful, who: [careful], require: {auth_indicators: [pkinit, otp]}}
   - {name: robots, who: ["build-*/robot@EXAMPLE.COM"]}
 """,
     "policy.yaml",
@@ -68,10 +67,7 @@ class TestDecide:
         grant = judged("alice@EXAMPLE.COM").grant
         assert (grant.principal, grant.rule, grant.revision) == ("alice@EXAMPLE.COM", "committers", POLICY.revision)
         assert (grant.limits.wall_s, grant.jobs, grant.weight) == (600, 7, 2)
-        assert (grant.toolchains, grant.cache, grant.cache_group) == (("gcc-*",), "group", "committers")
-
-    def test_a_cache_scope_without_group_names_none(self):
-        assert judged("carol@OTHER.ORG", indicators=["otp"]).grant.cache_group == ""
+        assert grant.toolchains == ("gcc-*",)
 
     @pytest.mark.parametrize(
         "name",

@@ -58,3 +58,11 @@ def test_groups_and_tests_that_are_missing():
     found = review(read_policy(b"version: 1\ngroups: {g: {file: x}}\nrules: [{name: a, who: ['a@B']}]", "p.yaml"))
     assert found[0].startswith("p.yaml:1: the policy has no tests")
     assert found[1] == 'p.yaml:2: group "g" stands in no rule'
+
+
+@pytest.mark.parametrize("scope", ["principal", "group", "all"])
+def test_a_cache_scope_where_nothing_is_kept(scope):
+    assert warnings(f"name: a, who: [committers], cache: {scope}") == [
+        f'p.yaml:8: rule "a": cache: {scope} does nothing; this version keeps no results'
+    ]
+    assert warnings("name: a, who: [committers], cache: none") == []

@@ -151,6 +151,36 @@ def test_a_policy_that_the_server_refuses_is_told_and_leaves_nothing(tmp_path):
     assert "no-such-group" in done.stderr
 
 
+def test_a_policy_comes_with_what_it_includes_and_names(tmp_path):
+    (tmp_path / "policy.yaml").write_text(
+        "version: 1\nnetwork: {allow: [127.0.0.0/8]}\ninclude: [policy.d]\ngroups: {team: {file: lists/team.txt}}\n"
+        "rules: [{name: team, who: [team]}]\ntests: [{principal: alice@EXAMPLE.COM, from: 127.0.0.1, expect: team}]\n"
+    )
+    for folder in ("lists", "policy.d"):
+        (tmp_path / folder).mkdir(mode=0o700)
+    (tmp_path / "lists/team.txt").write_text("alice@EXAMPLE.COM\n")
+    (tmp_path / "policy.d/50-guests.yaml").write_text(
+        "version: 1\ngroups: {guests: {file: guests.txt}}\nrules: [{name: guests, who: [guests]}]\n"
+    )
+    (tmp_path / "policy.d/guests.txt").write_text("mallory@EXAMPLE.COM\n")
+    (tmp_path / "a.c").write_text("int a;\n")
+    for person, rule in (("alice", "team"), ("mallory", "guests")):
+        options = ("--servers", "2", "--policy", tmp_path / "policy.yaml", "--as", person)
+        script = "for host in $SECURECC_HOSTS; do SECURECC_HOSTS=$host securecc gcc -c a.c -o a.o || exit; done; "
+        script += 'grep -ho \'"rule":"[a-z]*"\' "$SECURECC_TESTENV"/server?/audit.jsonl | sort | uniq'
+        done = bed(*options, "--", "sh", "-c", script, cwd=tmp_path, env={**os.environ, "SECURECC_FALLBACK": "0"})
+        assert (done.returncode, done.stdout, done.stderr) == (0, f'"rule":"{rule}"\n', "")
+
+
+def test_a_policy_that_names_a_file_outside_its_folder_is_refused(tmp_path):
+    (tmp_path / "site").mkdir()
+    policy = tmp_path / "site/policy.yaml"
+    policy.write_text("version: 1\ngroups: {team: {file: ../team.txt}}\nrules: [{name: team, who: [team]}]\n")
+    done = bed("--policy", policy, "--", "true")
+    assert done.returncode == 125
+    assert "../team.txt" in done.stderr
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="network namespaces take root")
 def test_net_gives_each_server_a_network_of_its_own():
     shown = show("--net", "--servers", "2")

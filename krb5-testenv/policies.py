@@ -1,0 +1,53 @@
+"""A policy with all that belongs to it, copied to where a server reads it."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from securecc.policy.document import Part, read_includes, read_policy
+from securecc.policy.files import list_folder
+from securecc.words import limits
+from securecc.words.errors import PolicyError
+
+
+def copy(policy: Path, to: Path) -> None:
+    """The document as `to`; beside it the folders that it includes, and the files that its groups name. A group's file
+    with an absolute path is read where it is.
+
+    What is wrong with a policy is the daemon's to say: of one that cannot be read, as much is copied as can be found.
+    Raises OSError, and ValueError for a file that would not lie beside `to`.
+    """
+    shutil.copyfile(policy, to)
+    to.chmod(0o644)
+    with contextlib.suppress(PolicyError):
+        for name in _belonging(policy):
+            if ".." in Path(name).parts:
+                raise ValueError(f"{policy} names {name}, outside its folder: such a file is not copied")
+            _put(policy.parent / name, to.parent, Path(name))
+
+
+def _belonging(policy: Path) -> Iterator[str]:
+    """All other files of the policy, by their paths from its folder; those of folders before those of groups."""
+    data, parts = policy.read_bytes(), []
+    for folder in read_includes(data, str(policy)):
+        for name in list_folder(policy.parent / folder, limits.POLICY_PARTS):
+            path = f"{folder}/{name}"
+            yield path
+            if name.endswith(".yaml"):
+                parts.append(Part(path, (policy.parent / path).read_bytes()))
+    for group in read_policy(data, str(policy), parts).groups.values():
+        if group.file and not Path(group.file).is_absolute():
+            yield group.file
+
+
+def _put(original: Path, folder: Path, name: Path) -> None:
+    """Readable for the daemon's user, whatever the caller's umask. What is not there is not there for the daemon."""
+    for part in reversed(name.parents[:-1]):
+        (folder / part).mkdir(exist_ok=True)
+        (folder / part).chmod(0o755)
+    if original.is_file():
+        shutil.copyfile(original, folder / name)
+        (folder / name).chmod(0o644)
