@@ -105,8 +105,8 @@ class Exchange:
 
 
 class Acceptor:
-    """The server's keytab and service: ``securecc``, any host of which in the keytab will do, or ``securecc/host`` in
-    this machine's own realm.
+    """The server's keytab and service: ``securecc``, any host of which in the keytab will do, in any realm; or
+    ``securecc/host`` in this machine's own realm, or ``securecc/host@REALM``.
     """
 
     def __init__(self, keytab: str, service: str = SERVICE, replay_cache: str | None = None) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,10 +53,10 @@ class Users:
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """A daemon's settings. All paths are absolute. `hostname` is empty where any name in the keytab will do; `users`
-    is None where the configuration names none, `layers` where the toolchains' own headers are meant. `sandbox` is the
-    program that makes sandboxes, empty where any will do; `sandbox_minimum` lists the layers without which no job is
-    run; `groups` is a directory of control groups for jobs, None where a service manager may have given one.
+    """A daemon's settings. All paths are absolute. `hostname` is HOST or HOST@REALM, empty where any name in the keytab
+    will do; `users` is None where the configuration names none, `layers` where the toolchains' own headers are meant.
+    `sandbox` is the program that makes sandboxes, empty where any will do; `sandbox_minimum` lists the layers without
+    which no job is run; `groups` is a directory of control groups for jobs, None where a service manager may have given one.
     `runner_socket` is where a runner that is a service of its own waits for its front.
     """
 
@@ -85,6 +86,7 @@ class ServerSettings:
         return f"{self.service}/{self.hostname}" if self.hostname else self.service
 
 
+_HOST = re.compile(r"[A-Za-z0-9.:-]+(@[A-Za-z0-9._-]+)?")
 _KEYS = (
     "listen", "port", "service", "hostname", "keytab", "policy", "audit", "state", "scratch", "users", "slots",
     "toolchains", "layers", "sandbox", "runner_socket", "limits", "log_level",
@@ -191,13 +193,11 @@ def _address(node: Node) -> str:
 
 
 def _hostname(node: Node) -> str:
+    """As it stands in the keytab, with its realm where that is not this machine's own."""
     name = fields.scalar(node)
-    if (
-        not name
-        or len(name) > limits.PATH_COMPONENT
-        or not all(c.isascii() and (c.isalnum() or c in ".-:") for c in name)
-    ):
-        raise node.place.error(f"{name[:80]!a} is no host name", "write the name that stands in the keytab")
+    if len(name) > limits.PATH_COMPONENT or not _HOST.fullmatch(name):
+        advice = "write the name that stands in the keytab: farm1.example.com, or farm1.example.com@REALM"
+        raise node.place.error(f"{name[:80]!a} is no host name", advice)
     return name
 
 

@@ -175,6 +175,19 @@ def test_but_not_where_the_host_is_named(realm, tmp_path):
         check_keytab(merged, "securecc/farm9.example.com")
 
 
+def test_a_host_of_another_realm_than_the_machines_own(realm, tmp_path, monkeypatch):
+    """By the service alone it is taken; a host that is named, in the machine's own realm or in the one that is said."""
+    other = tmp_path / "other.conf"
+    other.write_text(Path(os.environ["KRB5_CONFIG"]).read_text().replace("= EXAMPLE.COM", "= OTHER.ORG", 1))
+    monkeypatch.setenv("KRB5_CONFIG", str(other))
+    whole, cache = "securecc/localhost@EXAMPLE.COM", realm.ticket("alice")
+    for number, service in enumerate(("securecc", whole)):
+        acceptor = Acceptor(realm.keytab, service, replay_cache=str(tmp_path / f"rcache{number}"))
+        assert judge_token(acceptor, initiate(realm, name=whole, ccache=cache).step()).facts.bound
+    with pytest.raises(CredentialError, match=r"no use for service securecc/localhost: .*localhost@OTHER\.ORG"):
+        check_keytab(realm.keytab, "securecc/localhost")
+
+
 @pytest.mark.parametrize("token", [b"\x60\x03\x02\x01\x00", b"garbage", b"NTLMSSP\0" + bytes(30)])
 def test_garbage_is_refused(realm, acceptor, token):
     with pytest.raises(AuthenticationError):
