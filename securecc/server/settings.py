@@ -56,8 +56,8 @@ class ServerSettings:
     """A daemon's settings. All paths are absolute. `hostname` is HOST or HOST@REALM, empty where any name in the keytab
     will do; `users` is None where the configuration names none, `layers` where the toolchains' own headers are meant.
     `sandbox` is the program that makes sandboxes, empty where any will do; `sandbox_minimum` lists the layers without
-    which no job is run; `groups` is a directory of control groups for jobs, None where a service manager may have given one.
-    `runner_socket` is where a runner that is a service of its own waits for its front.
+    which no job is run; `groups` is a directory of control groups for jobs, None where a service manager may have given
+    one. `runner_socket` is where a runner that is a service of its own waits for its front.
     """
 
     keytab: Path
