@@ -5,6 +5,7 @@ when first asked for.
 """
 
 import os
+import shutil
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from securecc.words.errors import SandboxError, ToolchainError
 from securecc.words.manifest import Kind, digest
 from securecc.words.work import Offer
 
+_ADVICE = "list fewer under `toolchains` in config.yaml"
+
 
 @dataclass(slots=True)
 class _Variant:
@@ -28,7 +31,7 @@ class Shelved:
     """One toolchain. `take` gives a read-only tree with some mountpoints, to be given back."""
 
     def __init__(self, closure: ToolchainClosure, store: bytes) -> None:
-        """Copies the closure below the directory `store`. Raises ToolchainError if a file is not what it was."""
+        """Copies the closure below the directory `store`. Raises as `copy_files`."""
         self.closure = closure
         self.ground: Ground = ground(closure)
         self._store = store
@@ -103,37 +106,42 @@ class Shelved:
                 else:
                     os.link(self._store + b"/copy" + file.path, root + file.path)
         except OSError as error:
-            raise SandboxError(f"no room for a toolchain's tree: {error.strerror}", "raise scratch.size") from error
+            shutil.rmtree(root, ignore_errors=True)
+            raise SandboxError(f"no room for a toolchain's tree: {error.strerror}", _ADVICE) from error
         scratch.bind_read_only(root, root)
         return root
 
 
 def _drop(root: bytes) -> None:
     scratch.unmount(root)
-    for folder, folders, names in os.walk(root, topdown=False):
-        for name in names:
-            os.unlink(os.path.join(folder, name))
-        for name in folders:
-            path = os.path.join(folder, name)
-            (os.unlink if os.path.islink(path) else os.rmdir)(path)
-    os.rmdir(root)
+    shutil.rmtree(root)
 
 
 def copy_files(files: Iterable[ClosureFile], root: bytes) -> None:
-    """Copy a closure's files and links below `root`, each checked against its digest. Raises ToolchainError."""
-    for file in files:
-        for folder in ancestors(file.path):
-            os.makedirs(root + folder, exist_ok=True)
-        if file.kind is Kind.LINK:
-            os.symlink(file.blob, root + file.path)
-            continue
-        try:
-            with open(file.path, "rb") as source:
-                content = source.read()
-        except OSError as error:
-            raise ToolchainError(f"cannot read {os.fsdecode(file.path)}: {error.strerror}") from error
-        if digest(content) != file.blob:
-            raise ToolchainError(f"{os.fsdecode(file.path)} changed while it was copied", "start again")
-        to = os.open(root + file.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o555 if file.mode & 0o111 else 0o444)
-        with os.fdopen(to, "wb") as copy:
-            copy.write(content)
+    """Copy a closure's files and links below `root`, each checked against its digest. Raises ToolchainError for a file
+    that cannot be read or has changed, SandboxError where there is no room.
+    """
+    try:
+        for file in files:
+            for folder in ancestors(file.path):
+                os.makedirs(root + folder, exist_ok=True)
+            if file.kind is Kind.LINK:
+                os.symlink(file.blob, root + file.path)
+                continue
+            mode = 0o555 if file.mode & 0o111 else 0o444
+            to = os.open(root + file.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+            with os.fdopen(to, "wb") as copy:
+                copy.write(_content(file))
+    except OSError as error:
+        raise SandboxError(f"no room for a copy of a toolchain: {error.strerror}", _ADVICE) from error
+
+
+def _content(file: ClosureFile) -> bytes:
+    try:
+        with open(file.path, "rb") as source:
+            content = source.read()
+    except OSError as error:
+        raise ToolchainError(f"cannot read {os.fsdecode(file.path)}: {error.strerror}") from error
+    if digest(content) != file.blob:
+        raise ToolchainError(f"{os.fsdecode(file.path)} changed while it was copied", "start again")
+    return content

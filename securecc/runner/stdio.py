@@ -17,18 +17,24 @@ class Stdio:
     """A job's standard input, output and error: files without a name on its tmpfs, and a terminal if it has one."""
 
     def __init__(self, order: WorkOrder, root: bytes, given: int) -> None:
+        """Raises SandboxError."""
+        asked = order.terminal
         self._most = order.limits.diagnostics
-        self._out = _nameless(root)
-        self._error = _nameless(root)
+        self._on_terminal = asked.error
         self._terminal: Terminal | None = None
         self.tail = b""
-        asked = order.terminal
-        if asked.input or asked.error:
-            self._terminal = Terminal(asked.columns, asked.rows, self._most)
+        self._out = _nameless(root)
+        self._kept = {self._out}
+        try:
+            self._error = _nameless(root)
+            self._kept.add(self._error)
+            if asked.input or asked.error:
+                self._terminal = Terminal(asked.columns, asked.rows, self._most)
+        except SandboxError:
+            self.close()
+            raise
         slave = self._terminal.slave if self._terminal else -1
         self.descriptors = (slave if asked.input else given, self._out, slave if asked.error else self._error)
-        self._kept = {self._out, self._error}
-        self._on_terminal = asked.error
 
     def attach(self) -> None:
         """The sandbox has begun: read its terminal."""

@@ -22,6 +22,7 @@ class Terminal:
     def __init__(self, columns: int, rows: int, most: int, multiplexer: str = PTMX) -> None:
         """Raises SandboxError where the system gives no terminal."""
         self.captured = bytearray()
+        self.slave = -1
         self._most = most
         try:
             self._master = os.open(multiplexer, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -36,7 +37,9 @@ class Terminal:
             settings[3] &= ~(termios.ECHO | termios.ICANON | termios.ISIG)
             termios.tcsetattr(self.slave, termios.TCSANOW, settings)
         except (OSError, termios.error) as error:
-            os.close(self._master)
+            for end in (self._master, self.slave):
+                if end >= 0:
+                    os.close(end)
             raise SandboxError(f"the pseudo-terminal cannot be set up: {error}") from error
 
     def attach(self) -> None:

@@ -132,13 +132,17 @@ class Groups:
         for old in tuple(self._left):
             self.remove(old)
         try:
-            folder = self._open(name)
+            group = Group(self, name, self._open(name), kills=self._kills)
+        except OSError as error:
+            raise _none(error) from error
+        try:
             for file, value in _values(self.controllers, limits):
                 with contextlib.suppress(FileNotFoundError):  # no swap, an older kernel
-                    _put(folder, file, value)
+                    _put(group.folder, file, value)
         except OSError as error:
-            raise SandboxError(f"no control group for a job: {error.strerror}", _ADVICE) from error
-        return Group(self, name, folder, kills=self._kills)
+            group.close()
+            raise _none(error) from error
+        return group
 
     def remove(self, name: bytes) -> None:
         """Forget a group; one that is still busy is tried again with the next job."""
@@ -182,6 +186,10 @@ class Group:
         self.kill()
         os.close(self.folder)
         self._groups.remove(self._name)
+
+
+def _none(error: OSError) -> SandboxError:
+    return SandboxError(f"no control group for a job: {error.strerror}", _ADVICE)
 
 
 def _values(enabled: Iterable[str], limits: JobLimits) -> list[tuple[str, bytes]]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from securecc.words import limits
-from securecc.words.errors import PathError, SandboxError
+from securecc.words.errors import PathError, SandboxError, SecureccError
 from securecc.words.manifest import Entry, Kind
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -60,7 +60,7 @@ def build(
     except OSError as error:
         os.close(builder.root)
         raise SandboxError(f"the job's tree cannot be built: {error.strerror}") from error
-    except PathError:
+    except SecureccError:
         os.close(builder.root)
         raise
     finally:
@@ -149,8 +149,9 @@ class _Builder:
         try:
             if 0 <= entry.size < limits.MIB and descriptor >= 0:
                 content = os.pread(descriptor, entry.size + 1, 0)
-                if len(content) != entry.size or os.write(to, content) != entry.size:
+                if len(content) != entry.size:
                     raise _wrong_size(entry)
+                _write(entry, to, content)
             else:
                 _copy(entry, descriptor, to)
             os.utime(to, ns=(0, entry.mtime_ns))
@@ -170,9 +171,15 @@ def _copy(entry: Entry, source: int, to: int) -> None:
         done += len(piece)
         if done > entry.size:
             break
-        os.write(to, piece)
+        _write(entry, to, piece)
     if done != entry.size:
         raise _wrong_size(entry)
+
+
+def _write(entry: Entry, to: int, piece: bytes) -> None:
+    """A tmpfs that is full takes what it has room for, and says so by the count alone."""
+    if os.write(to, piece) != len(piece):
+        raise SandboxError(f"no room for {_shown(entry.path)} in the job's tree")
 
 
 def _wrong_size(entry: Entry) -> PathError:
@@ -180,4 +187,8 @@ def _wrong_size(entry: Entry) -> PathError:
 
 
 def _wrong(path: bytes, why: str) -> PathError:
-    return PathError(f"{ascii(path.decode('utf-8', 'surrogateescape'))[1:-1]}: {why}")
+    return PathError(f"{_shown(path)}: {why}")
+
+
+def _shown(path: bytes) -> str:
+    return ascii(path.decode("utf-8", "surrogateescape"))[1:-1]

@@ -182,6 +182,16 @@ def test_groups_of_a_runner_that_is_no_more_go(folder):
     assert jobs(folder) == []
 
 
+def test_a_group_that_cannot_be_bounded_is_none(folder, monkeypatch):
+    """And leaves neither a directory nor a descriptor: every job after it would leave one more."""
+    groups = settled(folder)
+    before = os.listdir("/proc/self/fd")
+    monkeypatch.setattr(cgroup, "_values", lambda *_: [("cgroup.procs", b"no number")])
+    with pytest.raises(SandboxError, match="no control group for a job: Invalid argument"):
+        groups.new(1, SMALL)
+    assert (os.listdir("/proc/self/fd"), jobs(folder)) == (before, [])
+
+
 def test_memory_of_all_processes_together(folder, intruder):
     needs(folder, "memory")
     group = settled(folder).new(1, SMALL)

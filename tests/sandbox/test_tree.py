@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from securecc.sandbox import tree
-from securecc.words.errors import PathError
+from securecc.words.errors import PathError, SandboxError
 from securecc.words.manifest import Entry, Kind
 
 
@@ -102,6 +102,16 @@ def test_large_files_are_whole(tmp_path, contents, size):
 def test_contents_of_another_size_are_refused(tmp_path, contents, size, content):
     with pytest.raises(PathError, match="its content is not"):
         built(tmp_path, [Entry(b"/a", Kind.FILE, size=size)], [contents(content)])
+
+
+@pytest.mark.parametrize("size", [7, 3 << 20])
+def test_a_file_that_there_is_no_room_for_is_never_cut_short(tmp_path, contents, monkeypatch, size):
+    """A tmpfs that gets full takes a part of what is written to it, and reports no error."""
+    write = os.write
+    source = contents(bytes(size))
+    monkeypatch.setattr(tree.os, "write", lambda to, piece: write(to, piece[:-1]))
+    with pytest.raises(SandboxError, match=r"no room for /a\.h in the job's tree"):
+        built(tmp_path, [Entry(b"/a.h", Kind.FILE, size=size)], [source])
 
 
 @pytest.mark.parametrize(
