@@ -2,7 +2,6 @@
 
 import os
 import stat
-import time
 
 import pytest
 from hypothesis import given, settings
@@ -175,9 +174,11 @@ def test_room_is_counted_in_whole_pages():
 
 
 def test_many_files_are_quick(tmp_path, contents):
-    """Thirty times the usual cost, so that a busy machine passes and a quadratic builder does not."""
+    """Thirty times the usual cost, so that a busy machine passes and a quadratic builder does not: of what the builder
+    itself does, for the kernel's part is the disk's, which is slow when others write as well.
+    """
     one = contents(b"x" * 14000)
     entries = [Entry(b"/usr/include/d%d/f%d.h" % (n % 40, n), Kind.FILE, size=14000) for n in range(2000)]
-    began = time.process_time()
+    began = os.times().user
     built(tmp_path, entries, [one] * 2000)
-    assert time.process_time() - began < 1
+    assert os.times().user - began < 1
