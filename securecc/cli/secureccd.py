@@ -20,7 +20,7 @@ from securecc.policy.force import PolicyInForce
 from securecc.runner.courier import memory, order_runner, pair
 from securecc.runner.nursery import command, runner_config, start
 from securecc.runner.service import RunnerService, connect, prepare_groups
-from securecc.sandbox import cgroup
+from securecc.sandbox import cgroup, scratch
 from securecc.server import custody
 from securecc.server.front import Equipment, Front
 from securecc.server.settings import ServerSettings, User, read_settings
@@ -33,6 +33,10 @@ from securecc.words.redaction import Redaction
 
 CONFIG = Path("/etc/securecc/config.yaml")
 SITE = Path(msgspec.__file__).parent
+
+_END_S = 5.0
+
+log = logging.getLogger("securecc")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -93,10 +97,17 @@ def _serve_both(settings: ServerSettings, config: Path, started_by: Supervisor) 
         for end in ours:
             end.close()
         for helper in helpers:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                helper.wait(5)
+            _see_out(helper)
+
+
+def _see_out(helper: "subprocess.Popen[bytes]") -> None:
+    """It leaves when its end is closed. One that does not is another user's by now, and root's to end."""
+    try:
+        helper.wait(_END_S)
+    except subprocess.TimeoutExpired:
+        log.error("process %d does not end: %s", helper.pid, " ".join(map(str, helper.args)))  # type: ignore[arg-type] # noqa: TRY400
+        with contextlib.suppress(PermissionError):
             helper.kill()
-            helper.wait()
 
 
 def _become_front(settings: ServerSettings) -> None:
@@ -145,7 +156,6 @@ def _start_helpers(
     helpers = []
     for module, end, more in (("runner", runner, ()), ("nursery", nursery, ("--config", os.fspath(config)))):
         descriptor = memory(told)
-        os.lseek(descriptor, 0, os.SEEK_SET)
         try:
             helpers.append(start(command(module, end.fileno(), descriptor, *more), (end.fileno(), descriptor)))
             if groups:
@@ -157,9 +167,7 @@ def _start_helpers(
 
 
 def _become(user: User) -> None:
-    os.setgroups([])
-    os.setresgid(user.gid, user.gid, user.gid)
-    os.setresuid(user.uid, user.uid, user.uid)
+    scratch.become(user.uid, user.gid)
     os.environ["HOME"] = "/"
     os.umask(0o077)
     _check_reach(user, (sys.executable, os.__file__, str(SITE)))

@@ -12,6 +12,7 @@ import yaml
 
 from securecc.words import limits
 from securecc.words.errors import PolicyError
+from securecc.words.plain import plain
 
 _Loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # CSafeLoader only where PyYAML was built with libyaml
 _INDENT = re.compile(r"[ ]*\t[ \t]*[^\s#]")
@@ -30,7 +31,7 @@ class Place:
     def error(self, message: str, advice: str = "") -> PolicyError:
         """The error to raise for what stands here."""
         key = f"{self.key}: " if self.key else ""
-        return PolicyError(f"{self}: {_printable(key + message)}", _printable(advice))
+        return PolicyError(f"{self}: {plain(key + message)}", plain(advice))
 
     def __str__(self) -> str:
         return f"{self.row}:{self.column}"
@@ -43,10 +44,6 @@ class Place:
     def seen_from(self, other: "Place") -> str:
         """Where this is, in words that stand at `other`."""
         return f"line {self.line}" if self.document == other.document else self.row
-
-
-def _printable(text: str) -> str:
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -250,11 +250,11 @@ def read_tree(memfd: int) -> WorkTree:
 
 
 def memory(content: bytes) -> int:
-    """A new memfd with this content; the caller closes it."""
+    """A new memfd with this content, at its beginning; the caller closes it."""
     memfd = os.memfd_create("securecc", os.MFD_CLOEXEC)
-    view = memoryview(content)
-    while view:
-        view = view[os.write(memfd, view) :]
+    done = 0
+    while done < len(content):
+        done += os.pwrite(memfd, memoryview(content)[done:], done)
     return memfd
 
 

@@ -27,6 +27,7 @@ from securecc.sandbox import jailer, scratch
 from securecc.server.settings import ServerSettings, User, read_settings
 from securecc.words import limits
 from securecc.words.errors import ConfigError, SecureccError
+from securecc.words.plain import plain
 from securecc.words.work import WorkRunner
 
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
@@ -76,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.add_argument("--config", type=Path, required=True, help="the daemon's configuration")
     chosen = options.parse_args(arguments)
     try:
-        Nursery(_told(chosen.config_fd), chosen.config).serve(socket.socket(fileno=chosen.fd))
+        Nursery(runner.told(chosen.config_fd), chosen.config).serve(socket.socket(fileno=chosen.fd))
     except SecureccError as error:
         _log(str(error))
         return 1
@@ -125,7 +126,6 @@ class Nursery:
         have = tuple(digest.hex() for digest in order.have)
         config = msgspec.structs.replace(self._configured(), have=have, trees=order.trees)
         descriptor = memory(msgspec.json.encode(config))
-        os.lseek(descriptor, 0, os.SEEK_SET)
         signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)  # who is not known yet cannot be buried
         try:
             child = os.fork()  # not a program anew: its user need not be able to read Python's files
@@ -179,14 +179,6 @@ def end_children() -> None:
             time.sleep(_LOOK_S)
 
 
-def _told(descriptor: int) -> RunnerConfig:
-    try:
-        with os.fdopen(descriptor, "rb") as file:
-            return msgspec.json.decode(file.read(limits.POLICY_FILE), type=RunnerConfig)
-    except (OSError, msgspec.DecodeError, ValueError) as error:
-        raise ConfigError(f"the runners' configuration cannot be read: {error}") from error
-
-
 def _be_runner(end: int, config: int) -> NoReturn:
     """In a child: the runner's life from its beginning to its end."""
     status = 1
@@ -201,8 +193,7 @@ def _be_runner(end: int, config: int) -> NoReturn:
 
 
 def _log(line: str) -> None:
-    text = "".join(character if character.isprintable() else "?" for character in line[: limits.AUDIT_TEXT])
-    sys.stderr.write(f"securecc nursery: {text}\n")
+    sys.stderr.write(f"securecc nursery: {plain(line[: limits.AUDIT_TEXT])}\n")
     sys.stderr.flush()
 
 

@@ -30,12 +30,12 @@ from securecc.sandbox.jailers import Way
 from securecc.words import heap, limits
 from securecc.words.errors import ChannelError, ConfigError, SandboxError, SecureccError
 from securecc.words.messages import Layer, Usage
+from securecc.words.plain import plain
 from securecc.words.work import FromFront, WorkBlobs, WorkCancel, WorkOrder, WorkReady, WorkReport, WorkTree
 
 _STORE, _LAYERS, _JOBS, _FILTER = b"/toolchains", b"/layers", b"/jobs", b"/seccomp"
 _DEVICES = (b"/dev/null", b"/dev/urandom")
 _BASES = (b"/mnt", b"/media", b"/srv", b"/run", b"/tmp", b"/var/tmp")
-_LOG = 1000  # characters of one line
 _PAGE = 4096
 _SPARE = 16  # of the store, that part is kept free for what is made for jobs
 _PENDING = 4 * limits.MANIFEST_ENTRIES  # descriptors whose orders have not come yet
@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.add_argument("--config-fd", type=int, required=True, help="where the configuration is read from")
     chosen = options.parse_args(arguments)
     try:
-        config = _configuration(chosen.config_fd)
+        config = told(chosen.config_fd)
         _only(chosen.fd)
         end, shops = socket.socket(fileno=chosen.fd), _settle(config)
         if shops:
@@ -96,7 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _configuration(descriptor: int) -> RunnerConfig:
+def told(descriptor: int) -> RunnerConfig:
+    """What is read from there, which is closed. Raises ConfigError."""
     try:
         with os.fdopen(descriptor, "rb") as file:
             return msgspec.json.decode(file.read(limits.POLICY_FILE), type=RunnerConfig)
@@ -309,8 +310,7 @@ class _Front:
 
 def _log(line: str) -> None:
     """One line for the front's parent, with nothing in it that a terminal obeys."""
-    text = "".join(character if character.isprintable() else "?" for character in line[:_LOG])
-    sys.stderr.write(f"securecc runner: {text}\n")
+    sys.stderr.write(f"securecc runner: {plain(line[: limits.AUDIT_TEXT])}\n")
     sys.stderr.flush()
 
 

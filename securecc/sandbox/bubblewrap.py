@@ -52,7 +52,7 @@ class Bubblewrap:
     @property
     def layers(self) -> tuple[str, ...]:
         """What is in force for every job."""
-        return (self.name, *jailer.LAYERS, *(("seccomp",) if self.filter else ()))
+        return jailer.layers(self.name, self.filter)
 
     @property
     def programs(self) -> tuple[bytes, ...]:
@@ -108,13 +108,9 @@ def _confined(way: Bubblewrap, cell: Cell) -> tuple[bytes, bytes, bytes]:
     return _STEP, b"%d" % _FURTHER if way.filter else b"", rulesets
 
 
-def find(search_path: str = "/usr/bin:/usr/local/bin:/bin") -> bytes:
+def find() -> bytes:
     """The path of bwrap. Raises SandboxError with advice if there is none."""
-    for place in search_path.split(":"):
-        path = os.fsencode(os.path.join(place, "bwrap"))
-        if os.access(path, os.X_OK):
-            return path
-    raise SandboxError(f"no bwrap in {search_path}", _ADVICE)
+    return jailer.find("bwrap", jailer.PLACES, _ADVICE)
 
 
 class Wrapped(jailer.Running):

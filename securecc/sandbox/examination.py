@@ -17,7 +17,7 @@ _LACKING = (
     (5, "commands to devices"),
     (6, "signals and abstract sockets"),
 )
-_SYSCTL = "sysctl -w {0}; echo '{0}' > /etc/sysctl.d/60-securecc.conf"
+_SYSCTL = "sysctl -w {0}; echo '{0}' >> /etc/sysctl.d/60-securecc.conf"
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ class Jail:
     @property
     def layers(self) -> tuple[str, ...]:
         """What is in force for every job."""
-        return (self.name, *jailer.LAYERS, *(("seccomp",) if self.filter else ()))
+        return jailer.layers(self.name, self.filter)
 
     @property
     def programs(self) -> tuple[bytes, ...]:
@@ -72,13 +72,9 @@ def command_line(way: Jail, cell: Cell, limits: JobLimits) -> list[bytes]:
     return [way.program, cell.root, cell.cwd, way.filter, b" ".join(b"%d" % n for n in numbers), *cell.arguments]
 
 
-def find(search_path: str = "/usr/bin:/usr/local/bin:/bin", program: str = PROGRAM) -> bytes:
-    """The path of a program of ours: beside this interpreter, or here. Raises SandboxError with advice."""
-    for place in (os.path.dirname(sys.executable), *search_path.split(":")):
-        path = os.fsencode(os.path.join(place, program))
-        if os.access(path, os.X_OK):
-            return path
-    raise SandboxError(f"no {program} beside {sys.executable} or in {search_path}", _ADVICE)
+def find(program: str = PROGRAM) -> bytes:
+    """The path of a program of ours: beside this interpreter, or where programs are. Raises SandboxError."""
+    return jailer.find(program, (os.path.dirname(sys.executable), *jailer.PLACES), _ADVICE)
 
 
 class Jailed(jailer.Running):

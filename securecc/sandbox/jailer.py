@@ -16,9 +16,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from securecc.words import limits as bound
+from securecc.words.errors import SandboxError
 from securecc.words.grant import JobLimits
 from securecc.words.messages import LimitName, Usage
 
+PLACES = ("/usr/bin", "/usr/local/bin", "/bin")
+"""Where programs are that make sandboxes."""
 LAYERS = ("userns", "mountns", "pidns", "netns", "ipcns", "utsns", "noexec", "no-new-privs", "rlimits")
 """In force for every job, beside the program that sees to it; ``seccomp`` as well where a `Jailer` has a filter, and
 ``landlock`` where cells have rulesets."""
@@ -111,6 +114,20 @@ def spawn(line: list[bytes], environment: Mapping[bytes, bytes], descriptors: Se
     finally:
         for descriptor in lifted:
             os.close(descriptor)
+
+
+def find(program: str, places: Sequence[str], advice: str) -> bytes:
+    """The path of a program in the first of these directories that has it. Raises SandboxError with this advice."""
+    for place in places:
+        path = os.fsencode(os.path.join(place, program))
+        if os.access(path, os.X_OK):
+            return path
+    raise SandboxError(f"no {program} in {':'.join(places)}", advice)
+
+
+def layers(name: str, rules: bytes) -> tuple[str, ...]:
+    """What is in force for every job of a program of this name, with a system call filter where there is one."""
+    return (name, *LAYERS, *(("seccomp",) if rules else ()))
 
 
 def silent() -> bool:

@@ -43,7 +43,7 @@ def _bubblewrap(rules: bytes, log: Log) -> Bubblewrap:
     """Bubblewrap alone, and a line in the log, where nothing can be done after its work."""
     program = bubblewrap.find()
     try:
-        return Bubblewrap(program, rules, jail.find(program=jail.CONFINE))
+        return Bubblewrap(program, rules, jail.find(jail.CONFINE))
     except SandboxError as error:
         log(f"bubblewrap's jobs run without Landlock: {error}")
         return Bubblewrap(program, rules)

@@ -145,7 +145,7 @@ class Attendant:
         reason = no_such(ask.description, offers)
         if ask.toolchain not in self._lacking and len(self._lacking) < limits.TOOLCHAINS_LACKING:
             self._lacking.add(ask.toolchain)
-            name = f"{ask.description.name[: limits.PATH_COMPONENT] if ask.description else ''}"
+            name = ask.description.name[: limits.PATH_COMPONENT] if ask.description else ""
             self._record_refusal(next(self._service.numbers), name, "toolchain", reason, ())
         self.channel.send(Refuse(ask.job, "toolchain", reason))
         self._service.lacking()

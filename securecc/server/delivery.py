@@ -8,7 +8,7 @@ from securecc.channel.channel import Channel
 from securecc.server.executor import Outcome
 from securecc.server.undelivered import Undelivered
 from securecc.words import limits
-from securecc.words.messages import Goodbye, Output, Result
+from securecc.words.messages import Goodbye, Result
 
 
 async def deliver(channel: Channel, number: int, outcome: Outcome, undelivered: Undelivered) -> None:
@@ -25,10 +25,7 @@ async def deliver(channel: Channel, number: int, outcome: Outcome, undelivered: 
             limit=outcome.limit,
             stdout=printed[0],
             stderr=printed[1],
-            outputs=tuple(
-                Output(made.path, made.size, made.mode, digest)
-                for made, digest in zip(outcome.made, outcome.digests, strict=True)
-            ),
+            outputs=outcome.outputs,
             strays=outcome.strays,
             usage=outcome.usage,
             server_s=outcome.usage.wall_s,

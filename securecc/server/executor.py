@@ -13,7 +13,7 @@ from securecc.compiler.cmdline import CompilePlan
 from securecc.compiler.paths import CheckedManifest
 from securecc.words.grant import Grant
 from securecc.words.manifest import Digest
-from securecc.words.messages import LimitName, Terminal, Toolchain, Usage
+from securecc.words.messages import LimitName, Output, Terminal, Toolchain, Usage
 from securecc.words.work import Made
 
 
@@ -73,6 +73,12 @@ class Outcome:
     strays: tuple[int, ...]
     usage: Usage
     read: bytes = b""
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """What was made, as the client and the audit are told."""
+        pairs = zip(self.made, self.digests, strict=True)
+        return tuple(Output(made.path, made.size, made.mode, digest) for made, digest in pairs)
 
     def close(self) -> None:
         """Gives the descriptors back; the job's files vanish with them."""

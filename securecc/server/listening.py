@@ -4,7 +4,7 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from securecc.channel import kerberos, tls, transport
 from securecc.channel.channel import Channel
@@ -58,12 +58,12 @@ class Door:
         """Writes the known sources down if there are new ones, not too often."""
         if self._known.changed and time.monotonic() - self._written >= limits.KNOWN_WRITE_S:
             self._written = time.monotonic()
-            await asyncio.to_thread(self._write)
+            await asyncio.to_thread(self._write, self._known.take())
 
     def close(self) -> None:
         """Writes them down a last time."""
         if self._known.changed:
-            self._write()
+            self._write(self._known.take())
 
     def _read(self) -> dict[str, float]:
         try:
@@ -72,8 +72,8 @@ class Door:
             log.warning("%s cannot be read: %s; everybody is a stranger", self._path, error.strerror)
             return {}
 
-    def _write(self) -> None:
+    def _write(self, seen: Mapping[str, float]) -> None:
         try:
-            known_file.write(self._path, self._known.take())
+            known_file.write(self._path, seen)
         except OSError as error:
             log.warning("%s cannot be written: %s", self._path, error.strerror)

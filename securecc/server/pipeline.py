@@ -15,7 +15,7 @@ from securecc.audit.record import Record
 from securecc.server.executor import Executor, Job, Outcome
 from securecc.words.errors import AuditError, Denied, Refused, SecureccError
 from securecc.words.grant import Grant
-from securecc.words.messages import Output, Usage
+from securecc.words.messages import Usage
 from securecc.words.redaction import Redact, unredacted
 
 
@@ -120,16 +120,12 @@ def permits(grant: Grant, toolchain: str) -> bool:
 
 
 def _end(start: JobStart, outcome: Outcome, redact: Redact) -> Record:
-    outputs = [
-        Output(made.path, made.size, made.mode, digest)
-        for made, digest in zip(outcome.made, outcome.digests, strict=True)
-    ]
     return jobs.job_end(
         start,
         "done",
         status=outcome.status,
         limit=outcome.limit,
-        outputs=outputs,
+        outputs=outcome.outputs,
         usage=outcome.usage,
         redact=redact,
     )

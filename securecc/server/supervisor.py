@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from securecc.words import limits
 from securecc.words.errors import ConfigError
+from securecc.words.plain import plain
 
 _FIRST = 3  # SD_LISTEN_FDS_START
 _VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC")
@@ -88,5 +89,4 @@ def _watchdog_s(said: Mapping[str, str]) -> float:
 
 
 def _status(text: str) -> tuple[str, ...]:
-    line = "".join(character if character.isprintable() else "?" for character in text[: limits.AUDIT_TEXT])
-    return (f"STATUS={line}",) if line else ()
+    return (f"STATUS={plain(text[: limits.AUDIT_TEXT])}",) if text else ()

@@ -17,6 +17,7 @@ import msgspec
 
 from securecc.words import limits
 from securecc.words.errors import AuthenticationError, FrameError
+from securecc.words.plain import plain
 
 BINDING_PREFIX: Final = b"tls-exporter:"  # RFC 9266 section 2
 CLIENT_LABEL: Final = b"securecc proof client 1:"
@@ -222,8 +223,7 @@ def refusal(code: str, text: str, reference: str) -> bytes:
 
 def shown(principal: bytes) -> str:
     """A principal for people and logs: what is not UTF-8 or not printable is escaped."""
-    text = principal.decode("utf-8", "backslashreplace")
-    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
+    return plain(principal.decode("utf-8", "backslashreplace"))
 
 
 # --- client -----------------------------------------------------------------------------------------------------

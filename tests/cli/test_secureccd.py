@@ -6,6 +6,7 @@ import os
 import resource
 import runpy
 import socket
+import subprocess
 import sys
 import time
 
@@ -231,10 +232,30 @@ def test_becoming_somebody_leaves_nothing_of_root(monkeypatch):
     calls = []
     for name in ("setgroups", "setresgid", "setresuid", "umask"):
         monkeypatch.setattr(os, name, lambda *words, name=name: calls.append((name, *words)))
+
+    def setuid(uid):
+        raise PermissionError(f"no way back to {uid}")
+
+    monkeypatch.setattr(os, "setuid", setuid)
     monkeypatch.setenv("HOME", "/root")
     secureccd._become(ALICE)
     assert calls == [("setgroups", []), ("setresgid", 1001, 1001, 1001), ("setresuid", 1001, 1001, 1001), ("umask", 63)]
     assert os.environ["HOME"] == "/"
+
+
+def test_a_helper_that_does_not_end_is_said_and_keeps_nobody(monkeypatch, caplog):
+    """It is another user's, whom the front cannot end."""
+
+    def kill():
+        raise PermissionError("another user's")
+
+    monkeypatch.setattr(secureccd, "_END_S", 0.01)
+    with subprocess.Popen(["sleep", "60"]) as helper:
+        with monkeypatch.context() as patch:
+            patch.setattr(helper, "kill", kill)
+            secureccd._see_out(helper)
+        helper.kill()
+    assert f"process {helper.pid} does not end: sleep 60" in caplog.text
 
 
 def test_an_installation_that_the_front_cannot_read_is_said_at_once(tmp_path):

@@ -10,7 +10,7 @@ from securecc.sandbox import jail, seccomp
 
 def confined(filters, rulesets, *command, fds=()):
     return subprocess.run(
-        [jail.find(program=jail.CONFINE), filters, rulesets, *command],
+        [jail.find(jail.CONFINE), filters, rulesets, *command],
         pass_fds=fds,
         capture_output=True,
         text=True,

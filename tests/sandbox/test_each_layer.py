@@ -140,7 +140,7 @@ def test_namespaces_alone(intruder, way, tmp_path):
 
 
 def confined(filters, rulesets, program, *words, where):
-    line = [jail.find(program=jail.CONFINE), *(" ".join(map(str, each)) for each in (filters, rulesets)), program]
+    line = [jail.find(jail.CONFINE), *(" ".join(map(str, each)) for each in (filters, rulesets)), program]
     done = subprocess.run(
         [*line, *words], capture_output=True, pass_fds=(*filters, *rulesets), cwd=where, timeout=30, check=True
     )

@@ -34,7 +34,7 @@ def place(tmp_path, intruder):
 
 def tried(place, rulesets, *words):
     """What the intruder says, restricted to these rulesets alone: no namespace, no filter, no limit."""
-    line = [jail.find(program=jail.CONFINE), "", " ".join(map(str, rulesets)), place / "tree/usr/bin/intruder", *words]
+    line = [jail.find(jail.CONFINE), "", " ".join(map(str, rulesets)), place / "tree/usr/bin/intruder", *words]
     done = subprocess.run(
         line, capture_output=True, text=True, pass_fds=rulesets, cwd=place / "tree/home/alice", check=False
     )

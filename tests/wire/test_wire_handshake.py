@@ -156,7 +156,7 @@ def test_refusals_name_the_principal_and_the_reference_only():
 
 
 def test_names_are_shown_without_what_moves_a_cursor():
-    assert shown(b"a\x1b[31m\n\xff\xc3\xa9@E") == "a\\x1b[31m\\x0a\\xffé@E"
+    assert shown(b"a\x1b[31m\n\xff\xc3\xa9@E") == "a\\x1b[31m\\n\\xffé@E"
 
 
 def test_vectors():

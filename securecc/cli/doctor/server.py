@@ -147,7 +147,6 @@ def _without_groups(settings: ServerSettings) -> list[str]:
 async def _ready(settings: ServerSettings) -> WorkReady:
     ours, theirs = pair()
     told = memory(msgspec.json.encode(runner_config(settings, _runner(settings))))
-    os.lseek(told, 0, os.SEEK_SET)
     process = start(command("runner", theirs.fileno(), told), (theirs.fileno(), told))
     theirs.close()
     os.close(told)
