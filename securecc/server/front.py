@@ -1,6 +1,7 @@
 """The front: the process that has the network, keytab, policy, audit and blobs, and runs no compiler."""
 
 import asyncio
+import functools
 import itertools
 import logging
 import signal
@@ -92,7 +93,7 @@ class Front:
         self._supervisor.ready(self._status())
         going_on = (self._policy.keep_fresh, self._keep_house, self._stay_alive)
         for go_on in going_on:
-            self._begin(go_on())
+            self._begin(go_on(), vital=True)
         why = await self._stop
         self._supervisor.stopping(why)
         server.stop_listening()
@@ -140,17 +141,20 @@ class Front:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._finish, TOLD)
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
-        """Has something done beside the channels, until the front ends."""
+    def _begin(self, work: Coroutine[Any, Any, None], *, vital: bool = False) -> None:
+        """Has something done beside the channels. A front without what is `vital`, which no longer ends a channel with
+        its ticket, say, must not go on.
+        """
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._done)
+        task.add_done_callback(functools.partial(self._done, vital=vital))
 
-    def _done(self, task: asyncio.Task[None]) -> None:
-        """One that half works (ends no channel with its ticket, say) must not go on."""
+    def _done(self, task: asyncio.Task[None], *, vital: bool) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("the front cannot go on: %r", error, exc_info=error)
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        log.error("the front has met what it should never meet: %r", error, exc_info=error)
+        if vital:
             self._finish("an error of its own")
 
     def _finish(self, why: str) -> None:
@@ -163,6 +167,12 @@ class Front:
 
     async def _reload(self) -> None:
         self._supervisor.reloading()
+        try:
+            await self._take_anew()
+        finally:
+            self._supervisor.ready(self._status())
+
+    async def _take_anew(self) -> None:
         self._keytab.look()
         try:
             custody.check(self._settings)
@@ -176,7 +186,6 @@ class Front:
         else:
             self._accounting.daemon("reload", f"revision {self._policy.revision}")
         await self._renew()
-        self._supervisor.ready(self._status())
 
     def _look_again(self) -> None:
         """Somebody asked for a toolchain that is not here: perhaps it is by now."""
