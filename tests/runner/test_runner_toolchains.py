@@ -56,7 +56,7 @@ def tree_of(command, cwd):
 
 def driven(said):
     """The programs that a driver starts, as it prints them, temporary names aside."""
-    lines = [line for line in said.splitlines() if b" -cc1 " in line or b"/cc1" in line]
+    lines = [line for line in said.splitlines() if re.search(rb" -cc1 |/cc1(plus)? ", line)]  # never /tmp/cc1Xyz.s
     return [re.sub(rb"/\S*/cc\w+\.s", b"TEMPORARY", line) for line in lines]
 
 
