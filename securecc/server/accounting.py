@@ -48,7 +48,7 @@ class _Denials:
 
 
 class Accounting:
-    """`append` writes one record; `revision` names the policy in force at the time."""
+    """`append` writes one record; `revision` names the policy in force at the time; `turned_away` counts."""
 
     def __init__(
         self,
@@ -60,6 +60,7 @@ class Accounting:
         self._revision = revision
         self._tally = Tally()
         self._denials = _Denials(clock)
+        self.turned_away = 0
 
     def admitted(self, channel: Channel, grant: Grant) -> None:
         """Somebody has come in. Raises AuditError: who cannot be recorded must not stay."""
@@ -79,6 +80,7 @@ class Accounting:
 
     def notice(self, event: str, peer: Peer, detail: Mapping[str, str]) -> None:
         """What strangers cause is counted; who has proven a name and was denied is written down, if not too often."""
+        self.turned_away += 1
         principal = detail.get("principal", "")
         if event in _COUNTED or not principal or self._denials.are_many(principal):
             log.debug("%s from %s: %s", event, address(*peer), detail.get("why", ""))

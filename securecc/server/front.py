@@ -225,8 +225,9 @@ class Front:
             self._accounting.write_strangers()
             self._channels.end_tickets(time.monotonic())
             await self._door.keep()
-            if ended != self._channels.ended:  # what a channel held lies in pieces between what others hold
-                ended = self._channels.ended
+            now_ended = self._channels.ended + self._accounting.turned_away
+            if ended != now_ended:  # what a connection held lies in pieces between what others hold
+                ended = now_ended
                 heap.give_back()
 
     def _end(self, why: str) -> None:

@@ -1,9 +1,13 @@
 """Long runs over the targets, steered by the coverage of the code: `make fuzz`, or run.py [SECONDS [TARGET...]].
 
+Each target says what its samples reach and what was reached in the end: features of the code, and inputs kept.
+
 Each target has a process and a corpus of its own in build/fuzz, which the next run goes on from. Input that breaks
 one is left there as crash-*, and is the argument for `python tests/fuzz/run.py TARGET FILE`, which reads it once.
 """
 
+import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +15,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 BUILD = HERE.parents[1] / "build/fuzz"
 LONGEST = 4096  # bytes of one input
+STATUS = re.compile(r"#(?P<runs>\d+)\s+\w+\s+cov: \d+ ft: (?P<features>\d+) corp: (?P<kept>\d+)")  # libFuzzer's
+OFTEN = 0.7  # how many changes keep an input's form
 
 
 def main(words: list[str]) -> int:
@@ -31,19 +37,21 @@ def _child(name: str, seconds: int) -> int:
     folder = BUILD / name
     folder.mkdir(parents=True, exist_ok=True)
     print(f"=== {name}, {seconds} s", flush=True)
-    options = [f"-max_total_time={seconds}", f"-max_len={LONGEST}", f"-artifact_prefix={folder}/", "-verbosity=0"]
-    command = [
-        sys.executable,
-        str(HERE / "run.py"),
-        "--one",
-        name,
-        *options,
-        "-print_final_stats=1",
-        str(folder / "found"),
-    ]
-    status = subprocess.run(command, check=False).returncode
-    print(f"{name}: {'nothing found' if status == 0 else f'BROKEN, see {folder}'}", flush=True)
-    return int(status != 0)
+    options = [f"-max_total_time={seconds}", f"-max_len={LONGEST}", f"-artifact_prefix={folder}/"]
+    command = [sys.executable, str(HERE / "run.py"), "--one", name, *options, str(folder / "found")]
+    reached = []
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace") as process:
+        for line in process.stderr:
+            if found := STATUS.match(line):
+                reached.append(found)
+            elif not line.startswith(("INFO:", "#", "WARNING:")):
+                print(line, end="")
+    if reached:
+        first, last = reached[0], reached[-1]
+        print(f"{name}: {last['runs']} runs; features {first['features']} -> {last['features']}, "
+              f"inputs kept {first['kept']} -> {last['kept']}")  # fmt: skip
+    print(f"{name}: {'nothing found' if process.returncode == 0 else f'BROKEN, see {folder}'}", flush=True)
+    return int(process.returncode != 0)
 
 
 def _fuzz(name: str, options: list[str]) -> int:
@@ -52,13 +60,20 @@ def _fuzz(name: str, options: list[str]) -> int:
     sys.path.insert(0, str(HERE))
     with atheris.instrument_imports(include=["securecc", "targets"]):
         from targets import TARGETS
+    from mutation import MUTATORS
     from seeds import seeds
+
+    def change(data: bytes, most: int, seed: int) -> bytes:
+        chance = random.Random(seed)
+        made = MUTATORS[name](data, chance) if chance.random() < OFTEN else data
+        return made if made != data and len(made) <= most else atheris.Mutate(data, most)
 
     found = Path(options[-1])
     found.mkdir(exist_ok=True)
     for number, data in enumerate(seeds()[name]):
         (found / f"seed-{number}").write_bytes(data)
-    atheris.Setup([sys.argv[0], *options], TARGETS[name])
+    mutator = {"custom_mutator": change} if name in MUTATORS else {}
+    atheris.Setup([sys.argv[0], *options], TARGETS[name], **mutator)
     atheris.Fuzz()
     return 0
 

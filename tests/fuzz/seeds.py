@@ -6,16 +6,39 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import zstandard
 
 from securecc.audit.chain import Link, seal
 from securecc.audit.events import connection
 from securecc.wire.framing import Kind, encode_bulk, encode_frame
 from securecc.words import manifest
-from securecc.words.manifest import Entry, Manifest
+from securecc.words.manifest import Entry, Manifest, Role
+from securecc.words.manifest import Kind as Is
+from securecc.words.messages import (
+    Ask,
+    Cancel,
+    Forget,
+    Goodbye,
+    Hello,
+    Invite,
+    Need,
+    Output,
+    Ping,
+    Pong,
+    Refuse,
+    Result,
+    Submit,
+    Supply,
+    Terminal,
+    Usage,
+    Wait,
+    Welcome,
+)
 
 TOP = Path(__file__).resolve().parents[2]
 VECTORS = TOP / "tests/vectors"
+_FILE, _FOLDER, _LINK, _LAYER = Is.FILE, Is.DIRECTORY, Is.LINK, Is.LAYER
 
 
 def _hex(value: object) -> Iterator[bytes]:
@@ -71,12 +94,93 @@ def _reviewed() -> bytes:
     )
 
 
+_DIGEST = bytes(range(32))
+_CWD = b"/home/alice/p"
+_TREES: dict[str, tuple[Entry, ...]] = {
+    "one file": (Entry(_CWD + b"/a.c", _FILE, _DIGEST, 3),),
+    "headers": (
+        Entry(b"/home/alice/inc", _LINK, b"p/inc"),
+        Entry(_CWD + b"/a.c", _FILE, _DIGEST, 3, mtime_ns=10**18, inode=7),
+        Entry(_CWD + b"/b.c", _FILE, _DIGEST, 3, mtime_ns=10**18, inode=7),
+        Entry(_CWD + b"/build", _FOLDER, mode=0o755, role=Role.PRESENT),
+        Entry(_CWD + b"/inc/a.h", _FILE, bytes(32), 14, role=Role.MAY_READ),
+        Entry(_CWD + b"/inc/b.h", _LINK, b"a.h"),
+        Entry(b"/usr/include/stdc-predef.h", _FILE, bytes(32), 100),
+        Entry(b"/usr/lib/gcc/x86_64-linux-gnu/12/include/stddef.h", _FILE, _DIGEST, 100),
+    ),
+    "a layer": (
+        Entry(_CWD + b"/a.c", _FILE, _DIGEST, 3),
+        Entry(b"/usr/include", _LAYER, b"l" * 32, mode=0o755, role=Role.PRESENT),
+    ),
+    "input": (Entry(manifest.INPUT, _FILE, _DIGEST, 3), Entry(_CWD, _FOLDER, mode=0o755, role=Role.PRESENT)),
+    "links": (
+        Entry(b"/bin", _LINK, b"usr/bin", role=Role.PRESENT),
+        *(Entry(_CWD + b"/l%d" % number, _LINK, b"l%d/.." % (number + 1)) for number in range(3)),
+        Entry(_CWD + b"/l3", _FOLDER, mode=0o755),
+        Entry(b"/lib", _LINK, b"usr/lib", role=Role.PRESENT),
+    ),
+    "catalogues": (
+        Entry(_CWD + b"/a.c", _FILE, _DIGEST, 3),
+        Entry(b"/usr/share/locale/de/LC_MESSAGES/gcc-12.mo", _FILE, b"m" * 32, 9),
+    ),
+    "nothing": (),
+}
+_COMMANDS = (
+    b"-c a.c -o a.o",
+    b"-std=c17 -O2 -g -Wall -Iinc -I../inc -DNAME=1 -MD -MP -MF build/a.d -MT a.o -c b.c -o build/a.o",
+    b"-x c -c - -o a.o",
+    b"-c a.c -o /home/alice/p/x/../a.o -fprofile-arcs -ftest-coverage -gsplit-dwarf -save-temps",
+    b"-S a.c -o - -include inc/a.h -imacros inc/b.h -isystem /usr/include -fdiagnostics-color=always",
+)
+
+
 def _manifests() -> list[bytes]:
-    entries = (
-        Entry(b"/a.c", manifest.Kind.FILE, blob=bytes(32), size=3),
-        Entry(b"/b", manifest.Kind.LINK, blob=b"a.c"),
+    return [manifest.encode(Manifest(entries)) for entries in _TREES.values()]
+
+
+def _submissions() -> list[bytes]:
+    """Each tree with each command, as the target reads them: a Submit and its Manifest."""
+    found = []
+    for entries in _TREES.values():
+        for command in _COMMANDS:
+            submit = Submit(
+                job=1,
+                toolchain=b"g" * 32,
+                arguments=(b"/usr/bin/gcc", *command.split()),
+                cwd=_CWD,
+                environment={b"LANG": b"C", b"LANGUAGE": b"de", b"TZ": b"UTC"} if b"-g" in command else {},
+                umask=0o022,
+                terminal=Terminal(),
+                manifest_digest=_DIGEST,
+            )
+            found.append(msgspec.msgpack.encode((submit, Manifest(entries))))
+    return found
+
+
+def _conversations() -> list[bytes]:
+    """Legal ones, message after message; a chunk is [job, bytes, whether the server sends it]."""
+    greeting = (Hello((1,), "x"), Welcome(1, "x", "alice@EXAMPLE.COM", "r", 4, ()))
+    submit = Submit(1, b"g", (b"gcc",), b"/", {}, 0, Terminal(), b"d")
+    result = Result(1, 0, "", 3, 0, (Output(b"a.o", 4, 0o644, b""),), (), Usage(), 0.1)
+    asked = (*greeting, Ask(1, b"k", b"g"), Wait(1, 1), Invite(1, 250))
+    whole = (*asked, submit, Need(1, True, ()), Supply(1, b"m"), Need(1, False, (0,)), Supply(1), (1, 5, False), result)
+    said = (
+        (*whole, (1, 3, True), (1, 4, True), Ping(1), Pong(1), Ask(2, b"k", b"g"), Refuse(2, "busy", "no")),
+        (*greeting, submit, Cancel(1), result, Supply(1), (1, 5, False), Goodbye("draining", "x", "r")),
+        (*asked, Forget(1), Ask(2, b"", b""), Ask(3, b"", b""), Invite(3, 1), Cancel(2), Refuse(3, "server", "no")),
     )
-    return [manifest.encode(Manifest(entries)), manifest.encode(Manifest(()))]
+    return [msgspec.msgpack.encode([_plain(message) for message in each]) for each in said]
+
+
+def _plain(message: object) -> object:
+    """As it stands on the wire."""
+    return msgspec.msgpack.decode(msgspec.msgpack.encode(message))
+
+
+def _messages() -> list[bytes]:
+    """Each message of the vectors by itself."""
+    table = json.loads((VECTORS / "frames.json").read_text())["messages"]
+    return [bytes.fromhex(said["payload"]) for said in table]
 
 
 def seeds() -> dict[str, list[bytes]]:
@@ -87,9 +191,11 @@ def seeds() -> dict[str, list[bytes]]:
     v4 = bytes.fromhex("0d0a0d0a000d0a515549540a2111000c0a0000010a00000200010002")
     return {
         "frames": [b"\xff" + bulk, *(first + data for data in wire for first in (b"\0", b"\xff"))],
-        "messages": [data[12:] for data in wire if len(data) > 12] + wire,
+        "messages": _messages() + [data[12:] for data in wire if len(data) > 12],
         "launcher": _vectors("launcher"),
         "manifests": _manifests(),
+        "submissions": _submissions(),
+        "conversations": _conversations(),
         "command_lines": [b"-c\0a.c\0-o\0a.o", *(line.replace(b" ", b"\0") for line in words[:200] if line)],
         "policies": [path.read_bytes() for path in sorted((TOP / "policy").glob("*.yaml"))],
         "audits": [_log()],

@@ -9,16 +9,23 @@ import io
 import os
 from collections.abc import Callable, Iterable, Mapping
 
+import msgspec
+
 from securecc.audit.verification import Chain
 from securecc.cli.securecctl import main
 from securecc.client.errand import OrderReader, RequestReader
+from securecc.compiler import paths
 from securecc.compiler.cmdline import dependency_command, parse
 from securecc.policy.document import read_policy
 from securecc.policy.members import read_members
+from securecc.server import reading
 from securecc.wire.framing import FrameReader, Kind, decode_bulk, decode_from_client, decode_from_server
 from securecc.wire.proxy import read_origin
-from securecc.words import manifest
-from securecc.words.errors import AgentError, FrameError, PathError, PolicyError, ProtocolError, StaysLocal
+from securecc.wire.session import Session
+from securecc.words import limits, manifest
+from securecc.words.errors import AgentError, FrameError, PathError, PolicyError, ProtocolError, Refused, StaysLocal
+from securecc.words.messages import Layer, Submit
+from securecc.words.work import Offer
 
 Target = Callable[[bytes], None]
 
@@ -88,12 +95,88 @@ def launcher(data: bytes) -> None:
 
 
 def manifests(data: bytes) -> None:
-    """And what was read is written the same again, or at least read the same again."""
+    """What was read is written the same again, or at least read the same again; and it may be built, or not."""
     try:
         read = manifest.decode(data)
     except PathError:
         return
     assert manifest.decode(manifest.encode(read)) == read
+    with contextlib.suppress(PathError):
+        checked = paths.check_manifest(read, _TOOLS, _HEADERS, b"/home/alice/p", [b"/home/alice/p/a.o"])
+        for path in (*checked.directories, *(entry.path for entry in checked.entries)):
+            assert path.startswith(b"/")
+            assert b".." not in path.split(b"/")
+            assert b"\0" not in path
+            assert path not in _TOOLS or path in checked.directories
+        assert not any(entry.mode & 0o111 for entry in checked.entries if entry.kind is manifest.Kind.FILE)
+
+
+class _Submitted(msgspec.Struct, frozen=True, array_like=True):
+    """A Submit and the manifest that it names, which has been sent."""
+
+    submit: Submit
+    sent: manifest.Manifest
+
+
+_submitted = msgspec.msgpack.Decoder(_Submitted)
+_TOOLS = frozenset((b"/usr/bin", b"/usr/lib/gcc/x86_64-linux-gnu/12"))
+_HEADERS = frozenset((b"/usr/include", b"/usr/lib/gcc/x86_64-linux-gnu/12/include"))
+_OFFER = Offer(
+    name="gcc-12",
+    digest=b"g" * 32,
+    target="x86_64-linux-gnu",
+    called_by=(b"/usr/bin/gcc",),
+    directories=tuple(_TOOLS),
+    include_directories=tuple(_HEADERS),
+    catalogues=((b"/usr/share/locale/de/LC_MESSAGES/gcc-12.mo", b"m" * 32),),
+)
+_LAYERS = (Layer(b"/usr/include", b"l" * 32),)
+
+
+def submissions(data: bytes) -> None:
+    """A compile as the server reads it: command, environment, tree, all together."""
+    try:
+        said = _submitted.decode(data)
+    except (msgspec.DecodeError, ValueError, RecursionError):  # messages and manifests are targets of their own
+        return
+    try:
+        read = reading.read(said.submit, _OFFER, said.sent, _LAYERS)
+    except Refused as refused:
+        if refused.code not in {"option", "tree", "layer"} or not refused.message:
+            raise
+        return
+    assert read.submit.arguments[0] in _OFFER.called_by
+    assert not any(word.startswith(b"@") for word in dependency_command(read.plan))
+
+
+_conversation = msgspec.msgpack.Decoder(list[msgspec.Raw])
+_chunk = msgspec.msgpack.Decoder(tuple[int, int, bool])
+
+
+def conversations(data: bytes) -> None:
+    """What both sides say, one after the other, as either end takes it; an illegal word ends it."""
+    try:
+        said = _conversation.decode(data)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return
+    for server in (True, False):
+        session = Session(server=server)
+        with contextlib.suppress(ProtocolError):
+            for each in said[:4096]:
+                _hear(session, bytes(each), server=server)
+                assert 0 <= session.jobs <= limits.JOBS_PER_CHANNEL
+
+
+def _hear(session: Session, data: bytes, *, server: bool) -> None:
+    """A message of either side's, or a chunk. Raises ProtocolError."""
+    with contextlib.suppress(msgspec.DecodeError, ValueError):
+        job, size, from_server = _chunk.decode(data)
+        (session.sent_bulk if from_server == server else session.received_bulk)(job, max(0, size))
+        return
+    try:
+        session.passed(decode_from_client(data))
+    except FrameError:
+        session.passed(decode_from_server(data))
 
 
 def command_lines(data: bytes) -> None:
@@ -155,5 +238,17 @@ def proxies(data: bytes) -> None:
 
 TARGETS: Mapping[str, Target] = {
     made.__name__: made
-    for made in (frames, messages, launcher, manifests, command_lines, policies, audits, reviews, proxies)
+    for made in (
+        frames,
+        messages,
+        launcher,
+        manifests,
+        submissions,
+        conversations,
+        command_lines,
+        policies,
+        audits,
+        reviews,
+        proxies,
+    )
 }

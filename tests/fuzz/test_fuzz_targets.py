@@ -1,6 +1,7 @@
 """The targets of `make fuzz` in the gate: any bytes, and good input changed a little."""
 
 import os
+import random
 import sys
 from pathlib import Path
 
@@ -10,8 +11,12 @@ from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import targets
+from mutation import MUTATORS
 from seeds import seeds
 from targets import TARGETS
+
+from securecc.words.errors import Refused
 
 SEEDS = seeds()
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "60"))
@@ -38,6 +43,50 @@ def test_any_bytes_parse_or_are_the_one_error(name):
         TARGETS[name](data)
 
     run()
+
+
+@pytest.mark.parametrize("name", MUTATORS)
+def test_input_of_its_form_parses_or_is_the_one_error(name):
+    """Changed value by value, several times over, so that it gets behind the first line of its reader."""
+
+    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(st.sampled_from(SEEDS[name]), st.randoms(use_true_random=False), st.integers(1, 6))
+    def run(data, chance, times):
+        for _ in range(times):
+            data = MUTATORS[name](data, chance)
+        TARGETS[name](data)
+
+    run()
+
+
+@pytest.mark.parametrize("name", MUTATORS)
+def test_a_mutator_takes_any_bytes_and_mostly_changes_good_input(name):
+    chance, changed = random.Random(1), 0
+    for data in (b"", b"\0", b"\x91", b"\xc1rubbish", bytes(100)):
+        MUTATORS[name](data, chance)
+    for _ in range(200):
+        data = chance.choice(SEEDS[name])
+        changed += MUTATORS[name](data, chance) != data
+    assert changed > 60
+
+
+def test_the_deep_targets_samples_are_read_to_their_end():
+    """A sample that is refused at its first line leads nowhere."""
+    accepted = [data for data in SEEDS["submissions"] if _is_read(data)]
+    assert len(accepted) >= 8
+    for data in SEEDS["conversations"]:
+        session = targets.Session(server=True)
+        for said in targets._conversation.decode(data):
+            targets._hear(session, bytes(said), server=True)
+
+
+def _is_read(data):
+    said = targets._submitted.decode(data)
+    try:
+        targets.reading.read(said.submit, targets._OFFER, said.sent, targets._LAYERS)
+    except Refused:
+        return False
+    return True
 
 
 @pytest.mark.parametrize("name", TARGETS)

@@ -81,6 +81,7 @@ def test_what_strangers_cause_is_counted_not_written_one_by_one():
     assert len(book.records) <= 2  # one, or two around the turn of a minute
     assert all(isinstance(record, Strangers) for record in book.records)
     assert sum(count for record in book.records for count in record.counts.values()) == 52
+    assert book.accounting.turned_away == 52
 
 
 def test_the_daemon_goes_on_when_its_log_is_full(caplog):
