@@ -71,6 +71,7 @@ ADVICE = {
     "settings": "correct the setting that is named; it was left out",
     "several-sources": "compile one source at a time",
     "standard-input": NOTHING,
+    "special": "write it to a file first: what a FIFO, a device or <(command) gives can be read only once",
     "syntax-only": NOTHING,
     "target": "see the detail: call the compiler of that target by its own name",
     "terminal": "set TERM to a kind that every machine knows, such as xterm-256color (see /lib/terminfo)",

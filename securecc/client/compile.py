@@ -4,7 +4,7 @@ import os
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from securecc.client import asked
+from securecc.client import asked, special
 from securecc.client.caller import Caller, MadeFile
 from securecc.client.errand import Die, Keep, Request
 from securecc.client.farm import Farm, Wanted
@@ -17,6 +17,7 @@ from securecc.client.recollection import Recollections
 from securecc.client.response_files import expanded, without_specs
 from securecc.client.settings import Settings
 from securecc.client.submission import Remote, submit
+from securecc.client.watch import nature
 from securecc.compiler import cmdline, environment
 from securecc.compiler.cmdline import CompilePlan
 from securecc.compiler.languages import STDIN
@@ -104,6 +105,7 @@ class Compiles:
         if known is not None and not known.learned:
             return known
         search = search_of(order)
+        _check_named(order)
         if order.layers:  # what was remembered before they stood is of no use any more
             self._recollections.forget(memory_key(replace(order, layers=())))
         try:
@@ -113,7 +115,9 @@ class Compiles:
                 inputs = self._gatherer.reach(absolute(order.plan.source, search.cwd), search)
             else:
                 inputs = replace(self._gatherer.gather(known.learned, search), asked=False)
-        except StaysLocal:
+        except StaysLocal as error:
+            if error.reason == special.REASON:  # the compiler that is asked would be the only one to read it
+                raise
             return await self._asked(caller, order)
         self._recollections.keep(key, inputs)
         return inputs
@@ -247,6 +251,14 @@ def check_places(order: Order) -> None:
             raise StaysLocal("output", f"{os.fsdecode(folder)} cannot be written to")
         if os.path.lexists(place) and not os.path.isfile(place):
             raise StaysLocal("output", f"{os.fsdecode(place)} is no regular file")
+
+
+def _check_named(order: Order) -> None:
+    """Raises StaysLocal where the command itself names what nobody but the compiler may open."""
+    plan, cwd = order.plan, order.request.cwd
+    for path in (plan.source, *(option.path for option in plan.forced), *plan.inputs):
+        named = absolute(path, cwd)
+        special.refuse(os.path.realpath(named), nature(named))
 
 
 def _check_apart(orders: tuple[Order, ...]) -> None:

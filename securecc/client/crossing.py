@@ -9,14 +9,12 @@ import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from securecc.client import special
 from securecc.words import limits
 from securecc.words.errors import StaysLocal
 
 LINKS_FOLLOWED = 40
 """As the kernel's own bound (path_resolution(7))."""
-
-_OWN = frozenset((b"/proc", b"/dev"))
-"""What stands below depends on the process that looks."""
 
 
 @dataclass(slots=True)
@@ -99,8 +97,8 @@ class Crossings:
         """A symlink's target, an empty string for anything else that exists, None for nothing."""
         if place in self.links:
             return self.links[place]
-        if place in _OWN:
-            raise StaysLocal("input", f"the compile looks into {os.fsdecode(place)}, which is another one elsewhere")
+        if place in special.OWN:
+            special.refuse(place, 0)
         try:
             status = os.lstat(place)
             if stat.S_ISLNK(status.st_mode):

@@ -10,6 +10,7 @@ import stat
 import time
 from dataclasses import dataclass
 
+from securecc.client import special
 from securecc.client.stamp import Stamp, stamp_of
 from securecc.compiler.directives import Directives, scan
 from securecc.words import limits
@@ -40,14 +41,16 @@ class Fingerprints:
     def look(self, path: bytes) -> Fingerprint:
         """The file as it is now; reads it if need be.
 
-        Raises StaysLocal when it is no regular file, cannot be read or is over the limit: the compiler alone knows
-        what to say to that.
+        Raises StaysLocal when it is no regular file (a special one is not opened), cannot be read or is over the
+        limit: the compiler alone knows what to say to that.
         """
         try:
-            now = stamp_of(os.lstat(path))
+            status = os.lstat(path)
+            now = stamp_of(status)
             known = self._known.get(path)
             if known is not None and known.stamp == now and not known.racy:
                 return known
+            special.refuse(path, status.st_mode)
             seen = self._read(path)
         except OSError as error:
             raise StaysLocal("input", f"{os.fsdecode(path)}: {os.strerror(error.errno or errno.EIO)}") from error

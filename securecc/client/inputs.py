@@ -15,8 +15,9 @@ from securecc.client.fingerprint import Fingerprint, Fingerprints
 from securecc.client.listing import Listings
 from securecc.client.questions import Questions
 from securecc.client.reach import PREINCLUDED, Chain, Reach, Where
-from securecc.client.scene import NOTHING, Scene
+from securecc.client.scene import Scene
 from securecc.client.shared import Shared
+from securecc.client.special import NOTHING
 from securecc.client.watch import Watch, Watching, under
 from securecc.compiler.directives import STAMP, Directives, needs_local, redefined, scan
 from securecc.words import limits, manifest

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from securecc.client.listing import Listing
-from securecc.client.scene import NOTHING
+from securecc.client.special import NOTHING
 from securecc.client.watch import under
 from securecc.compiler.directives import Directives, Name
 from securecc.words import limits

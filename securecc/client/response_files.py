@@ -1,8 +1,8 @@
 """Reads files that stand for arguments: response files, and specs files."""
 
 import os
-import stat
 
+from securecc.client import special
 from securecc.compiler import response, specs
 from securecc.words import limits
 from securecc.words.errors import StaysLocal
@@ -28,10 +28,9 @@ def without_specs(arguments: tuple[bytes, ...]) -> tuple[tuple[bytes, ...], bool
 
 def _read(path: bytes, most: int, reason: str) -> bytes:
     try:
+        special.refuse(os.path.realpath(path), os.stat(path).st_mode)
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
         with open(descriptor, "rb", buffering=0) as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise StaysLocal(reason, f"{os.fsdecode(path)} is no regular file")
             return file.read(most) or b""
     except (OSError, ValueError) as error:
         raise StaysLocal(reason, f"{os.fsdecode(path)}: {error}") from error

@@ -12,9 +12,6 @@ from securecc.words.manifest import Role
 
 _SECOND = 1_000_000_000  # in nanoseconds
 
-NOTHING = b"/dev/null"
-"""The one device that a compile may name as a header: empty here, and in every sandbox."""
-
 
 class Scene:
     """One compile's. `files` are by their place, `spelled` are the paths that were read, with the place of each. What

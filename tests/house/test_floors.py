@@ -25,7 +25,7 @@ HOUSE = {
         "policy": "decision document document_groups document_rules document_tests embedded_tests fields members model"
         " network quantities review yaml_nodes",
         "channel": "gate known preface",
-        "client": "errand errand_fields recent shared stamp",
+        "client": "errand errand_fields recent shared special stamp",
         "audit": "chain checkpoint destination events jobs record settings summary text unusual verification",
         "sandbox": "examination layout",
         "server": "accounts bounds bucket holdings reading strangers undelivered",

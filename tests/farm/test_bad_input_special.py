@@ -1,0 +1,42 @@
+"""Sources, headers and response files that can be read only once: nobody reads them but the compiler."""
+
+import subprocess
+
+import pytest
+
+FILES = {
+    "a.c": "int a = X;\n",
+    "includes.c": '#include "fifo.h"\nint b = X;\n',
+}
+GIVES = "<(echo '#define X 0x5eed'; echo 'int x = X;')"
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        f"CC -x c -c {GIVES} -o o",
+        f"CC -x c -m32 -c {GIVES} -o o",
+        f"CC -include {GIVES} -c a.c -o o",
+        f"CC -m32 -include {GIVES} -c a.c -o o",
+        f"CC -imacros {GIVES} -c a.c -o o",
+        "CC @<(echo -DX=0x5eed) -c a.c -o o",
+        "echo 'int x = 0x5eed;' | CC -x c -c /dev/stdin -o o",
+        "echo 'int x = 0x5eed;' | CC -x c -c /proc/self/fd/0 -o o",
+        "mkfifo f.c; (echo 'int x = 0x5eed;' >f.c) & CC -c f.c -o o",
+        "mkfifo args; (echo -DX=0x5eed >args) & CC @args -c a.c -o o",
+        "mkfifo fifo.h; (echo '#define X 0x5eed' >fifo.h) & CC -c includes.c -o o",
+        "mkfifo fifo.h; ln -s fifo.h l.h; (echo '#define X 0x5eed' >fifo.h) & CC -include l.h -c a.c -o o",
+    ],
+)
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_the_same_as_by_the_compiler_alone(farm, tmp_path, script, compiler):
+    made = []
+    for place, launcher in ((tmp_path / "alone", ""), (tmp_path / "through", "securecc ")):
+        place.mkdir()
+        for name, text in FILES.items():
+            (place / name).write_text(text)
+        command = ["bash", "-c", script.replace("CC", launcher + compiler)]
+        done = subprocess.run(command, cwd=place, env=farm.env, capture_output=True, text=True, timeout=20, check=False)
+        made.append((done.returncode, done.stderr, (place / "o").read_bytes() if not done.returncode else b""))
+    assert made[0] == made[1]
+    assert (0x5EED).to_bytes(4, "little") in made[0][2] or ("@" in script and compiler == "gcc")  # which reads none
