@@ -96,10 +96,15 @@ def _wait_for_threads() -> None:
 def mount_tmpfs(path: bytes, size: int, *, inodes: int = 0, programs: bool = False) -> None:
     """A new tmpfs of at most `size` bytes and `inodes` inodes (0: the kernel's default), never nosuid or nodev off.
 
-    Every read shows in a file's atime. Programs on it may run only with `programs`. Raises SandboxError.
+    Every read shows in a file's atime. Programs on it may run only with `programs`; large ones lie in huge pages where
+    the kernel has them, which start faster than from pages of 4 KiB. Raises SandboxError.
     """
     flags = _MS_NOSUID | _MS_NODEV | _MS_STRICTATIME | (0 if programs else _MS_NOEXEC)
-    _mount(b"tmpfs", path, b"tmpfs", flags, b"size=%d,nr_inodes=%d,mode=755" % (size, inodes))
+    data = b"size=%d,nr_inodes=%d,mode=755" % (size, inodes)
+    if programs:
+        with contextlib.suppress(SandboxError):  # a kernel without huge pages knows no such option (tmpfs(5))
+            return _mount(b"tmpfs", path, b"tmpfs", flags, data + b",huge=within_size")
+    return _mount(b"tmpfs", path, b"tmpfs", flags, data)
 
 
 def mount_terminals(path: bytes) -> None:

@@ -83,6 +83,31 @@ def test_a_tmpfs_has_its_size_its_inodes_and_tells_of_reads(inside):
     assert not os.path.exists("/mnt/f")
 
 
+def test_programs_lie_in_huge_pages_where_there_are_any(inside):
+    said = inside("""
+        for programs in (False, True):
+            scratch.mount_tmpfs(base, 1 << 20, programs=programs)
+            with open("/proc/self/mountinfo") as mounts:
+                print("huge=within_size" in mounts.read().splitlines()[-1])
+    """)
+    known = os.path.exists("/sys/kernel/mm/transparent_hugepage/shmem_enabled")
+    assert said.split() == ["False", str(known)]
+
+
+def test_a_kernel_that_knows_no_huge_pages_mounts_all_the_same(inside):
+    said = inside("""
+        mount = scratch._mount
+        def old_kernel(source, target, kind, flags, data=b""):
+            if b"huge" in data:
+                raise SandboxError("no tmpfs mount: Invalid argument")
+            mount(source, target, kind, flags, data)
+        scratch._mount = old_kernel
+        scratch.mount_tmpfs(base, 1 << 20, programs=True)
+        print(os.path.ismount(base))
+    """)
+    assert said.split() == ["True"]
+
+
 def test_a_read_only_view(inside):
     said = inside("""
         scratch.mount_tmpfs(base, 1 << 20, programs=True)
