@@ -82,32 +82,9 @@ def mountpoints(entries: Iterable[Entry], taken: Ground) -> tuple[bytes, ...]:
     anything at or below a layer.
     """
     entries = tuple(entry for entry in entries if (entry.path, entry.kind) != _INPUT)
-    found: set[bytes] = set()
-    judged: dict[bytes, bytes] = {}
-    met: dict[bytes, bytes] = {}
-    clear: set[bytes] = set()
     _judge_layers(entries, taken)
-    for entry in entries:
-        top = _top(entry.path)
-        if top in _NEVER and entry.kind is not Kind.DIRECTORY:
-            raise _refused(entry.path, "no client file may stand there")
-        if top not in taken.tops:
-            _outside(entry, taken, clear)
-        elif entry.kind is Kind.DIRECTORY:
-            place = met.get(entry.path.rpartition(b"/")[0]) or _meeting_place(entry.path, taken)
-            met[entry.path] = place  # of whatever lies below as well, unless all of the way is the toolchain's
-            found.add(place)
-        elif entry.kind is Kind.LAYER:
-            found.add(_judge(entry.path, entry.path, taken))
-        elif not _same_link(entry, taken):
-            parent = entry.path[: entry.path.rindex(b"/")]
-            if _may_stand(entry, parent, taken):
-                found.add(_own_place(entry.path, parent, taken))
-                continue
-            if parent not in judged:
-                judged[parent] = _judge(entry.path, parent, taken)
-            found.add(judged[parent])
-    found.discard(b"")
+    survey = _Survey(taken)
+    found = set(map(survey.place, entries)) - {b""}
     if len(found) > limits.TREE_MOUNTPOINTS:
         raise PathError(f"{len(found)} client directories inside the toolchain's; at most {limits.TREE_MOUNTPOINTS}")
     return tuple(sorted(found))
@@ -127,14 +104,6 @@ def uncovered(entries: Sequence[Entry], taken: Ground, places: Sequence[bytes]) 
     ]
 
 
-def _may_stand(entry: Entry, parent: bytes, taken: Ground) -> bool:
-    """Whether this is one of the files that may stand among a toolchain's own."""
-    if entry.kind is Kind.FILE and (entry.path, entry.blob) in taken.catalogues:
-        return True
-    mark = _WAYMARK.get(entry.kind)
-    return mark is not None and parent not in taken.guarded and mark.fullmatch(entry.path) is not None
-
-
 def _judge_layers(entries: Iterable[Entry], taken: Ground) -> None:
     """A layer lies over nothing of the toolchain's, and hides nothing of the client's."""
     layers = {entry.path for entry in entries if entry.kind is Kind.LAYER}
@@ -148,47 +117,94 @@ def _judge_layers(entries: Iterable[Entry], taken: Ground) -> None:
         seen.add(entry.path)
 
 
-def _judge(path: bytes, parent: bytes, taken: Ground) -> bytes:
-    """Where the directory of a client's file, or a layer, is mounted. Raises PathError."""
-    place = _own_place(path, parent, taken)
-    if parent in taken.includes or any(parent.startswith(include + b"/") for include in taken.includes):
+class _Survey:
+    """Of one tree: each directory on the way to its entries is looked at once."""
+
+    def __init__(self, taken: Ground) -> None:
+        self._taken = taken
+        self._met: dict[bytes, bytes] = {b"": b""}
+        self._judged: dict[bytes, bytes] = {}
+        self._clear = {b""}
+
+    def place(self, entry: Entry) -> bytes:
+        """Where this, or what is above it, is mounted; empty where it is not inside the toolchain's top directories, or
+        a directory or link that the toolchain has as well. Raises PathError.
+        """
+        path, kind, taken = entry.path, entry.kind, self._taken
+        top = _top(path)
+        if path.count(b"/") > limits.PATH_DEPTH:
+            raise _refused(path, f"more than {limits.PATH_DEPTH} components")
+        if top in _NEVER and kind is not Kind.DIRECTORY:
+            raise _refused(path, "no client file may stand there")
+        if top not in taken.tops:
+            self._outside(entry)
+            return b""
+        if kind is Kind.DIRECTORY:
+            return self._meeting_place(path)
+        if kind is Kind.LAYER:
+            return self._judge(path, path)
+        if _same_link(entry, taken):
+            return b""
+        parent = path[: path.rindex(b"/")]
+        if _may_stand(entry, parent, taken):
+            return self._own_place(path, parent)
+        place = self._judged.get(parent)
+        if place is None:
+            place = self._judged[parent] = self._judge(path, parent)
         return place
-    above = [folder for folder in (*ancestors(parent), parent) if folder in taken.guarded]
-    if above:
-        below = parent[len(above[-1]) :].split(b"/")
-        if not any(_INCLUDE.fullmatch(name) for name in below):
-            raise _refused(path, f"the toolchain looks for its own files below {_shown(above[-1])}")
-    return place
+
+    def _judge(self, path: bytes, parent: bytes) -> bytes:
+        """Where the directory of a client's file, or a layer, is mounted. Raises PathError."""
+        taken = self._taken
+        place = self._own_place(path, parent)
+        if parent in taken.includes or any(parent.startswith(include + b"/") for include in taken.includes):
+            return place
+        above = [folder for folder in (*ancestors(parent), parent) if folder in taken.guarded]
+        if above:
+            below = parent[len(above[-1]) :].split(b"/")
+            if not any(_INCLUDE.fullmatch(name) for name in below):
+                raise _refused(path, f"the toolchain looks for its own files below {_shown(above[-1])}")
+        return place
+
+    def _own_place(self, path: bytes, parent: bytes) -> bytes:
+        """Where a directory is mounted that is not wholly the toolchain's. Raises PathError for one that is."""
+        place = self._meeting_place(parent)
+        if not place:
+            raise _refused(path, "that directory is the toolchain's")
+        return place
+
+    def _meeting_place(self, folder: bytes) -> bytes:
+        """The topmost directory on the way to `folder` that the toolchain's tree lacks; empty if it has all."""
+        place = self._met.get(folder)
+        if place is None:
+            place = self._meeting_place(folder.rpartition(b"/")[0])
+            if not place:
+                if folder in self._taken.taken:
+                    raise _refused(folder, "it is a file of the toolchain's")
+                if folder not in self._taken.folders and folder[1:] not in self._taken.tops:
+                    place = folder
+            self._met[folder] = place
+        return place
+
+    def _outside(self, entry: Entry) -> None:
+        self._below_no_link(entry.path.rpartition(b"/")[0])
+        if entry.path in self._taken.taken and not _same_link(entry, self._taken):
+            raise _refused(entry.path, "it is a link of the toolchain's")
+
+    def _below_no_link(self, folder: bytes) -> None:
+        if folder not in self._clear:
+            self._below_no_link(folder.rpartition(b"/")[0])
+            if folder in self._taken.taken:
+                raise _refused(folder, "it is a link of the toolchain's")
+            self._clear.add(folder)
 
 
-def _own_place(path: bytes, parent: bytes, taken: Ground) -> bytes:
-    """Where a directory is mounted that is not wholly the toolchain's. Raises PathError for one that is."""
-    place = _meeting_place(parent, taken)
-    if not place:
-        raise _refused(path, "that directory is the toolchain's")
-    return place
-
-
-def _meeting_place(folder: bytes, taken: Ground) -> bytes:
-    """The topmost directory on the way to `folder` that the toolchain's tree lacks; empty if it has all."""
-    for step in (*ancestors(folder), folder):
-        if step in taken.taken:
-            raise _refused(folder, f"{_shown(step)} is a file of the toolchain's")
-        if step not in taken.folders and step[1:] not in taken.tops:
-            return step
-    return b""
-
-
-def _outside(entry: Entry, taken: Ground, clear: set[bytes]) -> None:
-    """`clear` are directories that were found to lie below no link; each is looked at once."""
-    parent = entry.path.rpartition(b"/")[0]
-    if parent not in clear:
-        for step in (*ancestors(parent), parent):
-            if step in taken.taken:
-                raise _refused(entry.path, f"{_shown(step)} is a link of the toolchain's")
-        clear.add(parent)
-    if entry.path in taken.taken and not _same_link(entry, taken):
-        raise _refused(entry.path, f"{_shown(entry.path)} is a link of the toolchain's")
+def _may_stand(entry: Entry, parent: bytes, taken: Ground) -> bool:
+    """Whether this is one of the files that may stand among a toolchain's own."""
+    if entry.kind is Kind.FILE and (entry.path, entry.blob) in taken.catalogues:
+        return True
+    mark = _WAYMARK.get(entry.kind)
+    return mark is not None and parent not in taken.guarded and mark.fullmatch(entry.path) is not None
 
 
 def _same_link(entry: Entry, taken: Ground) -> bool:

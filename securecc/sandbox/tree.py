@@ -1,7 +1,7 @@
 """Builds a job's tree on its own tmpfs, from entries and descriptors.
 
-Nothing else can write to it meanwhile; still every step is taken from a directory's descriptor, and none follows a
-symlink.
+Nothing else can write to it meanwhile, and no step follows a symlink: all of a path but its last name are directories
+that were made here.
 """
 
 import contextlib
@@ -16,6 +16,7 @@ from securecc.words.manifest import Entry, Kind
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _PAGE = 4096
+_MODE = 0o755  # of a directory of which nothing else is said
 _NO_NAMES = (b"", b".", b"..")
 _NOT_NORMAL = "no normalised absolute path"
 
@@ -63,89 +64,81 @@ def build(
     except SecureccError:
         os.close(builder.root)
         raise
-    finally:
-        builder.close()
 
 
 class _Builder:
-    """Keeps a descriptor of each directory that it has made."""
+    """Knows the directories that it has made. Everything is made at a path from the root's descriptor, through these
+    alone.
+    """
 
     def __init__(self, root: int) -> None:
         self.root = root
-        self._open: dict[bytes, int] = {b"": root}
-        self._times: dict[bytes, tuple[int, int]] = {}
-        self._groups: dict[int, tuple[int, bytes]] = {}
+        self._made: dict[bytes, tuple[int, int] | None] = {b"": None}
+        self._groups: dict[int, bytes] = {}
 
     def add(self, entry: Entry, descriptor: int) -> None:
         if entry.kind is Kind.DIRECTORY:
             self.folder(entry.path)
-            self._times[entry.path] = (entry.mode & 0o777 | 0o500, entry.mtime_ns)
+            self._made[entry.path] = (entry.mode & 0o777 | 0o500, entry.mtime_ns)
             return
         if entry.kind is Kind.LAYER:
             self.folder(entry.path)
             return
-        parent, slash, name = entry.path.rpartition(b"/")
-        at = self.folder(parent)
-        if not slash or name in _NO_NAMES:
-            raise _wrong(entry.path, _NOT_NORMAL)
+        where = self._place(entry.path)
         try:
             if entry.kind is Kind.LINK:
-                os.symlink(entry.blob, name, dir_fd=at)
+                os.symlink(entry.blob, where, dir_fd=self.root)
             else:
-                self._file(entry, descriptor, at, name)
+                self._file(entry, descriptor, where)
         except FileExistsError:
             raise _wrong(entry.path, "twice in one tree") from None
 
     def link(self, path: bytes, target: bytes) -> None:
         """A symlink, unless something stands there."""
-        parent, _, name = path.rpartition(b"/")
         with contextlib.suppress(FileExistsError):
-            os.symlink(target, name, dir_fd=self.folder(parent))
+            os.symlink(target, self._place(path), dir_fd=self.root)
 
-    def folder(self, path: bytes) -> int:
-        """The descriptor of a directory, made with its parents if it is not there."""
-        known = self._open.get(path)
-        if known is not None:
-            return known
-        parent, slash, name = path.rpartition(b"/")
-        if not slash or name in _NO_NAMES:
-            raise _wrong(path, _NOT_NORMAL)
-        at = self.folder(parent)
+    def folder(self, path: bytes) -> None:
+        """A directory, made with its parents if it is not there."""
+        if path in self._made:
+            return
+        where = self._place(path)
         try:
-            os.mkdir(name, 0o755, dir_fd=at)
-            self._open[path] = os.open(name, _FOLDER, dir_fd=at)
+            os.mkdir(where, _MODE, dir_fd=self.root)
         except FileExistsError:
             raise _wrong(path, "something else stands where a directory must be") from None
-        return self._open[path]
+        self._made[path] = None
 
     def finish(self) -> Built:
         """Set the directories' times and modes, the deepest first."""
         built = Built(self.root)
-        for path in sorted(self._open, key=len, reverse=True):
-            at = self._open[path]
-            if path in self._times:
-                mode, mtime = self._times[path]
-                os.fchmod(at, mode)
-                os.utime(at, ns=(0, mtime))
-            status = os.fstat(at)
+        for path in sorted(self._made, key=len, reverse=True):
+            where, wanted = path[1:] or b".", self._made[path]
+            if wanted is not None:
+                mode, mtime = wanted
+                if mode != _MODE:
+                    os.chmod(where, mode, dir_fd=self.root)
+                os.utime(where, ns=(0, mtime), dir_fd=self.root)
+            status = os.stat(where, dir_fd=self.root, follow_symlinks=False)
             built.folders[path] = status.st_mtime_ns
             built.finished_ns = max(built.finished_ns, status.st_ctime_ns)
         return built
 
-    def close(self) -> None:
-        """Close all but the root."""
-        for path, at in self._open.items():
-            if path:
-                os.close(at)
+    def _place(self, path: bytes) -> bytes:
+        """Where something is to be made, from the root; the directories above it are made."""
+        parent, slash, name = path.rpartition(b"/")
+        if not slash or name in _NO_NAMES:
+            raise _wrong(path, _NOT_NORMAL)
+        self.folder(parent)
+        return path[1:]
 
-    def _file(self, entry: Entry, descriptor: int, at: int, name: bytes) -> None:
+    def _file(self, entry: Entry, descriptor: int, where: bytes) -> None:
         if entry.inode:
-            first = self._groups.get(entry.inode)
-            if first:
-                os.link(first[1], name, src_dir_fd=first[0], dst_dir_fd=at, follow_symlinks=False)
+            first = self._groups.setdefault(entry.inode, where)
+            if first is not where:
+                os.link(first, where, src_dir_fd=self.root, dst_dir_fd=self.root, follow_symlinks=False)
                 return
-            self._groups[entry.inode] = (at, name)
-        to = os.open(name, _NEW_FILE, entry.mode & 0o777 | 0o400, dir_fd=at)
+        to = os.open(where, _NEW_FILE, entry.mode & 0o777 | 0o400, dir_fd=self.root)
         try:
             if 0 <= entry.size < limits.MIB and descriptor >= 0:
                 content = os.pread(descriptor, entry.size + 1, 0)

@@ -77,6 +77,13 @@ def test_where_no_client_file_may_stand(path, kind):
         places(path, kind=kind, blob=b"elsewhere")
 
 
+@pytest.mark.parametrize("top", [b"/home", b"/usr/src"])
+def test_a_path_is_no_deeper_than_a_tree_may_be(top):
+    places(top + b"/d" * (limits.PATH_DEPTH - top.count(b"/")))
+    with pytest.raises(PathError, match="components"):
+        places(top + b"/d" * 2000)
+
+
 def test_standard_input_is_no_part_of_the_tree_that_a_job_sees():
     assert places(INPUT, b"/home/alice/a.h") == ()
     for path, kind in ((INPUT, Kind.LINK), (INPUT + b"/x", Kind.FILE)):
