@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections import Counter
 from pathlib import Path
 
 from farmside import Farm, until
@@ -22,8 +20,8 @@ class Health:
         self._folder = folder
         self._number = 0
         self.compile()
-        self._descriptors = self._count_descriptors()
-        self._memory = self._count_memory()
+        self._descriptors = farm.server.descriptors
+        self._memory = sum(farm.server.memory.values())
         self._records = 0
 
     def count(self) -> None:
@@ -58,44 +56,15 @@ class Health:
         assert server.process.poll() is None, server.log()
         self.compile()
         until(lambda: not server.sandboxed, WITHIN_S, "the end of the sandboxes")
-        until(lambda: not self._left(), WITHIN_S, f"the end of {self._left()}")
-        until(self.descriptors_are_back, 4, f"descriptors {self._count_descriptors() - self._descriptors}")
+        until(lambda: not server.left, WITHIN_S, f"the end of {server.left}")
+        until(self.descriptors_are_back, 4, f"descriptors {server.descriptors - self._descriptors}")
         until(lambda: self._grown() < MEMORY_KIB, WITHIN_S, f"memory: {self._grown()} KiB more than at first")
         assert "Traceback" not in server.log()
 
-    def _left(self) -> list[str]:
-        """Files that arrive, job trees that stand."""
-        server = self._farm.server
-        arriving = [str(path) for path in (server.folder / "state/store").rglob(".arriving-*")]
-        return arriving + os.listdir(f"/proc/{server.runner}/root/jobs")
-
     def descriptors_are_back(self) -> bool:
         """Whether the server holds no more of any kind than at first."""
-        return not self._count_descriptors() - self._descriptors
-
-    def _count_descriptors(self) -> Counter[str]:
-        """By kind."""
-        server = self._farm.server
-        found: Counter[str] = Counter()
-        for pid in (server.pid, server.runner):
-            for entry in Path(f"/proc/{pid}/fd").iterdir():
-                try:
-                    target = os.readlink(entry)
-                except OSError:
-                    continue
-                # The store keeps blobs open, which is its business; so is one copy of each keytab that ever was.
-                if "/state/store/" not in target and "/memfd:keytab" not in target:
-                    found[f"{target.partition(':[')[0]} of {pid}"] += 1
-        return found
+        return not self._farm.server.descriptors - self._descriptors
 
     def _grown(self) -> int:
         """KiB; what a channel held goes back to the system when the server looks after its house, every second."""
-        return self._count_memory() - self._memory
-
-    def _count_memory(self) -> int:
-        """Resident KiB of front and runner."""
-        total = 0
-        for pid in (self._farm.server.pid, self._farm.server.runner):
-            lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-            total += next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
-        return total
+        return sum(self._farm.server.memory.values()) - self._memory

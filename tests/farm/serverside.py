@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -99,6 +101,31 @@ class Server:
         """What runs below the runner now."""
         return below(self.runner)
 
+    @property
+    def left(self) -> list[str]:
+        """Files that are arriving, job trees that stand."""
+        arriving = [str(path) for path in (self.folder / "state/store").rglob(".arriving-*")]
+        return arriving + os.listdir(f"/proc/{self.runner}/root/jobs")
+
+    @property
+    def descriptors(self) -> Counter[str]:
+        """What front and runner hold open, by its kind and whose it is. The store keeps blobs open, which is its
+        business; so is one copy of each keytab that ever was.
+        """
+        found: Counter[str] = Counter()
+        for name, pid in (("front", self.pid), ("runner", self.runner)):
+            for entry in Path(f"/proc/{pid}/fd").iterdir():
+                with contextlib.suppress(OSError):
+                    target = os.readlink(entry)
+                    if "/state/store/" not in target and "/memfd:keytab" not in target:
+                        found[f"{name}: {target.partition(':[')[0]}"] += 1
+        return found
+
+    @property
+    def memory(self) -> dict[str, int]:
+        """Resident KiB of front and runner."""
+        return {"front": _resident(self.pid), "runner": _resident(self.runner)}
+
     def log(self) -> str:
         return (self.folder / "log").read_text(errors="replace")
 
@@ -145,6 +172,11 @@ class Server:
         before = len(self.audit(kind="daemon"))
         self.process.send_signal(signal.SIGHUP)
         until(lambda: len(self.audit(kind="daemon")) > before, what="word of the reload")
+
+
+def _resident(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
 
 
 def _arguments(pid: int) -> list[str]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 from farmside import BIN, Farm, below, sources
+from health import MEMORY_KIB
 
-MEMORY_KIB = 20 * 1024
 _WARM = 30  # compiles after which caches are as full as they will be
 
 
@@ -18,20 +17,17 @@ class Accounts:
 
     def __init__(self, farm: Farm) -> None:
         self._farm = farm
-        self._before: tuple[Counter[str], int, int] | None = None
+        self._descriptors: Counter[str] = Counter()
+        self._memory: dict[str, int] = {}
         self._processes = 0
 
     def warm(self, folder: Path) -> None:
         """Compiles until all that is kept is kept, then counts."""
         for source in sources(folder, _WARM, "int warm{n};\n"):
             self._farm.compile(source)
-        self._before = self._held()
-        self._processes = len(below(self._farm.server.pid))
-
-    def _held(self) -> tuple[Counter[str], int, int]:
         server = self._farm.server
-        front, runner = server.pid, server.runner
-        return _descriptors(front, "front") + _descriptors(runner, "runner"), _memory(front), _memory(runner)
+        self._descriptors, self._memory = server.descriptors, server.memory
+        self._processes = len(below(server.pid))
 
     def settle(self, folder: Path) -> list[str]:
         """All that is wrong, in words."""
@@ -50,17 +46,13 @@ class Accounts:
             yield f"orphans below the runner: {left}"
         if (now := len(below(server.pid))) != self._processes:
             yield f"{now} processes below the front, {self._processes} at first"
-        if left := os.listdir(f"/proc/{server.runner}/root/jobs"):
-            yield f"job trees: {left}"
-        if left := [path.name for path in (server.folder / "state/store").rglob(".arriving-*")]:
-            yield f"files that never arrived: {left}"
-        descriptors, front, runner = self._held()
-        before, front_before, runner_before = self._before
-        print(f"front {front_before} -> {front} KiB, runner {runner_before} -> {runner} KiB; "
-              f"descriptors {before.total()} -> {descriptors.total()}")  # fmt: skip
-        if more := descriptors - before:
+        if left := server.left:
+            yield f"job trees, or files that never arrived: {left}"
+        descriptors, memory = server.descriptors, server.memory
+        print(f"KiB {self._memory} -> {memory}; descriptors {self._descriptors.total()} -> {descriptors.total()}")
+        if more := descriptors - self._descriptors:
             yield f"descriptors: {dict(more)}"
-        if (grown := front + runner - front_before - runner_before) > MEMORY_KIB:
+        if (grown := sum(memory.values()) - sum(self._memory.values())) > MEMORY_KIB:
             yield f"{grown} KiB more than at first"
         if "Traceback" in server.log():
             yield f"a traceback in the log: {server.log()[server.log().index('Traceback') :][:1500]}"
@@ -96,21 +88,3 @@ class Accounts:
         print(f"attempts: {len(begun)} begun, {ended} ended, {lost} open when a front was killed")
         for attempt in (attempt for attempt, is_open in begun.items() if is_open):
             yield f"{attempt} never ends"
-
-
-def _memory(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
-
-
-def _descriptors(pid: int, name: str) -> Counter[str]:
-    """By kind. The store keeps blobs open, which is its business; logs are opened anew."""
-    found: Counter[str] = Counter()
-    for entry in Path(f"/proc/{pid}/fd").iterdir():
-        try:
-            target = os.readlink(entry)
-        except OSError:
-            continue
-        if "/state/store/" not in target and "/memfd:keytab" not in target:
-            found[f"{name}: {target.partition(':[')[0]}"] += 1
-    return found
