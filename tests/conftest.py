@@ -1,6 +1,9 @@
-"""A real MIT realm, started once per pytest worker by the first test that asks for it, and stopped at the end."""
+"""For all tests: signals as usual; and a real MIT realm, started once per pytest worker by the first test that asks for
+it, and stopped at the end.
+"""
 
 import os
+import signal
 import socket
 import subprocess
 import tempfile
@@ -10,6 +13,12 @@ from pathlib import Path
 
 import k5test
 import pytest
+
+
+def pytest_configure() -> None:
+    """A shell that starts the tests in the background has them ignore SIGINT, and so all that they start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True)
