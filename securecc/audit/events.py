@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 from securecc.audit.record import Decision, Record
 from securecc.audit.text import text
 
-DaemonEvent = Literal["start", "stop", "reload", "reload-refused", "drain"]
+DaemonEvent = Literal["start", "stop", "reload", "reload-refused"]
 Problem = Literal["torn", "missing", "unwritten"]
 
 

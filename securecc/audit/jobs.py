@@ -12,7 +12,7 @@ from securecc.words import limits
 from securecc.words.messages import LimitName, Output, RefuseCode, Usage
 from securecc.words.redaction import Redact, silenced, unredacted
 
-Outcome = Literal["done", "cancelled", "disconnected", "failed"]
+Outcome = Literal["done", "cancelled", "failed"]
 
 
 class JobRefused(Record, frozen=True, tag="job-refused"):

@@ -82,14 +82,11 @@ class Courier(Generic[Incoming]):
         lost: Callable[[str], None],
         garbage: Callable[[str], None] = lambda _reason: None,
     ) -> None:
-        self.backlog = 0
         self._end = end
         self._decoder = decoder
         self._receive, self._lost, self._garbage = receive, lost, garbage
         self._buffer = bytearray(limits.WORK_PACKET + 1)
         self._waiting: deque[tuple[bytes, list[int]]] = deque()
-        self._drained = asyncio.Event()
-        self._drained.set()
         self._closed = False
         end.setblocking(False)
 
@@ -99,8 +96,9 @@ class Courier(Generic[Incoming]):
         self._loop.add_reader(self._end, self._readable)
 
     def send(self, message: msgspec.Struct, descriptors: Sequence[int] = ()) -> None:
-        """Send, or queue if the peer is slow (see `drain`). The descriptors stay the caller's: what has to wait is
-        duplicated. Raises ChannelError when the peer has gone, ProtocolError for too many descriptors.
+        """Send, or queue if the peer is slow: what waits is no more than the jobs under way. The descriptors stay the
+        caller's: what has to wait is duplicated. Raises ChannelError when the peer has gone, ProtocolError for too many
+        descriptors.
         """
         if self._closed:
             raise ChannelError(_LOST)
@@ -114,12 +112,6 @@ class Courier(Generic[Incoming]):
         finally:
             os.close(memfd)
 
-    async def drain(self) -> None:
-        """Wait until nothing is queued. Raises ChannelError when the peer goes meanwhile."""
-        await self._drained.wait()
-        if self._closed:
-            raise ChannelError(_LOST)
-
     def close(self) -> None:
         """Close this end; what is queued is dropped."""
         if self._closed:
@@ -130,7 +122,6 @@ class Courier(Generic[Incoming]):
         for _packet, descriptors in self._waiting:
             close_all(descriptors)
         self._waiting.clear()
-        self._drained.set()
         self._end.close()
 
     def _post(self, packet: bytes, descriptors: list[int]) -> None:
@@ -138,8 +129,6 @@ class Courier(Generic[Incoming]):
             raise ProtocolError(f"{len(descriptors)} descriptors for one packet; at most {PACKET_DESCRIPTORS}")
         if self._waiting or not self._transmit(packet, descriptors):
             self._waiting.append((packet, [os.dup(descriptor) for descriptor in descriptors]))
-            self.backlog += len(packet)
-            self._drained.clear()
 
     def _transmit(self, packet: bytes, descriptors: list[int]) -> bool:
         beside = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
@@ -165,16 +154,16 @@ class Courier(Generic[Incoming]):
     def _writable(self) -> None:
         if self._closed:
             return
-        with contextlib.suppress(ChannelError):
+        try:
             while self._waiting:
-                packet, descriptors = self._waiting[0]
-                if not self._transmit(packet, descriptors):
+                if not self._transmit(*self._waiting[0]):
                     return
-                self._waiting.popleft()
-                self.backlog -= len(packet)
-                close_all(descriptors)
+                close_all(self._waiting.popleft()[1])
             self._loop.remove_writer(self._end)
-            self._drained.set()
+        except ChannelError:
+            return
+        except ProtocolError as error:  # it will not go at the next try either, and nothing behind it
+            self._gone(error.message)
 
     def _readable(self) -> None:
         for _turn in range(_PACKETS_A_TURN):

@@ -299,7 +299,8 @@ class _Front:
     def _answer(self, report: WorkReport, descriptors: list[int]) -> None:
         try:
             self.courier.send(report, descriptors)
-        except ChannelError:
+        except (SecureccError, OSError) as error:  # the front would wait for it
+            _log(f"no report of job {report.job} can be sent: {error}")
             self.gone.set()
         finally:
             close_all(descriptors)

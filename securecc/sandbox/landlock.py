@@ -30,9 +30,6 @@ file off, from the fifth to command a device."""
 _NETWORK_ABI, _NETWORK = 4, 0b11  # to bind and connect TCP sockets
 _SCOPE_ABI, _SCOPES = 6, 0b11  # to reach abstract unix sockets and processes outside
 
-SCOPED_ABI = _SCOPE_ABI
-"""The first that keeps signals inside."""
-
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 _syscall = _libc.syscall

@@ -54,7 +54,7 @@ def test_a_job_s_end_repeats_its_start():
 
 def test_signals_limits_and_neither():
     assert (jobs.job_end(start(), "done", status=-9, limit="wall").signal) == 9
-    end = jobs.job_end(start(), "disconnected")
+    end = jobs.job_end(start(), "cancelled")
     assert (end.exit, end.signal, end.outputs_count) == (None, None, 0)
 
 
