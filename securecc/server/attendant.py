@@ -190,11 +190,13 @@ class Attendant:
             log.error("%s", error)  # noqa: TRY400 - the error says it all
             self._refuse(visit, "server", error.message)
 
-    def _refuse(self, visit: Visit, code: str, reason: str) -> None:
+    def _refuse(self, visit: Visit, code: str, reason: str, told: str = "") -> None:
+        """On record with its `reason`; the client is told that, or in its place `told` and where to ask."""
         known = known_code(code)
         arguments = visit.submitted.arguments if visit.submitted is not None else ()
         self._record_refusal(visit.number, visit.offer.name, known, reason, arguments)
-        self.channel.send(Refuse(visit.asked.job, known, reason))
+        said = f"{told}; its administrators find why under {self.channel.reference}" if told else reason
+        self.channel.send(Refuse(visit.asked.job, known, said))
         self._drop(visit.asked.job)
 
     def _record_refusal(

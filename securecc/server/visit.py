@@ -20,7 +20,7 @@ from securecc.server.reading import Manifests, Submission, read
 from securecc.server.store import Hold, Intake, Store
 from securecc.server.undelivered import Undelivered
 from securecc.words import limits
-from securecc.words.errors import AuditError, Denied, PathError, Refused, SecureccError
+from securecc.words.errors import AuditError, Denied, PathError, Refused, SandboxError, SecureccError
 from securecc.words.grant import Grant
 from securecc.words.manifest import Digest, Kind, Manifest
 from securecc.words.messages import Ask, Layer, Need, Submit, Supply
@@ -67,7 +67,7 @@ class Host:
     origin: Origin
     manifests: Manifests
     service: Service
-    refuse: Callable[["Visit", str, str], None]
+    refuse: Callable[..., None]  # visit, code, reason; and what the client is told, where that is not the reason
     done: Callable[["Visit"], None]
 
 
@@ -220,6 +220,8 @@ class Visit:
             host.refuse(self, error.code, error.message)
         except AuditError:
             host.refuse(self, "server", "the server cannot keep its record now")
+        except SandboxError as error:  # its words are about the server's own places
+            host.refuse(self, "server", error.message, "the server's sandbox could not run the job")
         except SecureccError as error:
             host.refuse(self, "server", error.message)
         except Exception:

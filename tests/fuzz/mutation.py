@@ -1,9 +1,11 @@
-"""Input that is still of its form but says something else: changes of values in a msgpack tree, of whole frames in a
-stream. A byte that is changed blindly breaks the form, and the reader is left at its first line.
+"""Input that is still of its form but says something else: changes of values in a msgpack tree or a line of JSON, of
+whole frames in a stream. A byte that is changed blindly breaks the form, and the reader is left at its first line.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 import random
 import struct
 from collections.abc import Callable
@@ -103,7 +105,10 @@ def _changed_map(node: dict, chance: random.Random, others: list[object]) -> obj
     if rows and chance.random() < 0.3:
         del rows[chance.choice(list(rows))]
     else:
-        key = chance.choice([*rows, chance.choice(_TEXTS)])
+        other = chance.choice(_TEXTS)
+        key = chance.choice(
+            [*rows, other.decode(errors="replace") if any(isinstance(key, str) for key in rows) else other]
+        )
         rows[key] = _value(rows.get(key, b""), chance, others)
     return rows
 
@@ -187,6 +192,26 @@ def _fields(payload: bytes, chance: random.Random) -> bytes:
     return payload[:at] + (chance.choice(_NUMBERS) % 2**32).to_bytes(4, "little") + payload[at + 4 :]
 
 
+def records(data: bytes, chance: random.Random) -> bytes:
+    """Lines of JSON: one of them changed, said twice, taken out, in another place."""
+    lines = data.splitlines(keepends=True)
+    if not lines:
+        return data
+    at, act = chance.randrange(len(lines)), chance.random()
+    if act < 0.7:
+        with contextlib.suppress(ValueError, TypeError, RecursionError):
+            tree = json.loads(lines[at])
+            made = json.dumps(_changed(tree, chance, _nodes(tree)), default=repr, ensure_ascii=chance.random() < 0.5)
+            lines[at] = made.encode("utf-8", "surrogatepass") + b"\n"
+    elif act < 0.8:
+        lines.insert(at, chance.choice(lines))
+    elif act < 0.9:
+        del lines[at]
+    else:
+        chance.shuffle(lines)
+    return b"".join(lines)
+
+
 MUTATORS: dict[str, Mutator] = {
     "messages": msgpack,
     "manifests": msgpack,
@@ -194,5 +219,7 @@ MUTATORS: dict[str, Mutator] = {
     "conversations": msgpack,
     "launcher": launcher,
     "frames": wire,
+    "audits": records,
+    "reviews": records,
 }
 """By the target's name. Text is well enough served by changes of its bytes."""

@@ -18,12 +18,14 @@ from securecc.words.manifest import Kind as Is
 from securecc.words.messages import (
     Ask,
     Cancel,
+    Description,
     Forget,
     Goodbye,
     Hello,
     Invite,
     Need,
     Output,
+    Part,
     Ping,
     Pong,
     Refuse,
@@ -180,7 +182,12 @@ def _plain(message: object) -> object:
 def _messages() -> list[bytes]:
     """Each message of the vectors by itself."""
     table = json.loads((VECTORS / "frames.json").read_text())["messages"]
-    return [bytes.fromhex(said["payload"]) for said in table]
+    parts = tuple(Part(b"/usr/lib/%d" % number, b"%d" % number * 8) for number in range(5))
+    described = Ask(1, b"k", b"g", 0, 0, Description("gcc-13", version="13.2", target="x", parts=parts))
+    packed = zstandard.compress(_manifests()[1])
+    submit = Submit(1, b"g", (b"gcc",), b"/", {}, 0, Terminal(), manifest.digest(_manifests()[1]), packed)
+    more = map(msgspec.msgpack.encode, (described, submit, Hello((1, 2), "x")))
+    return [*(bytes.fromhex(said["payload"]) for said in table), *more]
 
 
 def seeds() -> dict[str, list[bytes]]:

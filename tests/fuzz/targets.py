@@ -10,21 +10,34 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
+from msgspec.structs import replace
 
 from securecc.audit.verification import Chain
 from securecc.cli.securecctl import main
 from securecc.client.errand import OrderReader, RequestReader
 from securecc.compiler import paths
 from securecc.compiler.cmdline import dependency_command, parse
+from securecc.compiler.nearest import no_such
 from securecc.policy.document import read_policy
 from securecc.policy.members import read_members
 from securecc.server import reading
 from securecc.wire.framing import FrameReader, Kind, decode_bulk, decode_from_client, decode_from_server
 from securecc.wire.proxy import read_origin
-from securecc.wire.session import Session
+from securecc.wire.session import Session, agree
 from securecc.words import limits, manifest
 from securecc.words.errors import AgentError, FrameError, PathError, PolicyError, ProtocolError, Refused, StaysLocal
-from securecc.words.messages import Layer, Submit
+from securecc.words.messages import (
+    PROTOCOL_VERSIONS,
+    Ask,
+    Description,
+    Hello,
+    Layer,
+    Part,
+    Result,
+    Submit,
+    Terminal,
+    Welcome,
+)
 from securecc.words.work import Offer
 
 Target = Callable[[bytes], None]
@@ -79,12 +92,35 @@ def _bulk(frame: object) -> None:
 
 
 def messages(data: bytes) -> None:
-    """A control frame's payload, as either side hears it."""
+    """A control frame's payload, as either side hears it, and what is made of some of them at once."""
     for decode in (decode_from_client, decode_from_server):
         try:
-            decode(data)
+            message = decode(data)
         except FrameError:
             continue
+        with contextlib.suppress(ProtocolError, PathError, Refused):
+            _taken(message)
+
+
+def _taken(message: object) -> None:
+    """Raises the one error of what takes it."""
+    if isinstance(message, Hello):
+        assert agree(message.versions) in PROTOCOL_VERSIONS
+    elif isinstance(message, Ask):
+        said = no_such(message.description, (Description("gcc-12", version="12", parts=(Part(b"/a", b"1" * 8),)),))
+        assert said.isprintable()
+        assert len(said) <= _REASON
+    elif isinstance(message, Submit):
+        reading.Manifests().put(message.manifest_digest, message.manifest)
+    elif isinstance(message, Result):
+        session = Session(server=False)
+        for each in (Hello((1,), "x"), Welcome(1, "x", "p", "r", 1, ()), replace(_SUBMIT, job=max(1, message.job))):
+            session.passed(each)
+        session.received(message)
+
+
+_REASON = 2048  # characters
+_SUBMIT = Submit(1, b"g", (b"gcc",), b"/", {}, 0, Terminal(), b"d")
 
 
 def launcher(data: bytes) -> None:

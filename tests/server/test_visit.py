@@ -9,6 +9,7 @@ from frontside import CWD, ENTRIES, GCC, GRANT, HEADER, SOURCE, Front, ask, file
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from securecc.audit.jobs import JobRefused
 from securecc.server import visit
 from securecc.words import limits
 from securecc.words.errors import AuditError, ChannelError, Denied, Refused, SandboxError, StoreError
@@ -223,7 +224,7 @@ def test_a_slot_is_not_kept_for_files_that_dawdle(tmp_path, monkeypatch):
         (Refused("limit", "too much"), "limit"),
         (Refused("unheard-of", "what"), "server"),
         (AuditError("disk full at /secret"), "server"),
-        (SandboxError("no sandbox"), "server"),
+        (SandboxError("no sandbox below /secret"), "server"),
         (StoreError("a blob is lost"), "server"),
         (KeyError("a defect"), "server"),
     ],
@@ -236,8 +237,14 @@ def test_a_job_that_cannot_run_is_refused_and_gives_all_back(tmp_path, error, co
         supply(channel)
         refusal = await channel.until(Refuse)
         assert refusal.code == code
+        assert refusal.reason
         assert "/secret" not in refusal.reason
         assert not channel.closed
+        (record,) = [each for each in front.records if isinstance(each, JobRefused)]
+        assert record.code == code
+        if isinstance(error, SandboxError):
+            assert record.reason == error.message
+            assert channel.reference in refusal.reason
 
     with_front(tmp_path, body, error)
 
