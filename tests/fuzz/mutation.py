@@ -5,6 +5,7 @@ whole frames in a stream. A byte that is changed blindly breaks the form, and th
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import random
 import struct
@@ -212,6 +213,28 @@ def records(data: bytes, chance: random.Random) -> bytes:
     return b"".join(lines)
 
 
+def chained(data: bytes, chance: random.Random) -> bytes:
+    """The same, and mostly chained anew (docs/audit.md), as somebody does who can write the file."""
+    made = records(data, chance)
+    return chain_anew(made) if chance.random() < 0.7 else made
+
+
+def chain_anew(data: bytes) -> bytes:
+    """Each line that is a record with the number, `prev` and `hash` of its place."""
+    lines, prev = [], "0" * 64
+    for number, line in enumerate(data.splitlines(keepends=True), 1):
+        try:
+            said = dict(json.loads(line))
+            kept = {key: value for key, value in said.items() if key not in {"seq", "prev", "hash"}}
+            body = json.dumps({"seq": number, "prev": prev, **kept}, separators=(",", ":"))[:-1].encode()
+            made = body + b',"hash":"%s"}\n' % hashlib.sha256(body).hexdigest().encode()
+        except (ValueError, TypeError, RecursionError):
+            made = line
+        prev = hashlib.sha256(made).hexdigest()
+        lines.append(made)
+    return b"".join(lines)
+
+
 MUTATORS: dict[str, Mutator] = {
     "messages": msgpack,
     "manifests": msgpack,
@@ -219,7 +242,7 @@ MUTATORS: dict[str, Mutator] = {
     "conversations": msgpack,
     "launcher": launcher,
     "frames": wire,
-    "audits": records,
+    "audits": chained,
     "reviews": records,
 }
 """By the target's name. Text is well enough served by changes of its bytes."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import zstandard
+from mutation import chain_anew
 
 from securecc.audit.chain import Link, seal
 from securecc.audit.events import connection
@@ -205,7 +206,7 @@ def seeds() -> dict[str, list[bytes]]:
         "conversations": _conversations(),
         "command_lines": [b"-c\0a.c\0-o\0a.o", *(line.replace(b" ", b"\0") for line in words[:200] if line)],
         "policies": [path.read_bytes() for path in sorted((TOP / "policy").glob("*.yaml"))],
-        "audits": [_log()],
+        "audits": [_log(), chain_anew(_reviewed()), chain_anew(_log() + _reviewed() * 2)],
         "reviews": [_reviewed(), *(line + b"\n" for line in _reviewed().splitlines())],
         "proxies": [v4, v4[:13] + b"\x21" + v4[14:], b"PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n"],
     }

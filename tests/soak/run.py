@@ -8,6 +8,7 @@ nobody ended it, an audit chain that is not whole, a job whose attempt is not on
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import subprocess
@@ -16,6 +17,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -30,6 +32,7 @@ BUILDERS = 2
 KILLED = (-9, 137)
 PAUSE_S = 0.4
 RARELY_S = 20.0  # between the ends of whole daemons; none in the last third, by which memory is judged
+ENOUGH = 150  # of those who leave: each stage and way has had its turn, twice
 CALM_S = 20.0  # longer than HEARTBEAT_LOST_S: whoever was silent has been given up
 
 
@@ -82,21 +85,33 @@ def soak(farm: Farm, minutes: float, chance: random.Random) -> int:
     (farm.server.folder / "policy.yaml").write_text(troubles.POLICY.read_text())
     print(f"{minutes:g} min; troubles {dict(done)}; compiles {dict(builders.fates)}", flush=True)
     time.sleep(CALM_S)
-    wrong = [*builders.wrong, *accounts.settle(folder)]
+    wrong = [*builders.wrong, *_left_out(), *accounts.settle(folder)]
     for line in wrong:
         print(f"WRONG: {line}")
     print("all is accounted for" if not wrong else f"{len(wrong)} things are wrong")
     return len(wrong)
 
 
+def _left_out() -> Iterator[str]:
+    """Silent connections that are still held; where time was enough for all of them, ways to leave that never came."""
+    print(f"left: {', '.join(f'{stage} by {way} {count}' for (stage, way), count in sorted(troubles.left.items()))}")
+    if held := troubles.still_held():
+        yield f"{held} silent connections have not been ended"
+    if troubles.left.total() > ENOUGH:
+        for pair in itertools.product((*troubles.STAGES, "tcp", "half", "tls", "token"), troubles.WAYS):
+            if not troubles.left[pair]:
+                yield f"nobody left at {pair[0]!r} by {pair[1]}"
+
+
 def _trouble(farm: Farm, minutes: float, chance: random.Random) -> Counter[str]:
     """One after the other, until the time is over; how often each came."""
     done: Counter[str] = Counter()
     began = rarely = time.monotonic()
+    rare = itertools.cycle(troubles.RARE)
     while (passed := time.monotonic() - began) < minutes * 60:
         trouble = chance.choice(troubles.USUAL)
         if passed < minutes * 40 and time.monotonic() - rarely > RARELY_S:
-            trouble, rarely = chance.choice(troubles.RARE), time.monotonic()
+            trouble, rarely = next(rare), time.monotonic()
         trouble(farm, chance)
         done[trouble.__name__] += 1
         time.sleep(PAUSE_S * chance.random())

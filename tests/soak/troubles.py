@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import random
 import signal
 import socket
 import struct
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from farmside import POLICY, Farm, alive, until
+from farmside import POLICY, Farm, alive, below, until
 from raw import PREDEF, SOURCE, Raw, blob, file
 
 from securecc.channel import tls, transport
@@ -23,29 +25,68 @@ Trouble = Callable[[Farm, random.Random], None]
 STAGES = ("connected", "hello", "asked", "invited", "submitted", "needed", "half supplied", "supplied")
 WAYS = ("FIN", "RST", "silence")
 _RST = struct.pack("ii", 1, 0)  # SO_LINGER: closing is a reset
-_SILENT_S = 2.0
+_AT_ONCE = 12  # silent ones: of one source and of one principal there may be so many
 _COMPILE = (b"-c", b"a.c", b"-o", b"a.o")
 
 
-def _leave(channel_transport: asyncio.Transport, way: str) -> None:
+class _Deck:
+    """Every stage with every way to leave, in any order; then all of them again."""
+
+    def __init__(self, stages: Sequence[str]) -> None:
+        self._all = list(itertools.product(stages, WAYS))
+        self._left: list[tuple[str, str]] = []
+
+    def draw(self, chance: random.Random) -> tuple[str, str]:
+        if not self._left:
+            self._left = chance.sample(self._all, len(self._all))
+        return self._left.pop()
+
+
+_admitted, _strangers = _Deck(STAGES), _Deck(("tcp", "half", "tls", "token"))
+left: Counter[tuple[str, str]] = Counter()
+"""How often somebody left at which stage, and how."""
+_silent: deque[socket.socket] = deque()
+
+
+def _leave(channel_transport: asyncio.Transport, stage: str, way: str) -> None:
+    """By silence: the connection stays, and nobody reads it or answers any more."""
+    left[stage, way] += 1
     peer = channel_transport.get_extra_info("socket")
     if way == "RST":
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST)
+    if way == "silence":
+        if len(_silent) >= _AT_ONCE:
+            _silent.popleft().close()
+        _silent.append(socket.socket(fileno=os.dup(peer.fileno())))
     channel_transport.abort()
+
+
+def still_held() -> int:
+    """How many of the silent connections the server has not ended yet. All of them are closed."""
+    held = 0
+    while _silent:
+        with _silent.popleft() as one:
+            one.setblocking(False)
+            try:
+                while one.recv(65536):
+                    pass
+            except BlockingIOError:
+                held += 1
+            except OSError:
+                continue
+    return held
 
 
 def disconnect(farm: Farm, chance: random.Random) -> None:
     """Somebody who is admitted goes away, at any stage of a job."""
-    stage, way = chance.choice(STAGES), chance.choice(WAYS)
+    stage, way = _admitted.draw(chance)
 
     async def go() -> None:
         raw = Raw(farm)
         with contextlib.suppress(SecureccError, TimeoutError, AssertionError):  # the server may be the first to go
             await _advance(raw, stage, chance)
-            if way == "silence":
-                await asyncio.sleep(_SILENT_S)
-        if hasattr(raw, "channel"):
-            _leave(raw.channel._link._transport, way)
+        if hasattr(raw, "channel") and raw.channel._link._transport is not None:
+            _leave(raw.channel._link._transport, stage, way)
 
     asyncio.run(go())
 
@@ -76,22 +117,20 @@ async def _advance(raw: Raw, stage: str, chance: random.Random) -> None:
 
 def strange(farm: Farm, chance: random.Random) -> None:
     """Somebody without a name goes away: after TCP, after TLS, in the middle of a token."""
-    stage, way = chance.choice(("tcp", "half", "tls", "token")), chance.choice(WAYS)
+    stage, way = _strangers.draw(chance)
 
     async def go() -> None:
         with contextlib.suppress(SecureccError, OSError):
             if stage in {"tcp", "half"}:
                 _, writer = await asyncio.open_connection("127.0.0.1", farm.server.port)
                 writer.write(b"\x16\x03\x01\x02\x00" if stage == "half" else b"")
-                left = writer.transport
+                goes = writer.transport
             else:
                 link = await transport._connect(tls.client_context(), "127.0.0.1", farm.server.port)
                 await link.secured()
                 link.write(b"\0\0\x10\0\x01\0\0\0\0\0\0\0\x01token" if stage == "token" else b"")
-                left = link._transport
-            if way == "silence":
-                await asyncio.sleep(_SILENT_S)
-            _leave(left, way)
+                goes = link._transport
+            _leave(goes, stage, way)
 
     asyncio.run(go())
 
@@ -149,6 +188,27 @@ def _another(farm: Farm, old: int) -> bool:
         return False
 
 
+def kill_nursery(farm: Farm, _: random.Random) -> None:
+    """The server goes on with the compilers that it has, through a reload as well; then it is stopped and started."""
+    server = farm.server
+    for pid in below(server.pid):
+        if "securecc.runner.nursery" in _words(pid):
+            os.kill(pid, signal.SIGKILL)
+            until(lambda: not alive(pid), what="the nursery's end")  # noqa: B023 (called at once)
+    server.process.send_signal(signal.SIGHUP)
+    farm.run("securecctl", "doctor", cwd=farm.folder)
+    if server.process.poll() is None:
+        server.stop(signal.SIGTERM)
+    _start(farm)
+
+
+def _words(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")
+    except OSError:
+        return []
+
+
 def kill_front(farm: Farm, _: random.Random) -> None:
     """And it is started anew."""
     with contextlib.suppress(IndexError):
@@ -172,4 +232,4 @@ def reload(farm: Farm, chance: random.Random) -> None:
 USUAL: tuple[Trouble, ...] = (
     disconnect, disconnect, disconnect, strange, kill_agent, kill_launcher, kill_launcher, kill_sandboxed, reload,
 )  # fmt: skip
-RARE: tuple[Trouble, ...] = (kill_runner, kill_front)
+RARE: tuple[Trouble, ...] = (kill_runner, kill_front, kill_nursery)
