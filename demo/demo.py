@@ -43,6 +43,39 @@ class Build:
     said: str
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of make's compiles: objects by path, each with the digest of its bytes. `made_there` is what the
+    server's audit log says that it made.
+    """
+
+    compiles: int
+    made_there: dict[str, str]
+    objects: dict[str, str]
+    reference: dict[str, str]
+
+    @property
+    def through(self) -> int:
+        """Compiles whose object stands as the server made it: a result that the client would not take is none."""
+        return sum(self.objects.get(path) == digest for path, digest in self.made_there.items())
+
+    @property
+    def share(self) -> float:
+        """How many of make's compiles that is, from 0 to 1."""
+        return self.through / self.compiles if self.compiles else 0.0
+
+    @property
+    def differ(self) -> list[str]:
+        """Objects that the local build has not, or not with the same bytes; and those that only it has."""
+        paths = {*self.objects, *self.reference}
+        return sorted(path for path in paths if self.objects.get(path) != self.reference.get(path))
+
+    @property
+    def is_as_promised(self) -> bool:
+        """Whether nine tenths went through the server and every object equals the local build's."""
+        return bool(self.objects) and self.share >= _SHARE and not self.differ
+
+
 def _say(text: str = "") -> None:
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
@@ -100,9 +133,9 @@ def _build(archive: Path, compiler: str, jobs: int) -> Build:
     return Build(configured - began, time.monotonic() - configured, said)
 
 
-def _objects(tree: Path) -> dict[Path, str]:
+def _objects(tree: Path) -> dict[str, str]:
     """Every object below `tree` and the digest of its bytes."""
-    return {path.relative_to(tree): hashlib.sha256(path.read_bytes()).hexdigest() for path in tree.rglob("*.o")}
+    return {str(path.relative_to(tree)): hashlib.sha256(path.read_bytes()).hexdigest() for path in tree.rglob("*.o")}
 
 
 def _alone() -> int:
@@ -127,9 +160,7 @@ def _outside() -> int:
     objects = _objects(_TREE)
     shutil.rmtree(_REFERENCE, ignore_errors=True)
     _REFERENCE.mkdir()
-    (_REFERENCE / "reference.json").write_text(
-        json.dumps({"make_s": build.make_s, "objects": {str(path): digest for path, digest in objects.items()}})
-    )
+    (_REFERENCE / "reference.json").write_text(json.dumps({"make_s": build.make_s, "objects": objects}))
     _say(f"configure {build.configure_s:.1f} s, make {build.make_s:.1f} s, {len(objects)} objects")
     bed = _TOP / "krb5-testenv/run"
     command = [
@@ -178,31 +209,37 @@ def _compile_as_alice(archive: Path, reference: dict[str, object]) -> bool:
     began = time.time()
     build = _build(archive, "securecc gcc", jobs)
     made_from = began + build.configure_s
-    compiles = len(_COMPILE.findall(build.said))
     ended = [job for job in _jobs_ended("alice@EXAMPLE.COM") if _time_of(job) >= made_from and job["exit"] == 0]
-    objects = {str(path): digest for path, digest in _objects(_TREE).items()}
-    differ = sorted(
-        path for path in {*objects, *reference["objects"]} if objects.get(path) != reference["objects"].get(path)
-    )
-    share = len(ended) / compiles if compiles else 0.0
+    compiles = len(_COMPILE.findall(build.said))
+    outcome = Outcome(compiles, _made_by(ended, _TREE), _objects(_TREE), reference["objects"])
     for left, right in (
         ("configure", f"{build.configure_s:.1f} s"),
         ("make", f"{build.make_s:.1f} s; locally {reference['make_s']:.1f} s, on the same processors as the server"),
-        ("compiles (-c) of make", f"{compiles}"),
-        ("through the server", f"{len(ended)} ({share:.0%}), for alice@EXAMPLE.COM"),
-        ("locally", f"{compiles - len(ended)}"),
+        ("compiles (-c) of make", f"{outcome.compiles}"),
+        ("through the server", f"{outcome.through} ({outcome.share:.0%}), for alice@EXAMPLE.COM"),
+        ("locally", f"{outcome.compiles - outcome.through}"),
         ("one compile on the server", f"{_median_wall(ended):.2f} s (median, {jobs} at a time)"),
         (
             "objects like the local build's",
-            f"{len(objects) - len(differ)} of {len(reference['objects'])}, byte for byte",
+            f"{len(outcome.reference.keys() - outcome.differ)} of {len(outcome.reference)}, byte for byte",
         ),
     ):
         _say(f"  {left:32} {right}")
-    for path in differ[:5]:
+    for path in outcome.differ[:5]:
         _say(f"  DIFFERS: {path}")
     _say("\nwhy compiles stayed local, configure's included (securecctl why):")
     _say(_run("securecctl", "why").rstrip())
-    return bool(compiles) and share >= _SHARE and not differ
+    return outcome.is_as_promised
+
+
+def _made_by(jobs: list[dict[str, object]], tree: Path) -> dict[str, str]:
+    """The objects below `tree` that these jobs have made, and the digests that the audit has of them."""
+    made = [(Path(output["path"]), output["sha256"]) for job in jobs for output in job["outputs"]]
+    return {
+        str(path.relative_to(tree)): digest
+        for path, digest in made
+        if path.suffix == ".o" and path.is_relative_to(tree)
+    }
 
 
 def _median_wall(ended: list[dict[str, object]]) -> float:
