@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 import subprocess
@@ -58,10 +59,7 @@ class Server:
     def release(self) -> None:
         """Gives back what outlives the process."""
         if self.namespace:
-            # The link first and by name: the kernel clears what a deleted namespace held in its own time.
-            near = self.namespace.replace("securecc-", "scn")
-            subprocess.run(["ip", "link", "delete", near], check=False)
-            subprocess.run(["ip", "netns", "delete", self.namespace], check=False)
+            _remove_network(self.namespace)
         for claim in self.claims:
             claim.close()
 
@@ -72,7 +70,7 @@ def start(number: int, where: Path, realms: Realms, *, policy: Path, daemon: Pat
     folder.mkdir(mode=0o711)
     port, users = claim_port(), claim_users()
     net = claim_network() if apart else None
-    address, namespace = _network(net) if net else ("127.0.0.1", "")
+    address, namespace = (str(_base(net) + 2), f"securecc-{net.number}") if net else ("127.0.0.1", "")
     hostname = address if apart else "localhost"
     config = _CONFIG.format(address=address, port=port.number, hostname=hostname, folder=folder, slots=slots)
     if os.getuid() == 0:
@@ -81,7 +79,13 @@ def start(number: int, where: Path, realms: Realms, *, policy: Path, daemon: Pat
     policies.copy(policy, folder / "policy.yaml")
     realms.service_keytab(f"securecc/{hostname}", folder / "keytab")
     _give_away(folder, users.number, users.number + 1)
-    process = _spawn(folder, [*(["ip", "netns", "exec", namespace] if namespace else []), str(daemon)], realms.config)
+    with contextlib.ExitStack() as undone:
+        if net:
+            undone.callback(_remove_network, namespace)
+            _make_network(net, namespace)
+        prefix = ["ip", "netns", "exec", namespace] if net else []
+        process = _spawn(folder, [*prefix, str(daemon)], realms.config)
+        undone.pop_all()
     claims = (port, users, *([net] if net else []))
     return Server(number, folder, process, f"{hostname}:{port.number}", slots, claims, namespace)
 
@@ -119,22 +123,33 @@ def _spawn(folder: Path, command: list[str], krb5_config: Path) -> subprocess.Po
     return process
 
 
-def _network(net: Claim) -> tuple[str, str]:
-    """A namespace joined to ours by a veth pair: the address of its end, and its name."""
-    base = ipaddress.ip_address(_NETS + 256 * net.number)
-    name, near, far = f"securecc-{net.number}", f"scn{net.number}", f"scf{net.number}"
-    ours, theirs = base + 1, base + 2
-    subprocess.run(["ip", "netns", "add", name], check=True)
+def _base(net: Claim) -> ipaddress.IPv4Address:
+    return ipaddress.IPv4Address(_NETS + 256 * net.number)
+
+
+def _make_network(net: Claim, namespace: str) -> None:
+    """A namespace joined to ours by a veth pair, whose far end has the second address."""
+    near, far = f"scn{net.number}", f"scf{net.number}"
+    ours, theirs = _base(net) + 1, _base(net) + 2
+    subprocess.run(["ip", "netns", "add", namespace], check=True)
     steps = (
         f"link add {near} type veth peer name {far}",
-        f"link set {far} netns {name}",
+        f"link set {far} netns {namespace}",
         f"address add {ours}/24 dev {near}",
         f"link set {near} up",
     )
     inside = ("link set lo up", f"address add {theirs}/24 dev {far}", f"link set {far} up")
     subprocess.run(["ip", "-batch", "-"], input="\n".join(steps), text=True, check=True)
-    subprocess.run(["ip", "-n", name, "-batch", "-"], input="\n".join(inside), text=True, check=True)
-    return str(theirs), name
+    subprocess.run(["ip", "-n", namespace, "-batch", "-"], input="\n".join(inside), text=True, check=True)
+
+
+def _remove_network(namespace: str) -> None:
+    """As much of it as was made. The link first and by name: the kernel clears what a deleted namespace held in its own
+    time.
+    """
+    near = namespace.replace("securecc-", "scn")
+    for command in (["ip", "link", "delete", near], ["ip", "netns", "delete", namespace]):
+        subprocess.run(command, check=False, stderr=subprocess.DEVNULL)
 
 
 def wait_ready(server: Server) -> None:

@@ -195,8 +195,9 @@ def main(arguments: list[str]) -> int:
     options, command = _options(arguments)
     processes.adopt_orphans()
     relay = _Relay()
-    bed = _Bed()
+    bed: _Bed | None = None
     try:
+        bed = _Bed()
         return _run(command, bed.start(options), relay)
     except _Signalled as signalled:
         return 128 + int(signalled.args[0])
@@ -205,7 +206,8 @@ def main(arguments: list[str]) -> int:
         return 125
     finally:
         relay.over = True
-        bed.stop()
+        if bed:
+            bed.stop()
 
 
 if __name__ == "__main__":

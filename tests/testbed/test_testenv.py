@@ -1,10 +1,14 @@
 """krb5-testenv/run: what it gives to its command, and that nothing of it is left afterwards."""
 
+import contextlib
 import json
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -18,6 +22,7 @@ pids = [int(path.read_text()) for path in [*bed.glob("kdc/*.pid"), *bed.glob("se
 kept = {name: value for name, value in os.environ.items() if name.startswith(("SECURECC", "KRB5", "XDG", "PATH"))}
 print(json.dumps({"bed": str(bed), "pids": [*pids, orphan.pid], "environment": kept, "cwd": os.getcwd()}), flush=True)
 """
+QUIET = {"stderr": subprocess.DEVNULL, "start_new_session": True}
 HOLD = SHOW + "\nimport time\ntime.sleep(600)\n"
 
 
@@ -71,6 +76,74 @@ def test_nothing_is_left_after_a_signal(number):
     assert_gone(shown)
 
 
+def test_nothing_is_left_when_the_command_fails():
+    done = bed("--", sys.executable, "-c", SHOW + "\nsys.exit(3)\n")
+    assert done.returncode == 3
+    assert_gone(json.loads(done.stdout))
+
+
+def test_ctrl_c_at_the_terminal_ends_all_of_it():
+    """As somebody types it: the signal goes to whoever is in the foreground, the command included."""
+    ours, theirs = pty.openpty()
+    command = ["setsid", "--ctty", RUN, "--", sys.executable, "-c", HOLD]
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        with os.fdopen(ours, "r+b", buffering=0) as terminal:
+            said = b""
+            while b"\n" not in said:
+                said += terminal.read(4096)
+            shown = json.loads(said[: said.index(b"\n")])
+            assert len(shown["pids"]) == 4
+            terminal.write(b"\x03")
+            assert process.wait(20) == 128 + signal.SIGINT
+    assert_gone(shown)
+
+
+def said_of(pid):
+    """A process's arguments and environment, where we may read them."""
+    said = b""
+    with contextlib.suppress(OSError):
+        said += Path(f"/proc/{pid}/cmdline").read_bytes()
+        said += b"\0" + Path(f"/proc/{pid}/environ").read_bytes()
+    return said.decode(errors="replace")
+
+
+def descendants(pid):
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                yield int(child)
+                yield from descendants(int(child))
+
+
+def in_use(folder):
+    """Processes of the whole machine that know of the folder."""
+    return [path.name for path in Path("/proc").glob("[0-9]*") if folder in said_of(path.name)]
+
+
+@pytest.mark.parametrize("program", ["kadmin.local", "krb5kdc", "server1-daemon"])
+def test_nothing_is_left_after_ctrl_c_during_set_up(program):
+    """Whatever is at work just then."""
+    with subprocess.Popen([RUN, "--", "sleep", "600"], **QUIET) as process:
+        deadline = time.monotonic() + 20
+        while not (folder := bed_at_work(process.pid, program)):
+            assert process.poll() is None, f"no {program} was seen"
+            assert time.monotonic() < deadline
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 128 + signal.SIGINT
+    assert not Path(folder).exists()
+    assert in_use(folder) == []
+
+
+def bed_at_work(pid, program):
+    """The bed's folder, once something below `pid` runs the program."""
+    for child in descendants(pid):
+        said = said_of(child)
+        if program in said and (found := re.search(r"/tmp/securecc-testenv-\w+", said)):
+            return found[0]
+    return ""
+
+
 def test_a_command_that_ignores_the_signal_is_ended_all_the_same():
     script = 'trap "" TERM; echo up; while :; do sleep 600; done'
     with subprocess.Popen([RUN, "--servers", "0", "--", "sh", "-c", script], stdout=subprocess.PIPE) as process:
@@ -96,6 +169,27 @@ def test_two_at_once_do_not_meet():
         second.terminate()
         assert second.wait(20) == 143
     assert_gone(other)
+
+
+def test_two_farms_at_once_serve_each_its_own(tmp_path):
+    """And the end of one is none of the other's."""
+    (tmp_path / "a.c").write_text("int a;\n")
+    script = (
+        "echo up; read go; securecc gcc -c a.c -o $1.o && cat $SECURECC_TESTENV/server1/audit.jsonl "
+        """| grep -c '"kind":"job-end".*"outcome":"done"'"""
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": tmp_path}
+    env = {**os.environ, "SECURECC_FALLBACK": "0"}
+    with contextlib.ExitStack() as both:
+        beds = [
+            both.enter_context(subprocess.Popen([RUN, "--", "sh", "-c", script, "sh", name], env=env, **pipes))
+            for name in ("one", "other")
+        ]
+        assert [process.stdout.readline() for process in beds] == ["up\n", "up\n"]
+        for name, process in zip(("one", "other"), beds, strict=True):
+            said, _ = process.communicate("go\n", timeout=60)
+            assert (process.returncode, said) == (0, "1\n")
+            assert (tmp_path / f"{name}.o").exists()
 
 
 def test_an_unknown_person_is_refused_with_the_names_of_the_known():
@@ -149,6 +243,9 @@ def test_a_policy_that_the_server_refuses_is_told_and_leaves_nothing(tmp_path):
     done = bed("--policy", policy, "--", "true")
     assert done.returncode == 125
     assert "no-such-group" in done.stderr
+    (folder,) = set(re.findall(r"/tmp/securecc-testenv-\w+", done.stderr))
+    assert not Path(folder).exists()
+    assert in_use(folder) == []
 
 
 def test_a_policy_comes_with_what_it_includes_and_names(tmp_path):
@@ -190,3 +287,25 @@ def test_net_gives_each_server_a_network_of_its_own():
     listed = subprocess.run(["ip", "-o", "address"], capture_output=True, text=True, check=True).stdout
     assert not [host for host in hosts if host.rpartition(".")[0] in listed]
     assert_gone(shown)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="network namespaces take root")
+def test_networks_are_gone_after_ctrl_c_during_set_up():
+    with subprocess.Popen([RUN, "--net", "--", "sleep", "600"], **QUIET) as process:
+        deadline = time.monotonic() + 20
+        while not (made := [name for child in descendants(process.pid) for name in namespaces(child)]):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 128 + signal.SIGINT
+    assert not Path(f"/run/netns/{made[0]}").exists()
+    listed = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout
+    assert f" {made[0].replace('securecc-', 'scn')}@" not in listed
+
+
+def namespaces(pid):
+    """The namespace that this ip(8) is to make or to work in."""
+    with contextlib.suppress(OSError):
+        words = Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")
+        return [word for word in words[1:] if re.fullmatch(r"securecc-\d+", word)]
+    return []
