@@ -23,6 +23,7 @@ class Health:
         self._descriptors = farm.server.descriptors
         self._memory = sum(farm.server.memory.values())
         self._records = 0
+        self._looked: dict[str, int] = {}
 
     def count(self) -> None:
         """Begins to count audit records."""
@@ -60,6 +61,17 @@ class Health:
         until(self.descriptors_are_back, 4, f"descriptors {server.descriptors - self._descriptors}")
         until(lambda: self._grown() < MEMORY_KIB, WITHIN_S, f"memory: {self._grown()} KiB more than at first")
         assert "Traceback" not in server.log()
+        assert self._control_characters() == set()
+
+    def _control_characters(self) -> set[str]:
+        """What a terminal would obey, in what log and audit have become since the last look."""
+        found = set()
+        for name in ("log", "audit.jsonl"):
+            with (self._farm.server.folder / name).open(errors="surrogateescape", newline="\n") as file:
+                file.seek(self._looked.get(name, 0))
+                found |= {repr(each) for each in set(file.read()) - {"\n"} if not each.isprintable()}
+                self._looked[name] = file.tell()
+        return found
 
     def descriptors_are_back(self) -> bool:
         """Whether the server holds no more of any kind than at first."""
