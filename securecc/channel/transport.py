@@ -3,6 +3,7 @@ are proven, for until then there is no Channel to send it on.
 """
 
 import asyncio
+import errno
 import functools
 import os
 import socket
@@ -147,7 +148,7 @@ async def dial(
     link: Link | None = None
     try:
         async with asyncio.timeout(deadline):
-            link = await _connect(context, host, port)
+            link = await _connect(context, host, port, deadline)
             return await _prove(link, Initiator(service or f"securecc@{host}", ccache), name)
     except TimeoutError:
         error = Late(f"{name} did not admit us within {deadline:g} s", "check the network and the server's log")
@@ -162,20 +163,24 @@ def _plain_context() -> tls.Context:
     return tls.client_context()
 
 
-async def _connect(context: tls.Context, host: str, port: int) -> Link:
-    """The first address of the host's that answers."""
+async def _connect(context: tls.Context, host: str, port: int, patience: float = limits.PREAUTH_DEADLINE_S) -> Link:
+    """The first address of the host's that answers. Each has a part of the patience: one that is silent (IPv6 that
+    leads nowhere, say) leaves the others theirs.
+    """
     loop = asyncio.get_running_loop()
     trouble: OSError | None = None
-    for address in await _resolve(host, port):
+    addresses = await _resolve(host, port)
+    for address in addresses:
         try:
-            _, link = await loop.create_connection(
-                lambda: Link(tls.TlsPipe(context, server=False, host=host)), address, port
-            )
-        except OSError as error:
+            async with asyncio.timeout(patience / len(addresses)):
+                _, link = await loop.create_connection(
+                    lambda: Link(tls.TlsPipe(context, server=False, host=host)), address, port
+                )
+        except OSError as error:  # TimeoutError among them, without a number
             trouble = error
         else:
             return link
-    reason = (os.strerror(trouble.errno) if trouble.errno else str(trouble)) if trouble else "it has no address"
+    reason = os.strerror(trouble.errno or errno.ETIMEDOUT) if trouble else "it has no address"
     advice = "check that secureccd runs there and that a firewall lets it be reached"
     raise ChannelError(f"cannot connect to {host} port {port}: {reason}", advice) from trouble
 

@@ -640,6 +640,41 @@ def test_a_server_that_says_nothing_ends_the_client_at_its_deadline():
         assert time.monotonic() - began < 1
 
 
+@asynccontextmanager
+async def silence(port):
+    """An address of this machine's that answers nothing: its backlog is full, so it lets no more in."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.2", port))
+        listening.listen(0)
+        waiting = [socket.socket() for _ in range(4)]
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(("127.0.0.2", port))
+        yield "127.0.0.2"
+        for one in waiting:
+            one.close()
+
+
+def test_an_address_that_is_silent_leaves_time_for_the_next(monkeypatch):
+    async def run():
+        async with house() as some, silence(some.port) as silent:
+            addresses = [silent, "127.0.0.1"]
+
+            async def resolve(*_):
+                return addresses
+
+            monkeypatch.setattr(transport, "_resolve", resolve)
+            channel = await dial("localhost", some.port, deadline=2.0)
+            assert channel.peer[0] == "127.0.0.1"
+            channel.close()
+            await channel.wait_closed()
+            del addresses[1]
+            with pytest.raises(ChannelError, match="Connection timed out"):
+                await transport._connect(tls.client_context(), "localhost", some.port, 0.1)
+
+    asyncio.run(run())
+
+
 def test_a_server_that_stops_listening_keeps_its_channels():
     async def run():
         async with house() as some, joined(some) as (client, front):
