@@ -113,7 +113,7 @@ def _see_out(helper: "subprocess.Popen[bytes]") -> None:
 def _become_front(settings: ServerSettings) -> None:
     if settings.users is not None and os.getuid() == 0:
         _become(settings.users.front)
-    _raise_descriptors()
+    _settle()
 
 
 async def _front(
@@ -181,8 +181,9 @@ def _check_reach(user: User, places: Sequence[str]) -> None:
             raise ConfigError(f"user {user.name} cannot read {place}", advice)
 
 
-def _raise_descriptors() -> None:
-    """The store keeps blobs open, and a channel is a descriptor as well."""
+def _settle() -> None:
+    """Keys are for nobody else's eyes. The store keeps blobs open, and a channel is a descriptor as well."""
+    scratch.renounce()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 

@@ -99,6 +99,7 @@ class Nursery:
         if os.getuid() == 0 and self._config.uid and self._config.gid:
             scratch.become(self._config.uid, self._config.gid)
         scratch.renounce()
+        scratch.adopt()
         signal.signal(signal.SIGCHLD, lambda *_: self._bury())
         signal.signal(signal.SIGTERM, lambda *_: self._kill())
         with end:

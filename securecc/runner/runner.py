@@ -127,6 +127,7 @@ def _settle(config: RunnerConfig) -> list[Workshop]:
             raise SandboxError("the runner would run compilers as root", "give it a user of its own (runner.user)")
         scratch.become(config.uid, config.gid)
     scratch.renounce()
+    scratch.adopt()
     found = _find(config)
     groups = cgroup.Groups(config.groups) if config.groups else None
     scratch.enter()

@@ -64,6 +64,7 @@ class RunnerService:
         if os.getuid() == 0:
             raise ConfigError("the runner was started as root and knows nobody else to be", "set `users:`")
         scratch.renounce()
+        scratch.adopt()
 
     def run(self) -> int:
         """Exit status 0, when all nurseries have ended."""
@@ -133,7 +134,11 @@ class RunnerService:
                 log.warning("a front is turned away: %s", why)
                 return
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.MIB)
-            child = os.fork()
+            try:
+                child = os.fork()
+            except OSError as error:  # the others' runners go on
+                log.error("no nursery for a front: %s", error.strerror)  # noqa: TRY400 - the error says it all
+                return
             if not child:
                 self._be_nursery(end)
             self._nurseries.add(child)

@@ -57,12 +57,16 @@ def become(uid: int, gid: int) -> None:
 
 
 def renounce() -> None:
-    """Nothing that this process or its children execute gains privileges; orphans come to it; and another process of
-    its user does not see through it what it sees (prctl(2), ptrace(2)).
+    """Nothing that this process or its children execute gains privileges. What it sees and holds, no other process of
+    its user sees through it, nor does a core dump show it (prctl(2), ptrace(2)).
     """
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     _prctl(_PR_SET_DUMPABLE, 0)
+
+
+def adopt() -> None:
+    """Whatever loses its parent below this process becomes its child (prctl(2))."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def enter() -> None:

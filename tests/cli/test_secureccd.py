@@ -134,7 +134,7 @@ def test_the_front_serves_beside_a_runner_of_its_own(config, runner, monkeypatch
 
     monkeypatch.setattr(os, "getuid", lambda: 1000)
     monkeypatch.setattr(secureccd, "_front", front)
-    monkeypatch.setattr(secureccd, "_raise_descriptors", lambda: None)
+    monkeypatch.setattr(secureccd, "_settle", lambda: None)
     began = time.monotonic()
     assert main(["--config", str(config)]) == 7
     assert time.monotonic() - began < 5
@@ -154,7 +154,7 @@ def test_a_front_that_cannot_start_takes_its_runner_with_it(config, runner, monk
 
     monkeypatch.setattr(os, "getuid", lambda: 1000)
     monkeypatch.setattr(secureccd, "_front", front)
-    monkeypatch.setattr(secureccd, "_raise_descriptors", lambda: None)
+    monkeypatch.setattr(secureccd, "_settle", lambda: None)
     assert main(["--config", str(config)]) == 1
     assert capsys.readouterr().err == "secureccd: this machine has no sandbox\n"
 
@@ -164,7 +164,7 @@ def test_started_as_root_the_two_become_two_users(tmp_path, runner, monkeypatch)
     monkeypatch.setattr(os, "getuid", lambda: 0)
     monkeypatch.setattr(secureccd, "_become", calls.append)
     monkeypatch.setattr(os, "chown", lambda path, uid, gid: calls.append((path.name, uid, gid)))
-    monkeypatch.setattr(secureccd, "_raise_descriptors", lambda: None)
+    monkeypatch.setattr(secureccd, "_settle", lambda: None)
 
     async def front(settings, started_by, end, nursery):
         async with asyncio.timeout(10):
@@ -190,7 +190,7 @@ def test_a_front_alone_takes_its_first_runner_from_the_service(config, tmp_path,
 
     config.write_text(config.read_text() + "runner_socket: runner\n")
     monkeypatch.setattr(secureccd, "_front", front)
-    monkeypatch.setattr(secureccd, "_raise_descriptors", lambda: None)
+    monkeypatch.setattr(secureccd, "_settle", lambda: None)
     monkeypatch.setattr(os, "getuid", lambda: 1000)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
         listening.bind(str(tmp_path / "runner"))
@@ -269,12 +269,13 @@ def test_a_folder_that_cannot_be_made(tmp_path):
         secureccd._make_folders(settings_of(tmp_path), tmp_path / "state")
 
 
-def test_as_many_descriptors_as_may_be(monkeypatch):
+def test_as_many_descriptors_as_may_be_and_nobody_looks_in(monkeypatch):
     asked = []
     monkeypatch.setattr(resource, "setrlimit", lambda *words: asked.append(words))
-    secureccd._raise_descriptors()
+    monkeypatch.setattr(secureccd.scratch, "renounce", lambda: asked.append("closed"))
+    secureccd._settle()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    assert asked == [(resource.RLIMIT_NOFILE, (most, most))]
+    assert asked == ["closed", (resource.RLIMIT_NOFILE, (most, most))]
 
 
 def test_the_front_is_equipped_before_it_listens(tmp_path, monkeypatch):

@@ -135,6 +135,7 @@ import os, subprocess
 from securecc.runner.nursery import end_children
 from securecc.sandbox import scratch
 scratch.renounce()
+scratch.adopt()
 script = "trap '' TERM HUP; setsid sleep 600 <&- >&- & echo $!; sleep 600"
 left = subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, text=True)
 pid = int(left.stdout.readline())

@@ -1,5 +1,6 @@
 """The runner as a service of its own: whom it serves, and that all ends with it."""
 
+import errno
 import os
 import signal
 import socket
@@ -256,6 +257,24 @@ def test_a_place_where_nothing_can_listen(tmp_path):
     settings = ServerSettings(*(tmp_path / name for name in "kpasc"), runner_socket=tmp_path / "none/runner")
     with pytest.raises(ConfigError, match="make its directory"):
         RunnerService(settings, tmp_path, Supervisor())
+
+
+def test_a_front_that_gets_no_nursery_costs_the_others_nothing(tmp_path, monkeypatch, caplog):
+    def fork():
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    alone = object.__new__(RunnerService)
+    alone._nurseries = set()
+    monkeypatch.setattr(os, "fork", fork)
+    monkeypatch.setattr(alone, "_objection", lambda _end: "")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as alone._listening:
+        alone._listening.bind(str(tmp_path / "runner"))
+        alone._listening.listen()
+        with connect(tmp_path / "runner") as end:
+            alone._accept()
+            assert end.recv(1) == b""
+    assert "no nursery for a front: Resource temporarily unavailable" in caplog.text
+    assert alone._nurseries == set()
 
 
 def test_nobody_waits(tmp_path):

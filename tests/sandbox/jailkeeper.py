@@ -65,4 +65,5 @@ async def wait(root, rules):
 
 if __name__ == "__main__":
     scratch.renounce()
+    scratch.adopt()
     asyncio.run({"moments": moments, "bubblewrap": wrapped, "wait": wait}[sys.argv[1]](*sys.argv[2:]))

@@ -38,6 +38,29 @@ def inside(tmp_path):
     return run
 
 
+CLOSED = """
+import ctypes, os
+from securecc.sandbox import scratch
+libc = ctypes.CDLL(None)
+scratch.renounce()
+print([libc.prctl(number, 0, 0, 0, 0) for number in (3, 39)])  # PR_GET_DUMPABLE, PR_GET_NO_NEW_PRIVS
+scratch.adopt()
+if not os.fork():
+    if not os.fork():
+        os.read(0, 1)
+        os._exit(7)
+    os._exit(0)
+os.wait()
+print(os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+
+
+def test_what_is_renounced_and_adopted():
+    line = [sys.executable, "-c", CLOSED]
+    done = subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout == "[0, 1]\n7\n"
+
+
 def test_no_way_back_and_no_network(inside):
     said = inside("""
         print(os.getuid() != 0, os.getgid() != 0)
