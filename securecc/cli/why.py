@@ -37,7 +37,7 @@ ADVICE = {
     "input-file": "leave the option out of remote builds: the file that it names does not travel",
     "internal": "an agent met what should not happen: report it with the .log beside its socket",
     "kdc": "the realm gave no ticket for the server: see the detail; `securecctl doctor` looks further",
-    "language": "only C and C++ go to servers",
+    "language": "only C, C++, Objective-C and assembly go to servers",
     "layer": "the tree cannot stand for its files, see the detail",
     "limit": "ask the admin for higher limits for this kind of compile, or leave it local",
     "line": "see the detail: #line names a file that cannot be sent",

@@ -228,6 +228,30 @@ def test_a_crowd_of_strangers_is_shed_and_who_is_known_is_not(monkeypatch):
     asyncio.run(run())
 
 
+def test_a_step_that_blocks_ends_at_its_deadline_and_holds_up_nobody(monkeypatch):
+    monkeypatch.setattr(limits, "GSS_STEP_S", 0.5)
+    release = threading.Event()
+    stuck = Stuck(release)
+    asked = [stuck, StubAcceptor()]
+
+    async def run():
+        async with house(acceptor=lambda: asked.pop(0)) as some:
+            first = await knocking(some.port)
+            await until(stuck.begun.is_set)
+            channel = await dial(HERE, some.port)
+            assert some.noticed == []  # nobody's step has ended yet but the second's
+            channel.close()
+            await some.until_noticed("authentication")
+            [(_, detail)] = some.noticed
+            assert "Kerberos took more than 0.5 s" in detail["why"]
+            first.fail(ChannelError("gone"))
+
+    try:
+        asyncio.run(run())
+    finally:
+        release.set()
+
+
 async def until(test):
     async with asyncio.timeout(5):
         while not test():  # noqa: ASYNC110 (the house tells of it in its own time)

@@ -193,14 +193,16 @@ class TestUnixGroups:
         with pytest.raises(Denied):
             force.judge(b"dave@EXAMPLE.COM", "10.2.3.4")
 
-    def test_a_service_that_hangs_keeps_no_decision_waiting(self, force, service):
+    @pytest.mark.parametrize("work", [PolicyInForce.refresh, PolicyInForce.reload])
+    def test_a_service_that_hangs_keeps_no_decision_waiting(self, force, service, work):
         async def scenario():
             service.gate = threading.Event()
-            refreshing = asyncio.create_task(force.refresh())
+            working = asyncio.create_task(work(force))
             await asyncio.sleep(0)
             force.judge(b"dave@EXAMPLE.COM", "10.2.3.4")
+            assert not working.done()
             service.gate.set()
-            await refreshing
+            await working
 
         asyncio.run(scenario())
 
