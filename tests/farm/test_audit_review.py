@@ -1,6 +1,10 @@
 """What a security officer asks of the audit of a server that compiles, and what shows when it was changed."""
 
+import datetime as dt
+import hashlib
+import json
 import os
+import re
 import signal
 import socket
 
@@ -86,3 +90,85 @@ def test_an_officer_s_day(reviewed, tmp_path):
     server.start()
     assert "were gone at start" in securecctl(farm, "verify", status=1)
     server.stop()
+
+
+HEX = re.compile("[0-9a-f]{64}")
+
+
+def of(farm: Farm, **wanted: object) -> dict:
+    """The last such record."""
+    return until(lambda: farm.audit(**wanted), what=str(wanted))[-1]
+
+
+def test_a_job_s_records_say_all_of_it(farm, tmp_path):
+    """Who, from where, by which rule; what ran, on what, with which compiler; what it made and took, and behind which
+    walls.
+    """
+    (source,) = sources(tmp_path, 1)
+    assert farm.compile(source, "-O1", "-DX=a b").returncode == 0
+    judged, start, end = (of(farm, kind=kind) for kind in ("connection", "job-start", "job-end"))
+    for record in (judged, start, end):
+        age = dt.datetime.now(dt.UTC) - dt.datetime.fromisoformat(record["time"])
+        assert dt.timedelta(0) <= age < dt.timedelta(minutes=2)
+        assert record["peer"].startswith("127.0.0.1:")
+        assert (record["principal"], record["rule"]) == ("alice@EXAMPLE.COM", "committers")
+        assert record.get("decision", "allowed") == "allowed"  # how a job ended is its `outcome`
+        assert HEX.fullmatch(record["prev"])
+        assert record["reference"] == judged["reference"]
+    assert judged["policy"]
+    for record in (start, end):
+        assert record["arguments"][0].endswith("gcc")
+        assert record["arguments"][1:] == ["-c", source.name, "-o", "s0.o", "-O1", "-DX=a b"]
+        assert record["cwd"] == str(tmp_path)
+        assert record["toolchain"].startswith("gcc-")
+        for digest in ("arguments_sha256", "input_sha256", "toolchain_sha256"):
+            assert HEX.fullmatch(record[digest]), digest
+        assert {"userns", "mountns", "pidns", "netns", "rlimits", "seccomp"} <= set(record["sandbox"])
+    assert (end["job"], end["exit"], end["signal"], end["outcome"]) == (start["job"], 0, None, "done")
+    (made,) = end["outputs"]
+    content = source.with_suffix(".o").read_bytes()
+    assert made == {
+        "path": str(source.with_suffix(".o")),
+        "size": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+    assert end["usage"]["wall_s"] > 0
+    assert end["usage"]["user_s"] + end["usage"]["system_s"] > 0
+    assert end["usage"]["memory"] > 1 << 20
+
+
+def test_another_input_is_another_digest_and_a_failure_has_its_status(farm, tmp_path):
+    (source,) = sources(tmp_path, 1)
+    digests = []
+    for text in ("int a;\n", "int b;\n", "int b;\n", "no C\n"):
+        source.write_text(text)
+        os.utime(source, (1_500_000_000, 1_500_000_000))
+        before = len(farm.audit(kind="job-end"))
+        farm.compile(source)
+        until(lambda before=before: len(farm.audit(kind="job-end")) > before, what="the record")
+        digests.append(farm.audit(kind="job-end")[-1]["input_sha256"])
+    assert len(set(digests)) == 3
+    assert digests[1] == digests[2]
+    assert of(farm, kind="job-end")["exit"] == 1
+
+
+def test_the_show_of_one_person_s_denials(farm, tmp_path):
+    """The filters by principal, time and decision, as JSON, on the log that the server writes."""
+    (source,) = sources(tmp_path, 1)
+    mallory = farm.as_principal("mallory", own_agent=True)
+    assert mallory.compile(source).returncode == 0
+    assert farm.compile(source).returncode == 0
+    mallory.end_agents()
+
+    def shown(*filters: str) -> list[dict]:
+        path = farm.server.folder / "audit.jsonl"
+        done = farm.run("securecctl", "audit", "show", path, "--format", "json", *filters, cwd=tmp_path)
+        assert done.returncode == 0
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    denied = until(lambda: shown("--principal", "mallory@EXAMPLE.COM", "--decision", "denied"))
+    assert {(record["kind"], record["principal"]) for record in denied} == {("connection", "mallory@EXAMPLE.COM")}
+    assert shown("--principal", "mallory@EXAMPLE.COM", "--decision", "allowed") == []
+    assert {record["principal"] for record in shown("--decision", "allowed")} == {"alice@EXAMPLE.COM"}
+    assert shown("--since", "2999-01-01") == shown("--until", "2001-01-01") == []
+    assert shown("--since", "1h", "--decision", "denied") == denied
