@@ -138,7 +138,8 @@ class Reception:
         except AuthenticationError:
             text = "authentication failed"
             if exchange.skewed:  # only a holder of a ticket gets as far as this, so no stranger learns the time
-                text = f"clocks differ: the server's says {time.strftime('%Y-%m-%d %H:%M:%SZ', time.gmtime())}"
+                now = time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime())
+                text = f"clocks differ: the server's says {now}; set the one that is wrong (NTP)"
             link.send(handshake.refusal("authentication", text, self.reference))
             raise
 

@@ -169,7 +169,8 @@ class Attendance:
             caller.write(1, remote.stdout)
             caller.write(2, remote.stderr)
             if result.limit:
-                caller.write(2, f"securecc: the job reached its {result.limit} limit on {remote.server}\n".encode())
+                reached = f"the job reached its {result.limit} limit on {remote.server}"
+                caller.write(2, f"securecc: {reached}; ask its admin for a higher one\n".encode())
             caller.exit(128 - result.status if result.status < 0 else result.status or 1)
             return
         await self._slots.enter(order.settings.local_slots)

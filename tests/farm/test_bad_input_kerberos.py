@@ -112,6 +112,7 @@ def test_a_wrong_clock(farm, tmp_path, seconds):
     assert (done.returncode, done.stdout) == (0, "")
     assert source.with_suffix(".o").exists()
     assert "clock" in done.stderr.lower()
+    assert "set the " in done.stderr
     other.end_agents()
     done = other.compile(source, SECURECC_FALLBACK="0")
     assert done.returncode == 119
