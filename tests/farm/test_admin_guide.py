@@ -17,7 +17,10 @@ from pathlib import Path
 import pytest
 from farmside import TOP, until
 
-pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="a machine's own installation takes root")
+pytestmark = [
+    pytest.mark.skipif(os.getuid() != 0, reason="a machine's own installation takes root"),
+    pytest.mark.timeout(600),  # the first of them installs all of it
+]
 
 PAGE = TOP / "docs/admin.md"
 HOST, ADDRESS = "farm1.example.com", "10.2.3.4"
