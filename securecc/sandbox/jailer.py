@@ -29,6 +29,7 @@ FORGOTTEN = {signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT}
 """What the runner ignores; a compiler must not."""
 _STACK = 8 * bound.MIB, 64 * bound.MIB  # gcc raises the soft limit to 64 MiB itself
 _OPEN_FILES = 1024
+_OURS = 4  # processes of a sandbox that are not the job's: what makes it, its init
 
 # What gcc's driver says (in its C messages, no others are there) when a limit ended one of its programs.
 _SIGNS: tuple[tuple[bytes, LimitName], ...] = (
@@ -203,15 +204,15 @@ class Running:
 
     def _supervise(self) -> None:
         """What no rlimit bounds: diagnostics, and processor time and memory of all processes together."""
-        self._supervision = self._loop.call_later(bound.SUPERVISION_S, self._supervise)
         if self._overflowing():
             self.kill("diagnostics")
         if self._top:
-            cpu_s, memory = _together(self._top)
+            cpu_s, memory = _together(self._top, _OURS + self._limits.processes)
             if cpu_s > self._limits.cpu_s:
                 self.kill("cpu")
             if memory > self._limits.memory:
                 self.kill("memory")
+        self._supervision = self._loop.call_later(bound.SUPERVISION_S, self._supervise)  # however long this took
 
 
 def rlimits(limits: JobLimits) -> tuple[tuple[int, int, int], ...]:
@@ -260,10 +261,12 @@ def comm(pid: int) -> bytes:
     return b""
 
 
-def _together(init: int) -> tuple[float, int]:
-    """Processor seconds and resident bytes of a process and all below it (proc(5))."""
+def _together(init: int, most: int) -> tuple[float, int]:
+    """Processor seconds and resident bytes of a process and all below it (proc(5)), of which there are so many at
+    most: they come and go while they are counted.
+    """
     ticks, pages, todo, seen = 0, 0, [init], 0
-    while todo and seen < 4 * bound.PROCESSES:
+    while todo and seen < most:
         pid = todo.pop()
         seen += 1
         with contextlib.suppress(OSError, ValueError, IndexError):

@@ -1,9 +1,11 @@
 """What all ways into a sandbox share: limits, supervision, how an ending is read. The ways themselves: test_runner."""
 
+import asyncio
 import os
 import resource
 import signal
 import subprocess
+from dataclasses import replace
 
 import pytest
 
@@ -30,11 +32,35 @@ def test_the_processes_of_a_tree_are_summed():
     script = "sleep 60 & sleep 60 & i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; echo; wait"
     with subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, start_new_session=True) as child:
         child.stdout.readline()
-        cpu_s, memory = jailer._together(child.pid)
+        cpu_s, memory = jailer._together(child.pid, 10)
         os.killpg(child.pid, signal.SIGKILL)
     assert cpu_s > 0
     assert memory > 3 * 100 * limits.KIB
-    assert jailer._together(child.pid) == (0, 0)
+    assert jailer._together(child.pid, 10) == (0, 0)
+
+
+def test_none_of_a_jobs_processes_hides_behind_the_others():
+    """Who may have many has all of them counted, those last that began first."""
+    script = "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; for n in $(seq 400); do sleep 60 & done; echo; wait"
+
+    class Watched(jailer.Running):
+        def __init__(self):
+            self._limits, self._limit, self._overflowing = JobLimits(processes=500, memory=1), "", jailer.silent
+            self._loop = asyncio.new_event_loop()
+
+        def kill(self, limit=""):
+            self._limit = self._limit or limit
+
+    watched = Watched()
+    with subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, start_new_session=True) as child:
+        child.stdout.readline()
+        watched._top = child.pid
+        few, all_of_them = (jailer._together(child.pid, most)[1] for most in (256, 500))
+        watched._limits = replace(watched._limits, memory=(few + all_of_them) // 2)
+        watched._supervise()
+        os.killpg(child.pid, signal.SIGKILL)
+    watched._loop.close()
+    assert watched._limit == "memory"
 
 
 def ending(status, limit="", cpu_s=0.0):
