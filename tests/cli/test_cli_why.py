@@ -42,7 +42,7 @@ def test_why_lists_reasons_with_counts_examples_and_advice(recorded, capsys):
     text = capsys.readouterr().out
     lines = text.splitlines()
     assert all(line.isprintable() for line in lines)
-    assert lines[0].startswith("1 compiles on servers, 5 local")
+    assert lines[0].startswith("1 compile on servers, 5 local")
     assert re.match(r"3 +\d+ d ago +no-ticket +a\.c: no Kerberos ticket", lines[3])
     assert "no-ticket: get a ticket: kinit" in lines
     assert "brand-new: see the example" in lines

@@ -66,7 +66,8 @@ static _Noreturn void usage(int status)
     dprintf(status == 0 ? 1 : 2,
             "securecc " SECURECC_VERSION ": compiles on the farm, or locally\n"
             "usage: securecc COMPILER ARGUMENTS...   (or a link to securecc named like the compiler)\n"
-            "Settings, state and help: securecctl --help\n");
+            "SECURECC_HOSTS names the servers; SECURECC_VERBOSE=1 says where each compile runs; SECURECC_FALLBACK=0\n"
+            "forbids compiling locally for want of a server. All else: securecctl --help\n");
     _exit(status);
 }
 
