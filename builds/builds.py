@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -21,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from comparing import differing, objects
 from fetching import BuildFailed, Source, archive, run, unpack
 from systems import SYSTEMS, Compilers
 
@@ -103,12 +103,6 @@ def projects(text: str) -> Iterator[Build]:
             )
 
 
-def objects(tree: Path) -> dict[str, str]:
-    """Every object below `tree` and the digest of its bytes."""
-    found = sorted(path for path in tree.rglob("*.o") if path.is_file())
-    return {str(path.relative_to(tree)): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
-
-
 def reasons(told: Mapping[str, Any]) -> dict[str, int]:
     """What stayed local, as `securecctl why` tells it; a question with an unknown option is a question all the same."""
     found: dict[str, int] = {}
@@ -120,11 +114,6 @@ def reasons(told: Mapping[str, Any]) -> dict[str, int]:
             if count:
                 found[name] = found.get(name, 0) + count
     return found
-
-
-def differing(one: Mapping[str, str], other: Mapping[str, str]) -> tuple[str, ...]:
-    """Objects that are not the same on both sides, or are missing on one."""
-    return tuple(sorted(name for name in {*one, *other} if one.get(name) != other.get(name)))
 
 
 def _say(text: str = "") -> None:

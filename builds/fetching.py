@@ -28,7 +28,7 @@ class Source:
     patches: bool = False
 
 
-def run(*command: str | Path, where: Path, **environment: str) -> str:
+def run(*command: str | Path, where: Path = Path(), **environment: str) -> str:
     """What the command said, both streams. Raises BuildFailed with the end of it."""
     done = subprocess.run(
         [str(word) for word in command],

@@ -22,16 +22,18 @@ from pathlib import Path
 
 _HERE = Path(__file__).resolve().parent
 _TOP = _HERE.parent
+sys.path.insert(0, str(_TOP / "builds"))
+
+from comparing import differing, objects  # noqa: E402 - found where the line above points
+from fetching import BuildFailed, Source, archive, run, unpack  # noqa: E402
+
 _WORK = _TOP / "build/demo"
+_PYNACL = Source("pip", "PyNaCl", "src/libsodium")  # its source distribution holds libsodium's own
 _TREE = _WORK / "libsodium"  # both builds stand here in turn, for objects may hold their path
 _REFERENCE = _WORK / "reference"
 _SHARE = 0.9  # of make's compiles that must have gone through the server
 _COMPILE = re.compile(r"^(?:libtool: compile: +)?securecc gcc .* -c ", re.MULTILINE)
 _CPUS = os.cpu_count() or 1
-
-
-class DemoFailed(Exception):
-    """Something that the demo promises did not come true."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +67,9 @@ class Outcome:
         return self.through / self.compiles if self.compiles else 0.0
 
     @property
-    def differ(self) -> list[str]:
+    def differ(self) -> tuple[str, ...]:
         """Objects that the local build has not, or not with the same bytes; and those that only it has."""
-        paths = {*self.objects, *self.reference}
-        return sorted(path for path in paths if self.objects.get(path) != self.reference.get(path))
+        return differing(self.objects, self.reference)
 
     @property
     def is_as_promised(self) -> bool:
@@ -86,56 +87,14 @@ def _title(text: str) -> None:
     _say(f"\n{bold}== {text}{plain}")
 
 
-def _run(*command: str | Path, where: Path = _WORK, **environment: str) -> str:
-    """What the command said, both streams; DemoFailed with the end of it if it failed."""
-    done = subprocess.run(
-        [str(word) for word in command],
-        cwd=where,
-        env={**os.environ, **environment},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    if done.returncode:
-        end = "\n".join(done.stdout.splitlines()[-20:])
-        raise DemoFailed(f"{' '.join(map(str, command))} ended with status {done.returncode}:\n{end}")
-    return done.stdout
-
-
-def _fetch() -> Path:
-    """The source distribution of PyNaCl, which holds libsodium's own sources."""
-    found = sorted(_WORK.glob("pynacl-*.tar.gz"))
-    if not found:
-        _say("fetching the source distribution of PyNaCl from the Python package index ...")
-        pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--no-deps")
-        _run(*pip, "--no-binary", "PyNaCl", "--dest", _WORK, "pynacl")
-        found = sorted(_WORK.glob("pynacl-*.tar.gz"))
-    return found[-1]
-
-
-def _unpack(archive: Path) -> None:
-    shutil.rmtree(_TREE, ignore_errors=True)
-    _TREE.mkdir()
-    part = ("--strip-components=3", "--wildcards", "*/src/libsodium/*")
-    _run("tar", "--extract", "--file", archive, "--directory", _TREE, "--no-same-owner", *part)
-
-
-def _build(archive: Path, compiler: str, jobs: int) -> Build:
+def _build(package: Path, compiler: str, jobs: int) -> Build:
     """A fresh tree, configured and made with CC=`compiler`."""
-    _unpack(archive)
+    unpack(_PYNACL, package, _TREE)
     began = time.monotonic()
-    _run("./configure", f"CC={compiler}", where=_TREE)
+    run("./configure", f"CC={compiler}", where=_TREE)
     configured = time.monotonic()
-    said = _run("make", f"-j{jobs}", "V=1", where=_TREE)
+    said = run("make", f"-j{jobs}", "V=1", where=_TREE)
     return Build(configured - began, time.monotonic() - configured, said)
-
-
-def _objects(tree: Path) -> dict[str, str]:
-    """Every object below `tree` and the digest of its bytes."""
-    return {str(path.relative_to(tree)): hashlib.sha256(path.read_bytes()).hexdigest() for path in tree.rglob("*.o")}
 
 
 def _alone() -> int:
@@ -154,14 +113,14 @@ def _outside() -> int:
     """Builds the reference, then starts the test bed around the rest."""
     _alone()
     _say("securecc demo: a real C library, compiled on a Kerberised and sandboxed server")
-    archive = _fetch()
+    package = archive(_PYNACL, _WORK / "cache")
     _title(f"A local build to compare with: ./configure && make -j{_CPUS}")
-    build = _build(archive, "gcc", _CPUS)
-    objects = _objects(_TREE)
+    build = _build(package, "gcc", _CPUS)
+    made = objects(_TREE)
     shutil.rmtree(_REFERENCE, ignore_errors=True)
     _REFERENCE.mkdir()
-    (_REFERENCE / "reference.json").write_text(json.dumps({"make_s": build.make_s, "objects": objects}))
-    _say(f"configure {build.configure_s:.1f} s, make {build.make_s:.1f} s, {len(objects)} objects")
+    (_REFERENCE / "reference.json").write_text(json.dumps({"make_s": build.make_s, "objects": made}))
+    _say(f"configure {build.configure_s:.1f} s, make {build.make_s:.1f} s, {len(made)} objects")
     bed = _TOP / "krb5-testenv/run"
     command = [
         str(bed),
@@ -171,7 +130,7 @@ def _outside() -> int:
         sys.executable,
         str(Path(__file__)),
         "--inside",
-        str(archive),
+        str(package),
     ]
     return subprocess.run(command, check=False).returncode
 
@@ -189,12 +148,12 @@ def _jobs_ended(principal: str) -> list[dict[str, object]]:
     return [record for record in records if record["kind"] == "job-end" and record.get("principal") == principal]
 
 
-def _inside(archive: Path) -> int:
+def _inside(package: Path) -> int:
     reference = json.loads((_REFERENCE / "reference.json").read_text())
     _title("A Kerberos realm, a compile server, a ticket")
-    _say("\n".join(line for line in _run("klist").splitlines() if line))
+    _say("\n".join(line for line in run("klist").splitlines() if line))
     _say(f"SECURECC_HOSTS={os.environ['SECURECC_HOSTS']}")
-    went_well = _compile_as_alice(archive, reference)
+    went_well = _compile_as_alice(package, reference)
     _deny_mallory()
     _show_audit()
     _answer()
@@ -203,15 +162,15 @@ def _inside(archive: Path) -> int:
     return 0 if went_well else 1
 
 
-def _compile_as_alice(archive: Path, reference: dict[str, object]) -> bool:
+def _compile_as_alice(package: Path, reference: dict[str, object]) -> bool:
     jobs = _CPUS + 2
     _title(f'alice: ./configure CC="securecc gcc" && make -j{jobs}')
     began = time.time()
-    build = _build(archive, "securecc gcc", jobs)
+    build = _build(package, "securecc gcc", jobs)
     made_from = began + build.configure_s
     ended = [job for job in _jobs_ended("alice@EXAMPLE.COM") if _time_of(job) >= made_from and job["exit"] == 0]
     compiles = len(_COMPILE.findall(build.said))
-    outcome = Outcome(compiles, _made_by(ended, _TREE), _objects(_TREE), reference["objects"])
+    outcome = Outcome(compiles, _made_by(ended, _TREE), objects(_TREE), reference["objects"])
     for left, right in (
         ("configure", f"{build.configure_s:.1f} s"),
         ("make", f"{build.make_s:.1f} s; locally {reference['make_s']:.1f} s, on the same processors as the server"),
@@ -228,7 +187,7 @@ def _compile_as_alice(archive: Path, reference: dict[str, object]) -> bool:
     for path in outcome.differ[:5]:
         _say(f"  DIFFERS: {path}")
     _say("\nwhy compiles stayed local, configure's included (securecctl why):")
-    _say(_run("securecctl", "why").rstrip())
+    _say(run("securecctl", "why").rstrip())
     return outcome.is_as_promised
 
 
@@ -254,11 +213,11 @@ def _deny_mallory() -> None:
     _title("mallory: a valid ticket, but not listed in the policy")
     bed = Path(os.environ["SECURECC_TESTENV"])
     mallory = {"KRB5CCNAME": f"FILE:{bed}/mallory.ccache"}
-    _run("kinit", "-k", "-t", bed / "keytabs/mallory.keytab", "mallory@EXAMPLE.COM", **mallory)
+    run("kinit", "-k", "-t", bed / "keytabs/mallory.keytab", "mallory@EXAMPLE.COM", **mallory)
     source, target = _HERE / "answer.c", _WORK / "mallory.o"
     compile_it = ("securecc", "gcc", f"-I{_TREE}/src/libsodium/include", "-c", source, "-o", target)
     target.unlink(missing_ok=True)
-    said = _run(*compile_it, **mallory)
+    said = run(*compile_it, **mallory)
     _say("$ securecc gcc -c answer.c -o mallory.o")
     _say(said.rstrip() + f"\n  exit status 0: compiled locally, {target.stat().st_size} bytes")
     strict = subprocess.run(
@@ -271,16 +230,16 @@ def _deny_mallory() -> None:
     _say("$ SECURECC_FALLBACK=0 securecc gcc -c answer.c -o mallory.o")
     _say(strict.stderr.rstrip() + f"\n  exit status {strict.returncode}")
     if strict.returncode == 0 or _jobs_ended("mallory@EXAMPLE.COM"):
-        raise DemoFailed("mallory's compile went through the server")
+        raise BuildFailed("mallory's compile went through the server")
 
 
 def _show_audit() -> None:
     _title("The server's audit log (securecctl audit show, verify)")
     for person in ("alice", "mallory"):
-        lines = _run("securecctl", "audit", "show", _audit_log(), "--principal", f"{person}@EXAMPLE.COM").splitlines()
+        lines = run("securecctl", "audit", "show", _audit_log(), "--principal", f"{person}@EXAMPLE.COM").splitlines()
         _say("\n".join(line[:160] for line in [lines[0], *lines[1:][-4:]]))
         _say(f"  (the last of {len(lines) - 1} for {person})\n")
-    _say(_run("securecctl", "audit", "verify", _audit_log()).rstrip())
+    _say(run("securecctl", "audit", "verify", _audit_log()).rstrip())
 
 
 def _answer() -> None:
@@ -288,18 +247,18 @@ def _answer() -> None:
     program = _WORK / "answer"
     library = _TREE / "src/libsodium"
     include = f"-I{library}/include"
-    _run("gcc", include, _HERE / "answer.c", library / ".libs/libsodium.a", "-pthread", "-o", program)
-    said = _run(program)
+    run("gcc", include, _HERE / "answer.c", library / ".libs/libsodium.a", "-pthread", "-o", program)
+    said = run(program)
     _say(said.rstrip())
     if hashlib.blake2b(b"abc", digest_size=32).hexdigest() not in said:
-        raise DemoFailed("the library's BLAKE2b is not Python's")
+        raise BuildFailed("the library's BLAKE2b is not Python's")
 
 
 def main(arguments: list[str]) -> int:
     """Exit status 0 only if the server compiled at least nine tenths, and all objects equal the local ones."""
     try:
         return _inside(Path(arguments[1])) if arguments[:1] == ["--inside"] else _outside()
-    except DemoFailed as failure:
+    except BuildFailed as failure:
         _say(f"\ndemo: {failure}")
         return 1
 

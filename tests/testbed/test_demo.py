@@ -25,7 +25,7 @@ def some(count):
 
 def test_all_through_the_server_and_all_alike_is_as_promised():
     assert WELL.is_as_promised
-    assert (WELL.through, WELL.share, WELL.differ) == (100, 1.0, [])
+    assert (WELL.through, WELL.share, WELL.differ) == (100, 1.0, ())
 
 
 @pytest.mark.parametrize(("count", "promised"), [(89, False), (90, True), (0, False)])
@@ -86,7 +86,7 @@ def inside(tmp_path, monkeypatch):
         (tmp_path / "server1/audit.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
         monkeypatch.setenv("SECURECC_TESTENV", str(tmp_path))
         monkeypatch.setenv("SECURECC_HOSTS", "localhost:1")
-        monkeypatch.setattr(demo, "_run", lambda *words, **_: "")
+        monkeypatch.setattr(demo, "run", lambda *words, **_: "")
         monkeypatch.setattr(demo, "_build", lambda *_: demo.Build(0.0, 1.0, SAID))
         for later in ("_deny_mallory", "_show_audit", "_answer"):
             monkeypatch.setattr(demo, later, lambda: None)
@@ -137,16 +137,16 @@ def test_a_mallory_who_compiles_on_the_server_ends_it(tmp_path, monkeypatch, end
             (tmp_path / "mallory.o").write_text("made here")
         return ""
 
-    monkeypatch.setattr(demo, "_run", run)
+    monkeypatch.setattr(demo, "run", run)
     status = 0 if not ended else 113
     monkeypatch.setattr(demo.subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=status, stderr=""))
-    with pytest.raises(demo.DemoFailed, match="went through the server"):
+    with pytest.raises(demo.BuildFailed, match="went through the server"):
         demo._deny_mallory()
 
 
 def test_a_step_that_fails_is_shown_and_the_status_is_1(monkeypatch, capsys):
     def fails():
-        raise demo.DemoFailed("make ended with status 2:\nno rule")
+        raise demo.BuildFailed("make ended with status 2:\nno rule")
 
     monkeypatch.setattr(demo, "_outside", fails)
     assert demo.main([]) == 1
@@ -157,7 +157,7 @@ def test_the_test_beds_status_is_the_demos(tmp_path, monkeypatch):
     monkeypatch.setattr(demo, "_REFERENCE", tmp_path / "reference")
     monkeypatch.setattr(demo, "_TREE", tmp_path / "tree")
     monkeypatch.setattr(demo, "_alone", lambda: 0)
-    monkeypatch.setattr(demo, "_fetch", lambda: Path("archive"))
+    monkeypatch.setattr(demo, "archive", lambda *_: Path("archive"))
     monkeypatch.setattr(demo, "_build", lambda *_: demo.Build(0.0, 0.0, ""))
     for status in (0, 1, 125):
         done = subprocess.CompletedProcess([], status)
