@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import shutil
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,11 @@ from farmside import until
 from twins import put
 
 PAGE = (Path(__file__).parents[2] / "docs/build-systems.md").read_text()
+SECTIONS = dict(part.split("\n", 1) for part in PAGE.split("\n## ")[1:])
+BLOCKS = {
+    section: [textwrap.dedent(block) for block in re.findall(r"(?:^ {4}.*\n)+", text, re.MULTILINE)]
+    for section, text in SECTIONS.items()
+}
 FILES = {
     "a.c": '#include "one.h"\n#include <stdio.h>\nint main(void) { return printf("%d\\n", b() + ONE) < 0; }\n',
     "b.c": '#include "one.h"\n#include <string.h>\nint b(void) { return (int)strlen("1234"); }\n',
@@ -27,15 +33,7 @@ CMAKE = {
     "CMakeLists.txt": "cmake_minimum_required(VERSION 3.16)\nproject(sample C CXX)\nadd_executable(sum a.c b.c c.cc)\n",
 }
 MESON = {**FILES, "meson.build": "project('sample', 'c', 'cpp')\nexecutable('sum', 'a.c', 'b.c', 'c.cc')\n"}
-NINJA = {
-    **FILES,
-    "build.ninja": "cc = gcc\ncxx = g++\ninclude local.ninja\n"
-    "rule cc\n  command = $cc -MD -MF $out.d -c $in -o $out\n  depfile = $out.d\n  deps = gcc\n"
-    "rule cxx\n  command = $cxx -MD -MF $out.d -c $in -o $out\n  depfile = $out.d\n  deps = gcc\n"
-    "rule ld\n  command = $cxx $in -o $out\n"
-    "build a.o: cc a.c\nbuild b.o: cc b.c\nbuild c.o: cxx c.cc\nbuild sum: ld a.o b.o c.o\n",
-    "local.ninja": "",
-}
+NINJA = "cflags = -g\n{rule}build a.o: cc a.c\nbuild b.o: cc b.c\n"
 LIBTOOL = {
     **FILES,
     "configure.ac": "AC_INIT([sample],[1])\nAM_INIT_AUTOMAKE([foreign])\nAC_PROG_CC\nAC_PROG_CXX\nAM_PROG_AR\n"
@@ -43,7 +41,6 @@ LIBTOOL = {
     "Makefile.am": "lib_LTLIBRARIES = libsample.la\nlibsample_la_SOURCES = b.c c.cc\nbin_PROGRAMS = sum\n"
     "sum_SOURCES = a.c\nsum_LDADD = libsample.la\n",
 }
-LAUNCHERS = {"CMAKE_C_COMPILER_LAUNCHER": "securecc", "CMAKE_CXX_COMPILER_LAUNCHER": "securecc"}
 
 
 @pytest.fixture
@@ -60,11 +57,11 @@ class Site:
         self.apart = folder
 
     def build(self, files, *steps, **env):
-        """Runs the commands in a fresh tree of `files`; every object by its name, and what is its digest."""
+        """Runs scripts in a fresh tree of `files`; every object by its name, and what is its digest."""
         shutil.rmtree(self.place, ignore_errors=True)
         put(self.place, files)
         for step in steps:
-            done = self.farm.run(*step.split(), cwd=self.place, **env)
+            done = self.farm.run("sh", "-ec", step, cwd=self.place, **env)
             assert done.returncode == 0, done.stdout + done.stderr
         objects = {path.relative_to(self.place): path for path in self.place.rglob("*.o")}
         return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in objects.items()}
@@ -91,69 +88,97 @@ class Site:
         return folder
 
 
-def on_the_page(*texts):
-    """What is tested here is what people are told to type."""
-    for text in texts:
-        assert text in PAGE
+def without(script):
+    """The same, by the compiler alone."""
+    return re.sub(r"securecc (?=gcc|g\+\+)| -DCMAKE_\w+_LAUNCHER=securecc", "", script)
+
+
+def test_every_block_of_the_page_is_run_here():
+    known = {
+        "make": 1,
+        "configure (autotools, libtool)": 1,
+        "CMake": 2,
+        "meson": 1,
+        "ninja by itself": 1,
+        "ccache": 1,
+        "Whatever calls gcc by its name: a masquerade directory": 1,
+        "Keeping a build off this machine": 1,
+    }
+    assert {section: len(blocks) for section, blocks in BLOCKS.items() if blocks} == known
 
 
 def test_make(site):
-    on_the_page('CC="securecc gcc" CXX="securecc g++"')
-    alone = site.build(MAKE, "make -j2 CC=gcc")
-    through = {**MAKE, "make.sh": 'exec make -j2 CC="securecc gcc" CXX="securecc g++"\n'}
-    assert site.remote(alone, through, "sh make.sh") == {"link": 1}
+    (script,) = BLOCKS["make"]
+    assert site.remote(site.build(MAKE, without(script)), MAKE, script) == {"link": 1}
 
 
-def test_cmake_and_ninja(site):
-    on_the_page("-DCMAKE_C_COMPILER_LAUNCHER=securecc -DCMAKE_CXX_COMPILER_LAUNCHER=securecc")
-    alone = site.build(CMAKE, "cmake -S . -B out -G Ninja", "cmake --build out")
-    options = " ".join(f"-D{name}={value}" for name, value in LAUNCHERS.items())
-    site.remote(alone, CMAKE, f"cmake -S . -B out -G Ninja {options}", "cmake --build out")
-
-
-def test_cmake_by_the_environment(site):
-    on_the_page("export CMAKE_C_COMPILER_LAUNCHER=securecc CMAKE_CXX_COMPILER_LAUNCHER=securecc")
-    steps = ("cmake -S . -B out -G Ninja", "cmake --build out")
-    site.remote(site.build(CMAKE, *steps), CMAKE, *steps, **LAUNCHERS)
-
-
-def test_meson(site):
-    alone = site.build(MESON, "meson setup out", "ninja -C out")
-    (native,) = re.findall(r"```ini\n(.*?)```", PAGE, re.DOTALL)
-    files = {**MESON, "securecc.ini": native}
-    site.remote(alone, files, "meson setup --native-file securecc.ini out", "ninja -C out")
-
-
-def test_ninja(site):
-    alone = site.build(NINJA, "ninja")
-    site.remote(alone, {**NINJA, "local.ninja": "cc = securecc gcc\ncxx = securecc g++\n"}, "ninja")
-
-
-def test_libtool(site):
-    on_the_page('./configure CC="securecc gcc" CXX="securecc g++"')
-    steps = ("autoreconf -i", "sh configure.sh", "make -j2")
-    alone = site.build({**LIBTOOL, "configure.sh": "./configure CC=gcc CXX=g++\n"}, *steps)
+def test_configure_automake_and_libtool(site):
+    (script,) = BLOCKS["configure (autotools, libtool)"]
+    alone = site.build(LIBTOOL, "autoreconf -i", without(script))
     assert len(alone) == 5  # two of the library twice, position-independent or not
-    files = {**LIBTOOL, "configure.sh": './configure CC="securecc gcc" CXX="securecc g++"\n'}
-    reasons = site.remote(alone, files, *steps)
+    reasons = site.remote(alone, LIBTOOL, "autoreconf -i", script)
     assert reasons["conftest"] > 10
 
 
-def test_ccache(site):
-    on_the_page("CCACHE_PREFIX=securecc")
-    alone = site.build(MAKE, "make CC=gcc")
-    env = {"CCACHE_DIR": str(site.apart / "cache"), "CCACHE_PREFIX": "securecc", "PATH": site.path("/usr/lib/ccache")}
-    site.remote(alone, MAKE, "make CC=gcc", **env)
+@pytest.mark.parametrize("generator", ["-G Ninja", '-G "Unix Makefiles"'])
+def test_cmake(site, generator):
+    script = BLOCKS["CMake"][0].replace("-G Ninja", generator)
+    site.remote(site.build(CMAKE, without(script)), CMAKE, script)
+
+
+def test_cmake_by_the_environment(site):
+    script = without(BLOCKS["CMake"][0])
+    site.remote(site.build(CMAKE, script), CMAKE, BLOCKS["CMake"][1] + script)
+
+
+def test_meson(site):
+    (script,) = BLOCKS["meson"]
+    (native,) = re.findall(r"```ini\n(.*?)```", SECTIONS["meson"], re.DOTALL)
+    alone = site.build({**MESON, "securecc.ini": without(native).replace("'securecc', ", "")}, script)
+    site.remote(alone, {**MESON, "securecc.ini": native}, script)
+
+
+def test_ninja(site):
+    (rule,) = BLOCKS["ninja by itself"]
+    alone = site.build({**FILES, "build.ninja": NINJA.format(rule=without(rule))}, "ninja")
+    site.remote(alone, {**FILES, "build.ninja": NINJA.format(rule=rule)}, "ninja -j64")
+
+
+@pytest.mark.parametrize(
+    ("files", "script"),
+    [
+        (MAKE, 'make CC="ccache gcc" CXX="ccache g++"'),
+        (MAKE, "PATH=/usr/lib/ccache:$PATH make CC=gcc"),
+        (CMAKE, f"{BLOCKS['CMake'][0].replace('securecc', 'ccache')}"),
+    ],
+    ids=["words", "links", "cmake"],
+)
+def test_ccache(site, files, script):
+    (export,) = BLOCKS["ccache"]
+    alone = site.build(files, re.sub(r"ccache (?=g)|/usr/lib/ccache:| -DCMAKE_\w+_LAUNCHER=ccache", "", script))
+    env = {"CCACHE_DIR": str(site.apart / "cache")}
+    site.remote(alone, files, export + script, **env)
     site.farm.forget()
-    assert site.build(MAKE, "make CC=gcc", **env) == alone
+    assert site.build(files, export + script, **env) == alone
     assert site.farm.journal()["remote"] == 0  # all of them from the cache
 
 
 def test_a_masquerade_directory(site):
+    (script,) = BLOCKS["Whatever calls gcc by its name: a masquerade directory"]
     alone = site.build(MAKE, "make CC=gcc")
-    links = site.masquerade()
-    reasons = site.remote(alone, MAKE, "make CC=gcc", PATH=site.path(links))
+    build = f"{script}\nmake CC=gcc\nsecurecctl masquerade remove ~/.local/lib/securecc"
+    reasons = site.remote(alone, MAKE, build, HOME=str(site.apart))
     assert set(reasons) == {"link"}  # as often as the record of a build before this one came late
+    assert not (site.apart / ".local/lib/securecc/gcc").is_symlink()
+
+
+def test_a_build_that_is_kept_off_this_machine(site):
+    (script,) = BLOCKS["Keeping a build off this machine"]
+    files = {name: text for name, text in MAKE.items() if name != "c.cc"}
+    files["Makefile"] = files["Makefile"].replace(" c.o", "").replace("$(CXX)", "$(CC)")
+    assert site.remote(site.build(files, without(script)), files, script) == {"link": 1}
+    done = site.farm.run("sh", "-ec", f"rm *.o\n{script}", cwd=site.place, SECURECC_HOSTS="localhost:1")
+    assert done.returncode == 2
 
 
 @pytest.mark.parametrize(
