@@ -166,8 +166,8 @@ class Attendance:
         result = remote.result
         if not order.settings.fallback:
             self._journal.remote(remote.server, order.request.arguments, sent=remote.sent, received=_received(remote))
-            caller.write(1, remote.stdout)
             caller.write(2, remote.stderr)
+            caller.write(1, remote.stdout)
             if result.limit:
                 reached = f"the job reached its {result.limit} limit on {remote.server}"
                 caller.write(2, f"securecc: {reached}; ask its admin for a higher one\n".encode())

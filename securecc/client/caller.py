@@ -199,13 +199,16 @@ class Caller(asyncio.BufferedProtocol):
 
     async def finish(self, outputs: Sequence[MadeFile], stdout: bytes, stderr: bytes) -> Failed | None:
         """Writes all outputs or none. When all are written, prints and ends the launcher with success, in one go;
-        returns what kept them from being written, and the launcher waits for another order.
+        returns what kept them from being written, and the launcher waits for another order. What is printed on
+        standard output is one of the outputs: it comes after what is said, as compilers have it, and before the files
+        have their names.
         """
         frames = []
         for output in outputs:
             frames.append(errand.encode(Output(output.path, len(output.content), output.keep)))
             frames.append(errand.data_frames(output.content))
-        frames += (errand.encode(Commit()), errand.print_frames(1, stdout), errand.print_frames(2, stderr))
+        commit, said = errand.encode(Commit()), errand.print_frames(2, stderr)
+        frames += (said, errand.print_frames(1, stdout), commit) if stdout else (commit, said)
         frames.append(errand.encode(Exit(0)))
         if self._transport is None:
             raise CallerGoneError("the launcher has gone")

@@ -11,12 +11,13 @@ from securecc.client.farm import Farm, Wanted
 from securecc.client.inputs import Gatherer, Inputs, absolute, learn
 from securecc.client.layers import Layers
 from securecc.client.locales import ERRORS, Tongues
-from securecc.client.order import Order, affinity, check_terminal, memory_key, physical, search_of
+from securecc.client.order import Order, affinity, memory_key, physical, search_of
 from securecc.client.processor import Processors
 from securecc.client.recollection import Recollections
 from securecc.client.response_files import expanded, without_specs
 from securecc.client.settings import Settings
 from securecc.client.submission import Remote, submit
+from securecc.client.terminals import Terminals
 from securecc.client.watch import nature
 from securecc.compiler import cmdline, environment
 from securecc.compiler.cmdline import CompilePlan
@@ -54,6 +55,7 @@ class Compiles:
         self._tongues = tongues
         self._trees = layers
         self._processors = Processors()
+        self._terminals = Terminals()
 
     async def understand(self, request: Request, settings: Settings) -> tuple[Order, ...]:
         """What a command asks for: a compile for each of its sources. Raises StaysLocal for what may not or need not
@@ -83,8 +85,9 @@ class Compiles:
             raise StaysLocal("program", "-specs= for what is no gcc")
         speech = self._tongues.speech(closure, request.environment)
         sent = environment.split(request.environment, plan.language, speech)
+        if (terminal := await self._terminals.kind(closure, request)) != request.environment.get(b"TERM", b""):
+            sent = replace(sent, variables={**sent.variables, b"TERM": terminal})
         order = Order(request, plan, sent, closure, settings, catalogues=self._tongues.read(closure, speech))
-        check_terminal(order)
         return replace(order, layers=self._layers(order))
 
     def _layers(self, order: Order) -> tuple[Layer, ...]:

@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from securecc.client import clock
@@ -104,35 +103,6 @@ def _meant(path: bytes, roots: list[bytes]) -> list[bytes]:
     if not mark:
         return [path]
     return [path, *(root + slash + path[len(mark) :] for root in roots for slash in (b"", b"/"))]
-
-
-def check_terminal(order: Order) -> None:
-    """Raises StaysLocal where clang would learn of the terminal's colours from what a server has not (terminfo(5))."""
-    asked = order.request
-    if order.toolchain.family != "clang" or not asked.terminal.error:
-        return
-    name = asked.environment.get(b"TERM", b"")
-    if not name:
-        return
-    entry = b"/" + name[:1] + b"/" + name
-    known = any(file.path.endswith(b"/terminfo" + entry) for file in order.toolchain.files)
-    if not known or any(place and _describes(place, entry) for place in _terminals(asked.environment)):
-        raise StaysLocal("terminal", f"clang may know a terminal of the kind {os.fsdecode(name)} here alone")
-
-
-def _terminals(environment: Mapping[bytes, bytes]) -> Iterator[bytes]:
-    """Where descriptions of terminals are looked for before those that a server has (terminfo(5), "Fetching Compiled
-    Descriptions").
-    """
-    yield environment.get(b"TERMINFO", b"")
-    yield environment.get(b"HOME", b"") + b"/.terminfo"
-    yield from environment.get(b"TERMINFO_DIRS", b"").split(b":")
-    yield b"/etc/terminfo"
-
-
-def _describes(place: bytes, entry: bytes) -> bool:
-    """Whether a directory, a database or the variable itself may describe the terminal."""
-    return place.startswith((b"hex:", b"b64:")) or os.path.lexists(place + entry) or os.path.isfile(place)
 
 
 def environment_of(order: Order, inputs: Inputs) -> dict[bytes, bytes]:

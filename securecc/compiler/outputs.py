@@ -73,7 +73,7 @@ def _suffix(asked: Asked) -> bytes:
     return b".s" if asked.assembly else b".o"
 
 
-def _gcc_stem(name: bytes) -> bytes:
+def gcc_stem(name: bytes) -> bytes:
     """A base name without its last suffix; a leading dot starts none."""
     return name[: name.rindex(b".")] if b"." in name[1:] else name
 
@@ -83,7 +83,7 @@ def _clang_stem(name: bytes) -> bytes:
     return name.rpartition(b".")[0] if b"." in name else name
 
 
-_STEMS: Mapping[Family, Callable[[bytes], bytes]] = {"gcc": _gcc_stem, "clang": _clang_stem}
+_STEMS: Mapping[Family, Callable[[bytes], bytes]] = {"gcc": gcc_stem, "clang": _clang_stem}
 
 
 def _beside(output: bytes, family: Family) -> bytes:

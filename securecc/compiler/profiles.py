@@ -5,6 +5,7 @@ Optimization").
 """
 
 from securecc.compiler.cmdline import CompilePlan
+from securecc.compiler.outputs import gcc_stem
 
 
 def read(plan: CompilePlan, cwd: bytes) -> tuple[bytes, ...]:
@@ -16,7 +17,7 @@ def read(plan: CompilePlan, cwd: bytes) -> tuple[bytes, ...]:
     if plan.family == "clang":
         return tuple(path + b"default.profdata" if path.endswith(b"/") else path for path in _of_clang(plan.profile))
     folder, slash, name = plan.output.rpartition(b"/")
-    stem = folder + slash + (name[: name.rindex(b".")] if b"." in name[1:] else name)
+    stem = folder + slash + gcc_stem(name)
     if plan.profile:
         mangled = stem if stem.startswith(b"/") else _mangled(cwd.rstrip(b"/") + b"/" + stem)
         return (plan.profile + b"/" + mangled + b".gcda",)

@@ -170,6 +170,7 @@ def test_outputs_are_written_all_or_none():
     async def serve(caller, said):
         assert await caller.finish(made, b"", b"") is None
         assert await caller.finish(made, b"out", b"err") == Failed(28, b"/p/a.d")
+        assert await caller.finish((), b"", b"err") is None
         caller.write(1, b"out")
         caller.write(2, b"")
         caller.exit(1)
@@ -185,8 +186,10 @@ def test_outputs_are_written_all_or_none():
         ]
         launcher.say(Spawned(0), Committed())
         said = [await launcher.hears() for _ in range(7)]
-        assert said[3:] == [Commit(), Print(1, b"out"), Print(2, b"err"), Exit(0)]
+        assert said[3:] == [Print(2, b"err"), Print(1, b"out"), Commit(), Exit(0)]
         launcher.say(Spawned(0), Failed(28, b"/p/a.d"))
+        assert [await launcher.hears() for _ in range(3)] == [Commit(), Print(2, b"err"), Exit(0)]
+        launcher.say(Committed())
         assert [await launcher.hears(), await launcher.hears()] == [Print(1, b"out"), Exit(1)]
 
     with_caller(serve, body)

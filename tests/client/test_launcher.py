@@ -1,5 +1,6 @@
 """The compiled launcher against an agent played by the test: requests, orders, and doing without."""
 
+import errno
 import fcntl
 import json
 import os
@@ -15,7 +16,21 @@ import pytest
 from launcher_rig import ROOT, finish
 
 from securecc.client import errand
-from securecc.client.errand import Capture, Captured, CaptureDone, Die, Execute, Exit, Failed, Keepalive, Print, Spawn
+from securecc.client.errand import (
+    Capture,
+    Captured,
+    CaptureDone,
+    Commit,
+    Data,
+    Die,
+    Execute,
+    Exit,
+    Failed,
+    Keepalive,
+    Output,
+    Print,
+    Spawn,
+)
 from securecc.compiler import environment
 from securecc.words.messages import Terminal
 
@@ -80,8 +95,18 @@ def test_terminal(rig, agent, descriptors):
 def test_closed_standard_descriptors(rig, agent):
     shell = ["/bin/sh", "-c", 'exec "$0" gcc <&- >&- 2>&-', rig.launcher]
     process, _ = agent.serve(*shell[1:], command=shell[0])
-    agent.order(Print(1, b"into nowhere"), Exit(7))
+    agent.order(Print(2, b"into nowhere"), Exit(7))
     assert finish(process).returncode == 7
+
+
+def test_a_standard_output_that_is_closed_fails_as_a_file_does(rig, agent):
+    shell = ["/bin/sh", "-c", 'exec "$0" gcc >&-', rig.launcher]
+    process, _ = agent.serve(*shell[1:], command=shell[0])
+    agent.order(Output(b"a.o", 1), Data(b"x"), Print(1, b"into nowhere"), Commit(), Exit(0))
+    assert agent.report() == Failed(errno.EBADF, b"standard output")
+    assert list(rig.cwd.iterdir()) == []
+    agent.order(Die(signal.SIGTERM))
+    assert finish(process).returncode == -signal.SIGTERM
 
 
 def test_compiler_is_found_in_path(rig, agent):

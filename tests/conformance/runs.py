@@ -73,6 +73,11 @@ class Runs:
 
 
 def _execute(line: Line, command: tuple[str, ...], cwd: Path, env: dict[str, str]) -> Ran:
+    if line.together:
+        done = subprocess.run(
+            command, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60, check=False
+        )
+        return Ran(done.returncode, b"", done.stdout)
     if line.stdin is None:
         return execute(command, cwd, env, _terminal(line))
     done = subprocess.run(

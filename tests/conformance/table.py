@@ -10,6 +10,7 @@ import yaml
 _BOTH = {"CC": ("gcc", "clang"), "CXX": ("g++", "clang++")}
 _KEYS = {
     "run", "files", "env", "cwd", "before", "stdin", "terminal", "jobs", "by-name", "local", "fails", "either", "todo",
+    "together",
 }  # fmt: skip
 
 
@@ -32,6 +33,7 @@ class Line:
     fails: str | None = None
     either: bool = False
     todo: str = ""
+    together: bool = False
 
     @property
     def family(self) -> str:
@@ -43,6 +45,8 @@ class Line:
         extra = [f"{name}={value}" for name, value in self.env.items()]
         if self.terminal is not None:
             extra.append(f"on a terminal {dict(self.terminal)}")
+        if self.together:
+            extra.append("2>&1")
         spelled = " ".join([shlex.join(self.run), *extra])
         return f"{self.topic}-{self.number}: {spelled}".encode("ascii", "backslashreplace").decode()
 
@@ -77,6 +81,7 @@ def _of_row(topic: str, number: int, row: Mapping, common: Mapping) -> Iterator[
             _fails(_for(row.get("fails"), of, None)),
             row.get("either", False),
             _for(row.get("todo", ""), of, ""),
+            row.get("together", False),
         )
 
 

@@ -57,6 +57,17 @@ def test_a_path_over_4096_bytes(twins, place):
     assert b"File name too long" in done.err
 
 
+@pytest.mark.parametrize("sink", [">/dev/full", ">&-"])
+def test_standard_output_that_cannot_be_written(twins, sink):
+    ran = []
+    for launcher in ("", "securecc "):
+        twins.make({"a.c": "int a;\n"})
+        ran.append(twins.gcc("bash", "-c", f"{launcher}gcc -S a.c -o - {sink}"))
+    assert ran[0].seen == ran[1].seen
+    assert ran[0].status
+    assert ran[0].err
+
+
 def test_a_working_directory_deeper_than_a_path_may_be(twins):
     """It can be entered step by step, and named by nobody."""
     twins.make({"a.c": "int a;\n"})

@@ -48,7 +48,7 @@ HOUSE = {
         "policy": "force loading",
         "channel": "channel link reception transport",
         "client": "asked assembled attendance caller compile conversation diagnosis farm farms inputs layers locales"
-        " order preferences questions reach recollection scene submission toolchains vigil watch wrappers",
+        " order preferences questions reach recollection scene submission terminals toolchains vigil watch wrappers",
         "sandbox": "bubblewrap jail jailers",
         "runner": "job layers probe shelf stdio",
         "server": "accounting admission amending attendant channels custody delivery dispatch executor keytab"

@@ -1,8 +1,10 @@
 /* Frames: u32 length, u8 kind, payload; little-endian. */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "launcher.h"
 
@@ -17,6 +19,23 @@ static void put_u32(unsigned char *at, uint32_t value)
 static uint32_t get_u32(const unsigned char *at)
 {
     return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
+}
+
+bool write_all(int fd, const void *data, size_t size)
+{
+    const unsigned char *at = data;
+    while (size > 0) {
+        ssize_t written = write(fd, at, size);
+        if (written > 0) {
+            at += written;
+            size -= (size_t)written;
+        } else if (errno == EAGAIN) {
+            poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, -1);
+        } else if (errno != EINTR) {
+            return false;
+        }
+    }
+    return true;
 }
 
 void packet_bytes(struct packet *packet, const void *data, size_t size)

@@ -30,20 +30,6 @@ static bool is_plain(void)
     return S_ISFIFO(status.st_mode) || S_ISSOCK(status.st_mode);
 }
 
-static bool put(int to, const char *data, size_t size)
-{
-    while (size > 0) {
-        ssize_t written = write(to, data, size);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written < 0)
-            return false;
-        data += written;
-        size -= (size_t)written;
-    }
-    return true;
-}
-
 static bool tell(int connection, const char *data, size_t size)
 {
     struct packet packet;
@@ -84,7 +70,7 @@ bool input_read(int connection)
             return report(connection, errno, false);
         ended = got == 0;
         total += (size_t)got;
-        if (!put(kept, data, (size_t)got))
+        if (!write_all(kept, data, (size_t)got))
             out_of_memory();
         if (!ended && !tell(connection, data, (size_t)got))
             return false;
@@ -98,7 +84,7 @@ static _Noreturn void feed(int to)
     static char data[65536];
     ssize_t got;
     for (off_t at = 0; (got = pread(kept, data, sizeof data, at)) > 0; at += got)
-        if (!put(to, data, (size_t)got))
+        if (!write_all(to, data, (size_t)got))
             _exit(0);
     for (;;) {
         struct pollfd watch[] = {{.fd = 0, .events = POLLIN}, {.fd = to}};
@@ -109,7 +95,7 @@ static _Noreturn void feed(int to)
         got = read(0, data, sizeof data);
         if (got < 0 && errno == EINTR)
             continue;
-        if (got <= 0 || !put(to, data, (size_t)got))
+        if (got <= 0 || !write_all(to, data, (size_t)got))
             _exit(0);
     }
 }

@@ -59,6 +59,7 @@ uint32_t payload_u32(struct payload *payload);
 uint64_t payload_u64(struct payload *payload);
 char *payload_string(struct payload *payload); /* within the payload, made zero-terminated; "" when bad */
 char **payload_list(struct payload *payload);  /* NULL-terminated, malloc'ed; never NULL */
+bool write_all(int fd, const void *data, size_t size); /* false: errno says why */
 /* The next frame; its payload is valid until the next call. -1: silence, end of file or no frame. */
 int frame_receive(int connection, struct payload *payload);
 

@@ -71,12 +71,12 @@ static _Noreturn void usage(int status)
     _exit(status);
 }
 
-/* A compiler's descriptors 0 to 2 may be closed; ours must never take their numbers. */
+/* A compiler's descriptors 0 to 2 may be closed; ours must never take their numbers, and nothing can be written. */
 static void occupy_standard(void)
 {
     for (int fd = 0; fd < 3; fd++)
         if (fcntl(fd, F_GETFD) < 0)
-            open("/dev/null", O_RDWR | O_CLOEXEC);
+            open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
 /* Which compiler, and what it is to see as its own name. */

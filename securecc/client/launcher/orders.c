@@ -1,6 +1,5 @@
 /* The agent's orders, by a table. */
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -110,21 +109,15 @@ static bool obey_commit(int connection, struct payload *payload)
 static bool obey_print(int connection, struct payload *payload)
 {
     int stream = payload_u8(payload);
-    (void)connection;
     if (payload->bad || stream < 1 || stream > 2)
         return false;
     if (outputs_failed)
         return true;
-    for (size_t at = 0; at < payload->left;) {
-        ssize_t written = write(stream, payload->at + at, payload->left - at);
-        if (written > 0)
-            at += (size_t)written;
-        else if (errno == EAGAIN)
-            poll(&(struct pollfd){.fd = stream, .events = POLLOUT}, 1, -1);
-        else if (errno != EINTR)
-            break; /* the compiler would go on too */
-    }
-    return true;
+    if (write_all(stream, payload->at, payload->left) || stream == 2) /* the compiler would go on too */
+        return true;
+    int error = errno;
+    outputs_discard();
+    return say_failed(connection, error, "standard output");
 }
 
 static bool obey_exit(int connection, struct payload *payload)

@@ -111,20 +111,6 @@ const char *outputs_last(void)
     return count > 0 ? outputs[count - 1].target : "";
 }
 
-static bool write_all(int fd, const unsigned char *data, size_t size)
-{
-    while (size > 0) {
-        ssize_t written = write(fd, data, size);
-        if (written < 0 && errno != EINTR)
-            return false;
-        if (written > 0) {
-            data += written;
-            size -= (size_t)written;
-        }
-    }
-    return true;
-}
-
 bool outputs_write(const void *data, size_t size, int *error)
 {
     struct output *output = count > 0 ? &outputs[count - 1] : NULL;
