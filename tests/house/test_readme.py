@@ -1,0 +1,56 @@
+"""What README.md says of itself is so: its commands, its figures, its links, and those of the pages behind it."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from securecc.compiler import option_table
+
+TOP = Path(__file__).parents[2]
+sys.path.insert(0, str(TOP / "tests/conformance"))
+
+import table  # noqa: E402  (the conformance table's reader)
+
+README = (TOP / "README.md").read_text()
+PAGES = sorted([TOP / "README.md", *TOP.glob("docs/**/*.md"), *TOP.glob("tests/**/README.md")])
+NEAR = 0.05
+"""How far a figure that begins with `some` may be off."""
+
+
+def some(pattern: str) -> int:
+    """The figure that the page has there."""
+    return int(re.search(pattern.replace("#", r"some ([\d,]+)"), README)[1].replace(",", ""))
+
+
+def test_its_first_commands_are_the_makefiles():
+    commands = re.findall(r"^    make (\w+)", README, re.MULTILINE)
+    assert commands[:2] == ["demo", "test"]
+    targets = re.findall(r"^(\w+):", (TOP / "Makefile").read_text(), re.MULTILINE)
+    assert set(commands) <= set(targets)
+
+
+def test_how_many_command_lines_are_compared():
+    lines = {(line.topic, line.number) for line in table.lines(TOP / "tests/conformance/conformance.yaml")}
+    assert some("# command lines are compared") == pytest.approx(len(lines), rel=NEAR)
+
+
+@pytest.mark.parametrize(("family", "pattern"), [("gcc", "# options of gcc"), ("clang", "and # of clang")])
+def test_how_many_options_may_leave(family, pattern):
+    rows = (Path(option_table.__file__).parent / f"tables/{family}.tsv").read_text().splitlines()
+    leave = [row for row in rows if not row.startswith("#") and not row.split("\t")[4].startswith("!")]
+    assert some(pattern) == pytest.approx(len(leave), rel=NEAR)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(TOP)))
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        name, _, heading = target.partition("#")
+        if "://" in name:
+            continue
+        path = page.parent / name if name else page
+        assert path.exists(), target
+        if heading:
+            headings = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
+            assert heading in [re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings], target
