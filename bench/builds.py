@@ -17,6 +17,7 @@ from verdict import Target, judge, table
 
 _FIRST = "securecc, first time"
 _KNOWN = "securecc, known"
+_BASES = ("bare", "distcc")
 _WARM = 3
 """Builds until an agent knows all: what is within reach, then with layers, then what the runs have read."""
 
@@ -44,7 +45,7 @@ def _remote(rival: peers.Peer, files: sources.Sources, where: Path, jobs: int) -
 def _round(number: int, jobs: int, count: int, rivals: tuple[peers.Peer, ...], where: Path) -> dict[str, float | None]:
     kept = sources.Sources(where / "kept", tuple(f"unit{n}.c" for n in range(count)), "gcc", ("-O2", "-Iinclude"))
     walls: dict[str, float | None] = {}
-    for rival in rivals:
+    for rival in rivals if number % 2 else reversed(rivals):  # a machine that gets slower slows nobody more
         settle()
         if rival.name == "securecc":
             walls[_KNOWN] = _remote(rival, kept, where, jobs)
@@ -61,28 +62,28 @@ def _round(number: int, jobs: int, count: int, rivals: tuple[peers.Peer, ...], w
 
 def _measure(jobs: int, rounds: int, count: int, rivals: tuple[peers.Peer, ...], where: Path) -> list[Target]:
     each = [_round(number, jobs, count, rivals, where) for number in range(rounds)]
-    names = list(each[0])
-    middles = {name: _median([walls[name] for walls in each]) for name in names}
-    bare, distcc = middles["bare"], middles["distcc"]
-    rows = [
-        (name, "fails" if wall is None else f"{wall:.2f}", "" if wall is None else f"{wall / bare:.2f}")
-        for name, wall in middles.items()
-    ]
-    table(f"{count} small C files at -j{jobs} (n={rounds})", ("", "wall s", "/ bare"), rows)
+    rows = []
+    for name in ("bare", *(rival.name for rival in rivals[1:-1]), _KNOWN, _FIRST):
+        walls = [found[name] for found in each]
+        if None in walls:
+            rows.append((name, "fails", "", ""))
+        else:
+            rows.append((name, f"{statistics.median(walls):.2f}", *(f"{_ratio(each, name, to):.2f}" for to in _BASES)))
+    table(f"{count} small C files at -j{jobs} (n={rounds})", ("", "wall s", *(f"/ {base}" for base in _BASES)), rows)
     return [
-        Target(f"-j{jobs}: wall, known / distcc", middles[_KNOWN] / distcc, 1.0),
-        Target(f"-j{jobs}: wall, first / distcc", middles[_FIRST] / distcc, 1.2),
+        Target(f"-j{jobs}: wall, known / distcc", _ratio(each, _KNOWN, "distcc"), 1.0),
+        Target(f"-j{jobs}: wall, first / distcc", _ratio(each, _FIRST, "distcc"), 1.2),
     ]
 
 
-def _median(walls: list[float | None]) -> float | None:
-    """None if any of them failed."""
-    return None if None in walls else statistics.median(walls)
+def _ratio(each: list[dict[str, float | None]], name: str, base: str) -> float:
+    """The middle of what the rounds say: what disturbs the machine for a while disturbs both of a round."""
+    return statistics.median(walls[name] / walls[base] for walls in each)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("-n", type=int, default=3, help="counted rounds (%(default)s)")
+    parser.add_argument("-n", type=int, default=5, help="counted rounds (%(default)s)")
     parser.add_argument("--files", type=int, default=200, help="(%(default)s)")
     options = parser.parse_args()
     with ExitStack() as stack:
