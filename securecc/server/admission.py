@@ -235,9 +235,15 @@ class Admission:
         return ticket
 
     def _look_again(self, seconds: float) -> None:
-        """Slots are free, and whoever waits has to wait for so long."""
-        if self._timer is None and seconds < math.inf:
-            self._timer = asyncio.get_running_loop().call_later(seconds, self._serve_later)
+        """Slots are free, and all who wait have to wait for so long; a later look that was planned is none too many."""
+        if seconds == math.inf:
+            return
+        loop = asyncio.get_running_loop()
+        if self._timer is not None:
+            if self._timer.when() <= loop.time() + seconds:
+                return
+            self._timer.cancel()
+        self._timer = loop.call_later(seconds, self._serve_later)
 
     def _serve_later(self) -> None:
         self._timer = None

@@ -135,6 +135,20 @@ def test_asking_and_not_coming_uses_the_rate_of_nobody(farm, granted):
     assert isinstance(asyncio.run(go()), Wait)
 
 
+def test_who_has_used_an_hours_rate_up_holds_up_nobody_else(farm, granted):
+    slow = "bob@EXAMPLE.COM], quota: {rate: 1/h, burst: 1}"
+    farm.server.put_policy(POLICY.format(quota="{rate: 4/s, burst: 1}").replace("bob@EXAMPLE.COM]", slow))
+
+    async def go():
+        async with Raw(farm.as_principal("bob")) as bob, Raw(farm) as alice:
+            assert (await bob.run()).how == "result"
+            assert isinstance(await bob.hear_of(bob.ask(), Invite, Wait), Wait)
+            for _ in range(3):
+                assert (await alice.run()).how == "result"
+
+    asyncio.run(go())
+
+
 def test_memory_is_not_promised_twice(farm, granted):
     """Two slots are free, and one job's limit is all that the quota leaves room for."""
     granted("{memory: 600MiB}")

@@ -247,6 +247,23 @@ def test_who_waits_for_the_rate_is_served_in_time():
     asyncio.run(body())
 
 
+def test_who_waits_for_hours_holds_nobody_up_who_waits_for_moments():
+    async def body():
+        admission = Admission(9, 60)
+        slow = replace(BOB, quota=Quota(rate=1 / 3600, burst=1))
+        soon = replace(ALICE, quota=Quota(rate=50.0, burst=1))
+        for grant in (slow, soon):  # both have used up what they may do at once
+            ticket = admission.ask(grant, nothing, starts := Bucket(time.monotonic))
+            await ticket.occupy()
+            ticket.leave()
+            there = asyncio.Event()
+            admission.ask(grant, there.set, starts)
+        await asyncio.wait_for(there.wait(), 5)
+        assert admission.waits(slow.principal) == 1
+
+    asyncio.run(body())
+
+
 def test_how_many_wait_is_known_by_principal():
     def test():
         admission = Admission(1, 10)
