@@ -5,7 +5,7 @@ import hashlib
 import os
 import socket
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from securecc.runner.courier import Courier, close_all, from_runner, post_order
 from securecc.server.executor import Job, Outcome
@@ -15,7 +15,7 @@ from securecc.words.grant import Grant
 from securecc.words.manifest import Kind
 from securecc.words.work import FromRunner, WorkCancel, WorkOrder, WorkReady, WorkReport, WorkTree
 
-_READ = 1 << 20
+_READ = limits.MIB  # some 0.5 to 2 ms
 
 OVERDUE_S = 30.0
 """A runner that has not reported this long after the job's wall limit, or after it was told to end the job, is broken;
@@ -47,15 +47,15 @@ class Dispatch:
             close_all(descriptors)
             raise SandboxError(f"the runner could not run the job: {report.failure}")
         try:
-            digests = tuple(_digest(descriptor, limits.OUTPUT) for descriptor in descriptors[2:])
-        except OSError as error:
+            digests = await _digests(report, descriptors[2:], grant.limits.output)
+        except BaseException:
             close_all(descriptors)
-            raise SandboxError(f"an output cannot be read: {error.strerror}") from error
+            raise
         return Outcome(
             report.status,
             report.limit,
             report.made,
-            digests,
+            tuple(digests),
             tuple(descriptors),
             report.strays,
             report.usage,
@@ -156,14 +156,28 @@ def _fits(report: WorkReport, descriptors: list[int]) -> bool:
     return all(stat.S_ISREG(status.st_mode) for status in found) and sizes == [made.size for made in report.made]
 
 
-def _digest(descriptor: int, limit: int) -> bytes:
-    """Read by position, for the descriptor's offset is shared with the runner."""
+async def _digests(report: WorkReport, descriptors: Iterable[int], most: int) -> list[bytes]:
+    """Of what was made, `most` bytes in all. Raises SandboxError."""
+    if sum(made.size for made in report.made) > most:
+        raise SandboxError(f"the runner's report is of more output than the {most} bytes that the job may make")
+    try:
+        return [await _digest(descriptor, made.size) for descriptor, made in zip(descriptors, report.made, strict=True)]
+    except OSError as error:
+        raise SandboxError(f"an output cannot be read: {error.strerror}") from error
+
+
+async def _digest(descriptor: int, size: int) -> bytes:
+    """Read by position, for the descriptor's offset is shared with the runner; a part in each turn of the loop, for
+    others wait as well.
+    """
     hasher = hashlib.sha256()
     at = 0
-    while at < limit:
-        part = os.pread(descriptor, _READ, at)
+    while at < size:
+        part = os.pread(descriptor, min(_READ, size - at), at)
         if not part:
-            break
+            raise SandboxError("an output became shorter than it was")
         hasher.update(part)
         at += len(part)
+        if at < size:
+            await asyncio.sleep(0)
     return hasher.digest()

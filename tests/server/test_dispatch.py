@@ -218,6 +218,55 @@ def test_a_made_file_that_cannot_be_read_is_no_result(tmp_path):
     with_runner(body)
 
 
+def test_more_output_than_the_job_may_make_is_no_result_and_is_not_even_read():
+    grant = replace(GRANT, limits=JobLimits(output=10))
+
+    async def body(dispatch, runner, inputs, lost):
+        running = asyncio.create_task(dispatch.run(job(inputs=inputs), grant))
+        await runner.until(WorkOrder)
+        made = tuple(Made(path, 6, 0o644) for path in (b"/a.o", b"/b.o"))
+        runner.say(report(made=made), b"", b"", b"object", b"object")
+        with pytest.raises(SandboxError, match="more output than the 10 bytes"):
+            await running
+
+    with_runner(body)
+
+
+def test_a_large_output_leaves_others_their_turns():
+    content = os.urandom(5 * dispatch_module._READ + 1)
+
+    async def body(dispatch, runner, inputs, lost):
+        running = asyncio.create_task(dispatch.run(job(inputs=inputs), GRANT))
+        await asyncio.sleep(0)
+        made = (Made(b"/a.o", len(content), 0o644),)
+        dispatch._receive(report(made=made), list(map(memory, (b"", b"", content))))
+        turns = 0
+        while not running.done():
+            await asyncio.sleep(0)
+            turns += 1
+        assert turns >= 5
+        outcome = await running
+        assert outcome.digests == (manifest.digest(content),)
+        outcome.close()
+
+    with_runner(body)
+
+
+def test_a_job_that_is_cancelled_while_its_output_is_read_leaves_nothing_open():
+    async def body(dispatch, runner, inputs, lost):
+        running = asyncio.create_task(dispatch.run(job(inputs=inputs), GRANT))
+        await asyncio.sleep(0)
+        size = 3 * dispatch_module._READ
+        dispatch._receive(report(made=(Made(b"/a.o", size, 0o644),)), list(map(memory, (b"", b"", bytes(size)))))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+    with_runner(body)
+
+
 def test_what_is_no_message_is_the_end_of_the_runner():
     """Whose report it was cannot be known, so no job may go on waiting for it."""
 
