@@ -112,6 +112,21 @@ def test_an_agent_that_hangs_costs_one_compile_five_seconds(farm, tmp_path):
     assert other.agents() == [agent]
 
 
+def test_an_agent_that_hangs_is_complained_of_once_by_a_make_of_many_jobs(farm, tmp_path):
+    other = farm.apart("hangs-many")
+    first, *files = sources(tmp_path, 9)
+    assert other.compile(first).returncode == 0
+    other.makefile(tmp_path, files)
+    agent = other.agent
+    os.kill(agent, signal.SIGSTOP)
+    try:
+        done = other.run("make", "-s", "-j8", cwd=tmp_path)
+    finally:
+        os.kill(agent, signal.SIGCONT)
+    assert (done.returncode, done.stderr) == (0, "securecc: the agent is silent; compiling locally\n")
+    assert all(file.with_suffix(".o").exists() for file in files)
+
+
 def test_an_agent_that_dies_mid_compile_is_not_missed(farm, tmp_path):
     other = farm.apart("dies")
     source = slow_source(tmp_path, parts=3)
@@ -185,6 +200,17 @@ def test_without_an_agent_the_compile_is_local_and_the_reason_is_said_once(farm,
         said += done.stderr
     assert said.count("the agent does not start") == said.count("\n") == 1
     assert other.agents() == []
+
+
+def test_without_an_agent_a_make_of_many_jobs_says_so_once(farm, tmp_path):
+    other = farm.apart("none-many")
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    shutil.copy(BIN / "securecc", alone)
+    other.makefile(tmp_path, sources(tmp_path, 16))
+    done = other.run("make", "-s", "-j8", cwd=tmp_path, PATH=f"{alone}:{other.env['PATH']}")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.count("the agent does not start") == done.stderr.count("\n") == 1
 
 
 def squat_a_link(folder: Path) -> None:

@@ -62,6 +62,18 @@ def test_the_build_goes_on_and_hears_why_once(farm, tmp_path, case):
     assert other.journal()["remote"] == 0
 
 
+@pytest.mark.parametrize("case", [case for case in CASES if case != "no-hosts"])
+def test_a_make_of_many_jobs_hears_it_once_as_well(farm, tmp_path, case):
+    make, _, advice = CASES[case]
+    other = make(farm, f"many-{case}")
+    other.makefile(tmp_path, sources(tmp_path, 16))
+    done = other.run("make", "-s", "-j8", cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stderr.count("securecc: ") == done.stderr.count("\n") == 1, done.stderr
+    assert advice in done.stderr
+    assert other.counts(REASONS.get(case, case), 16)
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_where_local_compiles_are_forbidden_it_fails_as_distcc_does(farm, tmp_path, case):
     make, status, advice = CASES[case]
