@@ -7,6 +7,7 @@ changed, that the compiler alone now makes something else, and that securecc mak
 import os
 import subprocess
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from twins import Twins, put
@@ -16,6 +17,7 @@ SHADOWED = {
     "i2/c.h": "#define V 2\n",
     "i1/unrelated": "",
 }
+CROSS = "/usr/bin/aarch64-linux-gnu-gcc"
 COMMAND = ("gcc", "-Ii1", "-Ii2", "-c", "a.c", "-o", "a.o")
 
 
@@ -207,6 +209,32 @@ def test_the_environment_changes(twins):
             assert (ran.status, ran.remote, twins.content("a.o")) == (alone.status, True, wanted)
         made.add(wanted)
     assert len(made) == 2
+
+
+UPGRADE = """set -e
+for i in 1 2; do securecc gcc -c a.c -o before$i.o; done
+mount --bind "$1" "$2"
+for i in 1 2; do securecc gcc -c a.c -o after$i.o; done
+gcc -c a.c -o alone.o
+"""
+
+
+@pytest.mark.skipif(not Path(CROSS).exists(), reason="no cross compiler")
+def test_the_compiler_changes(twins):
+    """Its name, its path and all files read stay, as in an upgrade; here for whoever is in one mount namespace."""
+    own = twins.farm.apart("upgrade")
+    twins.make({"a.c": "int a = sizeof(void *);\nint f(void) { return a; }\n"})
+    programs = [os.path.realpath(name) for name in (CROSS, "/usr/bin/gcc")]
+    done = own.run("unshare", "--mount", "sh", "-c", UPGRADE, "sh", *programs, cwd=twins.folder)
+    own.end_agents()
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("no server has this very compiler") == done.stderr.count("\n") == 1
+    before1, before2, after1, after2, alone = (
+        twins.content(f"{name}.o") for name in ("before1", "before2", "after1", "after2", "alone")
+    )
+    assert before1 == before2 != alone
+    assert after1 == after2 == alone
+    assert own.journal()["remote"] == 2
 
 
 def test_the_date_changes(twins):
