@@ -13,6 +13,7 @@ import os
 import random
 import resource
 import select
+import signal
 import socket
 import ssl
 import struct
@@ -161,11 +162,16 @@ def _back(front: int, memory: int) -> int:
 
 
 async def channels(port: int, front: int) -> int:
-    """The front's memory while so many authenticated channels stand and say nothing."""
+    """The front's memory while so many authenticated channels stand and say nothing. Raises RunFailed if one ends."""
+    lost = []
 
     class Silent:
-        on_message = on_bulk = on_lost = lambda *_: None
+        on_message = on_bulk = lambda *_: None
 
+        def on_lost(self, error: Exception) -> None:
+            lost.append(error)
+
+    _grant_channels(front)
     held = []
     for _ in range(_CHANNELS):
         channel = await dial("localhost", port, ccache=os.environ["KRB5CCNAME"])
@@ -174,9 +180,24 @@ async def channels(port: int, front: int) -> int:
         held.append(channel)
     await asyncio.sleep(1)
     used = resident(front)
+    if lost:
+        raise RunFailed(f"{len(lost)} of {_CHANNELS} idle channels have ended: {lost[0]}")
     for channel in held:
         channel.close()
     return used
+
+
+def _grant_channels(front: int) -> None:
+    """One principal may have so many: by a policy that says so, put in force."""
+    policy = Path(os.environ["SECURECC_TESTENV"]) / "server1/policy.yaml"
+    text = policy.read_text()
+    policy.write_text(
+        text.replace("    who: [committers]\n", f"    who: [committers]\n    quota: {{connections: {2 * _CHANNELS}}}\n")
+    )
+    before = farm.counts()["daemon"]
+    os.kill(front, signal.SIGHUP)
+    while farm.counts()["daemon"] == before:
+        time.sleep(0.1)
 
 
 def _somewhere() -> tuple[str, int]:

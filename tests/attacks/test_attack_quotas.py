@@ -252,6 +252,26 @@ def test_who_takes_no_results_gets_no_new_slots_and_others_do(farm, health, gran
     asyncio.run(go())
 
 
+def test_two_hundred_idle_channels_stay_below_200_mib(farm, granted):
+    """Front and runner together; the channels stand, and the last serves as well as the first."""
+    granted("{connections: 256}")
+
+    async def go():
+        held = [Raw(farm) for _ in range(200)]
+        for raw in held:
+            await raw.__aenter__()
+        used = sum(farm.server.memory.values())
+        assert not [raw for raw in held if raw.lost.done()]
+        assert [(await raw.run()).how for raw in (held[0], held[-1])] == ["result", "result"]
+        for raw in held:
+            raw.channel.close()
+        for raw in held:
+            await raw.lost
+        return used
+
+    assert asyncio.run(go()) < 200 * 1024
+
+
 def test_sixty_channels_that_flood_do_not_hold_others_up(farm, health: Health):
     """Each says thousands of things at once; bob's compile is in time, for all that."""
 

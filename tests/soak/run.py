@@ -33,6 +33,8 @@ KILLED = (-9, 137)
 PAUSE_S = 0.4
 RARELY_S = 20.0  # between the ends of whole daemons; none in the last third, by which memory is judged
 ENOUGH = 150  # of those who leave: each stage and way has had its turn, twice
+SERVED = 0.3  # of all compiles; launchers without an agent or a server compile by themselves
+AGENT_S = 10.0  # between the ends of agents: one that begins takes seconds on a busy machine
 CALM_S = 20.0  # longer than HEARTBEAT_LOST_S: whoever was silent has been given up
 
 
@@ -79,13 +81,18 @@ def soak(farm: Farm, minutes: float, chance: random.Random) -> int:
     accounts.warm(folder)
     builders = Builders(farm, folder)
     try:
-        done = _trouble(farm, minutes, chance)
+        done = _trouble(farm, minutes, chance, builders.wrong)
     finally:
         builders.stop()
     (farm.server.folder / "policy.yaml").write_text(troubles.POLICY.read_text())
+    print(f"compiled at home: {farm.why()}")
     print(f"{minutes:g} min; troubles {dict(done)}; compiles {dict(builders.fates)}", flush=True)
     time.sleep(CALM_S)
+    served = len(farm.audit(kind="job-end", outcome="done", cwd=str(folder)))
+    print(f"{served} of {builders.fates['made']} compiles were the server's")
     wrong = [*builders.wrong, *_left_out(), *accounts.settle(folder)]
+    if served < builders.fates["made"] * SERVED:
+        wrong.append("too few compiles were the server's: the rest tries nothing")
     for line in wrong:
         print(f"WRONG: {line}")
     print("all is accounted for" if not wrong else f"{len(wrong)} things are wrong")
@@ -103,17 +110,26 @@ def _left_out() -> Iterator[str]:
                 yield f"nobody left at {pair[0]!r} by {pair[1]}"
 
 
-def _trouble(farm: Farm, minutes: float, chance: random.Random) -> Counter[str]:
-    """One after the other, until the time is over; how often each came."""
+def _trouble(farm: Farm, minutes: float, chance: random.Random, wrong: list[str]) -> Counter[str]:
+    """One after the other, until the time is over; how often each came. A daemon that has ended by itself is `wrong`,
+    and started anew.
+    """
     done: Counter[str] = Counter()
-    began = rarely = time.monotonic()
+    began = rarely = agent = time.monotonic()
     rare = itertools.cycle(troubles.RARE)
     while (passed := time.monotonic() - began) < minutes * 60:
         trouble = chance.choice(troubles.USUAL)
+        if trouble is troubles.kill_agent:
+            if time.monotonic() - agent < AGENT_S:
+                continue
+            agent = time.monotonic()
         if passed < minutes * 40 and time.monotonic() - rarely > RARELY_S:
             trouble, rarely = next(rare), time.monotonic()
         trouble(farm, chance)
         done[trouble.__name__] += 1
+        if (ended := farm.server.process.poll()) is not None:
+            wrong.append(f"the daemon has ended with {ended} behind {trouble.__name__}: {farm.server.log()[-300:]}")
+            troubles._start(farm)
         time.sleep(PAUSE_S * chance.random())
     return done
 

@@ -169,23 +169,11 @@ def kill_sandboxed(farm: Farm, chance: random.Random) -> None:
 
 
 def kill_runner(farm: Farm, _: random.Random) -> None:
-    """The nursery makes another, or the daemon ends and is started anew, as a service manager would."""
+    """The daemon ends, once its jobs have, and is started anew, as a service manager would."""
     server = farm.server
-    with contextlib.suppress(IndexError):
-        runner = server.runner
-        os.kill(runner, signal.SIGKILL)
-        until(lambda: not alive(runner), what="the runner's end")
-        with contextlib.suppress(AssertionError):
-            until(lambda: server.process.poll() is not None or _another(farm, runner), 3)
-    if server.process.poll() is not None:
-        _start(farm)
-
-
-def _another(farm: Farm, old: int) -> bool:
-    try:
-        return farm.server.runner != old
-    except IndexError:
-        return False
+    os.kill(server.runner, signal.SIGKILL)
+    until(lambda: server.process.poll() is not None, what="the daemon's end")
+    _start(farm)
 
 
 def kill_nursery(farm: Farm, _: random.Random) -> None:
