@@ -30,7 +30,7 @@ _CACHE = _WORK / "cache"
 _CPUS = os.cpu_count() or 1
 _OFFERED_S = 60
 SHARE = 0.98
-ASIDE = frozenset(("link", "conftest", "information", "preprocess-only", "no-source", "standard-input"))
+ASIDE = frozenset(("link", "conftest", "information", "preprocess-only", "no-source"))
 """Reasons for staying local that are no compiles of the build: linking, and what a build system asks the compiler."""
 _QUESTIONS = ("/conftest.", "/CMakeScratch/", "/CMakeTmp/", "/meson-private/")  # where build systems ask
 

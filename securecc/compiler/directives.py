@@ -6,7 +6,8 @@ may have blanks before the newline, a NUL is a blank, `__has_include`, `#include
 """
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from securecc.compiler import assembly
 from securecc.compiler.options import show
@@ -269,21 +270,9 @@ def _blank(match: re.Match[bytes]) -> bytes:
 
 
 def _both(one: Directives, other: Directives) -> Directives:
-    return Directives(
-        includes=tuple(dict.fromkeys(one.includes + other.includes)),
-        asked=tuple(dict.fromkeys(one.asked + other.asked)),
-        shown=tuple(dict.fromkeys(one.shown + other.shown)),
-        times=one.times | other.times,
-        computed_include=one.computed_include or other.computed_include,
-        computed_asked=one.computed_asked or other.computed_asked,
-        computed_shown=one.computed_shown or other.computed_shown,
-        asking=tuple(dict.fromkeys(one.asking + other.asking)),
-        imports=one.imports or other.imports,
-        assembled=tuple(dict.fromkeys(one.assembled + other.assembled)),
-        embedded=tuple(dict.fromkeys(one.embedded + other.embedded)),
-        assembles=one.assembles or other.assembles,
-        joins=one.joins or other.joins,
-        unnamed=one.unnamed or other.unnamed,
-        compares=one.compares or other.compares,
-        precompiled=one.precompiled or other.precompiled,
-    )
+    """What either says: names in order, each once."""
+    found: dict[str, Any] = {}
+    for field in fields(Directives):
+        this, that = getattr(one, field.name), getattr(other, field.name)
+        found[field.name] = tuple(dict.fromkeys(this + that)) if isinstance(this, tuple) else this | that
+    return Directives(**found)
