@@ -104,7 +104,8 @@ def as_text(found: Recent, now: float) -> str:
     """For people: a table, then advice for each reason, then the disagreements."""
     if not found.since:
         return "no compiles on record yet"
-    total = f"{found.remote} compile{'' if found.remote == 1 else 's'} on servers, {found.local} local, since {ago(now - found.since)}"
+    compiles = "compile" if found.remote == 1 else "compiles"
+    total = f"{found.remote} {compiles} on servers, {found.local} local, since {ago(now - found.since)}"
     if not found.reasons:
         return total
     reasons = sorted(found.reasons.items(), key=lambda item: -item[1].count)
