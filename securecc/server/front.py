@@ -101,6 +101,7 @@ class Front:
         for task in self._tasks:
             task.cancel()
         await server.close()
+        await self._channels.end(why, self._service.running, 0.0)  # of those who were let in meanwhile
         self._end(why)
         return 0 if why == TOLD else 1
 

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import signal
+import threading
 from contextlib import asynccontextmanager, suppress
 
 import gss_stub
@@ -325,6 +326,48 @@ def test_jobs_that_do_not_end_do_not_keep_the_front(house, monkeypatch):
 
     asyncio.run(body())
     assert house.events("job-end", "outcome") == ["cancelled"]
+
+
+def test_who_is_let_in_while_the_front_ends_is_ended_too(house, monkeypatch):
+    """Its handshake was under way; its job has its end on record like any other."""
+    monkeypatch.setattr(front_module, "DRAIN_S", 0.01)
+    came, goes_on = threading.Event(), threading.Event()
+
+    class Late(gss_stub.StubAcceptor):
+        def start(self, exporter):
+            exchange = super().start(exporter)
+            step = exchange.step
+            exchange.step = lambda token: came.set() or (goes_on.wait(5) and step(token))
+            return exchange
+
+    async def body():
+        async with house.serving():
+            first = await house.client()
+            await compiled(first)
+            order, _ = await house.runner.until(WorkOrder)
+            house.runner.heard.clear()
+            monkeypatch.setattr(house.front._keytab, "_acceptor", Late())
+            dialling = asyncio.create_task(house.client())
+            await asyncio.to_thread(came.wait, 5)
+            os.kill(os.getpid(), signal.SIGTERM)
+            await house.runner.until(WorkCancel)
+            goes_on.set()
+            second = await dialling
+            await second.hears(Welcome)
+            second.channel.send(ask())
+            await second.hears(Invite)
+            second.channel.send(submit())  # all that it reads is there
+            late, _ = await house.runner.until(WorkOrder)
+            house.runner.heard.clear()
+            house.runner.say(report(order.job, status=-9), b"", b"")
+            cancel, _ = await house.runner.until(WorkCancel)
+            assert cancel.job == late.job
+            house.runner.say(report(late.job, status=-9), b"", b"")
+            assert await house.end == 0
+
+    asyncio.run(body())
+    assert house.events("job-start", "job") == house.events("job-end", "job")
+    assert house.events("job-end", "outcome") == ["cancelled", "cancelled"]
 
 
 def test_a_front_without_its_runner_ends_with_an_error(house):

@@ -71,6 +71,9 @@ class Accounts:
         ended = lost = 0
         for record in self._farm.audit():
             kind = record["kind"]
+            if kind == "daemon" and record.get("event") == "stop":
+                for attempt in (attempt for attempt, is_open in begun.items() if is_open):
+                    yield f"{attempt} had not ended when the daemon said that it stops"
             if kind == "daemon" and record.get("event") == "start":
                 lost += sum(begun.values())
                 begun = dict.fromkeys(begun, False)
