@@ -70,6 +70,7 @@ ADVICE = {
     "settings": "correct the setting that is named; it was left out",
     "several-sources": "compile one source at a time",
     "standard-input": NOTHING,
+    "special-taken": "write it to a file first: the compile failed, for a FIFO can be read only once",
     "special": "write it to a file first: what a FIFO, a device or <(command) gives can be read only once",
     "syntax-only": NOTHING,
     "target": "see the detail: call the compiler of that target by its own name",

@@ -9,6 +9,7 @@ import re
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
+from securecc.client import special
 from securecc.client.caller import Caller, CallerGoneError
 from securecc.client.compile import Compiles, check_places, end, judge
 from securecc.client.errand import Die, Request
@@ -68,6 +69,11 @@ class Attendance:
             orders = await self._compiles.understand(request, settings)
             remotes = [remote async for remote in self._remotes(caller, orders)]
         except StaysLocal as error:
+            if error.reason == special.TAKEN:
+                self._journal.local(error.reason, error.message, request.arguments)
+                caller.write(2, _line(error.message))
+                caller.exit(EXIT_IO)
+                return
             if error.reason == "no-hosts" and not settings.fallback:
                 self._forbidden(caller, request, error.reason, f"{error.message}; {_NO_HOSTS}", EXIT_NO_HOSTS)
                 return

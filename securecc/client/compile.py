@@ -1,6 +1,7 @@
 """One compile, from a launcher's request to its last order: remote where that is exactly the same, else local."""
 
 import os
+import stat
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
@@ -111,9 +112,9 @@ class Compiles:
         _check_named(order)
         if order.layers:  # what was remembered before they stood is of no use any more
             self._recollections.forget(memory_key(replace(order, layers=())))
+        if known is None and order.plan.elsewhere:
+            return await self._asked(caller, order)
         try:
-            if known is None and order.plan.elsewhere:
-                return await self._asked(caller, order)
             if known is None:
                 inputs = self._gatherer.reach(absolute(order.plan.source, search.cwd), search)
             else:
@@ -137,6 +138,7 @@ class Compiles:
     async def _asked(self, caller: Caller, order: Order) -> Inputs:
         """What the compile reads, from the compiler itself. Raises StaysLocal."""
         listed, search = await asked.listed(caller, order)
+        _check_taken(listed, search.cwd)
         try:
             inputs = self._gatherer.gather(listed, search)
         except StaysLocal as error:
@@ -262,6 +264,14 @@ def _check_named(order: Order) -> None:
     for path in (plan.source, *(option.path for option in plan.forced), *plan.inputs):
         named = absolute(path, cwd)
         special.refuse(os.path.realpath(named), nature(named))
+
+
+def _check_taken(listed: tuple[bytes, ...], cwd: bytes) -> None:
+    """Raises StaysLocal where the compiler that was asked has read what nobody can read again."""
+    for path in listed:
+        if stat.S_ISFIFO(nature(absolute(path, cwd))):
+            said = f"{os.fsdecode(path)} is a FIFO, and was read when the compiler was asked; write it to a file first"
+            raise StaysLocal(special.TAKEN, said)
 
 
 def _check_apart(orders: tuple[Order, ...]) -> None:

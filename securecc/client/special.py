@@ -9,6 +9,8 @@ import stat
 from securecc.words.errors import StaysLocal
 
 REASON = "special"
+TAKEN = "special-taken"
+"""A FIFO that the compiler has read when it was asked what it reads: no later run of it would find the same."""
 NOTHING = b"/dev/null"
 """The one device that a compile may name as a header: empty here, and in every sandbox."""
 OWN = frozenset((b"/dev", b"/proc"))

@@ -186,6 +186,12 @@ def test_no_hosts_and_no_fallback_is_an_error():
     assert b"SECURECC_HOSTS" in caller.printed[2]
 
 
+def test_what_can_not_be_compiled_any_more_fails_and_says_why():
+    caller, noted = served(FARM, gathered=StaysLocal("special-taken", "f.h was read"))
+    assert (caller.told, noted) == ([("exit", 107)], [("special-taken", "f.h was read")])
+    assert caller.printed[2] == b"securecc: f.h was read\n"
+
+
 def test_a_reason_is_said_once_until_the_farm_works_again():
     async def body():
         door = Door(Settings(hosts=(HOST,), local_slots=9), remote=ChannelError("down"))

@@ -193,6 +193,44 @@ def test_the_compiler_is_asked_once_what_it_reads(bench):
     run(body())
 
 
+def test_a_compiler_that_does_not_answer_is_asked_once(bench):
+    caller = NotingCaller(preprocesses=1 << 8)
+
+    async def body():
+        await bench.inputs(await bench.order("gcc", "-m32", "-c", "a.c"), caller)
+
+    with pytest.raises(StaysLocal) as local:
+        run(body())
+    assert local.value.reason == "does-not-preprocess"
+    assert caller.told == [("capture all", (b"/usr/bin/gcc", b"-m32", b"a.c", b"-M", b"-v"))]
+
+
+@pytest.mark.parametrize("place", ["a.c", "forced"])
+def test_a_fifo_is_left_to_the_compiler_that_is_run(bench, place):
+    (bench.folder / place).unlink(missing_ok=True)
+    os.mkfifo(bench.folder / place)
+    caller = bench.caller()
+
+    async def body():
+        await bench.inputs(await bench.order("gcc", "-include", "forced", "-c", "a.c"), caller)
+
+    with pytest.raises(StaysLocal) as local:
+        run(body())
+    assert (local.value.reason, caller.told) == ("special", [])
+
+
+def test_a_fifo_that_the_asked_compiler_has_read_is_told(bench):
+    os.mkfifo(bench.folder / "b.h")
+
+    async def body():
+        bench.name_by_macro()
+        await bench.inputs(await bench.order(), NotingCaller(listed=b"a.o: a.c b.h\n"))
+
+    with pytest.raises(StaysLocal) as local:
+        run(body())
+    assert local.value.reason == "special-taken"
+
+
 def test_the_compiler_is_not_asked_where_the_includes_tell(bench):
     async def body():
         (bench.folder / "b.h").write_text("")

@@ -5,6 +5,7 @@ import subprocess
 import pytest
 
 FILES = {
+    "named.c": "#include NAME\nint b = X;\n",
     "a.c": "int a = X;\n",
     "includes.c": '#include "fifo.h"\nint b = X;\n',
 }
@@ -40,3 +41,18 @@ def test_the_same_as_by_the_compiler_alone(farm, tmp_path, script, compiler):
         made.append((done.returncode, done.stderr, (place / "o").read_bytes() if not done.returncode else b""))
     assert made[0] == made[1]
     assert (0x5EED).to_bytes(4, "little") in made[0][2] or ("@" in script and compiler == "gcc")  # which reads none
+
+
+@pytest.mark.parametrize("words", ["-m32 -c includes.c", "'-DNAME=\"fifo.h\"' -c named.c"])
+def test_what_only_the_compiler_finds_fails_aloud(farm, tmp_path, words):
+    """It has read it when it was asked: what it would compile now is something else."""
+    for name, text in FILES.items():
+        (tmp_path / name).write_text(text)
+    script = f"mkfifo fifo.h; (echo '#define X 0x5eed' >fifo.h) & securecc gcc {words} -o o"
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path, env=farm.env, capture_output=True, text=True, timeout=20, check=False
+    )
+    assert done.returncode == 107
+    assert "fifo.h is a FIFO, and was read when the compiler was asked" in done.stderr
+    assert not (tmp_path / "o").exists()
+    assert farm.counts("special-taken")

@@ -72,8 +72,10 @@ def test_a_compiler_behind_a_script(some_farm, tmp_path):
         server, said = compiled(farm, tmp_path, str(script))
         assert not server
         assert "nobody has vouched" in said
+        agent = farm.agent
         done = farm.run("securecctl", "toolchain", "add", "--client", script, cwd=tmp_path)
         assert (done.returncode, done.stderr) == (0, "")
         assert compiled(farm, tmp_path, str(script))[0]
+        assert farm.agent == agent
         script.write_text('#!/bin/sh\nexec /usr/bin/gcc -O2 "$@"\n')
         until(lambda: not compiled(farm, tmp_path, str(script))[0], what="the changed script to stay local")
