@@ -1,6 +1,7 @@
 """What README.md says of itself is so: its commands, its figures, its links, and those of the pages behind it."""
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -29,6 +30,16 @@ def test_its_first_commands_are_the_makefiles():
     assert commands[:2] == ["demo", "test"]
     targets = re.findall(r"^(\w+):", (TOP / "Makefile").read_text(), re.MULTILINE)
     assert set(commands) <= set(targets)
+
+
+def test_make_test_is_everything_and_what_is_run_for_each_change():
+    dry = subprocess.run(["make", "-n", "test"], cwd=TOP, capture_output=True, text=True, check=True).stdout
+    orders = ("tools/bootstrap test", "ruff format --check", "ruff check", "mypy", "coverage report", " tests/attacks")
+    places = [dry.index(order) for order in orders]
+    assert places == sorted(places)
+    for folder in ("conformance", "farm", "testbed"):
+        assert f" tests/{folder}" in dry[places[-1] :]
+    assert "\nmake test " in (TOP / ".ci/run").read_text()
 
 
 def test_how_many_command_lines_are_compared():
