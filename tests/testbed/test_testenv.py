@@ -22,7 +22,7 @@ pids = [int(path.read_text()) for path in [*bed.glob("kdc/*.pid"), *bed.glob("se
 kept = {name: value for name, value in os.environ.items() if name.startswith(("SECURECC", "KRB5", "XDG", "PATH"))}
 print(json.dumps({"bed": str(bed), "pids": [*pids, orphan.pid], "environment": kept, "cwd": os.getcwd()}), flush=True)
 """
-QUIET = {"stderr": subprocess.DEVNULL, "start_new_session": True}
+SOON_S = 60
 HOLD = SHOW + "\nimport time\ntime.sleep(600)\n"
 
 
@@ -72,7 +72,7 @@ def test_nothing_is_left_after_a_signal(number):
     process, shown = hold("--servers", "0")
     with process:
         process.send_signal(number)
-        assert process.wait(20) == 128 + number
+        assert process.wait(SOON_S) == 128 + number
     assert_gone(shown)
 
 
@@ -95,7 +95,7 @@ def test_ctrl_c_at_the_terminal_ends_all_of_it():
             shown = json.loads(said[: said.index(b"\n")])
             assert len(shown["pids"]) == 4
             terminal.write(b"\x03")
-            assert process.wait(20) == 128 + signal.SIGINT
+            assert process.wait(SOON_S) == 128 + signal.SIGINT
     assert_gone(shown)
 
 
@@ -121,16 +121,33 @@ def in_use(folder):
     return [path.name for path in Path("/proc").glob("[0-9]*") if folder in said_of(path.name)]
 
 
+@contextlib.contextmanager
+def setting_up(*options):
+    """A bed that has just been begun; it is ended in any case."""
+    command = [RUN, *options, "--", "sleep", "600"]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+
+
+def seen(process, look):
+    """What `look` finds at last, while the bed is being set up."""
+    deadline = time.monotonic() + SOON_S
+    while not (found := look()):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+    return found
+
+
 @pytest.mark.parametrize("program", ["kadmin.local", "krb5kdc", "server1-daemon"])
 def test_nothing_is_left_after_ctrl_c_during_set_up(program):
     """Whatever is at work just then."""
-    with subprocess.Popen([RUN, "--", "sleep", "600"], **QUIET) as process:
-        deadline = time.monotonic() + 20
-        while not (folder := bed_at_work(process.pid, program)):
-            assert process.poll() is None, f"no {program} was seen"
-            assert time.monotonic() < deadline
+    with setting_up() as process:
+        folder = seen(process, lambda: bed_at_work(process.pid, program))
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 128 + signal.SIGINT
+        assert process.wait(SOON_S) == 128 + signal.SIGINT
     assert not Path(folder).exists()
     assert in_use(folder) == []
 
@@ -149,7 +166,7 @@ def test_a_command_that_ignores_the_signal_is_ended_all_the_same():
     with subprocess.Popen([RUN, "--servers", "0", "--", "sh", "-c", script], stdout=subprocess.PIPE) as process:
         process.stdout.readline()
         process.terminate()
-        assert process.wait(20) == 137
+        assert process.wait(SOON_S) == 137
 
 
 def test_the_command_runs_where_the_caller_stands(tmp_path):
@@ -291,21 +308,19 @@ def test_net_gives_each_server_a_network_of_its_own():
 
 @pytest.mark.skipif(os.getuid() != 0, reason="network namespaces take root")
 def test_networks_are_gone_after_ctrl_c_during_set_up():
-    with subprocess.Popen([RUN, "--net", "--", "sleep", "600"], **QUIET) as process:
-        deadline = time.monotonic() + 20
-        while not (made := [name for child in descendants(process.pid) for name in namespaces(child)]):
-            assert process.poll() is None
-            assert time.monotonic() < deadline
+    with setting_up("--net") as process:
+        made = seen(process, lambda: [name for child in descendants(process.pid) for name in namespaces(child)])
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 128 + signal.SIGINT
+        assert process.wait(SOON_S) == 128 + signal.SIGINT
     assert not Path(f"/run/netns/{made[0]}").exists()
     listed = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout
     assert f" {made[0].replace('securecc-', 'scn')}@" not in listed
 
 
 def namespaces(pid):
-    """The namespace that this ip(8) is to make or to work in."""
-    with contextlib.suppress(OSError):
-        words = Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")
-        return [word for word in words[1:] if re.fullmatch(r"securecc-\d+", word)]
-    return []
+    """The namespace that this ip(8) is to make or to work in, or where this daemon already is."""
+    words = said_of(pid).split("\0")
+    if any(word.endswith("/server1-daemon") for word in words):
+        told = subprocess.run(["ip", "netns", "identify", str(pid)], capture_output=True, text=True, check=False)
+        return told.stdout.split()
+    return [word for word in words if re.fullmatch(r"securecc-\d+", word)]
