@@ -67,8 +67,9 @@ class Compared:
 
     @property
     def compiles(self) -> int:
-        """All that might have been remote."""
-        return self.remote + sum(count for reason, count in self.reasons.items() if reason not in ASIDE)
+        """All that might have been remote: those that the agent knows of, and those that a launcher did without it."""
+        known = self.remote + sum(count for reason, count in self.reasons.items() if reason not in ASIDE)
+        return max(known, self.objects)
 
     @property
     def share(self) -> float:

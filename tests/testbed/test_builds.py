@@ -55,6 +55,8 @@ def test_only_the_remote_build_hears_of_securecc(builds, listed, tmp_path):
         ({"reasons": {"option": 3}}, False),
         ({"differ": ("a.o",)}, False),
         ({"objects": 0}, False),
+        ({"objects": 100}, True),
+        ({"objects": 101}, False),
         ({"remote": 0, "reasons": {"link": 1}}, False),
     ],
 )
