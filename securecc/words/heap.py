@@ -5,12 +5,16 @@ malloc_trim(3)); and what Python makes of it.
 import contextlib
 import ctypes
 import gc
+import itertools
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _THRESHOLD = 64 * 1024
 """Bytes. What is larger (a source, a header's text) is mapped by itself and goes back to the system when dropped."""
 _YOUNG = 10_000
 """Objects that are made, and not dropped by their users, before cycles among them are looked for: a few MiB at most."""
+_EVERY = 10
+"""Calls of `give_back` between looks at everything, but for what `leave_alone` left alone."""
+_looks = itertools.count(1)
 
 
 def keep_small() -> None:
@@ -34,9 +38,12 @@ def leave_alone() -> None:
 
 
 def give_back() -> None:
-    """Returns what lies free between what is used, and what only young cycles hold. Takes some 0.1 ms for each 10 MiB
-    of heap, and a millisecond for the cycles.
+    """Returns what lies free between what is used, and what only cycles hold. Takes some 0.1 ms for each 10 MiB of
+    heap, and a millisecond for the cycles.
+
+    Young ones are looked for each time, all of them every so many times: who calls this each second keeps Python's own
+    collector from its turn, and what was in use at one look and is a cycle at the next would stay for ever.
     """
-    gc.collect(1)
+    gc.collect(2 if next(_looks) % _EVERY == 0 else 1)
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)

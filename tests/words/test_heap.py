@@ -40,3 +40,26 @@ print(before / look())
 def test_what_stays_is_not_looked_at_any_more():
     done = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True, check=True)
     assert float(done.stdout) > 5
+
+
+CYCLES = """
+import weakref
+from securecc.words import heap
+heap.leave_alone()
+class Held:
+    pass
+alive, held = weakref.WeakSet(), []
+for _ in range(50):
+    for each in held:
+        each.itself = each
+    held = [Held() for _ in range(20)]
+    alive.update(held)
+    heap.give_back()
+print(len(alive))
+"""
+
+
+def test_what_was_in_use_at_one_look_and_is_a_cycle_at_the_next_goes_too():
+    """A daemon looks each second, and Python's own collector never has its turn."""
+    done = subprocess.run([sys.executable, "-c", CYCLES], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 300  # of 1,000
