@@ -30,11 +30,13 @@ Notice = Callable[[str, Peer, Mapping[str, str]], None]
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """What all connections of a server share. `acceptor` is asked anew for each, so that a new keytab can take over."""
+    """What all connections of a server share. `acceptor` and `context` are asked anew for each, so that a new keytab or
+    certificate can take over.
+    """
 
     gate: Gate
     acceptor: Callable[[], Acceptor]
-    context: Context
+    context: Callable[[], Context]
     judge: Judge
     on_channel: Callable[[Channel], Listener]
     notice: Notice
@@ -108,7 +110,7 @@ class Reception:
                 self._place.named(origin.peer[0])
             elif not self._house.gate.allowed(link.proxy):
                 raise Denied(f"proxy {link.proxy} did not say for whom it connects", rule="acl")
-        link.secure(TlsPipe(self._house.context, server=True), skip)
+        link.secure(TlsPipe(self._house.context(), server=True), skip)
 
     async def _admit(self) -> Channel:
         authenticated = await self._hear_proof()

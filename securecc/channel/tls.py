@@ -6,6 +6,7 @@ exporter value (RFC 9266). So a server makes its own, anew at each start, and no
 
 import datetime as dt
 import ipaddress
+import os
 from typing import Final
 
 from cryptography import x509
@@ -21,6 +22,7 @@ EXPORTER_LABEL: Final = b"EXPORTER-Channel-Binding"  # RFC 9266 section 4.1
 EXPORTER_SIZE: Final = 32
 _RECORD: Final = 16 * 1024  # RFC 8446 section 5.1: the most that one read gives
 _OUTGOING: Final = 256 * 1024
+_UNPROVEN: Final = "certificate verify failed"  # OpenSSL's words
 _CERTIFICATE_LIFE: Final = dt.timedelta(days=3650)
 _SSL_OP_NO_TICKET: Final = SSL.OP_NO_TICKET
 
@@ -39,6 +41,8 @@ def client_context(ca_file: str | None = None) -> SSL.Context:
     context = _context()
     if ca_file is None:
         return context
+    if not os.path.isabs(ca_file):
+        raise ConfigError(f"{ca_file!a} is no whole path of certificates", "write it as /etc/securecc/ca.pem")
     try:
         context.load_verify_locations(ca_file)
     except SSL.Error as error:
@@ -92,7 +96,7 @@ def _certificate(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
 def _reason(error: Exception) -> str:
     """OpenSSL's own words for an error, on one line."""
     queue = error.args[0] if error.args and isinstance(error.args[0], list) else []
-    return ", ".join(str(entry[-1]) for entry in queue) or str(error) or type(error).__name__
+    return ", ".join(str(entry[-1]) for entry in queue if entry[-1]) or str(error) or type(error).__name__
 
 
 class TlsPipe:
@@ -133,7 +137,9 @@ class TlsPipe:
         except SSL.WantReadError:
             return
         except SSL.Error as error:
-            raise ChannelError(f"TLS handshake failed: {_reason(error)}") from error
+            reason = _reason(error)
+            advice = "the file of `ca` does not vouch for this server: ask who runs it" if _UNPROVEN in reason else ""
+            raise ChannelError(f"TLS handshake failed: {reason}", advice) from error
         if self._verify_host:
             self._check_host()
         self.secured = True

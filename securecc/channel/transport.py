@@ -62,7 +62,7 @@ async def serve(
     *,
     gate: Gate,
     acceptor: Acceptor | Callable[[], Acceptor],
-    context: tls.Context,
+    context: tls.Context | Callable[[], tls.Context],
     judge: Judge,
     on_channel: Callable[[Channel], Listener],
     notice: Notice = _ignore,
@@ -78,7 +78,8 @@ async def serve(
     are for all from TCP to the verdict. Raises ChannelError if an address cannot be listened on.
     """
     get = (lambda: acceptor) if isinstance(acceptor, Acceptor) else acceptor
-    house = House(gate, get, context, judge, on_channel, notice, deadline)
+    shown = (lambda: context) if isinstance(context, tls.Context) else context
+    house = House(gate, get, shown, judge, on_channel, notice, deadline)
     tasks: set[asyncio.Task[None]] = set()
     servers: list[asyncio.Server] = []
 

@@ -110,7 +110,7 @@ async def _server(host: Host, settings: Settings, cache: str | None, compilers: 
     if findings[0].state == "bad":
         return findings
     try:
-        channel = await dial(host.name, host.port, principal, cache)
+        channel = await dial(host.name, host.port, principal, cache, ca_file=settings.ca or None)
     except SkewError as error:
         return [*findings, *await _skewed(host, principal, cache, error)]
     except SecureccError as error:

@@ -37,6 +37,7 @@ class _Kept:
         self.lacking: SecureccError | None = None
         self.seen: Stamp | None = None
         self._service = settings.service
+        self._ca = settings.ca or None
         self._checking: asyncio.Task[None] | None = None
 
     def look(self) -> None:
@@ -58,7 +59,8 @@ class _Kept:
         await _check(self)
         if self.lacking is not None:
             raise self.lacking
-        return await dial(host.name, host.port, host.principal or f"{self._service}@{host.name}", self.cache)
+        principal = host.principal or f"{self._service}@{host.name}"
+        return await dial(host.name, host.port, principal, self.cache, ca_file=self._ca)
 
 
 class Farms:
@@ -71,7 +73,7 @@ class Farms:
         """The farm for a launcher with these settings and this environment."""
         value = request.environment.get(b"KRB5CCNAME")
         cache = os.fsdecode(value) if value else None
-        key = (settings.hosts, settings.service, cache)
+        key = (settings.hosts, settings.service, settings.ca, cache)
         kept = self._kept.get(key)
         if kept is None:
             self._drop_one()

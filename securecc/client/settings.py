@@ -24,7 +24,7 @@ _V6 = re.compile(r"\[([0-9A-Fa-f:.]{2,45}(?:%[A-Za-z0-9_.-]{1,32})?)\]")
 _IGNORED = frozenset(["--randomize"])  # distcc's: the order of hosts means nothing here either way
 _YES = frozenset(["1", "yes", "true", "on"])
 _NO = frozenset(["0", "no", "false", "off"])
-_KEYS = ("hosts", "fallback", "verbose", "local_slots", "service")
+_KEYS = ("hosts", "fallback", "verbose", "local_slots", "service", "ca")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,8 @@ class Host:
 @dataclass(frozen=True, slots=True)
 class Settings:
     """A client's settings. `fallback` is whether a compile may run locally at all, `local_slots` how many may at one
-    time. `troubles` are settings that could not be understood and were left out: a bad setting breaks no build.
+    time. `ca` is a file (PEM) of those who vouch for servers' TLS certificates, empty where Kerberos alone does.
+    `troubles` are settings that could not be understood and were left out: a bad setting breaks no build.
     """
 
     hosts: tuple[Host, ...] = ()
@@ -54,6 +55,7 @@ class Settings:
     verbose: bool = False
     local_slots: int = 1
     service: str = SERVICE
+    ca: str = ""
     troubles: tuple[str, ...] = ()
 
 
@@ -220,6 +222,7 @@ def _settled(found: _Found, processors: int) -> Settings:
         verbose=_flag(found, "verbose", default=False),
         local_slots=_slots(found, local or processors),
         service=_service(found),
+        ca=found.values.get("ca", ("", ""))[0],
         troubles=tuple(found.troubles),
     )
 

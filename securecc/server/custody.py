@@ -1,7 +1,7 @@
-"""Whether the daemon's own files are its own: keytab, audit log and state, and the way to each of them.
+"""Whether the daemon's own files are its own: keytab, TLS key, audit log and state, and the way to each of them.
 
-Who may write one of these rules the daemon, so they are looked at when it starts, at each reload, and the keytab
-whenever it has changed. The policy's files are judged where they are read (`securecc.policy.loading`).
+Who may write one of these rules the daemon, so they are looked at when it starts, at each reload, and the keys
+whenever they have changed. The policy's files are judged where they are read (`securecc.policy.loading`).
 """
 
 import os
@@ -25,14 +25,26 @@ def check(settings: ServerSettings) -> None:
     """All of them. Raises ConfigError for the first that could be somebody else's work."""
     check_keytab(settings)
     whose = owners(settings)
+    check_certificate(settings)
     _check(settings.audit.file, whose, "writes the record", group=True)
     _check(settings.state, whose, "gives files to jobs", group=True)
 
 
 def check_keytab(settings: ServerSettings) -> None:
     """The keytab alone: who writes it can prove to be anybody, who reads it can be the server. Raises ConfigError."""
-    path = settings.keytab
-    found = _check(path, owners(settings), "can prove to be anybody")
+    _check_secret(settings.keytab, owners(settings), "can prove to be anybody")
+
+
+def check_certificate(settings: ServerSettings) -> None:
+    """The site's TLS certificate and its key, where there are any. Raises ConfigError."""
+    if settings.tls is not None:
+        whose = owners(settings)
+        _check(settings.tls.certificate, whose, "chooses what the server shows")
+        _check_secret(settings.tls.key, whose, "chooses what the server shows")
+
+
+def _check_secret(path: Path, whose: tuple[int, ...], harm: str) -> None:
+    found = _check(path, whose, harm)
     if found is not None and found.st_mode & _OTHERS:
         advice = f"chmod 0400 {path}, or 0440 with a group of the daemon alone"
         raise ConfigError(f"{path}: others than the daemon may read it ({stat.filemode(found.st_mode)})", advice)

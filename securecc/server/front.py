@@ -20,8 +20,9 @@ from securecc.server import custody
 from securecc.server.accounting import Accounting
 from securecc.server.admission import Admission
 from securecc.server.attendant import Attendant
+from securecc.server.certificate import certificate
 from securecc.server.channels import DRAIN_S, Channels
-from securecc.server.keytab import Keytab
+from securecc.server.keytab import keytab
 from securecc.server.listening import Door
 from securecc.server.offering import Offering
 from securecc.server.pipeline import pipeline
@@ -74,7 +75,8 @@ class Front:
         ledger = equipment.settings.state / NAME
         self._offering = Offering(equipment.runner, equipment.nursery, ledger, self._runner_lost)
         self._renewed = -limits.TOOLCHAIN_RENEWAL_S
-        self._keytab = Keytab(equipment.settings)
+        self._keytab = keytab(equipment.settings)
+        self._certificate = certificate(equipment.settings)
         self._door = Door(equipment.settings, equipment.policy, equipment.supervisor.sockets)
         self._service: Service
         self._tasks: set[asyncio.Task[None]] = set()
@@ -129,7 +131,13 @@ class Front:
         )
 
     async def _listen(self) -> transport.Server:
-        return await self._door.listen(self._keytab.acceptor, self._channels.judge, self._open, self._accounting.notice)
+        return await self._door.listen(
+            lambda: self._keytab.value,
+            lambda: self._certificate.value,
+            self._channels.judge,
+            self._open,
+            self._accounting.notice,
+        )
 
     def _open(self, channel: Channel) -> Attendant:
         return self._channels.open(channel, self._service)
@@ -174,7 +182,7 @@ class Front:
             self._supervisor.ready(self._status())
 
     async def _take_anew(self) -> None:
-        self._keytab.look()
+        self._look_at_keys()
         try:
             custody.check(self._settings)
             self._audit.reopen()
@@ -187,6 +195,10 @@ class Front:
         else:
             self._accounting.daemon("reload", f"revision {self._policy.revision}")
         await self._renew()
+
+    def _look_at_keys(self) -> None:
+        self._keytab.look()
+        self._certificate.look()
 
     def _look_again(self) -> None:
         """Somebody asked for a toolchain that is not here: perhaps it is by now."""
@@ -221,7 +233,7 @@ class Front:
         ended = 0
         while True:
             await asyncio.sleep(_HOUSEKEEPING_S)
-            self._keytab.look()
+            self._look_at_keys()
             self._audit.tick()
             self._accounting.write_strangers()
             self._channels.end_tickets(time.monotonic())

@@ -37,6 +37,7 @@ class Door:
     async def listen(
         self,
         acceptor: Callable[[], kerberos.Acceptor],
+        context: Callable[[], tls.Context],
         judge: transport.Judge,
         on_channel: Callable[[Channel], transport.Listener],
         notice: transport.Notice,
@@ -46,7 +47,7 @@ class Door:
             [] if self._sockets else [(address, self._settings.port) for address in self._settings.listen],
             gate=self._gate,
             acceptor=acceptor,
-            context=tls.server_context(),
+            context=context,
             judge=judge,
             on_channel=on_channel,
             notice=notice,

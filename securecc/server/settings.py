@@ -52,12 +52,21 @@ class Users:
 
 
 @dataclass(frozen=True, slots=True)
+class Pair:
+    """A certificate of the site's own with its chain, and its key, both PEM."""
+
+    certificate: Path
+    key: Path
+
+
+@dataclass(frozen=True, slots=True)
 class ServerSettings:
     """A daemon's settings. All paths are absolute. `hostname` is HOST or HOST@REALM, empty where any name in the keytab
-    will do; `users` is None where the configuration names none, `layers` where the toolchains' own headers are meant.
-    `sandbox` is the program that makes sandboxes, empty where any will do; `sandbox_minimum` lists the layers without
-    which no job is run; `groups` is a directory of control groups for jobs, None where a service manager may have given
-    one. `runner_socket` is where a runner that is a service of its own waits for its front.
+    will do; `tls` is None where the daemon makes a certificate itself, `users` where the configuration names none,
+    `layers` where the toolchains' own headers are meant. `sandbox` is the program that makes sandboxes, empty where any
+    will do; `sandbox_minimum` lists the layers without which no job is run; `groups` is a directory of control groups
+    for jobs, None where a service manager may have given one. `runner_socket` is where a runner that is a service of
+    its own waits for its front.
     """
 
     keytab: Path
@@ -69,6 +78,7 @@ class ServerSettings:
     port: int = PORT
     service: str = SERVICE
     hostname: str = ""
+    tls: Pair | None = None
     users: Users | None = None
     slots: int = 1
     toolchains: tuple[Path, ...] = TOOLCHAINS
@@ -88,7 +98,7 @@ class ServerSettings:
 
 _HOST = re.compile(r"[A-Za-z0-9.:-]+(@[A-Za-z0-9._-]+)?")
 _KEYS = (
-    "listen", "port", "service", "hostname", "keytab", "policy", "audit", "state", "scratch", "users", "slots",
+    "listen", "port", "service", "hostname", "tls", "keytab", "policy", "audit", "state", "scratch", "users", "slots",
     "toolchains", "layers", "sandbox", "runner_socket", "limits", "log_level",
 )  # fmt: skip
 
@@ -149,6 +159,7 @@ def _settings(
         port=section.get("port", fields.integer(0, 65535), PORT),
         service=section.get("service", fields.name, SERVICE),
         hostname=section.get("hostname", _hostname, ""),
+        tls=section.get("tls", _pair(path), None),
         users=section.get("users", lambda node: _users(node, lookup), None),
         slots=section.get("slots", fields.integer(1, 4096), slots or len(os.sched_getaffinity(0))),
         toolchains=section.get("toolchains", fields.filled(_absolute("compiler", "/usr/bin/gcc")), TOOLCHAINS),
@@ -199,6 +210,17 @@ def _hostname(node: Node) -> str:
         advice = "write the name that stands in the keytab: farm1.example.com, or farm1.example.com@REALM"
         raise node.place.error(f"{name[:80]!a} is no host name", advice)
     return name
+
+
+def _pair(path: Callable[[Node], Path]) -> Callable[[Node], Pair]:
+    def read(node: Node) -> Pair:
+        section = Section(node, ("certificate", "key"))
+        return Pair(
+            section.need("certificate", path, "name the PEM file of the certificate and its chain"),
+            section.need("key", path, "name the PEM file of its key, readable by the front alone"),
+        )
+
+    return read
 
 
 def _users(node: Node, lookup: Callable[[str], User | None]) -> Users:

@@ -61,8 +61,8 @@ def test_nothing_said():
 
 def test_the_stronger_wins():
     user = Files("~/.config/securecc", "userhost", "fallback = no\nverbose = yes\nlocal_slots = 3\n")
-    site = Files("/etc/securecc", "sitehost", "service = compile\nlocal_slots = 9\nhosts = other\n")
-    assert resolve({}, (user, site)) == Settings((Host("userhost"),), False, True, 3, "compile")
+    site = Files("/etc/securecc", "sitehost", "service = compile\nlocal_slots = 9\nhosts = other\nca = /ca.pem\n")
+    assert resolve({}, (user, site)) == Settings((Host("userhost"),), False, True, 3, "compile", "/ca.pem")
     found = resolve({"SECURECC_HOSTS": "envhost", "SECURECC_VERBOSE": "0"}, (user, site))
     assert (found.hosts, found.verbose) == ((Host("envhost"),), False)
     found = resolve({"SECURECC_HOSTS": "envhost"}, (user, site), arguments={"hosts": "arghost"})

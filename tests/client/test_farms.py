@@ -28,8 +28,8 @@ class Cache:
             raise self.content
         return self.content
 
-    async def dial(self, *where):
-        self.dialled.append(where)
+    async def dial(self, *where, ca_file):
+        self.dialled.append((*where, ca_file))
         self.channels.append(ServerChannel())
         return self.channels[-1]
 
@@ -122,9 +122,18 @@ def test_a_channel_is_dialled_for_the_service_and_with_the_cache_of_its_launcher
         for server in farm.servers:
             await server.connected()
         assert cache.dialled == [
-            ("farm1", 3643, "securecc@farm1", "FILE:/cc"),
-            ("farm2", 99, "HTTP@else", "FILE:/cc"),
+            ("farm1", 3643, "securecc@farm1", "FILE:/cc", None),
+            ("farm2", 99, "HTTP@else", "FILE:/cc", None),
         ]
+
+    with_farms(body)
+
+
+def test_who_vouches_for_certificates_is_the_launchers_word(cache):
+    async def body(farms):
+        for ca in ("", "/etc/ca.pem"):
+            await farms.of(Settings(hosts=(Host("farm1"),), ca=ca), launched()).servers[0].connected()
+        assert [where[-1] for where in cache.dialled] == [None, "/etc/ca.pem"]
 
     with_farms(body)
 

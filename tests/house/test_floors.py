@@ -40,7 +40,7 @@ HOUSE = {
         " patterns place processor response_files settings",
         "sandbox": "cgroup jailer landlock machine scratch seccomp tree",
         "runner": "courier harvest terminal",
-        "server": "blob_folder known_file settings supervisor",
+        "server": "blob_folder known_file renewed settings supervisor",
     },
     JOINING: {
         "audit": "log posting trail",
@@ -52,7 +52,7 @@ HOUSE = {
         "sandbox": "bubblewrap jail jailers",
         "runner": "job layers probe shelf stdio",
         "server": "accounting admission amending attendant channels custody delivery dispatch executor keytab"
-        " listening offering pipeline store visit",
+        " certificate listening offering pipeline store visit",
     },
     PROCESS: {
         "client": "__main__ agent",

@@ -346,7 +346,7 @@ def test_who_is_let_in_while_the_front_ends_is_ended_too(house, monkeypatch):
             await compiled(first)
             order, _ = await house.runner.until(WorkOrder)
             house.runner.heard.clear()
-            monkeypatch.setattr(house.front._keytab, "_acceptor", Late())
+            monkeypatch.setattr(house.front._keytab, "value", Late())
             dialling = asyncio.create_task(house.client())
             await asyncio.to_thread(came.wait, 5)
             os.kill(os.getpid(), signal.SIGTERM)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from securecc.server import keytab as keytab_module
-from securecc.server.keytab import Keytab
+from securecc.server.keytab import keytab
 from securecc.server.settings import ServerSettings
 from securecc.words.errors import ConfigError, CredentialError
 
@@ -47,43 +47,43 @@ def settings(tmp_path):
 
 
 def test_a_host_that_is_named_is_the_only_one(kerberos, settings):
-    assert Keytab(replace(settings, hostname="farm1.example.com")).acceptor().service == "securecc/farm1.example.com"
+    assert keytab(replace(settings, hostname="farm1.example.com")).value.service == "securecc/farm1.example.com"
 
 
 def test_a_new_keytab_takes_over_and_a_bad_one_does_not(kerberos, settings, caplog):
     caplog.set_level(logging.INFO, logger="securecc")
-    some = Keytab(settings)
-    first = some.acceptor()
+    some = keytab(settings)
+    first = some.value
     assert (first.keys, first.service) == (b"first", "securecc")
     some.look()
-    assert some.acceptor() is first
+    assert some.value is first
     settings.keytab.write_bytes(b"another key")
     some.look()
-    second = some.acceptor()
+    second = some.value
     assert second.keys == b"another key"
     kerberos.trouble = CredentialError("no key for this service")
     settings.keytab.unlink()
     some.look()
     some.look()
-    assert some.acceptor() is second
+    assert some.value is second
     assert "read again" in caplog.text
     assert caplog.text.count("no key for this service") == 1
 
 
 def test_a_keytab_that_others_can_read_or_write_is_not_taken(kerberos, settings, caplog):
-    some = Keytab(settings)
-    first = some.acceptor()
+    some = keytab(settings)
+    first = some.value
     settings.keytab.write_bytes(b"somebody's key")
     settings.keytab.chmod(0o660)
     some.look()
-    assert some.acceptor() is first
+    assert some.value is first
     assert "can prove to be anybody: chmod go-w" in caplog.text
     settings.keytab.chmod(0o644)
     with pytest.raises(ConfigError, match="others than the daemon may read it"):
-        Keytab(settings)
+        keytab(settings)
 
 
 def test_a_keytab_that_vanishes_while_it_is_read_is_refused(kerberos, settings):
     settings.keytab.unlink()
     with pytest.raises(CredentialError, match="cannot read keytab"):
-        Keytab(settings)
+        keytab(settings)

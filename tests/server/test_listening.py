@@ -8,7 +8,7 @@ import socket
 import gss_stub
 import pytest
 
-from securecc.channel import transport
+from securecc.channel import tls, transport
 from securecc.policy.force import PolicyInForce
 from securecc.server import known_file, listening
 from securecc.server.listening import KNOWN_NAME, Door
@@ -48,7 +48,9 @@ class House:
         return principal
 
     async def listen(self, door):
-        return await door.listen(gss_stub.StubAcceptor, self.judge, self.on_channel, lambda *_: None)
+        return await door.listen(
+            gss_stub.StubAcceptor, tls.server_context, self.judge, self.on_channel, lambda *_: None
+        )
 
     def on_disk(self):
         return known_file.read(self.state / KNOWN_NAME)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from securecc.audit.settings import AuditSettings
 from securecc.channel.gate import Places
 from securecc.server.bounds import ServerLimits
-from securecc.server.settings import ServerSettings, User, Users, find_user, parse_settings, read_settings
+from securecc.server.settings import Pair, ServerSettings, User, Users, find_user, parse_settings, read_settings
 from securecc.words import limits
 from securecc.words.errors import ConfigError, PolicyError
 
@@ -47,6 +47,7 @@ listen: [10.0.0.1, "::1"]
 port: 4000
 service: compile
 hostname: farm.example.com
+tls: {certificate: /etc/ssl/farm.pem, key: farm.key}
 users: {front: cc-front, runner: cc-run}
 slots: 3
 toolchains: [/usr/bin/gcc, /opt/gcc-13/bin/g++]
@@ -63,6 +64,7 @@ log_level: debug
     assert found.sandbox_minimum == ("netns", "seccomp")
     assert found.limits == ServerLimits(8 << 30, 2 << 30, 5.0, Places(per_source=3))
     assert (found.port, found.service, found.hostname, found.slots) == (4000, "compile", "farm.example.com", 3)
+    assert found.tls == Pair(Path("/etc/ssl/farm.pem"), Path("/srv/cc/farm.key"))
     assert found.log_level == "debug"
 
 
