@@ -68,6 +68,7 @@ class Site:
 
     def remote(self, alone, files, *steps, **env):
         """Builds again: the same objects, each compiled on a server. What stayed local, by reason."""
+        self.farm.end_agents()  # one may have more to write of what was before
         self.farm.forget()
         through = self.build(files, *steps, **env)
         assert through == alone != {}
@@ -158,6 +159,7 @@ def test_ccache(site, files, script):
     alone = site.build(files, re.sub(r"ccache (?=g)|/usr/lib/ccache:| -DCMAKE_\w+_LAUNCHER=ccache", "", script))
     env = {"CCACHE_DIR": str(site.apart / "cache")}
     site.remote(alone, files, export + script, **env)
+    site.farm.end_agents()
     site.farm.forget()
     assert site.build(files, export + script, **env) == alone
     assert site.farm.journal()["remote"] == 0  # all of them from the cache

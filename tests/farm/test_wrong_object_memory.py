@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from farmside import until
 from twins import Twins, put
 
 SHADOWED = {
@@ -226,6 +227,7 @@ def test_the_compiler_changes(twins):
     twins.make({"a.c": "int a = sizeof(void *);\nint f(void) { return a; }\n"})
     programs = [os.path.realpath(name) for name in (CROSS, "/usr/bin/gcc")]
     done = own.run("unshare", "--mount", "sh", "-c", UPGRADE, "sh", *programs, cwd=twins.folder)
+    until(lambda: own.journal()["remote"] == 2, what="word of both compiles")
     own.end_agents()
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("no server has this very compiler") == done.stderr.count("\n") == 1
@@ -234,7 +236,6 @@ def test_the_compiler_changes(twins):
     )
     assert before1 == before2 != alone
     assert after1 == after2 == alone
-    assert own.journal()["remote"] == 2
 
 
 def test_the_date_changes(twins):

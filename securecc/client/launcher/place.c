@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <time.h>
@@ -101,9 +102,17 @@ bool place_gave_up_first(void)
 void place_give_up(const char *socket_path)
 {
     char path[PATH_MAX];
-    gave_up_first = !place_given_up(socket_path);
     mark_path(socket_path, path, sizeof path);
-    int mark = open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+    int mark = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (mark >= 0 || errno != EEXIST) {
+        gave_up_first = true;
+    } else {
+        mark = open(path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        if (mark >= 0)
+            flock(mark, LOCK_EX); /* of many who find an old mark at one moment, one is the first */
+        if (!place_given_up(socket_path))
+            gave_up_first = true;
+    }
     if (mark < 0)
         return;
     futimens(mark, NULL);
