@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from securecc.words import limits
 from securecc.words.messages import Description
+from securecc.words.plain import plain_path
 
 NAMED = 3
 """Files that are named of each kind of difference; the others are counted."""
@@ -73,4 +74,4 @@ def _word(text: str) -> str:
 
 def _path(path: bytes) -> str:
     shown = path if len(path) <= 2 * _NAME else b"..." + path[-2 * _NAME :]
-    return ascii(shown.decode("utf-8", "surrogateescape"))[1:-1]
+    return plain_path(shown)

@@ -14,6 +14,7 @@ from securecc.compiler.closure import ClosureFile, ToolchainClosure
 from securecc.words import limits
 from securecc.words.errors import PathError
 from securecc.words.manifest import INPUT, Entry, Kind
+from securecc.words.plain import plain_path
 
 OWN = b"/.securecc"  # the job's temporary files; no client path may begin so
 TEMPORARY = OWN + b"/tmp"
@@ -163,7 +164,7 @@ class _Survey:
         if above:
             below = parent[len(above[-1]) :].split(b"/")
             if not any(_INCLUDE.fullmatch(name) for name in below):
-                raise _refused(path, f"the toolchain looks for its own files below {_shown(above[-1])}")
+                raise _refused(path, f"the toolchain looks for its own files below {plain_path(above[-1])}")
         return place
 
     def _own_place(self, path: bytes, parent: bytes) -> bytes:
@@ -217,8 +218,4 @@ def _top(path: bytes) -> bytes:
 
 
 def _refused(path: bytes, why: str) -> PathError:
-    return PathError(f"{_shown(path)} in the job's tree: {why}")
-
-
-def _shown(path: bytes) -> str:
-    return ascii(path.decode("utf-8", "surrogateescape"))[1:-1]
+    return PathError(f"{plain_path(path)} in the job's tree: {why}")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from securecc.words import limits
 from securecc.words.errors import PathError, SandboxError, SecureccError
 from securecc.words.manifest import Entry, Kind
+from securecc.words.plain import plain_path
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -172,7 +173,7 @@ def _copy(entry: Entry, source: int, to: int) -> None:
 def _write(entry: Entry, to: int, piece: bytes) -> None:
     """A tmpfs that is full takes what it has room for, and says so by the count alone."""
     if os.write(to, piece) != len(piece):
-        raise SandboxError(f"no room for {_shown(entry.path)} in the job's tree")
+        raise SandboxError(f"no room for {plain_path(entry.path)} in the job's tree")
 
 
 def _wrong_size(entry: Entry) -> PathError:
@@ -180,8 +181,4 @@ def _wrong_size(entry: Entry) -> PathError:
 
 
 def _wrong(path: bytes, why: str) -> PathError:
-    return PathError(f"{_shown(path)}: {why}")
-
-
-def _shown(path: bytes) -> str:
-    return ascii(path.decode("utf-8", "surrogateescape"))[1:-1]
+    return PathError(f"{plain_path(path)}: {why}")

@@ -9,7 +9,7 @@ import itertools
 import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from securecc.audit.record import Record
 from securecc.channel.channel import Channel
@@ -58,6 +58,13 @@ class Service:
     undelivered: Undelivered = field(default_factory=Undelivered)
 
 
+class Refusal(Protocol):
+    """How a visit is ended that is refused."""
+
+    def __call__(self, visit: "Visit", code: str, reason: str, told: str = "") -> None:
+        """`reason` is for the record, and for the client as well unless it is `told` something else."""
+
+
 @dataclass(frozen=True, slots=True)
 class Host:
     """Whose job it is: the channel that it came by, and what that channel's principal may do."""
@@ -67,7 +74,7 @@ class Host:
     origin: Origin
     manifests: Manifests
     service: Service
-    refuse: Callable[..., None]  # visit, code, reason; and what the client is told, where that is not the reason
+    refuse: "Refusal"
     done: Callable[["Visit"], None]
 
 

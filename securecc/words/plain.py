@@ -10,6 +10,11 @@ def plain(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
+def plain_path(path: bytes) -> str:
+    r"""A path of whatever bytes, in ASCII; what is no UTF-8 as ``\udcNN``."""
+    return ascii(path.decode("utf-8", "surrogateescape"))[1:-1]
+
+
 class PlainFormatter(logging.Formatter):
     """One record of a log as one printable line; a traceback follows indented, so that no line of it can pass for a
     record. `redact` takes secrets out of what a message may quote.

@@ -5,13 +5,20 @@ import sys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from securecc.words.plain import PlainFormatter, PlainStream, plain
+from securecc.words.plain import PlainFormatter, PlainStream, plain, plain_path
 
 
 @given(st.text())
 def test_plain_is_one_printable_line(text):
     assert plain(text).isprintable()
     assert plain(plain(text)) == plain(text)
+
+
+@given(st.binary(max_size=40))
+def test_a_plain_path_is_printable_whatever_its_bytes(path):
+    assert plain_path(path).isascii()
+    assert plain_path(path).isprintable()
+    assert plain_path(b"/a\x1b\xff") == "/a\\x1b\\udcff"
 
 
 @given(st.lists(st.text()))
