@@ -32,7 +32,7 @@ from measure import RunFailed, processor_time, resident, run, settle
 from verdict import Target, judge, ms, table
 
 from securecc.channel.transport import dial
-from securecc.words.messages import Hello
+from securecc.model.messages import Hello
 
 _MIB = 1024 * 1024
 _ROUNDS = 3

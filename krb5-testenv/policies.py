@@ -7,10 +7,10 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from securecc.policy.document import Part, read_includes, read_policy
+from securecc.model import limits
+from securecc.model.errors import PolicyError
+from securecc.policy.document.policy_document import Part, read_includes, read_policy
 from securecc.policy.files import list_folder
-from securecc.words import limits
-from securecc.words.errors import PolicyError
 
 
 def copy(policy: Path, to: Path) -> None:

@@ -2,8 +2,8 @@
 
 import asyncio
 
+from securecc.model.errors import ChannelError, ProtocolError
 from securecc.wire.session import Session
-from securecc.words.errors import ChannelError, ProtocolError
 
 
 class StubChannel:

@@ -1,7 +1,7 @@
 """A toolchain as tests of the sandbox and of the runner know it: nothing of it need exist."""
 
-from securecc.compiler.closure import ClosureFile, ToolchainClosure
-from securecc.words.manifest import Kind
+from securecc.compiler.toolchain.closure import ClosureFile, ToolchainClosure
+from securecc.model.manifest import Kind
 
 GCC = b"/usr/lib/gcc/x86_64-linux-gnu/12"
 FILES = (b"/usr/bin/gcc-12", b"/usr/bin/as", GCC + b"/cc1", b"/usr/lib/x86_64-linux-gnu/libc.so.6")

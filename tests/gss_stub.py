@@ -4,8 +4,8 @@ import hashlib
 import hmac
 from dataclasses import replace
 
+from securecc.model.errors import AuthenticationError
 from securecc.wire.handshake import Facts
-from securecc.words.errors import AuthenticationError
 
 FACTS = Facts(b"alice@EXAMPLE.COM", 3600.0)
 

@@ -11,11 +11,11 @@ import sys
 import tempfile
 from dataclasses import dataclass, replace
 
-from securecc.runner import courier
-from securecc.words.grant import JobLimits
-from securecc.words.manifest import Entry, Kind, Role
-from securecc.words.messages import Terminal
-from securecc.words.work import WorkCancel, WorkOrder, WorkReady, WorkTree
+from securecc.model.grant import JobLimits
+from securecc.model.manifest import Entry, Kind, Role
+from securecc.model.messages import Terminal
+from securecc.runner_protocol import packets
+from securecc.runner_protocol.messages import WorkCancel, WorkOrder, WorkReady, WorkTree
 
 NOBODY = 64987
 
@@ -45,7 +45,7 @@ class Runner:
         self.numbers = iter(range(1, 1 << 30))
 
     async def __aenter__(self):
-        ours, theirs = courier.pair()
+        ours, theirs = packets.pair()
         reading, writing = os.pipe()
         os.write(writing, json.dumps(self.config).encode())
         os.close(writing)
@@ -58,8 +58,8 @@ class Runner:
         )
         os.close(reading)
         theirs.close()
-        self.courier = courier.Courier(
-            ours, courier.from_runner, self._receive, lost=lambda _: self.lost.set(), garbage=self._garbage
+        self.courier = packets.Courier(
+            ours, packets.from_runner, self._receive, lost=lambda _: self.lost.set(), garbage=self._garbage
         )
         self.courier.start()
         ready = asyncio.ensure_future(self.messages.get())
@@ -101,7 +101,7 @@ class Runner:
         blobs, numbers = {}, []
         for content in contents:
             numbers.append(-1 if content is None else blobs.setdefault(content, len(blobs)))
-        files = [courier.memory(content) for content in blobs]
+        files = [packets.memory(content) for content in blobs]
         values = {
             "job": next(self.numbers),
             "toolchain": self.toolchain.digest,
@@ -115,8 +115,8 @@ class Runner:
         } | order
         future = self.waiting[values["job"]] = asyncio.get_running_loop().create_future()
         future.job = values["job"]
-        courier.post_order(self.courier, WorkOrder(**values), WorkTree(tuple(entries), tuple(numbers)), files)
-        courier.close_all(files)
+        packets.post_order(self.courier, WorkOrder(**values), WorkTree(tuple(entries), tuple(numbers)), files)
+        packets.close_all(files)
         return future
 
     async def run(self, arguments, tree=None, **order):

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import msgspec
 
-from securecc.audit.record import Record
-from securecc.words import limits
-from securecc.words.errors import AuditError
+from securecc.audit.records.record import Record
+from securecc.model import limits
+from securecc.model.errors import AuditError
 
 GENESIS = "0" * 64  # `prev` of record 1
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from securecc.audit.chain import Link
-from securecc.audit.events import Checkpoint
+from securecc.audit.records.daemon_events import Checkpoint
 
 NAME = "securecc-audit-checkpoint"
 """The word that an anchor line begins with, whatever a collector puts before it."""

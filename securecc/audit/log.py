@@ -12,12 +12,12 @@ from pathlib import Path
 import msgspec
 
 from securecc.audit.chain import Link, first_seq, head_line, parse_head, recover, seal, stamp
-from securecc.audit.events import Checkpoint, Repair
-from securecc.audit.record import Record
+from securecc.audit.records.daemon_events import Checkpoint, Repair
+from securecc.audit.records.escaped_text import text
+from securecc.audit.records.record import Record
 from securecc.audit.storage import Storage, open_own, translated
-from securecc.audit.text import text
-from securecc.words import limits
-from securecc.words.errors import AuditError
+from securecc.model import limits
+from securecc.model.errors import AuditError
 
 _TAIL = 2 * limits.AUDIT_RECORD  # holds the last whole line, whatever stands after it
 _HEAD_SIZE = len(head_line(Link()))

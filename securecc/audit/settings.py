@@ -4,14 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from securecc.audit.destination import Destination, parse_destination
-from securecc.policy import fields
-from securecc.policy.fields import Section
-from securecc.policy.quantities import duration, duration_text, size, size_text
-from securecc.policy.yaml_nodes import Node, Scalar
-from securecc.words import limits
-from securecc.words.errors import ConfigError
-from securecc.words.redaction import Redaction
+from securecc.audit.collectors.destination import Destination, parse_destination
+from securecc.config_file import fields
+from securecc.config_file.fields import Section
+from securecc.config_file.quantities import duration, duration_text, size, size_text
+from securecc.config_file.yaml_nodes import Node, Scalar
+from securecc.model import limits
+from securecc.model.errors import ConfigError
+from securecc.model.redaction import Redaction
 
 _KEYS = ("file", "key", "redact", "send", "checkpoint", "rotate")
 _WHY = "name the file that all decisions and jobs are recorded in"

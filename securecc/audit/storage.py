@@ -9,8 +9,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from securecc.words import limits
-from securecc.words.errors import AuditError
+from securecc.model import limits
+from securecc.model.errors import AuditError
 
 _FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _KEEP_SIZE = 1  # FALLOC_FL_KEEP_SIZE (linux/falloc.h)

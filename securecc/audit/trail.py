@@ -12,14 +12,14 @@ import msgspec
 
 from securecc.audit import checkpoint
 from securecc.audit.chain import Link
-from securecc.audit.events import Checkpoint
+from securecc.audit.collectors.outlet import Outlet
+from securecc.audit.collectors.posting import Posting
 from securecc.audit.log import AuditLog
-from securecc.audit.posting import Posting
-from securecc.audit.record import Record
-from securecc.audit.sending import Outlet
+from securecc.audit.records.daemon_events import Checkpoint
+from securecc.audit.records.record import Record
 from securecc.audit.settings import AuditSettings
 from securecc.audit.signing import Signer, load_or_make, proves
-from securecc.words.errors import AuditError
+from securecc.model.errors import AuditError
 
 log = logging.getLogger("securecc")
 

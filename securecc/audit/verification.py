@@ -8,9 +8,9 @@ import msgspec
 
 from securecc.audit.chain import Link, Sealed, unseal
 from securecc.audit.checkpoint import Anchor, Proves, anchor_proven, proven
-from securecc.audit.events import Checkpoint, Repair
-from securecc.words import limits
-from securecc.words.errors import AuditError
+from securecc.audit.records.daemon_events import Checkpoint, Repair
+from securecc.model import limits
+from securecc.model.errors import AuditError
 
 T = TypeVar("T")
 

@@ -6,7 +6,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from securecc.channel.link import Link
+from securecc.channel.tls_connection import Link
+from securecc.model import limits
+from securecc.model.errors import ChannelError, Late, ProtocolError, SecureccError
+from securecc.model.messages import FromClient, FromServer, Goodbye, Ping, Pong
 from securecc.wire.framing import (
     Frame,
     Kind,
@@ -17,9 +20,6 @@ from securecc.wire.framing import (
     encode_control,
 )
 from securecc.wire.session import Session
-from securecc.words import limits
-from securecc.words.errors import ChannelError, Late, ProtocolError, SecureccError
-from securecc.words.messages import FromClient, FromServer, Goodbye, Ping, Pong
 
 
 class Listener(Protocol):

@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol, TypeVar, cast
 
-from securecc.words import limits
-from securecc.words.errors import SecureccError
+from securecc.model import limits
+from securecc.model.errors import SecureccError
 
 _T = TypeVar("_T")
 

@@ -16,9 +16,9 @@ import gssapi
 import gssapi.raw
 from gssapi.raw import ChannelBindings, ExpiredCredentialsError, GSSError
 
+from securecc.model import limits
+from securecc.model.errors import AuthenticationError, CredentialError, KdcError, SkewError
 from securecc.wire.handshake import Facts, binding
-from securecc.words import limits
-from securecc.words.errors import AuthenticationError, CredentialError, KdcError, SkewError
 
 SERVICE: Final = "securecc"
 _LIBRARY: Final = "libkrb5.so.3"  # MIT's, on which its GSSAPI stands

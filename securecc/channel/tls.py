@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
 
-from securecc.words.errors import ChannelError, ConfigError
+from securecc.model.errors import ChannelError, ConfigError
 
 Context = SSL.Context
 EXPORTER_LABEL: Final = b"EXPORTER-Channel-Binding"  # RFC 9266 section 4.1

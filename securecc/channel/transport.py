@@ -12,15 +12,15 @@ from typing import TypeVar
 
 from securecc.channel import tls
 from securecc.channel.channel import Channel, Listener
+from securecc.channel.connection_gate import Gate
 from securecc.channel.deadline import within
-from securecc.channel.gate import Gate
 from securecc.channel.kerberos import Acceptor, Exchange, Initiator
-from securecc.channel.link import Link
-from securecc.channel.reception import House, Judge, Notice, Peer, Reception
+from securecc.channel.server_handshake import House, Judge, Notice, Peer, Reception
+from securecc.channel.tls_connection import Link
+from securecc.model import limits
+from securecc.model.errors import AuthenticationError, ChannelError, Denied, KdcError, Late, SecureccError
 from securecc.wire import handshake
 from securecc.wire.session import Session
-from securecc.words import limits
-from securecc.words.errors import AuthenticationError, ChannelError, Denied, KdcError, Late, SecureccError
 
 __all__ = ["Channel", "Gate", "Judge", "Listener", "Notice", "Peer", "Server", "dial", "serve"]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from securecc.cli.printing import columns, plain
-from securecc.words.errors import ConfigError
+from securecc.model.errors import ConfigError
 
 LAUNCHER = "securecc"
 STAND_INS = ("buildcache", "ccache", "distcc", "icecc", "sccache", LAUNCHER)

@@ -6,17 +6,17 @@ import sys
 from collections.abc import Sized
 from pathlib import Path
 
+from securecc.config_file.quantities import duration_text, rate_text, size_text
+from securecc.model import limits
+from securecc.model.errors import SecureccError
+from securecc.model.grant import Grant
+from securecc.model.principal import Principal
 from securecc.policy.decision import Decision, decide
 from securecc.policy.files import read_file
-from securecc.policy.groups import UnixGroups
 from securecc.policy.loading import Loaded, load
 from securecc.policy.model import NETWORK, NOTHING, Policy
 from securecc.policy.network import parse_address
-from securecc.policy.quantities import duration_text, rate_text, size_text
-from securecc.words import limits
-from securecc.words.errors import SecureccError
-from securecc.words.grant import Grant
-from securecc.words.principal import Principal
+from securecc.policy.unix_groups import UnixGroups
 
 DENIED_STATUS = 3
 _PLACE = re.compile(r"(?P<file>.+?):(?P<line>[0-9]+):(?P<column>[0-9]+): ", re.DOTALL)

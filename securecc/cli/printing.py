@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Any, Final
 
-from securecc.words.errors import ConfigError
-from securecc.words.plain import plain
+from securecc.model.errors import ConfigError
+from securecc.model.printable import plain
 
 __all__ = ["ago", "as_json", "columns", "moment", "plain", "size", "widths_of"]
 

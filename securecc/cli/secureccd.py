@@ -16,20 +16,20 @@ import msgspec
 
 from securecc import __version__
 from securecc.audit.trail import AuditTrail
-from securecc.policy.force import PolicyInForce
-from securecc.runner.courier import memory, order_runner, pair
-from securecc.runner.nursery import command, runner_config, start
-from securecc.runner.service import RunnerService, connect, prepare_groups
-from securecc.sandbox import cgroup, scratch
-from securecc.server import custody
+from securecc.daemon import file_permissions
+from securecc.daemon.service_manager import Supervisor, supervisor
+from securecc.daemon.settings import ServerSettings, User, read_settings
+from securecc.model import heap
+from securecc.model.errors import ConfigError, SecureccError
+from securecc.model.printable import PlainFormatter, PlainStream
+from securecc.model.redaction import Redaction
+from securecc.policy.policy_in_force import PolicyInForce
+from securecc.runner.runner_service import RunnerService, connect, prepare_groups
+from securecc.runner.runner_spawner import command, runner_config, start
+from securecc.runner_protocol.packets import memory, order_runner, pair
+from securecc.sandbox import cgroup, namespaces
+from securecc.server.blobs.blob_store import Store
 from securecc.server.front import Equipment, Front
-from securecc.server.settings import ServerSettings, User, read_settings
-from securecc.server.store import Store
-from securecc.server.supervisor import Supervisor, supervisor
-from securecc.words import heap
-from securecc.words.errors import ConfigError, SecureccError
-from securecc.words.plain import PlainFormatter, PlainStream
-from securecc.words.redaction import Redaction
 
 CONFIG = Path("/etc/securecc/config.yaml")
 SITE = Path(msgspec.__file__).parent
@@ -57,8 +57,8 @@ def _run(chosen: argparse.Namespace) -> int:
         settings = read_settings(chosen.config)
         _log_to_stderr(settings.log_level, Redaction(settings.audit.redact))
         if chosen.check:
-            custody.check(settings)
-            PolicyInForce(settings.policy, owners=custody.owners(settings))
+            file_permissions.check(settings)
+            PolicyInForce(settings.policy, owners=file_permissions.owners(settings))
             print(f"{chosen.config}: fine")
             return 0
         return _serve(settings, Path(os.path.abspath(chosen.config)), chosen.only)
@@ -119,7 +119,7 @@ def _become_front(settings: ServerSettings) -> None:
 async def _front(
     settings: ServerSettings, started_by: Supervisor, runner: socket.socket, nursery: socket.socket
 ) -> int:
-    custody.check(settings)
+    file_permissions.check(settings)
     policy = PolicyInForce(settings.policy)
     audit = AuditTrail(settings.audit, settings.state)
     bounds = settings.limits
@@ -154,7 +154,7 @@ def _start_helpers(
     groups = prepare_groups(settings, become)
     told = msgspec.json.encode(runner_config(settings, become, groups))
     helpers = []
-    for module, end, more in (("runner", runner, ()), ("nursery", nursery, ("--config", os.fspath(config)))):
+    for module, end, more in (("runner", runner, ()), ("runner_spawner", nursery, ("--config", os.fspath(config)))):
         descriptor = memory(told)
         try:
             helpers.append(start(command(module, end.fileno(), descriptor, *more), (end.fileno(), descriptor)))
@@ -167,7 +167,7 @@ def _start_helpers(
 
 
 def _become(user: User) -> None:
-    scratch.become(user.uid, user.gid)
+    namespaces.become(user.uid, user.gid)
     os.environ["HOME"] = "/"
     os.umask(0o077)
     _check_reach(user, (sys.executable, os.__file__, str(SITE)))
@@ -183,7 +183,7 @@ def _check_reach(user: User, places: Sequence[str]) -> None:
 
 def _settle() -> None:
     """Keys are for nobody else's eyes. The store keeps blobs open, and a channel is a descriptor as well."""
-    scratch.renounce()
+    namespaces.renounce()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 

@@ -9,8 +9,8 @@ import sys
 from collections.abc import Sequence
 
 from securecc import __version__
-from securecc.words.errors import SecureccError
-from securecc.words.plain import PlainStream
+from securecc.model.errors import SecureccError
+from securecc.model.printable import PlainStream
 
 SUBCOMMANDS = {
     "agent": "look at, or end, the agent of your compiles",

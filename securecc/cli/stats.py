@@ -5,8 +5,8 @@ import time
 from pathlib import Path
 
 from securecc.cli.printing import ago, as_json, columns, plain, size
-from securecc.client.journal import clear, default_path, load
-from securecc.client.recent import DISAGREEMENT, Recent
+from securecc.client.state.journal import clear, default_path, load
+from securecc.client.state.journal_record import DISAGREEMENT, Recent
 
 
 def add_arguments(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

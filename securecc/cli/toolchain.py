@@ -8,16 +8,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from securecc.cli.printing import as_json, columns, plain, size
-from securecc.client import journal, wrappers
-from securecc.compiler import ledger, toolchain, wrapping
-from securecc.compiler.asking import is_program
-from securecc.compiler.closure import ClosureFile, ToolchainClosure, describe
-from securecc.compiler.ledger import Known, Ledger
-from securecc.compiler.nearest import difference
-from securecc.server.amending import amended
-from securecc.server.settings import ServerSettings, read_settings
-from securecc.words.errors import ConfigError, ToolchainError
-from securecc.words.manifest import Kind
+from securecc.client.host import wrapper_lists
+from securecc.client.state import journal
+from securecc.compiler.toolchain import discovery, toolchain_list, wrapper_scripts
+from securecc.compiler.toolchain.closest_match import difference
+from securecc.compiler.toolchain.closure import ClosureFile, ToolchainClosure, describe
+from securecc.compiler.toolchain.program_queries import is_program
+from securecc.compiler.toolchain.toolchain_list import Known, Ledger
+from securecc.daemon.config_edit import amended
+from securecc.daemon.settings import ServerSettings, read_settings
+from securecc.model.errors import ConfigError, ToolchainError
+from securecc.model.manifest import Kind
 
 CONFIG = Path("/etc/securecc/config.yaml")
 SEARCH_PATH = b"/usr/local/bin:/usr/bin:/bin"
@@ -113,8 +114,8 @@ def _add(options: argparse.Namespace) -> int:
         return _vouch(path, only_print=options.print)
     settings = read_settings(config)
     real = os.fsencode(os.path.realpath(path))
-    called = os.fsencode(path) if is_program(real) else wrapping.compiler_of(real)
-    closure = toolchain.discover(called, SEARCH_PATH)
+    called = os.fsencode(path) if is_program(real) else wrapper_scripts.compiler_of(real)
+    closure = discovery.discover(called, SEARCH_PATH)
     if closure.family == "other":
         raise ToolchainError(f"{path} is neither a gcc nor a clang")
     before = _read(config)
@@ -137,21 +138,21 @@ def _vouch(script: Path, *, only_print: bool) -> int:
             f"{script} is a compiler, not a script: your agent takes it as it is",
             "have servers offer it: securecctl toolchain add, on each",
         )
-    digest = wrapping.script_digest(path)
-    program = wrapping.compiler_of(path)
+    digest = wrapper_scripts.script_digest(path)
+    program = wrapper_scripts.compiler_of(path)
     print(f"{plain(str(script))} runs {_text(program)}; let servers offer that")
-    where = wrappers.default_paths()[0]
+    where = wrapper_lists.default_paths()[0]
     if only_print:
         print(f"{digest.hex()}  {_text(path)}")
-    elif digest not in wrappers.vouched((where,)):
-        wrappers.vouch(where, path, digest)
+    elif digest not in wrapper_lists.vouched((where,)):
+        wrapper_lists.vouch(where, path, digest)
         print(f"vouched for in {where}")
     return 0
 
 
 def _discover(path: bytes, search_path: bytes) -> ToolchainClosure:
     """Scripts of the user's and the site's lists count."""
-    return toolchain.discover(path, search_path, None, wrappers.vouched(wrappers.default_paths()))
+    return discovery.discover(path, search_path, None, wrapper_lists.vouched(wrapper_lists.default_paths()))
 
 
 def _read(config: Path) -> str:
@@ -181,7 +182,7 @@ def _reload(settings: ServerSettings) -> str:
     """Tells the daemon, if it runs and we may; what was done, for a person."""
     by_hand = "reload the daemon: systemctl reload secureccd"
     try:
-        pid = ledger.read(settings.state / ledger.NAME).pid
+        pid = toolchain_list.read(settings.state / toolchain_list.NAME).pid
         command = Path(f"/proc/{pid}/cmdline").read_bytes() if pid else b""
         if b"securecc" not in command:  # the number may be another process's by now
             return by_hand
@@ -194,8 +195,8 @@ def _reload(settings: ServerSettings) -> str:
 def _ledger(options: argparse.Namespace) -> Ledger:
     config = _config(options)
     if config is None:
-        return ledger.read(journal.default_path().with_name(ledger.NAME))
-    return ledger.read(read_settings(config).state / ledger.NAME)
+        return toolchain_list.read(journal.default_path().with_name(toolchain_list.NAME))
+    return toolchain_list.read(read_settings(config).state / toolchain_list.NAME)
 
 
 def _config(options: argparse.Namespace) -> Path | None:

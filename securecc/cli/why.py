@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 
 from securecc.cli.printing import ago, as_json, columns, moment, plain
-from securecc.client.journal import default_path, load
-from securecc.client.recent import DISAGREEMENT, Disagreement, Recent
+from securecc.client.state.journal import default_path, load
+from securecc.client.state.journal_record import DISAGREEMENT, Disagreement, Recent
 
 NOTHING = "nothing to do: such a compile belongs on this machine"
 

@@ -1,4 +1,4 @@
-"""An agent's process: ``python3 -I -m securecc.client``. One OpenSSL is enough: see `securecc.words.digest`."""
+"""An agent's process: ``python3 -I -m securecc.client``. One OpenSSL is enough: see `securecc.model.digest`."""
 
 import sys
 

@@ -16,27 +16,27 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from securecc.client import place
-from securecc.client.attendance import Attendance
-from securecc.client.caller import Caller, CallerGoneError
-from securecc.client.compile import Compiles
-from securecc.client.errand import Request
-from securecc.client.farms import Farms
-from securecc.client.fingerprint import Fingerprints
-from securecc.client.inputs import Gatherer
-from securecc.client.journal import Journal, default_path
-from securecc.client.layers import Layers
-from securecc.client.listing import Listings
-from securecc.client.local_slots import LocalSlots
-from securecc.client.locales import Tongues
-from securecc.client.patterns import read_patterns
-from securecc.client.preferences import Preferences
-from securecc.client.recollection import Recollections
-from securecc.client.toolchains import Toolchains
-from securecc.compiler import ledger
-from securecc.words import heap, limits
-from securecc.words.errors import AgentError
-from securecc.words.plain import PlainFormatter, plain
+from securecc.client.compile.remote_compile import Compiles
+from securecc.client.compile.request_handler import Attendance
+from securecc.client.farm.farm_registry import Farms
+from securecc.client.host.local_slots import LocalSlots
+from securecc.client.host.message_catalogues import Tongues
+from securecc.client.host.shared_trees import Layers
+from securecc.client.host.toolchain_cache import Toolchains
+from securecc.client.inputs.dependency_cache import Recollections
+from securecc.client.inputs.directory_cache import Listings
+from securecc.client.inputs.file_cache import Fingerprints
+from securecc.client.inputs.manifest_builder import Gatherer
+from securecc.client.ipc import agent_socket
+from securecc.client.ipc.frames import Request
+from securecc.client.ipc.launcher_connection import Caller, CallerGoneError
+from securecc.client.state.journal import Journal, default_path
+from securecc.client.state.redaction_patterns import read_patterns
+from securecc.client.state.settings_cache import Preferences
+from securecc.compiler.toolchain import toolchain_list
+from securecc.model import heap, limits
+from securecc.model.errors import AgentError
+from securecc.model.printable import PlainFormatter, plain
 
 BACKLOG = 1024
 """Launchers that may knock at one moment; a make -j1000 does."""
@@ -147,7 +147,7 @@ def compose(path: Path, idle: float = limits.AGENT_IDLE_S) -> Agent:
     compiles = Compiles(
         Gatherer(fingerprints, listings),
         Recollections(fingerprints, listings),
-        Toolchains(default_path().with_name(ledger.NAME)).closure,
+        Toolchains(default_path().with_name(toolchain_list.NAME)).closure,
         farms.of,
         Tongues(),
         layers=Layers(),
@@ -158,7 +158,7 @@ def compose(path: Path, idle: float = limits.AGENT_IDLE_S) -> Agent:
 
 def listen(path: Path) -> socket.socket:
     """The door. Raises AgentError when the folder is not to be trusted or the socket cannot be made."""
-    place.check_folder(path.parent)
+    agent_socket.check_folder(path.parent)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         with contextlib.suppress(FileNotFoundError):

@@ -3,11 +3,11 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from securecc.config_file.yaml_nodes import Place
+from securecc.model.grant import Grant
+from securecc.model.principal import Principal
 from securecc.policy.model import NETWORK, NOTHING, NOWHERE, Group, Memberships, Policy, Rule
 from securecc.policy.network import Address, range_of
-from securecc.policy.yaml_nodes import Place
-from securecc.words.grant import Grant
-from securecc.words.principal import Principal
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from securecc.words.errors import PolicyError
-from securecc.words.ownership import distrust
+from securecc.model.errors import PolicyError
+from securecc.model.file_trust import distrust
 
 _HARM = "lets people in"
 

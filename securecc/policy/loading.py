@@ -4,13 +4,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from securecc.policy.document import Part, read_includes, read_policy, with_files
+from securecc.model import limits
+from securecc.model.errors import PolicyError
+from securecc.policy.document.policy_document import Part, read_includes, read_policy, with_files
 from securecc.policy.embedded_tests import run_tests
 from securecc.policy.files import folders_distrust, list_folder, read_file
 from securecc.policy.model import Policy
 from securecc.policy.review import review
-from securecc.words import limits
-from securecc.words.errors import PolicyError
 
 _SUFFIX = ".yaml"
 

@@ -1,14 +1,14 @@
-"""What a policy is, once read. `securecc.policy.document` makes it from text, `securecc.policy.decision` reads it."""
+"""What a policy is, once read. `policy_document` makes it from text, `decision` reads it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from securecc.config_file.yaml_nodes import Place
+from securecc.model import limits as bound
+from securecc.model.grant import JobLimits, Quota
+from securecc.model.principal import Principal, PrincipalPattern
 from securecc.policy.network import Address, AddressRange, Network
-from securecc.policy.yaml_nodes import Place
-from securecc.words import limits as bound
-from securecc.words.grant import JobLimits, Quota
-from securecc.words.principal import Principal, PrincipalPattern
 
 DENIED = "denied"  # what a test expects where no rule allows; so no rule is called so
 NETWORK = "network"  # the rule's name in a decision that the network ACL made

@@ -15,7 +15,7 @@ from ipaddress import (
     ip_network,
 )
 
-from securecc.words.errors import PolicyError
+from securecc.model.errors import PolicyError
 
 Address = IPv4Address | IPv6Address
 AddressRange = IPv4Network | IPv6Network

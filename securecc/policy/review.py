@@ -1,8 +1,8 @@
 """What is suspicious about a policy that is not wrong: warnings for the person who wrote it."""
 
+from securecc.config_file.yaml_nodes import Place
 from securecc.policy.model import Policy, Rule
 from securecc.policy.network import covers
-from securecc.policy.yaml_nodes import Place
 
 _Warning = tuple[Place, str]
 

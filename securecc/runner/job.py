@@ -9,17 +9,17 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 
-from securecc.runner.courier import close_all
-from securecc.runner.harvest import Yield, harvest, same_folder
-from securecc.runner.shelf import Shelved
-from securecc.runner.stdio import Stdio, take_input
-from securecc.sandbox import cgroup, landlock, layout, scratch, tree
-from securecc.sandbox.jailer import Cell, Ending, Jailer, Running, recognise
-from securecc.words import limits
-from securecc.words.errors import PathError, SandboxError, SecureccError, ToolchainError
-from securecc.words.manifest import Kind
-from securecc.words.messages import Layer, Usage
-from securecc.words.work import WorkOrder, WorkReport, WorkTree
+from securecc.model import limits
+from securecc.model.errors import PathError, SandboxError, SecureccError, ToolchainError
+from securecc.model.manifest import Kind
+from securecc.model.messages import Layer, Usage
+from securecc.runner.job_stdio import Stdio, take_input
+from securecc.runner.output_scan import Yield, harvest, same_folder
+from securecc.runner.toolchain_copies import Shelved
+from securecc.runner_protocol.messages import WorkOrder, WorkReport, WorkTree
+from securecc.runner_protocol.packets import close_all
+from securecc.sandbox import cgroup, landlock, mount_plan, namespaces, tree_builder
+from securecc.sandbox.sandbox import Cell, Ending, Jailer, Running, recognise
 
 _SLACK = limits.MIB  # of a job's tmpfs, for directories and the compiler's temporary names
 _SPARE_INODES = 4096
@@ -91,7 +91,7 @@ class Job:
         toolchain = self._shop.toolchains.get(self._order.toolchain)
         if toolchain is None:
             raise ToolchainError(f"no toolchain {self._order.toolchain.hex()[:16]} here")
-        places = layout.mountpoints(work.entries, toolchain.ground)
+        places = mount_plan.mountpoints(work.entries, toolchain.ground)
         layers = self._layers(work)
         variant = toolchain.take(places)
         self._undo.callback(toolchain.give_back, places)
@@ -106,7 +106,7 @@ class Job:
         self._undo.callback(stdio.close)
         _overlay(self._root, variant, sorted(toolchain.ground.tops), plain)
         for path, copy in layers.items():
-            scratch.bind(copy, self._root + path)
+            namespaces.bind(copy, self._root + path)
         tree_s = time.monotonic() - began
         rulesets = self._rulesets(built, toolchain, plain)
         ending = await self._sandboxed(toolchain, built.root, stdio, rulesets)
@@ -132,20 +132,20 @@ class Job:
 
     def _mount(self, work: WorkTree) -> None:
         allowed = self._order.limits
-        size = tree.space_for(work.entries) + allowed.output + 2 * allowed.diagnostics + _SLACK
+        size = tree_builder.space_for(work.entries) + allowed.output + 2 * allowed.diagnostics + _SLACK
         os.mkdir(self._root)
         self._undo.callback(os.rmdir, self._root)
-        scratch.mount_tmpfs(self._root, min(size, self._shop.most), inodes=2 * len(work.entries) + _SPARE_INODES)
-        self._undo.callback(scratch.unmount, self._root)
+        namespaces.mount_tmpfs(self._root, min(size, self._shop.most), inodes=2 * len(work.entries) + _SPARE_INODES)
+        self._undo.callback(namespaces.unmount, self._root)
 
-    def _build(self, work: WorkTree, toolchain: Shelved, places: Sequence[bytes]) -> tree.Built:
+    def _build(self, work: WorkTree, toolchain: Shelved, places: Sequence[bytes]) -> tree_builder.Built:
         ground = toolchain.ground
-        seen = layout.uncovered(work.entries, ground, places)
-        built = tree.build(
+        seen = mount_plan.uncovered(work.entries, ground, places)
+        built = tree_builder.build(
             self._root,
             [work.entries[index] for index in seen],
             [self._content(work.descriptors[index]) for index in seen],
-            folders=(layout.TEMPORARY, b"/dev", *(b"/" + top for top in ground.tops), *places),
+            folders=(mount_plan.TEMPORARY, b"/dev", *(b"/" + top for top in ground.tops), *places),
             links=tuple((link.path, link.blob) for link in ground.links),
         )
         for device in _DEVICES:
@@ -154,7 +154,7 @@ class Job:
         self._close_blobs()
         return built
 
-    def _rulesets(self, built: tree.Built, toolchain: Shelved, places: Sequence[bytes]) -> tuple[int, ...]:
+    def _rulesets(self, built: tree_builder.Built, toolchain: Shelved, places: Sequence[bytes]) -> tuple[int, ...]:
         """What it may change is the client's own directories; those in the root itself where it works there."""
         if not self._shop.landlock:
             return ()
@@ -202,7 +202,7 @@ class Job:
     def _found(
         self,
         work: WorkTree,
-        built: tree.Built,
+        built: tree_builder.Built,
         toolchain: Shelved,
         places: Sequence[bytes],
         layers: Iterable[bytes],
@@ -210,7 +210,7 @@ class Job:
         """What the run left: the toolchain's own tree is not looked into, but for the client's directories in it; no
         layer is.
         """
-        skip = frozenset({layout.OWN, b"/dev", *(b"/" + top for top in toolchain.ground.tops), *layers})
+        skip = frozenset({mount_plan.OWN, b"/dev", *(b"/" + top for top in toolchain.ground.tops), *layers})
         return harvest(built, work.entries, skip, self._order.limits.output, places)
 
     def _report(self, found: Yield, ending: Ending, stdio: Stdio) -> tuple[WorkReport, list[int]]:
@@ -247,11 +247,11 @@ def _overlay(root: bytes, toolchain: bytes, tops: Sequence[bytes], places: Seque
             held.append(os.open(root + place, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC))
             undo.callback(os.close, held[-1])
         for top in tops:
-            scratch.bind(toolchain + b"/" + top, root + b"/" + top)
+            namespaces.bind(toolchain + b"/" + top, root + b"/" + top)
         for place, folder in zip(places, held, strict=True):
-            scratch.bind(b"/proc/self/fd/%d" % folder, root + place)
+            namespaces.bind(b"/proc/self/fd/%d" % folder, root + place)
         for device in _DEVICES:
-            scratch.bind(device, root + device)
+            namespaces.bind(device, root + device)
 
 
 def _spelled(order: WorkOrder, root: int) -> bytes:
@@ -271,7 +271,7 @@ def _environment(given: Mapping[bytes, bytes], search_path: bytes) -> dict[bytes
         for name, value in given.items()
         if name not in _SERVERS_OWN and not name.startswith(_SERVERS_OWN_PREFIX)
     }
-    return kept | {b"PATH": search_path, b"TMPDIR": layout.TEMPORARY}
+    return kept | {b"PATH": search_path, b"TMPDIR": mount_plan.TEMPORARY}
 
 
 def _text(diagnostics: bytes) -> str:

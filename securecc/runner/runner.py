@@ -17,21 +17,29 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from securecc.compiler import catalogues
-from securecc.compiler.closure import ClosureFile, ToolchainClosure, whole_digest
-from securecc.compiler.toolchain import closure_of_programs, discover
-from securecc.runner import probe
-from securecc.runner.courier import Courier, close_all, from_front, read_tree, say_once
+from securecc.compiler.toolchain import catalogue_files
+from securecc.compiler.toolchain.closure import ClosureFile, ToolchainClosure, whole_digest
+from securecc.compiler.toolchain.discovery import closure_of_programs, discover
+from securecc.model import heap, limits
+from securecc.model.errors import ChannelError, ConfigError, SandboxError, SecureccError
+from securecc.model.messages import Layer, Usage
+from securecc.model.printable import plain
+from securecc.runner import toolchain_probe
 from securecc.runner.job import Job, Workshop
-from securecc.runner.layers import shelve, standing
-from securecc.runner.shelf import Shelved, copy_files
-from securecc.sandbox import cgroup, jailers, landlock, scratch
-from securecc.sandbox.jailers import Way
-from securecc.words import heap, limits
-from securecc.words.errors import ChannelError, ConfigError, SandboxError, SecureccError
-from securecc.words.messages import Layer, Usage
-from securecc.words.plain import plain
-from securecc.words.work import FromFront, WorkBlobs, WorkCancel, WorkOrder, WorkReady, WorkReport, WorkTree
+from securecc.runner.toolchain_copies import Shelved, copy_files
+from securecc.runner.tree_copies import shelve, standing
+from securecc.runner_protocol.messages import (
+    FromFront,
+    WorkBlobs,
+    WorkCancel,
+    WorkOrder,
+    WorkReady,
+    WorkReport,
+    WorkTree,
+)
+from securecc.runner_protocol.packets import Courier, close_all, from_front, read_tree, say_once
+from securecc.sandbox import cgroup, landlock, namespaces, selection
+from securecc.sandbox.selection import Way
 
 _STORE, _LAYERS, _JOBS, _FILTER = b"/toolchains", b"/layers", b"/jobs", b"/seccomp"
 _DEVICES = (b"/dev/null", b"/dev/urandom")
@@ -125,14 +133,14 @@ def _settle(config: RunnerConfig) -> list[Workshop]:
     if os.getuid() == 0:
         if not (config.uid and config.gid):
             raise SandboxError("the runner would run compilers as root", "give it a user of its own (runner.user)")
-        scratch.become(config.uid, config.gid)
-    scratch.renounce()
-    scratch.adopt()
+        namespaces.become(config.uid, config.gid)
+    namespaces.renounce()
+    namespaces.adopt()
     found = _find(config)
     groups = cgroup.Groups(config.groups) if config.groups else None
-    scratch.enter()
+    namespaces.enter()
     base = _base(config.base, found)
-    scratch.mount_tmpfs(base, config.store, programs=True)
+    namespaces.mount_tmpfs(base, config.store, programs=True)
     layers = _shelve(found, base, config.store)
     same = {whole_digest(closure).hex() for closure in found.toolchains} == set(config.have)
     if same and set(layers) == set(config.trees):
@@ -144,16 +152,16 @@ def _settle(config: RunnerConfig) -> list[Workshop]:
         os.close(os.open(base + device, os.O_WRONLY | os.O_CREAT, 0o600))
     with open(base + _FILTER, "wb") as file:
         file.write(found.filter)
-    scratch.bind(b"/proc", base + b"/proc", recursive=True)
+    namespaces.bind(b"/proc", base + b"/proc", recursive=True)
     for device in _DEVICES:
-        scratch.bind(device, base + device)
-    scratch.mount_terminals(base + b"/dev/pts")
+        namespaces.bind(device, base + device)
+    namespaces.mount_terminals(base + b"/dev/pts")
     shelved = {}
     for number, closure in enumerate(found.toolchains):
         toolchain = Shelved(closure, base + _STORE + b"/%d" % number)
         toolchain.move(_STORE + b"/%d" % number)
         shelved[closure.digest] = toolchain
-    scratch.pivot(base)
+    namespaces.pivot(base)
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     version = 0 if "landlock" in config.without else landlock.abi()
     return [
@@ -168,13 +176,13 @@ def _find(config: RunnerConfig) -> _Found:
     for compiler in config.compilers:
         try:
             closure = discover(os.fsencode(compiler), os.fsencode(config.search_path))
-            toolchains[closure.digest] = replace(closure, catalogues=catalogues.standing(closure))
+            toolchains[closure.digest] = replace(closure, catalogues=catalogue_files.standing(closure))
         except SecureccError as error:
             _log(f"compiler {compiler} is not offered: {error}")
     if not toolchains:
         raise ConfigError(f"none of the compilers can be used: {', '.join(config.compilers)}", "apt install gcc g++")
-    filtering = b"" if "seccomp" in config.without else jailers.system_calls(_log)
-    ways = jailers.installed(config.sandbox, _FILTER if filtering else b"", _log)
+    filtering = b"" if "seccomp" in config.without else selection.system_calls(_log)
+    ways = selection.installed(config.sandbox, _FILTER if filtering else b"", _log)
     programs = closure_of_programs([program for way in ways for program in way.programs])
     wanted = None if config.layers is None else list(map(os.fsencode, config.layers))
     layers = standing(wanted, tuple(toolchains.values()), _log)
@@ -228,7 +236,7 @@ async def _choose(shops: Sequence[Workshop]) -> tuple[Workshop, list[Shelved]]:
 
 async def _tried(shop: Workshop, toolchain: Shelved) -> bool:
     """Whether this compiler works in the sandbox; a line in the log if it does not."""
-    why = await probe.trouble(shop, toolchain)
+    why = await toolchain_probe.trouble(shop, toolchain)
     if why:
         _log(f"compiler {toolchain.closure.name} does not work in the sandbox: {why}")
     return not why

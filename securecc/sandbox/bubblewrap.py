@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from securecc.sandbox import cgroup, jailer, layout
-from securecc.sandbox.jailer import Cell
-from securecc.words import limits as bound
-from securecc.words.errors import SandboxError
-from securecc.words.grant import JobLimits
+from securecc.model import limits as bound
+from securecc.model.errors import SandboxError
+from securecc.model.grant import JobLimits
+from securecc.sandbox import cgroup, mount_plan, sandbox
+from securecc.sandbox.sandbox import Cell
 
 _NAMESPACES = (
     b"--unshare-user",
@@ -28,7 +28,7 @@ _NAMESPACES = (
     b"--clearenv",
 )
 _STATUS, _GATE, _FURTHER = 3, 4, 5  # descriptors of bwrap: where it reports, waits for our word; filter and rulesets
-_STEP = layout.OWN + b"/confine"  # where jobs see it
+_STEP = mount_plan.OWN + b"/confine"  # where jobs see it
 _SIGNALLED = 128  # bwrap passes on a signal as a shell does
 _LAST_SIGNAL = 64
 _ADVICE = "install it (apt install bubblewrap), 0.8 or later"
@@ -52,7 +52,7 @@ class Bubblewrap:
     @property
     def layers(self) -> tuple[str, ...]:
         """What is in force for every job."""
-        return jailer.layers(self.name, self.filter)
+        return sandbox.layers(self.name, self.filter)
 
     @property
     def programs(self) -> tuple[bytes, ...]:
@@ -64,7 +64,7 @@ class Bubblewrap:
         """Where there is a program to do it."""
         return bool(self.step)
 
-    def start(self, cell: Cell, limits: JobLimits, overflowing: Callable[[], bool] = jailer.silent) -> "Wrapped":
+    def start(self, cell: Cell, limits: JobLimits, overflowing: Callable[[], bool] = sandbox.silent) -> "Wrapped":
         """As `jailer.Jailer` has it."""
         ours, theirs = socket.socketpair()
         before = os.umask(cell.umask & 0o777)
@@ -73,7 +73,7 @@ class Bubblewrap:
             if self.filter:
                 filters.append(os.open(self.filter, os.O_RDONLY | os.O_CLOEXEC))
             further = (*filters, *(cell.rulesets if self.step else ()))
-            pid = jailer.spawn(command_line(self, cell), {}, (*cell.stdio, theirs.fileno(), theirs.fileno(), *further))
+            pid = sandbox.spawn(command_line(self, cell), {}, (*cell.stdio, theirs.fileno(), theirs.fileno(), *further))
         except (OSError, ValueError) as error:
             ours.close()
             raise SandboxError(f"cannot start {os.fsdecode(self.program)}: {error}", _ADVICE) from error
@@ -110,10 +110,10 @@ def _confined(way: Bubblewrap, cell: Cell) -> tuple[bytes, bytes, bytes]:
 
 def find() -> bytes:
     """The path of bwrap. Raises SandboxError with advice if there is none."""
-    return jailer.find("bwrap", jailer.PLACES, _ADVICE)
+    return sandbox.find("bwrap", sandbox.PLACES, _ADVICE)
 
 
-class Wrapped(jailer.Running):
+class Wrapped(sandbox.Running):
     """A sandbox of bwrap's that runs. Bwrap waits until we have set the limits of its child, the init."""
 
     def __init__(
@@ -188,13 +188,13 @@ def _orphan() -> int:
     """The init of a sandbox whose bwrap was killed before it named its child; 0 if there is none. It has become a child
     of ours, for we are the subreaper (prctl(2)), and is one that nobody here knows.
     """
-    found = (child for child in jailer.children(os.getpid()) if child not in _ours and jailer.comm(child) == b"bwrap")
+    found = (child for child in sandbox.children(os.getpid()) if child not in _ours and sandbox.comm(child) == b"bwrap")
     return next(found, 0)
 
 
 def restrict(pid: int, limits: JobLimits) -> None:
     """Set the resource limits of a process and its children to be (prlimit(2)). Raises OSError."""
-    for what, soft, hard in jailer.rlimits(limits):
+    for what, soft, hard in sandbox.rlimits(limits):
         _, most = resource.prlimit(pid, what)
         top = hard if most == resource.RLIM_INFINITY else min(hard, most)
         resource.prlimit(pid, what, (min(soft, top), top))

@@ -8,11 +8,11 @@ import contextlib
 import os
 from collections.abc import Iterable
 
-from securecc.sandbox.examination import Place
-from securecc.words import limits as bound
-from securecc.words.errors import SandboxError
-from securecc.words.grant import JobLimits
-from securecc.words.messages import LimitName
+from securecc.model import limits as bound
+from securecc.model.errors import SandboxError
+from securecc.model.grant import JobLimits
+from securecc.model.messages import LimitName
+from securecc.sandbox.machine_advice import Place
 
 CONTROLLERS = ("memory", "pids", "cpu")
 KILL = "cgroup-kill"

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from securecc.sandbox import jailer
-from securecc.sandbox.jailer import Cell
-from securecc.words import limits as bound
-from securecc.words.errors import SandboxError
-from securecc.words.grant import JobLimits
+from securecc.model import limits as bound
+from securecc.model.errors import SandboxError
+from securecc.model.grant import JobLimits
+from securecc.sandbox import sandbox
+from securecc.sandbox.sandbox import Cell
 
 PROGRAM, CONFINE = "securecc-jail", "securecc-confine"
 _STATUS = 3  # the program's descriptor on which it tells how the job ended
@@ -35,7 +35,7 @@ class Jail:
     @property
     def layers(self) -> tuple[str, ...]:
         """What is in force for every job."""
-        return jailer.layers(self.name, self.filter)
+        return sandbox.layers(self.name, self.filter)
 
     @property
     def programs(self) -> tuple[bytes, ...]:
@@ -47,13 +47,13 @@ class Jail:
         """It does."""
         return True
 
-    def start(self, cell: Cell, limits: JobLimits, overflowing: Callable[[], bool] = jailer.silent) -> "Jailed":
+    def start(self, cell: Cell, limits: JobLimits, overflowing: Callable[[], bool] = sandbox.silent) -> "Jailed":
         """As `jailer.Jailer` has it."""
         ours, theirs = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         environment = {**cell.environment, b"PWD": cell.cwd}
         group = () if cell.group < 0 else (cell.group,)
         try:
-            pid = jailer.spawn(
+            pid = sandbox.spawn(
                 command_line(self, cell, limits), environment, (*cell.stdio, theirs, *group, *cell.rulesets)
             )
         except (OSError, ValueError) as error:
@@ -67,17 +67,17 @@ class Jail:
 def command_line(way: Jail, cell: Cell, limits: JobLimits) -> list[bytes]:
     """The program's arguments for a cell: each has its place, and none is an option."""
     numbers = [os.getpid(), cell.umask & 0o777, cell.group >= 0, len(cell.rulesets)]
-    for limit in jailer.rlimits(limits):
+    for limit in sandbox.rlimits(limits):
         numbers += limit
     return [way.program, cell.root, cell.cwd, way.filter, b" ".join(b"%d" % n for n in numbers), *cell.arguments]
 
 
 def find(program: str = PROGRAM) -> bytes:
     """The path of a program of ours: beside this interpreter, or where programs are. Raises SandboxError."""
-    return jailer.find(program, (os.path.dirname(sys.executable), *jailer.PLACES), _ADVICE)
+    return sandbox.find(program, (os.path.dirname(sys.executable), *sandbox.PLACES), _ADVICE)
 
 
-class Jailed(jailer.Running):
+class Jailed(sandbox.Running):
     """A sandbox of the jail's that runs. Its outer process and the init are one process group, in which nothing else
     ever is: so the init is known for ours even where the outer process was killed before it had bound it. For it to
     come to us then we must be a subreaper (prctl(2)).

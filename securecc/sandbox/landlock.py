@@ -9,7 +9,7 @@ import os
 import struct
 from collections.abc import Iterable
 
-from securecc.words.errors import SandboxError
+from securecc.model.errors import SandboxError
 
 _CREATE, _ADD = 444, 445  # numbers of the system calls, the same on every architecture but alpha
 _VERSION = 1  # LANDLOCK_CREATE_RULESET_VERSION

@@ -9,7 +9,7 @@ import errno
 import tempfile
 from types import ModuleType
 
-from securecc.words.errors import SandboxError
+from securecc.model.errors import SandboxError
 
 seccomp: ModuleType | None = None
 _lacking = ""

@@ -14,26 +14,26 @@ from typing import Any
 from securecc.audit.trail import AuditTrail
 from securecc.channel import transport
 from securecc.channel.channel import Channel
-from securecc.compiler.ledger import NAME
-from securecc.policy.force import PolicyInForce
-from securecc.server import custody
-from securecc.server.accounting import Accounting
-from securecc.server.admission import Admission
-from securecc.server.attendant import Attendant
-from securecc.server.certificate import certificate
-from securecc.server.channels import DRAIN_S, Channels
-from securecc.server.keytab import keytab
-from securecc.server.listening import Door
-from securecc.server.offering import Offering
-from securecc.server.pipeline import pipeline
-from securecc.server.settings import ServerSettings
-from securecc.server.store import Store
-from securecc.server.supervisor import Supervisor
-from securecc.server.visit import Service
-from securecc.words import heap, limits
-from securecc.words.errors import SandboxError, SecureccError
-from securecc.words.redaction import Redaction
-from securecc.words.work import WorkReady
+from securecc.compiler.toolchain.toolchain_list import NAME
+from securecc.daemon import file_permissions
+from securecc.daemon.service_manager import Supervisor
+from securecc.daemon.settings import ServerSettings
+from securecc.model import heap, limits
+from securecc.model.errors import SandboxError, SecureccError
+from securecc.model.redaction import Redaction
+from securecc.policy.policy_in_force import PolicyInForce
+from securecc.runner_protocol.messages import WorkReady
+from securecc.server.blobs.blob_store import Store
+from securecc.server.connections.audit_events import Accounting
+from securecc.server.connections.certificate import certificate
+from securecc.server.connections.client_connection import Attendant
+from securecc.server.connections.connection_registry import DRAIN_S, Channels
+from securecc.server.connections.keytab import keytab
+from securecc.server.connections.listener import Door
+from securecc.server.execution.pipeline import pipeline
+from securecc.server.execution.runner_pool import Offering
+from securecc.server.jobs.fair_queue import Admission
+from securecc.server.jobs.job_session import Service
 
 log = logging.getLogger("securecc")
 
@@ -184,7 +184,7 @@ class Front:
     async def _take_anew(self) -> None:
         self._look_at_keys()
         try:
-            custody.check(self._settings)
+            file_permissions.check(self._settings)
             self._audit.reopen()
         except SecureccError as error:
             log.error("%s", error)  # noqa: TRY400 - the error says it all

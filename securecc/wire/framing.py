@@ -8,9 +8,9 @@ from typing import Final
 import msgspec
 import zstandard
 
-from securecc.words import limits
-from securecc.words.errors import FrameError
-from securecc.words.messages import FromClient, FromServer
+from securecc.model import limits
+from securecc.model.errors import FrameError
+from securecc.model.messages import FromClient, FromServer
 
 HEADER: Final = struct.Struct(">IBBHI")
 HEADER_SIZE: Final = HEADER.size

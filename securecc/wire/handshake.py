@@ -15,9 +15,9 @@ from typing import Final
 
 import msgspec
 
-from securecc.words import limits
-from securecc.words.errors import AuthenticationError, FrameError
-from securecc.words.plain import plain
+from securecc.model import limits
+from securecc.model.errors import AuthenticationError, FrameError
+from securecc.model.printable import plain
 
 BINDING_PREFIX: Final = b"tls-exporter:"  # RFC 9266 section 2
 CLIENT_LABEL: Final = b"securecc proof client 1:"

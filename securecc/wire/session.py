@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from enum import Enum, auto
 from typing import Final
 
-from securecc.words import limits
-from securecc.words.errors import ProtocolError
-from securecc.words.messages import (
+from securecc.model import limits
+from securecc.model.errors import ProtocolError
+from securecc.model.messages import (
     PROTOCOL_VERSIONS,
     Ask,
     Cancel,

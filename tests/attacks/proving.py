@@ -16,9 +16,9 @@ from farmside import Farm, testenv_realms
 from gssapi.raw import ChannelBindings
 
 from securecc.channel import tls, transport
-from securecc.channel.link import Link
+from securecc.channel.tls_connection import Link
+from securecc.model.errors import SecureccError
 from securecc.wire import handshake
-from securecc.words.errors import SecureccError
 
 FLAG = gssapi.RequirementFlag
 _USUAL = (

@@ -14,11 +14,10 @@ from farmside import Farm
 
 from securecc.channel.channel import Channel
 from securecc.channel.transport import dial
-from securecc.wire.framing import HEADER, encode_control
-from securecc.words import manifest
-from securecc.words.errors import SecureccError
-from securecc.words.manifest import Entry, Kind, Manifest, Role
-from securecc.words.messages import (
+from securecc.model import manifest
+from securecc.model.errors import SecureccError
+from securecc.model.manifest import Entry, Kind, Manifest, Role
+from securecc.model.messages import (
     PROTOCOL_VERSIONS,
     Ask,
     Goodbye,
@@ -33,6 +32,7 @@ from securecc.words.messages import (
     Wait,
     Welcome,
 )
+from securecc.wire.framing import HEADER, encode_control
 
 PATIENCE_S = 10.0
 CWD = b"/home/mallory"

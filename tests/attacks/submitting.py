@@ -12,7 +12,7 @@ from corpus import Case
 from farmside import Farm
 from raw import PREDEF, End, Raw, blob, file
 
-from securecc.words.manifest import Entry, Kind, Role
+from securecc.model.manifest import Entry, Kind, Role
 
 TOOLS = "/usr/lib/gcc/x86_64-linux-gnu/12"
 RAW_PLACE = "/home/mallory"

@@ -7,8 +7,8 @@ import pytest
 import zstandard
 from raw import CWD, PREDEF, SMALL, SOURCE, Raw, ended, ending, file
 
-from securecc.words import limits
-from securecc.words.messages import Need, Supply
+from securecc.model import limits
+from securecc.model.messages import Need, Supply
 
 BULK = 3
 COMPILE = (b"-c", b"a.c", b"-o", b"a.o")

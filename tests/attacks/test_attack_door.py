@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 import pytest
 from farmside import POLICY, Farm, until
 
-from securecc.wire.proxy import SIGNATURE
+from securecc.wire.proxy_protocol import SIGNATURE
 
 DEADLINE_S = 5.0
 PLACES, OF_ONE, EARLY = 30, 5, 20

@@ -6,7 +6,7 @@ import asyncio
 
 from raw import CWD, SMALL, SOURCE, Raw, blob, file
 
-from securecc.words.manifest import Entry, Kind, Role
+from securecc.model.manifest import Entry, Kind, Role
 
 INCLUDE = b"/usr/include"
 LIB = b"/usr/lib/gcc/x86_64-linux-gnu/12"

@@ -9,7 +9,7 @@ import pytest
 from middle_stub import Liar, Relay, frames_of
 
 from securecc.channel import tls, transport
-from securecc.channel.gate import Gate
+from securecc.channel.connection_gate import Gate
 from securecc.wire.framing import Kind
 
 MARK = "never_seen_by_anybody_else"

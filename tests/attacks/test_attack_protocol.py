@@ -8,8 +8,8 @@ import time
 import pytest
 from raw import PREDEF, SMALL, SOURCE, Raw, blob, ended, ending, file
 
-from securecc.words import limits
-from securecc.words.messages import (
+from securecc.model import limits
+from securecc.model.messages import (
     Ask,
     Cancel,
     Forget,

@@ -10,19 +10,8 @@ from farmside import until
 from health import Health
 from raw import PREDEF, SMALL, SOURCE, Raw, blob, ended, file
 
-from securecc.words.errors import SecureccError
-from securecc.words.messages import (
-    PROTOCOL_VERSIONS,
-    Ask,
-    Forget,
-    Goodbye,
-    Hello,
-    Invite,
-    Need,
-    Refuse,
-    Result,
-    Wait,
-)
+from securecc.model.errors import SecureccError
+from securecc.model.messages import PROTOCOL_VERSIONS, Ask, Forget, Goodbye, Hello, Invite, Need, Refuse, Result, Wait
 
 POLICY = """\
 version: 1

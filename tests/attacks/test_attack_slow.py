@@ -6,9 +6,9 @@ import time
 
 from raw import Raw
 
+from securecc.model import limits
+from securecc.model.messages import Ask, Ping
 from securecc.wire.framing import encode_control
-from securecc.words import limits
-from securecc.words.messages import Ask, Ping
 
 SOON_S = 2 * limits.HEARTBEAT_S + 3.0  # the server looks at each heartbeat, and this machine does other things too
 

@@ -7,9 +7,9 @@ import asyncio
 import pytest
 from raw import Raw
 
-from securecc.compiler.closure import describe
-from securecc.compiler.toolchain import discover
-from securecc.words.messages import Ask, Refuse
+from securecc.compiler.toolchain.closure import describe
+from securecc.compiler.toolchain.discovery import discover
+from securecc.model.messages import Ask, Refuse
 
 FALSE = b"\x5a" * 32
 

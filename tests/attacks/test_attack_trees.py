@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from raw import CWD, PREDEF, SMALL, SOURCE, Raw, blob, file
 
-from securecc.words.messages import Need, Refuse, Supply
+from securecc.model.messages import Need, Refuse, Supply
 
 BASE = (file(PREDEF, b"\n"), file(SOURCE, SMALL[SOURCE]))
 

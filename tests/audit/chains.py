@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from securecc.audit import checkpoint
 from securecc.audit.chain import Link, seal, stamp, unseal
-from securecc.audit.events import connection
+from securecc.audit.records.daemon_events import connection
 from securecc.audit.signing import Signer
 
 DAEMON = Signer(Ed25519PrivateKey.from_private_bytes(b"\1" * 32))

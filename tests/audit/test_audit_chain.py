@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from securecc.audit.chain import GENESIS, Link, first_seq, head_line, parse_head, recover, seal, stamp, unseal
-from securecc.audit.events import daemon
-from securecc.words.errors import AuditError
+from securecc.audit.records.daemon_events import daemon
+from securecc.model.errors import AuditError
 
 LOG, LAST = make_log()
 WHOLE = b"".join(LOG)

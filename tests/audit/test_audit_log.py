@@ -8,15 +8,15 @@ import pytest
 from chains import DAEMON, signed
 from disks import fill, needs_root, small_disk
 
-from securecc.audit import jobs
 from securecc.audit import log as log_module
 from securecc.audit.chain import Link, unseal
-from securecc.audit.events import daemon
 from securecc.audit.log import AuditLog
+from securecc.audit.records import job_events
+from securecc.audit.records.daemon_events import daemon
 from securecc.audit.signing import proves
 from securecc.audit.verification import Chain, Known
-from securecc.words import limits
-from securecc.words.errors import AuditError
+from securecc.model import limits
+from securecc.model.errors import AuditError
 
 
 @pytest.fixture
@@ -207,9 +207,9 @@ def test_a_bad_head_is_no_obstacle(path):
 FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path
-from securecc.audit.events import daemon
+from securecc.audit.records.daemon_events import daemon
 from securecc.audit.log import AuditLog
-from securecc.words.errors import AuditError
+from securecc.model.errors import AuditError
 path = Path(sys.argv[1])
 log = AuditLog(path)
 log.append(daemon("start"))
@@ -269,7 +269,7 @@ def test_a_record_over_its_limit_is_refused(path):
 KILLED = """
 import sys
 from pathlib import Path
-from securecc.audit.events import daemon
+from securecc.audit.records.daemon_events import daemon
 from securecc.audit.log import AuditLog
 log = AuditLog(Path(sys.argv[1]))
 print("ready", flush=True)
@@ -328,7 +328,7 @@ class FullDisk:
 
 
 def job(number):
-    return jobs.job_start(
+    return job_events.job_start(
         peer="10.0.0.1:1", principal="alice@EXAMPLE.COM", rule="team", reference="r1", job=number, attempt=1,
         toolchain="gcc-12", toolchain_digest=b"t" * 32, arguments=[b"gcc"], cwd=b"/", manifest_digest=b"m" * 32,
         layers=(),
@@ -336,7 +336,7 @@ def job(number):
 
 
 def refused(number):
-    return jobs.job_refused(
+    return job_events.job_refused(
         peer="10.0.0.1:1", principal="alice@EXAMPLE.COM", rule="team", reference="r1", job=number, code="server",
         reason="no record",
     )  # fmt: skip
@@ -353,7 +353,7 @@ def test_nothing_that_happened_is_lost_on_a_full_disk(path, monkeypatch):
     log = AuditLog(path, clock=lambda: next(times))
     for number in range(3):
         log.append(job(number))
-    ends = [jobs.job_end(job(number), "done", status=0) for number in range(3)]
+    ends = [job_events.job_end(job(number), "done", status=0) for number in range(3)]
     size = len(lines(path)[-1])
     with monkeypatch.context() as patch:
         disk = FullDisk(patch, log, room=2 * size)
@@ -421,7 +421,7 @@ def test_a_disk_that_is_really_full(tmp_path):
                 refusals += 1
         assert refusals > 500
         for start in running:
-            log.append(jobs.job_end(start, "done", status=0))  # there is room for these
+            log.append(job_events.job_end(start, "done", status=0))  # there is room for these
         (disk / "ballast").unlink()
         log.append(job(2000))
         log.close()

@@ -2,11 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from securecc.audit.destination import Destination
+from securecc.audit.collectors.destination import Destination
 from securecc.audit.settings import AuditSettings, read_audit
-from securecc.policy.yaml_nodes import compose
-from securecc.words import limits
-from securecc.words.errors import PolicyError
+from securecc.config_file.yaml_nodes import compose
+from securecc.model import limits
+from securecc.model.errors import PolicyError
 
 
 def read(text):

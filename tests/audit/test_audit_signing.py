@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from securecc.audit import signing
 from securecc.audit.signing import load_or_make, parse_public, proves
-from securecc.words.errors import AuditError
+from securecc.model.errors import AuditError
 
 
 @pytest.fixture

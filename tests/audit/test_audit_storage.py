@@ -7,8 +7,8 @@ from disks import fill, needs_root, small_disk
 
 from securecc.audit import storage as storage_module
 from securecc.audit.storage import Storage, open_own, translated
-from securecc.words import limits
-from securecc.words.errors import AuditError
+from securecc.model import limits
+from securecc.model.errors import AuditError
 
 
 @pytest.fixture

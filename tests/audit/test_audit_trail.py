@@ -8,13 +8,13 @@ from chains import lines_of
 from securecc.audit import trail as trail_module
 from securecc.audit.chain import unseal
 from securecc.audit.checkpoint import parse_anchor
-from securecc.audit.destination import Destination
-from securecc.audit.events import daemon
+from securecc.audit.collectors.destination import Destination
+from securecc.audit.records.daemon_events import daemon
 from securecc.audit.settings import AuditSettings
 from securecc.audit.signing import proves
 from securecc.audit.trail import AuditTrail
 from securecc.audit.verification import Chain, Known, choose
-from securecc.words.errors import AuditError
+from securecc.model.errors import AuditError
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from securecc.audit.chain import Link, seal, stamp, unseal
 from securecc.audit.checkpoint import anchor_line, parse_anchor
-from securecc.audit.events import Repair, daemon
+from securecc.audit.records.daemon_events import Repair, daemon
 from securecc.audit.signing import proves
 from securecc.audit.verification import Chain, Known, choose
-from securecc.words import limits
+from securecc.model import limits
 
 LOG, LAST = make_log()
 WHOLE = b"".join(LOG)

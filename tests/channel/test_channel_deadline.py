@@ -6,8 +6,8 @@ import pytest
 
 from securecc.channel import deadline
 from securecc.channel.deadline import within
-from securecc.words import limits
-from securecc.words.errors import ChannelError, CredentialError
+from securecc.model import limits
+from securecc.model.errors import ChannelError, CredentialError
 
 LATE = ChannelError("too late")
 

@@ -6,7 +6,7 @@ from gssapi.raw import ExpiredCredentialsError, GSSError, OperationUnavailableEr
 
 from securecc.channel import kerberos
 from securecc.channel.kerberos import Acceptor, Initiator, credentials
-from securecc.words.errors import AuthenticationError, CredentialError
+from securecc.model.errors import AuthenticationError, CredentialError
 
 FAILURE = 13 << 16  # GSS_S_FAILURE
 WORDS = {34: "Request is a replay", 37: "Clock skew too great", 61: "Field is too long"}

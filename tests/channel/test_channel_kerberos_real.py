@@ -15,14 +15,14 @@ from gssapi.raw import ChannelBindings
 from middle_stub import Liar, Relay, frames_of
 
 from securecc.channel import kerberos, tls, transport
-from securecc.channel.gate import Gate
+from securecc.channel.connection_gate import Gate
 from securecc.channel.kerberos import Acceptor, Initiator, check_keytab, clock_skew, credentials
 from securecc.channel.transport import dial, serve
+from securecc.model import limits
+from securecc.model.errors import AuthenticationError, ChannelError, CredentialError, Denied
+from securecc.model.messages import Ask, Hello, Refuse, Welcome
 from securecc.wire import handshake
 from securecc.wire.framing import Kind, encode_frame
-from securecc.words import limits
-from securecc.words.errors import AuthenticationError, ChannelError, CredentialError, Denied
-from securecc.words.messages import Ask, Hello, Refuse, Welcome
 
 FLAG = gssapi.RequirementFlag
 KRB5 = gssapi.MechType.kerberos

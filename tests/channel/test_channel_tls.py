@@ -9,7 +9,7 @@ from OpenSSL import SSL
 from site_certificate import certificate
 
 from securecc.channel.tls import TlsPipe, client_context, server_context, site_context
-from securecc.words.errors import ChannelError, ConfigError
+from securecc.model.errors import ChannelError, ConfigError
 
 CONTEXT = server_context()
 

@@ -12,14 +12,13 @@ import pytest
 from gss_stub import StubAcceptor, StubInitiator
 
 from securecc.channel import channel as channel_module
-from securecc.channel import link as link_module
 from securecc.channel import tls, transport
-from securecc.channel.gate import Gate, Places
+from securecc.channel import tls_connection as link_module
+from securecc.channel.connection_gate import Gate, Places
 from securecc.channel.transport import dial, serve
-from securecc.wire.framing import Kind, encode_frame
-from securecc.words import limits
-from securecc.words.errors import AuthenticationError, ChannelError, ConfigError, Denied, PolicyError, ProtocolError
-from securecc.words.messages import (
+from securecc.model import limits
+from securecc.model.errors import AuthenticationError, ChannelError, ConfigError, Denied, PolicyError, ProtocolError
+from securecc.model.messages import (
     Ask,
     Cancel,
     Goodbye,
@@ -34,6 +33,7 @@ from securecc.words.messages import (
     Usage,
     Welcome,
 )
+from securecc.wire.framing import Kind, encode_frame
 
 CONTEXT = tls.server_context()
 

@@ -11,9 +11,9 @@ from gss_stub import StubInitiator
 from test_channel_transport import Listener, house, joined, submit
 
 from securecc.channel import transport
+from securecc.model import limits
+from securecc.model.messages import Ask, Goodbye, Hello, Invite, Need, Ping, Supply
 from securecc.wire.framing import encode_bulk, encode_control
-from securecc.words import limits
-from securecc.words.messages import Ask, Goodbye, Hello, Invite, Need, Ping, Supply
 
 ASKS = 1000
 

@@ -7,17 +7,17 @@ import sys
 
 import pytest
 
-from securecc.audit import events
 from securecc.audit.log import AuditLog
+from securecc.audit.records import daemon_events
 from securecc.cli.audit import follow
 from securecc.cli.audit.follow import Tail
-from securecc.words.errors import AuditError
+from securecc.model.errors import AuditError
 
 
 @pytest.fixture
 def log(tmp_path):
     log = AuditLog(tmp_path / "audit.jsonl")
-    log.append(events.daemon("start"))
+    log.append(daemon_events.daemon("start"))
     yield log
     log.close()
 
@@ -40,13 +40,13 @@ def seqs(lines):
 def test_what_is_there_and_what_comes(log, path, tail):
     assert seqs(tail.recent()) == [1]
     assert list(tail.lines()) == []
-    log.append(events.daemon("reload"))
+    log.append(daemon_events.daemon("reload"))
     assert seqs(tail.lines()) == [2]
 
 
 def test_half_a_line_is_waited_for(log, path, tail):
     assert seqs(tail.recent()) == [1]
-    log.append(events.daemon("reload"))
+    log.append(daemon_events.daemon("reload"))
     whole = path.read_bytes()
     path.write_bytes(whole[:-20])
     assert list(tail.lines()) == []
@@ -57,38 +57,38 @@ def test_half_a_line_is_waited_for(log, path, tail):
 
 def test_over_a_renamed_file_nothing_is_missed(log, path, tail):
     tail.recent()
-    log.append(events.daemon("reload"))  # not seen before the renaming
+    log.append(daemon_events.daemon("reload"))  # not seen before the renaming
     path.rename(path.with_name("audit.jsonl.1"))
     assert seqs(tail.lines()) == [2]
-    log.append(events.daemon("reload"))  # still into the old file
+    log.append(daemon_events.daemon("reload"))  # still into the old file
     log.reopen()
-    log.append(events.daemon("reload"))
+    log.append(daemon_events.daemon("reload"))
     assert seqs(tail.lines()) == [3, 4]
-    log.append(events.daemon("stop"))
+    log.append(daemon_events.daemon("stop"))
     assert seqs(tail.lines()) == [5]
 
 
 def test_files_that_came_and_went_between_two_looks(log, path, tail):
     tail.recent()
     for _ in range(4):
-        log.append(events.daemon("reload"))
+        log.append(daemon_events.daemon("reload"))
         log.rotate()
-    log.append(events.daemon("stop"))
+    log.append(daemon_events.daemon("stop"))
     assert seqs(tail.lines()) == [2, 3, 4, 5, 6]
 
 
 def test_a_file_that_has_gone_meanwhile_is_told(log, path, tail, capsys):
     tail.recent()
     log.rotate()
-    log.append(events.daemon("reload"))
+    log.append(daemon_events.daemon("reload"))
     log.rotate().unlink()
-    log.append(events.daemon("reload"))
+    log.append(daemon_events.daemon("reload"))
     assert seqs(tail.lines()) == [3]
     assert "not seen: records 2 to 2" in capsys.readouterr().err
 
 
 def test_a_file_that_was_cut_is_begun_anew(log, path, tail):
-    log.append(events.daemon("reload"))
+    log.append(daemon_events.daemon("reload"))
     tail.recent()
     first = path.read_bytes().splitlines(keepends=True)[0]
     path.write_bytes(first[:-5])
@@ -99,7 +99,7 @@ def test_a_file_that_was_cut_is_begun_anew(log, path, tail):
 
 def test_only_the_end_of_a_long_log_is_read_first(log, tail, monkeypatch):
     for _ in range(50):
-        log.append(events.daemon("reload"))
+        log.append(daemon_events.daemon("reload"))
     monkeypatch.setattr(follow, "_RECENT", 2000)
     recent = seqs(tail.recent())
     assert 1 < len(recent) < 12
@@ -119,10 +119,10 @@ def test_the_command_follows_until_it_is_interrupted(log, path):
         try:
             assert process.stdout.readline().startswith("TIME")
             assert "start" in process.stdout.readline()
-            log.append(events.daemon("reload", detail="by \x1b[2J hand"))
+            log.append(daemon_events.daemon("reload", detail="by \x1b[2J hand"))
             assert "by \\x1b[2J hand" in process.stdout.readline()
             log.rotate()
-            log.append(events.daemon("stop"))
+            log.append(daemon_events.daemon("stop"))
             assert "stop" in process.stdout.readline()
         finally:
             process.send_signal(signal.SIGINT)

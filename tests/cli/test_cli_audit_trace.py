@@ -4,24 +4,24 @@ import json
 
 import pytest
 
-from securecc.audit import jobs
+from securecc.audit.records import job_events
 from securecc.audit.settings import AuditSettings
 from securecc.audit.trail import AuditTrail
 from securecc.cli.securecctl import main
-from securecc.words.messages import Output
+from securecc.model.messages import Output
 
 OBJECT = b"\x7fELF what a compiler made"
 
 
 def compile_on(trail, content, number, principal="alice@EXAMPLE.COM"):
-    start = jobs.job_start(
+    start = job_events.job_start(
         peer="10.0.0.1:5", principal=principal, rule="team", reference="r7", job=number, attempt=1,
         toolchain="gcc-12", toolchain_digest=b"\1" * 32, arguments=[b"gcc", b"-c", b"a\x1b.c"], cwd=b"/home/alice",
         manifest_digest=b"\2" * 32, layers=("jail", "seccomp"), trees=[b"\3" * 32],
     )  # fmt: skip
     trail.append(start)
     made = [Output(b"/home/alice/a.o", len(content), 0o644, hashlib.sha256(content).digest())]
-    trail.append(jobs.job_end(start, "done", status=0, outputs=made))
+    trail.append(job_events.job_end(start, "done", status=0, outputs=made))
 
 
 @pytest.fixture

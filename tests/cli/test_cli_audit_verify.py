@@ -3,13 +3,13 @@ import json
 
 import pytest
 
-from securecc.audit import events
 from securecc.audit.log import AuditLog
+from securecc.audit.records import daemon_events
 from securecc.audit.settings import AuditSettings
 from securecc.audit.trail import AuditTrail
 from securecc.cli.audit import parts as parts_module
 from securecc.cli.securecctl import main
-from securecc.words import limits
+from securecc.model import limits
 
 
 def test_verify_says_what_stands(audit_log, capsys):
@@ -70,7 +70,7 @@ def test_repairs_are_told(audit_log, capsys):
         file.write(b'{"seq":7,')
     AuditLog(audit_log).close()
     writer = AuditLog(audit_log)
-    writer.append(events.daemon("start"))
+    writer.append(daemon_events.daemon("start"))
     writer.close()
     assert main(["audit", "verify", str(audit_log)]) == 0
 
@@ -92,7 +92,7 @@ def signed_log(tmp_path):
     trail._posting._keep = lines.append
     for part in range(3):
         for number in range(4):
-            trail.append(events.daemon("reload", detail=f"{part}.{number}"))
+            trail.append(daemon_events.daemon("reload", detail=f"{part}.{number}"))
         if part < 2:
             trail._log.rotate()
     trail.close()
@@ -206,7 +206,7 @@ def test_records_that_the_log_itself_misses_are_no_success(audit_log, capsys):
     lines = audit_log.read_bytes().splitlines(keepends=True)
     audit_log.write_bytes(b"".join(lines[:-2]))
     writer = AuditLog(audit_log)
-    writer.append(events.daemon("start"))
+    writer.append(daemon_events.daemon("start"))
     writer.close()
     status, out = verified(capsys, audit_log)
     assert status == 1
@@ -251,7 +251,7 @@ def test_half_a_gzip_file_is_told(signed_log, capsys, tmp_path):
 
 def test_a_young_log_says_that_nothing_is_signed_yet(tmp_path, capsys):
     trail = AuditTrail(AuditSettings(tmp_path / "log"), tmp_path, host="farm1")
-    trail.append(events.daemon("start"))
+    trail.append(daemon_events.daemon("start"))
     status, out = verified(capsys, tmp_path / "log", "--key", tmp_path / "audit.key.pub")
     assert (status, "signed up to record 0 by the key given; 2 records after it not yet" in out) == (0, True)
     trail.close()

@@ -3,7 +3,7 @@ import argparse
 import pytest
 
 from securecc.cli import policy
-from securecc.policy import groups
+from securecc.policy import unix_groups
 
 TEXT = """\
 version: 1
@@ -155,7 +155,7 @@ class TestExplain:
         getent = tmp_path / "getent"
         getent.write_text('#!/bin/sh\n[ "$1" = passwd ] || echo vcs:x:7:dave\n')
         getent.chmod(0o755)
-        monkeypatch.setattr(groups, "_GETENT", str(getent))
+        monkeypatch.setattr(unix_groups, "_GETENT", str(getent))
         file.write_text(TEXT.replace("file: committers.txt", "unix_group: {name: vcs, realm: EXAMPLE.COM}"))
         status, out, _ = securecctl("explain", file, "dave@EXAMPLE.COM", "10.2.3.4", "--indicator", "pkinit")
         assert status == 0

@@ -11,11 +11,11 @@ import pytest
 
 from securecc.cli import toolchain
 from securecc.cli.securecctl import main
-from securecc.compiler import ledger
-from securecc.compiler.closure import describe
-from securecc.compiler.ledger import Known
-from securecc.compiler.toolchain import discover
-from securecc.compiler.wrapping import script_digest
+from securecc.compiler.toolchain import toolchain_list
+from securecc.compiler.toolchain.closure import describe
+from securecc.compiler.toolchain.discovery import discover
+from securecc.compiler.toolchain.toolchain_list import Known
+from securecc.compiler.toolchain.wrapper_scripts import script_digest
 
 PATH = b"/usr/bin:/bin"
 CONFIG = "keytab: k\npolicy: p\naudit: a\nstate: state\nscratch: c\ntoolchains: [/usr/bin/gcc]  # ours\n"
@@ -35,11 +35,11 @@ def client(tmp_path, monkeypatch, compiler):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setattr(toolchain, "CONFIG", tmp_path / "absent")
-    monkeypatch.setattr("securecc.client.settings.SITE", tmp_path / "site")
+    monkeypatch.setattr("securecc.client.state.settings.SITE", tmp_path / "site")
     closure = discover(os.fsencode(compiler), PATH)
-    record = tmp_path / "state" / "securecc" / ledger.NAME
+    record = tmp_path / "state" / "securecc" / toolchain_list.NAME
     record.parent.mkdir(parents=True)
-    ledger.write(record, [Known(closure.digest, (os.fsencode(compiler),), describe(closure), PATH)])
+    toolchain_list.write(record, [Known(closure.digest, (os.fsencode(compiler),), describe(closure), PATH)])
     return closure
 
 
@@ -123,8 +123,8 @@ def test_a_daemon_offers_one_more_and_is_told(server, tmp_path, capsys):
     )
     with daemon:
         daemon.stdout.read(1)
-        record = tmp_path / "state" / ledger.NAME
-        record.write_bytes(ledger.encode(ledger.Ledger((), daemon.pid)))
+        record = tmp_path / "state" / toolchain_list.NAME
+        record.write_bytes(toolchain_list.encode(toolchain_list.Ledger((), daemon.pid)))
         assert main(["toolchain", "add", "--print", "--config", str(server), "/usr/bin/gcc"]) == 0
         assert capsys.readouterr().out.endswith(CONFIG)
         assert main(["toolchain", "add", "--config", str(server), "/usr/bin/g++"]) == 0

@@ -7,8 +7,8 @@ import pytest
 import securecc
 from securecc.cli import why
 from securecc.cli.securecctl import main
-from securecc.client import special
-from securecc.client.journal import Journal, load
+from securecc.client.inputs import special_files
+from securecc.client.state.journal import Journal, load
 
 
 @pytest.fixture
@@ -96,17 +96,17 @@ def test_a_damaged_place_is_told(state, capsys):
 
 def test_every_reason_in_the_sources_has_advice():
     root = Path(securecc.__file__).parent
-    words = {special.REASON, special.TAKEN}
+    words = {special_files.REASON, special_files.TAKEN}
     for folder in ("client", "compiler"):
         for path in (root / folder).rglob("*.py"):
             words |= set(re.findall(r'StaysLocal\(\s*"([a-z-]+)"', path.read_text()))
-    for table in (root / "compiler/tables").glob("*.tsv"):
+    for table in (root / "compiler/command_line/tables").glob("*.tsv"):
         words |= set(re.findall(r"!([a-z-]+)", table.read_text()))
     assert words - set(why.ADVICE) == set()
 
 
 def test_every_reason_that_a_file_gives_has_advice():
-    from securecc.compiler.directives import needs_local, scan
+    from securecc.compiler.source.directives import needs_local, scan
 
     texts = (b"#pragma GCC dependency X", b'#pragma GCC pch_preprocess "x"')
     texts += (b"#if __has_include(X)", b"#line X", b"__TIME__")

@@ -6,7 +6,7 @@ import pytest
 
 from securecc.cli.doctor import client
 from securecc.cli.securecctl import main
-from securecc.words.finding import Finding
+from securecc.model.finding import Finding
 
 
 @pytest.fixture

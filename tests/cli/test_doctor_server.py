@@ -12,7 +12,7 @@ import pytest
 
 from securecc.cli.doctor import server
 from securecc.cli.securecctl import main
-from securecc.words.finding import Finding, healthy
+from securecc.model.finding import Finding, healthy
 
 NOBODY = 64987
 CONFIG = """\
@@ -127,7 +127,7 @@ def test_a_compiler_that_is_not_there(config):
 def test_layers_that_this_machine_does_not_have(config, monkeypatch):
     config.write_text(config.read_text() + "sandbox: {minimum: [seccomp, landlock, cgroup]}\n")
     monkeypatch.setattr(
-        server.examination, "layers", lambda found, minimum, by: Finding("least", "ok", " ".join(minimum))
+        server.machine_advice, "layers", lambda found, minimum, by: Finding("least", "ok", " ".join(minimum))
     )
     assert found(config)["least"].says == "seccomp landlock", "what only a service gets is not asked of this process"
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from securecc.cli import securecctl
 from securecc.cli.doctor import server
-from securecc.client import recent
-from securecc.compiler import ledger
-from securecc.words.messages import Description, Part
+from securecc.client.state import journal_record
+from securecc.compiler.toolchain import toolchain_list
+from securecc.model.messages import Description, Part
 
 NASTY = "\x1b[2J\x9b31m\x07\r\x00\u202e\u2028\x7f\n"
 
@@ -65,11 +65,11 @@ def policy(folder, text):
 
 
 def record_of(folder, text):
-    told = recent.Recent(
+    told = journal_record.Recent(
         since=1.0,
-        servers={text: recent.Served(1, 2, 3, 4.0, 5.0)},
-        reasons={text: recent.Reason(1, 2.0, (recent.Example(1.0, text, text),))},
-        disagreements=(recent.Disagreement(1.0, text, (text,), 1, text),),
+        servers={text: journal_record.Served(1, 2, 3, 4.0, 5.0)},
+        reasons={text: journal_record.Reason(1, 2.0, (journal_record.Example(1.0, text, text),))},
+        disagreements=(journal_record.Disagreement(1.0, text, (text,), 1, text),),
     )
     path = folder / name_of(text)
     path.write_text(json.dumps(msgspec.to_builtins(told)))
@@ -91,8 +91,8 @@ def toolchain(folder, text):
     state.mkdir(parents=True)
     raw = text.encode("utf-8", "surrogateescape")
     shown = raw.decode("utf-8", "replace")
-    known = ledger.Known(b"d" * 32, (raw,), Description(shown, shown, shown, shown, (Part(raw, b"1"),)))
-    ledger.write(state / "toolchains.json", [known])
+    known = toolchain_list.Known(b"d" * 32, (raw,), Description(shown, shown, shown, shown, (Part(raw, b"1"),)))
+    toolchain_list.write(state / "toolchains.json", [known])
     for format_of in ([], ["--format", "json"]):
         yield from (["list", "--client", *format_of], ["show", shown, "--client", *format_of])
     yield from (["verify", "--client"], ["show", text, "--client"], ["list", "--config", text])

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from securecc.cli import printing
-from securecc.words.errors import ConfigError
+from securecc.model.errors import ConfigError
 
 NOW = dt.datetime(2026, 11, 21, 12, 0, tzinfo=dt.UTC)
 

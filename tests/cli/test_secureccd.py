@@ -16,10 +16,10 @@ from securecc import __version__
 from securecc.audit.settings import AuditSettings
 from securecc.cli import secureccd
 from securecc.cli.secureccd import main
-from securecc.server.settings import ServerSettings, User, Users
-from securecc.server.supervisor import Supervisor
-from securecc.words.errors import ConfigError, SandboxError
-from securecc.words.redaction import Redaction
+from securecc.daemon.service_manager import Supervisor
+from securecc.daemon.settings import ServerSettings, User, Users
+from securecc.model.errors import ConfigError, SandboxError
+from securecc.model.redaction import Redaction
 
 POLICY = """
 version: 1
@@ -145,7 +145,7 @@ def test_the_front_serves_beside_a_runner_of_its_own(config, runner, monkeypatch
     assert "keytab" not in said
     assert said.endswith("/ True\n")
     assert "KRB5" not in said
-    assert "['-I', '-m', 'securecc.runner.nursery']" in runner.with_name("said-nursery").read_text()
+    assert "['-I', '-m', 'securecc.runner.runner_spawner']" in runner.with_name("said-runner_spawner").read_text()
 
 
 def test_a_front_that_cannot_start_takes_its_runner_with_it(config, runner, monkeypatch, capsys):
@@ -272,7 +272,7 @@ def test_a_folder_that_cannot_be_made(tmp_path):
 def test_as_many_descriptors_as_may_be_and_nobody_looks_in(monkeypatch):
     asked = []
     monkeypatch.setattr(resource, "setrlimit", lambda *words: asked.append(words))
-    monkeypatch.setattr(secureccd.scratch, "renounce", lambda: asked.append("closed"))
+    monkeypatch.setattr(secureccd.namespaces, "renounce", lambda: asked.append("closed"))
     secureccd._settle()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     assert asked == ["closed", (resource.RLIMIT_NOFILE, (most, most))]

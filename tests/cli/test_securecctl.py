@@ -5,7 +5,7 @@ import pytest
 
 from securecc import __version__
 from securecc.cli import securecctl
-from securecc.words.errors import ConfigError
+from securecc.model.errors import ConfigError
 
 
 def test_help_lists_what_is_there(capsys):

@@ -5,11 +5,11 @@ import os
 
 from channel_stub import StubChannel
 
-from securecc.client.caller import CallerGoneError
-from securecc.client.errand import Request
-from securecc.client.farm import Farm
-from securecc.client.settings import Host, Settings
-from securecc.words.messages import (
+from securecc.client.farm.farm import Farm
+from securecc.client.ipc.frames import Request
+from securecc.client.ipc.launcher_connection import CallerGoneError
+from securecc.client.state.settings import Host, Settings
+from securecc.model.messages import (
     Ask,
     Goodbye,
     Hello,

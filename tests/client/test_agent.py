@@ -16,10 +16,9 @@ import pytest
 from farm_stub import request
 
 from securecc.client import agent as agent_module
-from securecc.client import errand
 from securecc.client.agent import listen
-from securecc.client.errand import Execute, Exit, Keepalive, OrderReader, Print
-from securecc.words.errors import AgentError
+from securecc.client.ipc.frames import Execute, Exit, Keepalive, OrderReader, Print, encode
+from securecc.model.errors import AgentError
 
 PATIENCE_S = 20.0
 
@@ -53,9 +52,7 @@ class Running:
     def ask(self, *frames):
         """All that the agent says to these frames, keepalives aside, until it hangs up."""
         with self.connect() as connection:
-            connection.sendall(
-                b"".join(frame if isinstance(frame, bytes) else errand.encode(frame) for frame in frames)
-            )
+            connection.sendall(b"".join(frame if isinstance(frame, bytes) else encode(frame) for frame in frames))
             return heard(connection)
 
     def end(self):
@@ -107,7 +104,7 @@ def test_an_agent_serves_until_it_is_told_to_end(running):
 def test_many_launchers_at_once(running):
     connections = [running.connect() for _ in range(100)]
     for number, connection in enumerate(connections):
-        connection.sendall(errand.encode(request("/", "gcc", f"{number}.o")))
+        connection.sendall(encode(request("/", "gcc", f"{number}.o")))
     for number, connection in enumerate(connections):
         assert heard(connection) == [Execute(b"/usr/bin/gcc", (b"gcc", b"%d.o" % number))]
         connection.close()
@@ -218,7 +215,7 @@ def in_process(path, act, monkeypatch, **options):
 def test_all_ends_with_the_agent(tmp_path, monkeypatch):
     async def act(agent):
         reader, writer = await asyncio.open_unix_connection(tmp_path / "a")
-        writer.write(errand.encode(request("/")))
+        writer.write(encode(request("/")))
         assert await reader.read()
         writer.close()
         agent._finished.set()
@@ -234,7 +231,7 @@ def test_what_should_never_happen_is_told_and_ends_no_compile(tmp_path, monkeypa
 
     async def act(agent):
         reader, writer = await asyncio.open_unix_connection(tmp_path / "a")
-        writer.write(errand.encode(request("/")))
+        writer.write(encode(request("/")))
         assert await reader.read() == b""  # a launcher that hears no more compiles by itself
         writer.close()
         agent._finished.set()

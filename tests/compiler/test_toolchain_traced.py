@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from securecc.compiler.toolchain import discover
+from securecc.compiler.toolchain.discovery import discover
 
 PATH = b"/usr/local/bin:/usr/bin:/bin"
 CALL = re.compile(rb'^(?:\d+ +)?(\w+)\((?:AT_FDCWD, |\d+, )?"((?:[^"\\]|\\.)*)".* = (?!-1)\d+', re.MULTILINE)

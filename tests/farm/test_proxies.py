@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from farmside import Farm, sources, until
 
-from securecc.wire.proxy import SIGNATURE
+from securecc.wire.proxy_protocol import SIGNATURE
 
 HAPROXY = "/usr/sbin/haproxy"
 PROXY = "127.0.0.9"

@@ -11,12 +11,11 @@ import zstandard
 from mutation import chain_anew
 
 from securecc.audit.chain import Link, seal
-from securecc.audit.events import connection
-from securecc.wire.framing import Kind, encode_bulk, encode_frame
-from securecc.words import manifest
-from securecc.words.manifest import Entry, Manifest, Role
-from securecc.words.manifest import Kind as Is
-from securecc.words.messages import (
+from securecc.audit.records.daemon_events import connection
+from securecc.model import manifest
+from securecc.model.manifest import Entry, Manifest, Role
+from securecc.model.manifest import Kind as Is
+from securecc.model.messages import (
     Ask,
     Cancel,
     Description,
@@ -38,6 +37,7 @@ from securecc.words.messages import (
     Wait,
     Welcome,
 )
+from securecc.wire.framing import Kind, encode_bulk, encode_frame
 
 TOP = Path(__file__).resolve().parents[2]
 VECTORS = TOP / "tests/vectors"
@@ -195,7 +195,7 @@ def seeds() -> dict[str, list[bytes]]:
     """By the target's name."""
     wire = [data for name in ("frames", "handshake") for data in _vectors(name)]
     bulk = encode_bulk(1, memoryview(b"int f;\n" * 900)) + encode_frame(Kind.BULK, zstandard.compress(b"x"), 1, 1)
-    words = (TOP / "tests/compiler/commands.txt").read_bytes().splitlines()
+    words = (TOP / "tests/compiler/command_line/commands.txt").read_bytes().splitlines()
     v4 = bytes.fromhex("0d0a0d0a000d0a515549540a2111000c0a0000010a00000200010002")
     return {
         "frames": [b"\xff" + bulk, *(first + data for data in wire for first in (b"\0", b"\xff"))],

@@ -14,19 +14,13 @@ from msgspec.structs import replace
 
 from securecc.audit.verification import Chain
 from securecc.cli.securecctl import main
-from securecc.client.errand import OrderReader, RequestReader
-from securecc.compiler import paths
-from securecc.compiler.cmdline import dependency_command, parse
-from securecc.compiler.nearest import no_such
-from securecc.policy.document import read_policy
-from securecc.policy.members import read_members
-from securecc.server import reading
-from securecc.wire.framing import FrameReader, Kind, decode_bulk, decode_from_client, decode_from_server
-from securecc.wire.proxy import read_origin
-from securecc.wire.session import Session, agree
-from securecc.words import limits, manifest
-from securecc.words.errors import AgentError, FrameError, PathError, PolicyError, ProtocolError, Refused, StaysLocal
-from securecc.words.messages import (
+from securecc.client.ipc.frames import OrderReader, RequestReader
+from securecc.compiler.command_line.compile_plan import dependency_command, parse
+from securecc.compiler.toolchain.closest_match import no_such
+from securecc.compiler.tree import manifest_check
+from securecc.model import limits, manifest
+from securecc.model.errors import AgentError, FrameError, PathError, PolicyError, ProtocolError, Refused, StaysLocal
+from securecc.model.messages import (
     PROTOCOL_VERSIONS,
     Ask,
     Description,
@@ -38,7 +32,13 @@ from securecc.words.messages import (
     Terminal,
     Welcome,
 )
-from securecc.words.work import Offer
+from securecc.policy.document.policy_document import read_policy
+from securecc.policy.member_list import read_members
+from securecc.runner_protocol.messages import Offer
+from securecc.server.jobs import validation
+from securecc.wire.framing import FrameReader, Kind, decode_bulk, decode_from_client, decode_from_server
+from securecc.wire.proxy_protocol import read_origin
+from securecc.wire.session import Session, agree
 
 Target = Callable[[bytes], None]
 
@@ -111,7 +111,7 @@ def _taken(message: object) -> None:
         assert said.isprintable()
         assert len(said) <= _REASON
     elif isinstance(message, Submit):
-        reading.Manifests().put(message.manifest_digest, message.manifest)
+        validation.Manifests().put(message.manifest_digest, message.manifest)
     elif isinstance(message, Result):
         session = Session(server=False)
         for each in (Hello((1,), "x"), Welcome(1, "x", "p", "r", 1, ()), replace(_SUBMIT, job=max(1, message.job))):
@@ -138,7 +138,7 @@ def manifests(data: bytes) -> None:
         return
     assert manifest.decode(manifest.encode(read)) == read
     with contextlib.suppress(PathError):
-        checked = paths.check_manifest(read, _TOOLS, _HEADERS, b"/home/alice/p", [b"/home/alice/p/a.o"])
+        checked = manifest_check.check_manifest(read, _TOOLS, _HEADERS, b"/home/alice/p", [b"/home/alice/p/a.o"])
         for path in (*checked.directories, *(entry.path for entry in checked.entries)):
             assert path.startswith(b"/")
             assert b".." not in path.split(b"/")
@@ -176,7 +176,7 @@ def submissions(data: bytes) -> None:
     except (msgspec.DecodeError, ValueError, RecursionError):  # messages and manifests are targets of their own
         return
     try:
-        read = reading.read(said.submit, _OFFER, said.sent, _LAYERS)
+        read = validation.read(said.submit, _OFFER, said.sent, _LAYERS)
     except Refused as refused:
         if refused.code not in {"option", "tree", "layer"} or not refused.message:
             raise

@@ -16,7 +16,7 @@ from mutation import MUTATORS
 from seeds import seeds
 from targets import TARGETS
 
-from securecc.words.errors import Refused
+from securecc.model.errors import Refused
 
 SEEDS = seeds()
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "60"))
@@ -83,7 +83,7 @@ def test_the_deep_targets_samples_are_read_to_their_end():
 def _is_read(data):
     said = targets._submitted.decode(data)
     try:
-        targets.reading.read(said.submit, targets._OFFER, said.sent, targets._LAYERS)
+        targets.validation.read(said.submit, targets._OFFER, said.sent, targets._LAYERS)
     except Refused:
         return False
     return True

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from securecc.compiler import option_table
+from securecc.compiler.command_line import option_table
 
 TOP = Path(__file__).parents[2]
 sys.path.insert(0, str(TOP / "tests/conformance"))

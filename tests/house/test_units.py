@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from securecc.policy.force import PolicyInForce
-from securecc.server.settings import User, parse_settings
-from securecc.words.errors import Denied
-from securecc.words.redaction import Redaction
+from securecc.daemon.settings import User, parse_settings
+from securecc.model.errors import Denied
+from securecc.model.redaction import Redaction
+from securecc.policy.policy_in_force import PolicyInForce
 
 TOP = Path(__file__).parents[2]
 PACKAGING = TOP / "packaging"

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from securecc.model.principal import Principal
 from securecc.policy.decision import decide, network_admits
-from securecc.policy.document import read_policy
+from securecc.policy.document.policy_document import read_policy
 from securecc.policy.model import UnixGroup
-from securecc.words.principal import Principal
 
 POLICY = read_policy(
     b"""

@@ -1,8 +1,8 @@
 import pytest
 
-from securecc.policy.document import read_policy
+from securecc.model.errors import PolicyError
+from securecc.policy.document.policy_document import read_policy
 from securecc.policy.embedded_tests import run_tests
-from securecc.words.errors import PolicyError
 
 RULES = """\
 version: 1

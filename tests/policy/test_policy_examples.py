@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from securecc.policy import document, document_groups, document_rules, document_tests
+from securecc.model.principal import Principal
 from securecc.policy.decision import decide
+from securecc.policy.document import groups_section, policy_document, rules_section, tests_section
 from securecc.policy.loading import load
 from securecc.policy.network import parse_address
-from securecc.words.principal import Principal
 
 FOLDER = Path(__file__).parents[2] / "policy"
 SITES = sorted(FOLDER.glob("*.yaml"))
@@ -45,14 +45,14 @@ class TestSite:
 @pytest.mark.parametrize(
     ("part", "keys"),
     [
-        ("", document._DOCUMENT),
-        ("network", document._NETWORK),
-        ("group", document_groups._GROUP),
-        ("unix_group", document_groups._UNIX_GROUP),
-        ("rule", document_rules._RULE),
-        ("limits", document_rules._LIMITS),
-        ("quota", document_rules._QUOTA),
-        ("test", document_tests._TEST),
+        ("", policy_document._DOCUMENT),
+        ("network", policy_document._NETWORK),
+        ("group", groups_section._GROUP),
+        ("unix_group", groups_section._UNIX_GROUP),
+        ("rule", rules_section._RULE),
+        ("limits", rules_section._LIMITS),
+        ("quota", rules_section._QUOTA),
+        ("test", tests_section._TEST),
     ],
 )
 def test_the_schema_knows_the_same_keys(part, keys):
@@ -63,13 +63,13 @@ def test_the_schema_knows_the_same_keys(part, keys):
 
 def test_the_example_shows_every_key():
     example = yaml.safe_load((FOLDER / "example.yaml").read_text())
-    assert set(example) == set(document._DOCUMENT)
-    assert set(example["network"]) == set(document._NETWORK)
-    assert set().union(*example["groups"].values()) == set(document_groups._GROUP)
-    assert set().union(*example["rules"]) == set(document_rules._RULE)
-    assert set(example["rules"][2]["limits"]) == set(document_rules._LIMITS)
-    assert set(example["rules"][2]["quota"]) == set(document_rules._QUOTA)
-    assert set().union(*example["tests"]) == set(document_tests._TEST)
+    assert set(example) == set(policy_document._DOCUMENT)
+    assert set(example["network"]) == set(policy_document._NETWORK)
+    assert set().union(*example["groups"].values()) == set(groups_section._GROUP)
+    assert set().union(*example["rules"]) == set(rules_section._RULE)
+    assert set(example["rules"][2]["limits"]) == set(rules_section._LIMITS)
+    assert set(example["rules"][2]["quota"]) == set(rules_section._QUOTA)
+    assert set().union(*example["tests"]) == set(tests_section._TEST)
 
 
 def test_the_guides_policies_are_whole(tmp_path):

@@ -2,8 +2,8 @@ import os
 
 import pytest
 
+from securecc.model.errors import PolicyError
 from securecc.policy.files import folders_distrust, list_folder, read_file
-from securecc.words.errors import PolicyError
 
 
 @pytest.fixture

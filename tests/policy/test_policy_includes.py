@@ -2,14 +2,14 @@
 
 import pytest
 
+from securecc.model import limits
+from securecc.model.errors import PolicyError
+from securecc.model.principal import Principal
 from securecc.policy.decision import decide
-from securecc.policy.document import Part, read_includes, read_policy, with_files
+from securecc.policy.document.policy_document import Part, read_includes, read_policy, with_files
 from securecc.policy.loading import load
 from securecc.policy.network import parse_address
 from securecc.policy.review import review
-from securecc.words import limits
-from securecc.words.errors import PolicyError
-from securecc.words.principal import Principal
 
 MAIN = """\
 version: 1

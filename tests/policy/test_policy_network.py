@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from securecc.model.errors import PolicyError
 from securecc.policy.network import Network, covers, parse_address, parse_range, plain_address, range_of
-from securecc.words.errors import PolicyError
 
 
 def test_a_mapped_address_is_the_ipv4_one():

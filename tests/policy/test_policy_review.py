@@ -1,6 +1,6 @@
 import pytest
 
-from securecc.policy.document import read_policy
+from securecc.policy.document.policy_document import read_policy
 from securecc.policy.review import review
 
 HEAD = """\

@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 from closure_sample import CLOSURE, GCC
 
-from securecc.compiler import layer
-from securecc.runner import layers
-from securecc.words import limits
-from securecc.words.messages import Layer
+from securecc.compiler.tree import shared_tree
+from securecc.model import limits
+from securecc.model.messages import Layer
+from securecc.runner import tree_copies
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ class Shelf:
 
     def __init__(self, folder, monkeypatch):
         self.store, self.mounted, self.log = os.fsencode(folder / "store"), [], []
-        monkeypatch.setattr(layers.scratch, "bind_read_only", self._bind)
+        monkeypatch.setattr(tree_copies.namespaces, "bind_read_only", self._bind)
 
     def _bind(self, source, target, *, programs):
         assert source == target
@@ -43,7 +43,7 @@ class Shelf:
         self.mounted.append(source)
 
     def __call__(self, *roots, room=limits.GIB):
-        found = layers.shelve([os.fsencode(root) for root in roots], self.store, room, self.log.append)
+        found = tree_copies.shelve([os.fsencode(root) for root in roots], self.store, room, self.log.append)
         assert self.mounted == list(found.values())
         assert set(os.listdir(self.store) if found else ()) == {path.rpartition(b"/")[2] for path in found.values()}
         return found
@@ -56,7 +56,7 @@ def shelf(tmp_path, monkeypatch):
 
 def test_a_copy_has_the_name_of_what_it_was_made_from(tree, shelf):
     found = shelf(tree)
-    digest = layer.digest_of(layer.entries(os.fsencode(tree)))
+    digest = shared_tree.digest_of(shared_tree.entries(os.fsencode(tree)))
     assert found == {Layer(os.fsencode(tree), digest): shelf.store + b"/0"}
     copy = shelf.store + b"/0"
     status = os.stat(copy + b"/a.h")
@@ -146,7 +146,7 @@ def test_by_default_layers_are_where_toolchains_look_for_headers(tree, tmp_path)
     places = ("include/sys", "include", "absent", "include-2", "by-link/sys/deep", "include/a.h")
     closure = replace(CLOSURE, include_directories=tuple(os.fsencode(tmp_path / place) for place in places))
     log = []
-    found = layers.standing(None, [closure, closure], log.append)
+    found = tree_copies.standing(None, [closure, closure], log.append)
     assert found == (os.fsencode(tree), os.fsencode(tmp_path / "include-2"))
     assert log == []
 
@@ -154,7 +154,7 @@ def test_by_default_layers_are_where_toolchains_look_for_headers(tree, tmp_path)
 def test_layers_by_name_go_by_their_real_paths(tree, tmp_path):
     (tmp_path / "now").symlink_to("include")
     wanted = [os.fsencode(path) for path in (tmp_path / "now", tree, tmp_path / "absent")]
-    assert layers.standing(wanted, [CLOSURE], print) == (wanted[1], wanted[2])
+    assert tree_copies.standing(wanted, [CLOSURE], print) == (wanted[1], wanted[2])
 
 
 @pytest.mark.parametrize("path", [b"/", b"/usr", b"/usr/bin", b"/usr/share", b"/usr/lib", GCC, b"/etc", b"/proc/self"])
@@ -162,5 +162,5 @@ def test_what_would_lie_over_the_toolchains_own(path):
     log = []
     with suppress(OSError):
         path = os.path.realpath(path)
-    assert layers.standing([path, b"/usr/include"], [CLOSURE], log.append) == (b"/usr/include",)
+    assert tree_copies.standing([path, b"/usr/include"], [CLOSURE], log.append) == (b"/usr/include",)
     assert len(log) == 1

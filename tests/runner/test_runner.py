@@ -13,13 +13,13 @@ import time
 import pytest
 from runnerside import Runner, children_of, file, from_disk, headers, listed
 
-from securecc.runner import courier
+from securecc.model import limits
+from securecc.model.grant import JobLimits
+from securecc.model.manifest import INPUT, Entry, Kind, Role
+from securecc.model.messages import Terminal
+from securecc.runner_protocol import packets
+from securecc.runner_protocol.messages import WorkBlobs, WorkOrder, WorkTree
 from securecc.sandbox import jail
-from securecc.words import limits
-from securecc.words.grant import JobLimits
-from securecc.words.manifest import INPUT, Entry, Kind, Role
-from securecc.words.messages import Terminal
-from securecc.words.work import WorkBlobs, WorkOrder, WorkTree
 
 GCC_INCLUDES = ("/usr/include", "/usr/local/include", "/usr/include/x86_64-linux-gnu")
 C = b'#include <stdio.h>\n#include "h.h"\nint main(int c, char **v) { return printf("%d%s", c, H(v[0])); }\n'
@@ -450,7 +450,7 @@ def test_garbage_from_the_front_is_survived():
         runner.cancel(8)
         order = WorkOrder(0, b"", (), {}, b"/", 0, Terminal(), JobLimits(), 0)
         future = runner.waiting[0] = asyncio.get_running_loop().create_future()
-        courier.post_order(runner.courier, order, WorkTree((), ()), [])
+        packets.post_order(runner.courier, order, WorkTree((), ()), [])
         assert (await future).report.failure
         outcome = await runner.run([b"gcc", b"-v"])
         assert outcome.report.status == 0

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 import pytest
 from runnerside import NOBODY, children_of
 
-from securecc.runner import service
-from securecc.runner.courier import order_runner
-from securecc.runner.service import READY, RunnerService, connect
-from securecc.server.settings import ServerSettings
-from securecc.server.supervisor import Supervisor
-from securecc.words.errors import ConfigError, SandboxError
+from securecc.daemon.service_manager import Supervisor
+from securecc.daemon.settings import ServerSettings
+from securecc.model.errors import ConfigError, SandboxError
+from securecc.runner import runner_service
+from securecc.runner.runner_service import READY, RunnerService, connect
+from securecc.runner_protocol.packets import order_runner
 
 CONFIG = """\
 keytab: k
@@ -88,8 +88,8 @@ if os.getuid() == 0:
     os.setresgid(user, user, user)
     os.setresuid(user, user, user)
 from pathlib import Path
-from securecc.runner.courier import order_runner
-from securecc.runner.service import connect
+from securecc.runner_protocol.packets import order_runner
+from securecc.runner.runner_service import connect
 nursery = connect(Path(sys.argv[1]))
 """
 ASK = """
@@ -284,12 +284,12 @@ def test_nobody_waits(tmp_path):
 
 def test_control_groups_are_used_where_they_are_given(tmp_path, monkeypatch):
     prepared = []
-    monkeypatch.setattr(service.cgroup, "prepare", lambda *words: prepared.append(words) or "/groups")
-    monkeypatch.setattr(service.cgroup, "place", lambda: service.cgroup.Place("/m", "/m/own", False))
+    monkeypatch.setattr(runner_service.cgroup, "prepare", lambda *words: prepared.append(words) or "/groups")
+    monkeypatch.setattr(runner_service.cgroup, "place", lambda: runner_service.cgroup.Place("/m", "/m/own", False))
     settings = ServerSettings(*(tmp_path / name for name in "kpasc"))
-    assert service.prepare_groups(settings, None) == ""
-    monkeypatch.setattr(service.cgroup, "place", lambda: service.cgroup.Place("/m", "/m/own", True))
-    assert service.prepare_groups(settings, None) == "/groups"
+    assert runner_service.prepare_groups(settings, None) == ""
+    monkeypatch.setattr(runner_service.cgroup, "place", lambda: runner_service.cgroup.Place("/m", "/m/own", True))
+    assert runner_service.prepare_groups(settings, None) == "/groups"
     named = ServerSettings(*(tmp_path / name for name in "kpasc"), groups=tmp_path)
-    service.prepare_groups(named, service.User(7, 8, "x"))
+    runner_service.prepare_groups(named, runner_service.User(7, 8, "x"))
     assert prepared == [("/m/own", None), (str(tmp_path), (7, 8))]

@@ -15,15 +15,15 @@ import time
 
 from runnerside import children_of
 
-from securecc.sandbox import bubblewrap, jail, jailer, scratch
-from securecc.words.grant import JobLimits
+from securecc.model.grant import JobLimits
+from securecc.sandbox import bubblewrap, jail, namespaces, sandbox
 
 MOMENTS = 60
 STEP_S = 0.00005
 
 
 def cell(root):
-    return jailer.Cell(os.fsencode(root), b"/", (b"/prisoner", b"sleep", os.fsencode(root)), {}, 0o022, (0, 1, 2))
+    return sandbox.Cell(os.fsencode(root), b"/", (b"/prisoner", b"sleep", os.fsencode(root)), {}, 0o022, (0, 1, 2))
 
 
 async def killed(way, root, after_s, *, init):
@@ -64,6 +64,6 @@ async def wait(root, rules):
 
 
 if __name__ == "__main__":
-    scratch.renounce()
-    scratch.adopt()
+    namespaces.renounce()
+    namespaces.adopt()
     asyncio.run({"moments": moments, "bubblewrap": wrapped, "wait": wait}[sys.argv[1]](*sys.argv[2:]))

@@ -8,12 +8,12 @@ import subprocess
 
 import pytest
 
-from securecc.sandbox import bubblewrap, jailer
+from securecc.model.errors import SandboxError
+from securecc.model.grant import JobLimits
+from securecc.sandbox import bubblewrap, sandbox
 from securecc.sandbox.bubblewrap import Bubblewrap
-from securecc.words.errors import SandboxError
-from securecc.words.grant import JobLimits
 
-CELL = jailer.Cell(
+CELL = sandbox.Cell(
     root=b"/jobs/1",
     cwd=b"/home/alice",
     arguments=(b"gcc", b"--bind", b"/", b"/", b"-c", b"a.c"),
@@ -39,13 +39,13 @@ def test_a_filter_stands_in_for_a_network_namespace_of_each_job():
     line = bubblewrap.command_line(Bubblewrap(b"/usr/bin/bwrap", b"/seccomp"), CELL)
     assert b"--unshare-net" not in line
     assert line[line.index(b"--seccomp") + 1] == b"5"
-    assert Bubblewrap(b"/usr/bin/bwrap", b"/seccomp").layers == ("bubblewrap", *jailer.LAYERS, "seccomp")
-    assert Bubblewrap(b"/usr/bin/bwrap").layers == ("bubblewrap", *jailer.LAYERS)
+    assert Bubblewrap(b"/usr/bin/bwrap", b"/seccomp").layers == ("bubblewrap", *sandbox.LAYERS, "seccomp")
+    assert Bubblewrap(b"/usr/bin/bwrap").layers == ("bubblewrap", *sandbox.LAYERS)
 
 
 def test_bwrap_is_looked_for(tmp_path, monkeypatch):
     assert bubblewrap.find() == b"/usr/bin/bwrap"
-    monkeypatch.setattr(jailer, "PLACES", (str(tmp_path),))
+    monkeypatch.setattr(sandbox, "PLACES", (str(tmp_path),))
     with pytest.raises(SandboxError, match="apt install bubblewrap"):
         bubblewrap.find()
 
@@ -67,7 +67,7 @@ def test_a_sandbox_that_cannot_be_made_did_not_run(tmp_path):
 
     async def whole():
         with open(tmp_path / "error", "w+b") as error:  # noqa: ASYNC230 - nothing else waits
-            cell = jailer.Cell(b"/nonexistent", b"/", (b"true",), {}, 0, (error.fileno(),) * 3)
+            cell = sandbox.Cell(b"/nonexistent", b"/", (b"true",), {}, 0, (error.fileno(),) * 3)
             ending = await Bubblewrap(bubblewrap.find()).start(cell, JobLimits()).ended()
             error.seek(0)
             return ending, error.read()

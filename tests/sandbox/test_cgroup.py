@@ -11,10 +11,10 @@ import time
 import pytest
 from runnerside import NOBODY, Runner, listed
 
+from securecc.model import limits
+from securecc.model.errors import SandboxError
+from securecc.model.grant import JobLimits
 from securecc.sandbox import cgroup
-from securecc.words import limits
-from securecc.words.errors import SandboxError
-from securecc.words.grant import JobLimits
 
 HERE = cgroup.place()
 HOME = listed({b"/home/alice": None})

@@ -16,13 +16,13 @@ import subprocess
 import pytest
 from runnerside import NOBODY, Runner
 
-from securecc.compiler import cmdline
-from securecc.runner.harvest import harvest
-from securecc.sandbox import jail, jailer, landlock, layout, seccomp, tree
-from securecc.words import limits
-from securecc.words.errors import PathError, StaysLocal
-from securecc.words.grant import JobLimits
-from securecc.words.manifest import Entry, Kind
+from securecc.compiler.command_line import compile_plan
+from securecc.model import limits
+from securecc.model.errors import PathError, StaysLocal
+from securecc.model.grant import JobLimits
+from securecc.model.manifest import Entry, Kind
+from securecc.runner.output_scan import harvest
+from securecc.sandbox import jail, landlock, mount_plan, sandbox, seccomp, tree_builder
 
 UNBOUNDED = JobLimits(wall_s=20, cpu_s=10_000, memory=1 << 45, processes=1 << 20, output=1 << 30, diagnostics=1 << 28)
 SMALL = JobLimits(wall_s=20, cpu_s=1, memory=64 * limits.MIB, processes=12, output=limits.MIB, diagnostics=limits.KIB)
@@ -53,7 +53,7 @@ def answers(said):
 )
 def test_options_alone(words):
     with pytest.raises(StaysLocal):
-        cmdline.parse((b"gcc", b"-c", b"a.c", b"-o", b"a.o", *words))
+        compile_plan.parse((b"gcc", b"-c", b"a.c", b"-o", b"a.o", *words))
 
 
 # The tree: built in a directory of this machine, and looked through after somebody has been in it.
@@ -74,7 +74,7 @@ def test_a_tree_alone_leads_nowhere_else(tmp_path, entries):
     empty = os.open("/dev/null", os.O_RDONLY)
     try:
         with pytest.raises(PathError):
-            tree.build(os.fsencode(tmp_path / "root"), entries, [empty] * len(entries))
+            tree_builder.build(os.fsencode(tmp_path / "root"), entries, [empty] * len(entries))
     finally:
         os.close(empty)
     assert os.listdir(tmp_path) == ["root"]
@@ -82,16 +82,16 @@ def test_a_tree_alone_leads_nowhere_else(tmp_path, entries):
 
 @pytest.mark.parametrize("path", [b"/usr/bin/as", b"/etc/ld.so.preload", b"/proc/self/mem", b"/dev/zero"])
 def test_a_tree_alone_takes_no_place_of_the_toolchains(path):
-    ground = layout.Ground(frozenset({b"usr"}), (), (), frozenset({b"/usr/bin"}), ())
+    ground = mount_plan.Ground(frozenset({b"usr"}), (), (), frozenset({b"/usr/bin"}), ())
     with pytest.raises(PathError):
-        layout.mountpoints([Entry(path, Kind.FILE)], ground)
+        mount_plan.mountpoints([Entry(path, Kind.FILE)], ground)
 
 
 def test_a_harvest_alone_follows_no_link(tmp_path):
     """The intruder runs unconfined in the tree that is harvested."""
     (tmp_path / "root").mkdir()
     (tmp_path / "secret").write_text("secret")
-    built = tree.build(os.fsencode(tmp_path / "root"), [Entry(b"/home", Kind.DIRECTORY, mode=0o755)], [-1])
+    built = tree_builder.build(os.fsencode(tmp_path / "root"), [Entry(b"/home", Kind.DIRECTORY, mode=0o755)], [-1])
     try:
         (tmp_path / "root/home/a.o").symlink_to(tmp_path / "secret")
         (tmp_path / "root/home/d").symlink_to(tmp_path)
@@ -189,7 +189,7 @@ def test_landlock_alone(intruder, tmp_path):
 
 def limited(program, *words, where):
     def limit():
-        for which, soft, hard in jailer.rlimits(SMALL):
+        for which, soft, hard in sandbox.rlimits(SMALL):
             resource.setrlimit(which, (soft, hard))
 
     someone = {"user": NOBODY - 7, "group": NOBODY - 7, "extra_groups": []} if os.getuid() == 0 else {}

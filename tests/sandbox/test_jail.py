@@ -14,11 +14,11 @@ from dataclasses import replace
 import pytest
 from runnerside import NOBODY, children_of
 
-from securecc.sandbox import jail, jailer, seccomp
+from securecc.model import limits
+from securecc.model.errors import SandboxError
+from securecc.model.grant import JobLimits
+from securecc.sandbox import jail, sandbox, seccomp
 from securecc.sandbox.jail import Jail
-from securecc.words import limits
-from securecc.words.errors import SandboxError
-from securecc.words.grant import JobLimits
 
 HERE = os.path.dirname(__file__)
 SMALL = JobLimits(memory=64 * limits.MIB, processes=12, output=limits.MIB, diagnostics=limits.MIB, cpu_s=7, wall_s=10)
@@ -49,7 +49,7 @@ def run(inside, *words, way=None, given=SMALL, **more):
 
     async def whole():
         with tempfile.TemporaryFile() as out:
-            cell = jailer.Cell(os.fsencode(inside), b"/home/alice", words, {}, 0o027, (out.fileno(),) * 3)
+            cell = sandbox.Cell(os.fsencode(inside), b"/home/alice", words, {}, 0o027, (out.fileno(),) * 3)
             ending = await (way or Jail(jail.find())).start(replace(cell, **more), given).ended()
             out.seek(0)
             return ending, out.read()
@@ -61,24 +61,24 @@ def run(inside, *words, way=None, given=SMALL, **more):
 
 
 def test_every_word_has_its_place():
-    cell = jailer.Cell(b"--root", b"--cwd", (b"--help", b"-c"), {}, 0o7027, (0, 1, 2))
+    cell = sandbox.Cell(b"--root", b"--cwd", (b"--help", b"-c"), {}, 0o7027, (0, 1, 2))
     line = jail.command_line(Jail(b"/jail", b"--filter"), cell, SMALL)
     assert line[:4] == [b"/jail", b"--root", b"--cwd", b"--filter"]
     numbers = [int(word) for word in line[4].split()]
     assert numbers[:4] == [os.getpid(), 0o027, 0, 0]
-    assert numbers[4:] == [number for limit in jailer.rlimits(SMALL) for number in limit]
+    assert numbers[4:] == [number for limit in sandbox.rlimits(SMALL) for number in limit]
     assert line[5:] == [b"--help", b"-c"]
 
 
 def test_the_layers_say_who_makes_it():
-    assert Jail(b"/jail").layers == ("jail", *jailer.LAYERS)
-    assert Jail(b"/jail", b"/seccomp").layers == ("jail", *jailer.LAYERS, "seccomp")
+    assert Jail(b"/jail").layers == ("jail", *sandbox.LAYERS)
+    assert Jail(b"/jail", b"/seccomp").layers == ("jail", *sandbox.LAYERS, "seccomp")
 
 
 def test_it_is_looked_for(tmp_path, monkeypatch):
     assert os.path.basename(jail.find()) == b"securecc-jail"
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-    monkeypatch.setattr(jailer, "PLACES", (str(tmp_path),))
+    monkeypatch.setattr(sandbox, "PLACES", (str(tmp_path),))
     with pytest.raises(SandboxError, match=r"sandbox\.program"):
         jail.find()
 
@@ -101,7 +101,7 @@ def test_what_a_prisoner_sees(root):
     assert seen["umask"] == "27"
     assert (seen["no-new-privs"], seen["ignored"]) == ("1", "0")
     assert seen["connect"] == "ENETUNREACH"
-    for which, soft, hard in jailer.rlimits(SMALL)[:6]:
+    for which, soft, hard in sandbox.rlimits(SMALL)[:6]:
         assert seen[f"limit{which}"] == f"{soft} {hard}"
     assert (seen["user"], seen["clone-user"]) == ("ENOSPC", "ENOSPC")
     refused = "mount pid net ipc uts tmpfs remount umount chroot sethostname ptrace-init setns-init device"

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
+from securecc.model.errors import SandboxError
 from securecc.sandbox import jail, landlock
-from securecc.words.errors import SandboxError
 
 VERSION = landlock.abi()
 needs = pytest.mark.skipif(not VERSION, reason="this kernel has no Landlock, or was started without it")

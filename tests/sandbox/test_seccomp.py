@@ -81,7 +81,7 @@ def test_a_machine_without_libseccomp_is_told_apart():
     script = (
         "import sys; sys.modules['pyseccomp'] = None\n"
         "from securecc.sandbox import seccomp\n"
-        "from securecc.words.errors import SandboxError\n"
+        "from securecc.model.errors import SandboxError\n"
         "try:\n    seccomp.program()\nexcept SandboxError as error:\n    print(error.advice)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

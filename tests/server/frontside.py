@@ -7,18 +7,18 @@ import os
 import zstandard
 from channel_stub import StubChannel
 
-from securecc.runner.courier import memory
-from securecc.server.accounts import Accounts
-from securecc.server.admission import Admission
-from securecc.server.attendant import Attendant
-from securecc.server.executor import Outcome
-from securecc.server.store import Store
-from securecc.server.visit import Service
-from securecc.words import manifest
-from securecc.words.grant import Grant
-from securecc.words.manifest import Entry, Kind, Manifest
-from securecc.words.messages import Ask, Hello, Submit, Terminal, Toolchain, Usage
-from securecc.words.work import Made, Offer
+from securecc.model import manifest
+from securecc.model.grant import Grant
+from securecc.model.manifest import Entry, Kind, Manifest
+from securecc.model.messages import Ask, Hello, Submit, Terminal, Toolchain, Usage
+from securecc.runner_protocol.messages import Made, Offer
+from securecc.runner_protocol.packets import memory
+from securecc.server.blobs.blob_store import Store
+from securecc.server.connections.client_connection import Attendant
+from securecc.server.execution.executor import Outcome
+from securecc.server.jobs.fair_queue import Admission
+from securecc.server.jobs.job_session import Service
+from securecc.server.jobs.principal_accounts import Accounts
 
 GRANT = Grant(principal="alice@EXAMPLE.COM", rule="committers", revision="r1")
 GCC = Offer(

@@ -12,23 +12,23 @@ import gss_stub
 import msgspec
 import pytest
 from frontside import GCC, HEADER, SOURCE, ask, submit
-from test_dispatch import Runner, report
-from test_offering import Nursery
+from test_runner_client import Runner, report
+from test_runner_pool import Nursery
 
 from securecc.audit.settings import AuditSettings
 from securecc.audit.trail import AuditTrail
 from securecc.channel import transport
-from securecc.policy.force import PolicyInForce
-from securecc.runner.courier import pair
+from securecc.daemon.service_manager import Supervisor
+from securecc.daemon.settings import ServerSettings
+from securecc.model.errors import AuditError, CredentialError, Denied, SandboxError
+from securecc.model.messages import Goodbye, Hello, Invite, Need, Refuse, Result, Supply, Welcome
+from securecc.policy.policy_in_force import PolicyInForce
+from securecc.runner_protocol.messages import WorkCancel, WorkOrder, WorkReady
+from securecc.runner_protocol.packets import pair
 from securecc.server import front as front_module
-from securecc.server import keytab as keytab_module
+from securecc.server.blobs.blob_store import Store
+from securecc.server.connections import keytab as keytab_module
 from securecc.server.front import READY, Equipment, Front
-from securecc.server.settings import ServerSettings
-from securecc.server.store import Store
-from securecc.server.supervisor import Supervisor
-from securecc.words.errors import AuditError, CredentialError, Denied, SandboxError
-from securecc.words.messages import Goodbye, Hello, Invite, Need, Refuse, Result, Supply, Welcome
-from securecc.words.work import WorkCancel, WorkOrder, WorkReady
 
 LAYERS = ("bubblewrap", "userns", "mountns", "pidns", "netns", "rlimits")
 READY_WORK = WorkReady(LAYERS, (GCC,))

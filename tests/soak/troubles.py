@@ -18,8 +18,8 @@ from farmside import POLICY, Farm, alive, below, until
 from raw import PREDEF, SOURCE, Raw, blob, file
 
 from securecc.channel import tls, transport
-from securecc.words.errors import SecureccError
-from securecc.words.messages import Need, Supply
+from securecc.model.errors import SecureccError
+from securecc.model.messages import Need, Supply
 
 Trouble = Callable[[Farm, random.Random], None]
 STAGES = ("connected", "hello", "asked", "invited", "submitted", "needed", "half supplied", "supplied")
@@ -180,7 +180,7 @@ def kill_nursery(farm: Farm, _: random.Random) -> None:
     """The server goes on with the compilers that it has, through a reload as well; then it is stopped and started."""
     server = farm.server
     for pid in below(server.pid):
-        if "securecc.runner.nursery" in _words(pid):
+        if "securecc.runner.runner_spawner" in _words(pid):
             os.kill(pid, signal.SIGKILL)
             until(lambda: not alive(pid), what="the nursery's end")  # noqa: B023 (called at once)
     server.process.send_signal(signal.SIGHUP)

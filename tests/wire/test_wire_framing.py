@@ -8,6 +8,8 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from securecc.model import limits, messages
+from securecc.model.errors import FrameError
 from securecc.wire import framing
 from securecc.wire.framing import (
     COMPRESSED,
@@ -21,8 +23,6 @@ from securecc.wire.framing import (
     encode_control,
     encode_frame,
 )
-from securecc.words import limits, messages
-from securecc.words.errors import FrameError
 
 VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "frames.json").read_text())
 

@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from securecc.model import limits
+from securecc.model.errors import AuthenticationError, FrameError
 from securecc.wire import handshake
 from securecc.wire.handshake import (
     Admitted,
@@ -22,8 +24,6 @@ from securecc.wire.handshake import (
     refusal,
     shown,
 )
-from securecc.words import limits
-from securecc.words.errors import AuthenticationError, FrameError
 
 VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "handshake.json").read_text())
 EXPORTER = bytes.fromhex(VECTORS["exporter"])

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from securecc.model import limits, messages
 from securecc.wire import session
 from securecc.wire.session import State
-from securecc.words import limits, messages
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "protocol.md").read_text()
 KINDS = {kind for union in (messages.FromClient, messages.FromServer) for kind in union.__args__}

@@ -2,10 +2,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from securecc.wire.session import _NEXT, Session, State, agree
-from securecc.words import limits
-from securecc.words.errors import ProtocolError
-from securecc.words.messages import (
+from securecc.model import limits
+from securecc.model.errors import ProtocolError
+from securecc.model.messages import (
     Ask,
     Cancel,
     Forget,
@@ -25,6 +24,7 @@ from securecc.words.messages import (
     Wait,
     Welcome,
 )
+from securecc.wire.session import _NEXT, Session, State, agree
 
 HELLO = Hello((1,), "test")
 WELCOME = Welcome(1, "test", "alice@EXAMPLE.COM", "ref", 1, ())

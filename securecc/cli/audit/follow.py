@@ -15,9 +15,9 @@ from securecc.cli.audit.parts import CONFIG, beside, ordered
 from securecc.cli.audit.rows import Rows
 from securecc.cli.audit.selection import Selection, add_filters
 from securecc.cli.printing import plain
-from securecc.server.settings import read_settings
-from securecc.words import limits
-from securecc.words.errors import AuditError
+from securecc.daemon.settings import read_settings
+from securecc.model import limits
+from securecc.model.errors import AuditError
 
 _LOOK_S = 0.25
 _RECENT = 4 * limits.AUDIT_RECORD  # bytes at the end of which the last records are shown first

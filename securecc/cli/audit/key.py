@@ -6,8 +6,8 @@ from pathlib import Path
 from securecc.audit.signing import parse_public
 from securecc.cli.audit.parts import CONFIG
 from securecc.cli.printing import plain
-from securecc.server.settings import read_settings
-from securecc.words.errors import AuditError
+from securecc.daemon.settings import read_settings
+from securecc.model.errors import AuditError
 
 _FILE = 4096  # bytes; a key is 53
 

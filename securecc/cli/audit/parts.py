@@ -12,9 +12,9 @@ from typing import BinaryIO, Final
 
 from securecc.audit.chain import Link, first_seq, parse_head
 from securecc.cli.printing import plain
-from securecc.server.settings import read_settings
-from securecc.words import limits
-from securecc.words.errors import AuditError
+from securecc.daemon.settings import read_settings
+from securecc.model import limits
+from securecc.model.errors import AuditError
 
 CONFIG: Final = Path("/etc/securecc/config.yaml")
 

@@ -8,13 +8,13 @@ from collections.abc import Sized
 from dataclasses import asdict
 from typing import Final
 
-from securecc.audit.summary import Person, Summary
-from securecc.audit.unusual import Hours, Rate, Rules, Watch
+from securecc.audit.review.anomalies import Hours, Rate, Rules, Watch
+from securecc.audit.review.summary import Person, Summary
 from securecc.cli.audit.parts import add_files, named
 from securecc.cli.audit.selection import Selection, said_at, stamp
 from securecc.cli.printing import as_json, columns, moment, plain, size
-from securecc.policy.quantities import duration
-from securecc.words.errors import ConfigError
+from securecc.config_file.quantities import duration
+from securecc.model.errors import ConfigError
 
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 

@@ -9,8 +9,8 @@ from typing import Any
 from securecc.cli.audit.parts import Part, add_files, named
 from securecc.cli.audit.selection import Fields, decode
 from securecc.cli.printing import as_json, columns, plain, size
-from securecc.words.digest import sha256_of_file
-from securecc.words.errors import AuditError
+from securecc.model.digest import sha256_of_file
+from securecc.model.errors import AuditError
 
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 

@@ -11,8 +11,8 @@ from securecc.audit.signing import PREFIX, parse_public, proves
 from securecc.audit.verification import Chain, Known, Verdict, choose
 from securecc.cli.audit.parts import Part, add_files, beside, head_beside, named
 from securecc.cli.printing import plain
-from securecc.words import limits
-from securecc.words.errors import AuditError
+from securecc.model import limits
+from securecc.model.errors import AuditError
 
 _LINK = re.compile(r"[0-9]{1,18}:[0-9a-f]{64}", re.ASCII)
 _DIGEST = re.compile(r"(?:[0-9]{1,18}:)?[0-9a-f]{64}", re.ASCII)

@@ -4,9 +4,9 @@ import asyncio
 import os
 from collections.abc import Sequence
 
-from securecc.client.diagnosis import examine as diagnose
-from securecc.client.settings import read_settings
-from securecc.words.finding import Finding
+from securecc.client.doctor.checks import examine as diagnose
+from securecc.client.state.settings import read_settings
+from securecc.model.finding import Finding
 
 DEFAULT = ("gcc",)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from securecc.cli.printing import as_json, plain
-from securecc.words.finding import Finding, healthy
+from securecc.model.finding import Finding, healthy
 
 _CONFIG: Final = Path("/etc/securecc/config.yaml")
 _MARKS: Final = {"ok": "ok   ", "note": "note ", "bad": "BAD  "}

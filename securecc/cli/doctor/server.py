@@ -13,17 +13,17 @@ from typing import Any
 import msgspec
 
 from securecc.channel.kerberos import check_keytab
-from securecc.policy.force import PolicyInForce
-from securecc.runner.courier import memory, pair
-from securecc.runner.nursery import command, runner_config, start
-from securecc.sandbox import bubblewrap, cgroup, examination, jail, landlock, machine, seccomp
-from securecc.server import custody
-from securecc.server.dispatch import Dispatch
-from securecc.server.settings import ServerSettings, User, read_settings
-from securecc.words import limits
-from securecc.words.errors import SandboxError, SecureccError
-from securecc.words.finding import Finding, State
-from securecc.words.work import WorkReady
+from securecc.daemon import file_permissions
+from securecc.daemon.settings import ServerSettings, User, read_settings
+from securecc.model import limits
+from securecc.model.errors import SandboxError, SecureccError
+from securecc.model.finding import Finding, State
+from securecc.policy.policy_in_force import PolicyInForce
+from securecc.runner.runner_spawner import command, runner_config, start
+from securecc.runner_protocol.messages import WorkReady
+from securecc.runner_protocol.packets import memory, pair
+from securecc.sandbox import bubblewrap, cgroup, jail, landlock, machine_advice, machine_probe, seccomp
+from securecc.server.execution.runner_client import Dispatch
 
 _LAST = 256 * limits.KIB  # of the audit log, where the daemon's last start is looked for
 _HOW_TO_READ = "run it as root, or as the daemon's own user"
@@ -49,7 +49,7 @@ def examine(config: Path) -> list[Finding]:
 
 def _policy(settings: ServerSettings) -> Finding:
     def look() -> str:
-        policy = PolicyInForce(settings.policy, owners=custody.owners(settings))
+        policy = PolicyInForce(settings.policy, owners=file_permissions.owners(settings))
         return f"{settings.policy}, revision {policy.revision[:12]}"
 
     return _tried("policy", look)
@@ -65,7 +65,7 @@ def _keytab(settings: ServerSettings) -> Finding:
 
 def _files(settings: ServerSettings) -> Finding:
     def look() -> str:
-        custody.check(settings)
+        file_permissions.check(settings)
         return "keytab, audit and state are the daemon's own, and so is the way to them"
 
     return _tried("files", look)
@@ -93,16 +93,16 @@ def _may_read(user: User, path: Path) -> bool:
 
 
 def _machine(runner: User | None) -> Iterator[Finding]:
-    found = machine.examine(None if runner is None else (runner.uid, runner.gid))
-    yield examination.namespaces(found)
+    found = machine_probe.examine(None if runner is None else (runner.uid, runner.gid))
+    yield machine_advice.namespaces(found)
     yield _tried("system calls", lambda: f"a filter of {len(seccomp.program()) // 8} rules", lack="note")
-    yield examination.landlock(landlock.abi(), found.modules)
-    yield examination.groups(_place(), cgroup.CONTROLLERS)
+    yield machine_advice.landlock(landlock.abi(), found.modules)
+    yield machine_advice.groups(_place(), cgroup.CONTROLLERS)
     yield _program("the jail", jail.find)
     yield _program("bubblewrap", bubblewrap.find)
 
 
-def _place() -> examination.Place:
+def _place() -> machine_advice.Place:
     """Where the runner's service is, if it runs; else where this process is."""
     place = cgroup.place()
     service = os.path.join(place.mount, "system.slice/securecc-runner.service")
@@ -136,7 +136,7 @@ def _compilers(settings: ServerSettings) -> Iterator[Finding]:
         return
     names = ", ".join(offer.name for offer in ready.toolchains)
     yield Finding("compilers", "ok", names) if names else Finding("compilers", "bad", "none can be used")
-    yield examination.layers(ready.layers, _without_groups(settings), by="a runner started here")
+    yield machine_advice.layers(ready.layers, _without_groups(settings), by="a runner started here")
 
 
 def _without_groups(settings: ServerSettings) -> list[str]:

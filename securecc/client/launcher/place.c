@@ -1,4 +1,4 @@
-/* Where the agent of this user and this world listens. securecc/client/place.py names it alike. */
+/* Where the agent of this user and this world listens. securecc/client/ipc/agent_socket.py names it alike. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>

@@ -1,0 +1,120 @@
+"""Sends checkpoints elsewhere, once they are on the disk, without ever making a job wait: by threads of their own."""
+
+import contextlib
+import logging
+import os
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from securecc.audit.collectors.outlet import Outlet
+from securecc.model import limits
+
+log = logging.getLogger("securecc")
+
+_RETRY_S = 5.0
+_CLOSE_S = 3.0
+
+
+class Posting:
+    """For one thread, which never waits but in `close`. `keep` is called with each line that is on the disk."""
+
+    def __init__(self, outlets: Iterable[Outlet], *, host: str, keep: Callable[[str], None]) -> None:
+        self._queue: queue.SimpleQueue[tuple[int, str, str] | None] = queue.SimpleQueue()
+        self._keep = keep
+        self._lines = [_Line(outlet, host) for outlet in outlets]
+        self._thread = threading.Thread(target=self._run, name="audit-disk", daemon=True)
+        self._thread.start()
+
+    def put(self, descriptor: int, line: str, time: str) -> None:
+        """Sends `line`, of `time`, when what `descriptor` has is on the disk; closes the descriptor."""
+        self._queue.put((descriptor, line, time))
+
+    def close(self) -> None:
+        """Waits, for a moment, until all is sent."""
+        ends = time.monotonic() + _CLOSE_S
+        self._queue.put(None)
+        self._thread.join(_CLOSE_S)
+        for line in self._lines:
+            line.close(max(0.0, ends - time.monotonic()))
+
+    def _run(self) -> None:
+        while (item := self._queue.get()) is not None:
+            descriptor, line, stamp = item
+            try:
+                os.fdatasync(descriptor)
+                self._keep(line)
+            except OSError as error:
+                log.error("a checkpoint is not on the disk: %s", error.strerror)  # noqa: TRY400 - it says all
+                continue
+            finally:
+                os.close(descriptor)
+            for outlet in self._lines:
+                outlet.put(line, stamp)
+
+
+class _Line:
+    """The way to one collector and what waits for it. What it cannot have is tried again; of too many the newest stay,
+    for each covers all before it.
+    """
+
+    def __init__(self, outlet: Outlet, host: str) -> None:
+        self._outlet = outlet
+        self._host = host
+        self._waiting: deque[tuple[str, str]] = deque(maxlen=limits.AUDIT_UNSENT)
+        self._changed = threading.Condition()
+        self._ending = False
+        self._said = ""
+        self._thread = threading.Thread(target=self._run, name="audit-send", daemon=True)
+        self._thread.start()
+
+    def put(self, line: str, stamp: str) -> None:
+        with self._changed:
+            self._waiting.append((line, stamp))
+            self._changed.notify()
+
+    def close(self, patience: float) -> None:
+        with self._changed:
+            self._ending = True
+            self._changed.notify()
+        self._thread.join(patience)
+
+    def _run(self) -> None:
+        last = False  # whether this is the try after which all ends
+        while self._next():
+            line, stamp = self._waiting[0]
+            try:
+                self._outlet.send(self._outlet.destination.message(line, host=self._host, time=stamp, pid=os.getpid()))
+            except OSError as error:
+                self._say(error.strerror or str(error))
+                if last:
+                    break
+                last = self._pause()
+                continue
+            self._say("")
+            with self._changed, contextlib.suppress(ValueError):
+                self._waiting.remove((line, stamp))
+        self._outlet.close()
+
+    def _next(self) -> bool:
+        """Waits for something to send; false when nothing more will come."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._ending)
+            return bool(self._waiting)
+
+    def _pause(self) -> bool:
+        """Waits until it may be tried again; true when that is for the last time."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._ending, _RETRY_S)
+
+    def _say(self, trouble: str) -> None:
+        """In the log, when it begins and when it ends."""
+        if trouble == self._said:
+            return
+        self._said = trouble
+        if trouble:
+            log.error("checkpoints of the audit cannot be sent to %s: %s", self._outlet.destination, trouble)
+        else:
+            log.warning("checkpoints of the audit are sent to %s again", self._outlet.destination)

@@ -1,0 +1,1 @@
+"""What a log says once it is added up."""

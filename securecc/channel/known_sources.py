@@ -1,0 +1,47 @@
+"""Sources from which somebody was let in lately: they are not turned away with the strangers.
+
+A source is what `connection_gate.source_of` says. Time is seconds since the epoch, for the memory outlives the
+daemon: after a restart the hundred users of a login node come back all at once.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+
+from securecc.model import limits
+
+
+class Known:
+    """At most KNOWN_SOURCES, each for KNOWN_SOURCE_S after somebody was last let in from there."""
+
+    def __init__(self, seen: Mapping[str, float] | None = None, clock: Callable[[], float] = time.time) -> None:
+        """`seen` is when somebody was last let in, by source. A time that has not come yet counts as now."""
+        now = clock()
+        rows = sorted(((min(at, now), source) for source, at in (seen or {}).items()), key=lambda row: row[0])
+        self._seen = OrderedDict((source, at) for at, source in rows[-limits.KNOWN_SOURCES :])
+        self._clock = clock
+        self.changed = False
+
+    def __contains__(self, source: str) -> bool:
+        at = self._seen.get(source)
+        return at is not None and self._clock() - at < limits.KNOWN_SOURCE_S
+
+    def __len__(self) -> int:
+        return len(self._seen)
+
+    def learn(self, source: str) -> None:
+        """Somebody has been let in from there. `changed` says that this is worth writing down."""
+        now = self._clock()
+        before = self._seen.get(source)
+        if before is not None and 0 <= now - before < limits.KNOWN_RENEWAL_S:
+            return
+        self._seen[source] = now
+        self._seen.move_to_end(source)
+        if len(self._seen) > limits.KNOWN_SOURCES:
+            self._seen.popitem(last=False)
+        self.changed = True
+
+    def take(self) -> dict[str, float]:
+        """What is to be written down: times by source. Nothing has `changed` then."""
+        self.changed = False
+        return dict(self._seen)

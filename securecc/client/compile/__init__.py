@@ -1,0 +1,1 @@
+"""One compile, from the request of a launcher to its outcome."""

@@ -1,0 +1,92 @@
+"""What the compiler itself says of what it reads, run in the launcher's place."""
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from securecc.client.compile.invocation import Order, search_of
+from securecc.client.inputs.manifest_builder import Search, absolute
+from securecc.client.ipc.launcher_connection import Caller
+from securecc.compiler.command_line import compile_plan
+from securecc.compiler.command_line.arguments import ROOTS
+from securecc.compiler.source import dependency_output
+from securecc.compiler.tree.path_rules import ancestors
+from securecc.model.errors import StaysLocal
+
+_INSTALLATIONS = (b"/lib/gcc", b"/lib/gcc-cross", b"/lib64/gcc")  # where clang looks for one, by target and version
+_PREFIX = b"--gcc-toolchain="
+_PROBED = b"/crtbegin.o"  # by which it knows one (Gnu.cpp: GCCInstallationDetector)
+
+
+async def listed(caller: Caller, order: Order) -> tuple[tuple[bytes, ...], Search]:
+    """The files that the compiler says it would read, and where it looks for them. Raises StaysLocal."""
+    command = compile_plan.dependency_command(order.plan)
+    search = search_of(order)
+    if not command:
+        return (order.plan.source,), search
+    own = frozenset(file.path for file in order.toolchain.files)  # clang names lists of its own; the server has them
+    if order.plan.elsewhere:
+        status, output, said = await caller.capture_all((order.request.compiler, *command[1:], b"-v"))
+    else:
+        (status, output), said = await caller.capture((order.request.compiler, *command[1:])), b""
+    if status:
+        raise _unsaid(order)
+    if order.plan.elsewhere:
+        search = _led(search, said, own, _prefixes(order))
+    return tuple(path for path in dependency_output.parse(output) if path not in own), search
+
+
+async def marked(caller: Caller, order: Order) -> tuple[bytes, ...]:
+    """The files that #line names, as the compiler itself understands it. Raises StaysLocal."""
+    status, text = await caller.capture((order.request.compiler, *compile_plan.preprocess_command(order.plan)[1:]))
+    if status:
+        raise _unsaid(order)
+    return tuple(name for name in dependency_output.marked(text) if name and b"\0" not in name)
+
+
+def _unsaid(order: Order) -> StaysLocal:
+    return StaysLocal("does-not-preprocess", f"{os.fsdecode(order.plan.source)}: the compiler alone shall say why")
+
+
+def _prefixes(order: Order) -> Iterator[bytes]:
+    """Below which clang may look for a gcc."""
+    plan, cwd = order.plan, order.request.cwd
+    yield b"/usr"
+    for option in plan.search:
+        if option.name in ROOTS:
+            yield from (absolute(option.path, cwd), absolute(option.path, cwd) + b"/usr")
+    for argument in plan.arguments:
+        if argument.startswith(_PREFIX):
+            yield absolute(argument[len(_PREFIX) :], cwd)
+
+
+def _led(search: Search, said: bytes, own: frozenset[bytes], prefixes: Iterable[bytes]) -> Search:
+    """Where options lead the compiler, as it says with -v. It does not say which directories it has tried and found
+    missing, so whatever comes to stand beside those that it has found is noticed as well.
+    """
+    directories = dependency_output.searched(said)
+    gcc = dependency_output.selected(said)
+    led = [os.path.realpath(path) for path in (*directories, *gcc) if path not in search.directories]
+    probed = [path + _PROBED for path in gcc if os.path.realpath(path + _PROBED) not in own]
+    return replace(
+        search,
+        directories=tuple(dict.fromkeys((*search.directories, *directories))),
+        shown=(*search.shown, *probed),
+        around=tuple(dict.fromkeys((*_around(led), *_installations(prefixes)))),
+    )
+
+
+def _around(directories: Iterable[bytes]) -> Iterator[bytes]:
+    for path in directories:
+        yield from (path, *ancestors(path))
+
+
+def _installations(prefixes: Iterable[bytes]) -> Iterator[bytes]:
+    for prefix in prefixes:
+        yield prefix
+        for place in _INSTALLATIONS:
+            path = prefix + place
+            yield from (os.path.dirname(path), path)
+            with contextlib.suppress(OSError):  # none there: what is above it tells when one comes
+                yield from (path + b"/" + target for target in sorted(os.listdir(path)))

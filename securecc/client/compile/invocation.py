@@ -1,0 +1,141 @@
+"""One compile, understood: what is to be done, and by what it is known again."""
+
+import os
+import time
+from dataclasses import dataclass
+
+from securecc.client.host import local_time
+from securecc.client.inputs.dependency_cache import Key
+from securecc.client.inputs.include_scanner import Chain
+from securecc.client.inputs.manifest_builder import Inputs, Search, absolute
+from securecc.client.ipc.frames import Request
+from securecc.client.state.settings import Settings
+from securecc.compiler.command_line import profile_data
+from securecc.compiler.command_line.arguments import ROOTS, SYSROOT_MARKS
+from securecc.compiler.command_line.compile_plan import CompilePlan
+from securecc.compiler.command_line.environment import SentEnvironment
+from securecc.compiler.toolchain.discovery import ToolchainClosure
+from securecc.model.digest import sha256
+from securecc.model.errors import StaysLocal
+from securecc.model.messages import Layer
+
+_SEARCHED = (b"-I", b"-iquote", b"-isystem", b"-idirafter")
+_ASSEMBLED = b"-Wa,-I"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One compile, understood: what is to be done, with what, and where its outputs go.
+
+    `catalogues` are the compiler's messages in the user's language, wherever they may be.
+    """
+
+    request: Request
+    plan: CompilePlan
+    environment: SentEnvironment
+    toolchain: ToolchainClosure
+    settings: Settings
+    layers: tuple[Layer, ...] = ()
+    catalogues: tuple[bytes, ...] = ()
+
+
+def memory_key(order: Order) -> Key:
+    """All that decides what it reads and does."""
+    return (
+        order.request.compiler,
+        order.plan.arguments,
+        order.request.cwd,
+        order.toolchain.digest,
+        tuple(order.environment.variables.items()),
+        order.layers,
+        _clocked(order),
+    )
+
+
+def affinity(order: Order, inputs: Inputs) -> bytes:
+    """For choosing a server only: the server makes the key of its own cache by itself."""
+    arguments = (len(argument).to_bytes(4, "big") + argument for argument in order.plan.arguments[1:])
+    return sha256(inputs.digest, order.toolchain.digest, *arguments)
+
+
+def search_of(order: Order) -> Search:
+    """Where it looks for headers."""
+    cwd = order.request.cwd
+    plan = order.plan
+    roots = [absolute(option.path, cwd) for option in plan.search if option.name in ROOTS]
+    own = order.toolchain.include_directories
+    rooted = [root + path for root in roots for path in own]
+    given: dict[bytes, list[bytes]] = {name: [] for name in (*_SEARCHED, _ASSEMBLED)}
+    for option in plan.search:
+        if option.name in given:
+            given[option.name] += [absolute(path, cwd) for path in _meant(option.path, roots)]
+    named = [path for paths in given.values() for path in paths]
+    inherited = [absolute(path or b".", cwd) for path in order.environment.directories]
+    outputs = [absolute(path, cwd).rpartition(b"/")[0] or b"/" for path in plan.outputs]
+    alias = order.request.environment.get(b"PWD", b"")
+    return Search(
+        cwd=cwd,
+        directories=(*named, *inherited, *own, *rooted),
+        forced=tuple(option.path for option in plan.forced),
+        crossed=(*outputs, *([alias] if alias.startswith(b"/") else ())),
+        macros=plan.macros,
+        dated=_clocked(order),
+        layers=order.layers,
+        assembled=not plan.text.compiles,
+        shown=(
+            *plan.inputs,
+            *order.catalogues,
+            *profile_data.read(plan, cwd),
+            *(profile_data.read(plan, alias) if alias.startswith(b"/") else ()),
+        ),
+        chain=Chain(
+            tuple(given[b"-iquote"]),
+            (*given[b"-I"], *inherited, *given[b"-isystem"], *rooted, *own, *given[b"-idirafter"]),
+        ),
+    )
+
+
+def _meant(path: bytes, roots: list[bytes]) -> list[bytes]:
+    """The directories that a searched one may be: below any sysroot, where it says so (gcc joins the two as they are,
+    clang as directories), or, as clang has it for some options, by its letters.
+    """
+    mark = next((mark for mark in SYSROOT_MARKS if path.startswith(mark)), b"")
+    if not mark:
+        return [path]
+    return [path, *(root + slash + path[len(mark) :] for root in roots for slash in (b"", b"/"))]
+
+
+def environment_of(order: Order, inputs: Inputs) -> dict[bytes, bytes]:
+    """The variables that a server runs it with: where a file says the time of day, the one that it is here, and where
+    one says its own time, the zone.
+
+    Raises StaysLocal when that cannot be told.
+    """
+    variables = dict(order.environment.variables)
+    if inputs.clocked and b"SOURCE_DATE_EPOCH" not in variables:
+        time.tzset()  # the machine's zone may have become another one
+        now = local_time.seconds(order.request.environment.get(b"TZ"))
+        if now is None:
+            raise StaysLocal("time", "the time zone is not known here")
+        variables[b"SOURCE_DATE_EPOCH"] = b"%d" % now
+    if inputs.stamped:
+        rule = local_time.rule(order.request.environment.get(b"TZ"), inputs.stamped)
+        if rule is None:
+            raise StaysLocal("time", "no server can be told what the times of files are in the time zone here")
+        variables[b"TZ"] = rule
+    return variables
+
+
+def _clocked(order: Order) -> bool:
+    """Whether the compiler is or can be told the time of day; clang learned to heed it after what Debian 12 has."""
+    told = b"SOURCE_DATE_EPOCH" in order.environment.variables
+    return order.toolchain.family == "gcc" and (
+        told or local_time.seconds(order.request.environment.get(b"TZ")) is not None
+    )
+
+
+def physical(path: bytes, cwd: bytes) -> bytes:
+    """Where an output really lies: its directory resolved, its own name as it is."""
+    folder, _, name = absolute(path, cwd).rpartition(b"/")
+    real = os.path.realpath(folder or b"/")
+    return (real if real != b"/" else b"") + b"/" + name

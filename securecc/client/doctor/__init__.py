@@ -1,0 +1,1 @@
+"""Checks of what keeps compiles from going to a server."""

@@ -1,0 +1,146 @@
+"""What the KDC's clock says, asked of it where clocks differ so much that it gives no ticket.
+
+Kerberos' library tells the time of a KDC's error to nobody, but writes down whom it asked (KRB5_TRACE). Asked for a
+ticket with a kind of encryption that nobody has, the KDC answers an error that holds its time (RFC 4120, 5.9.1).
+"""
+
+import contextlib
+import datetime as dt
+import os
+import re
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+
+from securecc.model import limits
+
+_SCRIPT = (
+    "import sys\n"
+    "from securecc.channel.kerberos import Initiator\n"
+    "Initiator(sys.argv[1], sys.argv[2] or None).start(bytes(32)).step(None)\n"
+)
+_REALM = re.compile(r"Sending request \(\d+ bytes\) to (\S+)")
+_ASKED = re.compile(r"Received answer \(\d+ bytes\) from (dgram|stream) (\S+):(\d{1,5})\b")
+_NO_ENCRYPTION = 1  # des-cbc-crc, which every KDC has forgotten
+_ANSWER_S = 3.0
+_ERROR, _STIME, _TIME = 0x7E, 0xA4, 0x18  # KRB-ERROR, its field 4, GeneralizedTime
+_LONG = 0x80
+
+
+@dataclass(frozen=True, slots=True)
+class Kdc:
+    """Where one was that answered: ``dgram`` or ``stream``, and what for."""
+
+    realm: str
+    kind: str
+    host: str
+    port: int
+
+
+def kdc_time(service: str, cache: str | None) -> float | None:
+    """Seconds since 1970 by the clock of the KDC that refuses a ticket for `service`; None where it cannot be had.
+    Blocks for some seconds at most.
+    """
+    asked = asked_in(_trace(service, cache))
+    if asked is None:
+        return None
+    try:
+        return error_time(_ask(asked, request(asked.realm)))
+    except OSError:
+        return None
+
+
+def asked_in(trace: str) -> Kdc | None:
+    """The last KDC that answered, by the library's own words."""
+    realms, answers = _REALM.findall(trace), _ASKED.findall(trace)
+    if not realms or not answers:
+        return None
+    kind, host, port = answers[-1]
+    return Kdc(realms[-1], kind, host.strip("[]"), int(port))
+
+
+def request(realm: str) -> bytes:
+    """An AS-REQ that no KDC grants (RFC 4120, 5.4.1)."""
+    body = _field(0, _value(0x03, bytes(5)))  # no options
+    body += _field(1, _name(1, "securecc-doctor"))
+    body += _field(2, _value(0x1B, realm.encode()))
+    body += _field(3, _name(2, "krbtgt", realm))
+    body += _field(5, _value(_TIME, b"19700101000000Z"))
+    body += _field(7, _integer(int.from_bytes(os.urandom(3), "big")))
+    body += _field(8, _value(0x30, _integer(_NO_ENCRYPTION)))
+    whole = _field(1, _integer(5)) + _field(2, _integer(10)) + _field(4, _value(0x30, body))
+    return _value(0x6A, _value(0x30, whole))
+
+
+def error_time(answer: bytes) -> float | None:
+    """The time in a KRB-ERROR; None if it is none."""
+    with contextlib.suppress(ValueError, IndexError):
+        tag, error, _ = _read(answer)
+        _, fields, _ = _read(error)
+        while tag == _ERROR and fields:
+            field, content, fields = _read(fields)
+            if field == _STIME:
+                kind, text, _ = _read(content)
+                told = dt.datetime.strptime(text.decode("ascii"), "%Y%m%d%H%M%SZ").replace(tzinfo=dt.UTC)
+                return told.timestamp() if kind == _TIME else None
+    return None
+
+
+def _trace(service: str, cache: str | None) -> str:
+    environment = {**os.environ, "KRB5_TRACE": "/dev/stderr"}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-I", "-c", _SCRIPT, service, cache or ""],
+            env=environment,
+            capture_output=True,
+            timeout=limits.GSS_STEP_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stderr.decode(errors="replace")
+
+
+def _ask(kdc: Kdc, asking: bytes) -> bytes:
+    """Raises OSError."""
+    stream = kdc.kind == "stream"
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        kdc.host, kdc.port, type=socket.SOCK_STREAM if stream else socket.SOCK_DGRAM
+    )[0]
+    with socket.socket(family, kind, protocol) as end:
+        end.settimeout(_ANSWER_S)
+        end.connect(address)
+        end.sendall((len(asking).to_bytes(4, "big") if stream else b"") + asking)
+        answer = end.recv(limits.KDC_ANSWER)
+    return answer[4:] if stream else answer
+
+
+def _value(tag: int, content: bytes) -> bytes:
+    size = len(content)
+    length = bytes([size]) if size < _LONG else bytes([_LONG | 2]) + size.to_bytes(2, "big")
+    return bytes([tag]) + length + content
+
+
+def _field(number: int, content: bytes) -> bytes:
+    return _value(0xA0 | number, content)
+
+
+def _integer(number: int) -> bytes:
+    return _value(0x02, number.to_bytes(number.bit_length() // 8 + 1, "big"))
+
+
+def _name(kind: int, *parts: str) -> bytes:
+    words = b"".join(_value(0x1B, part.encode()) for part in parts)
+    return _value(0x30, _field(0, _integer(kind)) + _field(1, _value(0x30, words)))
+
+
+def _read(data: bytes) -> tuple[int, bytes, bytes]:
+    """Tag, content and what follows of the first value (DER). Raises ValueError, IndexError."""
+    tag, size, at = data[0], data[1], 2
+    if size & _LONG:
+        at += size & ~_LONG
+        size = int.from_bytes(data[2:at], "big")
+    if len(data) < at + size:
+        raise ValueError("cut short")
+    return tag, data[at : at + size], data[at + size :]

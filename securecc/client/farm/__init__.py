@@ -1,0 +1,1 @@
+"""Servers: which there are, and the connection to each."""

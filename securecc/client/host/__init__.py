@@ -1,0 +1,1 @@
+"""What this machine is like: compilers, directories, locales, terminals."""

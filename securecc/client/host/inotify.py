@@ -1,0 +1,106 @@
+"""Whether anything below some directories has changed since it was last asked: inotify(7), through libc."""
+
+import ctypes
+import os
+import struct
+from collections.abc import Iterable
+
+from securecc.model.errors import StaysLocal
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+_MODIFY, _ATTRIB, _CLOSE_WRITE, _MOVED_FROM, _MOVED_TO = 0x2, 0x4, 0x8, 0x40, 0x80
+_CREATE, _DELETE, _DELETE_SELF, _MOVE_SELF, _UNMOUNT = 0x100, 0x200, 0x400, 0x800, 0x2000
+_CHANGES = (
+    _MODIFY
+    | _ATTRIB
+    | _CLOSE_WRITE
+    | _MOVED_FROM
+    | _MOVED_TO
+    | _CREATE
+    | _DELETE
+    | _DELETE_SELF
+    | _MOVE_SELF
+    | _UNMOUNT
+)
+_OVERFLOW, _IGNORED = 0x4000, 0x8000
+_ONLYDIR, _DONT_FOLLOW, _ADD = 0x01000000, 0x02000000, 0x20000000
+_LOCAL = frozenset(
+    {0xEF53, 0x58465342, 0x9123683E, 0x01021994, 0x794C7630, 0x2FC12FC1, 0xF2F52010}
+)  # ext4, xfs, btrfs, tmpfs, overlay, zfs, f2fs (statfs(2)): elsewhere others change files and no event tells
+_EVENT = struct.Struct("iIII")
+_BUFFER = 64 * 1024
+
+
+class Inotify:
+    """Watches directories for somebody, who is named by any bytes. The kernel keeps the changes until they are read,
+    so an answer says all that has happened up to the call.
+    """
+
+    def __init__(self) -> None:
+        """Raises StaysLocal where the kernel gives no more of these (max_user_instances)."""
+        self._descriptor: int = _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        if self._descriptor < 0:
+            raise _failed("inotify")
+        self._owners: dict[int, frozenset[bytes]] = {}
+
+    def watch(self, folders: Iterable[bytes], owner: bytes) -> None:
+        """Watch these directories, absolute and no symlinks; and that those above them stay where they are.
+
+        Raises StaysLocal when one cannot be (max_user_watches).
+        """
+        watched = dict.fromkeys(folders, _CHANGES)
+        for folder in tuple(watched):
+            while (folder := os.path.dirname(folder)) not in watched:
+                watched[folder] = _DELETE_SELF | _MOVE_SELF
+        alone = frozenset((owner,))
+        for folder, changes in watched.items():
+            number = _libc.inotify_add_watch(self._descriptor, folder, changes | _ADD | _ONLYDIR | _DONT_FOLLOW)
+            if number < 0:
+                error = _failed(os.fsdecode(folder))
+                self.forget(owner)
+                raise error
+            others = self._owners.get(number)
+            self._owners[number] = alone if others is None else others | alone
+
+    def changed(self) -> set[bytes]:
+        """Whose directories have changed since the last call; everybody's, if the kernel lost count."""
+        found: set[bytes] = set()
+        while True:
+            try:
+                data = os.read(self._descriptor, _BUFFER)
+            except BlockingIOError:
+                return found
+            at = 0
+            while at < len(data):
+                number, mask, _, length = _EVENT.unpack_from(data, at)
+                at += _EVENT.size + length
+                if mask & _OVERFLOW:
+                    found.update(*self._owners.values())
+                else:
+                    found.update(self._owners.get(number, ()))
+                if mask & _IGNORED:
+                    self._owners.pop(number, None)
+
+    def forget(self, owner: bytes) -> None:
+        """Watch for this one no more."""
+        for number, owners in list(self._owners.items()):
+            if owners == {owner}:
+                del self._owners[number]
+                _libc.inotify_rm_watch(self._descriptor, number)
+            elif owner in owners:
+                self._owners[number] = owners - {owner}
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        os.close(self._descriptor)
+
+
+def is_local(path: bytes) -> bool:
+    """Whether a path's file system (`struct statfs`, whose first word is the type) tells of every change."""
+    answer = (ctypes.c_long * 32)()
+    return _libc.statfs(path, answer) == 0 and answer[0] & 0xFFFFFFFF in _LOCAL
+
+
+def _failed(what: str) -> StaysLocal:
+    return StaysLocal("watch", f"{what} cannot be watched: {os.strerror(ctypes.get_errno())}")

@@ -1,0 +1,47 @@
+"""The lists of scripts that stand for the compilers that they run: the user's, and the site's."""
+
+import os
+import pwd
+from collections.abc import Mapping
+from pathlib import Path
+
+from securecc.client.state.settings import folders
+from securecc.compiler.toolchain.wrapper_scripts import listed
+from securecc.model import limits
+from securecc.model.errors import ConfigError
+from securecc.model.manifest import Digest
+
+
+def default_paths(environ: Mapping[str, str] | None = None) -> tuple[Path, ...]:
+    """The user's list and the site's: `wrappers` beside their other settings."""
+    environ = os.environ if environ is None else environ
+    return tuple(folder / "wrappers" for folder in folders(environ, environ.get("HOME") or _home()))
+
+
+def vouched(paths: tuple[Path, ...]) -> frozenset[Digest]:
+    """The scripts that these lists name, by their digests. A list that cannot be read vouches for nothing."""
+    found: frozenset[Digest] = frozenset()
+    for path in paths:
+        try:
+            with path.open("rb") as file:
+                found |= listed(file.read(limits.SETTINGS_FILE))
+        except OSError:
+            continue
+    return found
+
+
+def vouch(path: Path, script: bytes, digest: Digest) -> None:
+    """Puts a script at the end of a list. Raises ConfigError."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with path.open("ab") as file:
+            file.write(digest.hex().encode() + b"  " + script.replace(b"\n", b"?") + b"\n")
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _home() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        return ""

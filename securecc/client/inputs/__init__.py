@@ -1,0 +1,1 @@
+"""What a compile reads, and how long that holds."""

@@ -1,0 +1,1 @@
+"""Launcher and agent on one machine: the socket, the frames, the connection."""

@@ -1,0 +1,114 @@
+"""Where the agent of one user and one world listens, and who may speak to it.
+
+The launcher (client/launcher/place.c) names the socket alike. A world is a mount namespace, a root directory and a
+Kerberos configuration: a container with other files at the same paths gets an agent of its own.
+"""
+
+import functools
+import os
+import socket
+import stat
+import struct
+from pathlib import Path
+
+from securecc.client.ipc.frames import VERSION
+from securecc.model.errors import AgentError
+
+FOLDER_PATH = 76  # bytes: with the socket's name it fits into sun_path, 108 bytes (unix(7))
+_OURS_ALONE = 0o700
+_CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
+_FNV_OFFSET = 0xCBF29CE484222325
+_FNV_PRIME = 0x100000001B3
+
+
+def _fnv1a(data: bytes) -> int:
+    value = _FNV_OFFSET
+    for byte in data:
+        value = ((value ^ byte) * _FNV_PRIME) & 0xFFFFFFFFFFFFFFFF
+    return value
+
+
+def socket_name(mounts: int, device: int, root: int, kerberos: bytes) -> str:
+    """The name of the world with these inode numbers (mount namespace, root directory) and this KRB5_CONFIG."""
+    return f"agent-{VERSION}-{_fnv1a(b'%d %d %d ' % (mounts, device, root) + kerberos):016x}.sock"
+
+
+def folder() -> Path:
+    """The folder for the sockets of this user, not yet checked: below XDG_RUNTIME_DIR if that is absolute, ours
+    alone and short enough, else /tmp/securecc-UID.
+    """
+    runtime = os.environb.get(b"XDG_RUNTIME_DIR", b"")
+    path = runtime + b"/securecc"
+    if runtime.startswith(b"/") and len(path) <= FOLDER_PATH and _is_private(os.fsdecode(runtime)):
+        return Path(os.fsdecode(path))
+    return Path(f"/tmp/securecc-{os.getuid()}")  # noqa: S108 - its owner and mode are checked before use
+
+
+def _is_private(path: str | Path) -> bool:
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return False
+    return (
+        stat.S_ISDIR(status.st_mode)
+        and status.st_uid == os.getuid()
+        and stat.S_IMODE(status.st_mode) & 0o777 == _OURS_ALONE
+    )
+
+
+def check_folder(path: Path) -> None:
+    """Makes sure that `path` is a directory, ours, mode 0700 and no link; makes it if there is none.
+
+    Raises AgentError otherwise: somebody else may have put it there to be spoken to in the agent's stead.
+    """
+    if _is_private(path):
+        return
+    try:
+        path.mkdir(mode=0o700)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise AgentError(f"cannot make the folder {path}: {error.strerror}", "set XDG_RUNTIME_DIR") from error
+    if not _is_private(path):
+        raise AgentError(f"{path} is not ours alone", "it must be a directory of our own with mode 0700 and no link")
+
+
+def socket_path() -> Path:
+    """The agent's socket in this process's world. Raises AgentError when the folder is not to be trusted."""
+    try:
+        mounts = os.stat("/proc/self/ns/mnt").st_ino
+        root = os.stat("/")
+    except OSError as error:
+        raise AgentError(f"cannot tell which world this is: {error}", "mount /proc") from error
+    where = folder()
+    check_folder(where)
+    return where / socket_name(mounts, root.st_dev, root.st_ino, os.environb.get(b"KRB5_CONFIG", b""))
+
+
+def failure_mark(path: Path) -> Path:
+    """The file whose recent mtime keeps launchers from starting, or waiting for, the agent of the socket `path`."""
+    return path.with_name(path.name + ".failed")
+
+
+def peer(connection: socket.socket) -> tuple[int, int]:
+    """(process id, user id) of the other end of a Unix socket, as when it connected. Raises AgentError."""
+    try:
+        data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    except OSError as error:
+        raise AgentError(f"cannot tell who is connected: {error.strerror}") from error
+    process, user, _ = _CREDENTIALS.unpack(data)
+    return process, user
+
+
+def same_world(process: int) -> bool:
+    """Whether that process has our mount namespace and our root. False when it has gone or is hidden."""
+    try:
+        return all(os.path.samestat(os.stat(f"/proc/{process}/{name}"), status) for name, status in _our_world())
+    except OSError:
+        return False
+
+
+@functools.cache
+def _our_world() -> tuple[tuple[str, os.stat_result], ...]:
+    """Ours does not change: nothing here calls setns(2) or chroot(2)."""
+    return tuple((name, os.stat(f"/proc/self/{name}")) for name in ("ns/mnt", "root"))

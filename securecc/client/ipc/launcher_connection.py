@@ -1,0 +1,233 @@
+"""One launcher at the agent's door: its request, orders to it, its reports."""
+
+import asyncio
+import logging
+import os
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from securecc.client.ipc import frames
+from securecc.client.ipc.agent_socket import peer, same_world
+from securecc.client.ipc.frames import (
+    Captured,
+    CaptureDone,
+    Commit,
+    Committed,
+    Execute,
+    Exit,
+    Failed,
+    FromAgent,
+    Keep,
+    Output,
+    Request,
+    RequestReader,
+    Spawned,
+)
+from securecc.model import limits
+from securecc.model.errors import AgentError, SecureccError
+
+log = logging.getLogger("securecc.agent")
+
+Report = Captured | CaptureDone | Spawned | Committed | Failed
+
+_KEEPALIVE = frames.encode(frames.Keepalive())
+_AT_ONCE = 64 * limits.KIB
+
+
+@dataclass(frozen=True, slots=True)
+class MadeFile:
+    """One output as the launcher is to write it. `keep` says what becomes of a file that is there."""
+
+    path: bytes
+    content: bytes
+    keep: Keep
+
+
+class CallerGoneError(AgentError):
+    """The launcher has ended: nobody waits for this compile any more."""
+
+
+_incoming = memoryview(bytearray(_AT_ONCE))
+"""Where what launchers say is put: it is read before another is heard, so that one place does for all."""
+
+
+class Caller(asyncio.BufferedProtocol):
+    """The agent's end of one launcher's connection. `serve` is called with the request, as a task of its own; when the
+    launcher goes away, that task is cancelled.
+    """
+
+    def __init__(self, serve: Callable[["Caller", Request], Awaitable[None]]) -> None:
+        self._serve = serve
+        self._reader = RequestReader()
+        self._reports: deque[Report] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._transport: asyncio.Transport | None = None
+        self._input: tuple[bytes | None, ...] = ()
+        self._quiet = True
+        self.process = 0
+        self.done: Callable[[Caller], None] = lambda _: None
+
+    # What the event loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio.BufferedProtocol."""
+        assert isinstance(transport, asyncio.Transport)
+        try:
+            self.process, user = peer(transport.get_extra_info("socket"))
+        except AgentError:
+            user = -1
+        if user != os.getuid() or not same_world(self.process):
+            transport.abort()
+            return
+        self._transport = transport
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
+        """See asyncio.BufferedProtocol."""
+        return _incoming
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """See asyncio.BufferedProtocol. A launcher that breaks the protocol is left to help itself."""
+        if self._transport is None:
+            return
+        try:
+            for frame in self._reader.feed(bytes(_incoming[:nbytes])):
+                if isinstance(frame, Request):
+                    self._task = asyncio.create_task(self._run(frame))
+                elif isinstance(frame, Captured | CaptureDone | Spawned | Committed | Failed):
+                    self._reports.append(frame)
+                    self._wake()
+        except SecureccError:
+            self.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """See asyncio.Protocol."""
+        self._transport = None
+        # A launcher that has written everything goes without being told again: what it made still counts.
+        if self._task is not None and not any(isinstance(report, Committed) for report in self._reports):
+            self._task.cancel()
+        self.done(self)
+
+    async def _run(self, request: Request) -> None:
+        try:
+            await self._serve(self, request)
+        except CallerGoneError:
+            pass
+        except Exception:
+            log.exception("a compile met what it should never meet; it runs locally")
+        finally:
+            self.close()
+
+    def abandon(self) -> None:
+        """Nobody waits for this compile any more."""
+        if self._task is not None:
+            self._task.cancel()
+
+    def close(self) -> None:
+        """Hangs up; the launcher compiles locally unless it was told to end."""
+        if self._transport is not None:
+            self._transport.close()
+
+    # Orders.
+
+    def keep_alive(self) -> None:
+        """Tells the launcher that the agent is at work; to be called every AGENT_KEEPALIVE_S. One that has asked since
+        the last call needs no word yet.
+        """
+        if not self._quiet and self._transport is not None and self._task is not None:
+            self._transport.write(_KEEPALIVE)
+        self._quiet = False
+
+    def order(self, frame: FromAgent) -> None:
+        """Sends one order. Raises CallerGoneError."""
+        if self._transport is None:
+            raise CallerGoneError("the launcher has gone")
+        self._transport.write(frames.encode(frame))
+
+    def execute(self, request: Request) -> None:
+        """The launcher becomes the compiler that it found, with the arguments that the user gave."""
+        self.order(Execute(request.compiler, request.arguments))
+
+    def write(self, stream: int, content: bytes) -> None:
+        """Writes to the user's descriptor 1 or 2."""
+        if content and self._transport is not None:
+            self._transport.write(frames.print_frames(stream, content))
+
+    def exit(self, status: int) -> None:
+        """The launcher ends with this exit status."""
+        self.order(Exit(status))
+
+    async def capture(self, arguments: Sequence[bytes]) -> tuple[int, bytes]:
+        """Runs a command in the launcher's place; returns its wait status and what it wrote to standard output."""
+        status, output, _ = await self._captured(frames.Capture(tuple(arguments)))
+        return status, output
+
+    async def capture_all(self, arguments: Sequence[bytes]) -> tuple[int, bytes, bytes]:
+        """As `capture`, and what it wrote to standard error, which is in English."""
+        return await self._captured(frames.Capture(tuple(arguments), {b"LANGUAGE": b"C"}, errors=True))
+
+    async def input(self) -> bytes | None:
+        """The user's standard input to its end; None for what only the compiler itself should read. It is read once."""
+        if not self._input:
+            status, content, _ = await self._captured(frames.Input(), 0)
+            self._input = (content if status == 0 else None,)
+        return self._input[0]
+
+    async def _captured(self, order: frames.Capture | frames.Input, main: int = 1) -> tuple[int, bytes, bytes]:
+        self.order(order)
+        parts: dict[int, list[bytes]] = {main: [], 2: []}
+        while True:
+            report = await self._report()
+            if isinstance(report, Captured):
+                parts.get(report.stream, []).append(report.data)
+            elif isinstance(report, CaptureDone):
+                status = report.status if not report.truncated else 1 << 8
+                return status, b"".join(parts[main]), b"".join(parts[2])
+            elif isinstance(report, Failed):
+                return 127 << 8, b"", b""
+
+    async def spawn(self, arguments: Sequence[bytes]) -> int:
+        """Runs a command with the user's own descriptors; returns its wait status."""
+        self.order(frames.Spawn(tuple(arguments)))
+        while True:
+            report = await self._report()
+            if isinstance(report, Spawned):
+                return report.status
+            if isinstance(report, Failed):
+                return 127 << 8
+
+    async def finish(self, outputs: Sequence[MadeFile], stdout: bytes, stderr: bytes) -> Failed | None:
+        """Writes all outputs or none. When all are written, prints and ends the launcher with success, in one go;
+        returns what kept them from being written, and the launcher waits for another order. What is printed on
+        standard output is one of the outputs: it comes after what is said, as compilers have it, and before the files
+        have their names.
+        """
+        parts = []
+        for output in outputs:
+            parts.append(frames.encode(Output(output.path, len(output.content), output.keep)))
+            parts.append(frames.data_frames(output.content))
+        commit, said = frames.encode(Commit()), frames.print_frames(2, stderr)
+        parts += (said, frames.print_frames(1, stdout), commit) if stdout else (commit, said)
+        parts.append(frames.encode(Exit(0)))
+        if self._transport is None:
+            raise CallerGoneError("the launcher has gone")
+        self._transport.write(b"".join(parts))
+        while True:
+            report = await self._report()
+            if isinstance(report, Committed):
+                return None
+            if isinstance(report, Failed):
+                return report
+
+    async def _report(self) -> Report:
+        while not self._reports:
+            if self._transport is None:
+                raise CallerGoneError("the launcher has gone")
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        return self._reports.popleft()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)

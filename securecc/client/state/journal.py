@@ -1,0 +1,159 @@
+"""The agent's record of what became of each compile, kept in a file so that `securecctl why` needs no agent."""
+
+import contextlib
+import fcntl
+import os
+import pwd
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+
+from securecc.client.state import journal_record
+from securecc.client.state.journal_record import Recent
+from securecc.model import limits
+from securecc.model.errors import AgentError
+from securecc.model.redaction import Redaction, silenced
+
+
+def default_path(environ: Mapping[str, str] | None = None) -> Path:
+    """Where a user's record stands: XDG_STATE_HOME, else ``~/.local/state`` (XDG Base Directory Specification)."""
+    environ = os.environ if environ is None else environ
+    state = environ.get("XDG_STATE_HOME", "")
+    if not state.startswith("/"):
+        home = environ.get("HOME", "")
+        if not home.startswith("/"):
+            home = _home()
+        state = f"{home}/.local/state"
+    return Path(state) / "securecc" / "recent.json"
+
+
+class Journal:
+    """Adds up what happens and writes it to the file: an event at once if none was written for
+    `limits.JOURNAL_WRITE_S`, all others with the next `flush`. `redaction` takes secrets out before.
+
+    Nothing here raises: a record that cannot be written must not disturb a compile.
+    """
+
+    def __init__(
+        self,
+        path: Path | None = None,
+        *,
+        redaction: Redaction | None = None,
+        clock: Callable[[], float] = time.time,
+        tick: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._path = default_path() if path is None else path
+        self._redaction = redaction or Redaction()
+        self._clock = clock
+        self._tick = tick
+        self._pending = Recent()
+        self._written = -limits.JOURNAL_WRITE_S
+
+    def remote(
+        self, server: str, arguments: Iterable[bytes] = (), *, sent: int = 0, received: int = 0, wall_s: float = 0.0
+    ) -> None:
+        """`server` did a compile for `sent` and `received` bytes."""
+        del arguments  # counted, not kept
+        self._add(journal_record.remote(self._clock(), server, sent, received, wall_s))
+
+    def local(self, reason: str, detail: str, arguments: Iterable[bytes] = ()) -> None:
+        """A compile was done here: `reason` is a stable word, `detail` says it for this one."""
+        given = list(arguments)
+        shown = self._redaction(given)
+        said = silenced(detail, given, shown, self._redaction)
+        self._add(journal_record.local(self._clock(), reason, said, shown))
+
+    def trouble(self, reason: str, detail: str) -> None:
+        """Something is wrong that `why` should tell, though it kept no compile from a server."""
+        self._add(journal_record.trouble(self._clock(), reason, detail))
+
+    def disagreement(self, server: str, arguments: Iterable[bytes], status: int, errors: bytes) -> None:
+        """`server` failed a compile that succeeded here. Counts as local too."""
+        given = list(arguments)
+        shown = self._redaction(given)
+        said = silenced(errors.decode("utf-8", "surrogateescape"), given, shown, self._redaction)
+        self._add(
+            journal_record.disagreement(self._clock(), server, shown, status, said.encode("utf-8", "surrogateescape"))
+        )
+
+    def flush(self) -> None:
+        """Writes what has not been; to be called about once a second."""
+        if self._pending.since:
+            self._write()
+
+    def close(self) -> None:
+        """The last flush."""
+        self.flush()
+
+    def _add(self, new: Recent) -> None:
+        self._pending = journal_record.add(self._pending, new)
+        if self._tick() - self._written >= limits.JOURNAL_WRITE_S:
+            self._write()
+
+    def _write(self) -> None:
+        self._written = self._tick()
+        with contextlib.suppress(OSError), _locked(self._path):
+            _replace(self._path, journal_record.add(_load(self._path), self._pending))
+            self._pending = Recent()
+
+
+def load(path: Path) -> Recent:
+    """The record; empty where there is none yet. Raises AgentError for one that cannot be read."""
+    try:
+        return _load(path)
+    except OSError as error:
+        raise AgentError(f"{path}: {error.strerror}", "look at who owns it") from error
+
+
+def clear(path: Path) -> None:
+    """Begins anew, also under a running agent. Raises AgentError."""
+    try:
+        with _locked(path, patient=True):
+            _replace(path, Recent())
+    except OSError as error:
+        raise AgentError(f"{path}: {error.strerror}", "look at who owns it") from error
+
+
+def _load(path: Path) -> Recent:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return Recent()
+    with os.fdopen(fd, "rb") as file:
+        data = file.read(limits.JOURNAL_FILE + 1) or b""
+    return journal_record.decode(data) if len(data) <= limits.JOURNAL_FILE else Recent()
+
+
+def _replace(path: Path, content: Recent) -> None:
+    """The lock is held, so that one name for the temporary file does."""
+    temporary = path.with_suffix(".new")
+    temporary.unlink(missing_ok=True)
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(msgspec.json.encode(content))
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def _locked(path: Path, *, patient: bool = False) -> Iterator[None]:
+    """Alone with the file. Raises OSError, BlockingIOError where somebody else is (unless `patient`)."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fd = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX if patient else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _home() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        return "/nonexistent"

@@ -1,0 +1,171 @@
+"""What became of a user's recent compiles: counts by server and by reason, with examples. Pure values that add up."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
+
+import msgspec
+
+from securecc.model import limits
+
+VERSION = 1
+DISAGREEMENT = "disagreement"  # the reason of a compile that failed remotely and succeeded locally
+
+_ERRORS = 4 * limits.JOURNAL_TEXT  # of diagnostics: the first is what tells
+V = TypeVar("V")
+_SOURCES = (b".c", b".cc", b".cpp", b".cxx", b".C", b".c++", b".cp", b".i", b".ii", b".m", b".mm", b".s", b".S")
+
+
+class Served(msgspec.Struct, frozen=True):
+    """What one server did: compiles, bytes sent to it and received from it, seconds waited for it in all, and when
+    last (seconds since the epoch).
+    """
+
+    count: int = 0
+    sent: int = 0
+    received: int = 0
+    wall_s: float = 0.0
+    last: float = 0.0
+
+
+class Example(msgspec.Struct, frozen=True):
+    """One compile that stayed local: its source and why, in words."""
+
+    time: float
+    source: str
+    detail: str
+
+
+class Reason(msgspec.Struct, frozen=True):
+    """Compiles that stayed local for one reason; the latest examples first."""
+
+    count: int = 0
+    last: float = 0.0
+    examples: tuple[Example, ...] = ()
+
+
+class Disagreement(msgspec.Struct, frozen=True):
+    """A compile that failed on a server and succeeded here."""
+
+    time: float
+    server: str
+    arguments: tuple[str, ...]
+    status: int
+    errors: str
+
+
+class Recent(msgspec.Struct, frozen=True):
+    """All of it, since `since` (0: nothing yet)."""
+
+    version: int = VERSION
+    since: float = 0.0
+    servers: dict[str, Served] = msgspec.field(default_factory=dict)
+    reasons: dict[str, Reason] = msgspec.field(default_factory=dict)
+    disagreements: tuple[Disagreement, ...] = ()
+
+    @property
+    def remote(self) -> int:
+        """Compiles that servers did."""
+        return sum(server.count for server in self.servers.values())
+
+    @property
+    def local(self) -> int:
+        """Compiles that were done here."""
+        return sum(reason.count for reason in self.reasons.values())
+
+
+_decoder = msgspec.json.Decoder(Recent)
+
+
+def decode(data: bytes) -> Recent:
+    """What a file says; nothing at all where it is damaged or of another version, for these are only counts."""
+    try:
+        found = _decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return Recent()
+    return found if found.version == VERSION else Recent()
+
+
+def add(old: Recent, new: Recent) -> Recent:
+    """Both together, within the limits on what is remembered."""
+    starts = [recent.since for recent in (old, new) if recent.since]
+    return Recent(
+        since=min(starts, default=0.0),
+        servers=_latest(_joined(old.servers, new.servers, _add_served), limits.JOURNAL_SERVERS),
+        reasons=_latest(_joined(old.reasons, new.reasons, _add_reason), limits.JOURNAL_REASONS),
+        disagreements=(*new.disagreements, *old.disagreements)[: limits.JOURNAL_DISAGREEMENTS],
+    )
+
+
+def remote(now: float, server: str, sent: int, received: int, wall_s: float) -> Recent:
+    """One compile that a server did."""
+    return Recent(since=now, servers={_short(server): Served(1, sent, received, wall_s, now)})
+
+
+def local(now: float, reason: str, detail: str | bytes, arguments: Iterable[bytes]) -> Recent:
+    """One compile that was done here, and why."""
+    example = Example(now, _short(source_of(arguments)), _short(detail))
+    return Recent(since=now, reasons={_short(reason): Reason(1, now, (example,))})
+
+
+def trouble(now: float, reason: str, detail: str) -> Recent:
+    """Something that a person should know of, and no compile."""
+    return Recent(since=now, reasons={_short(reason): Reason(0, now, (Example(now, "", _short(detail)),))})
+
+
+def disagreement(now: float, server: str, arguments: Iterable[bytes], status: int, errors: bytes) -> Recent:
+    """One compile that failed on a server with `status` and these diagnostics, and succeeded here."""
+    command = tuple(arguments)
+    shown = tuple(_short(argument) for argument in command[: limits.JOURNAL_ARGUMENTS])
+    ended = f"exit status {status}" if status >= 0 else f"signal {-status}"
+    reasons = local(now, DISAGREEMENT, f"{ended} on {server}, but no error here", command).reasons
+    return Recent(
+        since=now,
+        reasons=reasons,
+        disagreements=(Disagreement(now, _short(server), shown, status, _short(errors, _ERRORS)),),
+    )
+
+
+def source_of(arguments: Iterable[bytes]) -> bytes:
+    """The source of a compile, as far as its name tells: for people, not for deciding."""
+    words = [word for word in arguments if not word.startswith(b"-")]
+    return next((word for word in reversed(words) if word.endswith(_SOURCES)), b"")
+
+
+def _short(value: str | bytes, most: int = limits.JOURNAL_TEXT) -> str:
+    """Printable text of at most `most` bytes; what is not printable is written as Python writes it."""
+    raw = value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")
+    text = raw[:most].decode("utf-8", "backslashreplace")
+    if not text.isprintable():
+        text = "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
+    if len(raw) <= most and len(text.encode()) <= most:
+        return text
+    return text.encode()[: most - 3].decode("utf-8", "ignore") + "..."
+
+
+def _joined(old: Mapping[str, V], new: Mapping[str, V], join: Callable[[V, V], V]) -> dict[str, V]:
+    return {**old, **{name: join(old[name], value) if name in old else value for name, value in new.items()}}
+
+
+def _latest(values: dict[str, V], most: int) -> dict[str, V]:
+    if len(values) <= most:
+        return values
+    names = sorted(values, key=lambda name: getattr(values[name], "last", 0.0), reverse=True)
+    return {name: values[name] for name in names[:most]}
+
+
+def _add_served(old: Served, new: Served) -> Served:
+    return Served(
+        old.count + new.count,
+        old.sent + new.sent,
+        old.received + new.received,
+        old.wall_s + new.wall_s,
+        max(old.last, new.last),
+    )
+
+
+def _add_reason(old: Reason, new: Reason) -> Reason:
+    examples: dict[tuple[str, str], Example] = {}
+    for example in (*new.examples, *old.examples):
+        examples.setdefault((example.source, example.detail), example)
+    latest = tuple(examples.values())[: limits.JOURNAL_EXAMPLES]
+    return Reason(old.count + new.count, max(old.last, new.last), latest)

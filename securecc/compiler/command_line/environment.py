@@ -1,0 +1,206 @@
+"""The environment that a compiler reads: what of it travels, what it means, and what keeps a compile local.
+
+Names are those of the GCC manual ("Environment Variables Affecting GCC", "Diagnostic Message Formatting Options") and
+of what the programs of GCC 12 and clang 14 look up. Whatever chooses programs or libraries is made by the server alone.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import takewhile
+
+from securecc.compiler.command_line.languages import Language
+from securecc.compiler.command_line.options import show
+from securecc.compiler.toolchain import gettext
+from securecc.model import limits
+from securecc.model.errors import Refused, StaysLocal
+
+# Sent as they are: how diagnostics look, where the compile stands, which date it writes.
+_SENT = frozenset(
+    (
+        b"PWD",
+        b"SOURCE_DATE_EPOCH",
+        b"COLUMNS",
+        b"TERM",
+        b"COLORTERM",
+        b"GCC_COLORS",
+        b"GCC_URLS",
+        b"TERM_URLS",
+        b"GCC_EXTRA_DIAGNOSTIC_OUTPUT",
+    )
+)
+_MADE = frozenset((b"LC_ALL", b"LANGUAGE", b"TZ"))  # what a client says of its locale and zone
+_SEARCH: dict[Language, bytes] = {
+    "c": b"C_INCLUDE_PATH",
+    "c++": b"CPLUS_INCLUDE_PATH",
+    "objective-c": b"OBJC_INCLUDE_PATH",
+    "objective-c++": b"OBJCPLUS_INCLUDE_PATH",
+}
+_SEARCHES = frozenset((b"CPATH", *_SEARCH.values()))
+_LOCAL = frozenset(
+    (
+        b"COMPILER_PATH",
+        b"DEPENDENCIES_OUTPUT",
+        b"SUNPRO_DEPENDENCIES",
+        b"CXX_MODULE_MAPPER",
+        b"GNUTARGET",
+        b"POSIXLY_CORRECT",
+        b"LOCPATH",
+        b"GCONV_PATH",
+        # clang's own, and those of LLVM's assembler and debug information
+        b"CLANG_NO_DEFAULT_CONFIG",
+        b"FORCE_CLANG_DIAGNOSTICS_CRASH",
+        b"AS_SECURE_LOG_FILE",
+        b"LLVM_OVERRIDE_PRODUCER",
+        b"RC_DEBUG_OPTIONS",
+    )
+)
+_LOCAL_FAMILIES = (b"GCC_", b"CCC_", b"LD_", b"COLLECT_")
+_HARMLESS = frozenset((b"GCC_NOAPPORT", b"LD_RUN_PATH"))  # crash reports; linking
+_LOCALES = frozenset((b"C", b"C.UTF-8"))
+_PLAIN = frozenset((b"C", b"POSIX"))
+_LANGUAGES = 8  # of one person's LANGUAGE
+_EPOCH = re.compile(rb"[0-9]{1,12}")
+_NAME, _OFFSET = rb"(?:[A-Za-z]{3,6}|<[A-Za-z0-9+-]{3,8}>)", rb"[+-]?[0-9]{1,3}(?::[0-9]{2}){0,2}"
+_CHANGE = rb",M[0-9]{1,2}\.[1-5]\.[0-6](?:/" + _OFFSET + rb")?"
+ZONE = re.compile(_NAME + _OFFSET + rb"(?:" + _NAME + rb"(?:" + _OFFSET + rb")?" + _CHANGE + _CHANGE + rb")?")
+"""A TZ that says itself what it means (POSIX.1-2017, 8.3), and names no file."""
+
+_UTF8 = re.compile(rb"[^@]*\.utf-?8(?:@.*)?", re.IGNORECASE)
+_VALUE = 32 * limits.KIB  # bytes of one variable; a CPATH of a module system is some 4 KiB
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+@dataclass(frozen=True, slots=True)
+class Locales:
+    """What the machine knows of locales. `available` says whether setlocale(3) would take a name, `translated` whether
+    any message catalogue of the compiler's programs exists for a language as gettext(3) spells it, `system` whether the
+    system itself has its words for errors in it, `renamed` whether it is another name for something else.
+    """
+
+    available: Callable[[bytes], bool]
+    translated: Callable[[bytes], bool]
+    system: Callable[[bytes], bool] = lambda _: False
+    renamed: Callable[[bytes], bool] = lambda _: False
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """What a locale means to a compiler: ``C`` or ``C.UTF-8`` for its characters; the languages of its messages, those
+    that it has, in order; whether the system says errors in another language than English.
+    """
+
+    characters: bytes
+    languages: tuple[bytes, ...] = ()
+    system: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SentEnvironment:
+    """`variables` travel with the compile. `directories` are searched for includes after those of the command line
+    (CPATH, then the language's own), in order, as spelled; an empty component of a variable is ``.``. `speech` is
+    what the locale means.
+    """
+
+    variables: dict[bytes, bytes]
+    directories: tuple[bytes, ...] = ()
+    speech: Speech = Speech(b"C")
+
+
+def split(environment: Mapping[bytes, bytes], language: Language, speech: Speech) -> SentEnvironment:
+    """What of a launcher's environment a compile of `language` depends on, where the locale means this.
+
+    Raises StaysLocal for a variable whose meaning cannot be had elsewhere.
+    """
+    for name, value in environment.items():
+        if value and _decides(name):
+            raise StaysLocal("environment", f"{show(name)} is set")
+    variables = {name: environment[name] for name in _SENT if name in environment}
+    epoch = variables.get(b"SOURCE_DATE_EPOCH")
+    if epoch is not None and not _EPOCH.fullmatch(epoch):
+        raise StaysLocal("environment", f"SOURCE_DATE_EPOCH is {show(epoch)}")
+    directories: list[bytes] = []
+    for name in (b"CPATH", _SEARCH[language]):
+        if environment.get(name):
+            variables[name] = environment[name]
+            directories += (part or b"." for part in environment[name].split(b":"))
+    variables[b"LC_ALL"] = speech.characters
+    if speech.languages:
+        variables[b"LANGUAGE"] = b":".join(speech.languages)
+    try:
+        _check(variables)
+    except Refused as error:
+        raise StaysLocal("environment", error.message) from error
+    return SentEnvironment(variables, tuple(directories), speech)
+
+
+def spoken(environment: Mapping[bytes, bytes], locales: Locales) -> Speech:
+    """What the locale means to the compiler's messages.
+
+    Quotes follow the character set of LC_CTYPE, the language follows LC_MESSAGES and LANGUAGE (gettext(3)); English
+    has no catalogue. A locale that setlocale(3) does not take means C. Raises StaysLocal for a language whose name or
+    character set means nothing elsewhere, or a character set that is neither ASCII nor UTF-8.
+    """
+    characters = _category(environment, b"LC_CTYPE")
+    messages = _category(environment, b"LC_MESSAGES")
+    wanted: list[bytes] = []
+    if messages not in _PLAIN and locales.available(messages):
+        wanted = _languages(environment.get(b"LANGUAGE", b""), messages)
+    languages = [language for language in wanted if any(map(locales.translated, gettext.spellings(language)))]
+    system = any(locales.system(name) for language in wanted for name in gettext.spellings(language))
+    if characters in _PLAIN or not locales.available(characters):
+        meant = b"C"
+    elif _UTF8.fullmatch(characters) is not None:
+        meant = b"C.UTF-8"
+    else:
+        raise StaysLocal("locale", f"the character set of {show(characters)}")
+    strange = not all(map(gettext.is_language, wanted)) or any(map(locales.renamed, wanted))
+    if languages and (strange or meant == b"C" or environment.get(b"OUTPUT_CHARSET") or len(languages) > _LANGUAGES):
+        raise StaysLocal("locale", f"messages in {show(languages[0])}")
+    return Speech(meant, tuple(languages), system)
+
+
+def compiler_environment(sent: Mapping[bytes, bytes], path: bytes = b"/usr/bin:/bin") -> dict[bytes, bytes]:
+    """The server's side: the environment that the compiler gets for what a client sent. `path` is the toolchain's.
+
+    Raises Refused, with the name, for a variable that is not on the list or whose value is not of its kind.
+    """
+    for name in sent:
+        if name not in _SENT and name not in _SEARCHES and name not in _MADE:
+            raise Refused("option", f"environment variable {show(name)} is not one that a compile may bring")
+    _check(sent)
+    return {b"LC_ALL": b"C", **sent, b"PATH": path}
+
+
+def _decides(name: bytes) -> bool:
+    """Whether a variable, when not empty, chooses programs, libraries or files."""
+    return name in _LOCAL or (name.startswith(_LOCAL_FAMILIES) and name not in _SENT and name not in _HARMLESS)
+
+
+def _check(variables: Mapping[bytes, bytes]) -> None:
+    total = sum(len(name) + len(value) for name, value in variables.items())
+    if total > limits.ENVIRONMENT_TOTAL:
+        raise Refused("limit", f"an environment of {total} bytes; at most {limits.ENVIRONMENT_TOTAL}")
+    for name, value in variables.items():
+        if len(value) > _VALUE:
+            raise Refused("limit", f"environment variable {show(name)} of {len(value)} bytes; at most {_VALUE}")
+        if _CONTROL.search(value):
+            raise Refused("option", f"environment variable {show(name)} has a control character")
+    if variables.get(b"LC_ALL", b"C") not in _LOCALES:
+        raise Refused("option", f"LC_ALL is {show(variables[b'LC_ALL'])}")
+    if not all(map(gettext.is_language, variables.get(b"LANGUAGE", b"en").split(b":"))):
+        raise Refused("option", f"LANGUAGE is {show(variables[b'LANGUAGE'])}")
+    if not ZONE.fullmatch(variables.get(b"TZ", b"UTC0")):
+        raise Refused("option", f"TZ is {show(variables[b'TZ'])}")
+    if not _EPOCH.fullmatch(variables.get(b"SOURCE_DATE_EPOCH", b"0")):
+        raise Refused("option", f"SOURCE_DATE_EPOCH is {show(variables[b'SOURCE_DATE_EPOCH'])}")
+
+
+def _category(environment: Mapping[bytes, bytes], name: bytes) -> bytes:
+    return environment.get(b"LC_ALL") or environment.get(name) or environment.get(b"LANG") or b"C"
+
+
+def _languages(preferred: bytes, messages: bytes) -> list[bytes]:
+    """In order; gettext looks no further than to a C or POSIX among them (dcigettext.c)."""
+    named = [language for language in preferred.split(b":") if language] or [messages]
+    return list(takewhile(lambda language: language not in _PLAIN, named))

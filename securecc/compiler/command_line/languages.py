@@ -1,0 +1,98 @@
+"""What a source is, by its name or by -x, to each family of compilers (GCC manual, "Overall Options"; clang's
+Types.def).
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from securecc.compiler.command_line.option_table import Family
+from securecc.compiler.command_line.options import show
+from securecc.model.errors import StaysLocal
+
+Language = Literal["c", "c++", "objective-c", "objective-c++"]
+Stage = Literal["source", "preprocessed", "assembler-with-cpp", "assembler"]
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """What a source's text is: in which language, and how far it has come. Assembly counts as C."""
+
+    language: Language
+    stage: Stage = "source"
+
+    @property
+    def preprocesses(self) -> bool:
+        """Whether #include is honoured in it, so that -M says what is read and -MD writes a file."""
+        return self.stage in {"source", "assembler-with-cpp"}
+
+    @property
+    def compiles(self) -> bool:
+        """Whether it is compiled, not only assembled."""
+        return self.stage in {"source", "preprocessed"}
+
+
+_NAMED = {
+    b"c": Text("c"),
+    b"c++": Text("c++"),
+    b"objective-c": Text("objective-c"),
+    b"objective-c++": Text("objective-c++"),
+    b"cpp-output": Text("c", "preprocessed"),
+    b"c++-cpp-output": Text("c++", "preprocessed"),
+    b"objective-c-cpp-output": Text("objective-c", "preprocessed"),
+    b"objective-c++-cpp-output": Text("objective-c++", "preprocessed"),
+    b"assembler": Text("c", "assembler"),
+    b"assembler-with-cpp": Text("c", "assembler-with-cpp"),
+}
+_SUFFIXES = {
+    b".c": Text("c"),
+    b".cc": Text("c++"),
+    b".cp": Text("c++"),
+    b".cxx": Text("c++"),
+    b".cpp": Text("c++"),
+    b".CPP": Text("c++"),
+    b".c++": Text("c++"),
+    b".C": Text("c++"),
+    b".m": Text("objective-c"),
+    b".mm": Text("objective-c++"),
+    b".M": Text("objective-c++"),
+    b".i": Text("c", "preprocessed"),
+    b".ii": Text("c++", "preprocessed"),
+    b".mi": Text("objective-c", "preprocessed"),
+    b".mii": Text("objective-c++", "preprocessed"),
+    b".s": Text("c", "assembler"),
+    b".S": Text("c", "assembler-with-cpp"),
+}
+_OF_FAMILY: dict[Family, dict[bytes, Text]] = {
+    "gcc": {b".sx": Text("c", "assembler-with-cpp")},
+    "clang": {b".CC": Text("c++"), b".CXX": Text("c++"), b".C++": Text("c++")},
+}
+_HEADERS = frozenset((b".h", b".hh", b".hp", b".hpp", b".hxx", b".HPP", b".H", b".h++", b".tcc"))
+_PROMOTED = frozenset((b".c", b".i"))  # C++ to g++ and clang++
+
+STDIN = b"-"
+"""As the name of a source: standard input."""
+
+
+def is_source(name: bytes) -> bool:
+    """Whether an argument looks like a source, by its name alone."""
+    return name[:1] != b"-" and b"." + name.rpartition(b".")[2] in _SUFFIXES
+
+
+def of_name(language: bytes) -> Text:
+    """What `-x language` says. Raises StaysLocal for a language that is none of C's family."""
+    text = _NAMED.get(language)
+    if text is None:
+        reason = "precompiled-header" if language.endswith((b"-header", b"-header-unit")) else "language"
+        raise StaysLocal(reason, f"-x {show(language)}")
+    return text
+
+
+def of_file(source: bytes, driver: Language, family: Family) -> Text:
+    """What the name of a source says to a driver (g++ takes a .c for C++). Raises StaysLocal."""
+    name = source.rpartition(b"/")[2]
+    suffix = b"." + name.rpartition(b".")[2] if b"." in name else b""
+    text = _SUFFIXES.get(suffix) or _OF_FAMILY[family].get(suffix)
+    if text is None:
+        reason = "precompiled-header" if suffix in _HEADERS else "language"
+        raise StaysLocal(reason, f"{show(source)} is no source of C, C++, Objective-C or assembly by its name")
+    return Text("c++", text.stage) if driver == "c++" and suffix in _PROMOTED else text

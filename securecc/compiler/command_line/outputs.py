@@ -1,0 +1,158 @@
+"""Which files a compile makes, and under which names (GCC manual, "Overall Options", -dumpdir; what GCC 12 and clang 14
+were seen to make).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from securecc.compiler.command_line import languages
+from securecc.compiler.command_line.languages import Text
+from securecc.compiler.command_line.option_table import Family
+from securecc.compiler.command_line.options import Option, show
+from securecc.model.errors import StaysLocal
+
+STDOUT = b"-"
+"""As the name of a file: standard output."""
+
+
+@dataclass(slots=True)
+class Asked:
+    """What a command line asks to be made. `effects` maps the suffix of a further output to whether it is wanted.
+    `seeded` stands for -frandom-seed, `placed` for clang's -fdebug-compilation-dir, `verbose` for -fverbose-asm.
+    """
+
+    output: bytes = b""
+    assembly: bool = False
+    bitcode: bool = False
+    dependencies: list[Option] = field(default_factory=list)
+    dependency_file: bytes = b""
+    dependency_details: bool = False
+    effects: dict[bytes, bool] = field(default_factory=dict)
+    seeded: bool = False
+    placed: bool = False
+    verbose: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """All files that the compile may make, the object or assembly first. That is `output`, or ``-`` for standard
+    output, which is no file. `dependencies` is the file of -MD, or empty.
+    """
+
+    every: tuple[bytes, ...]
+    output: bytes
+    dependencies: bytes
+
+
+def made(asked: Asked, source: bytes, text: Text, family: Family) -> Made:
+    """The outputs of one compile. Raises StaysLocal where they cannot be told, or not be made elsewhere."""
+    stem = _STEMS[family]
+    output = asked.output or stem(source.rpartition(b"/")[2]) + _suffix(asked)
+    printed = output == STDOUT
+    given = source == languages.STDIN
+    for path in (*(() if given else (source,)), *(() if printed or (given and not asked.output) else (output,))):
+        _check_basename(path)
+    if printed and not asked.assembly:
+        raise StaysLocal("output", "an object for standard output, in which compilers go back and forth")
+    if asked.assembly and not text.compiles:
+        raise StaysLocal("option", "-S of what is assembly already")
+    written = _dependencies(asked, output, text, family)
+    further = _further(asked, output, source, text, family)
+    if printed and further:
+        raise StaysLocal("output", "further files beside standard output")
+    if given and further:
+        raise StaysLocal("standard-input", "further files, of which standard input gives no name")
+    every = tuple(path for path in (output, written, *further) if path and path != STDOUT)
+    _check(every, source)
+    return Made(every, output, written if written != STDOUT else b"")
+
+
+def _suffix(asked: Asked) -> bytes:
+    if asked.bitcode:
+        return b".ll" if asked.assembly else b".bc"
+    return b".s" if asked.assembly else b".o"
+
+
+def gcc_stem(name: bytes) -> bytes:
+    """A base name without its last suffix; a leading dot starts none."""
+    return name[: name.rindex(b".")] if b"." in name[1:] else name
+
+
+def _clang_stem(name: bytes) -> bytes:
+    """A base name without its last suffix (llvm::sys::path::stem)."""
+    return name.rpartition(b".")[0] if b"." in name else name
+
+
+_STEMS: Mapping[Family, Callable[[bytes], bytes]] = {"gcc": gcc_stem, "clang": _clang_stem}
+
+
+def _beside(output: bytes, family: Family) -> bytes:
+    """The beginning of the names of further outputs."""
+    directory, slash, name = output.rpartition(b"/")
+    return directory + slash + _STEMS[family](name)
+
+
+def _dependencies(asked: Asked, output: bytes, text: Text, family: Family) -> bytes:
+    """The file that -MD and its kin write; empty if none.
+
+    GCC manual, -MD: the argument of -o with suffix .d; -MF overrides. -Wp,-MD names its own: of several files gcc
+    writes the last of these, clang that of -MF. Nothing is written for what is not preprocessed.
+    """
+    if not asked.dependencies:
+        if asked.dependency_file or asked.dependency_details:
+            raise StaysLocal("option", "details of dependencies without -MD or -MMD")
+        return b""
+    if not text.preprocesses:
+        return b""
+    named = next((option.value for option in reversed(asked.dependencies) if option.value), b"")
+    told = (asked.dependency_file, named) if family == "clang" else (named, asked.dependency_file)
+    directory, slash, name = output.rpartition(b"/")
+    derived = directory + slash + (name.rpartition(b".")[0] if b"." in name else name) + b".d"
+    return told[0] or told[1] or derived
+
+
+_FURTHER = (b".dwo", b".su", b".gcno", b".ci", b".json")
+_OF_COMPILING = frozenset((b".su", b".ci", b".gcno"))
+
+
+def _further(asked: Asked, output: bytes, source: bytes, text: Text, family: Family) -> Sequence[bytes]:
+    """Auxiliary outputs, named after the output without its suffix."""
+    wanted = [suffix for suffix in _FURTHER if asked.effects.get(suffix)]
+    if b".gcno" in wanted and asked.seeded:
+        raise StaysLocal("profile", "-frandom-seed with coverage removes old counts beside the object")
+    if asked.assembly and asked.verbose:
+        raise StaysLocal("option", "-S with -fverbose-asm, which writes down how much memory the machine has")
+    stem = _beside(output, family)
+    names = {suffix: stem + suffix for suffix in wanted if text.compiles or suffix not in _OF_COMPILING}
+    if b".dwo" in names:
+        names[b".dwo"] = _split(asked, source, stem, family)
+    return [name for name in names.values() if name]
+
+
+def _split(asked: Asked, source: bytes, stem: bytes, family: Family) -> bytes:
+    """The file of -gsplit-dwarf: gcc has the assembler make it; clang names it after the source unless it makes an
+    object of a given name (Clang's CommonArgs.cpp: SplitDebugName).
+    """
+    if family == "gcc":
+        return b"" if asked.assembly else stem + b".dwo"
+    if asked.output and not asked.assembly:
+        return stem + b".dwo"
+    if asked.placed:
+        raise StaysLocal("option", "-gsplit-dwarf with a compilation directory of another name")
+    return _clang_stem(source.rpartition(b"/")[2]) + b".dwo"
+
+
+def _check_basename(path: bytes) -> None:
+    """The base name becomes an argument of its own (-dumpbase), which the compiler proper would read as a file of
+    further arguments, or as an option.
+    """
+    if path.rpartition(b"/")[2][:1] in {b"@", b"-", b""}:
+        raise StaysLocal("option-value", f"{show(path)} is not a plain file name")
+
+
+def _check(outputs: tuple[bytes, ...], source: bytes) -> None:
+    if len({*outputs, source}) <= len(outputs):
+        raise StaysLocal("output", "one file is to be written twice, or over its source")
+    for path in outputs:
+        if path.startswith(b"/dev/") or path.rpartition(b"/")[2] in {b"", b".", b".."}:
+            raise StaysLocal("output", f"{show(path)} is not a file to be made")

@@ -1,0 +1,33 @@
+"""Where a compile looks for the counts of earlier runs: what -fprofile-use and its like read, and no -M names.
+
+For gcc as in its coverage.cc (coverage_init) and seen with GCC 12; for clang as its manual says ("Profile Guided
+Optimization").
+"""
+
+from securecc.compiler.command_line.compile_plan import CompilePlan
+from securecc.compiler.command_line.outputs import gcc_stem
+
+
+def read(plan: CompilePlan, cwd: bytes) -> tuple[bytes, ...]:
+    """All files that may be read as a profile, whether they are there or not, relative ones from `cwd`, the working
+    directory as the compiler spells it.
+    """
+    if plan.profile is None:
+        return ()
+    if plan.family == "clang":
+        return tuple(path + b"default.profdata" if path.endswith(b"/") else path for path in _of_clang(plan.profile))
+    folder, slash, name = plan.output.rpartition(b"/")
+    stem = folder + slash + gcc_stem(name)
+    if plan.profile:
+        mangled = stem if stem.startswith(b"/") else _mangled(cwd.rstrip(b"/") + b"/" + stem)
+        return (plan.profile + b"/" + mangled + b".gcda",)
+    return (stem + b".gcda",)
+
+
+def _of_clang(named: bytes) -> tuple[bytes, ...]:
+    return (named, named.rstrip(b"/") + b"/") if named else (b"./",)
+
+
+def _mangled(path: bytes) -> bytes:
+    """The name that gcc gives a path in one directory of counts (coverage.cc: mangle_path)."""
+    return b"#".join(b"^" if part == b".." else part for part in path.split(b"/"))

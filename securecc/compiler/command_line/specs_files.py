@@ -1,0 +1,64 @@
+"""What a specs file adds to a gcc's options, where that can be said in options (GCC manual, "Spec Files").
+
+Debian's hardened builds name such files: ``*self_spec:`` and in it options of position independence, unless the command
+line has one of those that it lists. gcc puts them behind all others.
+"""
+
+import re
+from collections.abc import Sequence
+
+from securecc.compiler.command_line.options import show
+from securecc.model.errors import StaysLocal
+
+_NAMED = re.compile(rb"--?specs=(.*)", re.DOTALL)
+_SELF = re.compile(rb"\s*\*self_spec:\n\+ ((?:%\{![A-Za-z-]+:)+)([A-Za-z -]+?)(\}+)\s*")
+_UNLESS = re.compile(rb"%\{!([A-Za-z-]+):")
+_KNOWN = frozenset((b"-fPIE", b"-fno-PIE", b"-fpie", b"-fno-pie", b"-pie", b"-no-pie"))
+_CORE = re.compile(rb"-?f?(?:no-)?(.*)", re.DOTALL)
+
+
+def named(arguments: Sequence[bytes]) -> bytes:
+    """The specs file of a command line; empty if it has none. Raises StaysLocal for more than one, or one that gcc
+    would have to look for.
+    """
+    found = [match[1] for argument in arguments if argument[:3] in _BEGINS and (match := _NAMED.fullmatch(argument))]
+    if len(found) > 1 or (found and not found[0].startswith(b"/")):
+        raise StaysLocal("program", f"-specs={show(found[0])} brings a program, or code for one")
+    return found[0] if found else b""
+
+
+_BEGINS = (b"-sp", b"--s")
+
+
+def without(arguments: Sequence[bytes], content: bytes) -> tuple[bytes, ...]:
+    """The command line that means the same without its one specs file, which contains this. Raises StaysLocal where
+    there is none.
+    """
+    match = _SELF.fullmatch(content)
+    added = match[2].split() if match else []
+    conditions = _UNLESS.findall(match[1]) if match else []
+    if match is None or len(match[3]) != len(conditions) or not _KNOWN.issuperset(added):
+        raise StaysLocal("program", "a specs file that does more than to add options of position independence")
+    rest = tuple(argument for argument in arguments if not _NAMED.fullmatch(argument))
+    return (*rest, *(added if _applies(rest[1:], conditions) else ()))
+
+
+def _applies(arguments: Sequence[bytes], conditions: Sequence[bytes]) -> bool:
+    """Whether none of these options is there. Of two about one thing gcc takes away one or the other, by rules of its
+    own.
+    """
+    cores = {_core(name) for name in conditions} | {b"pie", b"pic"}
+    about = {argument for argument in arguments if _core(argument) in cores or argument == b"-static-pie"}
+    if len(about) > 1:
+        raise StaysLocal("program", "a specs file, and several options that it asks for")
+    for argument in about:
+        if argument[1:] in conditions:
+            return False
+        if argument not in (b"-static", b"-shared"):
+            raise StaysLocal("program", f"a specs file, and {show(argument)} beside those that it asks for")
+    return True
+
+
+def _core(argument: bytes) -> bytes:
+    match = _CORE.fullmatch(argument)
+    return match[1].lower() if match else b""

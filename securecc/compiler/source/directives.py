@@ -1,0 +1,278 @@
+"""What a source or header says about other files, read without a preprocessor.
+
+Conditionals are ignored and comments and strings are not told from code: more is found than a compile asks for, never
+less. The spellings are those of C11 5.1.1.2 (splices, trigraphs) and 6.4.6 (digraphs) with GCC's extensions: a splice
+may have blanks before the newline, a NUL is a blank, `__has_include`, `#include_next`, `#import`, linemarkers.
+"""
+
+import re
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from securecc.compiler.command_line.options import show
+from securecc.compiler.source import assembler_directives
+from securecc.model.errors import StaysLocal
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A file as a directive spells it. `angled` is the form in <>; `following` is #include_next and its like."""
+
+    spelled: bytes
+    angled: bool = False
+    following: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Directives:
+    """One file's words about others.
+
+    `includes` are those of #include, #include_next and #import, `asked` those of __has_include, __has_embed and
+    `#pragma GCC dependency`, which compares times, `shown` those of #line and linemarkers (diagnostics quote from
+    them). `computed_*` say that at least one more is named by a macro. `asking` are macros that ask for the file that
+    they are given (see `has_include_macros`). `times` are the time macros seen. `assembled` are the files that
+    the assembler includes, `embedded` those whose bytes are taken as they are, by .incbin or #embed. `assembles` says
+    that a string may make the assembler read others, `joins` that it may, where the file is assembly itself,
+    `unnamed` that it will. `compares` says that a pragma that is put together may compare times, `precompiled` that a
+    pragma loads a header.
+    """
+
+    includes: tuple[Name, ...] = ()
+    asked: tuple[Name, ...] = ()
+    shown: tuple[bytes, ...] = ()
+    times: frozenset[bytes] = frozenset()
+    computed_include: bool = False
+    computed_asked: bool = False
+    computed_shown: bool = False
+    asking: tuple[bytes, ...] = ()
+    imports: bool = False
+    assembled: tuple[bytes, ...] = ()
+    embedded: tuple[bytes, ...] = ()
+    assembles: bool = False
+    joins: bool = False
+    unnamed: bool = False
+    compares: bool = False
+    precompiled: bool = False
+
+    @property
+    def plain(self) -> bool:
+        """Nothing of what might keep a compile local is there: true of nearly every file."""
+        return not (self.times or self.compares or self.precompiled or self.computed_asked or self.computed_shown)
+
+
+_B = rb"[ \t\v\f\0]*"  # blanks inside a line
+_SPLICE = re.compile(rb"\\[ \t\v\f\0\r]+\n")
+_COMMENT = re.compile(
+    rb"""/\*.*?(?:\*/|\Z)|//[^\n]*|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'""", re.DOTALL
+)  # strings are matched so that a comment does not begin inside one
+_RAW = re.compile(rb'(?<![A-Za-z0-9_])(?:u8|[uUL])?R"[^()\\\s]{0,16}\(')  # the beginning of one (C++17 5.13.5)
+_FILE = rb'(?:"(?P<quoted>[^"\n]*)"|<(?P<angled>[^>\n]*)>|(?P<comment>/\*))?'
+_DIRECTIVE = re.compile(
+    rb"(?<!#)#" + _B + rb"(?:(?P<word>include_next|include|import|embed)" + _B + _FILE + rb"|(?P<split>/\*)"
+    rb"|(?P<line>line)\b" + _B + rb"(?P<number>[0-9]+)?" + _B + rb'(?:"(?P<shown>[^"\n]*)"|(?P<more>[^\s\0]))?'
+    rb"|[0-9]+" + _B + rb'"(?P<marked>[^"\n]*)")'
+)  # fmt: skip
+_ASKED = re.compile(
+    rb"__has_(?:include(?P<next>_next)?(?:__)?|embed)" + _B + rb"(?P<split>/\*)?(?:(?P<open>\()" + _B + _FILE + rb")?"
+)
+_MARKER = re.compile(rb"#" + _B + rb"[0-9]+" + _B + rb"[A-Za-z_/]")
+_AT_START = re.compile(rb"(?:\A|\n|\*/)" + _B + rb"\Z")
+_ASKING = re.compile(
+    rb"#"
+    + _B
+    + rb"define[ \t\v\f\0]+(?P<macro>\w+)\("
+    + _B
+    + rb"(?P<given>\w+)"
+    + _B
+    + rb"\)(?P<body>[^\n#]*)(?:\n|\Z)"
+)
+_GIVEN = re.compile(rb"__has_include(?:__)?" + _B + rb"\(" + _B + rb"(?P<given>\w+)" + _B + rb"\)")
+_DEFINED = re.compile(rb"define" + _B + rb"\Z")
+_TESTED = re.compile(rb"(?:defined?|undef|ifn?def|elifn?def)" + _B + rb"\(?" + _B + rb"\Z")
+_REDEFINED = re.compile(rb"[DU](__(?:DATE|TIME|TIMESTAMP)__)(?:=|\Z)")
+STAMP = b"__TIMESTAMP__"
+"""Says when the file that it stands in, or is expanded in, was changed last."""
+
+_TIMES = re.compile(rb"__(?:DATE|TIME|TIMESTAMP)__")
+
+
+def _pieces(name: bytes, shortest: int) -> set[bytes]:
+    """The beginnings and ends of a name that ## could put together again."""
+    return {name[:end] for end in range(shortest, len(name))} | {name[-end:] for end in range(4, len(name))}
+
+
+_TIME_PIECES = _pieces(b"__TIME__", 4) | _pieces(b"__DATE__", 4) | _pieces(b"__TIMESTAMP__", 4)
+# `__has_` alone is the beginning of many names of libstdc++'s, and `include` the end of too much.
+_QUESTION_PIECES = {piece for piece in _pieces(b"__has_include", 7) if b"has_i" in piece} | {
+    piece for piece in _pieces(b"__has_embed", 7) if b"has_e" in piece
+}
+_MARKS = (b"__TI", b"__DA", b"ME__", b"TE__", b"MP__", b"has_i", b"has_e")  # each piece has one
+_BEGINNING = re.compile(rb"\w{0,9}\Z")
+_WORD = re.compile(rb"\w+")
+_COMPARES = re.compile(rb"GCC(?:[\s\0]|/\*.*?\*/)*dependency", re.DOTALL)
+_COMPARED = re.compile(rb"#" + _B + rb"pragma" + _B + rb"GCC" + _B + rb"dependency" + _B + _FILE)
+
+
+def scan(content: bytes) -> Directives:
+    """Everything that a file says about others. Takes some 1 ms for 100 kB."""
+    text = spliced(content)
+    found = _scan(text)
+    if b"%:" in text:
+        found = _both(found, _scan(text.replace(b"%:", b"#")))
+    return found
+
+
+def redefined(macro: bytes) -> tuple[bytes, bytes]:
+    """The macro of the time that a -D or -U of the command line (as `CompilePlan.macros`) puts something else in the
+    place of, if it does, and what else is said there.
+    """
+    match = _REDEFINED.match(macro)
+    return (match[1], macro[match.end() :]) if match else (b"", macro)
+
+
+def needs_local(
+    directives: Directives,
+    *,
+    dated: bool = False,
+    stamped: bool = False,
+    marked: bool = False,
+    given: frozenset[bytes] = frozenset(),
+) -> StaysLocal | None:
+    """Why a compile that reads a file with these directives must stay local; None if it need not.
+
+    `dated` says that SOURCE_DATE_EPOCH is set, so that the date and time are the same everywhere, `stamped` that the
+    times of files are, `marked` that all names in #line are known by other means; `given` are macros of the time that
+    the command line has redefined.
+    """
+    if directives.plain:
+        return None
+    clocked = directives.times - given - ({b"__DATE__", b"__TIME__"} if dated else set())
+    clocked -= {STAMP} if stamped else set()
+    reasons = (
+        ("dependency-pragma", directives.compares, "compares the time of a file"),
+        ("precompiled-header", directives.precompiled, "loads a precompiled header"),
+        ("computed-question", directives.computed_asked, "asks by a macro whether a file is there"),
+        ("computed-line", directives.computed_shown and not marked, "names by a macro the file that diagnostics quote"),
+        ("time", bool(clocked), f"says {', '.join(show(name) for name in sorted(clocked))}"),
+    )
+    return next((StaysLocal(reason, message) for reason, applies, message in reasons if applies), None)
+
+
+def bared(text: bytes) -> bytes:
+    """A text without splices, without its comments too where these can be told."""
+    return text if _RAW.search(text) else _COMMENT.sub(_blank, text)
+
+
+def spliced(content: bytes) -> bytes:
+    """The text of a file, its lines put together (C11 5.1.1.2, phases 1 and 2)."""
+    if b"\r" in content:
+        content = content.replace(b"\r\n", b"\n")
+    if b"??" in content:
+        content = content.replace(b"??=", b"#").replace(b"??/", b"\\")
+    return _SPLICE.sub(b"", content.replace(b"\\\n", b""))
+
+
+def _scan(text: bytes) -> Directives:
+    directives = list(_DIRECTIVE.finditer(text))
+    asked = list(_ASKED.finditer(text)) if b"__has_include" in text or b"__has_embed" in text else []
+    found = _collect(text, directives, asked)
+    split = any(match["comment"] or match["split"] for match in (*directives, *asked))
+    if not split and not found.computed_include and not found.assembles and needs_local(found) is None:
+        return found
+    bare = _COMMENT.sub(_blank, text)
+    bared = _collect(bare, list(_DIRECTIVE.finditer(bare)), list(_ASKED.finditer(bare)))
+    if _RAW.search(text):  # a raw string may hold what looks like the beginning of a comment
+        return _both(found, bared)
+    names = _both(found, bared)
+    return replace(bared, includes=names.includes, asked=names.asked, shown=names.shown)
+
+
+def _collect(text: bytes, directives: list[re.Match[bytes]], asked: list[re.Match[bytes]]) -> Directives:
+    included = [match for match in directives if match["word"]]
+    lines = [match for match in directives if match["line"]]
+    shown = [match["shown"] or match["marked"] or b"" for match in directives]
+    questions = [match for match in asked if not (_DEFINED if match["open"] else _TESTED).search(_before(text, match))]
+    named = _named(questions)
+    asking, told = _asking(text) if len(named) < len(questions) else ((), frozenset())
+    unnamed = [match for match in questions if match not in named and match.start() not in told]
+    pieces = _pieces_in(text)
+    compared = list(_COMPARED.finditer(text)) if b"dependency" in text else []
+    embeds = [match for match in _named(included) if match["word"] == b"embed"]
+    includes = [match for match in _named(included) if match["word"] != b"embed"]
+    return Directives(
+        includes=tuple(dict.fromkeys(_name(match, match["word"] == b"include_next") for match in includes)),
+        asked=tuple(
+            dict.fromkeys(
+                [*(_name(match, bool(match["next"])) for match in named)]
+                + [_name(match, following=False) for match in _named(compared)]
+            )
+        ),
+        shown=tuple(dict.fromkeys(name for name in shown if name)),
+        times=frozenset(_TIMES.findall(text)) | (pieces & _TIME_PIECES),
+        computed_include=len(_named(included)) < len(included),
+        asking=asking,
+        computed_asked=bool(unnamed) or not pieces.isdisjoint(_QUESTION_PIECES),
+        computed_shown=any(not match["number"] or match["more"] for match in lines)
+        or any(b"\\" in name for name in shown)
+        or any(_AT_START.search(_before(text, match)) for match in _MARKER.finditer(text)),
+        imports=any(match["word"] == b"import" for match in included),
+        assembled=assembler_directives.named(text),
+        embedded=(*assembler_directives.embedded(text), *(_name(match, following=False).spelled for match in embeds)),
+        assembles=(assembles := assembler_directives.hidden_in_strings(text)),
+        joins=assembler_directives.hidden(text),
+        unnamed=assembles and assembler_directives.unnamed(text),
+        compares=b"dependency" in text and len(_COMPARES.findall(text)) > len(_named(compared)),
+        precompiled=b"pch_preprocess" in text,
+    )
+
+
+def _asking(text: bytes) -> tuple[tuple[bytes, ...], frozenset[int]]:
+    """The macros that ask for what they are given, and where in the text they do."""
+    macros: list[bytes] = []
+    told: set[int] = set()
+    for match in _ASKING.finditer(text):
+        asked = [ask for ask in _GIVEN.finditer(text, *match.span("body")) if ask["given"] == match["given"]]
+        if asked:
+            macros.append(match["macro"])
+            told.update(ask.start() for ask in asked)
+    return tuple(dict.fromkeys(macros)), frozenset(told)
+
+
+def _before(text: bytes, match: re.Match[bytes]) -> bytes:
+    return text[max(match.start() - 32, 0) : match.start()]
+
+
+def _pieces_in(text: bytes) -> frozenset[bytes]:
+    """Identifiers that could be pieces of a time macro or of __has_include, for ## to join."""
+    found = set()
+    for mark in _MARKS:
+        at = text.find(mark)
+        while at >= 0:
+            before = _BEGINNING.search(text[max(at - 9, 0) : at])
+            word = _WORD.match(text, at - len(before[0] if before else b""), at + 16)
+            if word:
+                found.add(word[0])
+            at = text.find(mark, at + 1)
+    return frozenset(found)
+
+
+def _named(matches: list[re.Match[bytes]]) -> list[re.Match[bytes]]:
+    return [match for match in matches if match["quoted"] is not None or match["angled"] is not None]
+
+
+def _name(match: re.Match[bytes], following: bool) -> Name:
+    quoted, angled = match["quoted"], match["angled"]
+    return Name(quoted, following=following) if quoted is not None else Name(angled, angled=True, following=following)
+
+
+def _blank(match: re.Match[bytes]) -> bytes:
+    return b" " if match[0][:1] == b"/" else match[0]
+
+
+def _both(one: Directives, other: Directives) -> Directives:
+    """What either says: names in order, each once."""
+    found: dict[str, Any] = {}
+    for field in fields(Directives):
+        this, that = getattr(one, field.name), getattr(other, field.name)
+        found[field.name] = tuple(dict.fromkeys(this + that)) if isinstance(this, tuple) else this | that
+    return Directives(**found)

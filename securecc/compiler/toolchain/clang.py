@@ -1,0 +1,87 @@
+"""What a clang is made of, as clang itself says (clang(1); Clang's "Command Line Argument Reference")."""
+
+import os
+import re
+from dataclasses import dataclass
+
+from securecc.compiler.toolchain.file_collection import Collection
+from securecc.compiler.toolchain.gcc import folders
+from securecc.compiler.toolchain.program_queries import ask, complaint, libraries, search_directories
+from securecc.model.errors import ToolchainError
+
+_BANNER = re.compile(rb"clang version (\d+(?:\.\d+){0,3})")
+_TARGET = re.compile(rb"^Target: ([a-z0-9_.]+(?:-[a-z0-9_.]+){1,3})$", re.MULTILINE)
+_SELECTED = re.compile(rb"^Selected GCC installation: (/.+)$", re.MULTILINE)
+_CONFIGURATION = re.compile(rb"^Configuration file: (/.+)$", re.MULTILINE)
+TERMINALS = b"/lib/terminfo"
+"""Where clang learns whether a terminal has colours; of its other places (terminfo(5)) no server has a person's."""
+
+_MULTILIBS = (b"", b"/32", b"/x32", b"/64", b"/n32")  # where clang looks for crtbegin.o of another word size
+
+
+@dataclass(frozen=True, slots=True)
+class Clang:
+    """What a clang driver says of itself. `resources` is the directory of its own headers and lists; `gcc` that of the
+    gcc whose headers and libraries it takes, empty if it found none.
+    """
+
+    target: str
+    version: str
+    resources: bytes
+    gcc: bytes
+    configurations: tuple[bytes, ...]
+
+    @property
+    def major(self) -> str:
+        """The number that Debian puts behind the names of its programs."""
+        return self.version.split(".")[0]
+
+    @property
+    def name(self) -> str:
+        """``clang-14``."""
+        return f"clang-{self.major}"
+
+
+def identify(driver: bytes) -> Clang | None:
+    """What the driver says of itself; None if it does not answer as clang does."""
+    said = complaint(driver, b"-v")
+    version, target, gcc = _BANNER.search(said), _TARGET.search(said), _SELECTED.search(said)
+    if version is None or target is None:
+        return None
+    try:
+        resources = ask(driver, b"-print-resource-dir").strip()
+    except ToolchainError:
+        return None
+    return Clang(
+        target=target[1].decode("ascii"),
+        version=version[1].decode("ascii"),
+        resources=os.path.realpath(resources),
+        gcc=os.path.realpath(gcc[1]) if gcc else b"",
+        configurations=tuple(_CONFIGURATION.findall(said)),
+    )
+
+
+def collect(driver: bytes, identity: Clang, closure: Collection) -> None:
+    """Put all that `clang -c` needs into `closure`. It assembles by itself; a gcc is chosen by its crtbegin.o."""
+    for library in libraries(closure.add_file(driver)):
+        closure.add_file(library)
+    closure.add_folder(identity.resources + b"/share")  # lists of what sanitizers leave alone
+    for place in _MULTILIBS:
+        if identity.gcc and os.path.isfile(identity.gcc + place + b"/crtbegin.o"):
+            closure.add_file(identity.gcc + place + b"/crtbegin.o")
+    for path in identity.configurations:
+        closure.add_file(path)
+    closure.add_folder(TERMINALS)
+
+
+def drivers(compiler: bytes, driver: bytes, identity: Clang) -> dict[bytes, bytes]:
+    """Paths by which this clang is called, each with its real path: they are one program."""
+    suffix = b"-" + os.fsencode(identity.major)
+    names = [base + s for base in (b"clang", b"clang++") for s in (b"", suffix)]
+    paths = [folder + b"/" + name for folder in folders(compiler, driver) for name in (*names, b"cc", b"c++")]
+    return {path: driver for path in sorted(paths) if os.path.realpath(path) == driver}
+
+
+def searched(compiler: bytes, driver: bytes, identity: Clang) -> set[bytes]:
+    """Where clang looks for programs, libraries and files of its own; it begins where it was called."""
+    return search_directories(compiler) | {os.path.dirname(driver), identity.resources}

@@ -1,0 +1,112 @@
+"""Files by path, with every symbolic link on the way to them: what a closure is made of."""
+
+import os
+import stat
+import time
+from collections.abc import MutableMapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Self
+
+from securecc.compiler.toolchain.closure import ClosureFile
+from securecc.model import limits
+from securecc.model.digest import sha256_of_file
+from securecc.model.errors import ToolchainError
+from securecc.model.manifest import Digest, Kind
+
+StatKey = tuple[int, int, int, int, int]
+Digests = MutableMapping[StatKey, Digest]
+
+_THREADS = 2  # what digesting leaves to others
+_LINKS = 40  # MAXSYMLINKS of Linux
+
+
+class Collection:
+    """Grows by files. `digests` remembers what files contained, across collections.
+
+    Contents are digested by threads, while compilers are asked for more; they have ended when the `with` block has.
+    """
+
+    def __init__(self, digests: Digests) -> None:
+        self._digests = digests
+        self._found: dict[bytes, ClosureFile] = {}
+        self._digesting: dict[bytes, Future[ClosureFile]] = {}
+        self._threads = ThreadPoolExecutor(_THREADS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._threads.shutdown(cancel_futures=True)
+
+    def __contains__(self, path: bytes) -> bool:
+        return path in self._found or path in self._digesting
+
+    def listed(self) -> tuple[ClosureFile, ...]:
+        """All files and links, by path. Raises ToolchainError for one that cannot be read."""
+        files = [future.result() for future in self._digesting.values()]
+        return tuple(sorted((*self._found.values(), *files), key=lambda file: file.path))
+
+    def add_file(self, path: bytes) -> bytes:
+        """Collect one file with the links that lead to it; its real path. Raises ToolchainError if it leads nowhere."""
+        real = walk(path, self._found)
+        if real not in self._digesting:
+            self._digesting[real] = self._threads.submit(self._regular, real)
+        return real
+
+    def add_folder(self, path: bytes) -> None:
+        """Collect all files below a directory, if it is there."""
+        for folder, _folders, names in os.walk(path):
+            for name in names:
+                self.add_file(os.path.join(folder, name))
+
+    def _regular(self, path: bytes) -> ClosureFile:
+        try:
+            with open(path, "rb", buffering=0) as file:
+                status = os.fstat(file.fileno())
+                if not stat.S_ISREG(status.st_mode):
+                    raise ToolchainError(f"{os.fsdecode(path)} is no regular file")
+                key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+                digest = self._digests.get(key)
+                if digest is None:
+                    digest = sha256_of_file(file)
+                    if time.time() - status.st_ctime > limits.RACY_STAT_S:  # later changes will show in the key
+                        self._digests[key] = digest
+        except OSError as error:
+            raise ToolchainError(f"cannot read {os.fsdecode(path)}: {error.strerror}") from error
+        return ClosureFile(path, Kind.FILE, digest, stat.S_IMODE(status.st_mode), status.st_size)
+
+
+def walk(path: bytes, links: dict[bytes, ClosureFile]) -> bytes:
+    """The real path; each symlink crossed is put into `links`. Raises ToolchainError if it leads nowhere."""
+    if not path.startswith(b"/"):
+        raise ToolchainError(f"{os.fsdecode(path)!r} is no absolute path")
+    todo, at, crossed = path.split(b"/")[::-1], b"", 0
+    while todo:
+        name = todo.pop()
+        if name in (b"", b"."):
+            continue
+        if name == b"..":
+            at = os.path.dirname(at).rstrip(b"/")
+            continue
+        step = at + b"/" + name
+        target = _link_target(step, path)
+        if target is None:
+            at = step
+            continue
+        links[step] = ClosureFile(step, Kind.LINK, target)
+        crossed += 1
+        if crossed > _LINKS:
+            raise ToolchainError(f"too many symbolic links at {os.fsdecode(path)}")
+        at = b"" if target.startswith(b"/") else at
+        todo += target.split(b"/")[::-1]
+    return at or b"/"
+
+
+def _link_target(step: bytes, path: bytes) -> bytes | None:
+    try:
+        return os.readlink(step) if stat.S_ISLNK(os.lstat(step).st_mode) else None
+    except (OSError, ValueError) as error:  # ValueError: a NUL, which no path has
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ToolchainError(
+            f"cannot reach {os.fsdecode(path)}: {os.fsdecode(step)}: {reason}", "is the compiler installed?"
+        ) from error

@@ -1,0 +1,74 @@
+"""The toolchains that a daemon offers, or an agent has met, as a file that people's tools read."""
+
+import contextlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from securecc.model import limits
+from securecc.model.errors import ConfigError
+from securecc.model.manifest import Digest
+from securecc.model.messages import Description
+
+NAME = "toolchains.json"
+"""The file below the daemon's `state`, or beside the agent's journal."""
+
+
+class Known(msgspec.Struct, frozen=True):
+    """One toolchain. `called_by` are the paths of its drivers; `search_path` is the PATH that it was looked at with."""
+
+    digest: Digest
+    called_by: tuple[bytes, ...]
+    description: Description
+    search_path: bytes = b""
+
+
+class Ledger(msgspec.Struct, frozen=True):
+    """What one process knows. `pid` is its process id, 0 where there is none."""
+
+    toolchains: tuple[Known, ...] = ()
+    pid: int = 0
+
+
+_decoder = msgspec.json.Decoder(Ledger)
+
+
+def encode(ledger: Ledger) -> bytes:
+    """As JSON; bytes are in base64."""
+    return msgspec.json.encode(ledger)
+
+
+def decode(data: bytes, document: str) -> Ledger:
+    """Raises ConfigError, which calls the file `document`, for what is no such list."""
+    try:
+        return _decoder.decode(data)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{document} is no list of toolchains: {error}", "remove it; it is written again") from error
+
+
+def read(path: Path) -> Ledger:
+    """The toolchains in a file; none where there is no such file. Raises ConfigError."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(limits.TOOLCHAIN_LEDGER + 1)
+    except FileNotFoundError:
+        return Ledger()
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}", "ask as the user whose file it is, or as root") from error
+    if len(data) > limits.TOOLCHAIN_LEDGER:
+        raise ConfigError(f"{path}: over {limits.TOOLCHAIN_LEDGER} bytes", "remove it; it is written again")
+    return decode(data, str(path))
+
+
+def write(path: Path, known: Sequence[Known]) -> None:
+    """Replaces the file as a whole, in the name of this process. Raises OSError."""
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        new.write_bytes(encode(Ledger(tuple(known), os.getpid())))
+        new.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            new.unlink()
+        raise

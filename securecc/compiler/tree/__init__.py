@@ -1,0 +1,1 @@
+"""Which paths a tree of files may hold, and trees that both sides have."""

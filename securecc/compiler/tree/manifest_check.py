@@ -1,0 +1,262 @@
+"""Whether a manifest is one that may be built into a tree: where each path may lie, and how they lie together.
+
+A path in a manifest comes from a peer. It may name only what the peer sent: never a place where the toolchain keeps
+programs, libraries or configuration, never a place reached through one of the peer's own links.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from securecc.compiler.tree.path_rules import (
+    CONTROL,
+    FORBIDDEN,
+    MERGED,
+    Territory,
+    ancestors,
+    check_path,
+    territory_of,
+    wrong,
+)
+from securecc.model import limits
+from securecc.model.errors import PathError
+from securecc.model.manifest import INPUT, Digest, Entry, Kind, Manifest
+
+_OWN = INPUT.rpartition(b"/")[0]
+_LINKS_FOLLOWED = 40  # as the kernel's MAXSYMLINKS
+_LINK_STEPS = 200_000  # components walked for all links of one manifest; a link farm of a build needs some 10,000
+_MTIME_NS = 1 << 62  # 146 years around the epoch; what utimensat(2) takes
+_DIGEST = 32  # SHA-256
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedManifest:
+    """A manifest that may be built. `directories` are all that must be made, parents first, those that only other
+    entries imply included; files have no execute bits left. `source` is the sum of all sizes in bytes. `layers` are
+    those of the entries.
+    """
+
+    entries: tuple[Entry, ...]
+    directories: tuple[bytes, ...]
+    source: int
+    layers: tuple[Entry, ...] = ()
+
+
+def check_manifest(
+    manifest: Manifest,
+    toolchain_directories: frozenset[bytes],
+    include_directories: frozenset[bytes],
+    cwd: bytes,
+    outputs: Iterable[bytes],
+    *,
+    catalogues: frozenset[tuple[bytes, Digest]] = frozenset(),
+    reads_input: bool = False,
+) -> CheckedManifest:
+    """Raises PathError, which names the path, unless the whole may be built and run in `cwd`.
+
+    `toolchain_directories` are those that directly hold a file of the toolchain, by every spelling that the toolchain
+    uses; `include_directories` those in which it looks for headers. `outputs` are as `CompilePlan.outputs`. The
+    `catalogues` are those of the toolchain's messages, by path and digest: they alone may stand where they do,
+    beside standard input, which must be there where the compile `reads_input`.
+    """
+    territory = territory_of(toolchain_directories, include_directories)
+    own = _among(catalogues, manifest.entries)
+    if reads_input:
+        own |= _input(manifest.entries)
+    kinds, parents = _check_entries(manifest.entries, territory, own)
+    directories = {b"/"}
+    for parent in parents:
+        _add_directory(parent, kinds, directories)
+    _check_links(manifest.entries, kinds)
+    _check_inodes(manifest.entries)
+    check_path(cwd)
+    if not territory.allows(cwd):
+        raise wrong(cwd, "is a working directory among the toolchain's own files")
+    if cwd not in directories:
+        raise wrong(cwd, "is a working directory that no entry makes")
+    for output in outputs:
+        _check_output(output, cwd, kinds, territory)
+    _check_directories(manifest.entries, directories, territory, own)
+    return CheckedManifest(
+        entries=_without_execute(manifest.entries),
+        directories=tuple(sorted(directories - {_OWN})),
+        source=sum(entry.size for entry in manifest.entries),
+        layers=tuple(entry for entry in manifest.entries if entry.kind is Kind.LAYER),
+    )
+
+
+def absolute(path: bytes, cwd: bytes) -> bytes:
+    """`path` seen from `cwd`, normalised by its letters alone: `..` takes the component before it away."""
+    names: list[bytes] = []
+    for name in (path if path[:1] == b"/" else cwd + b"/" + path).split(b"/"):
+        if name == b"..":
+            del names[-1:]
+        elif name not in {b"", b"."}:
+            names.append(name)
+    return b"/" + b"/".join(names)
+
+
+def _among(catalogues: frozenset[tuple[bytes, Digest]], entries: tuple[Entry, ...]) -> frozenset[bytes]:
+    """The paths of a toolchain's own catalogues in a manifest."""
+    if not catalogues:
+        return frozenset()
+    return frozenset(
+        entry.path for entry in entries if entry.kind is Kind.FILE and (entry.path, entry.blob) in catalogues
+    )
+
+
+def _input(entries: tuple[Entry, ...]) -> frozenset[bytes]:
+    """Its path. Raises PathError where it is not there."""
+    if not any(entry.path == INPUT and entry.kind is Kind.FILE and not entry.inode for entry in entries):
+        raise wrong(INPUT, "lacks, though the source is standard input")
+    return frozenset((INPUT,))
+
+
+def _check_entries(
+    entries: tuple[Entry, ...], territory: Territory, own: frozenset[bytes]
+) -> tuple[dict[bytes, Kind], set[bytes]]:
+    """The kind of each path, and the directories that are named or directly stood in."""
+    if len(entries) > limits.MANIFEST_ENTRIES:
+        raise PathError(f"a manifest of {len(entries)} entries; at most {limits.MANIFEST_ENTRIES}")
+    kinds: dict[bytes, Kind] = {}
+    parents: set[bytes] = set()
+    before = b""
+    source = layers = 0
+    for entry in entries:
+        path, kind = entry.path, entry.kind
+        if path <= before:
+            raise wrong(path, "is out of order or there twice")
+        before = path
+        parents.add(territory.parent(path, kind) if path not in own else path.rpartition(b"/")[0])
+        if kind is Kind.DIRECTORY:
+            parents.add(path)
+        _check_content(entry)
+        source += entry.size
+        layers += kind is Kind.LAYER
+        kinds[path] = kind
+    if layers > limits.LAYERS:
+        raise PathError(f"a manifest of {layers} layers; at most {limits.LAYERS}")
+    if source > limits.JOB_SOURCE:
+        raise PathError(f"a manifest of {source} bytes of source; at most {limits.JOB_SOURCE}")
+    return kinds, parents
+
+
+def _check_content(entry: Entry) -> None:
+    if entry.mode & ~0o777 or not -_MTIME_NS < entry.mtime_ns < _MTIME_NS or entry.inode < 0:
+        raise wrong(entry.path, f"has mode {entry.mode:o}, time {entry.mtime_ns}, inode {entry.inode}")
+    if entry.kind is Kind.FILE:
+        if len(entry.blob) != _DIGEST or not 0 <= entry.size <= limits.BLOB:
+            raise wrong(entry.path, f"has a digest of {len(entry.blob)} bytes and {entry.size} bytes of content")
+    elif entry.size or (entry.kind is Kind.DIRECTORY and entry.blob):
+        raise wrong(entry.path, "has content but is no file")
+    elif entry.kind is Kind.LAYER and (len(entry.blob) != _DIGEST or entry.inode):
+        raise wrong(entry.path, f"is a layer with a digest of {len(entry.blob)} bytes and inode {entry.inode}")
+
+
+def _add_directory(path: bytes, kinds: dict[bytes, Kind], made: set[bytes]) -> None:
+    while path not in made:
+        if kinds.get(path, Kind.DIRECTORY) is not Kind.DIRECTORY:
+            raise wrong(path, "is a file, a link or a layer and has something below it")
+        made.add(path)
+        path = path.rpartition(b"/")[0] or b"/"
+
+
+def _check_directories(
+    entries: tuple[Entry, ...], directories: set[bytes], territory: Territory, own: frozenset[bytes]
+) -> None:
+    """A directory among the toolchain's own is one of them, or leads to a place that is shared."""
+    doubtful = {path for path in directories - territory.above if not territory.allows(path)}
+    if not doubtful:
+        return
+    for path in own:
+        doubtful.difference_update(ancestors(path))
+    for entry in entries:
+        if not doubtful:
+            return
+        whole = entry.kind in {Kind.DIRECTORY, Kind.LAYER}
+        if territory.is_waymark(entry.path, entry.kind):
+            doubtful.difference_update(ancestors(entry.path))
+            continue
+        place = entry.path if whole or entry.path in own else territory.parent(entry.path, entry.kind)
+        if territory.allows(place):
+            doubtful.difference_update(ancestors(place))
+    for path in doubtful - {b"/"}:
+        raise wrong(path, "is a directory among the toolchain's own files")
+
+
+def _check_links(entries: tuple[Entry, ...], kinds: dict[bytes, Kind]) -> None:
+    targets = {entry.path: entry.blob for entry in entries if entry.kind is Kind.LINK}
+    steps = 0
+    for path, target in targets.items():
+        if not target or len(target) > limits.PATH or not CONTROL.isdisjoint(target):
+            raise wrong(path, "is a link with a target that no link can have")
+        if path in MERGED and target.strip(b"/") != b"usr" + path:
+            raise wrong(path, "is a link that would replace a directory of the system")
+        end, walked = _resolve(path, targets)
+        steps += walked
+        if steps > _LINK_STEPS:
+            raise wrong(path, "is one link too many to follow")
+        if (b"/" + end[1:].partition(b"/")[0]) in FORBIDDEN and end != b"/dev/null":
+            raise wrong(path, "is a link to where no client file may lie")
+    for path in MERGED:
+        if kinds.get(path) is Kind.FILE:
+            raise wrong(path, "would replace a directory of the system")
+
+
+def _resolve(path: bytes, targets: dict[bytes, bytes]) -> tuple[bytes, int]:
+    """Where a path leads when each link on the way is followed, as the kernel would inside the tree, and the number
+    of components walked.
+    """
+    rest = path[1:].split(b"/")[::-1]
+    at = b""
+    followed = walked = 0
+    while rest:
+        walked += 1
+        name = rest.pop()
+        if name == b"..":
+            at = at.rpartition(b"/")[0]
+        elif name not in {b"", b"."}:
+            target = targets.get(at + b"/" + name)
+            if target is None:
+                at += b"/" + name
+                continue
+            followed += 1
+            if followed > _LINKS_FOLLOWED:
+                raise wrong(path, "is a link that leads round in a circle")
+            at = b"" if target[:1] == b"/" else at
+            rest += target.split(b"/")[::-1]
+    return at or b"/", walked
+
+
+def _check_inodes(entries: tuple[Entry, ...]) -> None:
+    """Paths that share an inode are one file: they cannot differ."""
+    shared: dict[int, Entry] = {}
+    numbered = [entry for entry in entries if entry.inode]
+    if len({entry.inode for entry in numbered}) == len(numbered):
+        return
+    for entry in numbered:
+        first = shared.setdefault(entry.inode, entry)
+        if first is not entry and _identity(first) != _identity(entry):
+            raise wrong(entry.path, "shares an inode with a different file")
+
+
+def _identity(entry: Entry) -> tuple[Kind, bytes, int, int, int]:
+    return entry.kind, entry.blob, entry.size, entry.mode, entry.mtime_ns
+
+
+def _check_output(output: bytes, cwd: bytes, kinds: dict[bytes, Kind], territory: Territory) -> None:
+    path = absolute(output, cwd)
+    check_path(path)
+    if not territory.allows(path.rpartition(b"/")[0] or b"/"):
+        raise wrong(path, "lies among the toolchain's own files")
+    if path in kinds:
+        raise wrong(path, "is both read and to be written")
+    if any(kinds.get(parent) is Kind.LAYER for parent in ancestors(path)):
+        raise wrong(path, "is to be written in a layer")
+
+
+def _without_execute(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    if not any(entry.mode & 0o111 and entry.kind is Kind.FILE for entry in entries):
+        return entries
+    return tuple(replace(entry, mode=entry.mode & 0o666) if entry.kind is Kind.FILE else entry for entry in entries)

@@ -1,0 +1,144 @@
+"""Where a toolchain's own files lie, and where a client's may: default deny, path by path."""
+
+import re
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from securecc.model import limits
+from securecc.model.errors import PathError
+from securecc.model.manifest import Kind
+
+FORBIDDEN = (b"/etc", b"/dev", b"/proc", b"/sys", b"/.securecc")
+MERGED = (b"/bin", b"/sbin", b"/lib", b"/lib32", b"/lib64", b"/libx32")  # links into /usr where /usr is merged
+# Whatever the toolchain: a driver looks below these for programs and specs that happen not to be there.
+_SYSTEM = frozenset((b"/usr", *MERGED))
+_SYSTEM_SHARED = frozenset((b"/usr/include", b"/usr/src", b"/usr/local/src", b"/usr/share"))
+_SYSTEM_OWN = _SYSTEM | {b"/usr/share/locale"}
+CONTROL = frozenset((*range(0x20), 0x7F))
+_HEADERS = b"/include"
+_PROBED = re.compile(rb"(/usr/lib(?:32|64|x32)?/gcc(?:-cross)?/[\w.-]+/[0-9][\w.-]*)(?:/[nx]?(?:32|64))?/crtbegin\.o")
+_TERRITORIES = 64  # toolchains of one server
+_VERDICTS = 65536  # paths remembered for each; some 10 MiB
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Territory:
+    """Where a toolchain's own files lie. `own` directly hold files of the toolchain; `shared` are the directories in
+    which it looks for headers, and in which a client's files may stand. `above` are those in `own` and what leads
+    there; `whole` counts what every system has for its own as well.
+    """
+
+    own: frozenset[bytes]
+    shared: frozenset[bytes]
+    above: frozenset[bytes] = field(init=False)
+    whole: frozenset[bytes] = field(init=False)
+    parents: tuple[dict[bytes, bytes], ...] = field(init=False, default_factory=lambda: tuple({} for _ in Kind))
+    permitted: dict[bytes, bool] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        above = {parent for path in self.own for parent in ancestors(path)}
+        object.__setattr__(self, "above", frozenset(above | self.own))
+        object.__setattr__(self, "whole", self.above | _SYSTEM_OWN.union(*map(ancestors, _SYSTEM_OWN)))
+        object.__setattr__(self, "own", self.own | _SYSTEM_OWN)
+        object.__setattr__(self, "shared", self.shared | _SYSTEM_SHARED)
+
+    def parent(self, path: bytes, kind: Kind) -> bytes:
+        """The directory that an entry stands in. Raises PathError if no entry of a peer may have this path."""
+        remembered = self.parents[kind]
+        parent = remembered.get(path)
+        if parent is None:
+            parent = self._judge(path, kind)
+            if len(remembered) >= _VERDICTS:
+                remembered.clear()
+            remembered[path] = parent
+        return parent
+
+    def _judge(self, path: bytes, kind: Kind) -> bytes:
+        check_path(path)
+        parent = path.rpartition(b"/")[0] or b"/"
+        if kind is Kind.DIRECTORY or (kind is Kind.LINK and path in MERGED):
+            return parent
+        if kind is Kind.LAYER:
+            if path == b"/" or path in self.whole:
+                raise wrong(path, "is a layer over the toolchain's own directories")
+            if not self._allows(path, path):
+                raise wrong(path, "is a layer among the toolchain's own files")
+            return parent
+        if path == b"/" or path in self.above or path in self.shared:
+            raise wrong(path, "stands where the toolchain has a directory")
+        if not self._allows(path, path[: path.rfind(b"/")]) and not self.is_waymark(path, kind):
+            raise wrong(path, "lies among the toolchain's own files")
+        return parent
+
+    def allows(self, directory: bytes) -> bool:
+        """Whether a client's file may lie right in this directory: outside the toolchain's directories, or at or below
+        one of its include directories, or below an `include` of somebody else's there (``/usr/lib/glib-2.0/include``).
+        """
+        known = self.permitted.get(directory)
+        if known is None:
+            known = self._allows(directory, directory)
+            if len(self.permitted) >= _VERDICTS:
+                self.permitted.clear()
+            self.permitted[directory] = known
+        return known
+
+    def is_waymark(self, path: bytes, kind: Kind) -> bool:
+        """Whether this is what may stand among a toolchain's own files, though in none of its directories: a link to
+        headers (Debian's ``/usr/lib/clang/14/include``), or the file by which clang knows another gcc's installation.
+        """
+        if path.rpartition(b"/")[0] in self.own:
+            return False
+        return (
+            path.endswith(_HEADERS) if kind is Kind.LINK else kind is Kind.FILE and _PROBED.fullmatch(path) is not None
+        )
+
+    def _allows(self, path: bytes, directory: bytes) -> bool:
+        for parent in (path, *ancestors(path)):
+            if parent in self.shared:
+                return True
+            if parent in self.own:
+                below = directory[len(parent) + 1 :].split(b"/")
+                return any(name.startswith(b"include") or name == b"c++" for name in below)
+        return True
+
+
+@lru_cache(maxsize=_TERRITORIES)
+def territory_of(own: frozenset[bytes], shared: frozenset[bytes]) -> Territory:
+    """That of a toolchain; see `paths.check_manifest`."""
+    return Territory(own, shared)
+
+
+def check_path(path: bytes) -> None:
+    """Raises PathError unless `path` is absolute, normalised, within the limits and nowhere forbidden."""
+    if path == b"/":
+        return
+    if path[:1] != b"/" or len(path) > limits.PATH:
+        raise wrong(path, "is not absolute" if path[:1] != b"/" else f"has {len(path)} bytes")
+    names = path[1:].split(b"/")
+    if len(names) > limits.PATH_DEPTH:
+        raise wrong(path, f"has {len(names)} components; at most {limits.PATH_DEPTH}")
+    for name in names:
+        if name in {b"", b".", b".."}:
+            raise wrong(path, "is not normalised")
+        if len(name) > limits.PATH_COMPONENT:
+            raise wrong(path, f"has a component of {len(name)} bytes; at most {limits.PATH_COMPONENT}")
+    if not CONTROL.isdisjoint(path):
+        raise wrong(path, "has a control character")
+    if b"/" + names[0] in FORBIDDEN:
+        raise wrong(path, "lies where no client file may")
+
+
+def ancestors(path: bytes) -> list[bytes]:
+    """The directories above, nearest first, without the root."""
+    found = []
+    end = path.rfind(b"/")
+    while end > 0:
+        found.append(path[:end])
+        end = path.rfind(b"/", 0, end)
+    return found
+
+
+def wrong(path: bytes, why: str) -> PathError:
+    """An error that names a path, whatever its letters."""
+    shown = repr(path[:200])[1:] + ("..." if len(path) > 200 else "")  # noqa: PLR2004 - enough to recognise it by
+    return PathError(f"path {shown} {why}")

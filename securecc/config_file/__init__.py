@@ -1,0 +1,1 @@
+"""Configuration documents: YAML with the place of every node, typed fields, quantities."""

@@ -1,0 +1,49 @@
+"""What stands in files that are renewed while the daemon runs."""
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from securecc.model.errors import SecureccError
+
+log = logging.getLogger("securecc")
+
+_T = TypeVar("_T")
+
+
+class Renewed(Generic[_T]):
+    """`value` is what `read` made of these files when they were good last: changed ones take over when they are, and
+    until then the old value stays. `name` is how the log calls it. Raises what `read` raises when made.
+    """
+
+    def __init__(self, name: str, paths: Sequence[Path], read: Callable[[], _T]) -> None:
+        self._name = name
+        self._paths = paths
+        self._read = read
+        self._seen = self._stamps()
+        self.value = read()
+
+    def look(self) -> None:
+        """Reads what has changed."""
+        stamps = self._stamps()
+        if stamps == self._seen:
+            return
+        self._seen = stamps
+        try:
+            self.value = self._read()
+        except SecureccError as error:
+            log.error("the %s is not read again: %s", self._name, error)  # noqa: TRY400 - the error says it all
+            return
+        log.info("%s read again", self._name)
+
+    def _stamps(self) -> list[tuple[int, int, int]]:
+        return [_stamp(path) for path in self._paths]
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    try:
+        status = path.stat()
+    except OSError:
+        return 0, 0, 0
+    return status.st_ino, status.st_size, status.st_mtime_ns

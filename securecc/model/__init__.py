@@ -1,0 +1,1 @@
+"""Values, errors and limits that all parts share."""

@@ -1,0 +1,51 @@
+"""What a principal has been granted: made by the policy only, asked for by everything that spends something."""
+
+from dataclasses import dataclass
+
+from securecc.model import limits as bound
+
+
+@dataclass(frozen=True, slots=True)
+class JobLimits:
+    """What one job may use. Seconds and bytes."""
+
+    wall_s: float = bound.WALL_S
+    cpu_s: float = bound.CPU_S
+    memory: int = bound.MEMORY
+    processes: int = bound.PROCESSES
+    output: int = bound.OUTPUT
+    diagnostics: int = bound.DIAGNOSTICS
+    source: int = bound.JOB_SOURCE
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """What one principal may use at one time, all its jobs and channels together. `rate` is jobs that begin in a
+    second, of which `burst` may begin at once; `memory` is what the limits of its jobs add up to, `store` its blobs, in
+    bytes. 0 is no quota, for `store` the daemon's.
+    """
+
+    rate: float = 0.0
+    burst: int = 1
+    memory: int = 0
+    store: int = 0
+    connections: int = bound.CONNECTIONS_PER_PRINCIPAL
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """The policy's yes to one principal from one address.
+
+    `rule` is the rule's name and `revision` the digest of the policy document that it stands in. `toolchains` are
+    shell patterns over a toolchain's name (``gcc-12``). `jobs` bounds the principal's jobs at one time; `weight` is
+    its share of a contended server.
+    """
+
+    principal: str
+    rule: str
+    revision: str
+    toolchains: tuple[str, ...] = ("*",)
+    limits: JobLimits = JobLimits()
+    quota: Quota = Quota()
+    jobs: int = bound.JOBS_PER_PRINCIPAL
+    weight: float = 1.0

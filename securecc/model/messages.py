@@ -1,0 +1,237 @@
+"""The control messages of the compile protocol (docs/protocol.md is normative).
+
+Each is one msgpack array whose first element is the tag. `job` numbers are chosen by the client and unique on their
+channel. Paths, arguments and environment are bytes: the operating system's, not text.
+"""
+
+from typing import Literal
+
+import msgspec
+
+PROTOCOL_VERSIONS = (1,)
+
+RefuseCode = Literal[
+    "busy", "denied", "toolchain", "draining", "option", "tree", "layer", "limit", "protocol", "server"
+]
+LimitName = Literal["", "wall", "cpu", "memory", "processes", "output", "diagnostics", "source"]
+
+
+class Message(msgspec.Struct, frozen=True, array_like=True, tag_field="t"):
+    """Base of all control messages."""
+
+
+class Terminal(msgspec.Struct, frozen=True, array_like=True):
+    """What the compiler would have found at descriptors 0 and 2. Sizes in character cells; 0 where unknown."""
+
+    input: bool = False
+    error: bool = False
+    columns: int = 0
+    rows: int = 0
+
+
+class Toolchain(msgspec.Struct, frozen=True, array_like=True):
+    """A toolchain as a server offers it: its name for people and patterns, its digest for machines."""
+
+    digest: bytes
+    name: str
+    target: str
+
+
+class Part(msgspec.Struct, frozen=True, array_like=True):
+    """A file of a toolchain, or all of one directory (`path` ends in a slash then). `digest` is cut to 8 bytes."""
+
+    path: bytes
+    digest: bytes
+
+
+class Description(msgspec.Struct, frozen=True, array_like=True):
+    """What a toolchain is like, for finding out how two of them differ. Nothing is decided by it."""
+
+    name: str = ""
+    family: str = "gcc"
+    version: str = ""
+    target: str = ""
+    parts: tuple[Part, ...] = ()
+
+
+class Usage(msgspec.Struct, frozen=True, array_like=True):
+    """What a job used. Seconds and bytes; `tree_s` is how long its tree took, before anything of it ran."""
+
+    wall_s: float = 0.0
+    user_s: float = 0.0
+    system_s: float = 0.0
+    memory: int = 0
+    tree_s: float = 0.0
+
+
+class Output(msgspec.Struct, frozen=True, array_like=True):
+    """A file that the compile made. Its bytes follow the Result in bulk frames, in the order of the list."""
+
+    path: bytes
+    size: int
+    mode: int
+    digest: bytes
+
+
+# --- client to server -------------------------------------------------------------------------------------------
+
+
+class Hello(Message, frozen=True, array_like=True, tag="hello"):
+    """First message of the client after authentication."""
+
+    versions: tuple[int, ...]
+    software: str
+
+
+class Ask(Message, frozen=True, array_like=True, tag="ask"):
+    """Would you take this? `size` is the bytes of all inputs, `cost_ms` the client's guess (0: none). `description` is
+    given where the server is not known to have the toolchain: its refusal then says what differs.
+    """
+
+    job: int
+    key: bytes
+    toolchain: bytes
+    size: int = 0
+    cost_ms: int = 0
+    description: Description | None = None
+
+
+class Submit(Message, frozen=True, array_like=True, tag="submit"):
+    """The job itself, to the server whose Invite is taken.
+
+    `manifest` is the encoded manifest, compressed with zstd, or empty when the client believes that the server knows
+    the one named `manifest_digest`; the server's Need asks for it otherwise. `attempt` counts the submissions of one
+    compile, to whichever server; it is for the audit alone.
+    """
+
+    job: int
+    toolchain: bytes
+    arguments: tuple[bytes, ...]
+    cwd: bytes
+    environment: dict[bytes, bytes]
+    umask: int
+    terminal: Terminal
+    manifest_digest: bytes
+    manifest: bytes = b""
+    attempt: int = 1
+
+
+class Supply(Message, frozen=True, array_like=True, tag="supply"):
+    """Answer to a Need: the manifest if asked for; then the blobs' bytes follow in bulk frames, in the order of the
+    Need, each of exactly its entry's size.
+    """
+
+    job: int
+    manifest: bytes = b""
+
+
+class Forget(Message, frozen=True, array_like=True, tag="forget"):
+    """An Ask that went elsewhere: gives the lease or the place in the queue back."""
+
+    job: int
+
+
+class Cancel(Message, frozen=True, array_like=True, tag="cancel"):
+    """Ends a job at any stage. No Result follows."""
+
+    job: int
+
+
+# --- server to client -------------------------------------------------------------------------------------------
+
+
+class Layer(msgspec.Struct, frozen=True, array_like=True):
+    """A directory tree that a server has whole, by its path and its digest (`securecc.compiler.tree.shared_tree`)."""
+
+    path: bytes
+    digest: bytes
+
+
+class Welcome(Message, frozen=True, array_like=True, tag="welcome"):
+    """First message of the server after authentication. `time_ns` is its clock, 0 from servers that do not say it."""
+
+    version: int
+    software: str
+    principal: str
+    reference: str
+    slots: int
+    toolchains: tuple[Toolchain, ...]
+    layers: tuple[Layer, ...] = ()
+    time_ns: int = 0
+
+
+class Invite(Message, frozen=True, array_like=True, tag="invite"):
+    """A slot is leased to the job for `lease_ms`."""
+
+    job: int
+    lease_ms: int
+
+
+class Wait(Message, frozen=True, array_like=True, tag="wait"):
+    """Queued: an Invite follows. `ahead` counts the jobs before it, as far as known."""
+
+    job: int
+    ahead: int
+
+
+class Refuse(Message, frozen=True, array_like=True, tag="refuse"):
+    """No. `code` for the machine, `reason` for the person."""
+
+    job: int
+    code: RefuseCode
+    reason: str
+
+
+class Need(Message, frozen=True, array_like=True, tag="need"):
+    """What the server lacks: the manifest, or blobs by their index in the manifest's entries (each digest once)."""
+
+    job: int
+    manifest: bool
+    blobs: tuple[int, ...]
+
+
+class Result(Message, frozen=True, array_like=True, tag="result"):
+    """The job has ended. `status` is an exit status, or minus a signal. `limit` names the limit that ended it.
+
+    The bytes of standard output, standard error and the outputs follow in bulk frames, in that order. `strays` are
+    indices of manifest entries that the run did not read though their role is READ, or read though it is PRESENT.
+    `read` has a bit for each entry, the lowest of the first byte for the first: set for a file that the run read.
+    """
+
+    job: int
+    status: int
+    limit: LimitName
+    stdout: int
+    stderr: int
+    outputs: tuple[Output, ...]
+    strays: tuple[int, ...]
+    usage: Usage
+    server_s: float
+    read: bytes = b""
+
+
+# --- both -------------------------------------------------------------------------------------------------------
+
+
+class Ping(Message, frozen=True, array_like=True, tag="ping"):
+    """I am alive; the peer answers with a Pong of the same number."""
+
+    number: int
+
+
+class Pong(Message, frozen=True, array_like=True, tag="pong"):
+    """Answer to a Ping."""
+
+    number: int
+
+
+class Goodbye(Message, frozen=True, array_like=True, tag="goodbye"):
+    """Last message before the sender closes: draining, ticket ended, policy changed, denied."""
+
+    code: str
+    reason: str
+    reference: str
+
+
+FromClient = Hello | Ask | Submit | Supply | Forget | Cancel | Ping | Pong | Goodbye
+FromServer = Welcome | Invite | Wait | Refuse | Need | Result | Ping | Pong | Goodbye

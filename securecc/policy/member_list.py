@@ -1,0 +1,30 @@
+"""A group's file: one principal a line, as version control or a directory exports it. ``#`` begins a comment."""
+
+import re
+
+from securecc.config_file.yaml_nodes import Place
+from securecc.model import limits
+from securecc.model.errors import AuthenticationError, PolicyError
+from securecc.model.principal import Principal
+
+_COMMENT = re.compile(rb"(?:^|[ \t])#.*", re.DOTALL)
+
+
+def read_members(data: bytes, name: str) -> frozenset[Principal]:
+    """The principals of a file that errors call `name`. Raises PolicyError naming the line."""
+    if len(data) > limits.GROUP_FILE:
+        raise PolicyError(f"{name}: {len(data)} bytes; a group's file has at most {limits.GROUP_FILE}")
+    lines = enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1)
+    wanted = ((number, _COMMENT.sub(b"", line).strip()) for number, line in lines)
+    return frozenset(_principal(line, Place(name, number, 1)) for number, line in wanted if line)
+
+
+def _principal(line: bytes, place: Place) -> Principal:
+    if b"*" in line.replace(b"\\*", b""):
+        raise place.error("a pattern in a group's file", "a file names people; a * belongs under principals:")
+    if re.search(rb"(?<!\\)[ \t]", line):
+        raise place.error("more than one word", "write one principal a line, nothing else; # begins a comment")
+    try:
+        return Principal.parse(line)
+    except AuthenticationError as error:
+        raise place.error(error.message, error.advice) from error

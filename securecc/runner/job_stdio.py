@@ -1,0 +1,93 @@
+"""What a job reads from and writes to besides files that have names."""
+
+import os
+from collections.abc import Sequence
+
+from securecc.model import limits
+from securecc.model.errors import SandboxError
+from securecc.model.manifest import INPUT, Entry, Kind
+from securecc.runner.pseudo_terminal import Terminal
+from securecc.runner_protocol.messages import WorkOrder
+from securecc.runner_protocol.packets import close_all
+
+_TAIL = 16 * limits.KIB  # of the diagnostics, where a limit shows
+
+
+class Stdio:
+    """A job's standard input, output and error: files without a name on its tmpfs, and a terminal if it has one."""
+
+    def __init__(self, order: WorkOrder, root: bytes, given: int) -> None:
+        """Raises SandboxError."""
+        asked = order.terminal
+        self._most = order.limits.diagnostics
+        self._on_terminal = asked.error
+        self._terminal: Terminal | None = None
+        self.tail = b""
+        self._out = _nameless(root)
+        self._kept = {self._out}
+        try:
+            self._error = _nameless(root)
+            self._kept.add(self._error)
+            if asked.input or asked.error:
+                self._terminal = Terminal(asked.columns, asked.rows, self._most)
+        except SandboxError:
+            self.close()
+            raise
+        slave = self._terminal.slave if self._terminal else -1
+        self.descriptors = (slave if asked.input else given, self._out, slave if asked.error else self._error)
+
+    def attach(self) -> None:
+        """The sandbox has begun: read its terminal."""
+        if self._terminal:
+            self._terminal.attach()
+
+    def overflowing(self) -> bool:
+        """Whether standard output or error is over the limit of diagnostics."""
+        if self._terminal and self._terminal.overflowing():
+            return True
+        return any(os.fstat(file).st_size > self._most for file in self._kept)
+
+    def finish(self) -> bytes:
+        """The job has ended: the end of its diagnostics."""
+        if self._terminal:
+            self._terminal.close()
+            if self._on_terminal:
+                os.pwrite(self._error, self._terminal.captured[: self._most + 1], 0)
+        size = os.fstat(self._error).st_size
+        self.tail = os.pread(self._error, _TAIL, max(0, min(size, self._most) - _TAIL))
+        return self.tail
+
+    def take(self) -> tuple[int, int]:
+        """Standard output and error, each cut to its limit and at its beginning; the caller closes them."""
+        for file in (self._out, self._error):
+            if os.fstat(file).st_size > self._most:
+                os.ftruncate(file, self._most)
+            os.lseek(file, 0, os.SEEK_SET)
+        self._kept.clear()
+        return self._out, self._error
+
+    def close(self) -> None:
+        """Whatever was not taken."""
+        if self._terminal:
+            self._terminal.close()
+        close_all(tuple(self._kept))
+        self._kept.clear()
+
+
+def take_input(root: int, entries: Sequence[Entry]) -> int:
+    """The job's standard input, which no name leads to any more; -1 if it has none."""
+    if not any(entry.path == INPUT and entry.kind is Kind.FILE for entry in entries):
+        return -1
+    try:
+        found = os.open(INPUT[1:], os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root)
+        os.unlink(INPUT[1:], dir_fd=root)
+    except OSError as error:
+        raise SandboxError(f"no file for a job's standard input: {error.strerror}") from error
+    return found
+
+
+def _nameless(root: bytes) -> int:
+    try:
+        return os.open(root, os.O_TMPFILE | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise SandboxError(f"no file for a job's output: {error.strerror}") from error

@@ -1,0 +1,78 @@
+"""A pseudo-terminal for a compiler whose user has one (pty(7)): gcc asks it for its width and for colour."""
+
+import asyncio
+import fcntl
+import os
+import struct
+import termios
+
+from securecc.model import limits
+from securecc.model.errors import SandboxError
+
+PTMX = "/dev/pts/ptmx"
+_TIOCSPTLCK = 0x40045431
+_TIOCGPTPEER = 0x5441
+
+
+class Terminal:
+    """One pseudo-terminal of this size in character cells. What is written to it is kept as written, up to `most`
+    bytes; `overflowing` tells of more.
+    """
+
+    def __init__(self, columns: int, rows: int, most: int, multiplexer: str = PTMX) -> None:
+        """Raises SandboxError where the system gives no terminal."""
+        self.captured = bytearray()
+        self.slave = -1
+        self._most = most
+        try:
+            self._master = os.open(multiplexer, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            raise SandboxError(f"no pseudo-terminal from {multiplexer}: {error.strerror}") from error
+        try:
+            fcntl.ioctl(self._master, _TIOCSPTLCK, struct.pack("i", 0))
+            self.slave = fcntl.ioctl(self._master, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+            fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows & 0xFFFF, columns & 0xFFFF, 0, 0))
+            settings = termios.tcgetattr(self.slave)
+            settings[1] &= ~termios.OPOST
+            settings[3] &= ~(termios.ECHO | termios.ICANON | termios.ISIG)
+            termios.tcsetattr(self.slave, termios.TCSANOW, settings)
+        except (OSError, termios.error) as error:
+            for end in (self._master, self.slave):
+                if end >= 0:
+                    os.close(end)
+            raise SandboxError(f"the pseudo-terminal cannot be set up: {error}") from error
+
+    def attach(self) -> None:
+        """Read on the running event loop; our own end of the slave is closed, the sandbox has its."""
+        os.close(self.slave)
+        self.slave = -1
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._master, self._read)
+
+    def overflowing(self) -> bool:
+        """Whether more was written than is kept."""
+        return len(self.captured) > self._most
+
+    def close(self) -> None:
+        """Take what is left, then close; once is enough."""
+        if self._master < 0:
+            return
+        if self.slave >= 0:
+            os.close(self.slave)
+        else:
+            while self._read():
+                pass
+            self._loop.remove_reader(self._master)
+        os.close(self._master)
+        self._master = -1
+
+    def _read(self) -> bool:
+        try:
+            piece = os.read(self._master, limits.WORK_PACKET)
+        except OSError:
+            piece = b""
+        if not piece:
+            self._loop.remove_reader(self._master)
+        elif not self.overflowing():
+            self.captured += piece
+        return bool(piece)

@@ -1,0 +1,195 @@
+"""The runner as a service of its own: it waits for a front on a unix socket, and gives each a nursery.
+
+So no process need ever be root, and a service manager can keep network and keys from all that runs compilers.
+"""
+
+import contextlib
+import logging
+import os
+import selectors
+import signal
+import socket
+import struct
+import time
+from pathlib import Path
+from typing import NoReturn
+
+from securecc.daemon.service_manager import Supervisor
+from securecc.daemon.settings import ServerSettings, User
+from securecc.model import limits
+from securecc.model.errors import ConfigError, SandboxError
+from securecc.runner.runner_spawner import Nursery, end_children, runner_config
+from securecc.sandbox import cgroup, namespaces
+
+log = logging.getLogger("securecc")
+
+READY = "securecc: the runner waits for its front"
+"""The line of the log that says so."""
+
+_CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
+_STOP_S, _LOOK_S = 5.0, 0.005
+
+
+def connect(path: Path) -> socket.socket:
+    """The front's end of a nursery. Raises SandboxError where no runner waits."""
+    end = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.MIB)
+    try:
+        end.connect(os.fspath(path))
+    except OSError as error:
+        end.close()
+        advice = "start it: systemctl start securecc-runner.socket, or secureccd --only runner"
+        raise SandboxError(f"no runner waits at {path}: {error.strerror}", advice) from error
+    return end
+
+
+class RunnerService:
+    """Waits for fronts, until it is told to end."""
+
+    def __init__(self, settings: ServerSettings, config: Path, supervisor: Supervisor) -> None:
+        """`config` is the file that the settings are from. Root becomes the runner's user. Raises SandboxError,
+        ConfigError.
+        """
+        self._settings = settings
+        self._config = config
+        self._supervisor = supervisor
+        self._nurseries: set[int] = set()
+        self._listening = self._listen()
+        become = settings.users.runner if settings.users is not None and os.getuid() == 0 else None
+        self._groups = prepare_groups(settings, become)
+        if self._groups:
+            cgroup.join(self._groups, os.getpid())
+        if become is not None:
+            namespaces.become(become.uid, become.gid)
+        if os.getuid() == 0:
+            raise ConfigError("the runner was started as root and knows nobody else to be", "set `users:`")
+        namespaces.renounce()
+        namespaces.adopt()
+
+    def run(self) -> int:
+        """Exit status 0, when all nurseries have ended."""
+        hearing, saying = socket.socketpair()
+        for end in (hearing, saying):
+            end.setblocking(False)
+        signal.set_wakeup_fd(saying.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP):
+            signal.signal(number, lambda *_: None)
+        with selectors.DefaultSelector() as both, hearing, saying:
+            both.register(self._listening, selectors.EVENT_READ)
+            both.register(hearing, selectors.EVENT_READ)
+            self._supervisor.ready("waits for a front")
+            log.info(READY)
+            while not self._turn(both, hearing):
+                self._supervisor.alive()
+            signal.set_wakeup_fd(-1)
+        self._supervisor.stopping()
+        self._stop()
+        return 0
+
+    def _turn(self, both: selectors.BaseSelector, hearing: socket.socket) -> bool:
+        """Something has happened, or it is time for a word to the service manager. Whether we were told to end."""
+        for key, _ in both.select(self._supervisor.pulse_s or None):
+            if key.fileobj is self._listening:
+                self._accept()
+                continue
+            told = set(hearing.recv(limits.KIB))
+            self._bury()
+            if told & {signal.SIGTERM, signal.SIGINT}:
+                return True
+        return False
+
+    def _listen(self) -> socket.socket:
+        """The service manager's socket, or one of our own that the front's user alone can reach."""
+        if self._supervisor.sockets:
+            [first, *more] = self._supervisor.sockets
+            if more or first.family != socket.AF_UNIX or first.type != socket.SOCK_SEQPACKET:
+                raise ConfigError("the runner takes one unix socket", "use the units that come with securecc")
+            return first
+        path = self._settings.runner_socket
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+            before = os.umask(0o177)
+            try:
+                listening.bind(os.fspath(path))
+            finally:
+                os.umask(before)
+            if self._settings.users is not None and os.getuid() == 0:
+                os.chown(path, self._settings.users.front.uid, self._settings.users.front.gid)
+            listening.listen(limits.FRONTS)
+        except OSError as error:
+            listening.close()
+            raise ConfigError(f"cannot listen at {path}: {error.strerror}", "make its directory") from error
+        return listening
+
+    def _accept(self) -> None:
+        try:
+            end, _ = self._listening.accept()
+        except OSError:
+            return
+        with end:
+            why = self._objection(end)
+            if why:
+                log.warning("a front is turned away: %s", why)
+                return
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.MIB)
+            try:
+                child = os.fork()
+            except OSError as error:  # the others' runners go on
+                log.error("no nursery for a front: %s", error.strerror)  # noqa: TRY400 - the error says it all
+                return
+            if not child:
+                self._be_nursery(end)
+            self._nurseries.add(child)
+
+    def _objection(self, end: socket.socket) -> str:
+        """Why this is no front of ours; empty if it is one."""
+        _, uid, _ = _CREDENTIALS.unpack(end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+        if uid == os.getuid():
+            return f"it is of the runner's own user, {uid}: a compiler that breaks out would be the front"
+        if self._settings.users is not None and uid != self._settings.users.front.uid:
+            return f"it is of uid {uid}, and the front's is {self._settings.users.front.uid}"
+        if len(self._nurseries) >= limits.FRONTS:
+            return f"{limits.FRONTS} are here"
+        return ""
+
+    def _be_nursery(self, end: socket.socket) -> NoReturn:
+        """In a child: one front's nursery, from its beginning to its end."""
+        status = 1
+        try:
+            signal.set_wakeup_fd(-1)
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                signal.signal(number, signal.SIG_DFL)
+            self._listening.close()
+            Nursery(runner_config(self._settings, groups=self._groups), self._config).serve(end)
+            status = 0
+        finally:
+            os._exit(status)
+
+    def _bury(self) -> None:
+        with contextlib.suppress(ChildProcessError):
+            while ended := os.waitpid(-1, os.WNOHANG)[0]:
+                self._nurseries.discard(ended)
+
+    def _stop(self) -> None:
+        """A nursery ends its runners before it ends; what is there all the same after that is ended."""
+        for nursery in self._nurseries:
+            os.kill(nursery, signal.SIGTERM)
+        last = time.monotonic() + _STOP_S
+        while self._nurseries and time.monotonic() < last:
+            time.sleep(_LOOK_S)
+            self._bury()
+        end_children()
+
+
+def prepare_groups(settings: ServerSettings, become: User | None) -> str:
+    """The directory of jobs' control groups, `become`'s where root gives it away; empty, and a line in the log, where
+    there is none. Who is to have jobs there must `cgroup.join` it. Raises SandboxError.
+    """
+    place = cgroup.place()
+    folder = os.fspath(settings.groups) if settings.groups is not None else place.folder * place.delegated
+    if not folder:
+        log.info("no control groups: none is delegated to this service (docs/sandbox.md)")
+        return ""
+    return cgroup.prepare(folder, (become.uid, become.gid) if become is not None else None)

@@ -1,0 +1,205 @@
+"""The process that starts further runners.
+
+It runs as ``python -I -m securecc.runner.runner_spawner --fd N --config-fd M --config FILE``.
+
+A runner cannot see what is installed after it has left the host's files. This process stays among them, as the runner's
+user, and starts a new runner when the front asks. It believes nothing of the front: which compilers are offered, it
+reads in the daemon's configuration by itself. It leaves when the front does.
+"""
+
+import argparse
+import codecs
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import msgspec
+
+from securecc.daemon.settings import ServerSettings, User, read_settings
+from securecc.model import limits
+from securecc.model.errors import ConfigError, SecureccError
+from securecc.model.printable import plain
+from securecc.runner import runner
+from securecc.runner.runner import RunnerConfig
+from securecc.runner_protocol.messages import WorkRunner
+from securecc.runner_protocol.packets import memory
+from securecc.sandbox import namespaces, sandbox
+
+ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
+"""What runner and nursery are started with."""
+
+_ENDS = (signal.SIGCHLD, signal.SIGTERM)
+_END_S = 5.0
+_LOOK_S = 0.005
+
+
+def command(module: str, end: int, config: int, *more: str) -> list[str]:
+    """The command line of runner or nursery: `end` is the front's socketpair, `config` holds the configuration."""
+    python = [sys.executable, "-I", "-m", f"securecc.runner.{module}"]
+    return [*python, "--fd", str(end), "--config-fd", str(config), *more]
+
+
+def start(arguments: Sequence[str], descriptors: Sequence[int]) -> "subprocess.Popen[bytes]":
+    """Start one of them: with these descriptors, standard error, and nothing else."""
+    return subprocess.Popen(
+        arguments,
+        pass_fds=descriptors,
+        stdin=subprocess.DEVNULL,
+        cwd="/",
+        env=ENVIRONMENT,
+        start_new_session=True,
+    )
+
+
+def runner_config(settings: ServerSettings, become: User | None = None, groups: str = "") -> RunnerConfig:
+    """What a runner is told by these settings. `become` is whom root becomes; `groups` as RunnerConfig has it."""
+    return RunnerConfig(
+        compilers=tuple(os.fspath(path) for path in settings.toolchains),
+        base=os.fspath(settings.scratch),
+        uid=become.uid if become is not None else 0,
+        gid=become.gid if become is not None else 0,
+        sandbox=settings.sandbox,
+        layers=None if settings.layers is None else tuple(os.fspath(path) for path in settings.layers),
+        groups=groups,
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until the front has gone. Exit status 0, or 1 with one line on standard error."""
+    options = argparse.ArgumentParser(prog="securecc.runner.runner_spawner")
+    options.add_argument("--fd", type=int, required=True, help="the front's socketpair")
+    options.add_argument("--config-fd", type=int, required=True, help="where the runners' configuration is read from")
+    options.add_argument("--config", type=Path, required=True, help="the daemon's configuration")
+    chosen = options.parse_args(arguments)
+    try:
+        Nursery(runner.told(chosen.config_fd), chosen.config).serve(socket.socket(fileno=chosen.fd))
+    except SecureccError as error:
+        _log(str(error))
+        return 1
+    return 0
+
+
+class Nursery:
+    """Starts runners, and waits for their end."""
+
+    def __init__(self, config: RunnerConfig, daemon: Path) -> None:
+        """`config` is what runners are told, but for what the daemon's configuration, the file `daemon`, says then."""
+        self._config = config
+        self._daemon = daemon
+        self._runners: set[int] = set()
+
+    def serve(self, end: socket.socket) -> None:
+        """Take the front's packets until there are no more. Raises SandboxError."""
+        codecs.lookup("utf-8-sig")  # what reads the configuration, while Python's own files can be read for certain
+        if os.getuid() == 0 and self._config.uid and self._config.gid:
+            namespaces.become(self._config.uid, self._config.gid)
+        namespaces.renounce()
+        namespaces.adopt()
+        signal.signal(signal.SIGCHLD, lambda *_: self._bury())
+        signal.signal(signal.SIGTERM, lambda *_: self._kill())
+        with end:
+            while True:
+                packet, descriptors, _, _ = socket.recv_fds(end, limits.WORK_PACKET, 1)
+                if not packet:
+                    break
+                self._answer(packet, descriptors)
+        self._end()
+
+    def _answer(self, packet: bytes, descriptors: Sequence[int]) -> None:
+        """The new runner has the descriptor then; without one, the front sees that nobody has it."""
+        try:
+            order = msgspec.msgpack.decode(packet, type=WorkRunner)
+            if len(descriptors) != 1:
+                raise ConfigError("the front asks for a runner and gives no end of it")
+            self._start(order, descriptors[0])
+        except (SecureccError, msgspec.DecodeError, ValueError, OSError) as error:
+            _log(f"no further runner: {error}")
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+    def _start(self, order: WorkRunner, end: int) -> None:
+        have = tuple(digest.hex() for digest in order.have)
+        config = msgspec.structs.replace(self._configured(), have=have, trees=order.trees)
+        descriptor = memory(msgspec.json.encode(config))
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)  # who is not known yet cannot be buried
+        try:
+            child = os.fork()  # not a program anew: its user need not be able to read Python's files
+            if not child:
+                _be_runner(end, descriptor)
+            self._runners.add(child)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDS)
+            os.close(descriptor)
+
+    def _configured(self) -> RunnerConfig:
+        """What the configuration says now; what it said at first where that cannot be read."""
+        try:
+            now = read_settings(self._daemon)
+        except ConfigError as error:
+            _log(f"the compilers stay as they were: {error}")
+            return self._config
+        now_told = runner_config(now)
+        return msgspec.structs.replace(self._config, compilers=now_told.compilers, layers=now_told.layers)
+
+    def _bury(self) -> None:
+        """Also what a dead runner left behind, for that is ours now (prctl(2), PR_SET_CHILD_SUBREAPER)."""
+        with contextlib.suppress(ChildProcessError):
+            while ended := os.waitpid(-1, os.WNOHANG)[0]:
+                self._runners.discard(ended)
+
+    def _end(self) -> None:
+        """The front has gone, so the runners go too; one that does not is ended."""
+        last = time.monotonic() + _END_S
+        while self._runners and time.monotonic() < last:
+            time.sleep(_LOOK_S)
+        end_children()
+
+    def _kill(self) -> NoReturn:
+        """Told to end: the runners end with it, and their jobs with them."""
+        end_children()
+        os._exit(0)
+
+
+def end_children() -> None:
+    """Kills all children, and what they leave behind, for that is ours (prctl(2), PR_SET_CHILD_SUBREAPER): whatever a
+    compiler has become that broke out. Returns when none is left.
+    """
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # they are reaped here alone, so that each number means what it meant
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            for child in sandbox.children(os.getpid()):
+                os.kill(child, signal.SIGKILL)
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+            time.sleep(_LOOK_S)
+
+
+def _be_runner(end: int, config: int) -> NoReturn:
+    """In a child: the runner's life from its beginning to its end."""
+    status = 1
+    try:
+        for number in _ENDS:
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDS)
+        os.setsid()
+        status = runner.main(["--fd", str(end), "--config-fd", str(config)])
+    finally:
+        os._exit(status)
+
+
+def _log(line: str) -> None:
+    sys.stderr.write(f"securecc nursery: {plain(line[: limits.AUDIT_TEXT])}\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(main())

@@ -1,0 +1,120 @@
+"""What front and runner say to each other, over a socketpair of packets, descriptors beside.
+
+The front trusts nothing of a WorkReport but its shape; the runner knows no principal and no policy.
+"""
+
+import msgspec
+
+from securecc.model.grant import JobLimits
+from securecc.model.manifest import Entry
+from securecc.model.messages import Description, Layer, LimitName, Terminal, Usage
+
+
+class WorkTree(msgspec.Struct, frozen=True, array_like=True):
+    """Travels in a memfd, for it may be larger than a packet. `descriptors[i]` is the index, among the descriptors of
+    the order, of entry i's content; -1 where it has none. Equal digests share one descriptor.
+    """
+
+    entries: tuple[Entry, ...]
+    descriptors: tuple[int, ...]
+
+
+class WorkOrder(msgspec.Struct, frozen=True, array_like=True, tag="order", tag_field="t"):
+    """One job. The packet carries the WorkTree's memfd as its first descriptor; the blobs' come in `WorkBlobs`
+    packets sent before it, `blobs` of them in all.
+    """
+
+    job: int
+    toolchain: bytes
+    arguments: tuple[bytes, ...]
+    environment: dict[bytes, bytes]
+    cwd: bytes
+    umask: int
+    terminal: Terminal
+    limits: JobLimits
+    blobs: int
+
+
+class WorkBlobs(msgspec.Struct, frozen=True, array_like=True, tag="blobs", tag_field="t"):
+    """At most 250 descriptors of one job's contents, in order (SCM_MAX_FD is 253)."""
+
+    job: int
+
+
+class WorkCancel(msgspec.Struct, frozen=True, array_like=True, tag="cancel", tag_field="t"):
+    """Kill it; a report still follows."""
+
+    job: int
+
+
+class Made(msgspec.Struct, frozen=True, array_like=True):
+    """A regular file that was not there before, or differs; its descriptor comes beside the report."""
+
+    path: bytes
+    size: int
+    mode: int
+
+
+class WorkReport(msgspec.Struct, frozen=True, array_like=True, tag="report", tag_field="t"):
+    """The job has ended and nothing of it runs any more.
+
+    Descriptors beside, in order: standard output, standard error, then one for each of `made`; none at all if
+    `failure` is set. `strays` as in `messages.Result`. `failure` is the runner's own trouble (no sandbox, no space) in
+    words; `status` means nothing then. Only the first 200 made files are reported; `more` counts the rest. `read` as in
+    `messages.Result`.
+    """
+
+    job: int
+    status: int
+    limit: LimitName
+    made: tuple[Made, ...]
+    strays: tuple[int, ...]
+    usage: Usage
+    failure: str = ""
+    more: int = 0
+    read: bytes = b""
+
+
+class Offer(msgspec.Struct, frozen=True, array_like=True):
+    """A toolchain that the runner can run. `called_by` are the paths of its drivers; no file of a client's may stand in
+    `directories` but below one of `include_directories`, or such as is one of the `catalogues`, by path and digest.
+    `description` is for telling toolchains apart in words, `whole` for seeing that nothing of it is new.
+    """
+
+    name: str
+    digest: bytes
+    target: str
+    called_by: tuple[bytes, ...]
+    directories: tuple[bytes, ...]
+    include_directories: tuple[bytes, ...]
+    description: Description = Description()
+    catalogues: tuple[tuple[bytes, bytes], ...] = ()
+    whole: bytes = b""
+
+    @property
+    def family(self) -> str:
+        """Whose command line it understands: ``gcc``, ``clang`` or ``other``."""
+        return self.description.family
+
+
+class WorkRunner(msgspec.Struct, frozen=True, array_like=True, tag="runner", tag_field="t"):
+    """To the nursery: start another runner, whose end is the packet's one descriptor. One that would find exactly the
+    toolchains `have`, and the layers `trees`, says that it is ready with none, and ends.
+    """
+
+    have: tuple[bytes, ...] = ()
+    trees: tuple[Layer, ...] = ()
+
+
+class WorkReady(msgspec.Struct, frozen=True, array_like=True, tag="ready", tag_field="t"):
+    """The runner's first packet: the sandbox layers in force, the toolchains found, and the directory trees that a job
+    may have whole.
+    """
+
+    layers: tuple[str, ...]
+    toolchains: tuple[Offer, ...]
+    trees: tuple[Layer, ...] = ()
+
+
+FromFront = WorkOrder | WorkBlobs | WorkCancel
+FromRunner = WorkReport | WorkReady

@@ -1,0 +1,49 @@
+"""The ways into a sandbox that are installed here."""
+
+from collections.abc import Callable
+
+from securecc.model.errors import SandboxError
+from securecc.sandbox import bubblewrap, jail, seccomp
+from securecc.sandbox.bubblewrap import Bubblewrap
+from securecc.sandbox.jail import Jail
+
+Way = Jail | Bubblewrap
+Log = Callable[[str], None]
+
+
+def installed(wanted: str, rules: bytes, log: Log) -> tuple[Way, ...]:
+    """Those that are there, the one to be preferred first; `wanted` names the only one that will do. `rules` is the
+    path of the system call filter, empty where there is none. Raises SandboxError if there is no way.
+    """
+    if wanted == Jail.name:
+        return (Jail(jail.find(), rules),)
+    if wanted == Bubblewrap.name:
+        return (_bubblewrap(rules, log),)
+    try:
+        first = Jail(jail.find(), rules)
+    except SandboxError as error:
+        log(f"bubblewrap it is: {error}")
+        return (_bubblewrap(rules, log),)
+    try:
+        return first, _bubblewrap(rules, log)
+    except SandboxError:
+        return (first,)
+
+
+def system_calls(log: Log) -> bytes:
+    """The system call filter; empty, and a line in the log, where it cannot be had."""
+    try:
+        return seccomp.program()
+    except SandboxError as error:
+        log(f"jobs run without a system call filter: {error}")
+        return b""
+
+
+def _bubblewrap(rules: bytes, log: Log) -> Bubblewrap:
+    """Bubblewrap alone, and a line in the log, where nothing can be done after its work."""
+    program = bubblewrap.find()
+    try:
+        return Bubblewrap(program, rules, jail.find(jail.CONFINE))
+    except SandboxError as error:
+        log(f"bubblewrap's jobs run without Landlock: {error}")
+        return Bubblewrap(program, rules)

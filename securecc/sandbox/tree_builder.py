@@ -1,0 +1,184 @@
+"""Builds a job's tree on its own tmpfs, from entries and descriptors.
+
+Nothing else can write to it meanwhile, and no step follows a symlink: all of a path but its last name are directories
+that were made here.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from securecc.model import limits
+from securecc.model.errors import PathError, SandboxError, SecureccError
+from securecc.model.manifest import Entry, Kind
+from securecc.model.printable import plain_path
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_PAGE = 4096
+_MODE = 0o755  # of a directory of which nothing else is said
+_NO_NAMES = (b"", b".", b"..")
+_NOT_NORMAL = "no normalised absolute path"
+
+
+@dataclass(slots=True)
+class Built:
+    """A tree that stands. `folders` are the client's and their parents, with the mtime that each has; `finished_ns` is
+    the tree's own clock when it was done.
+    """
+
+    root: int
+    folders: dict[bytes, int] = field(default_factory=dict)
+    finished_ns: int = 0
+
+
+def space_for(entries: Iterable[Entry]) -> int:
+    """Bytes of tmpfs that these entries take, in whole pages."""
+    return sum(-(-entry.size // _PAGE) * _PAGE + _PAGE for entry in entries)
+
+
+def build(
+    root: bytes,
+    entries: Sequence[Entry],
+    descriptors: Sequence[int],
+    folders: Iterable[bytes] = (),
+    links: Iterable[tuple[bytes, bytes]] = (),
+) -> Built:
+    """Build the entries in the empty directory `root`; `descriptors[i]` holds the content of entry i. Directories
+    `folders`, and `links` (path, target) where nothing stands yet, are made as well. The caller closes `Built.root`.
+
+    Raises PathError for entries that are no tree or contents of another size, SandboxError if the system refuses.
+    """
+    builder = _Builder(os.open(root, _FOLDER))
+    try:
+        for path in folders:
+            builder.folder(path)
+        for entry, descriptor in zip(entries, descriptors, strict=True):
+            builder.add(entry, descriptor)
+        for path, target in links:
+            builder.link(path, target)
+        return builder.finish()
+    except OSError as error:
+        os.close(builder.root)
+        raise SandboxError(f"the job's tree cannot be built: {error.strerror}") from error
+    except SecureccError:
+        os.close(builder.root)
+        raise
+
+
+class _Builder:
+    """Knows the directories that it has made. Everything is made at a path from the root's descriptor, through these
+    alone.
+    """
+
+    def __init__(self, root: int) -> None:
+        self.root = root
+        self._made: dict[bytes, tuple[int, int] | None] = {b"": None}
+        self._groups: dict[int, bytes] = {}
+
+    def add(self, entry: Entry, descriptor: int) -> None:
+        if entry.kind is Kind.DIRECTORY:
+            self.folder(entry.path)
+            self._made[entry.path] = (entry.mode & 0o777 | 0o500, entry.mtime_ns)
+            return
+        if entry.kind is Kind.LAYER:
+            self.folder(entry.path)
+            return
+        where = self._place(entry.path)
+        try:
+            if entry.kind is Kind.LINK:
+                os.symlink(entry.blob, where, dir_fd=self.root)
+            else:
+                self._file(entry, descriptor, where)
+        except FileExistsError:
+            raise _wrong(entry.path, "twice in one tree") from None
+
+    def link(self, path: bytes, target: bytes) -> None:
+        """A symlink, unless something stands there."""
+        with contextlib.suppress(FileExistsError):
+            os.symlink(target, self._place(path), dir_fd=self.root)
+
+    def folder(self, path: bytes) -> None:
+        """A directory, made with its parents if it is not there."""
+        if path in self._made:
+            return
+        where = self._place(path)
+        try:
+            os.mkdir(where, _MODE, dir_fd=self.root)
+        except FileExistsError:
+            raise _wrong(path, "something else stands where a directory must be") from None
+        self._made[path] = None
+
+    def finish(self) -> Built:
+        """Set the directories' times and modes, the deepest first."""
+        built = Built(self.root)
+        for path in sorted(self._made, key=len, reverse=True):
+            where, wanted = path[1:] or b".", self._made[path]
+            if wanted is not None:
+                mode, mtime = wanted
+                if mode != _MODE:
+                    os.chmod(where, mode, dir_fd=self.root)
+                os.utime(where, ns=(0, mtime), dir_fd=self.root)
+            status = os.stat(where, dir_fd=self.root, follow_symlinks=False)
+            built.folders[path] = status.st_mtime_ns
+            built.finished_ns = max(built.finished_ns, status.st_ctime_ns)
+        return built
+
+    def _place(self, path: bytes) -> bytes:
+        """Where something is to be made, from the root; the directories above it are made."""
+        parent, slash, name = path.rpartition(b"/")
+        if not slash or name in _NO_NAMES:
+            raise _wrong(path, _NOT_NORMAL)
+        self.folder(parent)
+        return path[1:]
+
+    def _file(self, entry: Entry, descriptor: int, where: bytes) -> None:
+        if entry.inode:
+            first = self._groups.setdefault(entry.inode, where)
+            if first is not where:
+                os.link(first, where, src_dir_fd=self.root, dst_dir_fd=self.root, follow_symlinks=False)
+                return
+        to = os.open(where, _NEW_FILE, entry.mode & 0o777 | 0o400, dir_fd=self.root)
+        try:
+            if 0 <= entry.size < limits.MIB and descriptor >= 0:
+                content = os.pread(descriptor, entry.size + 1, 0)
+                if len(content) != entry.size:
+                    raise _wrong_size(entry)
+                _write(entry, to, content)
+            else:
+                _copy(entry, descriptor, to)
+            os.utime(to, ns=(0, entry.mtime_ns))
+        finally:
+            os.close(to)
+
+
+def _copy(entry: Entry, source: int, to: int) -> None:
+    """Copy exactly `entry.size` bytes; the source's offset is not touched, for others may share it."""
+    if source < 0:
+        raise _wrong(entry.path, "no content came with it")
+    done = 0
+    while True:
+        piece = os.pread(source, limits.MIB, done)
+        if not piece:
+            break
+        done += len(piece)
+        if done > entry.size:
+            break
+        _write(entry, to, piece)
+    if done != entry.size:
+        raise _wrong_size(entry)
+
+
+def _write(entry: Entry, to: int, piece: bytes) -> None:
+    """A tmpfs that is full takes what it has room for, and says so by the count alone."""
+    if os.write(to, piece) != len(piece):
+        raise SandboxError(f"no room for {plain_path(entry.path)} in the job's tree")
+
+
+def _wrong_size(entry: Entry) -> PathError:
+    return _wrong(entry.path, f"its content is not {entry.size} bytes")
+
+
+def _wrong(path: bytes, why: str) -> PathError:
+    return PathError(f"{plain_path(path)}: {why}")

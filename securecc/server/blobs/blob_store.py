@@ -1,0 +1,330 @@
+"""Blobs by their SHA-256, on disk for as long as one daemon runs.
+
+A principal sees only what it has uploaded itself: knowing a digest is no way to someone else's file. What an earlier
+daemon had is removed at start, because who uploaded what is remembered in memory only.
+"""
+
+import contextlib
+import errno
+import hashlib
+import itertools
+import os
+from collections import OrderedDict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Self
+
+from securecc.model import limits
+from securecc.model.errors import BlobError, StoreError
+from securecc.model.manifest import Digest
+from securecc.server.blobs.blob_directory import claim, clear
+from securecc.server.blobs.blob_index import Blob, Holdings, Unroomed, stamp
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_CLEAR_S = 2.0
+
+
+class Store:
+    """The blob store of one daemon. For one thread: nothing here is locked.
+
+    `limit` bounds the bytes of all blobs, `quota` those that one principal has uploaded, `descriptors` the blobs kept
+    open. Least recently used goes first, and a blob that a `Hold` has in use never. Raises StoreError when the
+    directory cannot be had, or when another daemon has it.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        limit: int = limits.STORE,
+        quota: int = limits.STORE_PER_PRINCIPAL,
+        descriptors: int = limits.STORE_DESCRIPTORS,
+    ) -> None:
+        self._path = path
+        self._holdings = Holdings(limit, quota)
+        self._descriptors = descriptors
+        self._open: OrderedDict[Digest, tuple[Blob, int]] = OrderedDict()
+        self._numbers = itertools.count()
+        self._root = claim(path)
+        try:
+            clear(path)
+        except StoreError:
+            os.close(self._root)
+            raise
+
+    @property
+    def used(self) -> int:
+        """Bytes charged for the blobs that are here and those that are arriving."""
+        return self._holdings.used
+
+    def __len__(self) -> int:
+        return len(self._holdings)
+
+    def charged(self, principal: str) -> int:
+        """Bytes charged to one principal."""
+        return self._holdings.charged(principal)
+
+    def missing(self, principal: str, digests: Iterable[Digest]) -> list[Digest]:
+        """Those that `principal` has to upload before it may use them: each once, in the order given."""
+        return self._holdings.missing(principal, digests)
+
+    def hold(self, principal: str, digests: Iterable[Digest], quota: int = 0) -> "Hold":
+        """Keeps those of `digests` that `principal` may use from being evicted; `Hold.missing` lists the others.
+        `quota` is the principal's own, where it has one.
+        """
+        return Hold(self, principal, digests, quota)
+
+    def intake(self, principal: str, digest: Digest, size: int, quota: int = 0) -> "Intake":
+        """Receives one blob of `size` bytes. Raises StoreError when no room for it can be made."""
+        try:
+            gone = self._holdings.reserve(principal, size, quota)
+        except Unroomed as error:
+            self._delete(error.gone)
+            raise
+        self._delete(gone)
+        return Intake(self, principal, digest, size)
+
+    def close(self) -> None:
+        """Closes all descriptors and clears the directory, as far as a moment allows; the next start does the rest. No
+        Hold or Intake may be used afterwards.
+        """
+        if self._root < 0:
+            return
+        for _, fd in self._open.values():
+            os.close(fd)
+        self._open.clear()
+        clear(self._path).join(_CLEAR_S)
+        os.close(self._root)
+        self._root = -1
+
+    # What Hold and Intake do with it.
+
+    def _pin(self, principal: str, digest: Digest) -> Blob | None:
+        return self._holdings.pin(principal, digest)
+
+    def _descriptor(self, blob: Blob) -> int:
+        known = self._open.get(blob.digest)
+        if known is None:
+            self._close_one()
+            known = self._open[blob.digest] = (blob, self._open_again(blob))
+        self._open.move_to_end(blob.digest)
+        if stamp(os.fstat(known[1])) == blob.stamp:
+            return known[1]
+        self._delete([blob])
+        self._holdings.drop(blob)
+        raise StoreError(f"blob {blob.digest.hex()} was damaged on disk", "send it again")
+
+    def _open_again(self, blob: Blob) -> int:
+        try:
+            return os.open(_name(blob.digest), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._root)
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                raise StoreError("no more descriptors for blobs", "raise LimitNOFILE of the service") from error
+            self._holdings.drop(blob)
+            raise StoreError(f"blob {blob.digest.hex()} cannot be opened: {error.strerror}", "send it again") from error
+
+    def _close_one(self) -> None:
+        """Makes place for one more descriptor. What a Hold has may be in use and stays open."""
+        if len(self._open) < self._descriptors:
+            return
+        idle = next((blob for blob, _ in self._open.values() if blob.pins == 0), None)
+        if idle is None:
+            raise StoreError(f"all {self._descriptors} blob descriptors are in use", "raise LimitNOFILE of the service")
+        os.close(self._open.pop(idle.digest)[1])
+
+    def _delete(self, blobs: Iterable[Blob]) -> None:
+        for blob in blobs:
+            known = self._open.pop(blob.digest, None)
+            if known is not None:
+                os.close(known[1])
+            with contextlib.suppress(OSError):
+                os.unlink(_name(blob.digest), dir_fd=self._root)
+
+    def _create(self, digest: Digest) -> tuple[int, str]:
+        """A new file beside the blob's place, for this process alone to write."""
+        folder, _, _ = _name(digest).rpartition("/")
+        name = f"{folder}/.arriving-{next(self._numbers)}"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            return os.open(name, flags, 0o400, dir_fd=self._root), name
+        except FileNotFoundError:
+            for part in (folder[:2], folder):
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(part, 0o700, dir_fd=self._root)
+            return os.open(name, flags, 0o400, dir_fd=self._root), name
+
+    def _put(self, intake: "Intake", temporary: str, fd: int) -> Blob:
+        if intake.digest in self._holdings:
+            os.unlink(temporary, dir_fd=self._root)
+            return self._holdings.add(intake.principal, intake.digest, intake.size)
+        os.rename(temporary, _name(intake.digest), src_dir_fd=self._root, dst_dir_fd=self._root)
+        blob = self._holdings.add(intake.principal, intake.digest, intake.size)
+        blob.stamp = stamp(os.fstat(fd))
+        return blob
+
+    def _give_up(self, intake: "Intake", temporary: str) -> None:
+        self._holdings.release(intake.principal, intake.size)
+        if temporary and self._root >= 0:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary, dir_fd=self._root)
+
+
+class Intake:
+    """One blob on its way in. Ends with `finish` or `abandon`; leaving its `with` block abandons what is unfinished."""
+
+    def __init__(self, store: Store, principal: str, digest: Digest, size: int) -> None:
+        self.principal = principal
+        self.digest = digest
+        self.size = size
+        self._store = store
+        self._hold: Hold | None = None
+        self._sha = hashlib.sha256()
+        self._arrived = 0
+        self._fd = -1
+        self._temporary = ""
+        self._ended = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.abandon()
+
+    @property
+    def lacking(self) -> int:
+        """Bytes still to come."""
+        return self.size - self._arrived
+
+    def write(self, chunk: bytes | memoryview) -> None:
+        """Takes the next bytes. Raises StoreError, and abandons, when they are too many or cannot be written."""
+        if self._ended:
+            raise StoreError(f"blob {self.digest.hex()} has ended already")
+        if len(chunk) > self.lacking:
+            self.abandon()
+            raise BlobError(f"blob {self.digest.hex()} is longer than the {self.size} bytes announced")
+        self._sha.update(chunk)
+        self._arrived += len(chunk)
+        try:
+            if self._fd < 0:
+                self._fd, self._temporary = self._store._create(self.digest)  # noqa: SLF001 - one module's two halves
+            _write_all(self._fd, chunk)
+        except OSError as error:
+            self.abandon()
+            raise _trouble(error) from error
+
+    def finish(self) -> None:
+        """All bytes are there: from now on `principal` may use the blob.
+
+        Raises StoreError, and abandons, when bytes lack or are not those that the digest names.
+        """
+        if not self._ended and self._fd < 0:
+            self.write(b"")
+        if self.lacking or self._sha.digest() != self.digest:
+            self.abandon()
+            raise BlobError(f"what came for blob {self.digest.hex()} is something else", "read the file again")
+        try:
+            blob = self._store._put(self, self._temporary, self._fd)  # noqa: SLF001 - one module's two halves
+        except OSError as error:
+            self.abandon()
+            raise _trouble(error) from error
+        self._end()
+        if self._hold is not None:
+            self._hold._add(blob)  # noqa: SLF001 - one module's two halves
+
+    def abandon(self) -> None:
+        """Leaves nothing behind. May be called at any time."""
+        if not self._ended:
+            self._end()
+            self._store._give_up(self, self._temporary)  # noqa: SLF001 - one module's two halves
+
+    def _end(self) -> None:
+        self._ended = True
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+class Hold:
+    """The blobs of one job, kept until `release` (or the end of its `with` block).
+
+    What the principal has to upload first is `missing`.
+    """
+
+    def __init__(self, store: Store, principal: str, digests: Iterable[Digest], quota: int = 0) -> None:
+        self._store = store
+        self._principal = principal
+        self._quota = quota
+        self._blobs: dict[Digest, Blob] = {}
+        self._missing: dict[Digest, None] = {}
+        pin = store._pin  # noqa: SLF001 - one module's two halves
+        for digest in dict.fromkeys(digests):
+            blob = pin(principal, digest)
+            if blob is None:
+                self._missing[digest] = None
+            else:
+                self._blobs[digest] = blob
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    @property
+    def missing(self) -> list[Digest]:
+        """What has to be uploaded still, each digest once, in the order asked for."""
+        return list(self._missing)
+
+    def intake(self, digest: Digest, size: int) -> Intake:
+        """As `Store.intake`; the blob is held from its `finish` on."""
+        intake = self._store.intake(self._principal, digest, size, self._quota)
+        intake._hold = self  # noqa: SLF001 - one module's two halves
+        return intake
+
+    def descriptors(self, digests: Iterable[Digest]) -> list[int]:
+        """A read-only descriptor for each digest, borrowed until `release`: pass them on, do not close them.
+
+        They are shared with other jobs, so whoever reads must give offsets (pread, copy_file_range) and never seek.
+        Raises StoreError for a blob that is not held, or was damaged on disk (it is missing from then on).
+        """
+        try:
+            blobs = [self._blobs[digest] for digest in digests]
+        except KeyError as error:
+            raise StoreError(f"blob {error.args[0].hex()} was not sent") from error
+        found, trouble = [], None
+        for blob in blobs:  # all of them, so that all that is damaged is sent again at one time
+            try:
+                found.append(self._store._descriptor(blob))  # noqa: SLF001 - one module's two halves
+            except StoreError as error:
+                trouble = error
+        if trouble is not None:
+            raise trouble
+        return found
+
+    def release(self) -> None:
+        """Lets go of all blobs. May be called again."""
+        for blob in self._blobs.values():
+            blob.pins -= 1
+        self._blobs = {}
+
+    def _add(self, blob: Blob) -> None:
+        if blob.digest not in self._blobs:
+            blob.pins += 1
+            self._blobs[blob.digest] = blob
+            self._missing.pop(blob.digest, None)
+
+
+def _name(digest: Digest) -> str:
+    text = digest.hex()
+    return f"{text[:2]}/{text[2:4]}/{text[4:]}"
+
+
+def _write_all(fd: int, chunk: bytes | memoryview) -> None:
+    while chunk:
+        chunk = chunk[os.write(fd, chunk) :]
+
+
+def _trouble(error: OSError) -> StoreError:
+    if error.errno in _FULL:
+        return StoreError("the disk of the blob store is full", "free space there or lower the limit `store`")
+    return StoreError(f"the blob store cannot be written: {error.strerror}")

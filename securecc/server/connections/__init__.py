@@ -1,0 +1,1 @@
+"""Everything between the listening socket and an authenticated connection."""

@@ -1,0 +1,125 @@
+"""What the front itself writes into the audit: the daemon's life, who was admitted, who was refused."""
+
+import contextlib
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+from securecc import __version__
+from securecc.audit.records import daemon_events
+from securecc.audit.records.record import Record
+from securecc.channel.channel import Channel
+from securecc.channel.transport import Peer
+from securecc.model import limits
+from securecc.model.address import address
+from securecc.model.errors import AuditError
+from securecc.model.grant import Grant
+from securecc.server.connections.refusal_tally import Tally
+
+log = logging.getLogger("securecc")
+
+_COUNTED = frozenset(
+    ("acl", "cap", "cap-source", "cap-strangers", "early", "penalty", "crowd", "silent", "deadline", "tls", "protocol")
+)
+"""What strangers cause without having proven anything: counted, not written one by one."""
+
+_MINUTE_S = 60.0
+
+
+class _Denials:
+    """How often who was denied in this minute: a few of them are written one by one, the others are counted."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._began = clock()
+        self._counts: Counter[str] = Counter()
+
+    def are_many(self, principal: str) -> bool:
+        """One more denial. Whether there were too many to write each of them."""
+        now = self._clock()
+        if now - self._began >= _MINUTE_S:
+            self._began = now
+            self._counts.clear()
+        if self._counts[principal] >= limits.DENIALS_PER_PRINCIPAL or self._counts.total() >= limits.DENIALS:
+            return True
+        self._counts[principal] += 1
+        return False
+
+
+class Accounting:
+    """`append` writes one record; `revision` names the policy in force at the time; `turned_away` counts."""
+
+    def __init__(
+        self,
+        append: Callable[[Record], object],
+        revision: Callable[[], str],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._append = append
+        self._revision = revision
+        self._tally = Tally()
+        self._denials = _Denials(clock)
+        self.turned_away = 0
+
+    def admitted(self, channel: Channel, grant: Grant) -> None:
+        """Somebody has come in. Raises AuditError: who cannot be recorded must not stay."""
+        peer = address(*channel.peer)
+        self._append(
+            daemon_events.connection(
+                "allowed",
+                peer=peer,
+                principal=channel.principal,
+                reference=channel.reference,
+                rule=grant.rule,
+                reason=_way(channel),
+                policy=grant.revision,
+            )
+        )
+        log.info("%s from %s admitted by rule %s", grant.principal, peer, grant.rule)
+
+    def notice(self, event: str, peer: Peer, detail: Mapping[str, str]) -> None:
+        """What strangers cause is counted; who has proven a name and was denied is written down, if not too often."""
+        self.turned_away += 1
+        principal = detail.get("principal", "")
+        if event in _COUNTED or not principal or self._denials.are_many(principal):
+            log.debug("%s from %s: %s", event, address(*peer), detail.get("why", ""))
+            self._tally.count(peer[0], event, time.time_ns())
+            return
+        log.info("%s from %s: %s: %s", event, address(*peer), principal, detail.get("why", ""))
+        with contextlib.suppress(AuditError):
+            self._append(
+                daemon_events.connection(
+                    "denied",
+                    peer=address(*peer),
+                    principal=detail["principal"],
+                    reference=detail.get("reference", ""),
+                    rule=detail.get("rule", ""),
+                    reason=detail.get("why", ""),
+                    policy=self._revision(),
+                )
+            )
+
+    def write_strangers(self, *, ending: bool = False) -> None:
+        """Writes what was counted and is due; with `ending`, all of it."""
+        for record in self._tally.take(time.time_ns(), ending=ending):
+            said = " ".join(f"{event}:{count}" for event, count in sorted(record.counts.items()))
+            log.info("turned away in a minute, from %s: %s", record.source, said)
+            with contextlib.suppress(AuditError):
+                self._append(record)
+
+    def daemon(self, event: daemon_events.DaemonEvent, detail: str, layers: tuple[str, ...] = ()) -> None:
+        """Something happened to the daemon itself. What cannot be recorded is in the log."""
+        policy = self._revision()
+        record = daemon_events.daemon(event, detail=detail, version=__version__, policy=policy, layers=layers)
+        try:
+            self._append(record)
+        except AuditError as error:
+            log.error("%s", error)  # noqa: TRY400 - the error says it all
+
+
+def _way(channel: Channel) -> str:
+    """How somebody came here who did not come straight."""
+    if not channel.proxy:
+        return ""
+    return f"by proxy {channel.proxy}" + (", which named nobody" if channel.peer[0] == channel.proxy else "")

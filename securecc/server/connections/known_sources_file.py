@@ -1,0 +1,51 @@
+"""The known sources on disk: one a line, with the second at which somebody was last let in from there."""
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from securecc.model import limits
+
+_FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+def read(path: Path) -> dict[str, float]:
+    """Times by source. Whatever is no such line is left out: the file saves people a wait and decides nothing else.
+
+    Raises OSError; a file that is not there has nothing to say.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | _FLAGS)
+    except FileNotFoundError:
+        return {}
+    with open(descriptor, "rb") as file:
+        return parse(file.read(limits.KNOWN_FILE))
+
+
+def parse(data: bytes) -> dict[str, float]:
+    """What a file's bytes say."""
+    found: dict[str, float] = {}
+    for line in data.decode("ascii", "replace").splitlines()[: limits.KNOWN_SOURCES]:
+        source, _, at = line.partition(" ")
+        if at.isascii() and at.isdigit() and len(at) <= 12 and _is_source(source):  # noqa: PLR2004 (the year 33658)
+            found[source] = float(at)
+    return found
+
+
+def write(path: Path, seen: Mapping[str, float]) -> None:
+    """Puts the file in its place, whole. Raises OSError."""
+    temporary = path.with_name(f".{path.name}-new")
+    lines = "".join(f"{source} {int(at)}\n" for source, at in seen.items())
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _FLAGS, 0o600)
+    with open(descriptor, "wb") as file:
+        file.write(lines.encode())
+    os.replace(temporary, path)
+
+
+def _is_source(text: str) -> bool:
+    try:
+        network = ipaddress.ip_network(text)
+    except ValueError:
+        return False
+    return network.num_addresses == 1 or network.version == 6  # noqa: PLR2004 (an IPv6 source is a /64)

@@ -1,0 +1,80 @@
+"""The front's door: who is let near, from whom proxies are believed, which sources are no strangers, on which ports."""
+
+import asyncio
+import logging
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from securecc.channel import kerberos, tls, transport
+from securecc.channel.channel import Channel
+from securecc.channel.connection_gate import Gate
+from securecc.channel.known_sources import Known
+from securecc.daemon.settings import ServerSettings
+from securecc.model import limits
+from securecc.policy.policy_in_force import PolicyInForce
+from securecc.server.connections import known_sources_file
+
+log = logging.getLogger("securecc")
+
+KNOWN_NAME = "known-sources"
+"""Below the state directory."""
+
+
+class Door:
+    """Made before anything listens. Keeps the known sources over restarts. `sockets` are a service manager's, and then
+    it listens nowhere else.
+    """
+
+    def __init__(self, settings: ServerSettings, policy: PolicyInForce, sockets: Sequence[socket.socket] = ()) -> None:
+        self._settings = settings
+        self._sockets = sockets
+        self._path = settings.state / KNOWN_NAME
+        self._known = Known(self._read())
+        self._written = time.monotonic()
+        self._gate = Gate(policy.admits, settings.limits.places, known=self._known, proxies=policy.believes)
+
+    async def listen(
+        self,
+        acceptor: Callable[[], kerberos.Acceptor],
+        context: Callable[[], tls.Context],
+        judge: transport.Judge,
+        on_channel: Callable[[Channel], transport.Listener],
+        notice: transport.Notice,
+    ) -> transport.Server:
+        """See `securecc.channel.transport.serve`. Raises ChannelError."""
+        return await transport.serve(
+            [] if self._sockets else [(address, self._settings.port) for address in self._settings.listen],
+            gate=self._gate,
+            acceptor=acceptor,
+            context=context,
+            judge=judge,
+            on_channel=on_channel,
+            notice=notice,
+            deadline=self._settings.limits.preauth_deadline_s,
+            sockets=self._sockets,
+        )
+
+    async def keep(self) -> None:
+        """Writes the known sources down if there are new ones, not too often."""
+        if self._known.changed and time.monotonic() - self._written >= limits.KNOWN_WRITE_S:
+            self._written = time.monotonic()
+            await asyncio.to_thread(self._write, self._known.take())
+
+    def close(self) -> None:
+        """Writes them down a last time."""
+        if self._known.changed:
+            self._write(self._known.take())
+
+    def _read(self) -> dict[str, float]:
+        try:
+            return known_sources_file.read(self._path)
+        except OSError as error:
+            log.warning("%s cannot be read: %s; everybody is a stranger", self._path, error.strerror)
+            return {}
+
+    def _write(self, seen: Mapping[str, float]) -> None:
+        try:
+            known_sources_file.write(self._path, seen)
+        except OSError as error:
+            log.warning("%s cannot be written: %s", self._path, error.strerror)

@@ -1,0 +1,183 @@
+"""The innermost Executor: hands a job to the runner and waits for its report."""
+
+import asyncio
+import hashlib
+import os
+import socket
+import stat
+from collections.abc import Callable, Iterable
+
+from securecc.model import limits
+from securecc.model.errors import ChannelError, SandboxError, SecureccError
+from securecc.model.grant import Grant
+from securecc.model.manifest import Kind
+from securecc.runner_protocol.messages import FromRunner, WorkCancel, WorkOrder, WorkReady, WorkReport, WorkTree
+from securecc.runner_protocol.packets import Courier, close_all, from_runner, post_order
+from securecc.server.execution.executor import Job, Outcome
+
+_READ = limits.MIB  # some 0.5 to 2 ms
+
+OVERDUE_S = 30.0
+"""A runner that has not reported this long after the job's wall limit, or after it was told to end the job, is broken;
+the daemon ends with it."""
+
+
+class Dispatch:
+    """The front's end of the runner. `lost` is called once if the runner goes away."""
+
+    def __init__(self, end: socket.socket, lost: Callable[[str], None]) -> None:
+        self._courier: Courier[FromRunner] = Courier(end, from_runner, self._receive, self._gone, self._garbage)
+        self._lost = lost
+        self._reports: dict[int, asyncio.Future[tuple[WorkReport, list[int]]]] = {}
+        self._ready: asyncio.Future[WorkReady] = asyncio.get_running_loop().create_future()
+        self._courier.start()
+
+    async def ready(self) -> WorkReady:
+        """What the runner can do. Raises SandboxError when it ends before it could say so."""
+        return await self._ready
+
+    def close(self) -> None:
+        """The runner kills what runs and leaves."""
+        self._courier.close()
+
+    async def run(self, job: Job, grant: Grant) -> Outcome:
+        """See Executor. Raises SandboxError when the runner could not run the job, StoreError for a lost blob."""
+        report, descriptors = await self._report(job, grant)
+        if report.failure:
+            close_all(descriptors)
+            raise SandboxError(f"the runner could not run the job: {report.failure}")
+        try:
+            digests = await _digests(report, descriptors[2:], grant.limits.output)
+        except BaseException:
+            close_all(descriptors)
+            raise
+        return Outcome(
+            report.status,
+            report.limit,
+            report.made,
+            tuple(digests),
+            tuple(descriptors),
+            report.strays,
+            report.usage,
+            report.read,
+        )
+
+    async def _report(self, job: Job, grant: Grant) -> tuple[WorkReport, list[int]]:
+        answer = asyncio.get_running_loop().create_future()
+        self._reports[job.number] = answer
+        try:
+            self._send(job, grant)
+        except SecureccError as error:
+            self._reports.pop(job.number, None)
+            if isinstance(error, ChannelError):
+                raise SandboxError("the runner has gone", "see the daemon's log") from error
+            raise
+        try:
+            async with asyncio.timeout(grant.limits.wall_s + OVERDUE_S):
+                return await asyncio.shield(answer)
+        except asyncio.CancelledError:
+            await self._kill(job.number, answer)
+            raise
+        except TimeoutError as error:
+            self._give_up("it keeps no limit")
+            raise SandboxError("the runner is silent about the job", "see the daemon's log") from error
+
+    def _send(self, job: Job, grant: Grant) -> None:
+        numbers: dict[bytes, int] = {}
+        places = tuple(
+            numbers.setdefault(entry.blob, len(numbers)) if entry.kind is Kind.FILE else -1
+            for entry in job.manifest.entries
+        )
+        order = WorkOrder(
+            job=job.number,
+            toolchain=job.toolchain.digest,
+            arguments=job.arguments,
+            environment=job.environment,
+            cwd=job.cwd,
+            umask=job.umask,
+            terminal=job.terminal,
+            limits=grant.limits,
+            blobs=len(numbers),
+        )
+        post_order(self._courier, order, WorkTree(job.manifest.entries, places), job.inputs.descriptors(numbers))
+
+    async def _kill(self, number: int, answer: "asyncio.Future[tuple[WorkReport, list[int]]]") -> None:
+        """Cancelled: nothing may run on, so the report is awaited all the same."""
+        try:
+            self._courier.send(WorkCancel(number))
+            if not (await asyncio.wait((answer,), timeout=OVERDUE_S))[0]:
+                self._give_up("it does not end a job that it was told to end")
+            _, descriptors = await answer
+        except (ChannelError, SandboxError):
+            return
+        close_all(descriptors)
+
+    def _receive(self, message: FromRunner, descriptors: list[int]) -> None:
+        if isinstance(message, WorkReady):
+            close_all(descriptors)
+            if not self._ready.done():
+                self._ready.set_result(message)
+            return
+        answer = self._reports.pop(message.job, None)
+        if answer is None or answer.done() or not _fits(message, descriptors):
+            close_all(descriptors)
+            if answer is not None and not answer.done():
+                answer.set_exception(SandboxError("the runner's report does not fit its descriptors"))
+            return
+        answer.set_result((message, descriptors))
+
+    def _garbage(self, reason: str) -> None:
+        """Whose report cannot be read is unknown: nobody may wait for it for ever."""
+        self._give_up(f"what it sends is no message: {reason}")
+
+    def _give_up(self, reason: str) -> None:
+        """A runner that breaks one of its promises can be trusted with nothing more."""
+        self._courier.close()
+        self._gone(reason)
+
+    def _gone(self, reason: str) -> None:
+        error = SandboxError(f"the runner has gone: {reason}", "see the daemon's log")
+        if not self._ready.done():
+            self._ready.set_exception(error)
+            self._ready.exception()  # whoever awaits it gets it; nobody may
+        for answer in self._reports.values():
+            if not answer.done():
+                answer.set_exception(error)
+        self._reports.clear()
+        self._lost(reason)
+
+
+def _fits(report: WorkReport, descriptors: list[int]) -> bool:
+    """Whether the descriptors are those of the report: regular files, the made ones of the sizes that it says."""
+    if report.failure or len(descriptors) != 2 + len(report.made):
+        return bool(report.failure) and not descriptors
+    found = [os.fstat(descriptor) for descriptor in descriptors]
+    sizes = [status.st_size for status in found[2:]]
+    return all(stat.S_ISREG(status.st_mode) for status in found) and sizes == [made.size for made in report.made]
+
+
+async def _digests(report: WorkReport, descriptors: Iterable[int], most: int) -> list[bytes]:
+    """Of what was made, `most` bytes in all. Raises SandboxError."""
+    if sum(made.size for made in report.made) > most:
+        raise SandboxError(f"the runner's report is of more output than the {most} bytes that the job may make")
+    try:
+        return [await _digest(descriptor, made.size) for descriptor, made in zip(descriptors, report.made, strict=True)]
+    except OSError as error:
+        raise SandboxError(f"an output cannot be read: {error.strerror}") from error
+
+
+async def _digest(descriptor: int, size: int) -> bytes:
+    """Read by position, for the descriptor's offset is shared with the runner; a part in each turn of the loop, for
+    others wait as well.
+    """
+    hasher = hashlib.sha256()
+    at = 0
+    while at < size:
+        part = os.pread(descriptor, min(_READ, size - at), at)
+        if not part:
+            raise SandboxError("an output became shorter than it was")
+        hasher.update(part)
+        at += len(part)
+        if at < size:
+            await asyncio.sleep(0)
+    return hasher.digest()

@@ -1,0 +1,70 @@
+"""What one principal has at the front, however many channels it opens: its rate of jobs, its manifests."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+
+from securecc.model import limits
+from securecc.server.jobs.token_bucket import Bucket
+from securecc.server.jobs.validation import Manifests
+
+
+class Account:
+    """One principal's. `channels` is how many are open, `starts` how fast its jobs may begin, `turns` how much of the
+    front's time its channels may take.
+    """
+
+    __slots__ = ("channels", "manifests", "principal", "starts", "turns")
+
+    def __init__(self, principal: str, manifests: Manifests, clock: Callable[[], float]) -> None:
+        self.principal = principal
+        self.channels = 0
+        self.manifests = manifests
+        self.starts = Bucket(clock)
+        self.turns = Bucket(clock)
+
+    def pace(self, seconds: float) -> float:
+        """A channel took so much of the front's time in one turn. For how many seconds it has to wait now."""
+        self.turns.take(seconds, limits.TURNS_RATE, limits.TURNS_BURST_S)
+        return self.turns.wait(0.0, limits.TURNS_RATE, limits.TURNS_BURST_S)
+
+
+class Accounts:
+    """The accounts of all who have channels, and for a while of those who had: who comes back is not new."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._accounts: OrderedDict[str, Account] = OrderedDict()
+        self._kept = 0
+
+    def __iter__(self) -> Iterator[Account]:
+        return iter(self._accounts.values())
+
+    def open(self, principal: str) -> Account:
+        """The account of somebody who has one channel more."""
+        account = self._accounts.get(principal)
+        if account is None:
+            account = self._accounts[principal] = Account(principal, Manifests(self._grown), self._clock)
+        account.channels += 1
+        self._accounts.move_to_end(principal)
+        self._forget()
+        return account
+
+    def close(self, account: Account) -> None:
+        """One of its channels has gone; with the last one its manifests go."""
+        account.channels -= 1
+        if not account.channels:
+            account.manifests.clear()
+
+    def _forget(self) -> None:
+        """Those who have left, the one not seen for longest first."""
+        more = len(self._accounts) - limits.ACCOUNTS
+        if more > 0:
+            for gone in [each for each in self._accounts.values() if not each.channels][:more]:
+                del self._accounts[gone.principal]
+
+    def _grown(self, size: int) -> None:
+        """Manifests take `size` bytes more. Who has most of them gives some back when all have too many."""
+        self._kept += size
+        while size > 0 and self._kept > limits.MANIFEST_BYTES_IN_ALL:
+            max(self._accounts.values(), key=lambda account: account.manifests.size).manifests.drop_oldest()

@@ -1,0 +1,71 @@
+"""For whom a proxy connects: the header of the PROXY protocol, version 2, before all else.
+
+After HAProxy's doc/proxy-protocol.txt, section 2.2. Type-length-values after the addresses are skipped: nothing here
+depends on what a proxy adds.
+"""
+
+import ipaddress
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+from securecc.model import limits
+from securecc.model.errors import FrameError
+
+SIGNATURE: Final = b"\r\n\r\n\x00\r\nQUIT\n"
+_HEADER: Final = struct.Struct(">12sBBH")
+_LOCAL, _PROXY = 0x20, 0x21  # version 2 and the command
+_TCP4, _TCP6 = 0x11, 0x21  # address family and transport
+_ADDRESSES: Final = {_TCP4: struct.Struct(">4s4sHH"), _TCP6: struct.Struct(">16s16sHH")}
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a proxy said. `peer` is the client's address and port; None if the proxy named none: it connects for itself
+    (LOCAL, as for a health check), or does not know. `size` bytes of what came are the proxy's, the rest the client's.
+    """
+
+    peer: tuple[str, int] | None
+    size: int
+
+
+ABSENT: Final = Origin(None, 0)
+"""The connection began without a header."""
+
+
+def read_origin(data: bytes) -> Origin | None:
+    """The header at the beginning of a connection's bytes; None while more of them are needed.
+
+    Bytes that begin otherwise, as TLS does, are a connection without a header. Raises FrameError for version 1 and for
+    a header that is none: a proxy that is not understood is not to be believed.
+    """
+    if not data:
+        return None
+    if data[:1] == b"P":
+        raise FrameError("a PROXY header of version 1", "let the proxy send version 2 (HAProxy: send-proxy-v2)")
+    if not SIGNATURE.startswith(data[: len(SIGNATURE)]):
+        if data[:1] == SIGNATURE[:1]:
+            raise FrameError("bytes that begin like a PROXY header and are none")
+        return ABSENT
+    if len(data) < _HEADER.size:
+        return None
+    _, command, family, length = _HEADER.unpack_from(data)
+    if command not in (_LOCAL, _PROXY):
+        raise FrameError(f"a PROXY header with version and command {command:#04x}")
+    size = _HEADER.size + length
+    if size > limits.PROXY_HEADER:
+        raise FrameError(f"a PROXY header of {size} bytes; at most {limits.PROXY_HEADER}")
+    if len(data) < size:
+        return None
+    return Origin(None if command == _LOCAL else _peer(family, data[_HEADER.size : size]), size)
+
+
+def _peer(family: int, body: bytes) -> tuple[str, int] | None:
+    """The client's address; None for UNSPEC, UDP and unix sockets, which name nobody who could connect here."""
+    form = _ADDRESSES.get(family)
+    if form is None:
+        return None
+    if len(body) < form.size:
+        raise FrameError(f"a PROXY header with {len(body)} bytes of addresses; {form.size} are due")
+    source, _, port, _ = form.unpack_from(body)
+    return str(ipaddress.ip_address(source)), port

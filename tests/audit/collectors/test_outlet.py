@@ -1,0 +1,102 @@
+import contextlib
+import socket
+
+import pytest
+
+from securecc.audit.collectors import outlet
+from securecc.audit.collectors.destination import Destination
+from securecc.audit.collectors.outlet import Outlet
+
+
+@pytest.fixture
+def local(tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
+        server.settimeout(5)
+        server.bind(str(tmp_path / "log"))
+        yield server, Destination("local", str(tmp_path / "log"))
+
+
+@pytest.fixture
+def udp():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.settimeout(5)
+        server.bind(("127.0.0.1", 0))
+        yield server, Destination("udp", "127.0.0.1", server.getsockname()[1])
+
+
+@pytest.fixture
+def tcp():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(5)
+        yield server, Destination("tcp", "127.0.0.1", server.getsockname()[1])
+
+
+@pytest.mark.parametrize("kind", ["local", "udp"])
+def test_a_datagram_a_message(kind, request):
+    server, destination = request.getfixturevalue(kind)
+    with contextlib.closing(Outlet(destination)) as outlet:
+        for message in (b"one", b"two"):
+            outlet.send(message)
+            assert server.recv(100) == message
+
+
+def test_a_local_collector_that_was_restarted(tmp_path):
+    destination = Destination("local", str(tmp_path / "log"))
+    with contextlib.closing(Outlet(destination)) as outlet:
+        with pytest.raises(OSError, match="No such file"):
+            outlet.send(b"nobody there")
+        for message in (b"one", b"two"):
+            (tmp_path / "log").unlink(missing_ok=True)
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
+                server.bind(str(tmp_path / "log"))
+                outlet.send(message)
+                assert server.recv(100) == message
+            with pytest.raises(ConnectionRefusedError):
+                outlet.send(b"lost")
+
+
+def test_a_stream(tcp):
+    server, destination = tcp
+    with contextlib.closing(Outlet(destination)) as outlet:
+        outlet.send(b"3 one")
+        taken, _ = server.accept()
+        with taken:
+            outlet.send(b"3 two")
+            with taken.makefile("rb") as file:
+                assert file.read(10) == b"3 one3 two"
+
+
+def test_after_a_break_the_last_message_goes_again(tcp):
+    """What the broken stream took may never have arrived."""
+    server, destination = tcp
+    with contextlib.closing(Outlet(destination)) as outlet:
+        outlet.send(b"3 one")
+        server.accept()[0].close()
+        with pytest.raises(OSError, match=r"closed by the collector|reset"):
+            outlet.send(b"3 two")
+        outlet.send(b"3 two")
+        taken, _ = server.accept()
+        with taken:
+            outlet.close()
+            assert taken.recv(100) == b"3 one3 two"
+
+
+def test_nobody_listens(tcp):
+    server, destination = tcp
+    server.close()
+    with pytest.raises(ConnectionRefusedError):
+        Outlet(destination).send(b"x")
+
+
+def test_nothing_stays_open_where_nothing_could_be_reached(tmp_path, monkeypatch):
+    made = []
+    real = socket.socket
+
+    def remembered(*arguments):
+        made.append(real(*arguments))
+        return made[-1]
+
+    monkeypatch.setattr(outlet.socket, "socket", remembered)
+    with pytest.raises(OSError, match="No such file"):
+        Outlet(Destination("local", str(tmp_path / "none"))).send(b"x")
+    assert [item.fileno() for item in made] == [-1]

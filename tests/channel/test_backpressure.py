@@ -1,0 +1,27 @@
+import asyncio
+
+from securecc.channel.backpressure import Room
+
+
+def test_who_waits_goes_on_when_there_is_room():
+    async def body():
+        room = Room(asyncio.get_running_loop())
+        acted = []
+        assert (room.crowded, room.crowded_for) == (False, 0.0)
+        room.filled()
+        waiting, given_up = room.wait(), room.wait()
+        room.when(lambda: acted.append(1))
+        given_up.cancel()
+        await asyncio.sleep(0.01)
+        assert room.crowded
+        assert room.crowded_for > 0
+        assert not acted
+        room.made()
+        await waiting
+        await asyncio.sleep(0)
+        assert acted == [1]
+        assert (room.crowded, room.crowded_for) == (False, 0.0)
+        room.made()
+        assert acted == [1]
+
+    asyncio.run(body())

@@ -1,0 +1,261 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from securecc.channel.connection_gate import Gate, Penalties, Places, source_of
+from securecc.channel.known_sources import Known
+from securecc.model import limits
+from securecc.model.errors import Denied
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+def gate(chance=1.0, clock=None, known=(), proxies=(), **places):
+    return Gate(
+        places=Places(penalties=Penalties(spared=()), **places),
+        known=Known(dict.fromkeys(known, 0.0), lambda: 1.0),
+        proxies=lambda address: address in proxies,
+        chance=lambda: chance,
+        clock=clock or Clock(),
+    )
+
+
+def refused(some, address="192.0.2.1"):
+    with pytest.raises(Denied) as denied:
+        some.enter(address)
+    return denied.value.rule
+
+
+def test_the_network_list_comes_first():
+    some = Gate(allowed=lambda address: address.startswith("10."), places=Places(total=0, per_source=5))
+    assert refused(some) == "acl"
+    assert refused(some, "10.0.0.1") == "cap"
+
+
+def test_a_source_has_its_share():
+    some = gate(per_source=2)
+    places = [some.enter("192.0.2.1"), some.enter("192.0.2.1")]
+    assert refused(some) == "cap-source"
+    some.enter("192.0.2.2")
+    places[0].leave()
+    places[0].leave()
+    some.enter("192.0.2.1")
+    assert refused(some) == "cap-source"
+
+
+def test_authenticated_connections_do_not_count_against_their_source():
+    some = gate(per_source=1, total=2)
+    first = some.enter("192.0.2.1")
+    first.prove()
+    first.prove()
+    some.enter("192.0.2.1").prove()
+    assert refused(some) == "cap"
+    first.leave()
+    some.enter("192.0.2.1")
+
+
+def test_strangers_have_a_limit_in_all():
+    some = gate(unauthenticated=2)
+    some.enter("192.0.2.1")
+    some.enter("192.0.2.2")
+    assert refused(some, "192.0.2.3") == "cap-strangers"
+
+
+@pytest.mark.parametrize(
+    ("held", "chance", "falls"), [(9, 0.0, False), (10, 0.29, True), (10, 0.31, False), (99, 0.98, True)]
+)
+def test_early_drop_grows_with_the_crowd(held, chance, falls):
+    some = gate(chance=chance)
+    some._chance = lambda: 1.0
+    for number in range(held):
+        some.enter(f"192.0.2.{number}")
+    some._chance = lambda: chance
+    if falls:
+        assert refused(some, "198.51.100.1") == "early"
+    else:
+        some.enter("198.51.100.1")
+
+
+def test_penalties_add_up_and_pass():
+    clock = Clock()
+    some = gate(clock=clock)
+    for _ in range(2):
+        some.enter("192.0.2.1").leave("authentication")
+    some.enter("192.0.2.1").leave("authentication")
+    assert refused(some) == "penalty"
+    some.enter("192.0.2.2").leave()
+    clock.now += 0.1
+    some.enter("192.0.2.1").leave()  # below PENALTY_FROM_S again
+    clock.now += limits.PENALTY_MOST_S
+    some.enter("192.0.2.1").leave()
+    assert not some._penalties
+
+
+def test_penalties_have_an_end_and_the_list_of_them_too(monkeypatch):
+    clock = Clock()
+    some = gate(clock=clock)
+    some._total = 1000
+    for _ in range(200):
+        some.left("192.0.2.1", "authentication")
+    assert some._penalties["192.0.2.1"] == clock.now + limits.PENALTY_MOST_S
+    monkeypatch.setattr(limits, "PENALTY_SOURCES", 3)
+    for number in range(10):
+        some.left(f"198.51.100.{number}", "tls")
+    assert len(some._penalties) == 3
+
+
+def test_a_host_does_not_shut_out_its_own_users():
+    some = Gate()
+    for address in ("127.0.0.1", "::1", "::ffff:127.0.0.1"):
+        for _ in range(10):
+            some.enter(address).leave("authentication")
+
+
+@pytest.mark.parametrize(
+    ("address", "source"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+    ],
+)
+def test_what_counts_as_one_source(address, source):
+    assert source_of(address) == source
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["enter", "prove", "leave"])), max_size=40))
+def test_what_enters_and_leaves_adds_up(script):
+    some, places = gate(per_source=3, total=6, unauthenticated=5), []
+    for number, act in script:
+        if act == "enter":
+            try:
+                places.append(some.enter(f"192.0.2.{number}"))
+            except Denied:
+                continue
+        elif places:
+            place = places[number % len(places)]
+            (place.prove if act == "prove" else place.leave)()
+            if act == "leave":
+                places.remove(place)
+    assert some._total == len(places)
+    waiting = sum(not place.authenticated for place in places)
+    crowds = (some._strangers, some._returning)
+    assert sum(crowd.count for crowd in crowds) == waiting
+    assert sum(crowd.sources.total() for crowd in crowds) == waiting
+
+
+@pytest.mark.parametrize(
+    ("event", "seconds"),
+    [("authentication", 5), ("protocol", 5), ("tls", 5), ("silent", 1), ("deadline", 10), ("denied", 0), ("", 0)],
+)
+def test_what_an_end_costs(event, seconds):
+    assert Penalties().of(event) == seconds
+
+
+LOGIN_NODE = "192.0.2.1"
+
+
+def test_a_login_node_with_a_hundred_users_is_not_shut_out_after_a_restart():
+    """All of them come back at once, while strangers hold every place of theirs."""
+    some = gate(chance=0.0, known=[LOGIN_NODE])
+    some._chance = lambda: 1.0
+    for number in range(100):
+        some.enter(f"198.51.100.{number}")
+    some._chance = lambda: 0.0
+    assert refused(some, "203.0.113.1") == "cap-strangers"
+    places = [some.enter(LOGIN_NODE) for _ in range(100)]
+    assert all(place.known for place in places)
+    for place in places:
+        place.prove()
+    assert some._returning.count == 0
+
+
+def test_a_known_source_gets_no_penalties():
+    some = gate(known=[LOGIN_NODE])
+    for _ in range(50):
+        some.enter(LOGIN_NODE).leave("authentication")
+    some.enter(LOGIN_NODE)
+
+
+def test_a_known_source_has_its_share_too():
+    some = gate(known=[LOGIN_NODE, "192.0.2.2", "192.0.2.3"], known_per_source=3, returning=5)
+    for _ in range(3):
+        some.enter(LOGIN_NODE)
+    assert refused(some, LOGIN_NODE) == "cap-source"
+    some.enter("192.0.2.2")
+    some.enter("192.0.2.2")
+    assert refused(some, "192.0.2.3") == "cap-strangers"
+    some.enter("198.51.100.1")
+
+
+def test_a_source_is_known_once_somebody_was_let_in_and_not_before():
+    some = gate(per_source=1)
+    first = some.enter(LOGIN_NODE)
+    assert not first.known
+    assert refused(some, LOGIN_NODE) == "cap-source"
+    first.prove()
+    assert not first.known
+    assert some.enter(LOGIN_NODE).known
+    assert not some.enter("198.51.100.1").known
+
+
+PROXY = "10.0.0.2"
+
+
+def test_a_proxys_connections_count_for_those_whom_it_names():
+    some = gate(proxies=[PROXY], per_source=2)
+    for _ in range(2):
+        place = some.enter(PROXY)
+        assert place.proxied
+        place.named("198.51.100.1")
+        assert (place.proxied, place.source) == (False, "198.51.100.1")
+    third = some.enter(PROXY)
+    with pytest.raises(Denied) as denied:
+        third.named("198.51.100.1")
+    assert denied.value.rule == "cap-source"
+    third.leave("authentication")
+    assert some._proxied.count == 0
+    assert some._total == 2
+    some.enter(PROXY).named("198.51.100.2")
+
+
+def test_a_proxy_cannot_bring_whom_the_network_does_not_admit():
+    some = Gate(allowed=lambda address: address != "203.0.113.1", proxies=lambda address: address == PROXY)
+    with pytest.raises(Denied) as denied:
+        some.enter(PROXY).named("203.0.113.1")
+    assert denied.value.rule == "acl"
+
+
+def test_a_proxy_is_let_near_and_never_punished_but_not_without_end():
+    some = gate(proxies=[PROXY], known_per_source=3)
+    some.allowed = lambda address: False
+    for _ in range(50):
+        some.enter(PROXY).leave("protocol")
+    for _ in range(3):
+        some.enter(PROXY)
+    assert refused(some, PROXY) == "cap-source"
+
+
+def test_whom_a_proxy_names_is_punished():
+    some = gate(proxies=[PROXY])
+    for _ in range(3):
+        place = some.enter(PROXY)
+        place.named("198.51.100.1")
+        place.leave("authentication")
+    with pytest.raises(Denied) as denied:
+        some.enter(PROXY).named("198.51.100.1")
+    assert denied.value.rule == "penalty"
+    some.enter(PROXY).named("198.51.100.2")
+
+
+def test_a_proxy_that_names_nobody_makes_itself_no_known_source():
+    some = gate(proxies=[PROXY])
+    some.enter(PROXY).prove()
+    assert PROXY not in some.known

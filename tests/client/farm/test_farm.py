@@ -1,0 +1,451 @@
+"""Which server a job goes to, and what happens when one cannot be had."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from farm_stub import GCC, GOODBYE, HOST, WELCOME, ServerChannel, farm_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from securecc.client.farm import farm as farm_module
+from securecc.client.farm.farm import BACKOFF_S, Farm, Server, Wanted
+from securecc.client.farm.server_connection import Conversation
+from securecc.client.state.settings import Host
+from securecc.compiler.toolchain.closure import ToolchainClosure
+from securecc.model import limits
+from securecc.model.errors import AuthenticationError, ChannelError, CredentialError, Denied, Refused
+from securecc.model.messages import Ask, Forget, Invite, Need, Refuse, Toolchain, Wait, Welcome
+
+WANTED = Wanted(b"key", GCC.digest, 10)
+OTHER = Toolchain(b"o" * 32, "gcc-13", "x86_64-linux-gnu")
+
+
+def answering(*kinds):
+    """A server that answers the n-th Ask with the n-th of these, then with the last."""
+    left = list(kinds)
+
+    def answer(channel, message):
+        if isinstance(message, Ask):
+            kind = left.pop(0) if len(left) > 1 else left[0]
+            if kind is not None:
+                channel.hear(kind(message.job))
+
+    return answer
+
+
+def invite(job):
+    return Invite(job, 250)
+
+
+def busy(job):
+    return Refuse(job, "busy", "no slot")
+
+
+def test_a_job_goes_to_the_server_that_invites():
+    async def body():
+        channel = ServerChannel(answer=answering(invite))
+        farm = farm_of(channel)
+        (await farm.place(WANTED)).conversation.crowded()
+        job = await farm.place(WANTED)
+        assert (job.number, job.conversation.peer) == (1, "farm1:3643")
+        assert len(farm.conversations) == 1
+        again = await farm.place(WANTED)
+        assert again.conversation is job.conversation
+
+    asyncio.run(body())
+
+
+def test_one_server_with_room_need_not_be_asked():
+    async def body():
+        channel = ServerChannel(answer=answering(invite))
+        farm = farm_of(channel)
+        jobs = [await farm.place(WANTED) for _ in range(WELCOME.slots)]
+        numbers = [job.conversation.enter(job) for job in jobs]
+        assert numbers == [1, 2, 3, 4]
+        assert not [said for said in channel.said if isinstance(said, Ask)]
+        assert (await farm.place(WANTED)).number == 5
+        assert [said for said in channel.said if isinstance(said, Ask)]
+
+    asyncio.run(body())
+
+
+def test_the_first_of_two_to_invite_gets_it_and_the_other_is_told():
+    async def body():
+        slow, fast = ServerChannel("slow", answer=answering(lambda job: Wait(job, 5))), ServerChannel("fast")
+        fast._answer = answering(invite)
+        farm = farm_of(slow, fast)
+        job = await farm.place(WANTED)
+        assert job.conversation.channel is fast
+        await slow.until(Forget)
+        assert [conversation.jobs for conversation in farm.conversations] == [0, 1]
+
+    asyncio.run(body())
+
+
+def test_a_second_invite_at_the_same_moment_is_given_back():
+    async def body():
+        channels = [ServerChannel(name, answer=answering(invite)) for name in ("one", "two")]
+        farm = farm_of(*channels)
+        await farm.place(WANTED)
+        assert sorted(conversation.jobs for conversation in farm.conversations) == [0, 1]
+        assert sum(isinstance(said, Forget) for channel in channels for said in channel.said) == 1
+
+    asyncio.run(body())
+
+
+def test_the_host_lists_limits_bound_the_jobs_at_one_time():
+    async def dial(host):
+        raise ChannelError("down")
+
+    async def body():
+        farm = Farm((Host("farm1", slots=1), Host("farm2", slots=1)), dial)
+        inside = []
+
+        async def job(until):
+            async with farm.room():
+                inside.append(until)
+                await until.wait()
+
+        ends = [asyncio.Event() for _ in range(3)]
+        jobs = [asyncio.create_task(job(end)) for end in ends]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert len(inside) == 2
+        for end in ends:
+            end.set()
+        await asyncio.gather(*jobs)
+        assert len(inside) == 3
+        unbounded = Farm((Host("farm1", slots=1), Host("farm2")), dial)
+        async with unbounded.room(), unbounded.room(), unbounded.room():
+            pass
+
+    asyncio.run(body())
+
+
+def test_a_conversation_is_full_at_the_limit_of_its_host():
+    async def body():
+        conversation = Conversation(ServerChannel(), lambda _: None, 1)
+        assert not conversation.full
+        await conversation.welcomed()
+        conversation.ask(b"k", b"t" * 32, 1)
+        assert conversation.full
+        assert not Conversation(ServerChannel(), lambda _: None).full
+
+    asyncio.run(body())
+
+
+def test_a_busy_server_leaves_the_job_to_the_other():
+    async def body():
+        one, two = ServerChannel("one", answer=answering(busy)), ServerChannel("two")
+        farm = farm_of(one, two)
+        placing = asyncio.create_task(farm.place(WANTED))
+        asked = await two.until(Ask)
+        await asyncio.sleep(0)
+        two.hear(Invite(asked.job, 250))
+        assert (await placing).conversation.channel is two
+
+    asyncio.run(body())
+
+
+def test_all_refuse():
+    async def body():
+        farm = farm_of(ServerChannel("one", answer=answering(busy)), ServerChannel("two", answer=answering(busy)))
+        with pytest.raises(Refused, match="no slot"):
+            await farm.place(WANTED)
+        assert [conversation.jobs for conversation in farm.conversations] == [0, 0]
+
+    asyncio.run(body())
+
+
+def test_a_compile_that_is_given_up_while_it_waits_holds_no_place():
+    async def body():
+        channels = [ServerChannel(name, answer=answering(lambda job: Wait(job, 1))) for name in ("one", "two")]
+        farm = farm_of(*channels)
+        placing = asyncio.create_task(farm.place(WANTED))
+        for channel in channels:
+            await channel.until(Ask)
+        await asyncio.sleep(0)
+        placing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await placing
+        await asyncio.sleep(0)
+        assert [conversation.jobs for conversation in farm.conversations] == [0, 0]
+        assert all(isinstance(channel.said[-1], Forget) for channel in channels)
+
+    asyncio.run(body())
+
+
+def test_an_invite_that_comes_with_the_cancel_is_given_back():
+    async def body():
+        channels = [ServerChannel(name) for name in ("one", "two")]
+        farm = farm_of(*channels)
+        placing = asyncio.create_task(farm.place(WANTED))
+        for channel in channels:
+            await channel.until(Ask)
+        channels[0].hear(Invite(1, 250))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        placing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await placing
+        await asyncio.sleep(0)
+        assert [conversation.jobs for conversation in farm.conversations] == [0, 0]
+
+    asyncio.run(body())
+
+
+def test_a_server_that_answers_with_something_else_is_no_server():
+    async def body():
+        channel = ServerChannel(welcome=Welcome(1, "s", "alice@EXAMPLE.COM", "ref", 0, (GCC,)))
+        farm = farm_of(channel)
+        placing = asyncio.create_task(farm.place(WANTED))
+        await channel.until(Ask)
+        [conversation] = farm.conversations
+        conversation._jobs[1].put(Need(1, manifest=True, blobs=()))
+        with pytest.raises(ChannelError, match="something else"):
+            await placing
+
+    asyncio.run(body())
+
+
+def test_no_server_has_this_compiler():
+    async def body():
+        channel = ServerChannel(welcome=Welcome(1, "s", "alice@EXAMPLE.COM", "ref", 4, (OTHER,)))
+        with pytest.raises(Refused, match="offered: gcc-13") as refused:
+            await farm_of(channel).place(WANTED)
+        assert refused.value.code == "toolchain"
+        bare = farm_of(ServerChannel(welcome=Welcome(1, "s", "alice@EXAMPLE.COM", "ref", 4, ())))
+        with pytest.raises(Refused, match="offered: none"):
+            await bare.place(WANTED)
+
+    asyncio.run(body())
+
+
+def test_the_server_says_once_what_differs():
+    closure = ToolchainClosure("gcc-13", "", "13.1", (), (), (), (), (), b"", WANTED.toolchain)
+
+    def refuses(channel, message):
+        if isinstance(message, Ask):
+            channel.hear(Refuse(message.job, "toolchain", f"nearest to {message.description.name}"))
+
+    async def body():
+        unlike = ServerChannel("one", welcome=Welcome(1, "s", "alice@EXAMPLE.COM", "ref", 4, ()))
+        alike = ServerChannel("two", welcome=Welcome(1, "s", "alice@EXAMPLE.COM", "ref", 4, (OTHER,)), answer=refuses)
+        farm = farm_of(unlike, alike)
+        for _ in range(2):
+            with pytest.raises(Refused, match=r"offered: gcc-13; two.*: nearest to gcc-13"):
+                await farm.place(replace(WANTED, closure=closure))
+        assert len([message for message in alike.said if isinstance(message, Ask)]) == 1
+        assert not [message for message in unlike.said if isinstance(message, Ask)]
+
+    asyncio.run(body())
+
+
+def test_the_less_busy_servers_are_asked():
+    async def body():
+        channels = [ServerChannel(name, answer=answering(invite)) for name in ("one", "two", "three")]
+        farm = farm_of(*channels)
+        for _ in range(9):
+            await farm.place(WANTED)
+        assert sorted(conversation.jobs for conversation in farm.conversations) == [3, 3, 3]
+
+    asyncio.run(body())
+
+
+def test_one_open_channel_is_enough_while_the_others_are_dialled():
+    async def body():
+        one = ServerChannel("one", answer=answering(invite))
+        farm = farm_of(one, ChannelError("down"))
+        await farm.place(WANTED)
+        farm.servers[1].retry()
+        await farm.place(WANTED)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert isinstance(farm.servers[1].trouble, ChannelError)
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize(
+    ("errors", "worst"),
+    [
+        ([ChannelError("a"), CredentialError("b")], CredentialError),
+        ([AuthenticationError("a"), Denied("b")], Denied),
+        ([ChannelError("a"), AuthenticationError("b")], AuthenticationError),
+        ([ChannelError("a"), ChannelError("b")], ChannelError),
+        ([], ChannelError),
+    ],
+)
+def test_a_person_is_told_what_can_be_mended(errors, worst):
+    async def body():
+        with pytest.raises(worst):
+            await farm_of(*errors).place(WANTED)
+
+    asyncio.run(body())
+
+
+def test_many_compiles_share_one_attempt():
+    async def body():
+        dials = []
+
+        async def dial(host):
+            dials.append(host)
+            await asyncio.sleep(0)
+            return ServerChannel(answer=answering(invite))
+
+        farm = Farm((HOST,), dial)
+        await asyncio.gather(*(farm.place(WANTED) for _ in range(20)))
+        assert dials == [HOST]
+
+    asyncio.run(body())
+
+
+def test_a_server_that_failed_is_left_alone_longer_each_time(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(farm_module.time, "monotonic", lambda: now[0])
+
+    async def body():
+        dials = []
+
+        async def dial(host):
+            dials.append(now[0])
+            raise ChannelError("down")
+
+        server = Server(HOST, dial)
+        for wait in (*BACKOFF_S, BACKOFF_S[-1]):
+            for _ in range(3):
+                with pytest.raises(ChannelError):
+                    await server.connected()
+            now[0] += wait - 0.01
+            with pytest.raises(ChannelError):
+                await server.connected()
+            now[0] += 0.02
+        assert len(dials) == len(BACKOFF_S) + 1
+        server.retry()
+        with pytest.raises(ChannelError):
+            await server.connected()
+        assert len(dials) == len(BACKOFF_S) + 2
+
+    asyncio.run(body())
+
+
+def test_a_compile_that_is_given_up_does_not_end_the_attempt_of_others():
+    async def body():
+        admitted = asyncio.Event()
+
+        async def dial(host):
+            await admitted.wait()
+            return ServerChannel()
+
+        server = Server(HOST, dial)
+        first, second = (asyncio.create_task(server.connected()) for _ in range(2))
+        await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.sleep(0)
+        admitted.set()
+        assert (await second) is server.conversation
+
+    asyncio.run(body())
+
+
+def test_a_server_that_welcomes_and_leaves_in_one_breath_is_dialled_again():
+    async def body():
+        leaving, staying = ServerChannel(welcome=None), ServerChannel()
+        waiting = [leaving, staying]
+
+        async def dial(host):
+            return waiting.pop(0)
+
+        server = Server(HOST, dial)
+        first = asyncio.create_task(server.connected())
+        await leaving.until(object)
+        leaving.hear(WELCOME, GOODBYE)
+        with pytest.raises(ChannelError, match="the server stops"):
+            await first
+        assert server.conversation is None
+        server.retry()
+        assert (await server.connected()).channel is staying
+
+    asyncio.run(body())
+
+
+def test_a_server_that_admits_and_says_no_more_holds_nobody_up(monkeypatch):
+    monkeypatch.setattr(limits, "PREAUTH_DEADLINE_S", 0.01)
+
+    async def body():
+        mute = ServerChannel(welcome=None)
+
+        async def dial(host):
+            return mute
+
+        with pytest.raises(ChannelError, match="says no more"):
+            await Server(HOST, dial).connected()
+
+    asyncio.run(body())
+
+
+def test_a_lost_channel_is_made_anew():
+    async def body():
+        channels = [ServerChannel(answer=answering(invite)) for _ in range(2)]
+        waiting = list(channels)
+
+        async def dial(host):
+            return waiting.pop(0)
+
+        farm = Farm((HOST,), dial)
+        await farm.place(WANTED)
+        channels[0].lose(ChannelError("the server restarts"))
+        assert farm.conversations == ()
+        assert (await farm.place(WANTED)).conversation.channel is channels[1]
+
+    asyncio.run(body())
+
+
+def test_closing_and_retrying_reach_every_server():
+    async def body():
+        channel = ServerChannel("one", answer=answering(invite))
+        farm = farm_of(channel, ChannelError("down"))
+        job = await farm.place(WANTED)
+        await asyncio.sleep(0)
+        job.close()
+        farm.retry()
+        assert farm.servers[1].trouble is None
+        farm.close("the ticket is gone")
+        assert channel.closed
+
+    asyncio.run(body())
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.lists(st.sampled_from([invite, busy, lambda job: Wait(job, 1), None]), min_size=1, max_size=3),
+        min_size=1,
+        max_size=4,
+    ),
+    st.integers(1, 6),
+    st.integers(0, 3),
+)
+def test_whoever_answers_what_a_job_is_at_one_server_or_at_none(servers, jobs, lost):
+    async def body():
+        channels = [
+            ServerChannel(f"s{number}", answer=answering(*(kind for kind in kinds)))
+            for number, kinds in enumerate(servers)
+        ]
+        farm = farm_of(*channels)
+        placing = [asyncio.create_task(farm.place(WANTED)) for _ in range(jobs)]
+        for _ in range(30):
+            await asyncio.sleep(0)
+        if lost < len(channels) and not channels[lost].closed:
+            channels[lost].lose(ChannelError("lost"))
+        for task in placing:
+            if not task.done():
+                task.cancel()
+        placed = [job for job in await asyncio.gather(*placing, return_exceptions=True) if hasattr(job, "number")]
+        for _ in range(5):
+            await asyncio.sleep(0)
+        alive = [job for job in placed if job.conversation.ended is None]
+        assert sum(conversation.jobs for conversation in farm.conversations) == sum(job.number > 0 for job in alive)
+
+    asyncio.run(body())

@@ -1,0 +1,287 @@
+"""One channel and the jobs on it."""
+
+import asyncio
+
+import pytest
+from farm_stub import GCC, GOODBYE, WELCOME, ServerChannel, result
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from securecc.client.farm.server_connection import Conversation
+from securecc.model import limits
+from securecc.model.errors import ChannelError, ProtocolError
+from securecc.model.messages import (
+    Ask,
+    Cancel,
+    Forget,
+    Goodbye,
+    Hello,
+    Invite,
+    Need,
+    Output,
+    Pong,
+    Refuse,
+    Submit,
+    Supply,
+    Terminal,
+    Wait,
+)
+from securecc.wire.session import State
+
+
+def in_loop(body, **options):
+    async def run():
+        channel = ServerChannel(**options)
+        ended = []
+        conversation = Conversation(channel, ended.append)
+        await body(channel, conversation, ended)
+
+    asyncio.run(run())
+
+
+def submit(job):
+    return Submit(job, GCC.digest, (b"gcc",), b"/", {}, 0, Terminal(), b"d")
+
+
+async def submitted(channel, conversation):
+    await conversation.welcomed()
+    job = conversation.ask(b"key", GCC.digest, 10)
+    channel.hear(Invite(job.number, 250))
+    assert isinstance(await job.answer(), Invite)
+    channel.send(submit(job.number))
+    return job
+
+
+def test_a_greeting_says_what_the_server_offers():
+    async def body(channel, conversation, ended):
+        assert isinstance(channel.said[0], Hello)
+        await conversation.welcomed()
+        assert conversation.toolchains == {GCC.digest: GCC}
+        assert (conversation.slots, conversation.peer, conversation.jobs) == (4, "farm1:3643", 0)
+        conversation.on_message(WELCOME)  # a second one changes nothing
+        conversation.on_message(Pong(1))
+
+    in_loop(body)
+
+
+def test_a_server_that_ends_before_it_greets():
+    async def body(channel, conversation, ended):
+        channel.lose(ChannelError("reset"))
+        with pytest.raises(ChannelError, match="reset"):
+            await conversation.welcomed()
+        assert ended == [conversation]
+
+    in_loop(body, welcome=None)
+
+
+def test_a_job_is_asked_for_and_answered_in_order():
+    async def body(channel, conversation, ended):
+        await conversation.welcomed()
+        job = conversation.ask(b"key", GCC.digest, 10)
+        assert channel.said[-1] == Ask(1, b"key", GCC.digest, 10)
+        assert conversation.busy == 0.25
+        channel.hear(Wait(1, 3), Invite(1, 250))
+        assert [await job.answer(), await job.answer()] == [Wait(1, 3), Invite(1, 250)]
+        waiting = asyncio.create_task(job.answer())
+        await asyncio.sleep(0)
+        channel.hear(Refuse(1, "busy", "no"))
+        assert await waiting == Refuse(1, "busy", "no")
+        job.close()
+        assert not isinstance(channel.said[-1], Cancel)
+        assert conversation.jobs == 0
+
+    in_loop(body)
+
+
+def test_a_result_is_given_out_with_its_last_byte():
+    """Whoever was busy sending meanwhile must not find the Result before what it announces."""
+
+    async def body(channel, conversation, ended):
+        job = await submitted(channel, conversation)
+        announced = result(job.number, 3, 2, [Output(b"/p/a.o", 6, 0o644, b"d")])
+        channel.hear(announced)
+        waiting = asyncio.create_task(job.answer())
+        for piece in (b"out", b"er", b"obj"):
+            channel.hear_bulk(job.number, piece)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert not waiting.done()
+        channel.hear_bulk(job.number, b"ect")
+        assert await waiting == announced
+        assert job.take() == b"outerobject"
+
+    in_loop(body)
+
+
+def test_an_empty_result_is_given_out_at_once():
+    async def body(channel, conversation, ended):
+        job = await submitted(channel, conversation)
+        channel.hear(result(job.number))
+        assert (await job.answer(), job.take()) == (result(job.number), b"")
+
+    in_loop(body)
+
+
+def test_a_supply_is_announced_with_its_manifest():
+    async def body(channel, conversation, ended):
+        job = await submitted(channel, conversation)
+        channel.hear(Need(job.number, manifest=True, blobs=()))
+        await job.answer()
+        conversation.supply(job, b"manifest")
+        assert channel.said[-1] == Supply(job.number, b"manifest")
+
+    in_loop(body)
+
+
+def test_a_server_that_sends_more_than_it_announced_loses_the_channel():
+    async def body(channel, conversation, ended):
+        job = await submitted(channel, conversation)
+        channel.hear(result(job.number, 3))
+        channel.hear_bulk(job.number, b"more than three")
+        with pytest.raises(ProtocolError):
+            await job.answer()
+        assert ended == [conversation]
+
+    in_loop(body)
+
+
+def test_neither_trusts_the_session_to_have_counted():
+    async def body(channel, conversation, ended):
+        job = await submitted(channel, conversation)
+        with pytest.raises(ProtocolError, match="more bytes"):
+            conversation.on_bulk(job.number, b"unannounced")
+        with pytest.raises(ProtocolError, match="over the limit"):
+            conversation.on_message(result(job.number, limits.RESULT, 1))
+        conversation.on_bulk(99, b"for nobody")
+        conversation.on_message(result(99))
+
+    in_loop(body)
+
+
+@pytest.mark.parametrize(("asked_only", "word"), [(True, Forget), (False, Cancel)])
+def test_an_unfinished_job_is_taken_back(asked_only, word):
+    async def body(channel, conversation, ended):
+        await conversation.welcomed()
+        job = conversation.ask(b"key", GCC.digest, 10)
+        conversation.forget(job, asked_only=asked_only, ended=False)
+        assert channel.said[-1] == word(1)
+        conversation.forget(job, asked_only=asked_only, ended=False)
+        assert len(channel.said) == 3
+
+    in_loop(body)
+
+
+def test_a_lost_channel_ends_its_jobs():
+    async def body(channel, conversation, ended):
+        await conversation.welcomed()
+        first, second = (conversation.ask(b"key", GCC.digest, 10) for _ in range(2))
+        waiting = asyncio.create_task(first.answer())
+        await asyncio.sleep(0)
+        channel.hear(Wait(2, 0))
+        channel.lose(ChannelError("reset"))
+        for answer in (waiting, second.answer()):
+            with pytest.raises(ChannelError, match="reset"):
+                await answer
+        assert (conversation.jobs, ended) == (0, [conversation])
+        with pytest.raises(ChannelError, match="reset"):
+            conversation.ask(b"key", GCC.digest, 10)
+        first.close()
+
+    in_loop(body)
+
+
+def test_a_server_that_says_goodbye_finishes_what_it_has():
+    async def body(channel, conversation, ended):
+        job = await submitted(channel, conversation)
+        channel.hear(GOODBYE)
+        assert ended == [conversation]
+        with pytest.raises(ChannelError, match="the server stops"):
+            conversation.ask(b"key", GCC.digest, 10)
+        channel.hear(result(job.number, 2))
+        channel.hear_bulk(job.number, b"ok")
+        await job.answer()
+        assert job.take() == b"ok"
+
+    in_loop(body)
+
+
+def test_a_job_given_up_after_goodbye_is_cancelled_there_as_well():
+    async def body(channel, conversation, ended):
+        job = await submitted(channel, conversation)
+        channel.hear(GOODBYE)
+        job.close()
+        assert channel.said[-1] == Cancel(job.number)
+
+    in_loop(body)
+
+
+def test_a_closed_conversation_ends_its_channel_with_its_last_job():
+    async def body(channel, conversation, ended):
+        job = await submitted(channel, conversation)
+        conversation.close("there is another ticket")
+        assert not channel.closed
+        channel.hear(result(job.number))
+        await job.answer()
+        job.close()
+        assert channel.said[-1] == Goodbye("closing", "there is another ticket", "")
+        assert channel.closed
+        assert ended == [conversation]
+
+    in_loop(body)
+
+
+def test_an_idle_conversation_closes_at_once():
+    async def body(channel, conversation, ended):
+        await conversation.welcomed()
+        conversation.close("the agent ends")
+        assert channel.closed
+
+    in_loop(body)
+
+
+said = st.lists(
+    st.one_of(
+        st.builds(Invite, st.integers(1, 3), st.just(250)),
+        st.builds(Wait, st.integers(1, 3), st.just(1)),
+        st.builds(Refuse, st.integers(1, 3), st.just("busy"), st.just("")),
+        st.builds(Need, st.integers(1, 3), st.booleans(), st.just((0,))),
+        st.builds(result, st.integers(1, 3), st.integers(-1, 4), st.integers(0, 4)),
+        st.tuples(st.integers(1, 3), st.binary(max_size=5)),
+        st.just(GOODBYE),
+    ),
+    max_size=20,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(said)
+def test_whatever_a_server_says_a_result_is_whole_or_there_is_none(messages):
+    async def body(channel, conversation, ended):
+        await conversation.welcomed()
+        jobs = [conversation.ask(b"key", GCC.digest, 1) for _ in range(3)]
+        waiting = [asyncio.create_task(whole(job)) for job in jobs]
+        for message in messages:
+            if isinstance(message, tuple):
+                channel.hear_bulk(*message)
+            else:
+                channel.hear(message)
+            if isinstance(message, Invite) and channel.session.state(message.job) is State.INVITED:
+                channel.send(submit(message.job))
+            await asyncio.sleep(0)
+        channel.lose(ChannelError("the end"))
+        for outcome in await asyncio.gather(*waiting, return_exceptions=True):
+            assert isinstance(outcome, bool | ChannelError | ProtocolError)
+            assert outcome is not False
+        assert conversation.jobs == 0
+        assert len(ended) == 1
+
+    in_loop(body)
+
+
+async def whole(job):
+    while True:
+        answer = await job.answer()
+        if isinstance(answer, Refuse):
+            return True
+        if not isinstance(answer, Invite | Wait | Need):
+            return len(job.take()) == answer.stdout + answer.stderr

@@ -1,0 +1,179 @@
+"""securecc.client.host.file_watch: a file that changes is noticed, whoever tells of it."""
+
+import os
+
+import pytest
+
+from securecc.client.host import file_watch
+from securecc.client.host.file_watch import LOOKED_AT_S, WATCHED_S, Vigil, Watches
+from securecc.model.errors import StaysLocal
+
+
+class Time:
+    """Runs as the test says; counts how many files are looked at."""
+
+    def __init__(self, monkeypatch):
+        self.now = 0.0
+        self.looks = 0
+        look = file_watch.look
+
+        def counted(path):
+            self.looks += 1
+            return look(path)
+
+        monkeypatch.setattr(file_watch.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(file_watch, "look", counted)
+
+    def passes(self, seconds=LOOKED_AT_S + 0.01):
+        self.now += seconds
+        self.looks = 0
+
+
+@pytest.fixture
+def time(monkeypatch):
+    return Time(monkeypatch)
+
+
+@pytest.fixture
+def place(tmp_path):
+    for name in ("a/lib", "a/bin"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "a/lib/cc1").write_text("12")
+    (tmp_path / "a/ln").symlink_to("lib")
+    return tmp_path
+
+
+def begin(place, *names, watches=None):
+    return Vigil([os.fsencode(place / name) for name in names], watches or Watches(), b"me")
+
+
+CHANGES = {
+    "written": lambda top: (top / "a/lib/cc1").write_text("13"),
+    "replaced": lambda top: ((top / "n").write_text("12"), (top / "n").rename(top / "a/lib/cc1")),
+    "gone": lambda top: (top / "a/lib/cc1").unlink(),
+    "its folder is another": lambda top: ((top / "a").rename(top / "b"), (top / "a/lib").mkdir(parents=True)),
+    "what was not there": lambda top: (top / "a/bin/as").touch(),
+    "what was nowhere": lambda top: ((top / "a/x").mkdir(), (top / "a/x/as").touch()),
+    "in a folder that counts as one": lambda top: (top / "a/lib/new.so").touch(),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_shows_and_without_one_nothing_is_looked_at(place, time, change):
+    kept = begin(place, "a/lib/cc1", "a/bin/as", "a/x/as", "a/lib")
+    time.passes()
+    assert kept.holds()
+    assert not time.looks
+    CHANGES[change](place)
+    assert kept.holds()  # for LOOKED_AT_S nobody asks
+    time.passes()
+    assert not kept.holds()
+
+
+def test_what_happens_beside_is_looked_at_once(place, time):
+    kept = begin(place, "a/lib/cc1")
+    (place / "a/lib/other").touch()
+    for looks in (1, 0):
+        time.passes()
+        assert kept.holds()
+        assert time.looks == looks
+
+
+def test_all_is_looked_at_after_a_while(place, time, monkeypatch):
+    watches = Watches()
+    kept = begin(place, "a/lib/cc1", watches=watches)
+    monkeypatch.setattr(watches, "happened", lambda owner: False)
+    (place / "a/lib/cc1").write_text("13")
+    time.passes()
+    assert kept.holds()
+    time.passes(WATCHED_S)
+    assert not kept.holds()
+
+
+def test_another_name_of_a_file_is_watched_by_looking(place, time):
+    (place / "a/bin/second").hardlink_to(place / "a/lib/cc1")
+    (place / "other").mkdir()
+    (place / "a/bin/second").rename(place / "other/second")
+    kept = begin(place, "a/lib/cc1")
+    (place / "other/second").write_text("13")
+    time.passes()
+    assert not kept.holds()
+
+
+LINKS = {
+    "the link leads elsewhere": lambda top: ((top / "a/ln").unlink(), (top / "a/ln").symlink_to("bin")),
+    "no link any more": lambda top: ((top / "a/ln").unlink(), (top / "a/ln").mkdir()),
+    "written where it leads": lambda top: (top / "a/lib/cc1").write_text("13"),
+    "gone where it leads": lambda top: (top / "a/lib/cc1").unlink(),
+    "what was not there": lambda top: (top / "a/lib/as").touch(),
+    "a second link": lambda top: ((top / "two").unlink(), (top / "two").symlink_to("a/bin")),
+}
+
+
+@pytest.mark.parametrize("change", LINKS)
+def test_a_way_through_links_is_watched_as_well(place, time, change):
+    (place / "two").symlink_to(place / "a/bin/../ln")
+    kept = begin(place, "two/cc1", "two/as")
+    time.passes()
+    assert kept.holds()
+    assert time.looks == 0
+    LINKS[change](place)
+    time.passes()
+    assert not kept.holds()
+
+
+@pytest.mark.parametrize("target", ["ln", "nowhere", "a/lib/cc1/.."])
+def test_links_that_lead_nowhere_are_looked_at(place, time, target):
+    (place / "a/away").symlink_to(target)
+    kept = begin(place, "a/away/cc1")
+    time.passes()
+    assert kept.holds()
+    (place / "a/away").unlink()
+    (place / "a/away").mkdir()
+    (place / "a/away/cc1").touch()
+    time.passes()
+    assert not kept.holds()
+
+
+@pytest.mark.parametrize("lacking", ["inotify", "mounts", "local"])
+def test_where_nothing_tells_all_is_looked_at(place, time, monkeypatch, lacking):
+    def none():
+        raise StaysLocal("watch", "no more of these") if lacking == "inotify" else FileNotFoundError("/proc")
+
+    if lacking == "local":
+        monkeypatch.setattr(file_watch, "is_local", lambda path: False)
+    else:
+        monkeypatch.setattr(file_watch, lacking.title(), none)
+    kept = begin(place, "a/lib/cc1", "a/bin/as")
+    time.passes()
+    assert kept.holds()
+    assert time.looks == 2
+    (place / "a/bin/as").touch()
+    time.passes()
+    assert not kept.holds()
+
+
+def test_a_mount_makes_everybody_look(place, time, monkeypatch):
+    class Mounted:
+        def changed(self):
+            return (b"/somewhere",)
+
+    monkeypatch.setattr(file_watch, "Mounts", Mounted)
+    kept = begin(place, "a/lib/cc1", "a/bin/as")
+    time.passes()
+    assert kept.holds()
+    assert time.looks == 2
+
+
+def test_each_has_his_own(place, time):
+    watches = Watches()
+    one = Vigil([os.fsencode(place / "a/lib/cc1")], watches, b"1")
+    two = Vigil([os.fsencode(place / "a/bin/as")], watches, b"2")
+    (place / "a/bin/as").touch()
+    time.passes()
+    assert one.holds()
+    assert not two.holds()
+    two.end()
+    (place / "a/lib/cc1").write_text("13")
+    time.passes()
+    assert not one.holds()

@@ -1,0 +1,106 @@
+"""securecc.client.host.inotify: every change of a watched directory shows at the next question, and whose it is."""
+
+import os
+import struct
+
+import pytest
+
+from securecc.client.host import inotify
+from securecc.client.host.inotify import Inotify
+from securecc.model.errors import StaysLocal
+
+
+@pytest.fixture
+def watch(tmp_path):
+    for name in ("one/sub", "two"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "one/sub/a.h").write_text("int a;\n")
+    (tmp_path / "two/b.h").write_text("int b;\n")
+    made = Inotify()
+    made.watch([os.fsencode(tmp_path / "one"), os.fsencode(tmp_path / "one/sub")], b"1")
+    made.watch([os.fsencode(tmp_path / "two")], b"2")
+    yield made
+    made.close()
+
+
+CHANGES = {
+    "written": lambda top: (top / "one/sub/a.h").write_text("int b;\n"),
+    "mode": lambda top: (top / "one/sub/a.h").chmod(0o600),
+    "time": lambda top: os.utime(top / "one/sub/a.h", ns=(1, 1)),
+    "new": lambda top: (top / "one/new.h").write_text(""),
+    "gone": lambda top: (top / "one/sub/a.h").unlink(),
+    "moved away": lambda top: (top / "one/sub/a.h").rename(top / "a.h"),
+    "moved in": lambda top: (top / "two/b.h").rename(top / "one/b.h"),
+    "the directory moved": lambda top: (top / "one").rename(top / "three"),
+    "a link": lambda top: (top / "one/l").symlink_to("sub"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_it_shows(watch, tmp_path, change):
+    assert watch.changed() == set()
+    CHANGES[change](tmp_path)
+    assert b"1" in watch.changed()
+    assert watch.changed() == set()
+
+
+def test_reading_is_no_change_and_each_has_his_own(watch, tmp_path):
+    (tmp_path / "one/sub/a.h").read_text()
+    os.listdir(tmp_path / "one/sub")
+    assert watch.changed() == set()
+    (tmp_path / "two/c.h").write_text("")
+    assert watch.changed() == {b"2"}
+
+
+def test_what_lies_above_moves(tmp_path):
+    (tmp_path / "a/b/c").mkdir(parents=True)
+    made = Inotify()
+    made.watch([os.fsencode(tmp_path / "a/b/c")], b"1")
+    (tmp_path / "a/b/beside").touch()
+    assert made.changed() == set()
+    (tmp_path / "a").rename(tmp_path / "z")
+    assert made.changed() == {b"1"}
+    made.close()
+
+
+def test_one_directory_may_be_watched_for_two(watch, tmp_path):
+    watch.watch([os.fsencode(tmp_path / "one")], b"3")
+    (tmp_path / "one/new.h").touch()
+    assert watch.changed() == {b"1", b"3"}
+    watch.forget(b"1")
+    (tmp_path / "one/newer.h").touch()
+    assert watch.changed() == {b"3"}
+
+
+def test_who_is_forgotten_is_told_nothing(watch, tmp_path):
+    watch.forget(b"1")
+    (tmp_path / "one/sub/a.h").unlink()
+    (tmp_path / "two/b.h").unlink()
+    assert watch.changed() == {b"2"}
+
+
+def test_when_the_kernel_lost_count_everybody_is_told(watch, monkeypatch):
+    lost = [struct.pack("iIII", -1, 0x4000, 0, 0)]
+
+    def read(descriptor, size):
+        if lost:
+            return lost.pop()
+        raise BlockingIOError
+
+    monkeypatch.setattr(inotify.os, "read", read)
+    assert watch.changed() == {b"1", b"2"}
+
+
+def test_what_cannot_be_watched(watch, tmp_path):
+    (tmp_path / "link").symlink_to("one")
+    for path in ("nowhere", "two/b.h", "link"):
+        with pytest.raises(StaysLocal, match="cannot be watched"):
+            watch.watch([os.fsencode(tmp_path / path)], b"3")
+
+
+def test_none_is_watched_when_one_cannot_be(watch, tmp_path):
+    (tmp_path / "four").mkdir()
+    with pytest.raises(StaysLocal):
+        watch.watch([os.fsencode(tmp_path / "four"), b"/nowhere"], b"4")
+    (tmp_path / "four/a").write_text("")
+    assert watch.changed() == set()

@@ -1,0 +1,88 @@
+"""Which locales there are, by libc's own word, and what compilers say in them."""
+
+import os
+from dataclasses import replace
+
+import pytest
+from test_invocation import CLOSURE
+
+from securecc.client.host import message_catalogues
+from securecc.client.host.message_catalogues import ERRORS, Tongues
+from securecc.compiler.command_line.environment import Speech
+from securecc.compiler.toolchain import catalogue_files
+from securecc.model.errors import StaysLocal
+
+GERMAN = {b"LC_ALL": b"C.UTF-8", b"LANGUAGE": b"de"}
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.setattr(catalogue_files, "SYSTEM", os.fsencode(tmp_path))
+    monkeypatch.setattr(message_catalogues, "_ALIASES", os.fsencode(tmp_path / "locale.alias"))
+    return tmp_path
+
+
+def put(place, language, name):
+    (place / language / "LC_MESSAGES").mkdir(parents=True, exist_ok=True)
+    (place / language / "LC_MESSAGES" / name).touch()
+
+
+@pytest.mark.parametrize(
+    ("name", "there"), [(b"C", True), (b"C.UTF-8", True), (b"POSIX", True), (b"xx_YY.UTF-8", False)]
+)
+def test_locales_are_there_as_libc_says(name, there):
+    assert message_catalogues._available(name) is there
+
+
+@pytest.mark.parametrize(
+    ("name", "languages"),
+    [
+        ("gcc-12.mo", (b"de",)),
+        ("gas.mo", (b"de",)),
+        ("gcc-11.mo", ()),
+        ("bash.mo", ()),
+        ("gcc.po", ()),
+        ("libc.mo", ()),
+    ],
+)
+def test_a_catalogue_of_the_compilers_makes_a_language(place, name, languages):
+    put(place, "de", name)
+    tongues = Tongues()
+    speech = tongues.speech(CLOSURE, GERMAN)
+    assert speech == Speech(b"C.UTF-8", languages, system=name == "libc.mo")
+    read = tongues.read(CLOSURE, speech)
+    assert (os.fsencode(place / "de/LC_MESSAGES" / name) in read) == bool(languages)
+    assert all(path.startswith(os.fsencode(place / "de/LC_MESSAGES/")) for path in read)
+
+
+def test_clang_heeds_no_locale(place):
+    put(place, "de", "gcc-12.mo")
+    assert Tongues().speech(replace(CLOSURE, family="clang"), {b"LC_ALL": b"de_DE.ISO-8859-1"}) == Speech(b"C")
+
+
+def test_new_catalogues_are_seen_in_a_while(place, monkeypatch):
+    tongues = Tongues()
+    assert tongues.speech(CLOSURE, GERMAN).languages == ()
+    put(place, "de", "gcc-12.mo")
+    assert tongues.speech(CLOSURE, GERMAN).languages == ()
+    monkeypatch.setattr(message_catalogues, "LOOKED_AT_S", 0.0)
+    assert tongues.speech(CLOSURE, GERMAN).languages == (b"de",)
+
+
+def test_ways_to_set_a_locale_are_not_remembered_for_ever(place):
+    tongues = Tongues()
+    for number in range(3 * message_catalogues._REMEMBERED):
+        tongues.speech(CLOSURE, {b"LANG": b"xx%d" % number})
+    assert len(tongues._known) <= message_catalogues._REMEMBERED
+
+
+def test_a_name_for_another_locale_stays_local(place):
+    put(place, "de", "gcc-12.mo")
+    (place / "locale.alias").write_text("# names\n\nDE de_DE.ISO-8859-1\n")
+    with pytest.raises(StaysLocal):
+        Tongues().speech(CLOSURE, GERMAN)
+
+
+def test_what_the_system_says_of_errors():
+    assert {b"No such file or directory", b"Not a directory"} <= ERRORS
+    assert b"Success" not in ERRORS

@@ -1,0 +1,132 @@
+"""securecc.client.host.shared_trees: a tree stands for its files as long as it is exactly the server's."""
+
+import asyncio
+import os
+from types import SimpleNamespace
+
+import pytest
+
+from securecc.client.host import shared_trees
+from securecc.client.host.inotify import Inotify
+from securecc.client.host.shared_trees import AGAIN_S, WORTH_IT, Layers
+from securecc.compiler.tree import shared_tree
+from securecc.model.errors import StaysLocal
+from securecc.model.messages import Layer
+
+
+class Machine:
+    """A tree on this machine, and a server that offers the same."""
+
+    def __init__(self, top):
+        self.top = top
+        (top / "sub").mkdir(parents=True)
+        (top / "sub/a.h").write_text("int a;\n")
+        self.watches = []
+        self.layers = Layers(self._inotify)
+
+    def _inotify(self):
+        self.watches.append(Inotify())
+        return self.watches[0]
+
+    def offer(self):
+        path = os.fsencode(self.top)
+        return Layer(path, shared_tree.digest_of(shared_tree.entries(path)))
+
+    async def ask(self, *offered, times=WORTH_IT + 1):
+        """As so many compiles would, then once more when nothing is looked at any longer."""
+        for _ in range(times):
+            self.layers.standing(offered)
+        await asyncio.gather(*self.layers._looking.values(), return_exceptions=True)
+        return self.layers.standing(offered)
+
+
+@pytest.fixture
+def machine(tmp_path):
+    made = Machine(tmp_path.resolve() / "include")
+    yield made
+    for watch in made.watches:
+        watch.close()
+
+
+def test_an_equal_tree_stands(machine):
+    offered = machine.offer()
+    assert asyncio.run(machine.ask(offered)) == (offered,)
+
+
+def test_it_is_not_looked_at_for_a_few_compiles(machine):
+    assert asyncio.run(machine.ask(machine.offer(), times=WORTH_IT - 1)) == ()
+    assert not machine.watches
+
+
+def test_another_tree_never_stands(machine):
+    assert asyncio.run(machine.ask(Layer(os.fsencode(machine.top), bytes(32)))) == ()
+
+
+def test_it_stands_no_longer_when_anything_changes(machine):
+    async def body():
+        offered = machine.offer()
+        assert await machine.ask(offered) == (offered,)
+        (machine.top / "sub/b.h").write_text("")
+        assert await machine.ask(offered) == ()
+        assert await machine.ask(machine.offer()) == ()
+        asyncio.get_running_loop().time = lambda: AGAIN_S * 1e9
+        assert await machine.ask(machine.offer()) == (machine.offer(),)
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize(("point", "stands"), [("include/sub", False), ("", False), ("elsewhere", True)])
+def test_what_is_mounted_over_it_shows(machine, monkeypatch, tmp_path, point, stands):
+    mounted = []
+    monkeypatch.setattr(shared_trees, "Mounts", lambda: SimpleNamespace(changed=lambda: mounted))
+
+    async def body():
+        offered = machine.offer()
+        assert await machine.ask(offered) == (offered,)
+        mounted.append(os.fsencode(tmp_path.resolve() / point))
+        return bool(machine.layers.standing((offered,)))
+
+    assert asyncio.run(body()) is stands
+
+
+def test_a_change_while_it_is_digested_shows(machine, monkeypatch):
+    real = shared_trees._digest
+
+    async def slow(path):
+        digest = await real(path)
+        (machine.top / "sub/a.h").write_text("int b;\n")
+        return digest
+
+    async def body():
+        offered = machine.offer()
+        monkeypatch.setattr(shared_trees, "_digest", slow)
+        return await machine.ask(offered)
+
+    assert asyncio.run(body()) == ()
+
+
+def test_what_a_server_takes_for_another_is_left_alone(machine):
+    async def body():
+        offered = machine.offer()
+        await machine.ask(offered)
+        machine.layers.doubt(offered.path)
+        return await machine.ask(offered)
+
+    assert asyncio.run(body()) == ()
+
+
+def test_trees_whose_changes_would_not_show(machine, tmp_path, monkeypatch):
+    offered = machine.offer()
+    (tmp_path / "link").symlink_to("include")
+    for path in (tmp_path / "link", tmp_path / "nowhere"):
+        with pytest.raises((StaysLocal, OSError)):
+            shared_trees._folders(os.fsencode(path))
+    with pytest.raises(StaysLocal, match="others"):
+        shared_trees._folders(b"/proc/self")
+    monkeypatch.setattr(shared_trees, "is_local", lambda path: False)
+    assert asyncio.run(machine.ask(offered)) == ()
+
+
+def test_what_hangs_is_ended(machine, monkeypatch):
+    monkeypatch.setattr(shared_trees.limits, "LAYER_LOOK_S", 0.01)
+    assert asyncio.run(machine.ask(machine.offer())) == ()

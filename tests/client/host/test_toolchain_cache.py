@@ -1,0 +1,172 @@
+"""The closures of an agent's life."""
+
+import asyncio
+import os
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from securecc.client.host import file_watch, toolchain_cache
+from securecc.client.host.file_watch import LOOKED_AT_S
+from securecc.client.host.toolchain_cache import Toolchains
+from securecc.compiler.toolchain import toolchain_list
+from securecc.compiler.toolchain.closure import ToolchainClosure
+from securecc.compiler.toolchain.wrapper_scripts import script_digest
+from securecc.model.errors import StaysLocal, ToolchainError
+
+
+class Discovery:
+    """In the place of discovering: counts, waits if it is told to, names what the program's file says."""
+
+    def __init__(self, program, monkeypatch):
+        self.program = program
+        self.found = 0
+        self.now = 0.0
+        program.write_text("12")
+        monkeypatch.setattr(toolchain_cache, "discover", self.discover)
+        monkeypatch.setattr(toolchain_cache.time, "monotonic", lambda: self.now)
+
+    def discover(self, compiler, search_path, digests, vouched):
+        self.found += 1
+        if not self.program.exists():
+            raise ToolchainError("no such compiler")
+        file = SimpleNamespace(path=os.fsencode(self.program), kind=None)
+        text = self.program.read_text()
+        return ToolchainClosure("gcc-12", "", "", (), (file,), (), (), (), b"", text)
+
+    def replace(self, text):
+        new = self.program.with_suffix(".new")
+        new.write_text(text)
+        new.replace(self.program)
+        self.now += LOOKED_AT_S + 0.01
+
+
+@pytest.fixture
+def discovery(tmp_path, monkeypatch):
+    return Discovery(tmp_path / "gcc", monkeypatch)
+
+
+def test_a_compiler_is_discovered_once_however_many_ask(discovery):
+    async def body():
+        known = Toolchains()
+        found = await asyncio.gather(*(known.closure(b"/gcc", b"/bin") for _ in range(9)))
+        assert {closure.digest for closure in found} == {"12"}
+        discovery.now += LOOKED_AT_S + 0.01
+        await known.closure(b"/gcc", b"/bin")
+        assert discovery.found == 1
+        await known.closure(b"/gcc", b"/other")
+        assert discovery.found == 2
+
+    asyncio.run(body())
+
+
+def test_nobody_gets_the_old_one_while_the_new_one_is_looked_at(discovery):
+    async def body():
+        known = Toolchains()
+        await known.closure(b"/gcc", b"/bin")
+        discovery.replace("13")
+        first = asyncio.create_task(known.closure(b"/gcc", b"/bin"))
+        await asyncio.sleep(0)
+        second = asyncio.create_task(known.closure(b"/gcc", b"/bin"))
+        assert [(await task).digest for task in (first, second)] == ["13", "13"]
+
+    asyncio.run(body())
+
+
+def test_what_is_no_compiler_stays_local_and_is_asked_again(discovery):
+    async def body():
+        known = Toolchains()
+        await known.closure(b"/gcc", b"/bin")
+        discovery.program.unlink()
+        discovery.now += LOOKED_AT_S + 0.01
+        for _ in range(2):
+            with pytest.raises(StaysLocal) as local:
+                await known.closure(b"/gcc", b"/bin")
+            assert local.value.reason == "toolchain"
+        discovery.program.write_text("14")
+        assert (await known.closure(b"/gcc", b"/bin")).digest == "14"
+
+    asyncio.run(body())
+
+
+def test_a_compiler_that_changes_while_it_is_looked_at_stays_local(discovery, monkeypatch):
+    found = discovery.discover
+
+    def vanishing(*words):
+        closure = found(*words)
+        discovery.program.unlink()
+        return closure
+
+    monkeypatch.setattr(toolchain_cache, "discover", vanishing)
+    with pytest.raises(StaysLocal, match="changes"):
+        asyncio.run(Toolchains().closure(b"/gcc", b"/bin"))
+
+
+def test_a_compile_that_is_given_up_does_not_stop_the_look(discovery):
+    async def body():
+        known = Toolchains()
+        first, second = (asyncio.create_task(known.closure(b"/gcc", b"/bin")) for _ in range(2))
+        await asyncio.sleep(0)
+        first.cancel()
+        assert (await second).digest == "12"
+        assert discovery.found == 1
+
+    asyncio.run(body())
+
+
+def test_a_program_that_comes_to_stand_before_the_one_that_is_used(discovery, tmp_path):
+    folder = tmp_path / "bin"
+    folder.mkdir()
+
+    async def body():
+        known = Toolchains()
+        await known.closure(b"/gcc", os.fsencode(folder))
+        (folder / "as").touch()
+        discovery.now += LOOKED_AT_S + 0.01
+        await known.closure(b"/gcc", os.fsencode(folder))
+        assert discovery.found == 2
+
+    asyncio.run(body())
+
+
+def test_what_is_met_is_on_record(discovery, tmp_path):
+    discovery.program.write_text("12")
+
+    async def body():
+        known = Toolchains(tmp_path / "toolchains.json")
+        discover = toolchain_cache.discover
+        toolchain_cache.discover = lambda *words: replace(discover(*words), digest=b"d" * 32)
+        await known.closure(b"/gcc", b"/bin")
+        [met] = toolchain_list.read(tmp_path / "toolchains.json").toolchains
+        assert (met.digest, met.called_by, met.search_path) == (b"d" * 32, (b"/gcc",), b"/bin")
+        assert met.description.name == "gcc-12"
+
+    asyncio.run(body())
+
+
+def test_a_script_is_a_compiler_as_long_as_it_is_vouched_for(tmp_path, monkeypatch):
+    script, vouching = tmp_path / "gcc", tmp_path / "wrappers"
+    script.write_text('#!/bin/sh\nexec /usr/bin/gcc "$@"\n')
+    script.chmod(0o755)
+    path = os.fsencode(script)
+    monkeypatch.setattr(file_watch, "LOOKED_AT_S", 0)
+
+    async def body():
+        known = Toolchains(lists=(vouching,))
+        with pytest.raises(StaysLocal, match="vouched"):
+            await known.closure(path, b"/usr/bin")
+        vouching.write_text(script_digest(path).hex())
+        assert (await known.closure(path, b"/usr/bin")).program == b"/usr/bin/gcc"
+        vouching.unlink()
+        with pytest.raises(StaysLocal, match="vouched"):
+            await known.closure(path, b"/usr/bin")
+
+    asyncio.run(body())
+
+
+def test_converters_are_looked_at_by_their_directory():
+    paths = [b"/usr/bin/gcc", b"/usr/lib/gconv/UTF-16.so", b"/usr/lib/gconv/UTF-32.so", b"/usr/lib/libc.so"]
+    files = tuple(SimpleNamespace(path=path, kind=None) for path in paths)
+    closure = ToolchainClosure("gcc-12", "", "", (), files, (), (), (), b"", "12")
+    assert sorted(toolchain_cache._own(closure)) == [b"/usr/bin/gcc", b"/usr/lib/gconv", b"/usr/lib/libc.so"]

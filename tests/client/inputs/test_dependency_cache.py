@@ -1,0 +1,195 @@
+"""securecc.client.inputs.dependency_cache: what is remembered holds exactly as long as everything that it rests on."""
+
+import os
+import time
+
+import pytest
+
+from securecc.client.inputs import dependency_cache, directory_cache, file_cache
+from securecc.client.inputs.dependency_cache import Recollections
+from securecc.client.inputs.directory_cache import Listings
+from securecc.client.inputs.file_cache import Fingerprints
+from securecc.client.inputs.manifest_builder import Gatherer, Search
+from securecc.model import limits
+
+KEY = ("gcc", "-c", "a.c")
+
+
+class Memory:
+    """One compile of ``a.c`` that includes <c.h> and was found in i2, remembered."""
+
+    def __init__(self, top):
+        self.top = top
+        for name, text in (("a.c", "#include <c.h>\n"), ("i2/c.h", "#define V 2\n"), ("i1/x", ""), ("i2/y", "")):
+            self.put(name, text)
+        (top / "link").symlink_to("i2")
+        self.fingerprints, self.listings = Fingerprints(), Listings()
+        self.recollections = Recollections(self.fingerprints, self.listings)
+        self.gather()
+
+    def put(self, name, text):
+        path = self.top / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    def gather(self):
+        base = os.fsencode(self.top)
+        search = Search(cwd=base, directories=(base + b"/i1", base + b"/link", base + b"/late"))
+        inputs = Gatherer(self.fingerprints, self.listings).gather([b"a.c", b"link/c.h"], search)
+        self.recollections.keep(KEY, inputs)
+
+    def recall(self):
+        return self.recollections.recall(KEY)
+
+
+@pytest.fixture(params=[0, limits.RACY_STAT_S + 1], ids=["just made", "rested"])
+def memory(tmp_path, request, monkeypatch):
+    real = time.time_ns
+    for module in (file_cache, directory_cache):
+        monkeypatch.setattr(module.time, "time_ns", lambda: real() + int(request.param * 1e9))
+    return Memory(tmp_path.resolve())
+
+
+def test_it_holds(memory):
+    first = memory.recall()
+    assert first is not None
+    assert memory.recall() is not None
+    assert first.digest == memory.recall().digest
+
+
+def test_nothing_is_known_at_first(memory):
+    assert memory.recollections.recall(("another",)) is None
+
+
+def test_unrelated_names_come_and_go(memory):
+    memory.put("i1/a.o", "")
+    assert memory.recall() is not None
+    (memory.top / "i1/a.o").unlink()
+    (memory.top / "i2/y").unlink()
+    assert memory.recall() is not None
+    assert memory.recall() is not None
+
+
+def test_a_directory_is_made_anew(memory):
+    for _ in range(2):
+        (memory.top / "i1").rename(memory.top / f"old{len(list(memory.top.iterdir()))}")
+        memory.put("i1/y", "")
+        first = memory.recall()
+        assert first is not None
+        assert memory.recall().directories is first.directories
+
+
+def test_two_directories_have_become_one(memory, monkeypatch):
+    """As by a bind mount; the compiler takes them for one, so the compile is another."""
+    real = os.lstat
+
+    def lstat(path):
+        return real(os.fsencode(memory.top) + b"/i2") if path == os.fsencode(memory.top) + b"/i1" else real(path)
+
+    assert memory.recall() is not None
+    monkeypatch.setattr(dependency_cache.os, "lstat", lstat)
+    assert memory.recall() is None
+
+
+def retarget(memory):
+    memory.put("i3/c.h", "#define V 2\n")
+    (memory.top / "link").unlink()
+    (memory.top / "link").symlink_to("i3")
+
+
+def copy_over(memory):
+    status = (memory.top / "i2/c.h").stat()
+    new = memory.put("new", "#define V 2\n")
+    os.utime(new, ns=(status.st_mtime_ns, status.st_mtime_ns))
+    new.rename(memory.top / "i2/c.h")
+
+
+def replace_by_link(memory):
+    (memory.top / "i2").rename(memory.top / "i3")
+    (memory.top / "i2").symlink_to("i3")
+
+
+CHANGES = {
+    "a file": lambda memory: memory.put("i2/c.h", "#define V 3\n"),
+    "a file's time": lambda memory: os.utime(memory.top / "i2/c.h", ns=(1, 1)),
+    "a file's inode": copy_over,
+    "a file is gone": lambda memory: (memory.top / "i2/c.h").unlink(),
+    "a shadow": lambda memory: memory.put("i1/c.h", ""),
+    "a shadow of what nobody includes": lambda memory: memory.put("i1/stdc-predef.h", ""),
+    "a precompiled header": lambda memory: memory.put("i2/c.h.gch", ""),
+    "a precompiled header of nothing": lambda memory: memory.put("i1/c.h.gch", ""),
+    "a directory comes": lambda memory: memory.put("late/x", ""),
+    "a link": retarget,
+    "a link is gone": lambda memory: (memory.top / "link").unlink(),
+    "a directory is a link": replace_by_link,
+    "a source": lambda memory: memory.put("a.c", "#include <d.h>\n"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_it_does_not_hold_any_more(memory, change):
+    assert memory.recall() is not None
+    CHANGES[change](memory)
+    assert memory.recall() is None
+    assert len(memory.recollections) == 0
+
+
+@pytest.mark.parametrize("blocking", ["i1/c.h", "late"])
+def test_a_name_that_is_no_file_becomes_one(memory, blocking):
+    path = memory.top / blocking
+    path.symlink_to(memory.top / "target")
+    memory.gather()
+    assert memory.recall() is not None
+    (memory.top / "target").mkdir() if blocking == "late" else memory.put("target", "")
+    assert memory.recall() is None
+
+
+def test_a_change_that_no_stamp_shows_is_seen_while_the_file_is_young(tmp_path, monkeypatch):
+    memory = Memory(tmp_path.resolve())
+    stamps = {inputs.path: inputs.stamp for inputs in memory.recall().files}
+    path = memory.top / "i2/c.h"
+    path.write_text("#define V 9\n")
+
+    def lstat(name):
+        """As a file system whose clock does not tick meanwhile would have it."""
+        return Frozen(stamps[os.fsencode(name)]) if os.fsencode(name) in stamps else os_lstat(name)
+
+    os_lstat = os.lstat
+    monkeypatch.setattr(dependency_cache.os, "lstat", lstat)
+    monkeypatch.setattr(file_cache, "stamp_of", lambda status: stamps[os.fsencode(path)])
+    assert memory.recall() is None
+
+
+class Frozen:
+    """A stat result with these stamps."""
+
+    def __init__(self, stamp):
+        self.st_dev, self.st_ino, self.st_size, self.st_mtime_ns, self.st_ctime_ns = stamp
+        self.st_mode = 0o100644
+
+
+def test_a_directory_that_may_not_be_listed_any_more(memory, monkeypatch):
+    memory.put("i1/new", "")
+
+    def refuse(_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(directory_cache.os, "listdir", refuse)
+    assert memory.recall() is None
+
+
+def test_forgetting(memory):
+    memory.recollections.forget(KEY)
+    memory.recollections.forget(KEY)
+    assert memory.recall() is None
+
+
+def test_the_least_recently_used_goes_first(memory, monkeypatch):
+    monkeypatch.setattr(dependency_cache, "REMEMBERED", 2)
+    inputs = memory.recall()
+    memory.recollections.keep(("second",), inputs)
+    memory.recall()
+    memory.recollections.keep(("third",), inputs)
+    assert memory.recollections.recall(("second",)) is None
+    assert memory.recall() is not None

@@ -1,0 +1,85 @@
+"""securecc.client.inputs.directory_cache: names are remembered exactly as long as nothing can have changed them."""
+
+import os
+import time
+
+import pytest
+
+from securecc.client.inputs import directory_cache
+from securecc.client.inputs.directory_cache import Listings
+from securecc.model import limits
+from securecc.model.errors import StaysLocal
+
+REST_NS = int((limits.RACY_STAT_S + 1) * 1e9)
+
+
+@pytest.fixture
+def later(monkeypatch):
+    """The clock, gone on so far that everything has rested."""
+    real = time.time_ns
+    monkeypatch.setattr(directory_cache.time, "time_ns", lambda: real() + REST_NS)
+
+
+def test_names(tmp_path):
+    (tmp_path / "a").touch()
+    (tmp_path / "b").mkdir()
+    seen = Listings().look(os.fsencode(tmp_path))
+    assert seen.names == {b"a", b"b"}
+
+
+@pytest.mark.parametrize("name", ["nothing", "file", "file/below", "broken", "x" * 300])
+def test_no_directory_is_none(tmp_path, name):
+    (tmp_path / "file").touch()
+    (tmp_path / "broken").symlink_to("nowhere")
+    assert Listings().look(os.fsencode(tmp_path / name)) is None
+
+
+def test_symlinks_are_followed(tmp_path):
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/a").touch()
+    (tmp_path / "link").symlink_to("d")
+    assert Listings().look(os.fsencode(tmp_path / "link")).names == {b"a"}
+
+
+def test_what_rested_is_not_listed_again(tmp_path, later, monkeypatch):
+    listings = Listings()
+    path = os.fsencode(tmp_path)
+    first = listings.look(path)
+    assert not first.racy
+    monkeypatch.setattr(directory_cache.os, "listdir", lambda _: pytest.fail("listed again"))
+    assert listings.look(path) is first
+
+
+def test_what_has_just_changed_is_listed_again(tmp_path):
+    listings = Listings()
+    path = os.fsencode(tmp_path)
+    first = listings.look(path)
+    assert first.racy
+    (tmp_path / "a").touch()
+    os.utime(tmp_path, ns=(first.stamp[3], first.stamp[3]))
+    assert listings.look(path).names == {b"a"}
+
+
+def test_a_change_is_seen(tmp_path, later):
+    listings = Listings()
+    path = os.fsencode(tmp_path)
+    listings.look(path)
+    (tmp_path / "a").touch()
+    assert listings.look(path).names == {b"a"}
+    (tmp_path / "a").unlink()
+    assert listings.look(path).names == frozenset()
+
+
+def test_names_that_did_not_change_are_the_same_object(tmp_path):
+    listings = Listings()
+    first = listings.look(os.fsencode(tmp_path))
+    assert listings.look(os.fsencode(tmp_path)).names is first.names
+
+
+def test_a_directory_that_may_not_be_listed_is_no_absence(tmp_path, monkeypatch):
+    def refuse(_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(directory_cache.os, "listdir", refuse)
+    with pytest.raises(StaysLocal, match="cannot be listed"):
+        Listings().look(os.fsencode(tmp_path))

@@ -1,0 +1,85 @@
+"""securecc.client.inputs.has_include: what files ask for by each other's macros."""
+
+import os
+
+import pytest
+
+from securecc.client.inputs import has_include
+from securecc.client.inputs.file_cache import Fingerprints
+from securecc.client.inputs.has_include import Questions
+from securecc.model.errors import StaysLocal
+
+MACRO = "#define HAS(x) __has_include(x)\n"
+
+
+@pytest.fixture
+def asked(tmp_path):
+    fingerprints = Fingerprints()
+    kept = Questions(fingerprints)
+
+    def ask(*texts, given=()):
+        seen = []
+        for number, text in enumerate(texts):
+            path = tmp_path / f"{number}.h"
+            path.write_text(text)
+            seen.append(fingerprints.look(os.fsencode(path)))
+        return kept.asked(seen, given)
+
+    return ask
+
+
+def test_without_such_a_macro_nothing_is_read(asked, monkeypatch):
+    monkeypatch.setattr(Fingerprints, "content", None)
+    assert asked("#if __has_include(<x.h>)\n", "#if HAS(<y.h>)\n") == frozenset()
+
+
+def test_one_file_asks_by_the_macro_of_another(asked):
+    assert asked(MACRO, '#if HAS(<a/y.h>) || HAS("z.h")\n') == {b"a/y.h", b"z.h"}
+
+
+def test_a_word_that_is_a_macro_is_both(asked):
+    assert asked(MACRO, "#if HAS(<a.h>)\n", "#define a b\n", "#define b c\n") == {b"a.h", b"b.h", b"c.h"}
+
+
+@pytest.mark.parametrize(
+    ("texts", "given"),
+    [
+        ((MACRO, "#if HAS(NAME)\n"), ()),
+        ((MACRO, "#if HAS(<a.h>)\n", "#define a b c\n"), ()),
+        ((MACRO, "#if HAS(<a.h>)\n", "#define a linux\n"), ()),
+        ((MACRO, "#if HAS(<a.h>)\n"), (b"Da=b",)),
+        ((MACRO, "#if HAS(<linux/a.h>)\n"), ()),
+        ((MACRO,), (b"DMINE=HAS",)),
+    ],
+)
+def test_what_may_ask_for_more_stays_local(asked, texts, given):
+    with pytest.raises(StaysLocal) as local:
+        asked(*texts, given=given)
+    assert local.value.reason == "computed-question"
+
+
+def test_a_file_is_read_once_for_it_and_no_more_is_kept_than_may_be(asked, monkeypatch):
+    read = []
+    content = Fingerprints.content
+    monkeypatch.setattr(Fingerprints, "content", lambda self, seen: read.append(seen.path) or content(self, seen))
+    for _ in range(2):
+        asked(MACRO, "#if HAS(<y.h>)\n")
+    assert len(read) == 4  # each for its uses, and for what it makes of words
+    monkeypatch.setattr(has_include, "_KEPT", 4)
+    asked(MACRO, "#if HAS(<z.h>)\n")
+    asked(MACRO, "#if HAS(<y.h>)\n")
+    assert len(read) > 6
+
+
+def test_a_file_that_has_changed_stays_local(asked, monkeypatch):
+    look = Fingerprints.look
+
+    def late(self, path):
+        seen = look(self, path)
+        with open(path, "ab") as file:
+            file.write(b"more")
+        return seen
+
+    monkeypatch.setattr(Fingerprints, "look", late)
+    with pytest.raises(StaysLocal, match="changes"):
+        asked(MACRO)

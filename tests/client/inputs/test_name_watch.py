@@ -1,0 +1,126 @@
+"""securecc.client.inputs.name_watch: the names that matter, in the directories where they would be looked for."""
+
+import os
+import stat
+
+import pytest
+
+from securecc.client.inputs.directory_cache import Listings
+from securecc.client.inputs.interning import Shared
+from securecc.client.inputs.name_watch import Watching, nature, under
+from securecc.model.errors import StaysLocal
+
+
+@pytest.fixture
+def top(tmp_path):
+    (tmp_path / "i1").mkdir()
+    (tmp_path / "i2/s").mkdir(parents=True)
+    (tmp_path / "i2/c.h").touch()
+    (tmp_path / "i2/s/d.h").touch()
+    return os.fsencode(tmp_path)
+
+
+def watched(top, names, *directories):
+    watching = Watching(Listings(), Shared())
+    watching.look_for(names, [top + b"/" + directory for directory in directories])
+    return watching, {watch.listing.path[len(top) + 1 :]: watch for watch in watching.watches()}
+
+
+def test_a_name_is_watched_in_every_directory(top):
+    _, found = watched(top, [b"c.h"], b"i1", b"i2")
+    assert set(found[b"i1"].names) == set(found[b"i2"].names) == {b"c.h"}
+    assert (found[b"i1"].present, found[b"i2"].present) == (frozenset(), {b"c.h"})
+
+
+def test_a_name_with_directories(top):
+    _, found = watched(top, [b"s/d.h"], b"i1", b"i2")
+    assert found[b"i2/s"].present == {b"d.h"}
+    assert set(found[b"i1"].names) == {b"s"}
+
+
+def test_a_missing_directory_is_watched_where_the_way_ends(top):
+    _, found = watched(top, [b"c.h"], b"gen/deep/inc")
+    assert set(found[b""].names) == {b"gen"}
+    assert found[b""].present == frozenset()
+
+
+def test_a_missing_directory_is_watched_though_no_name_is(top):
+    _, found = watched(top, [], b"gen")
+    assert set(found[b""].names) == {b"gen"}
+
+
+def test_a_way_through_a_missing_directory(top):
+    _, found = watched(top, [b"c.h"], b"gen/../i2")
+    assert set(found[b""].names) == {b"gen"}
+
+
+@pytest.mark.parametrize("make", [lambda path: open(path, "w").close(), lambda path: os.symlink("nowhere", path)])
+def test_what_stands_in_the_way(top, make):
+    make(top + b"/gen")
+    watching, found = watched(top, [b"s/c.h"], b"gen")
+    assert found[b""].present == {b"gen"}
+    assert watching.blocking() == {top + b"/gen"}
+
+
+def test_one_path(top):
+    watching = Watching(Listings(), Shared())
+    watching.look_at(top + b"/g.y")
+    (watch,) = watching.watches()
+    assert (watch.listing.path, set(watch.names), watch.present) == (top, {b"g.y"}, frozenset())
+
+
+@pytest.mark.parametrize("place", [b"/i1/c.h.gch", b"/i2/c.h.gch", b"/i2/c.h.pch"])
+def test_a_precompiled_header_stays_local(top, place):
+    os.mkdir(top + place)
+    with pytest.raises(StaysLocal) as caught:
+        watched(top, [b"c.h"], b"i1", b"i2")
+    assert caught.value.reason == "precompiled-header"
+
+
+def test_absolute_names(top):
+    _, found = watched(top, [top + b"/i2/c.h"], b"i1")
+    assert found[b"i2"].present == {b"c.h"}
+
+
+def test_nature(top):
+    os.symlink(b"nowhere", top + b"/broken")
+    os.symlink(b"i2/c.h", top + b"/link")
+    assert [nature(top + b"/" + name) for name in (b"i1", b"i2/c.h", b"link", b"broken", b"gone")] == [
+        stat.S_IFDIR,
+        stat.S_IFREG,
+        stat.S_IFREG,
+        0,
+        0,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("directory", "name", "path"),
+    [
+        (b"/a", b"b", b"/a/b"),
+        (b"/", b"b", b"/b"),
+        (b"/a", b"/b", b"/b"),
+        (b"/a", b"", b"/a"),
+        (b"/a", b"../b", b"/a/../b"),
+    ],
+)
+def test_under(directory, name, path):
+    assert under(directory, name) == path
+
+
+def test_a_directory_that_gains_an_unrelated_name_still_holds(top):
+    _, found = watched(top, [b"c.h"], b"i1")
+    for name, holds in ((b"a.o", True), (b"c.h.gch", False), (b"c.h", False)):
+        open(top + b"/i1/" + name, "w").close()
+        assert found[b"i1"].holds_for(Listings().look(top + b"/i1")) == holds
+
+
+def test_a_whole_directory_holds_only_with_the_same_names(top):
+    listings = Listings()
+    watching = Watching(listings, Shared())
+    watching.look_around([top + b"/i1", top + b"/none"])
+    (watch,) = watching.watches()
+    assert watch.whole
+    assert watch.holds_for(listings.look(top + b"/i1"))
+    open(top + b"/i1/13", "w").close()
+    assert not watch.holds_for(listings.look(top + b"/i1"))

@@ -1,0 +1,104 @@
+"""client.inputs.path_walk: a spelled path leads where the kernel says, and all that it crosses is on record."""
+
+import os
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from securecc.client.inputs.path_walk import Crossings
+from securecc.model.errors import StaysLocal
+
+PARTS = ["a", "b", "link", "up", "loop", "file", "gone", "broken", "..", "."]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """a/b/f, a/link -> b, a/up -> .., loop -> loop, broken -> nowhere, file"""
+    top = tmp_path_factory.mktemp("world").resolve()
+    (top / "a/b").mkdir(parents=True)
+    (top / "a/b/f").write_text("")
+    (top / "a/link").symlink_to("b")
+    (top / "a/up").symlink_to("..")
+    (top / "a/absolute").symlink_to(top / "a/b")
+    (top / "loop").symlink_to("loop")
+    (top / "broken").symlink_to("nowhere")
+    (top / "file").write_text("")
+    (top / "to-file").symlink_to("a/link/f")
+    return top
+
+
+@settings(max_examples=150, deadline=None)
+@given(parts=st.lists(st.sampled_from(PARTS), max_size=7))
+def test_it_walks_as_the_kernel_does(world, parts):
+    spelled = os.fsencode("/".join([str(world), *parts]))
+    crossings = Crossings()
+    place = crossings.directory(spelled)
+    if os.path.isdir(spelled):
+        assert place == os.path.realpath(spelled)
+        assert place in crossings.directories
+    else:
+        assert place is None
+
+
+def test_every_component_is_on_record(world):
+    crossings = Crossings()
+    top = os.fsencode(world)
+    assert crossings.directory(top + b"/a/link/../up/a/absolute") == top + b"/a/b"
+    assert {top, top + b"/a", top + b"/a/b"} <= set(crossings.directories)
+    assert crossings.links == {top + b"/a/link": b"b", top + b"/a/up": b"..", top + b"/a/absolute": top + b"/a/b"}
+    status = os.stat(top + b"/a/b")
+    assert crossings.directories[top + b"/a/b"] == (status.st_dev, status.st_ino)
+
+
+def test_what_exists_of_a_way_that_ends_nowhere_is_on_record(world):
+    crossings = Crossings()
+    assert crossings.directory(os.fsencode(world / "a/b/gone/../c")) is None
+    assert os.fsencode(world / "a/b") in crossings.directories
+
+
+def test_a_file(world):
+    crossings = Crossings()
+    assert crossings.file(os.fsencode(world / "a/link/f")) == os.fsencode(world / "a/b/f")
+    assert os.fsencode(world / "a/link") in crossings.links
+
+
+def test_a_file_that_is_a_symlink(world):
+    crossings = Crossings()
+    assert crossings.file(os.fsencode(world / "to-file")) == os.fsencode(world / "a/b/f")
+    assert {os.fsencode(world / "to-file"), os.fsencode(world / "a/link")} == set(crossings.links)
+
+
+def test_the_root(world):
+    crossings = Crossings()
+    assert crossings.directory(b"/") == b"/"
+    assert crossings.directory(b"/..") == b"/"
+    assert crossings.directory(b"//usr/./") == b"/usr"
+
+
+@pytest.mark.parametrize("name", ["broken", "loop", "gone/f", "file/f", "a/..", "a/", "a/up"])
+def test_what_is_no_file_stays_local(world, name):
+    with pytest.raises(StaysLocal) as caught:
+        Crossings().file(os.fsencode(world) + b"/" + name.encode())
+    assert caught.value.reason == "input"
+
+
+@pytest.mark.parametrize("path", [b"/proc/self/cwd", b"/dev/fd/3", b"/dev/shm", b"/usr/../proc/self"])
+def test_what_each_process_sees_otherwise_stays_local(path):
+    with pytest.raises(StaysLocal, match="another one elsewhere"):
+        Crossings().directory(path)
+
+
+def test_a_way_of_too_many_links(tmp_path):
+    (tmp_path / "l0").mkdir()
+    for number in range(1, 60):
+        (tmp_path / f"l{number}").symlink_to(f"l{number - 1}")
+    assert Crossings().directory(os.fsencode(tmp_path / "l39")) is not None
+    assert Crossings().directory(os.fsencode(tmp_path / "l41")) is None
+    assert not os.path.isdir(tmp_path / "l41")
+
+
+def test_a_second_look_is_the_same(world):
+    crossings = Crossings()
+    first = crossings.directory(os.fsencode(world / "a/link"))
+    assert crossings.directory(os.fsencode(world / "a/link")) == first

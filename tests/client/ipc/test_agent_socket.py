@@ -1,0 +1,129 @@
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from securecc.client.ipc import agent_socket
+from securecc.model.errors import AgentError
+
+VECTORS = json.loads((Path(__file__).parents[2] / "vectors/launcher.json").read_text())
+
+
+@pytest.fixture
+def runtime(monkeypatch):
+    path = Path(tempfile.mkdtemp(prefix="run-"))  # mode 0700, and short
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(path))
+    monkeypatch.delenv("KRB5_CONFIG", raising=False)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.mark.parametrize("vector", VECTORS["names"], ids=lambda vector: vector["name"])
+def test_name_vectors(vector):
+    kerberos = vector["kerberos"].encode()
+    assert agent_socket.socket_name(vector["mounts"], vector["device"], vector["root"], kerberos) == vector["name"]
+
+
+def test_folder_is_made_below_the_runtime_directory(runtime):
+    path = agent_socket.socket_path()
+    assert path.parent == runtime / "securecc"
+    assert path.parent.stat().st_mode & 0o7777 == 0o700
+    assert agent_socket.socket_path() == path
+    assert agent_socket.failure_mark(path).name == path.name + ".failed"
+
+
+@pytest.mark.parametrize("case", ["open", "relative", "absent", "link", "long", "unset"])
+def test_unfit_runtime_directory_is_not_used(runtime, monkeypatch, case):
+    if case == "open":
+        runtime.chmod(0o755)
+    elif case == "unset":
+        monkeypatch.delenv("XDG_RUNTIME_DIR")
+    else:
+        link = runtime / "link"
+        link.symlink_to(runtime)
+        long = runtime / ("x" * agent_socket.FOLDER_PATH)
+        long.mkdir(mode=0o700)
+        values = {"relative": "run", "absent": str(runtime / "absent"), "link": str(link), "long": str(long)}
+        monkeypatch.setenv("XDG_RUNTIME_DIR", values[case])
+    assert agent_socket.folder() == Path(f"/tmp/securecc-{os.getuid()}")
+
+
+def squat_open(path):
+    path.mkdir()
+    path.chmod(0o777)
+
+
+def squat_link(path):
+    (path.parent / "elsewhere").mkdir(mode=0o700)
+    path.symlink_to(path.parent / "elsewhere")
+
+
+def squat_file(path):
+    path.touch(0o700)
+
+
+def squat_owner(path):
+    path.mkdir(0o700)
+    os.chown(path, 12345, 12345)
+
+
+needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away")
+
+
+@pytest.mark.parametrize("squat", [squat_open, squat_link, squat_file, pytest.param(squat_owner, marks=needs_root)])
+def test_squatted_folder_is_refused(runtime, squat):
+    squat(runtime / "securecc")
+    with pytest.raises(AgentError, match="not ours alone"):
+        agent_socket.socket_path()
+
+
+def test_folder_that_cannot_be_made(runtime):
+    with pytest.raises(AgentError, match="cannot make"):
+        agent_socket.check_folder(runtime / "absent" / "securecc")
+
+
+def test_kerberos_configuration_is_part_of_the_world(runtime, monkeypatch):
+    path = agent_socket.socket_path()
+    monkeypatch.setenv("KRB5_CONFIG", "/etc/other.conf")
+    assert agent_socket.socket_path() != path
+
+
+@needs_root
+def test_mount_namespace_is_part_of_the_world(runtime):
+    show = [sys.executable, "-c", "from securecc.client.ipc import agent_socket as place; print(place.socket_path())"]
+    made = subprocess.run(
+        ["unshare", "-m", *show], check=True, capture_output=True, text=True, cwd=Path(__file__).parents[3]
+    )
+    other = Path(made.stdout.strip())
+    assert other.parent == agent_socket.socket_path().parent
+    assert other != agent_socket.socket_path()
+
+
+def test_peer():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert agent_socket.peer(ours) == (os.getpid(), os.getuid())
+    with pytest.raises(AgentError):
+        agent_socket.peer(ours)
+
+
+def test_same_world():
+    assert agent_socket.same_world(os.getpid())
+    assert agent_socket.same_world(os.getppid())
+    assert not agent_socket.same_world(2**22 + 1)
+
+
+@needs_root
+def test_process_in_another_mount_namespace_is_of_another_world():
+    with subprocess.Popen(
+        ["unshare", "-m", "sh", "-c", "echo; read x"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        other.stdout.readline()
+        assert not agent_socket.same_world(other.pid)
+        other.communicate(b"\n")

@@ -1,0 +1,195 @@
+import json
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from securecc.client.ipc import frames
+from securecc.client.ipc.frames import (
+    CHUNK,
+    Capture,
+    Captured,
+    CaptureDone,
+    Commit,
+    Committed,
+    Data,
+    Die,
+    Execute,
+    Exit,
+    Failed,
+    Input,
+    Keepalive,
+    OrderReader,
+    Output,
+    Print,
+    Request,
+    RequestReader,
+    Spawn,
+    Spawned,
+    data_frames,
+    encode,
+    print_frames,
+)
+from securecc.model.errors import AgentError, ProtocolError
+from securecc.model.limits import LAUNCHER_MESSAGE
+from securecc.model.messages import Terminal
+
+VECTORS = json.loads((Path(__file__).parents[2] / "vectors/launcher.json").read_text())
+ORDERS = {
+    made.__name__: made for made in (Execute, Capture, Spawn, Output, Data, Commit, Print, Exit, Keepalive, Die, Input)
+}
+REPORTS = {made.__name__: made for made in (Captured, CaptureDone, Spawned, Committed, Failed)}
+
+word = st.integers(0, 2**32 - 1)
+text = st.binary(max_size=20)
+texts = st.lists(text, max_size=5).map(tuple)
+environments = st.dictionaries(text.filter(lambda name: name and b"=" not in name), text, max_size=5)
+terminals = st.builds(Terminal, st.booleans(), st.booleans(), word, word)
+streams = st.sampled_from((1, 2))
+
+requests = st.builds(Request, texts, text, text, word, environments, word, terminals)
+reports = st.one_of(
+    st.builds(Captured, streams, text),
+    st.builds(CaptureDone, word, st.booleans()),
+    st.builds(Spawned, word),
+    st.just(Committed()),
+    st.builds(Failed, word, text),
+)
+orders = st.one_of(
+    st.builds(Execute, text, texts, texts),
+    st.builds(Capture, texts, environments, st.booleans()),
+    st.builds(Spawn, texts, environments),
+    st.builds(Output, text, st.integers(0, 2**64 - 1), st.booleans()),
+    st.builds(Data, text),
+    st.just(Commit()),
+    st.builds(Print, streams, text),
+    st.builds(Exit, word),
+    st.just(Keepalive()),
+    st.builds(Die, word),
+    st.just(Input()),
+)
+
+
+def byte_by_byte(reader, data):
+    return [frame for at in range(len(data)) for frame in reader.feed(data[at : at + 1])]
+
+
+@given(requests, st.lists(reports, max_size=4))
+def test_what_a_launcher_says_comes_back(request, said):
+    data = b"".join(map(encode, [request, *said]))
+    assert RequestReader().feed(data) == [request, *said]
+    assert byte_by_byte(RequestReader(), data) == [request, *said]
+
+
+@given(st.lists(orders, max_size=6))
+def test_orders_come_back(said):
+    data = b"".join(map(encode, said))
+    assert OrderReader().feed(data) == said
+    assert byte_by_byte(OrderReader(), data) == said
+
+
+def outcome(reader, pieces):
+    frames = []
+    try:
+        for piece in pieces:
+            frames += reader.feed(piece)
+    except (ProtocolError, AgentError) as error:
+        return str(error)
+    return frames
+
+
+framed = st.lists(
+    st.tuples(st.sampled_from([1, 2, 3, 4, 5, 6, 7, 0x81, 0x82, 0x83, 0x84, 0x87]), st.binary(max_size=40)), max_size=4
+).map(lambda frames: b"".join(len(data).to_bytes(4, "little") + bytes([kind]) + data for kind, data in frames))
+
+
+@given(framed | st.binary(max_size=60))
+def test_any_bytes_are_frames_or_one_of_our_errors(data):
+    for made in (RequestReader, OrderReader):
+        assert outcome(made(), [data[at : at + 1] for at in range(len(data))]) == outcome(made(), [data])
+
+
+def as_value(made, described):
+    values = {}
+    for field in fields(made):
+        value = described[field.name]
+        if isinstance(value, str):
+            value = value.encode()
+        elif isinstance(value, list):
+            value = tuple(entry.encode() for entry in value)
+        elif isinstance(value, dict):
+            value = {name.encode(): entry.encode() for name, entry in value.items()}
+        values[field.name] = value
+    return made(**values)
+
+
+@pytest.mark.parametrize("vector", VECTORS["orders"], ids=lambda vector: vector["name"])
+def test_order_vectors(vector):
+    value = as_value(ORDERS[vector["name"]], vector["fields"])
+    assert encode(value).hex() == vector["hex"]
+    assert OrderReader().feed(bytes.fromhex(vector["hex"])) == [value]
+
+
+@pytest.mark.parametrize("vector", VECTORS["reports"], ids=lambda vector: vector["name"])
+def test_report_vectors(vector):
+    value = as_value(REPORTS[vector["name"]], vector["fields"])
+    first = bytes.fromhex(VECTORS["request"]["hex"])
+    assert encode(value).hex() == vector["hex"]
+    assert RequestReader().feed(first + bytes.fromhex(vector["hex"]))[1:] == [value]
+
+
+def test_vectors_name_every_frame():
+    assert {vector["name"] for vector in VECTORS["orders"]} == set(ORDERS)
+    assert {vector["name"] for vector in VECTORS["reports"]} == set(REPORTS)
+
+
+REQUEST = Request((b"gcc",), b"/usr/bin/gcc", b"/", 0o22, {}, 1, Terminal())
+
+
+def test_request_comes_first_and_once():
+    with pytest.raises(ProtocolError, match="sends one Request"):
+        RequestReader().feed(encode(Committed()))
+    with pytest.raises(ProtocolError, match="sends one Request"):
+        RequestReader().feed(encode(REQUEST) * 2)
+
+
+def test_another_version_is_told_apart_whatever_follows_it():
+    with pytest.raises(AgentError, match="version 2"):
+        RequestReader().feed(b"\x05\0\0\0\x01\x02\0\0\0?")
+
+
+def test_length_is_judged_before_the_bytes_come():
+    with pytest.raises(ProtocolError, match="over the limit"):
+        RequestReader().feed((LAUNCHER_MESSAGE + 1).to_bytes(4, "little") + b"\x01")
+    with pytest.raises(ProtocolError, match="over the limit"):
+        encode(Data(bytes(LAUNCHER_MESSAGE + 1)))
+
+
+@pytest.mark.parametrize("kind", [0x00, 0x07, 0x81, 0xFF])
+def test_launchers_say_nothing_else(kind):
+    with pytest.raises(ProtocolError, match="no frame of kind"):
+        RequestReader().feed(b"\0\0\0\0" + bytes([kind]))
+
+
+@pytest.mark.parametrize("size", [0, 1, CHUNK, CHUNK + 1, 5 * CHUNK])
+def test_content_is_cut_into_chunks(size):
+    content = bytes(size)
+    data = OrderReader().feed(data_frames(content))
+    assert b"".join(frame.data for frame in data) == content
+    assert all(0 < len(frame.data) <= CHUNK for frame in data)
+    printed = OrderReader().feed(print_frames(2, content))
+    assert [frame.data for frame in printed] == [frame.data for frame in data]
+    assert {frame.stream for frame in printed} <= {2}
+
+
+def test_environment_as_getenv_sees_it():
+    data = encode(Spawn((b"x",), {b"A": b"1", b"B": b"="}))
+    assert OrderReader().feed(data.replace(b"B==", b"A=="))[0].environment == {b"A": b"1"}
+    with pytest.raises(ProtocolError, match="no '='"):
+        OrderReader().feed(data.replace(b"A=1", b"A-1"))
+
+
+def test_names_do_not_collide():
+    assert len(frames._BY_TYPE) == len({layout.kind for layout in frames._BY_TYPE.values()})

@@ -1,0 +1,423 @@
+"""One launcher at the agent's door, over a real socket pair; what it may and may not do."""
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import socket
+import sys
+
+import pytest
+from farm_stub import request
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from securecc.client.ipc import launcher_connection as caller_module
+from securecc.client.ipc.frames import (
+    Capture,
+    Captured,
+    CaptureDone,
+    Commit,
+    Committed,
+    Data,
+    Execute,
+    Exit,
+    Failed,
+    Input,
+    Keepalive,
+    OrderReader,
+    Output,
+    Print,
+    Request,
+    Spawn,
+    Spawned,
+    encode,
+)
+from securecc.client.ipc.launcher_connection import Caller, CallerGoneError, MadeFile
+from securecc.model.errors import AgentError
+
+
+class Launcher:
+    """The other end: says what it is told, keeps what it hears."""
+
+    def __init__(self, end):
+        self.end = end
+        self.end.setblocking(False)
+        self._reader = OrderReader()
+        self._heard = []
+
+    def say(self, *frames):
+        data = b"".join(frame if isinstance(frame, bytes) else encode(frame) for frame in frames)
+        with contextlib.suppress(BrokenPipeError):  # the agent may have hung up
+            self.end.send(data)
+
+    async def hears(self):
+        """The next order; None when the agent has hung up."""
+        async with asyncio.timeout(5):
+            while not self._heard:
+                try:
+                    data = await asyncio.get_running_loop().sock_recv(self.end, 65536)
+                except ConnectionResetError:
+                    return None
+                if not data:
+                    return None
+                self._heard += self._reader.feed(data)
+            return self._heard.pop(0)
+
+
+def received(caller, data):
+    """As the event loop does it."""
+    caller.get_buffer(-1)[: len(data)] = data
+    caller.buffer_updated(len(data))
+
+
+def with_caller(serve, body):
+    async def run():
+        ours, theirs = socket.socketpair()
+        caller = Caller(serve)
+        done = asyncio.get_running_loop().create_future()
+        caller.done = done.set_result
+        await asyncio.get_running_loop().create_unix_connection(lambda: caller, sock=ours)
+        launcher = Launcher(theirs)
+        try:
+            await body(caller, launcher)
+        finally:
+            theirs.close()
+            assert await asyncio.wait_for(done, 5) is caller
+
+    asyncio.run(run())
+
+
+REQUEST = request("/")
+
+
+def test_a_request_is_served_and_then_hung_up_on():
+    async def serve(caller, said):
+        assert said == REQUEST
+        caller.execute(said)
+
+    async def body(caller, launcher):
+        assert caller.process == os.getpid()
+        launcher.say(REQUEST)
+        assert await launcher.hears() == Execute(b"/usr/bin/gcc", REQUEST.arguments)
+        assert await launcher.hears() is None
+
+    with_caller(serve, body)
+
+
+def test_standard_input_is_asked_for_once():
+    async def serve(caller, said):
+        assert await caller.input() == b"int a;"
+        assert await caller.input() == b"int a;"
+        caller.exit(0)
+
+    async def body(caller, launcher):
+        launcher.say(REQUEST)
+        assert await launcher.hears() == Input()
+        launcher.say(Captured(0, b"int "), Captured(2, b"no"), Captured(0, b"a;"), CaptureDone(0))
+        assert await launcher.hears() == Exit(0)
+
+    with_caller(serve, body)
+
+
+@pytest.mark.parametrize("answer", [CaptureDone(0, truncated=True), Failed(22, b"")])
+def test_standard_input_that_is_none_for_servers(answer):
+    async def serve(caller, said):
+        assert await caller.input() is None
+        caller.exit(0)
+
+    async def body(caller, launcher):
+        launcher.say(REQUEST)
+        await launcher.hears()
+        launcher.say(Captured(0, b"int "), answer)
+        assert await launcher.hears() == Exit(0)
+
+    with_caller(serve, body)
+
+
+def test_a_command_is_run_in_the_launchers_place():
+    async def serve(caller, said):
+        assert await caller.capture((b"gcc", b"-M")) == (0, b"a.o: a.c")
+        assert await caller.capture((b"gcc", b"-M")) == (1 << 8, b"much")
+        assert await caller.capture((b"none",)) == (127 << 8, b"")
+        assert await caller.capture_all((b"gcc", b"-v")) == (0, b"a.o:", b"looks here")
+        assert await caller.spawn((b"gcc",)) == 256
+        assert await caller.spawn((b"none",)) == 127 << 8
+        caller.exit(0)
+
+    async def body(caller, launcher):
+        launcher.say(REQUEST)
+        assert await launcher.hears() == Capture((b"gcc", b"-M"))
+        launcher.say(Captured(1, b"a.o: "), Captured(1, b"a.c"), CaptureDone(0))
+        await launcher.hears()
+        launcher.say(Spawned(9), Captured(1, b"much"), CaptureDone(9, truncated=True))
+        await launcher.hears()
+        launcher.say(Failed(2, b"none"))
+        assert await launcher.hears() == Capture((b"gcc", b"-v"), {b"LANGUAGE": b"C"}, errors=True)
+        launcher.say(Captured(2, b"looks "), Captured(1, b"a.o:"), Captured(2, b"here"), CaptureDone(0))
+        assert await launcher.hears() == Spawn((b"gcc",))
+        launcher.say(Committed(), Spawned(256))
+        await launcher.hears()
+        launcher.say(Failed(2, b"none"))
+        assert await launcher.hears() == Exit(0)
+
+    with_caller(serve, body)
+
+
+def test_outputs_are_written_all_or_none():
+    made = (MadeFile(b"/p/a.o", b"object", keep=False), MadeFile(b"/p/a.d", b"", keep=True))
+
+    async def serve(caller, said):
+        assert await caller.finish(made, b"", b"") is None
+        assert await caller.finish(made, b"out", b"err") == Failed(28, b"/p/a.d")
+        assert await caller.finish((), b"", b"err") is None
+        caller.write(1, b"out")
+        caller.write(2, b"")
+        caller.exit(1)
+
+    async def body(caller, launcher):
+        launcher.say(REQUEST)
+        assert [await launcher.hears() for _ in range(5)] == [
+            Output(b"/p/a.o", 6, keep=False),
+            Data(b"object"),
+            Output(b"/p/a.d", 0, keep=True),
+            Commit(),
+            Exit(0),
+        ]
+        launcher.say(Spawned(0), Committed())
+        said = [await launcher.hears() for _ in range(7)]
+        assert said[3:] == [Print(2, b"err"), Print(1, b"out"), Commit(), Exit(0)]
+        launcher.say(Spawned(0), Failed(28, b"/p/a.d"))
+        assert [await launcher.hears() for _ in range(3)] == [Commit(), Print(2, b"err"), Exit(0)]
+        launcher.say(Committed())
+        assert [await launcher.hears(), await launcher.hears()] == [Print(1, b"out"), Exit(1)]
+
+    with_caller(serve, body)
+
+
+def test_a_launcher_that_has_written_everything_may_go():
+    ends = []
+
+    async def serve(caller, said):
+        ends.append(await caller.finish((), b"", b""))
+
+    async def body(caller, launcher):
+        launcher.say(REQUEST)
+        await launcher.hears()
+        received(caller, encode(Committed()))
+        caller.connection_lost(None)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert ends == [None]
+
+    with_caller(serve, body)
+
+
+def test_a_launcher_that_goes_ends_its_compile():
+    ends = []
+
+    async def serve(caller, said):
+        try:
+            await caller.spawn((b"gcc",))
+        except asyncio.CancelledError:
+            ends.append("cancelled")
+            with pytest.raises(CallerGoneError):
+                caller.exit(0)
+            with pytest.raises(CallerGoneError):
+                await caller.finish((), b"", b"")
+            with pytest.raises(CallerGoneError):
+                await caller._report()
+            caller.write(1, b"to nobody")
+            caller.keep_alive()
+            caller.close()
+            raise
+
+    async def body(caller, launcher):
+        launcher.say(REQUEST)
+        await launcher.hears()
+
+    with_caller(serve, body)
+    assert ends == ["cancelled"]
+
+
+def test_a_compile_that_nobody_waits_for_is_abandoned():
+    async def serve(caller, said):
+        caller.abandon()
+        await asyncio.sleep(5)
+
+    async def body(caller, launcher):
+        caller.abandon()
+        launcher.say(REQUEST)
+        assert await launcher.hears() is None
+
+    with_caller(serve, body)
+
+
+def test_the_launcher_hears_that_the_agent_is_at_work():
+    async def serve(caller, said):
+        caller.keep_alive()  # it has only just asked
+        with contextlib.suppress(CallerGoneError):
+            await caller.spawn((b"first",))
+        caller.keep_alive()
+        await caller.spawn((b"x",))
+
+    async def body(caller, launcher):
+        launcher.say(REQUEST)
+        assert await launcher.hears() == Spawn((b"first",))
+        launcher.say(Spawned(0))
+        assert [await launcher.hears(), await launcher.hears()] == [Keepalive(), Spawn((b"x",))]
+
+    with_caller(serve, body)
+
+
+@pytest.mark.parametrize("error", [CallerGoneError("gone"), KeyError("a defect")])
+def test_whatever_happens_the_launcher_is_let_go(error, caplog):
+    async def serve(caller, said):
+        raise error
+
+    async def body(caller, launcher):
+        launcher.say(REQUEST)
+        assert await launcher.hears() is None
+
+    with_caller(serve, body)
+    assert ("never meet" in caplog.text) == isinstance(error, KeyError)
+
+
+def never(caller, said):
+    raise AssertionError("served")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"\xff" * 40,
+        encode(Committed()),
+        b"\x05\0\0\0\x01\x63\0\0\0?",  # a version that nobody speaks
+        (0xFFFFFFFF).to_bytes(4, "little") + b"\x01",
+    ],
+)
+def test_garbage_is_hung_up_on(said):
+    async def body(caller, launcher):
+        launcher.say(said)
+        assert await launcher.hears() is None
+
+    with_caller(never, body)
+
+
+def test_a_second_request_ends_the_first():
+    ends = []
+
+    async def serve(caller, said):
+        try:
+            await caller.spawn((b"x",))
+        finally:
+            ends.append(said)
+
+    async def body(caller, launcher):
+        launcher.say(REQUEST)
+        await launcher.hears()
+        launcher.say(REQUEST)
+        assert await launcher.hears() is None
+
+    with_caller(serve, body)
+    assert ends == [REQUEST]
+
+
+@pytest.mark.parametrize("door", ["another user", "another world", "nobody"])
+def test_only_our_own_user_in_our_own_world_is_served(door, monkeypatch):
+    def refuse(_connection):
+        raise AgentError("cannot tell who is connected")
+
+    if door == "another user":
+        monkeypatch.setattr(caller_module, "peer", lambda _: (1, os.getuid() + 1))
+    elif door == "another world":
+        monkeypatch.setattr(caller_module, "same_world", lambda _: False)
+    else:
+        monkeypatch.setattr(caller_module, "peer", refuse)
+
+    async def body(caller, launcher):
+        launcher.say(REQUEST)
+        assert await launcher.hears() is None
+        received(caller, encode(REQUEST))
+        assert caller._task is None
+
+    with_caller(never, body)
+
+
+ATTACK = """
+import ctypes, os, socket, sys
+connection = socket.socket(socket.AF_UNIX)
+if sys.argv[2] == "user":
+    os.setgid(65534); os.setuid(65534)
+elif ctypes.CDLL(None, use_errno=True).unshare(0x00020000):
+    sys.exit("no namespaces here")
+connection.connect(sys.argv[1])
+try:
+    connection.send(bytes.fromhex(sys.argv[3]))
+    answer = connection.recv(100)
+except OSError:
+    answer = b""
+sys.exit("served" if answer else 0)
+"""
+
+
+def may_unshare():
+    child = os.fork()
+    if child == 0:
+        os._exit(ctypes.CDLL(None).unshare(0x00020000) != 0)
+    return os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.parametrize("attack", ["user", "world"])
+def test_a_stranger_at_the_door_is_not_served(tmp_path, attack):
+    """Attack: a process of another uid, or in a mount namespace of its own, sends a request."""
+    if os.getuid() != 0 or not may_unshare():
+        pytest.skip("becoming somebody else needs root")
+    path = f"/tmp/door-{os.getpid()}-{attack}"  # a place that the other user can reach
+    served = []
+
+    async def serve(caller, said):
+        served.append(said)
+        caller.execute(said)
+
+    async def run():
+        server = await asyncio.get_running_loop().create_unix_server(lambda: Caller(serve), path)
+        os.chmod(path, 0o777)
+        command = (sys.executable, "-c", ATTACK, path, attack, encode(REQUEST).hex())
+        process = await asyncio.create_subprocess_exec(*command, cwd="/")
+        status = await asyncio.wait_for(process.wait(), 20)
+        server.close()
+        return status
+
+    try:
+        assert asyncio.run(run()) == 0
+    finally:
+        os.unlink(path)
+    assert served == []
+
+
+frames = st.sampled_from(
+    [Captured(1, b"x"), CaptureDone(0), CaptureDone(1), Spawned(0), Committed(), Failed(5, b"/x"), REQUEST]
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(frames | st.binary(min_size=1, max_size=9), max_size=8))
+def test_any_reports_end_in_orders_or_in_a_hang_up(said):
+    async def serve(caller, _):
+        await caller.capture((b"x",))
+        await caller.spawn((b"y",))
+        await caller.finish((MadeFile(b"/a", b"b", keep=False),), b"", b"")
+        caller.exit(0)
+
+    async def body(caller, launcher):
+        launcher.say(REQUEST, *said)
+        for _ in range(12):
+            await asyncio.sleep(0)
+
+    with_caller(serve, body)
+
+
+def test_a_request_is_not_a_report():
+    assert Request not in caller_module.Report.__args__

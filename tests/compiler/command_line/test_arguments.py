@@ -1,0 +1,113 @@
+"""securecc.compiler.command_line.arguments: operands stay operands, and what is kept for -M is what decides."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from securecc.compiler.command_line.arguments import Arguments, SearchOption
+from securecc.compiler.command_line.options import Meaning, recognise
+from securecc.model.errors import StaysLocal
+
+TAKES_ONE = [b"-I", b"-isystem", b"-iquote", b"-idirafter", b"-isysroot", b"--sysroot", b"-include", b"-imacros"]
+TAKES_ONE += [b"-D", b"-U", b"-o", b"-MF", b"-MT", b"-MQ", b"-L", b"-l", b"-Xlinker", b"-T", b"-z", b"-u", b"-e"]
+FAMILIES = st.sampled_from(["gcc", "clang"])
+
+
+def read(*words, family="gcc"):
+    arguments = Arguments(family)
+    arguments.read(words)
+    return arguments
+
+
+@pytest.mark.parametrize("option", TAKES_ONE)
+@pytest.mark.parametrize("family", ["gcc", "clang"])
+def test_an_operand_is_no_option(option, family):
+    """Whatever stands behind an option that takes a value is its value, not an option or a source of its own."""
+    for operand in (b"-fplugin=x.so", b"--param", b"x.c", b"-c"):
+        seen = read(option, operand, b"a.c", family=family)
+        assert seen.source == b"a.c"
+        assert seen.modes == set()
+
+
+@pytest.mark.parametrize("option", TAKES_ONE)
+def test_no_operand_is_a_response_file(option):
+    for words in ((option, b"@x", b"a.c"), (option + b"@x", b"a.c")):
+        if recognise(option).separate and not option.startswith(b"--") and option not in {b"-z", b"-Xlinker"}:
+            with pytest.raises(StaysLocal):
+                read(*words)
+
+
+@pytest.mark.parametrize("option", TAKES_ONE)
+def test_a_missing_operand_stays_local(option):
+    with pytest.raises(StaysLocal) as caught:
+        read(b"a.c", option)
+    assert caught.value.reason == "option-value"
+
+
+def test_kept_is_what_decides_what_is_read():
+    seen = read(
+        *b"-O2 -MD -o x -Ii a.c -D X=1 -l m -march=haswell --param ssp-buffer-size=4 -fprofile-use=p -w".split()
+    )
+    assert seen.kept == b"-O2 -Ii a.c -D X=1 -march=haswell --param ssp-buffer-size=4 -fprofile-use=p -w".split()
+    assert seen.kept[seen.source_at] == b"a.c"
+    assert seen.machine == b"-march=haswell --param ssp-buffer-size=4".split()
+    assert seen.rest == b"-O2 -MD -o x -Ii a.c -D X=1 -l m -fprofile-use=p -w".split()
+    assert seen.search == [SearchOption(b"-I", b"i")]
+    assert (seen.profiled, seen.profile, seen.macros) == (True, b"p", [b"DX=1"])
+
+
+@given(
+    st.lists(st.sampled_from([*TAKES_ONE, b"-O2", b"-w", b"a.c", b"-MD", b"-m64", b"-x", b"c"]), max_size=10), FAMILIES
+)
+def test_each_argument_is_told_apart_once(words, family):
+    try:
+        seen = read(*words, family=family)
+    except StaysLocal:
+        return
+    assert sorted(seen.machine + seen.rest) == sorted(words)
+    assert len(seen.kept) <= len(words)
+
+
+@given(st.lists(st.binary(max_size=10), max_size=8), FAMILIES)
+def test_anything_is_understood_or_stays_local(words, family):
+    try:
+        read(*words, family=family)
+    except StaysLocal as error:
+        assert error.reason  # noqa: PT017 - either outcome will do, but no other
+
+
+def test_the_last_word_counts():
+    assert read(b"-fstack-usage", b"-fno-stack-usage").asked.effects == {b".su": False}
+    assert read(b"-gno-split-dwarf", b"-gsplit-dwarf").asked.effects == {b".dwo": True}
+    assert read(b"-gsplit-dwarf=single", family="clang").asked.effects == {b".dwo": False}
+    assert read(b"-fbranch-probabilities", b"-fno-profile-use").profiled
+    assert not read(b"-fno-profile-use").profiled
+    assert recognise(b"-march=native").meaning is Meaning.NATIVE
+
+
+@pytest.mark.parametrize(
+    ("words", "family"),
+    [
+        ("-m32", "gcc"),
+        ("-mabi=ms", "gcc"),
+        ("-stdlib=libc++", "clang"),
+        ("--target=x", "clang"),
+        ("-target x", "clang"),
+    ],
+)
+def test_other_directories_are_noted(words, family):
+    """Without asking the compiler nobody knows then where it looks for its headers."""
+    assert read(*words.encode().split(), family=family).elsewhere
+    assert not read(b"-m64", b"-O2", family=family).elsewhere
+
+
+def test_files_that_are_read_and_include_none():
+    assert read(b"-fsanitize-ignorelist=a", b"-fprofile-list=b", family="clang").inputs == [b"a", b"b"]
+    assert read(b"-Xpreprocessor", b"-DX=1").macros == [b"DX=1"]
+
+
+def test_directories_that_are_put_together():
+    seen = read(*b"-iprefix a/ -iwithprefix b -iprefix c -iwithprefixbefore d -I e".split())
+    assert seen.search == [SearchOption(b"-idirafter", b"a/b"), SearchOption(b"-I", b"cd"), SearchOption(b"-I", b"e")]
+    with pytest.raises(StaysLocal):
+        read(b"-iwithprefix", b"b")

@@ -1,0 +1,54 @@
+"""The file that lists toolchains."""
+
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from securecc.compiler.toolchain.toolchain_list import Known, Ledger, decode, encode, read, write
+from securecc.model import limits
+from securecc.model.errors import ConfigError
+from securecc.model.messages import Description, Part
+
+GCC = Known(b"\xff" * 32, (b"/usr/bin/gcc\xff",), Description("gcc-12", parts=(Part(b"/usr/bin/as", b"12345678"),)))
+KNOWN = st.lists(st.builds(Known, st.binary(), st.lists(st.binary()).map(tuple), st.from_type(Description)), max_size=3)
+
+
+@given(KNOWN, st.integers(0, 2**22))
+def test_what_is_written_is_read(known, pid):
+    ledger = Ledger(tuple(known), pid)
+    assert decode(encode(ledger), "toolchains.json") == ledger
+
+
+@given(st.binary(max_size=40) | st.sampled_from([b"[1]", b"[]", b'{"toolchains": [{"digest": 1}]}', b"[" * 100_000]))
+def test_anything_else_is_refused_by_name(data):
+    with pytest.raises(ConfigError, match=r"toolchains\.json"):
+        decode(data, "toolchains.json")
+
+
+def test_a_file_is_replaced_as_a_whole(tmp_path):
+    path = tmp_path / "toolchains.json"
+    assert read(path) == Ledger()
+    write(path, [GCC])
+    write(path, [GCC, GCC])
+    assert read(path) == Ledger((GCC, GCC), os.getpid())
+    assert [file.name for file in tmp_path.iterdir()] == ["toolchains.json"]
+
+
+def test_what_cannot_be_written_leaves_nothing_behind(tmp_path):
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "full").touch()
+    with pytest.raises(OSError, match="taken"):
+        write(tmp_path / "taken", [GCC])
+    assert [file.name for file in tmp_path.iterdir()] == ["taken"]
+
+
+def test_files_that_are_no_ledger(tmp_path):
+    with pytest.raises(ConfigError, match="as root"):
+        read(tmp_path)
+    huge = tmp_path / "huge"
+    with huge.open("wb") as file:
+        file.truncate(limits.TOOLCHAIN_LEDGER + 1)
+    with pytest.raises(ConfigError, match="over"):
+        read(huge)

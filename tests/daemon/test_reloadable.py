@@ -1,0 +1,49 @@
+"""Values of files that change while the daemon runs."""
+
+import logging
+
+import pytest
+
+from securecc.daemon.reloadable import Renewed
+from securecc.model.errors import ConfigError
+
+
+@pytest.fixture
+def paths(tmp_path):
+    found = [tmp_path / name for name in ("one", "two")]
+    for path in found:
+        path.write_text("first")
+    return found
+
+
+def pair(paths):
+    words = {path.read_text() for path in paths if path.exists()}
+    if len(words) != 1:
+        raise ConfigError("they do not belong together")
+    return words.pop()
+
+
+def test_changed_files_take_over_once_they_are_good(paths, caplog):
+    caplog.set_level(logging.INFO, logger="securecc")
+    some = Renewed("pair", paths, lambda: pair(paths))
+    some.look()
+    assert (some.value, caplog.text) == ("first", "")
+    paths[0].write_text("second")
+    for _ in range(2):
+        some.look()
+    assert some.value == "first"
+    assert caplog.text.count("the pair is not read again: they do not belong together") == 1
+    paths[1].write_text("second")
+    some.look()
+    assert some.value == "second"
+    assert "pair read again" in caplog.text
+    for path in paths:
+        path.unlink()
+    some.look()
+    assert some.value == "second"
+
+
+def test_bad_files_give_no_first_value(paths):
+    paths[0].write_text("other")
+    with pytest.raises(ConfigError):
+        Renewed("pair", paths, lambda: pair(paths))

@@ -1,0 +1,198 @@
+"""The nursery: what it starts, what it believes, and that it leaves with the front."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+
+import msgspec
+import pytest
+
+from securecc.model.errors import SandboxError
+from securecc.runner import runner_spawner as nursery_module
+from securecc.runner.runner import RunnerConfig
+from securecc.runner.runner_spawner import command, main, start
+from securecc.runner_protocol.messages import WorkReady, WorkRunner
+from securecc.runner_protocol.packets import memory, order_runner, pair
+
+NOBODY = 64987
+CONFIG = "keytab: k\npolicy: p\naudit: a\nstate: s\nscratch: c\ntoolchains: [{}]\n"
+
+
+@dataclass
+class House:
+    """A nursery as the daemon's parent starts it."""
+
+    folder: object
+    compilers: str = "/usr/bin/as"
+    config: dict = field(default_factory=dict)
+
+    def __enter__(self):
+        (self.folder / "config.yaml").write_text(CONFIG.format(self.compilers))
+        self.end, theirs = pair()
+        become = {"uid": NOBODY, "gid": NOBODY} if os.getuid() == 0 else {}
+        told = memory(msgspec.json.encode(RunnerConfig(compilers=("/usr/bin/true",), **become)))
+        more = ("--config", str(self.folder / "config.yaml"))
+        self.process = start(command("runner_spawner", theirs.fileno(), told, *more), (theirs.fileno(), told))
+        os.close(told)
+        theirs.close()
+        return self
+
+    def __exit__(self, *_):
+        self.end.close()
+        assert self.process.wait(10) == 0
+
+
+def heard(end, seconds=20):
+    """What the new runner says first; None if it ends without a word."""
+    end.settimeout(seconds)
+    packet = end.recv(1 << 16)
+    return msgspec.msgpack.decode(packet[1:], type=WorkReady) if packet else None
+
+
+@pytest.fixture
+def reachable(tmp_path):
+    """A folder that the runner's user may look into."""
+    for folder in (tmp_path, *tmp_path.parents[:-2]):
+        folder.chmod(folder.stat().st_mode | 0o755)
+    return tmp_path
+
+
+def test_a_runner_has_what_the_configuration_says_now(reachable):
+    with House(reachable) as house:
+        first = order_runner(house.end, ())
+        [offer] = heard(first).toolchains
+        assert offer.name == "as"
+        same = order_runner(house.end, (offer.digest,))
+        assert heard(same) == WorkReady((), ())
+        (reachable / "config.yaml").write_text(CONFIG.format("/usr/bin/as, /usr/bin/true"))
+        second = order_runner(house.end, (offer.digest,))
+        assert [known.name for known in heard(second).toolchains] == ["as", "true"]
+        for end in (first, same, second):
+            end.close()
+
+
+def test_layers_are_what_the_configuration_says_now_and_as_they_are_now(reachable):
+    with House(reachable) as house:
+        site = reachable / "site"
+        site.mkdir()
+        (reachable / "config.yaml").write_text(CONFIG.format("/usr/bin/as") + f"layers: [{site}]\n")
+        first = order_runner(house.end, ())
+        ready = heard(first)
+        assert [offered.path for offered in ready.trees] == [os.fsencode(site)]
+        have = [offer.digest for offer in ready.toolchains]
+        same = order_runner(house.end, have, ready.trees)
+        assert heard(same) == WorkReady((), ())
+        (site / "new.h").write_text("")
+        other = order_runner(house.end, have, ready.trees)
+        [offered] = heard(other).trees
+        assert offered.path == os.fsencode(site)
+        assert offered != ready.trees[0]
+        (reachable / "config.yaml").write_text(CONFIG.format("/usr/bin/as") + "layers: []\n")
+        none = order_runner(house.end, have, ready.trees)
+        assert [len(found) for found in (heard(none).toolchains, ready.trees)] == [1, 1]
+        for end in (first, same, other, none):
+            end.close()
+
+
+def test_an_unreadable_configuration_leaves_the_compilers_as_they_were(reachable):
+    with House(reachable, "no path") as house, order_runner(house.end, ()) as end:
+        assert [offer.name for offer in heard(end).toolchains] == ["true"]
+
+
+def test_garbage_is_survived_and_a_runner_that_dies_is_buried(reachable):
+    with House(reachable, "/nonexistent/gcc") as house:
+        house.end.send(b"garbage")
+        house.end.send(msgspec.msgpack.encode(["runner", []]))
+        for _ in range(2):
+            with order_runner(house.end, ()) as end:
+                assert heard(end) is None
+        deadline = time.monotonic() + 5
+        while children(house.process.pid) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert children(house.process.pid) == []
+
+
+def children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
+        return file.read().split()
+
+
+def test_runners_go_when_the_front_does(reachable):
+    with House(reachable) as house:
+        end = order_runner(house.end, ())
+        assert heard(end)
+        [runner] = children(house.process.pid)
+        end.close()
+    assert not os.path.exists(f"/proc/{runner}")
+
+
+LEAVING = """
+import os, subprocess
+from securecc.runner.runner_spawner import end_children
+from securecc.sandbox import namespaces as scratch
+scratch.renounce()
+scratch.adopt()
+script = "trap '' TERM HUP; setsid sleep 600 <&- >&- & echo $!; sleep 600"
+left = subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, text=True)
+pid = int(left.stdout.readline())
+end_children()
+print([here for here in (left.pid, pid) if os.path.exists(f"/proc/{here}")])
+"""
+
+
+def test_what_a_runner_leaves_behind_ends_as_well():
+    """A process that went its own way is nobody's when its parent is killed, and then ours."""
+    done = subprocess.run([sys.executable, "-c", LEAVING], capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_nobody_is_there():
+    ours, theirs = pair()
+    theirs.close()
+    with ours, pytest.raises(SandboxError, match="start the daemon anew"):
+        order_runner(ours, ())
+
+
+def test_a_configuration_that_is_none(capsys):
+    assert main(["--fd", "0", "--config-fd", str(memory(b"{}")), "--config", "/x"]) == 1
+    assert "cannot be read" in capsys.readouterr().err
+
+
+def test_the_command_line():
+    said = command("runner", 3, 4, "--x")
+    assert said == [sys.executable, "-I", "-m", "securecc.runner.runner", "--fd", "3", "--config-fd", "4", "--x"]
+    process = start([sys.executable, "-c", "import os; print(sorted(os.environ))"], ())
+    assert process.wait() == 0
+    assert set(nursery_module.ENVIRONMENT) == {"PATH", "LANG"}
+    assert isinstance(process, subprocess.Popen)
+    assert socket.AF_UNIX
+
+
+def test_a_runner_that_ends_at_once_is_known_to_have_ended(tmp_path, monkeypatch):
+    """Or the nursery would wait for it at its end, and then kill whoever has its number by now. In a process of one
+    thread, as a nursery is: of several, another one may take the signal that this one holds back.
+    """
+    real = os.fork
+    if child := real():
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        return
+
+    def fork():
+        if not (child := real()):
+            os._exit(0)
+        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+        return child
+
+    monkeypatch.setattr(nursery_module.os, "fork", fork)
+    nursery = nursery_module.Nursery(RunnerConfig(compilers=()), tmp_path / "config.yaml")
+    signal.signal(signal.SIGCHLD, lambda *_: nursery._bury())
+    wrong = 1
+    try:
+        nursery._start(WorkRunner(), -1)
+        wrong = len(nursery._runners)
+    finally:
+        os._exit(wrong)

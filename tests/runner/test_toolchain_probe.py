@@ -1,0 +1,46 @@
+"""Only what works in the sandbox is offered."""
+
+import asyncio
+import os
+
+import pytest
+from runnerside import Runner
+
+from securecc.compiler.toolchain.closure import ToolchainClosure
+from securecc.runner.toolchain_probe import _commands
+
+
+def closure(family, *paths):
+    files = tuple(type("File", (), {"path": path})() for path in paths)
+    return ToolchainClosure("gcc-12", "", "", (b"/usr/bin/gcc",), files, (), (), (), b"", b"", family)
+
+
+@pytest.mark.parametrize(
+    ("known", "languages"),
+    [
+        (closure("gcc", b"/usr/lib/cc1"), [b"cpp-output"]),
+        (closure("gcc", b"/usr/lib/cc1", b"/usr/lib/cc1plus"), [b"cpp-output", b"c++-cpp-output"]),
+        (closure("clang"), [b"cpp-output", b"c++-cpp-output"]),
+        (closure("other"), []),
+    ],
+)
+def test_each_language_is_tried(known, languages):
+    first, *commands = _commands(known)
+    assert first == (b"/usr/bin/gcc", b"-v")
+    assert [command[2] for command in commands] == languages
+
+
+def test_a_compiler_that_starts_and_makes_nothing_is_not_offered(tmp_path):
+    """A script in cc1's place is no part of a closure that ELF programs make, so it fails where it matters."""
+    for folder in (tmp_path, *tmp_path.parents[:-2]):
+        folder.chmod(folder.stat().st_mode | 0o755)
+    broken = tmp_path / "gcc-broken"
+    broken.symlink_to("/usr/bin/false")
+
+    async def body():
+        async with Runner(compilers=[str(broken), "/usr/bin/gcc"]) as runner:
+            assert [offer.name for offer in runner.ready.toolchains] == ["gcc-12"]
+            assert "gcc-broken does not work in the sandbox" in runner.said()
+
+    asyncio.run(body())
+    assert os.path.exists("/usr/bin/false")

@@ -1,0 +1,60 @@
+"""What a daemon shows in TLS."""
+
+from dataclasses import replace
+
+import pytest
+from cryptography import x509
+from site_certificate import certificate as made
+
+from securecc.channel import tls
+from securecc.daemon.settings import Pair, ServerSettings
+from securecc.model.errors import ChannelError, ConfigError
+from securecc.server.connections.certificate import certificate
+
+HOST = "farm.example.com"
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return ServerSettings(*(tmp_path / name for name in ("keytab", "policy", "audit", "state", "scratch")))
+
+
+@pytest.fixture
+def of_the_site(settings, tmp_path):
+    paths = made(tmp_path, [x509.DNSName(HOST)])
+    (tmp_path / "key.pem").chmod(0o600)
+    return replace(settings, tls=Pair(*(tmp_path / path for path in paths)))
+
+
+def shake_hands(context, ca):
+    server = tls.TlsPipe(context, server=True)
+    client = tls.TlsPipe(tls.client_context(str(ca) if ca else None), server=False, host=HOST)
+    while not (client.secured and server.secured):
+        server.feed(client.take_outgoing())
+        client.feed(server.take_outgoing())
+
+
+def test_one_of_its_own_making_satisfies_who_asks_for_none(settings, of_the_site):
+    shown = certificate(settings)
+    shake_hands(shown.value, None)
+    with pytest.raises(ChannelError, match="does not vouch for this server"):
+        shake_hands(shown.value, of_the_site.tls.certificate)
+
+
+def test_the_sites_own_and_its_renewal(of_the_site, tmp_path):
+    shown = certificate(of_the_site)
+    shake_hands(shown.value, of_the_site.tls.certificate)
+    before = tmp_path / "before.pem"
+    before.write_bytes(of_the_site.tls.certificate.read_bytes())
+    made(tmp_path, [x509.DNSName(HOST)])
+    shown.look()
+    shake_hands(shown.value, of_the_site.tls.certificate)
+    with pytest.raises(ChannelError):
+        shake_hands(shown.value, before)
+
+
+@pytest.mark.parametrize(("name", "mode"), [("key.pem", 0o604), ("key.pem", 0o620), ("cert.pem", 0o646)])
+def test_files_that_others_could_have_read_or_written_are_not_taken(of_the_site, tmp_path, name, mode):
+    (tmp_path / name).chmod(mode)
+    with pytest.raises(ConfigError, match=name):
+        certificate(of_the_site)

@@ -1,0 +1,201 @@
+"""The channels of a front together: let in, judged again, sent away."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from frontside import Front as Side
+from frontside import FrontChannel
+
+from securecc.model import limits
+from securecc.model.errors import AuditError, ChannelError, Denied, FrameError
+from securecc.model.grant import Grant, Quota
+from securecc.model.messages import Goodbye
+from securecc.server.connections.audit_events import Accounting
+from securecc.server.connections.connection_registry import Channels
+from securecc.server.jobs.job_session import Service
+
+GRANT = Grant("alice@EXAMPLE.COM", "committers", "r1")
+
+
+class Policy:
+    """Says yes with a grant, or no."""
+
+    grant: "Grant | None" = GRANT
+
+    def judge(self, principal, address, indicators):
+        self.asked = (principal, address, indicators)
+        if self.grant is None:
+            raise Denied("you may not compile here", rule="leavers")
+        return self.grant
+
+
+class Hall:
+    def __init__(self, folder):
+        self.policy = Policy()
+        self.records = []
+        self.side = Side(folder / "store")
+        self.channels = Channels(self.policy, Accounting(self.records.append, lambda: "r2"))
+        service = self.side.service
+        self.service = Service(
+            **{name: getattr(service, name) for name in Service.__slots__} | {"gone": self.channels.gone}
+        )
+
+    async def come(self, lifetime_end=1e9):
+        channel = FrontChannel()
+        channel.lifetime_end = lifetime_end
+        channel.grant = await self.channels.judge(b"alice@EXAMPLE.COM", channel.peer, ("pkinit",))
+        channel.wait_closed = lambda: closed(channel)
+        attendant = self.channels.open(channel, self.service)
+        channel.attach(attendant)
+        return channel, attendant
+
+
+async def closed(channel):
+    while not channel.closed:
+        channel.news.clear()
+        await channel.news.wait()
+
+
+@pytest.fixture
+def hall(tmp_path):
+    return lambda: Hall(tmp_path)
+
+
+def run(body):
+    asyncio.run(body)
+
+
+def test_channels_are_judged_by_name_address_and_indicators(hall):
+    async def body():
+        some = hall()
+        _, attendant = await some.come()
+        assert some.policy.asked == (b"alice@EXAMPLE.COM", "192.0.2.1", ("pkinit",))
+        assert list(some.channels) == [attendant]
+        assert [record.decision for record in some.records] == ["allowed"]
+        some.side.close()
+
+    run(body())
+
+
+def test_who_is_denied_now_is_sent_away_and_on_record(hall):
+    async def body():
+        some = hall()
+        channel, _ = await some.come()
+        some.policy.grant = None
+        some.channels.judge_again()
+        assert some.policy.asked == (b"alice@EXAMPLE.COM", "192.0.2.1", ("pkinit",))
+        assert channel.said[-1] == Goodbye("denied", "the policy has changed", "ref")
+        assert channel.closed
+        assert not some.channels
+        assert [(record.decision, record.rule if record.decision == "denied" else "") for record in some.records] == [
+            ("allowed", ""),
+            ("denied", "leavers"),
+        ]
+        some.side.close()
+
+    run(body())
+
+
+def test_who_is_still_admitted_goes_on_under_the_new_grant(hall):
+    async def body():
+        some = hall()
+        channel, attendant = await some.come()
+        some.policy.grant = Grant("alice@EXAMPLE.COM", "newer", "r2")
+        some.channels.judge_again()
+        assert attendant.grant.rule == "newer"
+        assert not channel.closed
+        some.side.close()
+
+    run(body())
+
+
+def test_a_ticket_that_ends_ends_its_channel_alone(hall):
+    async def body():
+        some = hall()
+        short, _ = await some.come(lifetime_end=10.0)
+        long, _ = await some.come(lifetime_end=20.0)
+        some.channels.end_tickets(9.0)
+        assert not short.closed
+        some.channels.end_tickets(10.0)
+        some.channels.end_tickets(11.0)
+        assert [said.code for said in short.said if isinstance(said, Goodbye)] == ["ticket"]
+        assert (short.closed, long.closed) == (True, False)
+        some.side.close()
+
+    run(body())
+
+
+def test_a_channel_that_cannot_be_recorded_is_not_opened(hall):
+    async def body():
+        some = hall()
+
+        def append(_record):
+            raise AuditError("the disk is full")
+
+        some.channels._accounting = Accounting(append, lambda: "r1")
+        with pytest.raises(AuditError):
+            await some.come()
+        assert len(some.channels) == 0
+        some.side.close()
+
+    run(body())
+
+
+def test_a_principal_has_so_many_channels_and_no_more(hall):
+    async def body():
+        some = hall()
+        some.policy.grant = replace(GRANT, quota=Quota(connections=2))
+        first, second = [(await some.come())[0] for _ in range(2)]
+        third, _ = await some.come()
+        assert third.closed
+        assert third.said[-1].code == "limit"
+        assert "2 connections of alice@EXAMPLE.COM are open already" in third.said[-1].reason
+        assert [record.decision for record in some.records] == ["allowed"] * 3 + ["denied"]
+        assert len(some.channels) == 2
+        first.lose(ChannelError("leaves"))
+        assert not (await some.come())[0].closed
+        assert not second.closed
+        some.side.close()
+
+    run(body())
+
+
+def test_what_a_channel_takes_of_the_fronts_time_is_its_principals(hall):
+    async def body():
+        some = hall()
+        first, second = [(await some.come())[0] for _ in range(2)]
+        assert first.pace(limits.TURNS_BURST_S) == 0.0
+        assert second.pace(1.0) > 0.0
+        some.side.close()
+
+    run(body())
+
+
+def test_the_end_of_all_says_so(hall):
+    async def body():
+        some = hall()
+        channels = [(await some.come())[0] for _ in range(3)]
+        await some.channels.end("told to stop", some.service.running, 5.0)
+        assert not some.channels
+        for channel in channels:
+            assert channel.said[-1] == Goodbye("draining", "the server stops: told to stop", "ref")
+        some.side.close()
+
+    run(body())
+
+
+def test_who_breaks_the_protocol_is_on_record_and_who_just_goes_is_not(hall):
+    async def body():
+        some = hall()
+        _, first = await some.come()
+        _, second = await some.come()
+        first.on_lost(ChannelError("closed"))
+        second.on_lost(FrameError("a frame of kind 77"))
+        assert not some.channels
+        (denied,) = (record for record in some.records if record.decision == "denied")
+        assert denied.reason == "broke the protocol: a frame of kind 77"
+        assert denied.principal == "alice@EXAMPLE.COM"
+        some.side.close()
+
+    run(body())

@@ -1,0 +1,89 @@
+"""The keys of a daemon change while it runs."""
+
+import logging
+from dataclasses import replace
+
+import pytest
+
+from securecc.daemon.settings import ServerSettings
+from securecc.model.errors import ConfigError, CredentialError
+from securecc.server.connections import keytab as keytab_module
+from securecc.server.connections.keytab import keytab
+
+
+class Acceptor:
+    """Remembers what it was made of."""
+
+    def __init__(self, path, service, cache):
+        with open(path, "rb") as file:
+            self.keys = file.read()
+        self.service = service
+        self.cache = cache
+
+
+class Kerberos:
+    trouble = None
+
+    def check_keytab(self, path, service):
+        if self.trouble is not None:
+            raise self.trouble
+
+
+@pytest.fixture
+def kerberos(monkeypatch):
+    some = Kerberos()
+    monkeypatch.setattr(keytab_module.kerberos, "check_keytab", some.check_keytab)
+    monkeypatch.setattr(keytab_module.kerberos, "Acceptor", Acceptor)
+    return some
+
+
+@pytest.fixture
+def settings(tmp_path):
+    path = tmp_path / "keytab"
+    path.write_bytes(b"first")
+    path.chmod(0o600)
+    others = {name: tmp_path / name for name in ("policy", "audit", "state", "scratch")}
+    return ServerSettings(keytab=path, **others)
+
+
+def test_a_host_that_is_named_is_the_only_one(kerberos, settings):
+    assert keytab(replace(settings, hostname="farm1.example.com")).value.service == "securecc/farm1.example.com"
+
+
+def test_a_new_keytab_takes_over_and_a_bad_one_does_not(kerberos, settings, caplog):
+    caplog.set_level(logging.INFO, logger="securecc")
+    some = keytab(settings)
+    first = some.value
+    assert (first.keys, first.service) == (b"first", "securecc")
+    some.look()
+    assert some.value is first
+    settings.keytab.write_bytes(b"another key")
+    some.look()
+    second = some.value
+    assert second.keys == b"another key"
+    kerberos.trouble = CredentialError("no key for this service")
+    settings.keytab.unlink()
+    some.look()
+    some.look()
+    assert some.value is second
+    assert "read again" in caplog.text
+    assert caplog.text.count("no key for this service") == 1
+
+
+def test_a_keytab_that_others_can_read_or_write_is_not_taken(kerberos, settings, caplog):
+    some = keytab(settings)
+    first = some.value
+    settings.keytab.write_bytes(b"somebody's key")
+    settings.keytab.chmod(0o660)
+    some.look()
+    assert some.value is first
+    assert "can prove to be anybody: chmod go-w" in caplog.text
+    settings.keytab.chmod(0o644)
+    with pytest.raises(ConfigError, match="others than the daemon may read it"):
+        keytab(settings)
+
+
+def test_a_keytab_that_vanishes_while_it_is_read_is_refused(kerberos, settings):
+    settings.keytab.unlink()
+    with pytest.raises(CredentialError, match="cannot read keytab"):
+        keytab(settings)

@@ -1,0 +1,156 @@
+"""The door: its memory of known sources lives in the state directory."""
+
+import asyncio
+import logging
+import os
+import socket
+
+import gss_stub
+import pytest
+
+from securecc.channel import tls, transport
+from securecc.daemon.settings import ServerSettings
+from securecc.model import limits
+from securecc.model.errors import ChannelError
+from securecc.policy.policy_in_force import PolicyInForce
+from securecc.server.connections import known_sources_file, listener
+from securecc.server.connections.listener import KNOWN_NAME, Door
+
+POLICY = 'version: 1\nnetwork: {proxies: [192.0.2.2]}\nrules: [{name: all, who: ["*@EXAMPLE.COM"]}]\n'
+
+
+class Listener:
+    def __init__(self, channel):
+        self.channel = channel
+
+    def on_lost(self, error):
+        self.error = error
+
+
+class House:
+    def __init__(self, folder):
+        policy = folder / "policy.yaml"
+        policy.write_text(POLICY)
+        policy.chmod(0o600)
+        self.state = folder
+        self.settings = ServerSettings(policy, policy, policy, folder, folder, listen=("127.0.0.1",), port=0)
+        self.policy = PolicyInForce(policy)
+        self.channels = []
+
+    def door(self, sockets=()):
+        return Door(self.settings, self.policy, sockets)
+
+    def on_channel(self, channel):
+        self.channels.append(channel)
+        return Listener(channel)
+
+    async def judge(self, principal, peer, indicators):
+        return principal
+
+    async def listen(self, door):
+        return await door.listen(
+            gss_stub.StubAcceptor, tls.server_context, self.judge, self.on_channel, lambda *_: None
+        )
+
+    def on_disk(self):
+        return known_sources_file.read(self.state / KNOWN_NAME)
+
+
+@pytest.fixture
+def house(tmp_path, monkeypatch):
+    monkeypatch.setattr(transport, "Initiator", gss_stub.StubInitiator)
+    return House(tmp_path)
+
+
+def test_who_was_let_in_is_known_after_a_restart(house, monkeypatch):
+    monkeypatch.setattr(limits, "KNOWN_WRITE_S", 0.0)
+
+    async def body():
+        door = house.door()
+        server = await house.listen(door)
+        await door.keep()
+        assert house.on_disk() == {}
+        channel = await transport.dial("127.0.0.1", server.addresses[0][1])
+        await door.keep()
+        assert list(house.on_disk()) == ["127.0.0.1"]
+        channel.close()
+        await channel.wait_closed()
+        house.channels[0].close()
+        await server.close()
+        assert house.door()._gate.enter("127.0.0.1").known
+        assert not house.door()._gate.enter("192.0.2.1").known
+
+    asyncio.run(body())
+
+
+def test_a_service_managers_sockets_are_the_only_ones(house):
+    async def body():
+        with socket.create_server(("127.0.0.1", 0)) as given:
+            server = await house.listen(house.door([given]))
+            assert server.addresses == [given.getsockname()]
+            await server.close()
+
+    asyncio.run(body())
+
+
+def test_it_is_written_not_too_often_and_at_the_end(house):
+    async def body():
+        door = house.door()
+        door._known.learn("192.0.2.1")
+        await door.keep()
+        assert house.on_disk() == {}
+        door.close()
+        assert list(house.on_disk()) == ["192.0.2.1"]
+        (house.state / KNOWN_NAME).unlink()
+        door.close()
+        assert house.on_disk() == {}
+
+    asyncio.run(body())
+
+
+def test_a_file_that_is_none_keeps_nobody_from_serving(house, caplog):
+    caplog.set_level(logging.WARNING)
+    (house.state / KNOWN_NAME).mkdir()
+
+    async def body():
+        door = house.door()
+        assert not door._gate.enter("192.0.2.1").known
+        door._known.learn("192.0.2.1")
+        door.close()
+
+    asyncio.run(body())
+    assert "everybody is a stranger" in caplog.text
+    assert "cannot be written" in caplog.text
+
+
+def test_proxies_are_the_policys(house):
+    async def body():
+        gate = house.door()._gate
+        assert gate.enter("192.0.2.2").proxied
+        assert not gate.enter("192.0.2.1").proxied
+
+    asyncio.run(body())
+
+
+def test_a_port_that_is_taken_is_an_error(house):
+    async def body():
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            house.settings = ServerSettings(
+                *(house.settings.keytab,) * 3,
+                house.state,
+                house.state,
+                listen=("127.0.0.1",),
+                port=taken.getsockname()[1],
+            )
+            with pytest.raises(ChannelError, match="cannot listen"):
+                await house.listen(house.door())
+
+    asyncio.run(body())
+
+
+def test_the_file_is_the_daemons_alone(house):
+    house.door()._known.learn("192.0.2.1")
+    door = house.door()
+    door._known.learn("192.0.2.1")
+    door.close()
+    assert os.stat(house.state / listener.KNOWN_NAME).st_mode & 0o077 == 0

@@ -1,0 +1,243 @@
+"""Runners that follow one another, played by the test."""
+
+import asyncio
+import socket
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import msgspec
+import pytest
+from frontside import CLANG, GCC, GRANT, HEADER, SOURCE, toolchain_of
+from test_runner_client import Contents, Runner, job, report
+
+from securecc.compiler.toolchain import toolchain_list
+from securecc.model import limits
+from securecc.model.errors import Refused, SandboxError
+from securecc.model.manifest import Entry, Kind
+from securecc.model.messages import Layer
+from securecc.runner_protocol.messages import WorkOrder, WorkReady, WorkRunner
+from securecc.runner_protocol.packets import pair
+from securecc.server.execution import runner_pool as offering_module
+from securecc.server.execution.runner_pool import Offering
+
+NEWER = msgspec.structs.replace(GCC, digest=b"n" * 32, whole=b"n" * 32)
+
+
+class Nursery:
+    """Starts runners as the test wants them; `asked` is what the front said."""
+
+    def __init__(self, end, *ready):
+        self.end = end
+        self.ready = list(ready)
+        self.asked = []
+        self.runners = []
+        end.setblocking(False)
+        asyncio.get_running_loop().add_reader(end, self._readable)
+
+    def _readable(self):
+        packet, descriptors, _, _ = socket.recv_fds(self.end, limits.WORK_PACKET, 1)
+        if not packet:
+            asyncio.get_running_loop().remove_reader(self.end)
+            return
+        self.asked.append(msgspec.msgpack.decode(packet, type=WorkRunner))
+        runner = Runner(socket.socket(fileno=descriptors[0]))
+        ready = self.ready.pop(0)
+        if ready is None:
+            runner.close()
+        elif ready:
+            runner.say(ready)
+        self.runners.append(runner)
+
+    def close(self):
+        asyncio.get_running_loop().remove_reader(self.end)
+        self.end.close()
+        for runner in self.runners:
+            runner.close()
+
+
+@asynccontextmanager
+async def offered(folder, *ready, trees=()):
+    """An offering with one runner that has gcc, and a nursery for those after it."""
+    (ours, theirs), (door, behind) = pair(), pair()
+    lost = []
+    offering = Offering(ours, door, folder / "toolchains.json", lost.append)
+    first, nursery = Runner(theirs), Nursery(behind, *ready)
+    first.say(WorkReady(("userns",), (GCC,), trees))
+    await offering.begin()
+    offering.lost = lost
+    try:
+        yield offering, first, nursery
+    finally:
+        offering.close()
+        first.close()
+        nursery.close()
+
+
+def test_new_jobs_go_to_the_new_runner_and_the_old_one_leaves_after_its_last(tmp_path):
+    async def body():
+        inputs = Contents(SOURCE, HEADER)
+        async with offered(tmp_path, WorkReady(("userns",), (NEWER, CLANG))) as (offering, first, nursery):
+            offers = offering.offers
+            running = asyncio.create_task(offering.run(job(1, inputs), GRANT))
+            await first.until(WorkOrder)
+            assert await offering.renew() == "gcc-12, clang-14"
+            assert nursery.asked == [WorkRunner((GCC.digest,))]
+            assert offers == {NEWER.digest: NEWER, CLANG.digest: CLANG}
+            assert [known.digest for known in toolchain_list.read(tmp_path / "toolchains.json").toolchains] == [
+                NEWER.digest,
+                CLANG.digest,
+            ]
+            late = asyncio.create_task(offering.run(replace(job(2, inputs), toolchain=toolchain_of(CLANG)), GRANT))
+            await nursery.runners[0].until(WorkOrder)
+            assert not first.courier._closed
+            first.say(report(1), b"", b"")
+            nursery.runners[0].say(report(2), b"", b"")
+            for outcome in (await running, await late):
+                outcome.close()
+            await closed(first)
+            with pytest.raises(Refused, match="offered no longer"):
+                await offering.run(job(3, inputs), GRANT)
+            assert offering.lost == []
+        inputs.close()
+
+    asyncio.run(body())
+
+
+async def closed(runner):
+    async with asyncio.timeout(5):
+        while not runner.courier._closed:
+            runner.news.clear()
+            await runner.news.wait()
+
+
+OLD, NEW = Layer(b"/usr/include", b"o" * 32), Layer(b"/usr/include", b"n" * 32)
+
+
+def layered(number, inputs, layer):
+    plain = job(number, inputs)
+    entry = Entry(layer.path, Kind.LAYER, layer.digest)
+    return replace(plain, manifest=replace(plain.manifest, layers=(entry,)))
+
+
+def test_layers_follow_the_runner_and_a_job_goes_where_its_layer_is(tmp_path):
+    async def body():
+        inputs = Contents(SOURCE, HEADER)
+        ready = WorkReady(("userns",), (GCC,), (NEW,))
+        async with offered(tmp_path, ready, trees=(OLD,)) as (offering, first, nursery):
+            layers = offering.layers
+            assert layers == {OLD}
+            running = asyncio.create_task(offering.run(layered(1, inputs, OLD), GRANT))
+            await first.until(WorkOrder)
+            assert await offering.renew() == "gcc-12"
+            assert nursery.asked == [WorkRunner((GCC.digest,), (OLD,))]
+            assert layers == {NEW}
+            assert offering.layers is layers
+            more = [layered(2, inputs, OLD), layered(3, inputs, NEW)]
+            jobs = [asyncio.create_task(offering.run(one, GRANT)) for one in more]
+            second = nursery.runners[0]
+            await second.until(WorkOrder)
+            async with asyncio.timeout(5):
+                while [type(message) for message, _ in first.heard].count(WorkOrder) < 2:
+                    first.news.clear()
+                    await first.news.wait()
+            for runner, number in ((first, 1), (first, 2), (second, 3)):
+                runner.say(report(number), b"", b"")
+            for outcome in [await running, *[await task for task in jobs]]:
+                outcome.close()
+            await closed(first)
+            with pytest.raises(Refused, match="layer") as refused:
+                await offering.run(layered(4, inputs, OLD), GRANT)
+            assert refused.value.code == "layer"
+        inputs.close()
+
+    asyncio.run(body())
+
+
+def test_so_many_layers_are_taken_from_a_runner(tmp_path):
+    async def body():
+        crowd = tuple(Layer(b"/opt/%d" % number, b"x" * 32) for number in range(limits.LAYERS + 1))
+        async with offered(tmp_path, trees=crowd) as (offering, _, _):
+            assert offering.layers == set(crowd[:-1])
+
+    asyncio.run(body())
+
+
+def test_nothing_new(tmp_path):
+    async def body():
+        async with offered(tmp_path, WorkReady((), ())) as (offering, first, nursery):
+            assert await offering.renew() == ""
+            assert list(offering.offers) == [GCC.digest]
+            assert not first.courier._closed
+            await closed(nursery.runners[0])
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize("ready", [None, ()])
+def test_a_new_runner_that_does_not_come_changes_nothing(tmp_path, monkeypatch, ready):
+    monkeypatch.setattr(offering_module.limits, "RUNNER_START_S", 0.05)
+
+    async def body():
+        async with offered(tmp_path, ready) as (offering, _, _):
+            with pytest.raises(SandboxError):
+                await offering.renew()
+            assert list(offering.offers) == [GCC.digest]
+            assert offering.lost == []
+
+    asyncio.run(body())
+
+
+def test_one_look_at_a_time_and_once_more_for_who_asks_meanwhile(tmp_path):
+    async def body():
+        async with offered(tmp_path, WorkReady((), ()), WorkReady(("userns",), (NEWER,))) as (offering, _, nursery):
+            looking = asyncio.create_task(offering.renew())
+            await asyncio.sleep(0)
+            assert await offering.renew() == ""
+            assert await offering.renew() == ""
+            assert await looking == "gcc-12"
+            assert len(nursery.asked) == 2
+            nursery.end.close()
+            with pytest.raises(SandboxError, match="no further runner"):
+                await offering.renew()
+
+    asyncio.run(body())
+
+
+def test_the_loss_of_the_runner_for_new_jobs_is_told(tmp_path):
+    async def body():
+        async with offered(tmp_path) as (offering, first, _):
+            first.courier.close()
+            async with asyncio.timeout(5):
+                while not offering.lost:  # noqa: ASYNC110 - the loop must turn
+                    await asyncio.sleep(0)
+
+    asyncio.run(body())
+
+
+def test_the_sandbox_of_a_job_is_that_of_the_runner_that_has_it(tmp_path):
+    better = WorkReady(("userns", "landlock"), (NEWER,))
+
+    async def body():
+        async with offered(tmp_path, better) as (offering, first, _):
+            running = asyncio.create_task(offering.run(job(1, Contents(SOURCE, HEADER)), GRANT))
+            await first.until(WorkOrder)
+            assert offering.sandbox(job()) == ("userns",)
+            await offering.renew()
+            assert offering.sandbox(job()) == ("userns",)  # it is with the older one
+            assert offering.sandbox(replace(job(), toolchain=toolchain_of(NEWER))) == ("userns", "landlock")
+            assert offering.sandbox(replace(job(), toolchain=toolchain_of(CLANG))) == ("userns", "landlock")
+            first.say(report(1), b"", b"")
+            (await running).close()
+
+    asyncio.run(body())
+
+
+def test_a_new_runner_with_fewer_sandbox_layers_does_not_take_over(tmp_path):
+    async def body():
+        async with offered(tmp_path, WorkReady(("seccomp",), (NEWER,))) as (offering, _, _):
+            with pytest.raises(SandboxError, match="fewer sandbox layers, without userns; restart to allow it"):
+                await offering.renew()
+            assert list(offering.offers) == [GCC.digest]
+            assert offering.sandbox(job()) == ("userns",)
+
+    asyncio.run(body())

@@ -1,0 +1,43 @@
+import pytest
+
+from securecc.model import limits
+from securecc.server.jobs.delivery_backlog import Undelivered
+
+
+class Taker:
+    reference = "ref"
+
+    def __init__(self):
+        self.said = []
+
+    def close(self, goodbye=None):
+        self.said.append(goodbye)
+
+
+@pytest.fixture(autouse=True)
+def _little(monkeypatch):
+    monkeypatch.setattr(limits, "RESULTS_WAITING", 1000)
+
+
+def test_what_is_taken_makes_room():
+    some, alice = Undelivered(), Taker()
+    for _ in range(100):
+        some.add(alice, 900)
+        some.remove(alice, 900)
+    assert (some.total, alice.said) == (0, [])
+    assert not some._takers
+
+
+def test_who_lets_most_wait_is_cut_off_whoever_comes_last():
+    some, alice, mallory = Undelivered(), Taker(), Taker()
+    for _ in range(3):
+        some.add(mallory, 300)
+    some.add(alice, 200)
+    assert alice.said == []
+    [goodbye] = mallory.said
+    assert goodbye.code == "limit"
+    assert "900 bytes of results wait for you" in goodbye.reason
+    for _ in range(3):
+        some.remove(mallory, 300)
+    some.add(alice, 700)
+    assert (some.total, len(mallory.said), alice.said) == (900, 1, [])

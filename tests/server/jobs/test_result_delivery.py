@@ -1,0 +1,105 @@
+"""A result's way to the client."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from frontside import FrontChannel, ask, outcome, submit
+
+from securecc.model import limits
+from securecc.model.errors import ChannelError
+from securecc.model.messages import Goodbye, Invite, Output, Result, Usage
+from securecc.server.jobs.delivery_backlog import Undelivered
+from securecc.server.jobs.result_delivery import deliver
+
+
+class Nobody:
+    def on_message(self, message):
+        pass
+
+    on_bulk = on_lost = on_message
+
+
+def channel_with_a_job():
+    channel = FrontChannel()
+    channel._greeted = False
+    channel.attach(Nobody())
+    channel.session._welcome = channel.session._hello = True
+    channel.hear(ask())
+    channel.send(Invite(1, 10))
+    channel.hear(submit())
+    channel.said.clear()
+    return channel
+
+
+def delivered(result):
+    async def run():
+        channel = channel_with_a_job()
+        try:
+            await deliver(channel, 1, result, Undelivered())
+        finally:
+            result.close()
+        return channel
+
+    return asyncio.run(run())
+
+
+def test_the_result_says_all_and_the_bytes_follow_in_its_order():
+    made = ((b"/p/a.o", b"object"), (b"/p/a.d", b""), (b"/p/a.su", b"stack"))
+    given = outcome(b"printed", b"said", made, strays=(3,), read=b"\5", usage=Usage(wall_s=2.0), status=1, limit="cpu")
+    digests = given.digests
+    channel = delivered(given)
+    [result] = channel.said
+    assert isinstance(result, Result)
+    assert (result.stdout, result.stderr, result.status, result.limit) == (7, 4, 1, "cpu")
+    assert result.outputs == tuple(
+        Output(path, len(content), 0o644, digest) for (path, content), digest in zip(made, digests, strict=True)
+    )
+    assert (result.strays, result.read, result.server_s) == ((3,), b"\5", 2.0)
+    assert channel.bulk[1] == b"printed" + b"said" + b"object" + b"stack"
+
+
+def test_a_large_output_goes_in_chunks():
+    content = bytes(range(256)) * (limits.FRAME_BULK // 128)
+    assert delivered(outcome(made=((b"/p/a.o", content),))).bulk[1] == content
+
+
+def test_an_output_that_became_shorter_ends_the_channel():
+    given = outcome(made=((b"/p/a.o", b"object"),))
+    [made] = given.made
+    channel = delivered(replace(given, made=(type(made)(made.path, 60, made.mode),)))
+    assert isinstance(channel.said[-1], Goodbye)
+    assert channel.closed
+
+
+def test_who_does_not_take_a_result_in_time_is_cut_off(monkeypatch):
+    monkeypatch.setattr(limits, "DELIVERY_S", 0.05)
+
+    async def run():
+        channel, undelivered = channel_with_a_job(), Undelivered()
+        channel.room.clear()
+        given = outcome(b"printed")
+        sending = asyncio.create_task(deliver(channel, 1, given, undelivered))
+        await channel.until(Result)
+        assert undelivered.total == 7
+        await sending
+        assert (channel.said[-1].code, channel.closed, undelivered.total) == ("limit", True, 0)
+        given.close()
+
+    asyncio.run(run())
+
+
+def test_a_slow_reader_is_waited_for_and_a_lost_one_is_not():
+    async def run():
+        channel = channel_with_a_job()
+        channel.room.clear()
+        given = outcome(b"printed")
+        sending = asyncio.create_task(deliver(channel, 1, given, Undelivered()))
+        await channel.until(Result)
+        assert not sending.done()
+        channel.lose(ChannelError("gone"))
+        with pytest.raises(ChannelError):
+            await sending
+        given.close()
+
+    asyncio.run(run())

@@ -1,0 +1,222 @@
+"""What a client submits, read by the server itself."""
+
+import contextlib
+
+import pytest
+import zstandard
+from frontside import CWD, ENTRIES, GCC, SOURCE, file_entry, packed, submit
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from securecc.model import limits, manifest
+from securecc.model.errors import PathError, Refused
+from securecc.model.manifest import Entry, Kind, Manifest
+from securecc.model.messages import Layer
+from securecc.server.jobs.validation import Manifests, read
+
+READS_INPUT = (b"/usr/bin/gcc", b"-x", b"c", b"-c", b"-", b"-o", b"a.o")
+
+
+def read_submit(entries=ENTRIES, **changes):
+    return read(submit(entries=entries, **changes), GCC, Manifest(tuple(entries)))
+
+
+def test_a_compile_is_read_whole():
+    found = read_submit()
+    assert (found.plan.source, found.plan.output) == (b"a.c", b"a.o")
+    assert found.environment == {b"LC_ALL": b"C", b"PATH": b"/usr/bin:/bin"}
+    assert (found.toolchain.name, found.toolchain.digest) == (GCC.name, GCC.digest)
+    assert found.manifest.source == sum(entry.size for entry in ENTRIES)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        (b"/usr/bin/clang", b"-c", b"a.c"),
+        (b"gcc", b"-c", b"a.c"),
+        (b"/home/alice/gcc", b"-c", b"a.c"),
+        (b"/usr/bin/gcc", b"-c", b"a.c", b"-wrapper", b"/bin/sh,-c,id"),
+        (b"/usr/bin/gcc", b"-c", b"a.c", b"-B", b"/home/alice"),
+        (b"/usr/bin/gcc", b"-c", b"a.c", b"-specs=x"),
+        (b"/usr/bin/gcc", b"-c", b"a.c", b"@more"),
+        (b"/usr/bin/gcc", b"a.c", b"-o", b"a"),
+        (b"/usr/bin/gcc", b"-c", b"a.c", b"-no-such-option"),
+    ],
+)
+def test_commands_that_may_not_run_are_refused_as_such(arguments):
+    with pytest.raises(Refused) as refused:
+        read_submit(arguments=arguments)
+    assert refused.value.code == "option"
+
+
+@pytest.mark.parametrize("name", [b"LD_PRELOAD", b"GCC_EXEC_PREFIX", b"PATH", b"COMPILER_PATH", b"HOME"])
+def test_an_environment_that_chooses_programs_is_refused(name):
+    with pytest.raises(Refused) as refused:
+        read_submit(environment={name: b"/home/alice"})
+    assert refused.value.code == "option"
+
+
+@pytest.mark.parametrize(
+    ("entries", "changes"),
+    [
+        ((file_entry(b"/usr/bin/as", SOURCE),), {}),
+        ((file_entry(manifest.INPUT, SOURCE), *ENTRIES), {}),
+        (ENTRIES, {"arguments": READS_INPUT}),
+        ((file_entry(b"/usr/lib/gcc/x86_64-linux-gnu/12/specs", SOURCE),), {}),
+        ((file_entry(b"/etc/passwd", SOURCE),), {}),
+        ((file_entry(b"/home/../etc/passwd", SOURCE),), {}),
+        ((Entry(b"/home/x", Kind.LINK, b"/etc"),), {}),
+        (ENTRIES, {"cwd": b"/usr/bin"}),
+        (ENTRIES, {"cwd": b"relative"}),
+        (ENTRIES, {"arguments": (b"/usr/bin/gcc", b"-c", b"a.c", b"-o", b"/usr/bin/as")}),
+        (ENTRIES, {"arguments": (b"/usr/bin/gcc", b"-c", b"a.c", b"-o", b"a.h")}),
+    ],
+)
+def test_trees_that_must_not_be_built_are_refused_as_such(entries, changes):
+    with pytest.raises(Refused) as refused:
+        read_submit(entries, **changes)
+    assert refused.value.code == "tree"
+
+
+def test_standard_input_is_a_source():
+    found = read_submit((file_entry(manifest.INPUT, SOURCE), *ENTRIES), arguments=READS_INPUT)
+    assert found.plan.source == b"-"
+    assert found.manifest.entries[0].path == manifest.INPUT
+
+
+SITE = Layer(b"/opt/site", b"s" * 32)
+LAYERS = (SITE, Layer(b"/usr/include", b"i" * 32))
+
+
+def layered(*layers):
+    return sorted([*ENTRIES, *(Entry(named.path, Kind.LAYER, named.digest) for named in layers)], key=lambda e: e.path)
+
+
+def test_layers_that_are_offered_stand_for_their_files():
+    entries = tuple(layered(*LAYERS))
+    found = read(submit(entries=entries), GCC, Manifest(entries), set(LAYERS))
+    assert [entry.path for entry in found.manifest.layers] == [b"/opt/site", b"/usr/include"]
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        Layer(b"/opt/site", b"i" * 32),
+        Layer(b"/opt/site", b"x" * 32),
+        Layer(b"/opt/other\xff", b"s" * 32),
+        Layer(b"/opt/site/sub", b"s" * 32),
+    ],
+)
+def test_layers_that_are_not_or_not_there_are_refused_as_such(named):
+    for known in (LAYERS, ()):
+        with pytest.raises(Refused, match="no layer") as refused:
+            read(submit(), GCC, Manifest(tuple(layered(named))), known)
+        assert refused.value.code == "layer"
+        assert refused.value.message.isprintable()
+
+
+def test_a_layer_where_none_may_stand_is_a_bad_tree_even_if_it_is_offered():
+    programs = Layer(b"/usr/bin", b"b" * 32)
+    with pytest.raises(Refused) as refused:
+        read(submit(), GCC, Manifest(tuple(layered(programs))), [programs])
+    assert refused.value.code == "tree"
+
+
+def test_a_manifest_is_known_once_it_was_sent():
+    known = Manifests()
+    digest, compressed = packed(ENTRIES)
+    assert known.get(digest) is None
+    assert known.put(digest, compressed).entries == ENTRIES
+    assert known.get(digest).entries == ENTRIES
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"no zstd",
+        zstandard.compress(b"no manifest"),
+        zstandard.compress(manifest.encode(Manifest(ENTRIES)))[:-9],
+        zstandard.ZstdCompressor(write_content_size=False).compress(manifest.encode(Manifest(ENTRIES))),
+        zstandard.compress(bytes(limits.FRAME_CONTROL + 1)),  # a bomb says how large it is
+        zstandard.compress(manifest.encode(Manifest(ENTRIES[:1]))),
+    ],
+)
+def test_what_is_not_the_named_manifest_is_refused(data):
+    digest, _ = packed(ENTRIES)
+    known = Manifests()
+    with pytest.raises(PathError):
+        known.put(digest, data)
+    assert known.get(digest) is None
+
+
+def test_a_bomb_that_lies_about_its_size_is_refused():
+    bomb = bytearray(zstandard.compress(bytes(limits.FRAME_CONTROL * 4)))
+    parameters = zstandard.get_frame_parameters(bytes(bomb))
+    at = bomb.index(parameters.content_size.to_bytes(4, "little"))
+    bomb[at : at + 4] = (100).to_bytes(4, "little")
+    with pytest.raises(PathError):
+        Manifests().put(b"", bytes(bomb))
+
+
+def test_well_packed_nonsense_under_its_own_name_is_no_manifest():
+    with pytest.raises(PathError):
+        Manifests().put(manifest.digest(b"nonsense"), zstandard.compress(b"nonsense"))
+
+
+def numbered(number):
+    return packed([file_entry(b"/f%d" % number, SOURCE)])
+
+
+def test_the_least_recently_used_goes_first(monkeypatch):
+    monkeypatch.setattr(limits, "MANIFESTS", 2)
+    known = Manifests()
+    sent = [numbered(number) for number in range(3)]
+    known.put(*sent[0])
+    known.put(*sent[1])
+    known.get(sent[0][0])
+    known.put(*sent[2])
+    assert [known.get(digest) is not None for digest, _ in sent] == [True, False, True]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(0, 9), max_size=30), st.integers(0, 400))
+def test_what_is_kept_stays_within_its_bytes(numbers, most):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(limits, "MANIFEST_BYTES", most)
+        told = []
+        known = Manifests(told.append)
+        for number in numbers:
+            known.put(*numbered(number))
+            assert known.size == sum(map(len, known._known.values())) == sum(told) <= most
+        known.clear()
+        assert known.size == sum(told) == 0
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.binary(max_size=200), st.booleans())
+def test_any_bytes_are_a_manifest_or_a_path_error(data, packed_first):
+    sent = zstandard.compress(data) if packed_first else data
+    with contextlib.suppress(PathError):
+        Manifests().put(manifest.digest(data), sent)
+
+
+words = st.sampled_from(
+    [b"/usr/bin/gcc", b"-c", b"a.c", b"-o", b"a.o", b"-I", b"..", b"-MD", b"-MF", b"/etc/x", b"@f", b"", b"-x", b"\xff"]
+)
+places = st.sampled_from([CWD, b"/", b"", b"/etc", b"/usr/bin", b"/home/\n", b"/a/../b"])
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(words, max_size=8).map(tuple), places, st.dictionaries(words, words, max_size=2))
+def test_any_submission_is_read_or_refused(arguments, cwd, environment):
+    try:
+        found = read_submit(arguments=arguments, cwd=cwd, environment=environment)
+    except Refused as refused:
+        code = refused.code
+    else:
+        code = ""
+        assert found.plan.arguments[0] == b"/usr/bin/gcc"
+        assert not found.plan.output.startswith(b"/etc")
+    assert code in {"", "option", "tree", "limit"}
