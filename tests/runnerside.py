@@ -58,7 +58,7 @@ class Runner:
         )
         os.close(reading)
         theirs.close()
-        self.courier = packets.Courier(
+        self.courier = packets.PacketConnection(
             ours, packets.from_runner, self._receive, lost=lambda _: self.lost.set(), garbage=self._garbage
         )
         self.courier.start()

@@ -13,7 +13,7 @@ import msgspec
 from securecc.audit import checkpoint
 from securecc.audit.chain import Link
 from securecc.audit.collectors.outlet import Outlet
-from securecc.audit.collectors.posting import Posting
+from securecc.audit.collectors.posting import CheckpointPosting
 from securecc.audit.log import AuditLog
 from securecc.audit.records.daemon_events import Checkpoint
 from securecc.audit.records.record import Record
@@ -45,7 +45,7 @@ class AuditTrail:
         self._signed_at = time.monotonic()
         self._trouble = ""
         self._signer = load_or_make(settings.key or state / "audit.key")
-        self._posting: Posting | None = None
+        self._posting: CheckpointPosting | None = None
         self._log = AuditLog(
             settings.file,
             clock=clock,
@@ -54,7 +54,7 @@ class AuditTrail:
             told=self._told,
             known=_known(self._kept, self._signer),
         )
-        self._posting = Posting(map(Outlet, settings.send), host=self._host, keep=self._keep)
+        self._posting = CheckpointPosting(map(Outlet, settings.send), host=self._host, keep=self._keep)
         self.append: Callable[[Record], int] = self._log.append
         """Writes one record; see AuditLog."""
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 
-class Room:
+class Backpressure:
     """Of one connection. `crowded`: more waits for the peer than `limits.WRITE_HIGH`."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:

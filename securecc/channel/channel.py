@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from securecc.channel.tls_connection import Link
+from securecc.channel.tls_connection import TlsConnection
 from securecc.model import limits
 from securecc.model.errors import ChannelError, Late, ProtocolError, SecureccError
 from securecc.model.messages import FromClient, FromServer, Goodbye, Ping, Pong
@@ -45,7 +45,14 @@ class Channel:
     """
 
     def __init__(
-        self, link: Link, session: Session, *, principal: bytes, lifetime: float, reference: str, grant: Any = None
+        self,
+        link: TlsConnection,
+        session: Session,
+        *,
+        principal: bytes,
+        lifetime: float,
+        reference: str,
+        grant: Any = None,
     ) -> None:
         self._link = link
         self.session = session

@@ -11,7 +11,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from securecc.channel.known_sources import Known
+from securecc.channel.known_sources import KnownSources
 from securecc.model import limits
 from securecc.model.address import source_of
 from securecc.model.errors import Denied
@@ -82,7 +82,7 @@ class Place:
 
     __slots__ = ("_gate", "_left", "authenticated", "crowd", "proxied", "source")
 
-    def __init__(self, gate: "Gate", source: str, crowd: _Crowd, *, proxied: bool) -> None:
+    def __init__(self, gate: "ConnectionGate", source: str, crowd: _Crowd, *, proxied: bool) -> None:
         self._gate = gate
         self.source = source
         self.crowd = crowd
@@ -98,7 +98,7 @@ class Place:
 
     def named(self, address: str) -> None:
         """A proxy has said for whom it connects: from now on the place is that address's. Raises Denied, as
-        `Gate.enter`.
+        `ConnectionGate.enter`.
         """
         source, crowd = self._gate.judge(address)
         self.crowd.remove(self.source)
@@ -123,7 +123,7 @@ class Place:
         self._gate.left(self.source, "" if self.proxied else event)
 
 
-class Gate:
+class ConnectionGate:
     """Counts connections. Not for more than one event loop."""
 
     def __init__(
@@ -131,7 +131,7 @@ class Gate:
         allowed: Callable[[str], bool] = lambda _address: True,
         places: Places = Places(),
         *,
-        known: Known | None = None,
+        known: KnownSources | None = None,
         proxies: Callable[[str], bool] = lambda _address: False,
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
@@ -140,7 +140,7 @@ class Gate:
         `chance` is for early drop, in [0, 1).
         """
         self.allowed = allowed
-        self.known = Known() if known is None else known
+        self.known = KnownSources() if known is None else known
         self._places = places
         self._proxies = proxies
         self._spared = tuple(ipaddress.ip_network(network) for network in places.penalties.spared)

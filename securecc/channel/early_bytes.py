@@ -1,7 +1,7 @@
 """What a connection begins with while it is not known yet for whom it is: bytes are kept, none are answered."""
 
 
-class Preface:
+class EarlyBytes:
     """In the place of a `securecc.channel.tls.TlsPipe` until TLS begins. The link bounds what it may hold."""
 
     secured = closed = False

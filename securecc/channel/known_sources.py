@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from securecc.model import limits
 
 
-class Known:
+class KnownSources:
     """At most KNOWN_SOURCES, each for KNOWN_SOURCE_S after somebody was last let in from there."""
 
     def __init__(self, seen: Mapping[str, float] | None = None, clock: Callable[[], float] = time.time) -> None:

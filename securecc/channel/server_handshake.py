@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from securecc.channel.channel import Channel, Listener
-from securecc.channel.connection_gate import Gate, Place
+from securecc.channel.connection_gate import ConnectionGate, Place
 from securecc.channel.deadline import within
 from securecc.channel.kerberos import Acceptor, Exchange
 from securecc.channel.tls import Context, TlsPipe
-from securecc.channel.tls_connection import Link
+from securecc.channel.tls_connection import TlsConnection
 from securecc.model import limits
 from securecc.model.errors import AuthenticationError, ChannelError, Denied, ProtocolError, SecureccError
 from securecc.wire import handshake
@@ -34,7 +34,7 @@ class House:
     certificate can take over.
     """
 
-    gate: Gate
+    gate: ConnectionGate
     acceptor: Callable[[], Acceptor]
     context: Callable[[], Context]
     judge: Judge
@@ -43,10 +43,10 @@ class House:
     deadline: float
 
 
-class Reception:
+class ServerHandshake:
     """One connection. `reference` is what the client is told and the audit finds it by."""
 
-    def __init__(self, house: House, link: Link, place: Place) -> None:
+    def __init__(self, house: House, link: TlsConnection, place: Place) -> None:
         self._house = house
         self._link = link
         self._place = place

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, TypeVar, cast
 
-from securecc.channel.backpressure import Room
-from securecc.channel.early_bytes import Preface
+from securecc.channel.backpressure import Backpressure
+from securecc.channel.early_bytes import EarlyBytes
 from securecc.channel.tcp_options import incoming, tune
 from securecc.channel.tls import TlsPipe
 from securecc.model import limits
@@ -16,17 +16,17 @@ _T = TypeVar("_T")
 _FLUSH: Final = 256 * 1024  # plain bytes gathered before they are encrypted in the middle of a tick
 
 
-class Link(asyncio.BufferedProtocol):
+class TlsConnection(asyncio.BufferedProtocol):
     """Before `open`: `preface`, `secure`, `secured`, `send`, `receive`, one after the other, for a handshake.
     Afterwards frames go to the callbacks that `open` was given. Whatever goes wrong ends the link: `lost` (or the
     waiting call) hears of it once.
     """
 
-    def __init__(self, pipe: TlsPipe | None = None, made: "Callable[[Link], None] | None" = None) -> None:
+    def __init__(self, pipe: TlsPipe | None = None, made: "Callable[[TlsConnection], None] | None" = None) -> None:
         """Without a `pipe` nothing is read as TLS before `secure` brings one. `made` is called as soon as there is a
         connection.
         """
-        self._preface = Preface()
+        self._preface = EarlyBytes()
         self._pipe = pipe or cast("TlsPipe", self._preface)
         self._made = made
         self._reader = FrameReader()
@@ -45,7 +45,7 @@ class Link(asyncio.BufferedProtocol):
         self._closed: ChannelError | None = None  # the peer has said so, and what it said before is still to be taken
         self._transport: asyncio.Transport | None = None
         self.loop = asyncio.get_running_loop()
-        self.room = Room(self.loop)
+        self.room = Backpressure(self.loop)
         self.error: SecureccError | None = None
         self.peer = ("", 0)
         self.proxy = ""  # the proxy's address, where one said that it connects for `peer`

@@ -12,17 +12,17 @@ from typing import TypeVar
 
 from securecc.channel import tls
 from securecc.channel.channel import Channel, Listener
-from securecc.channel.connection_gate import Gate
+from securecc.channel.connection_gate import ConnectionGate
 from securecc.channel.deadline import within
 from securecc.channel.kerberos import Acceptor, Exchange, Initiator
-from securecc.channel.server_handshake import House, Judge, Notice, Peer, Reception
-from securecc.channel.tls_connection import Link
+from securecc.channel.server_handshake import House, Judge, Notice, Peer, ServerHandshake
+from securecc.channel.tls_connection import TlsConnection
 from securecc.model import limits
 from securecc.model.errors import AuthenticationError, ChannelError, Denied, KdcError, Late, SecureccError
 from securecc.wire import handshake
 from securecc.wire.session import Session
 
-__all__ = ["Channel", "Gate", "Judge", "Listener", "Notice", "Peer", "Server", "dial", "serve"]
+__all__ = ["Channel", "ConnectionGate", "Judge", "Listener", "Notice", "Peer", "Server", "dial", "serve"]
 
 _T = TypeVar("_T")
 
@@ -60,7 +60,7 @@ def _ignore(event: str, peer: Peer, detail: Mapping[str, str]) -> None:
 async def serve(
     addresses: Sequence[Peer],
     *,
-    gate: Gate,
+    gate: ConnectionGate,
     acceptor: Acceptor | Callable[[], Acceptor],
     context: tls.Context | Callable[[], tls.Context],
     judge: Judge,
@@ -83,8 +83,8 @@ async def serve(
     tasks: set[asyncio.Task[None]] = set()
     servers: list[asyncio.Server] = []
 
-    def link() -> Link:
-        return Link(made=functools.partial(_enter, house, tasks))
+    def link() -> TlsConnection:
+        return TlsConnection(made=functools.partial(_enter, house, tasks))
 
     begin = [functools.partial(_listen, link, host, port) for host, port in addresses]
     begin += [functools.partial(_listen_on, link, given) for given in sockets]
@@ -98,7 +98,7 @@ async def serve(
     return Server(servers, tasks)
 
 
-def _enter(house: House, tasks: set[asyncio.Task[None]], link: Link) -> None:
+def _enter(house: House, tasks: set[asyncio.Task[None]], link: TlsConnection) -> None:
     """A connection has come: the gate first, before a byte is read."""
     try:
         place = house.gate.enter(link.peer[0])
@@ -106,12 +106,12 @@ def _enter(house: House, tasks: set[asyncio.Task[None]], link: Link) -> None:
         house.notice(refused.rule, link.peer, {"why": refused.message})
         link.fail(ChannelError(refused.message))
         return
-    task = link.loop.create_task(Reception(house, link, place).run())
+    task = link.loop.create_task(ServerHandshake(house, link, place).run())
     tasks.add(task)
     task.add_done_callback(tasks.discard)
 
 
-async def _listen(link: Callable[[], Link], host: str, port: int) -> asyncio.Server:
+async def _listen(link: Callable[[], TlsConnection], host: str, port: int) -> asyncio.Server:
     loop = asyncio.get_running_loop()
     try:
         return await loop.create_server(link, host or None, port, backlog=limits.BACKLOG)
@@ -122,7 +122,7 @@ async def _listen(link: Callable[[], Link], host: str, port: int) -> asyncio.Ser
         ) from error
 
 
-async def _listen_on(link: Callable[[], Link], given: socket.socket) -> asyncio.Server:
+async def _listen_on(link: Callable[[], TlsConnection], given: socket.socket) -> asyncio.Server:
     try:
         return await asyncio.get_running_loop().create_server(link, sock=given)
     except (OSError, ValueError) as error:  # ValueError: it is no stream
@@ -146,7 +146,7 @@ async def dial(
     """
     name = f"{host} port {port}"
     context = tls.client_context(ca_file) if ca_file else _plain_context()
-    link: Link | None = None
+    link: TlsConnection | None = None
     try:
         async with asyncio.timeout(deadline):
             link = await _connect(context, host, port, deadline)
@@ -164,7 +164,9 @@ def _plain_context() -> tls.Context:
     return tls.client_context()
 
 
-async def _connect(context: tls.Context, host: str, port: int, patience: float = limits.PREAUTH_DEADLINE_S) -> Link:
+async def _connect(
+    context: tls.Context, host: str, port: int, patience: float = limits.PREAUTH_DEADLINE_S
+) -> TlsConnection:
     """The first address of the host's that answers. Each has a part of the patience: one that is silent (IPv6 that
     leads nowhere, say) leaves the others theirs.
     """
@@ -175,7 +177,7 @@ async def _connect(context: tls.Context, host: str, port: int, patience: float =
         try:
             async with asyncio.timeout(patience / len(addresses)):
                 _, link = await loop.create_connection(
-                    lambda: Link(tls.TlsPipe(context, server=False, host=host)), address, port
+                    lambda: TlsConnection(tls.TlsPipe(context, server=False, host=host)), address, port
                 )
         except OSError as error:  # TimeoutError among them, without a number
             trouble = error
@@ -197,7 +199,7 @@ async def _resolve(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
-async def _prove(link: Link, initiator: Initiator, name: str) -> Channel:
+async def _prove(link: TlsConnection, initiator: Initiator, name: str) -> Channel:
     exporter = await _hear(link.secured())
     exchange = initiator.start(exporter)
     stage: handshake.Initiate | handshake.AwaitServerProof = handshake.Initiate(exporter)
@@ -228,7 +230,7 @@ async def _step(exchange: Exchange, token: bytes | None) -> tuple[bytes | None, 
     return await within(limits.GSS_STEP_S, late, exchange.step, token)
 
 
-async def _reply(link: Link, awaited: handshake.AwaitReply, name: str) -> handshake.Initiate:
+async def _reply(link: TlsConnection, awaited: handshake.AwaitReply, name: str) -> handshake.Initiate:
     return _admitted(awaited.receive(await _hear(link.receive())), name)
 
 

@@ -17,18 +17,18 @@ import msgspec
 from securecc import __version__
 from securecc.audit.trail import AuditTrail
 from securecc.daemon import file_permissions
-from securecc.daemon.service_manager import Supervisor, supervisor
-from securecc.daemon.settings import ServerSettings, User, read_settings
+from securecc.daemon.service_manager import ServiceManager, supervisor
+from securecc.daemon.settings import DaemonSettings, User, read_settings
 from securecc.model import heap
 from securecc.model.errors import ConfigError, SecureccError
-from securecc.model.printable import PlainFormatter, PlainStream
+from securecc.model.printable import PrintableFormatter, PrintableStream
 from securecc.model.redaction import Redaction
 from securecc.policy.policy_in_force import PolicyInForce
 from securecc.runner.runner_service import RunnerService, connect, prepare_groups
 from securecc.runner.runner_spawner import command, runner_config, start
 from securecc.runner_protocol.packets import memory, order_runner, pair
 from securecc.sandbox import cgroup, namespaces
-from securecc.server.blobs.blob_store import Store
+from securecc.server.blobs.blob_store import BlobStore
 from securecc.server.front import Equipment, Front
 
 CONFIG = Path("/etc/securecc/config.yaml")
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--only", choices=("front", "runner"), help="be one of the daemon's two halves, each a service of its own"
     )
     parser.add_argument("--version", action="version", version=f"secureccd {__version__}")
-    with contextlib.redirect_stderr(PlainStream(sys.stderr)):  # type: ignore[type-var]
+    with contextlib.redirect_stderr(PrintableStream(sys.stderr)):  # type: ignore[type-var]
         return _run(parser.parse_args(arguments))
 
 
@@ -67,7 +67,7 @@ def _run(chosen: argparse.Namespace) -> int:
         return 1
 
 
-def _serve(settings: ServerSettings, config: Path, only: str | None) -> int:
+def _serve(settings: DaemonSettings, config: Path, only: str | None) -> int:
     started_by = supervisor()
     _check_users(settings)
     if only == "runner":
@@ -77,16 +77,16 @@ def _serve(settings: ServerSettings, config: Path, only: str | None) -> int:
     return _serve_both(settings, config, started_by)
 
 
-def _serve_alone(settings: ServerSettings, started_by: Supervisor) -> int:
+def _serve_alone(settings: DaemonSettings, started_by: ServiceManager) -> int:
     """The front of a runner that is a service of its own: the first runner is one as others are later."""
     _make_folders(settings, settings.state, settings.audit.file.parent)
     _become_front(settings)
-    with connect(settings.runner_socket) as nursery, order_runner(nursery, ()) as runner:
-        return asyncio.run(_front(settings, started_by, runner, nursery))
+    with connect(settings.runner_socket) as spawner, order_runner(spawner, ()) as runner:
+        return asyncio.run(_front(settings, started_by, runner, spawner))
 
 
-def _serve_both(settings: ServerSettings, config: Path, started_by: Supervisor) -> int:
-    """Starts the runner, and the nursery of later ones, becomes the front's user, serves."""
+def _serve_both(settings: DaemonSettings, config: Path, started_by: ServiceManager) -> int:
+    """Starts the runner, and the spawner of later ones, becomes the front's user, serves."""
     _make_folders(settings, settings.state, settings.audit.file.parent, settings.scratch)
     ours, theirs = zip(pair(), pair(), strict=True)
     helpers = _start_helpers(settings, config, *theirs)
@@ -110,30 +110,30 @@ def _see_out(helper: "subprocess.Popen[bytes]") -> None:
             helper.kill()
 
 
-def _become_front(settings: ServerSettings) -> None:
+def _become_front(settings: DaemonSettings) -> None:
     if settings.users is not None and os.getuid() == 0:
         _become(settings.users.front)
     _settle()
 
 
 async def _front(
-    settings: ServerSettings, started_by: Supervisor, runner: socket.socket, nursery: socket.socket
+    settings: DaemonSettings, started_by: ServiceManager, runner: socket.socket, spawner: socket.socket
 ) -> int:
     file_permissions.check(settings)
     policy = PolicyInForce(settings.policy)
     audit = AuditTrail(settings.audit, settings.state)
     bounds = settings.limits
-    store = Store(settings.state / "store", limit=bounds.store, quota=bounds.store_per_principal)
+    store = BlobStore(settings.state / "store", limit=bounds.store, quota=bounds.store_per_principal)
     heap.leave_alone()
-    return await Front(Equipment(settings, policy, audit, store, runner, nursery, started_by)).run()
+    return await Front(Equipment(settings, policy, audit, store, runner, spawner, started_by)).run()
 
 
-def _check_users(settings: ServerSettings) -> None:
+def _check_users(settings: DaemonSettings) -> None:
     if os.getuid() == 0 and settings.users is None:
         raise ConfigError("secureccd was started as root and knows nobody else to be", "set `users:` in config.yaml")
 
 
-def _make_folders(settings: ServerSettings, *folders: Path) -> None:
+def _make_folders(settings: DaemonSettings, *folders: Path) -> None:
     """These, if they are not there, for the front alone."""
     for folder in folders:
         if folder.is_dir():
@@ -147,14 +147,14 @@ def _make_folders(settings: ServerSettings, *folders: Path) -> None:
 
 
 def _start_helpers(
-    settings: ServerSettings, config: Path, runner: socket.socket, nursery: socket.socket
+    settings: DaemonSettings, config: Path, runner: socket.socket, spawner: socket.socket
 ) -> "list[subprocess.Popen[bytes]]":
-    """Starts runner and nursery at these ends, which are theirs from now on."""
+    """Starts runner and spawner at these ends, which are theirs from now on."""
     become = settings.users.runner if settings.users is not None and os.getuid() == 0 else None
     groups = prepare_groups(settings, become)
     told = msgspec.json.encode(runner_config(settings, become, groups))
     helpers = []
-    for module, end, more in (("runner", runner, ()), ("runner_spawner", nursery, ("--config", os.fspath(config)))):
+    for module, end, more in (("runner", runner, ()), ("runner_spawner", spawner, ("--config", os.fspath(config)))):
         descriptor = memory(told)
         try:
             helpers.append(start(command(module, end.fileno(), descriptor, *more), (end.fileno(), descriptor)))
@@ -191,7 +191,7 @@ def _settle() -> None:
 def _log_to_stderr(level: str, redaction: Redaction) -> None:
     """Nothing of a peer's reaches the log that a terminal acts upon, and no secret that the site has named."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(PlainFormatter("%(message)s", redaction.prose))
+    handler.setFormatter(PrintableFormatter("%(message)s", redaction.prose))
     logging.basicConfig(level=level.upper(), handlers=[handler])
 
 

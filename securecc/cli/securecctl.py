@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from securecc import __version__
 from securecc.model.errors import SecureccError
-from securecc.model.printable import PlainStream
+from securecc.model.printable import PrintableStream
 
 SUBCOMMANDS = {
     "agent": "look at, or end, the agent of your compiles",
@@ -29,7 +29,7 @@ SUBCOMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status: 0, 1 for a finding or failure that is told, 2 for a wrong command line."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    out, err = PlainStream(sys.stdout), PlainStream(sys.stderr)
+    out, err = PrintableStream(sys.stdout), PrintableStream(sys.stderr)
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):  # type: ignore[type-var]
         return _ended(arguments)
 

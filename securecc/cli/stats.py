@@ -6,7 +6,7 @@ from pathlib import Path
 
 from securecc.cli.printing import ago, as_json, columns, plain, size
 from securecc.client.state.journal import clear, default_path, load
-from securecc.client.state.journal_record import DISAGREEMENT, Recent
+from securecc.client.state.journal_record import DISAGREEMENT, JournalRecord
 
 
 def add_arguments(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def as_text(found: Recent, now: float) -> str:
+def as_text(found: JournalRecord, now: float) -> str:
     """For people."""
     if not found.since:
         return "no compiles on record yet"
@@ -62,12 +62,12 @@ def _share(part: int, whole: int) -> str:
     return f"{100 * part / whole:.0f} %" if whole else ""
 
 
-def _disagreements(found: Recent) -> int:
+def _disagreements(found: JournalRecord) -> int:
     reason = found.reasons.get(DISAGREEMENT)
     return 0 if reason is None else reason.count
 
 
-def _as_values(found: Recent) -> dict[str, object]:
+def _as_values(found: JournalRecord) -> dict[str, object]:
     return {
         "since": found.since or None,
         "remote": found.remote,

@@ -14,9 +14,9 @@ from securecc.compiler.toolchain import discovery, toolchain_list, wrapper_scrip
 from securecc.compiler.toolchain.closest_match import difference
 from securecc.compiler.toolchain.closure import ClosureFile, ToolchainClosure, describe
 from securecc.compiler.toolchain.program_queries import is_program
-from securecc.compiler.toolchain.toolchain_list import Known, Ledger
+from securecc.compiler.toolchain.toolchain_list import Known, ToolchainList
 from securecc.daemon.config_edit import amended
-from securecc.daemon.settings import ServerSettings, read_settings
+from securecc.daemon.settings import DaemonSettings, read_settings
 from securecc.model.errors import ConfigError, ToolchainError
 from securecc.model.manifest import Kind
 
@@ -178,7 +178,7 @@ def _replace(config: Path, text: str) -> None:
         raise ConfigError(f"{config} cannot be changed: {error.strerror}", "do it as root") from error
 
 
-def _reload(settings: ServerSettings) -> str:
+def _reload(settings: DaemonSettings) -> str:
     """Tells the daemon, if it runs and we may; what was done, for a person."""
     by_hand = "reload the daemon: systemctl reload secureccd"
     try:
@@ -192,7 +192,7 @@ def _reload(settings: ServerSettings) -> str:
     return f"the daemon (process {pid}) looks for it now; `securecctl toolchain list` shows what it offers"
 
 
-def _ledger(options: argparse.Namespace) -> Ledger:
+def _ledger(options: argparse.Namespace) -> ToolchainList:
     config = _config(options)
     if config is None:
         return toolchain_list.read(journal.default_path().with_name(toolchain_list.NAME))
@@ -206,7 +206,7 @@ def _config(options: argparse.Namespace) -> Path | None:
     return CONFIG if CONFIG.exists() and not options.client else None
 
 
-def _chosen(known: Ledger, which: str) -> Sequence[Known]:
+def _chosen(known: ToolchainList, which: str) -> Sequence[Known]:
     """Those of a name, or whose digest begins so; all for an empty word. Raises ConfigError where there is none."""
     found = [one for one in known.toolchains if which in ("", one.description.name) or _named(one, which)]
     if not found:

@@ -9,7 +9,7 @@ import msgspec
 
 from securecc.cli.printing import ago, as_json, columns, moment, plain
 from securecc.client.state.journal import default_path, load
-from securecc.client.state.journal_record import DISAGREEMENT, Disagreement, Recent
+from securecc.client.state.journal_record import DISAGREEMENT, Disagreement, JournalRecord
 
 NOTHING = "nothing to do: such a compile belongs on this machine"
 
@@ -101,7 +101,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def as_text(found: Recent, now: float) -> str:
+def as_text(found: JournalRecord, now: float) -> str:
     """For people: a table, then advice for each reason, then the disagreements."""
     if not found.since:
         return "no compiles on record yet"
@@ -133,7 +133,7 @@ def _disagreement(item: Disagreement, now: float) -> list[str]:
     return [f"{ago(now - item.time)}, {plain(item.server)}: {ended}, but no error here:", f"    {command}", *said]
 
 
-def _since(found: Recent, start: float) -> Recent:
+def _since(found: JournalRecord, start: float) -> JournalRecord:
     """Without what was last met before `start`. Counts go back to the beginning of the record."""
     return msgspec.structs.replace(
         found,
@@ -142,7 +142,7 @@ def _since(found: Recent, start: float) -> Recent:
     )
 
 
-def _as_values(found: Recent) -> dict[str, object]:
+def _as_values(found: JournalRecord) -> dict[str, object]:
     return {
         "since": _stamp(found.since),
         "remote": found.remote,

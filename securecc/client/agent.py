@@ -17,26 +17,26 @@ from collections.abc import Callable
 from pathlib import Path
 
 from securecc.client.compile.remote_compile import Compiles
-from securecc.client.compile.request_handler import Attendance
-from securecc.client.farm.farm_registry import Farms
+from securecc.client.compile.request_handler import RequestHandler
+from securecc.client.farm.farm_registry import FarmRegistry
 from securecc.client.host.local_slots import LocalSlots
-from securecc.client.host.message_catalogues import Tongues
-from securecc.client.host.shared_trees import Layers
-from securecc.client.host.toolchain_cache import Toolchains
-from securecc.client.inputs.dependency_cache import Recollections
-from securecc.client.inputs.directory_cache import Listings
-from securecc.client.inputs.file_cache import Fingerprints
-from securecc.client.inputs.manifest_builder import Gatherer
+from securecc.client.host.message_catalogues import MessageCatalogues
+from securecc.client.host.shared_trees import SharedTrees
+from securecc.client.host.toolchain_cache import ToolchainCache
+from securecc.client.inputs.dependency_cache import DependencyCache
+from securecc.client.inputs.directory_cache import DirectoryCache
+from securecc.client.inputs.file_cache import FileCache
+from securecc.client.inputs.manifest_builder import ManifestBuilder
 from securecc.client.ipc import agent_socket
 from securecc.client.ipc.frames import Request
-from securecc.client.ipc.launcher_connection import Caller, CallerGoneError
+from securecc.client.ipc.launcher_connection import LauncherConnection, LauncherGoneError
 from securecc.client.state.journal import Journal, default_path
 from securecc.client.state.redaction_patterns import read_patterns
-from securecc.client.state.settings_cache import Preferences
+from securecc.client.state.settings_cache import SettingsCache
 from securecc.compiler.toolchain import toolchain_list
 from securecc.model import heap, limits
 from securecc.model.errors import AgentError
-from securecc.model.printable import PlainFormatter, plain
+from securecc.model.printable import PrintableFormatter, plain
 
 BACKLOG = 1024
 """Launchers that may knock at one moment; a make -j1000 does."""
@@ -55,14 +55,16 @@ LOG = 64 * limits.KIB
 class Agent:
     """The door, the pulse and the end of one agent."""
 
-    def __init__(self, path: Path, attendance: Attendance, farms: Farms, journal: Journal, idle: float) -> None:
+    def __init__(
+        self, path: Path, attendance: RequestHandler, farms: FarmRegistry, journal: Journal, idle: float
+    ) -> None:
         """`idle`: it leaves when nobody has needed it for so many seconds."""
         self._path = path
         self._idle = idle
         self._attendance = attendance
         self._farms = farms
         self._journal = journal
-        self._callers: set[Caller] = set()
+        self._callers: set[LauncherConnection] = set()
         self._idle_since = asyncio.get_running_loop().time()
         self._finished = asyncio.Event()
         self._worked = False
@@ -88,17 +90,17 @@ class Agent:
         self._farms.close("the agent ends")
         self._journal.close()
 
-    def _caller(self) -> Caller:
-        caller = Caller(self._serve)
+    def _caller(self) -> LauncherConnection:
+        caller = LauncherConnection(self._serve)
         caller.done = self._callers.discard
         self._callers.add(caller)
         self._worked = True
         return caller
 
-    async def _serve(self, caller: Caller, request: Request) -> None:
+    async def _serve(self, caller: LauncherConnection, request: Request) -> None:
         try:
             await self._attendance.serve(caller, request)
-        except CallerGoneError:
+        except LauncherGoneError:
             raise
         except Exception as error:
             self._journal.local("internal", f"{type(error).__name__}: {error}", request.arguments)
@@ -138,22 +140,22 @@ def _identity(path: Path) -> tuple[int, int] | None:
 def compose(path: Path, idle: float = limits.AGENT_IDLE_S) -> Agent:
     """All parts of an agent, put together. Needs a running loop."""
     redaction, trouble = read_patterns()
-    fingerprints, listings = Fingerprints(), Listings()
-    preferences = Preferences()
+    fingerprints, listings = FileCache(), DirectoryCache()
+    preferences = SettingsCache()
     journal = Journal(redaction=redaction)
     if trouble:
         journal.trouble("settings", trouble)
-    farms = Farms()
+    farms = FarmRegistry()
     compiles = Compiles(
-        Gatherer(fingerprints, listings),
-        Recollections(fingerprints, listings),
-        Toolchains(default_path().with_name(toolchain_list.NAME)).closure,
+        ManifestBuilder(fingerprints, listings),
+        DependencyCache(fingerprints, listings),
+        ToolchainCache(default_path().with_name(toolchain_list.NAME)).closure,
         farms.of,
-        Tongues(),
-        layers=Layers(),
+        MessageCatalogues(),
+        layers=SharedTrees(),
     )
     slots = LocalSlots(os.cpu_count() or 1)
-    return Agent(path, Attendance(compiles, journal, slots, preferences.of), farms, journal, idle)
+    return Agent(path, RequestHandler(compiles, journal, slots, preferences.of), farms, journal, idle)
 
 
 def listen(path: Path) -> socket.socket:
@@ -187,7 +189,7 @@ async def _main(path: Path, ready: int, idle: float) -> None:
 def _log_beside(path: Path) -> None:
     """Nobody sees an agent's standard error, so what should never happen is kept in a small file beside its socket."""
     handler = logging.handlers.RotatingFileHandler(path.with_suffix(".log"), maxBytes=LOG, backupCount=1, delay=True)
-    handler.setFormatter(PlainFormatter("%(asctime)s %(message)s", read_patterns()[0].prose))
+    handler.setFormatter(PrintableFormatter("%(asctime)s %(message)s", read_patterns()[0].prose))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
 
 

@@ -8,7 +8,7 @@ import os
 import stat
 from pathlib import Path
 
-from securecc.daemon.settings import ServerSettings
+from securecc.daemon.settings import DaemonSettings
 from securecc.model.errors import ConfigError
 from securecc.model.file_trust import distrust
 from securecc.policy.files import folders_distrust
@@ -16,12 +16,12 @@ from securecc.policy.files import folders_distrust
 _OTHERS = stat.S_IRWXO | stat.S_IWGRP | stat.S_IXGRP
 
 
-def owners(settings: ServerSettings) -> tuple[int, ...]:
+def owners(settings: DaemonSettings) -> tuple[int, ...]:
     """Who may own the daemon's files, root apart: whoever this process is, and whom the daemon becomes."""
     return (os.geteuid(),) if settings.users is None else (os.geteuid(), settings.users.front.uid)
 
 
-def check(settings: ServerSettings) -> None:
+def check(settings: DaemonSettings) -> None:
     """All of them. Raises ConfigError for the first that could be somebody else's work."""
     check_keytab(settings)
     whose = owners(settings)
@@ -30,12 +30,12 @@ def check(settings: ServerSettings) -> None:
     _check(settings.state, whose, "gives files to jobs", group=True)
 
 
-def check_keytab(settings: ServerSettings) -> None:
+def check_keytab(settings: DaemonSettings) -> None:
     """The keytab alone: who writes it can prove to be anybody, who reads it can be the server. Raises ConfigError."""
     _check_secret(settings.keytab, owners(settings), "can prove to be anybody")
 
 
-def check_certificate(settings: ServerSettings) -> None:
+def check_certificate(settings: DaemonSettings) -> None:
     """The site's TLS certificate and its key, where there are any. Raises ConfigError."""
     if settings.tls is not None:
         whose = owners(settings)

@@ -12,7 +12,7 @@ log = logging.getLogger("securecc")
 _T = TypeVar("_T")
 
 
-class Renewed(Generic[_T]):
+class Reloadable(Generic[_T]):
     """`value` is what `read` made of these files when they were good last: changed ones take over when they are, and
     until then the old value stays. `name` is how the log calls it. Raises what `read` raises when made.
     """

@@ -19,7 +19,7 @@ _VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "NOTIFY_SOCKET", "WA
 
 
 @dataclass(frozen=True, slots=True)
-class Supervisor:
+class ServiceManager:
     """Who started us. `address` is where it hears of us (empty: nowhere), `sockets` are those that it has opened for
     us; it ends us when it has not heard of us for `watchdog_s` (0.0: it does not).
     """
@@ -59,13 +59,13 @@ class Supervisor:
             end.sendto("\n".join(lines).encode(), address)
 
 
-def supervisor(environment: MutableMapping[str, str] = os.environ) -> Supervisor:
+def supervisor(environment: MutableMapping[str, str] = os.environ) -> ServiceManager:
     """Who started us, by the environment, which is cleared of it: our children are our own business. To be asked once,
     before other descriptors are opened. Raises ConfigError for descriptors that are no sockets.
     """
     said = {name: environment.pop(name, "") for name in _VARIABLES}
     address = said["NOTIFY_SOCKET"]
-    return Supervisor(address if address[:1] in ("/", "@") else "", _sockets(said), _watchdog_s(said))
+    return ServiceManager(address if address[:1] in ("/", "@") else "", _sockets(said), _watchdog_s(said))
 
 
 def _sockets(said: Mapping[str, str]) -> tuple[socket.socket, ...]:

@@ -60,7 +60,7 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
-class ServerSettings:
+class DaemonSettings:
     """A daemon's settings. All paths are absolute. `hostname` is HOST or HOST@REALM, empty where any name in the keytab
     will do; `tls` is None where the daemon makes a certificate itself, `users` where the configuration names none,
     `layers` where the toolchains' own headers are meant. `sandbox` is the program that makes sandboxes, empty where any
@@ -112,7 +112,7 @@ def find_user(name: str) -> User | None:
     return User(entry.pw_uid, entry.pw_gid, entry.pw_name)
 
 
-def read_settings(path: Path) -> ServerSettings:
+def read_settings(path: Path) -> DaemonSettings:
     """The settings in a file. Raises ConfigError naming file, line and key."""
     try:
         with path.open("rb") as file:
@@ -130,7 +130,7 @@ def parse_settings(
     *,
     slots: int | None = None,
     lookup: Callable[[str], User | None] = find_user,
-) -> ServerSettings:
+) -> DaemonSettings:
     """The settings that a file's bytes say. `document` is the name by which errors call it, relative paths are below
     `folder`, `slots` is the default for the key of that name (None: the processors that this process may use).
 
@@ -146,10 +146,10 @@ def parse_settings(
 
 def _settings(
     section: Section, folder: Path, slots: int | None, lookup: Callable[[str], User | None]
-) -> ServerSettings:
+) -> DaemonSettings:
     path = _path(folder)
     sandbox, minimum, groups = section.get("sandbox", _sandbox, _ANY_SANDBOX)
-    return ServerSettings(
+    return DaemonSettings(
         keytab=section.need("keytab", path, "name the file of the service's keys, readable by the daemon alone"),
         policy=section.need("policy", path, "name the file that says who may compile"),
         audit=section.need("audit", read_audit(path), "name the file that all decisions and jobs are recorded in"),

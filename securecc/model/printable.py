@@ -15,7 +15,7 @@ def plain_path(path: bytes) -> str:
     return ascii(path.decode("utf-8", "surrogateescape"))[1:-1]
 
 
-class PlainFormatter(logging.Formatter):
+class PrintableFormatter(logging.Formatter):
     """One record of a log as one printable line; a traceback follows indented, so that no line of it can pass for a
     record. `redact` takes secrets out of what a message may quote.
     """
@@ -40,7 +40,7 @@ class PlainFormatter(logging.Formatter):
         return self.formatException(record.exc_info) if record.exc_info else ""
 
 
-class PlainStream:
+class PrintableStream:
     """A text stream in front of another one: what is printed arrives there line by line as printable text.
 
     `beneath` is the other one, for a program that draws a screen.

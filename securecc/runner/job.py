@@ -14,12 +14,12 @@ from securecc.model.errors import PathError, SandboxError, SecureccError, Toolch
 from securecc.model.manifest import Kind
 from securecc.model.messages import Layer, Usage
 from securecc.runner.job_stdio import Stdio, take_input
-from securecc.runner.output_scan import Yield, harvest, same_folder
+from securecc.runner.output_scan import ScanResult, harvest, same_folder
 from securecc.runner.toolchain_copies import Shelved
 from securecc.runner_protocol.messages import WorkOrder, WorkReport, WorkTree
 from securecc.runner_protocol.packets import close_all
 from securecc.sandbox import cgroup, landlock, mount_plan, namespaces, tree_builder
-from securecc.sandbox.sandbox import Cell, Ending, Jailer, Running, recognise
+from securecc.sandbox.sandbox import Cell, Ending, Running, Sandbox, recognise
 
 _SLACK = limits.MIB  # of a job's tmpfs, for directories and the compiler's temporary names
 _SPARE_INODES = 4096
@@ -37,7 +37,7 @@ class Workshop:
     Landlock that they are restricted by (0: none), and the place of their control groups (None: none).
     """
 
-    jailer: Jailer
+    jailer: Sandbox
     toolchains: Mapping[bytes, Shelved]
     jobs: bytes
     most: int
@@ -206,14 +206,14 @@ class Job:
         toolchain: Shelved,
         places: Sequence[bytes],
         layers: Iterable[bytes],
-    ) -> Yield:
+    ) -> ScanResult:
         """What the run left: the toolchain's own tree is not looked into, but for the client's directories in it; no
         layer is.
         """
         skip = frozenset({mount_plan.OWN, b"/dev", *(b"/" + top for top in toolchain.ground.tops), *layers})
         return harvest(built, work.entries, skip, self._order.limits.output, places)
 
-    def _report(self, found: Yield, ending: Ending, stdio: Stdio) -> tuple[WorkReport, list[int]]:
+    def _report(self, found: ScanResult, ending: Ending, stdio: Stdio) -> tuple[WorkReport, list[int]]:
         limit = ending.limit or (self._group.limit() if self._group and ending.status else "")
         limit = limit or recognise(ending, stdio.tail, self._order.limits)
         if not limit and stdio.overflowing():

@@ -33,7 +33,7 @@ class Standing(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Yield:
+class ScanResult:
     """What a run left. `descriptors` are those of `made`, in order, and the receiver's to close; `more` counts files
     that were made but not opened, `ignored` what was made and is no regular file. `read` as in `messages.Result`.
     """
@@ -48,7 +48,7 @@ class Yield:
 
 def harvest(
     tree: Standing, entries: Sequence[Entry], skip: frozenset[bytes], output: int, within: Sequence[bytes] = ()
-) -> Yield:
+) -> ScanResult:
     """What was read and should not have been or the other way round, and what was made.
 
     `skip` are directories not looked into, but for what is or lies below one of `within` and is itself not in `skip`;
@@ -67,7 +67,7 @@ def harvest(
         raise SandboxError(f"the job's tree cannot be read again: {error.strerror}") from error
     finally:
         looker.close()
-    return Yield(tuple(looker.made), tuple(looker.descriptors), tuple(strays), looker.more, looker.ignored, read)
+    return ScanResult(tuple(looker.made), tuple(looker.descriptors), tuple(strays), looker.more, looker.ignored, read)
 
 
 def _below(folders: Iterable[bytes]) -> tuple[bytes, ...]:

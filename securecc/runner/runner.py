@@ -37,7 +37,7 @@ from securecc.runner_protocol.messages import (
     WorkReport,
     WorkTree,
 )
-from securecc.runner_protocol.packets import Courier, close_all, from_front, read_tree, say_once
+from securecc.runner_protocol.packets import PacketConnection, close_all, from_front, read_tree, say_once
 from securecc.sandbox import cgroup, landlock, namespaces, selection
 from securecc.sandbox.selection import Way
 
@@ -255,7 +255,7 @@ class _Front:
         self.tasks: set[asyncio.Task[None]] = set()
         self._shop = shop
         self._blobs: dict[int, list[int]] = {}
-        self.courier: Courier[FromFront] = Courier(
+        self.courier: PacketConnection[FromFront] = PacketConnection(
             end, from_front, self._receive, lost=lambda _reason: self.gone.set(), garbage=self._garbage
         )
 

@@ -1,4 +1,4 @@
-"""The runner as a service of its own: it waits for a front on a unix socket, and gives each a nursery.
+"""The runner as a service of its own: it waits for a front on a unix socket, and gives each a spawner.
 
 So no process need ever be root, and a service manager can keep network and keys from all that runs compilers.
 """
@@ -14,11 +14,11 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
-from securecc.daemon.service_manager import Supervisor
-from securecc.daemon.settings import ServerSettings, User
+from securecc.daemon.service_manager import ServiceManager
+from securecc.daemon.settings import DaemonSettings, User
 from securecc.model import limits
 from securecc.model.errors import ConfigError, SandboxError
-from securecc.runner.runner_spawner import Nursery, end_children, runner_config
+from securecc.runner.runner_spawner import RunnerSpawner, end_children, runner_config
 from securecc.sandbox import cgroup, namespaces
 
 log = logging.getLogger("securecc")
@@ -31,7 +31,7 @@ _STOP_S, _LOOK_S = 5.0, 0.005
 
 
 def connect(path: Path) -> socket.socket:
-    """The front's end of a nursery. Raises SandboxError where no runner waits."""
+    """The front's end of a spawner. Raises SandboxError where no runner waits."""
     end = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.MIB)
     try:
@@ -46,14 +46,14 @@ def connect(path: Path) -> socket.socket:
 class RunnerService:
     """Waits for fronts, until it is told to end."""
 
-    def __init__(self, settings: ServerSettings, config: Path, supervisor: Supervisor) -> None:
+    def __init__(self, settings: DaemonSettings, config: Path, supervisor: ServiceManager) -> None:
         """`config` is the file that the settings are from. Root becomes the runner's user. Raises SandboxError,
         ConfigError.
         """
         self._settings = settings
         self._config = config
         self._supervisor = supervisor
-        self._nurseries: set[int] = set()
+        self._spawners: set[int] = set()
         self._listening = self._listen()
         become = settings.users.runner if settings.users is not None and os.getuid() == 0 else None
         self._groups = prepare_groups(settings, become)
@@ -67,7 +67,7 @@ class RunnerService:
         namespaces.adopt()
 
     def run(self) -> int:
-        """Exit status 0, when all nurseries have ended."""
+        """Exit status 0, when all spawners have ended."""
         hearing, saying = socket.socketpair()
         for end in (hearing, saying):
             end.setblocking(False)
@@ -137,11 +137,11 @@ class RunnerService:
             try:
                 child = os.fork()
             except OSError as error:  # the others' runners go on
-                log.error("no nursery for a front: %s", error.strerror)  # noqa: TRY400 - the error says it all
+                log.error("no spawner for a front: %s", error.strerror)  # noqa: TRY400 - the error says it all
                 return
             if not child:
-                self._be_nursery(end)
-            self._nurseries.add(child)
+                self._be_spawner(end)
+            self._spawners.add(child)
 
     def _objection(self, end: socket.socket) -> str:
         """Why this is no front of ours; empty if it is one."""
@@ -150,19 +150,19 @@ class RunnerService:
             return f"it is of the runner's own user, {uid}: a compiler that breaks out would be the front"
         if self._settings.users is not None and uid != self._settings.users.front.uid:
             return f"it is of uid {uid}, and the front's is {self._settings.users.front.uid}"
-        if len(self._nurseries) >= limits.FRONTS:
+        if len(self._spawners) >= limits.FRONTS:
             return f"{limits.FRONTS} are here"
         return ""
 
-    def _be_nursery(self, end: socket.socket) -> NoReturn:
-        """In a child: one front's nursery, from its beginning to its end."""
+    def _be_spawner(self, end: socket.socket) -> NoReturn:
+        """In a child: one front's spawner, from its beginning to its end."""
         status = 1
         try:
             signal.set_wakeup_fd(-1)
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 signal.signal(number, signal.SIG_DFL)
             self._listening.close()
-            Nursery(runner_config(self._settings, groups=self._groups), self._config).serve(end)
+            RunnerSpawner(runner_config(self._settings, groups=self._groups), self._config).serve(end)
             status = 0
         finally:
             os._exit(status)
@@ -170,20 +170,20 @@ class RunnerService:
     def _bury(self) -> None:
         with contextlib.suppress(ChildProcessError):
             while ended := os.waitpid(-1, os.WNOHANG)[0]:
-                self._nurseries.discard(ended)
+                self._spawners.discard(ended)
 
     def _stop(self) -> None:
-        """A nursery ends its runners before it ends; what is there all the same after that is ended."""
-        for nursery in self._nurseries:
-            os.kill(nursery, signal.SIGTERM)
+        """A spawner ends its runners before it ends; what is there all the same after that is ended."""
+        for spawner in self._spawners:
+            os.kill(spawner, signal.SIGTERM)
         last = time.monotonic() + _STOP_S
-        while self._nurseries and time.monotonic() < last:
+        while self._spawners and time.monotonic() < last:
             time.sleep(_LOOK_S)
             self._bury()
         end_children()
 
 
-def prepare_groups(settings: ServerSettings, become: User | None) -> str:
+def prepare_groups(settings: DaemonSettings, become: User | None) -> str:
     """The directory of jobs' control groups, `become`'s where root gives it away; empty, and a line in the log, where
     there is none. Who is to have jobs there must `cgroup.join` it. Raises SandboxError.
     """

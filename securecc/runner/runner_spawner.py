@@ -22,7 +22,7 @@ from typing import NoReturn
 
 import msgspec
 
-from securecc.daemon.settings import ServerSettings, User, read_settings
+from securecc.daemon.settings import DaemonSettings, User, read_settings
 from securecc.model import limits
 from securecc.model.errors import ConfigError, SecureccError
 from securecc.model.printable import plain
@@ -33,7 +33,7 @@ from securecc.runner_protocol.packets import memory
 from securecc.sandbox import namespaces, sandbox
 
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
-"""What runner and nursery are started with."""
+"""What runner and spawner are started with."""
 
 _ENDS = (signal.SIGCHLD, signal.SIGTERM)
 _END_S = 5.0
@@ -41,7 +41,7 @@ _LOOK_S = 0.005
 
 
 def command(module: str, end: int, config: int, *more: str) -> list[str]:
-    """The command line of runner or nursery: `end` is the front's socketpair, `config` holds the configuration."""
+    """The command line of runner or spawner: `end` is the front's socketpair, `config` holds the configuration."""
     python = [sys.executable, "-I", "-m", f"securecc.runner.{module}"]
     return [*python, "--fd", str(end), "--config-fd", str(config), *more]
 
@@ -58,7 +58,7 @@ def start(arguments: Sequence[str], descriptors: Sequence[int]) -> "subprocess.P
     )
 
 
-def runner_config(settings: ServerSettings, become: User | None = None, groups: str = "") -> RunnerConfig:
+def runner_config(settings: DaemonSettings, become: User | None = None, groups: str = "") -> RunnerConfig:
     """What a runner is told by these settings. `become` is whom root becomes; `groups` as RunnerConfig has it."""
     return RunnerConfig(
         compilers=tuple(os.fspath(path) for path in settings.toolchains),
@@ -79,14 +79,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.add_argument("--config", type=Path, required=True, help="the daemon's configuration")
     chosen = options.parse_args(arguments)
     try:
-        Nursery(runner.told(chosen.config_fd), chosen.config).serve(socket.socket(fileno=chosen.fd))
+        RunnerSpawner(runner.told(chosen.config_fd), chosen.config).serve(socket.socket(fileno=chosen.fd))
     except SecureccError as error:
         _log(str(error))
         return 1
     return 0
 
 
-class Nursery:
+class RunnerSpawner:
     """Starts runners, and waits for their end."""
 
     def __init__(self, config: RunnerConfig, daemon: Path) -> None:
@@ -196,7 +196,7 @@ def _be_runner(end: int, config: int) -> NoReturn:
 
 
 def _log(line: str) -> None:
-    sys.stderr.write(f"securecc nursery: {plain(line[: limits.AUDIT_TEXT])}\n")
+    sys.stderr.write(f"securecc spawner: {plain(line[: limits.AUDIT_TEXT])}\n")
     sys.stderr.flush()
 
 

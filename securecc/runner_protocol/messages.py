@@ -98,7 +98,7 @@ class Offer(msgspec.Struct, frozen=True, array_like=True):
 
 
 class WorkRunner(msgspec.Struct, frozen=True, array_like=True, tag="runner", tag_field="t"):
-    """To the nursery: start another runner, whose end is the packet's one descriptor. One that would find exactly the
+    """To the spawner: start another runner, whose end is the packet's one descriptor. One that would find exactly the
     toolchains `have`, and the layers `trees`, says that it is ready with none, and ends.
     """
 

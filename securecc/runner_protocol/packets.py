@@ -46,11 +46,11 @@ def pair() -> tuple[socket.socket, socket.socket]:
     return ends
 
 
-def order_runner(nursery: socket.socket, have: Sequence[bytes], trees: Sequence[Layer] = ()) -> socket.socket:
-    """Have the nursery start another runner; the end that speaks to it. Raises SandboxError if there is no nursery."""
+def order_runner(spawner: socket.socket, have: Sequence[bytes], trees: Sequence[Layer] = ()) -> socket.socket:
+    """Have the spawner start another runner; the end that speaks to it. Raises SandboxError if there is no spawner."""
     ours, theirs = pair()
     try:
-        socket.send_fds(nursery, [_encoder.encode(WorkRunner(tuple(have), tuple(trees)))], [theirs.fileno()], _FLAGS)
+        socket.send_fds(spawner, [_encoder.encode(WorkRunner(tuple(have), tuple(trees)))], [theirs.fileno()], _FLAGS)
     except OSError as error:
         ours.close()
         raise SandboxError(f"no further runner can be had: {error.strerror}", "start the daemon anew") from error
@@ -67,7 +67,7 @@ def say_once(end: socket.socket, message: msgspec.Struct) -> None:
         raise ChannelError(_LOST) from error
 
 
-class Courier(Generic[Incoming]):
+class PacketConnection(Generic[Incoming]):
     """One end. `receive(message, descriptors)` owns the descriptors that it is given; `lost(reason)` is called once,
     when the peer has gone; `garbage(reason)` for each packet that is no message (its descriptors are closed already).
 
@@ -214,9 +214,11 @@ class Courier(Generic[Incoming]):
             self._lost(reason)
 
 
-def post_order(courier: "Courier[FromRunner]", order: WorkOrder, tree: WorkTree, descriptors: Sequence[int]) -> None:
+def post_order(
+    courier: "PacketConnection[FromRunner]", order: WorkOrder, tree: WorkTree, descriptors: Sequence[int]
+) -> None:
     """Send one job: its contents, 250 descriptors a packet, then the order with the tree. The descriptors stay the
-    caller's. Raises as `Courier.send`.
+    caller's. Raises as `PacketConnection.send`.
     """
     for start in range(0, len(descriptors), limits.WORK_BLOBS):
         courier.send(WorkBlobs(order.job), descriptors[start : start + limits.WORK_BLOBS])

@@ -23,7 +23,7 @@ from securecc.model.messages import LimitName, Usage
 PLACES = ("/usr/bin", "/usr/local/bin", "/bin")
 """Where programs are that make sandboxes."""
 LAYERS = ("userns", "mountns", "pidns", "netns", "ipcns", "utsns", "noexec", "no-new-privs", "rlimits")
-"""In force for every job, beside the program that sees to it; ``seccomp`` as well where a `Jailer` has a filter, and
+"""In force for every job, beside the program that sees to it; ``seccomp`` as well where a `Sandbox` has a filter, and
 ``landlock`` where cells have rulesets."""
 FORGOTTEN = {signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT}
 """What the runner ignores; a compiler must not."""
@@ -73,7 +73,7 @@ class Ending:
     ran: bool
 
 
-class Jailer(Protocol):
+class Sandbox(Protocol):
     """A way into a sandbox."""
 
     @property

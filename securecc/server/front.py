@@ -16,23 +16,23 @@ from securecc.channel import transport
 from securecc.channel.channel import Channel
 from securecc.compiler.toolchain.toolchain_list import NAME
 from securecc.daemon import file_permissions
-from securecc.daemon.service_manager import Supervisor
-from securecc.daemon.settings import ServerSettings
+from securecc.daemon.service_manager import ServiceManager
+from securecc.daemon.settings import DaemonSettings
 from securecc.model import heap, limits
 from securecc.model.errors import SandboxError, SecureccError
 from securecc.model.redaction import Redaction
 from securecc.policy.policy_in_force import PolicyInForce
 from securecc.runner_protocol.messages import WorkReady
-from securecc.server.blobs.blob_store import Store
-from securecc.server.connections.audit_events import Accounting
+from securecc.server.blobs.blob_store import BlobStore
+from securecc.server.connections.audit_events import AuditEvents
 from securecc.server.connections.certificate import certificate
-from securecc.server.connections.client_connection import Attendant
-from securecc.server.connections.connection_registry import DRAIN_S, Channels
+from securecc.server.connections.client_connection import ClientConnection
+from securecc.server.connections.connection_registry import DRAIN_S, ConnectionRegistry
 from securecc.server.connections.keytab import keytab
-from securecc.server.connections.listener import Door
+from securecc.server.connections.listener import NetworkListener
 from securecc.server.execution.pipeline import pipeline
-from securecc.server.execution.runner_pool import Offering
-from securecc.server.jobs.fair_queue import Admission
+from securecc.server.execution.runner_pool import RunnerPool
+from securecc.server.jobs.fair_queue import FairQueue
 from securecc.server.jobs.job_session import Service
 
 log = logging.getLogger("securecc")
@@ -50,13 +50,13 @@ _HOUSEKEEPING_S = 1.0
 class Equipment:
     """What the front works with, opened by its parent or by itself before anything listens."""
 
-    settings: ServerSettings
+    settings: DaemonSettings
     policy: PolicyInForce
     audit: AuditTrail
-    store: Store
+    store: BlobStore
     runner: socket.socket
-    nursery: socket.socket | None = None
-    supervisor: Supervisor = field(default_factory=Supervisor)
+    spawner: socket.socket | None = None
+    supervisor: ServiceManager = field(default_factory=ServiceManager)
 
 
 class Front:
@@ -67,17 +67,17 @@ class Front:
         self._policy = equipment.policy
         self._audit = equipment.audit
         self._store = equipment.store
-        self._accounting = Accounting(equipment.audit.append, lambda: equipment.policy.revision)
-        self._channels = Channels(equipment.policy, self._accounting)
+        self._accounting = AuditEvents(equipment.audit.append, lambda: equipment.policy.revision)
+        self._channels = ConnectionRegistry(equipment.policy, self._accounting)
         self._supervisor = equipment.supervisor
         self._policy.on_change = self._channels.judge_again
         self._stop: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         ledger = equipment.settings.state / NAME
-        self._offering = Offering(equipment.runner, equipment.nursery, ledger, self._runner_lost)
+        self._offering = RunnerPool(equipment.runner, equipment.spawner, ledger, self._runner_lost)
         self._renewed = -limits.TOOLCHAIN_RENEWAL_S
         self._keytab = keytab(equipment.settings)
         self._certificate = certificate(equipment.settings)
-        self._door = Door(equipment.settings, equipment.policy, equipment.supervisor.sockets)
+        self._door = NetworkListener(equipment.settings, equipment.policy, equipment.supervisor.sockets)
         self._service: Service
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -118,7 +118,7 @@ class Front:
     def _make_service(self) -> Service:
         redact = Redaction(self._settings.audit.redact)
         return Service(
-            admission=Admission(self._settings.slots, limits.LEASE_S),
+            admission=FairQueue(self._settings.slots, limits.LEASE_S),
             store=self._store,
             executor=pipeline(self._offering, self._audit.append, self._offering.sandbox, redact),
             offers=self._offering.offers,
@@ -139,7 +139,7 @@ class Front:
             self._accounting.notice,
         )
 
-    def _open(self, channel: Channel) -> Attendant:
+    def _open(self, channel: Channel) -> ClientConnection:
         return self._channels.open(channel, self._service)
 
     # What happens meanwhile.

@@ -16,7 +16,7 @@ from farmside import Farm, testenv_realms
 from gssapi.raw import ChannelBindings
 
 from securecc.channel import tls, transport
-from securecc.channel.tls_connection import Link
+from securecc.channel.tls_connection import TlsConnection
 from securecc.model.errors import SecureccError
 from securecc.wire import handshake
 
@@ -139,12 +139,14 @@ async def _attempt(farm: Farm, proof: Proof, cache: str) -> tuple[str, str]:
         link.finish(SecureccError("heard enough"))
 
 
-async def _connect(farm: Farm) -> tuple[Link, bytes]:
+async def _connect(farm: Farm) -> tuple[TlsConnection, bytes]:
     link = await transport._connect(tls.client_context(), "127.0.0.1", farm.server.port)
     return link, await link.secured()
 
 
-async def _converse(link: Link, made: gssapi.SecurityContext, exporter: bytes, proof: Proof) -> tuple[str, str]:
+async def _converse(
+    link: TlsConnection, made: gssapi.SecurityContext, exporter: bytes, proof: Proof
+) -> tuple[str, str]:
     while True:
         answer = await link.receive()
         step, body = handshake.Step(answer[0]), answer[1:]

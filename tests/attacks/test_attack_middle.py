@@ -9,7 +9,7 @@ import pytest
 from middle_stub import Liar, Relay, frames_of
 
 from securecc.channel import tls, transport
-from securecc.channel.connection_gate import Gate
+from securecc.channel.connection_gate import ConnectionGate
 from securecc.wire.framing import Kind
 
 MARK = "never_seen_by_anybody_else"
@@ -66,7 +66,7 @@ def test_a_false_server_hears_nothing(farm, tmp_path):
     async def begin():
         return await transport.serve(
             [("127.0.0.1", 0)],
-            gate=Gate(),
+            gate=ConnectionGate(),
             acceptor=Liar,
             context=tls.server_context(),
             judge=None,

@@ -1,11 +1,11 @@
 import asyncio
 
-from securecc.channel.backpressure import Room
+from securecc.channel.backpressure import Backpressure
 
 
 def test_who_waits_goes_on_when_there_is_room():
     async def body():
-        room = Room(asyncio.get_running_loop())
+        room = Backpressure(asyncio.get_running_loop())
         acted = []
         assert (room.crowded, room.crowded_for) == (False, 0.0)
         room.filled()

@@ -15,7 +15,7 @@ from gssapi.raw import ChannelBindings
 from middle_stub import Liar, Relay, frames_of
 
 from securecc.channel import kerberos, tls, transport
-from securecc.channel.connection_gate import Gate
+from securecc.channel.connection_gate import ConnectionGate
 from securecc.channel.kerberos import Acceptor, Initiator, check_keytab, clock_skew, credentials
 from securecc.channel.transport import dial, serve
 from securecc.model import limits
@@ -402,7 +402,7 @@ async def server(acceptor, **changes):
         return Front(channel, heard)
 
     settings = {
-        "gate": Gate(),
+        "gate": ConnectionGate(),
         "acceptor": acceptor,
         "context": tls.server_context(),
         "judge": only_alice,

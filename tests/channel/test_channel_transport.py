@@ -14,7 +14,7 @@ from gss_stub import StubAcceptor, StubInitiator
 from securecc.channel import channel as channel_module
 from securecc.channel import tls, transport
 from securecc.channel import tls_connection as link_module
-from securecc.channel.connection_gate import Gate, Places
+from securecc.channel.connection_gate import ConnectionGate, Places
 from securecc.channel.transport import dial, serve
 from securecc.model import limits
 from securecc.model.errors import AuthenticationError, ChannelError, ConfigError, Denied, PolicyError, ProtocolError
@@ -98,7 +98,7 @@ class House:
 async def house(**changes):
     some = House()
     settings = {
-        "gate": Gate(),
+        "gate": ConnectionGate(),
         "acceptor": StubAcceptor,
         "context": CONTEXT,
         "judge": grant_all,
@@ -269,7 +269,7 @@ async def ends(reader):
 
 def test_an_address_that_is_not_listed_gets_no_byte():
     async def run():
-        async with house(gate=Gate(allowed=lambda address: False)) as some:
+        async with house(gate=ConnectionGate(allowed=lambda address: False)) as some:
             reader, writer = await raw(some.port)
             assert await ends(reader) == b""
             writer.close()
@@ -282,7 +282,7 @@ def test_an_address_that_is_not_listed_gets_no_byte():
 
 def test_a_source_cannot_take_all_places():
     async def run():
-        async with house(gate=Gate(places=Places(per_source=2))) as some:
+        async with house(gate=ConnectionGate(places=Places(per_source=2))) as some:
             idle = [await raw(some.port) for _ in range(2)]
             with pytest.raises(ChannelError):
                 await dial("127.0.0.1", some.port)
@@ -298,7 +298,7 @@ def test_a_source_cannot_take_all_places():
 
 def test_places_are_free_again_after_every_end():
     async def run():
-        gate = Gate()
+        gate = ConnectionGate()
         async with house(gate=gate) as some:
             async with joined(some):
                 assert gate._total == 1
@@ -312,7 +312,7 @@ def test_places_are_free_again_after_every_end():
 
 def test_who_sends_nothing_ends_at_the_deadline():
     async def run():
-        gate = Gate()
+        gate = ConnectionGate()
         async with house(gate=gate, deadline=0.2) as some:
             reader, writer = await raw(some.port)
             began = time.monotonic()
@@ -574,7 +574,7 @@ def test_a_port_that_is_taken_is_explained():
             with pytest.raises(ChannelError, match=f"port {some.port}: .*ss -ltnp"):
                 await serve(
                     [("127.0.0.1", 0), ("127.0.0.1", some.port)],
-                    gate=Gate(),
+                    gate=ConnectionGate(),
                     acceptor=StubAcceptor,
                     context=CONTEXT,
                     judge=grant_all,
@@ -590,7 +590,7 @@ def test_sockets_that_were_opened_for_us():
             some = House()
             server = await serve(
                 [],
-                gate=Gate(),
+                gate=ConnectionGate(),
                 acceptor=StubAcceptor,
                 context=CONTEXT,
                 judge=grant_all,
@@ -610,7 +610,7 @@ def test_a_socket_that_cannot_be_listened_on_is_explained():
     async def run(given):
         await serve(
             [],
-            gate=Gate(),
+            gate=ConnectionGate(),
             acceptor=StubAcceptor,
             context=CONTEXT,
             judge=grant_all,
@@ -725,7 +725,7 @@ def test_a_host_with_several_addresses_is_reached_by_the_one_that_answers(monkey
 
 def test_idle_links_hold_no_buffer_of_their_own():
     async def run():
-        first, second = (link_module.Link(tls.TlsPipe(CONTEXT, server=True)) for _ in range(2))
+        first, second = (link_module.TlsConnection(tls.TlsPipe(CONTEXT, server=True)) for _ in range(2))
         assert first.get_buffer(-1) is second.get_buffer(-1)
 
     asyncio.run(run())
@@ -736,7 +736,7 @@ def test_a_front_that_fails_on_a_channel_leaves_no_place_taken():
         raise PolicyError("no audit, no channel")
 
     async def run():
-        gate = Gate()
+        gate = ConnectionGate()
         async with house(gate=gate, on_channel=on_channel) as some:
             channel = await dial("127.0.0.1", some.port)
             client = Listener()

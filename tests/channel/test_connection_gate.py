@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from securecc.channel.connection_gate import Gate, Penalties, Places, source_of
-from securecc.channel.known_sources import Known
+from securecc.channel.connection_gate import ConnectionGate, Penalties, Places, source_of
+from securecc.channel.known_sources import KnownSources
 from securecc.model import limits
 from securecc.model.errors import Denied
 
@@ -16,9 +16,9 @@ class Clock:
 
 
 def gate(chance=1.0, clock=None, known=(), proxies=(), **places):
-    return Gate(
+    return ConnectionGate(
         places=Places(penalties=Penalties(spared=()), **places),
-        known=Known(dict.fromkeys(known, 0.0), lambda: 1.0),
+        known=KnownSources(dict.fromkeys(known, 0.0), lambda: 1.0),
         proxies=lambda address: address in proxies,
         chance=lambda: chance,
         clock=clock or Clock(),
@@ -32,7 +32,7 @@ def refused(some, address="192.0.2.1"):
 
 
 def test_the_network_list_comes_first():
-    some = Gate(allowed=lambda address: address.startswith("10."), places=Places(total=0, per_source=5))
+    some = ConnectionGate(allowed=lambda address: address.startswith("10."), places=Places(total=0, per_source=5))
     assert refused(some) == "acl"
     assert refused(some, "10.0.0.1") == "cap"
 
@@ -110,7 +110,7 @@ def test_penalties_have_an_end_and_the_list_of_them_too(monkeypatch):
 
 
 def test_a_host_does_not_shut_out_its_own_users():
-    some = Gate()
+    some = ConnectionGate()
     for address in ("127.0.0.1", "::1", "::ffff:127.0.0.1"):
         for _ in range(10):
             some.enter(address).leave("authentication")
@@ -227,7 +227,7 @@ def test_a_proxys_connections_count_for_those_whom_it_names():
 
 
 def test_a_proxy_cannot_bring_whom_the_network_does_not_admit():
-    some = Gate(allowed=lambda address: address != "203.0.113.1", proxies=lambda address: address == PROXY)
+    some = ConnectionGate(allowed=lambda address: address != "203.0.113.1", proxies=lambda address: address == PROXY)
     with pytest.raises(Denied) as denied:
         some.enter(PROXY).named("203.0.113.1")
     assert denied.value.rule == "acl"

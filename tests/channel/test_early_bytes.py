@@ -1,8 +1,8 @@
-from securecc.channel.early_bytes import Preface
+from securecc.channel.early_bytes import EarlyBytes
 
 
 def test_bytes_are_kept_and_none_are_answered():
-    some = Preface()
+    some = EarlyBytes()
     for part in (b"PRO", b"XY"):
         some.feed(memoryview(part))
         assert some.take_incoming() == some.take_outgoing() == b""

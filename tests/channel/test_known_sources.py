@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from securecc.channel.known_sources import Known
+from securecc.channel.known_sources import KnownSources
 from securecc.model import limits
 
 NOW = 1_800_000_000.0
@@ -17,7 +17,7 @@ class Clock:
 
 def test_a_source_is_known_for_some_days():
     clock = Clock()
-    some = Known(clock=clock)
+    some = KnownSources(clock=clock)
     assert "192.0.2.1" not in some
     some.learn("192.0.2.1")
     assert "192.0.2.1" in some
@@ -29,17 +29,17 @@ def test_a_source_is_known_for_some_days():
 
 def test_what_is_known_outlives_the_daemon():
     clock = Clock()
-    some = Known(clock=clock)
+    some = KnownSources(clock=clock)
     some.learn("192.0.2.1")
     clock.now += 60
-    again = Known(some.take(), clock)
+    again = KnownSources(some.take(), clock)
     assert "192.0.2.1" in again
     assert not again.changed
 
 
 def test_only_news_are_worth_writing():
     clock = Clock()
-    some = Known(clock=clock)
+    some = KnownSources(clock=clock)
     some.learn("192.0.2.1")
     assert some.changed
     some.take()
@@ -54,7 +54,7 @@ def test_only_news_are_worth_writing():
 @pytest.mark.parametrize("at", [NOW + 1e9, NOW])
 def test_a_time_that_has_not_come_counts_as_now(at):
     clock = Clock()
-    some = Known({"192.0.2.1": at}, clock)
+    some = KnownSources({"192.0.2.1": at}, clock)
     clock.now += limits.KNOWN_SOURCE_S
     assert "192.0.2.1" not in some
 
@@ -62,7 +62,7 @@ def test_a_time_that_has_not_come_counts_as_now(at):
 @given(st.lists(st.tuples(st.integers(0, 9), st.floats(0, 1e6)), max_size=40))
 def test_the_memory_is_bounded_and_keeps_the_latest(script):
     clock = Clock()
-    some = Known({str(number): NOW - number for number in range(5)}, clock)
+    some = KnownSources({str(number): NOW - number for number in range(5)}, clock)
     most, limits.KNOWN_SOURCES = limits.KNOWN_SOURCES, 3
     try:
         for source, later in script:
@@ -70,6 +70,6 @@ def test_the_memory_is_bounded_and_keeps_the_latest(script):
             some.learn(str(source))
             assert str(source) in some
             assert len(some) <= max(3, 5)
-        assert len(Known(some.take(), clock)) <= 3
+        assert len(KnownSources(some.take(), clock)) <= 3
     finally:
         limits.KNOWN_SOURCES = most

@@ -10,9 +10,9 @@ from gss_stub import StubAcceptor, StubInitiator
 from test_channel_transport import ends, house, raw
 
 from securecc.channel import deadline, tls, transport
-from securecc.channel.connection_gate import Gate, Places
-from securecc.channel.known_sources import Known
-from securecc.channel.tls_connection import Link
+from securecc.channel.connection_gate import ConnectionGate, Places
+from securecc.channel.known_sources import KnownSources
+from securecc.channel.tls_connection import TlsConnection
 from securecc.channel.transport import dial
 from securecc.model import limits
 from securecc.model.errors import ChannelError
@@ -66,7 +66,7 @@ class Proxy:
 
 
 def behind_proxies(**changes):
-    return house(gate=Gate(proxies=lambda address: address == HERE, **changes))
+    return house(gate=ConnectionGate(proxies=lambda address: address == HERE, **changes))
 
 
 @pytest.mark.parametrize("piece", [1, 1000])
@@ -131,7 +131,7 @@ def test_a_header_that_is_none_is_refused_without_a_byte(first):
 
 def test_a_header_that_does_not_end_ends_at_the_deadline():
     async def run():
-        gate = Gate(proxies=lambda address: address == HERE)
+        gate = ConnectionGate(proxies=lambda address: address == HERE)
         async with house(gate=gate, deadline=0.2) as some:
             reader, writer = await raw(some.port)
             writer.write(header()[:20])
@@ -196,7 +196,7 @@ class Stuck(StubAcceptor):
 async def knocking(port):
     """A stranger who has got as far as a token."""
     _, link = await asyncio.get_running_loop().create_connection(
-        lambda: Link(tls.TlsPipe(tls.client_context(), server=False)), HERE, port
+        lambda: TlsConnection(tls.TlsPipe(tls.client_context(), server=False)), HERE, port
     )
     await link.secured()
     link.write(encode_frame(Kind.HANDSHAKE, b"\x01ap-req"))
@@ -206,11 +206,11 @@ async def knocking(port):
 def test_a_crowd_of_strangers_is_shed_and_who_is_known_is_not(monkeypatch):
     release = threading.Event()
     monkeypatch.setattr(deadline, "pool", deadline.Pool(1, 2))
-    known = Known()
+    known = KnownSources()
     acceptor = Stuck(release)
 
     async def run():
-        gate = Gate(places=Places(begin=90), known=known)
+        gate = ConnectionGate(places=Places(begin=90), known=known)
         async with house(gate=gate, acceptor=lambda: acceptor) as some:
             strangers = [await knocking(some.port)]
             await until(acceptor.begun.is_set)

@@ -124,7 +124,7 @@ def test_a_daemon_offers_one_more_and_is_told(server, tmp_path, capsys):
     with daemon:
         daemon.stdout.read(1)
         record = tmp_path / "state" / toolchain_list.NAME
-        record.write_bytes(toolchain_list.encode(toolchain_list.Ledger((), daemon.pid)))
+        record.write_bytes(toolchain_list.encode(toolchain_list.ToolchainList((), daemon.pid)))
         assert main(["toolchain", "add", "--print", "--config", str(server), "/usr/bin/gcc"]) == 0
         assert capsys.readouterr().out.endswith(CONFIG)
         assert main(["toolchain", "add", "--config", str(server), "/usr/bin/g++"]) == 0

@@ -65,7 +65,7 @@ def policy(folder, text):
 
 
 def record_of(folder, text):
-    told = journal_record.Recent(
+    told = journal_record.JournalRecord(
         since=1.0,
         servers={text: journal_record.Served(1, 2, 3, 4.0, 5.0)},
         reasons={text: journal_record.Reason(1, 2.0, (journal_record.Example(1.0, text, text),))},

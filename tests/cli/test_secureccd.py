@@ -16,8 +16,8 @@ from securecc import __version__
 from securecc.audit.settings import AuditSettings
 from securecc.cli import secureccd
 from securecc.cli.secureccd import main
-from securecc.daemon.service_manager import Supervisor
-from securecc.daemon.settings import ServerSettings, User, Users
+from securecc.daemon.service_manager import ServiceManager
+from securecc.daemon.settings import DaemonSettings, User, Users
 from securecc.model.errors import ConfigError, SandboxError
 from securecc.model.redaction import Redaction
 
@@ -49,7 +49,7 @@ def settings_of(tmp_path, **changes):
         "scratch": tmp_path / "scratch",
         **changes,
     }
-    return ServerSettings(**values)
+    return DaemonSettings(**values)
 
 
 ALICE, BOB = User(1001, 1001, "alice"), User(1002, 1002, "bob")
@@ -106,7 +106,7 @@ def test_root_serves_only_as_somebody_else(config, capsys, monkeypatch):
 
 @pytest.fixture
 def runner(tmp_path, monkeypatch):
-    """In the place of runner and nursery a program that says how it was started and goes when the front does."""
+    """In the place of runner and spawner a program that says how it was started and goes when the front does."""
     program = tmp_path / "python"
     program.write_text(
         f"#!{sys.executable}\n"
@@ -125,7 +125,7 @@ def runner(tmp_path, monkeypatch):
 def test_the_front_serves_beside_a_runner_of_its_own(config, runner, monkeypatch, capsys):
     seen = []
 
-    async def front(settings, started_by, end, nursery):
+    async def front(settings, started_by, end, spawner):
         seen.append((settings.slots, end.type, settings.state.is_dir(), settings.scratch.is_dir()))
         async with asyncio.timeout(10):
             while not runner.exists() or not runner.read_text():  # noqa: ASYNC110 - another process's file
@@ -149,7 +149,7 @@ def test_the_front_serves_beside_a_runner_of_its_own(config, runner, monkeypatch
 
 
 def test_a_front_that_cannot_start_takes_its_runner_with_it(config, runner, monkeypatch, capsys):
-    async def front(settings, started_by, end, nursery):
+    async def front(settings, started_by, end, spawner):
         raise SandboxError("this machine has no sandbox")
 
     monkeypatch.setattr(os, "getuid", lambda: 1000)
@@ -166,7 +166,7 @@ def test_started_as_root_the_two_become_two_users(tmp_path, runner, monkeypatch)
     monkeypatch.setattr(os, "chown", lambda path, uid, gid: calls.append((path.name, uid, gid)))
     monkeypatch.setattr(secureccd, "_settle", lambda: None)
 
-    async def front(settings, started_by, end, nursery):
+    async def front(settings, started_by, end, spawner):
         async with asyncio.timeout(10):
             while not runner.exists() or not runner.read_text():  # noqa: ASYNC110 - another process's file
                 await asyncio.sleep(0.01)
@@ -184,7 +184,7 @@ def test_started_as_root_the_two_become_two_users(tmp_path, runner, monkeypatch)
 def test_a_front_alone_takes_its_first_runner_from_the_service(config, tmp_path, monkeypatch):
     asked = []
 
-    async def front(settings, started_by, end, nursery):
+    async def front(settings, started_by, end, spawner):
         asked.append((end.type, started_by))
         return 5
 
@@ -201,7 +201,7 @@ def test_a_front_alone_takes_its_first_runner_from_the_service(config, tmp_path,
             _, descriptors, _, _ = socket.recv_fds(end, 1 << 16, 4)
             assert len(descriptors) == 1, "the runner's end of the first runner"
             os.close(descriptors[0])
-    assert asked == [(socket.SOCK_SEQPACKET, Supervisor())]
+    assert asked == [(socket.SOCK_SEQPACKET, ServiceManager())]
     assert not (tmp_path / "scratch").exists(), "that is the runner's"
 
 
@@ -225,7 +225,7 @@ def test_the_runner_alone(config, monkeypatch):
     monkeypatch.setattr(secureccd, "RunnerService", Service)
     monkeypatch.setattr(os, "getuid", lambda: 1000)
     assert main(["--config", str(config), "--only", "runner"]) == 4
-    assert served == [(2, config, Supervisor())]
+    assert served == [(2, config, ServiceManager())]
 
 
 def test_becoming_somebody_leaves_nothing_of_root(monkeypatch):
@@ -296,10 +296,10 @@ def test_the_front_is_equipped_before_it_listens(tmp_path, monkeypatch):
     monkeypatch.setattr(secureccd.heap, "leave_alone", lambda: equipped.append("what there is stays"))
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        assert asyncio.run(secureccd._front(settings_of(tmp_path), Supervisor(), ours, theirs)) == 3
+        assert asyncio.run(secureccd._front(settings_of(tmp_path), ServiceManager(), ours, theirs)) == 3
     said, equipment = equipped
     assert said == "what there is stays"
-    assert (equipment.runner, equipment.nursery) == (ours, theirs)
+    assert (equipment.runner, equipment.spawner) == (ours, theirs)
     assert equipment.policy.admits("192.0.2.1")
     equipment.audit.close()
     equipment.store.close()

@@ -7,7 +7,7 @@ from channel_stub import StubChannel
 
 from securecc.client.farm.farm import Farm
 from securecc.client.ipc.frames import Request
-from securecc.client.ipc.launcher_connection import CallerGoneError
+from securecc.client.ipc.launcher_connection import LauncherGoneError
 from securecc.client.state.settings import Host, Settings
 from securecc.model.messages import (
     Ask,
@@ -150,7 +150,7 @@ class NotingCaller:
 
     def order(self, frame):
         if self.gone:
-            raise CallerGoneError("gone")
+            raise LauncherGoneError("gone")
         self.told.append(frame)
 
     def execute(self, request):

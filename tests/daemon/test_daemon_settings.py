@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from securecc.audit.settings import AuditSettings
 from securecc.channel.connection_gate import Places
 from securecc.daemon.limits_section import ServerLimits
-from securecc.daemon.settings import Pair, ServerSettings, User, Users, find_user, parse_settings, read_settings
+from securecc.daemon.settings import DaemonSettings, Pair, User, Users, find_user, parse_settings, read_settings
 from securecc.model import limits
 from securecc.model.errors import ConfigError, PolicyError
 
@@ -28,7 +28,7 @@ def parse(text):
 
 def test_the_least_configuration():
     found = parse(NEEDED)
-    assert found == ServerSettings(
+    assert found == DaemonSettings(
         Path("/srv/cc/keytab"),
         Path("/etc/securecc/policy.yaml"),
         AuditSettings(Path("/srv/cc/audit.jsonl")),

@@ -7,7 +7,7 @@ import pytest
 
 from securecc.audit.settings import AuditSettings
 from securecc.daemon import file_permissions
-from securecc.daemon.settings import ServerSettings, User, Users
+from securecc.daemon.settings import DaemonSettings, User, Users
 from securecc.model.errors import ConfigError
 
 
@@ -18,7 +18,7 @@ def settings(tmp_path):
     for name, mode in (("etc/keytab", 0o400), ("log/audit.jsonl", 0o640)):
         (tmp_path / name).touch()
         (tmp_path / name).chmod(mode)
-    return ServerSettings(
+    return DaemonSettings(
         keytab=tmp_path / "etc/keytab",
         policy=tmp_path / "etc/policy.yaml",
         audit=AuditSettings(tmp_path / "log/audit.jsonl"),

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from securecc.daemon.reloadable import Renewed
+from securecc.daemon.reloadable import Reloadable
 from securecc.model.errors import ConfigError
 
 
@@ -25,7 +25,7 @@ def pair(paths):
 
 def test_changed_files_take_over_once_they_are_good(paths, caplog):
     caplog.set_level(logging.INFO, logger="securecc")
-    some = Renewed("pair", paths, lambda: pair(paths))
+    some = Reloadable("pair", paths, lambda: pair(paths))
     some.look()
     assert (some.value, caplog.text) == ("first", "")
     paths[0].write_text("second")
@@ -46,4 +46,4 @@ def test_changed_files_take_over_once_they_are_good(paths, caplog):
 def test_bad_files_give_no_first_value(paths):
     paths[0].write_text("other")
     with pytest.raises(ConfigError):
-        Renewed("pair", paths, lambda: pair(paths))
+        Reloadable("pair", paths, lambda: pair(paths))

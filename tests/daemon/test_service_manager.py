@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from securecc.daemon.service_manager import Supervisor, supervisor
+from securecc.daemon.service_manager import ServiceManager, supervisor
 from securecc.model.errors import ConfigError
 
 OURS = str(os.getpid())
@@ -27,7 +27,7 @@ def manager(tmp_path):
 def test_nobody_started_us():
     environment = {"PATH": "/usr/bin"}
     nobody = supervisor(environment)
-    assert nobody == Supervisor()
+    assert nobody == ServiceManager()
     assert nobody.pulse_s == 0.0
     nobody.ready("nobody hears this")
     assert environment == {"PATH": "/usr/bin"}

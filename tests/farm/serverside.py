@@ -90,11 +90,11 @@ class Server:
 
     @property
     def runner(self) -> int:
-        """The runner's process id: that of the daemon's start, or of a later one, which is the nursery's child."""
+        """The runner's process id: that of the daemon's start, or of a later one, which is the spawner's child."""
         everybody = below(self.pid)
         first = [pid for pid in everybody if "securecc.runner.runner" in _arguments(pid)]
-        nursery = [pid for pid in everybody if "securecc.runner.runner_spawner" in _arguments(pid)]
-        return (first or [child for pid in nursery for child in below(pid)])[0]
+        spawner = [pid for pid in everybody if "securecc.runner.runner_spawner" in _arguments(pid)]
+        return (first or [child for pid in spawner for child in below(pid)])[0]
 
     @property
     def sandboxed(self) -> list[int]:

@@ -134,7 +134,7 @@ def test_two_services_whose_sockets_were_opened_for_them(farm, idle, tmp_path):
         front_process.terminate()
         assert "told to stop" in manager.heard("STOPPING=1")[-1]
         assert front_process.wait(15) == 0
-        until(lambda: not below(runner_process.pid), what="the end of the front's nursery")
+        until(lambda: not below(runner_process.pid), what="the end of the front's spawner")
         assert runner_process.poll() is None
     assert runner_process.returncode == 0
     assert "Traceback" not in said(idle, "front") + said(idle, "runner")

@@ -31,7 +31,7 @@ def test_the_processes_are_drawn_and_listed():
     page = (TOP / "docs/security/design.md").read_text()
     drawn = page.partition("```mermaid")[2].partition("```")[0]
     rows = set(re.findall(r"^\| (\w+)(?:, \w+)? \|", page, re.MULTILINE))
-    for process in ("launcher", "agent", "front", "nursery", "runner", "jail"):
+    for process in ("launcher", "agent", "front", "spawner", "runner", "jail"):
         assert process in drawn
         assert process in rows
 

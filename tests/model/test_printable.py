@@ -5,7 +5,7 @@ import sys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from securecc.model.printable import PlainFormatter, PlainStream, plain, plain_path
+from securecc.model.printable import PrintableFormatter, PrintableStream, plain, plain_path
 
 
 @given(st.text())
@@ -24,7 +24,7 @@ def test_a_plain_path_is_printable_whatever_its_bytes(path):
 @given(st.lists(st.text()))
 def test_a_stream_lets_only_newlines_through(texts):
     beneath = io.StringIO(newline="")
-    stream = PlainStream(beneath)
+    stream = PrintableStream(beneath)
     assert [stream.write(text) for text in texts] == list(map(len, texts))
     said = beneath.getvalue()
     assert said.replace("\n", "").isprintable()
@@ -32,14 +32,14 @@ def test_a_stream_lets_only_newlines_through(texts):
 
 
 def test_a_stream_is_the_other_one_in_all_else():
-    stream = PlainStream(sys.__stderr__)
+    stream = PrintableStream(sys.__stderr__)
     assert stream.fileno() == 2
     assert stream.beneath is sys.__stderr__
 
 
 def formatted(message, *arguments, error=None, form="%(message)s"):
     record = logging.LogRecord("securecc", logging.ERROR, "", 1, message, arguments, error)
-    return PlainFormatter(form, lambda text: text.replace("hunter2", "-")).format(record)
+    return PrintableFormatter(form, lambda text: text.replace("hunter2", "-")).format(record)
 
 
 @given(st.text())

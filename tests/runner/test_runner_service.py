@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import pytest
 from runnerside import NOBODY, children_of
 
-from securecc.daemon.service_manager import Supervisor
-from securecc.daemon.settings import ServerSettings
+from securecc.daemon.service_manager import ServiceManager
+from securecc.daemon.settings import DaemonSettings
 from securecc.model.errors import ConfigError, SandboxError
 from securecc.runner import runner_service
 from securecc.runner.runner_service import READY, RunnerService, connect
@@ -90,10 +90,10 @@ if os.getuid() == 0:
 from pathlib import Path
 from securecc.runner_protocol.packets import order_runner
 from securecc.runner.runner_service import connect
-nursery = connect(Path(sys.argv[1]))
+spawner = connect(Path(sys.argv[1]))
 """
 ASK = """
-end = order_runner(nursery, ())
+end = order_runner(spawner, ())
 end.settimeout(20)
 print(len(end.recv(1 << 16)), flush=True)
 """
@@ -105,7 +105,7 @@ def _uncovered():
 
 
 def knocking(path, script, user=FRONT):
-    """A process of this user that is connected as `nursery`, and runs this script."""
+    """A process of this user that is connected as `spawner`, and runs this script."""
     line = [sys.executable, "-c", PRELUDE + script, path, str(user)]
     return subprocess.Popen(line, env=_uncovered(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
@@ -150,7 +150,7 @@ def test_the_runners_own_user_is_no_front(reachable):
     with Service(reachable) as service:
         if os.getuid() == 0:
             os.chown(service.path, NOBODY, NOBODY)
-        assert answer(service.path, "print(nursery.recv(1))", NOBODY) == "b''\n"
+        assert answer(service.path, "print(spawner.recv(1))", NOBODY) == "b''\n"
         assert "the runner's own user" in service.said()
 
 
@@ -159,11 +159,11 @@ def test_told_to_end_it_takes_all_with_it(reachable):
     """A front that stays keeps nothing alive."""
     with Service(reachable) as service, knocking(service.path, ASK + "end.recv(1)\nend.recv(1)") as front:
         assert int(front.stdout.readline()) > 10
-        [nursery] = children_of(service.process.pid)
-        [runner] = children_of(int(nursery))
+        [spawner] = children_of(service.process.pid)
+        [runner] = children_of(int(spawner))
         service.process.send_signal(signal.SIGTERM)
         assert service.process.wait(10) == 0
-        assert [pid for pid in (nursery, runner) if os.path.exists(f"/proc/{pid}")] == []
+        assert [pid for pid in (spawner, runner) if os.path.exists(f"/proc/{pid}")] == []
 
 
 LOOK = """
@@ -186,13 +186,13 @@ def test_none_of_its_processes_lets_its_own_user_look_into_it(reachable):
     config = "sandbox: {minimum: []}\n"
     (reachable / "run").mkdir()
     os.chown(reachable / "run", NOBODY, NOBODY)
-    with Service(reachable, config, user=NOBODY) as service, connect(service.path) as nursery_end:
-        with order_runner(nursery_end, ()) as end:
+    with Service(reachable, config, user=NOBODY) as service, connect(service.path) as spawner_end:
+        with order_runner(spawner_end, ()) as end:
             end.settimeout(20)
             assert len(end.recv(1 << 16)) > 10
-            [nursery] = children_of(service.process.pid)
-            [runner] = children_of(int(nursery))
-            pids = [str(service.process.pid), nursery, runner]
+            [spawner] = children_of(service.process.pid)
+            [runner] = children_of(int(spawner))
+            pids = [str(service.process.pid), spawner, runner]
             looking = [sys.executable, "-c", LOOK, str(NOBODY), *pids]
             seen = subprocess.run(looking, env=_uncovered(), capture_output=True, text=True, check=True).stdout
         assert seen.split() == ["closed"] * 3
@@ -201,7 +201,7 @@ def test_none_of_its_processes_lets_its_own_user_look_into_it(reachable):
 @as_root
 def test_no_more_fronts_than_there_can_be(reachable, monkeypatch):
     script = (
-        "ends = [nursery] + [connect(Path(sys.argv[1])) for _ in range(5)]\n"
+        "ends = [spawner] + [connect(Path(sys.argv[1])) for _ in range(5)]\n"
         "import select, time\n"
         "deadline = time.monotonic() + 10\n"
         "while len(select.select(ends, [], [], 0.1)[0]) < 2 and time.monotonic() < deadline: pass\n"
@@ -248,23 +248,23 @@ def test_a_service_managers_socket_and_its_watchdog(reachable):
 
 @pytest.mark.parametrize("kind", [(socket.AF_INET, socket.SOCK_STREAM), (socket.AF_UNIX, socket.SOCK_STREAM)])
 def test_a_socket_of_another_kind(tmp_path, kind):
-    settings = ServerSettings(*(tmp_path / name for name in "kpasc"))
+    settings = DaemonSettings(*(tmp_path / name for name in "kpasc"))
     with socket.socket(*kind) as wrong, pytest.raises(ConfigError, match="one unix socket"):
-        RunnerService(settings, tmp_path, Supervisor(sockets=(wrong,)))
+        RunnerService(settings, tmp_path, ServiceManager(sockets=(wrong,)))
 
 
 def test_a_place_where_nothing_can_listen(tmp_path):
-    settings = ServerSettings(*(tmp_path / name for name in "kpasc"), runner_socket=tmp_path / "none/runner")
+    settings = DaemonSettings(*(tmp_path / name for name in "kpasc"), runner_socket=tmp_path / "none/runner")
     with pytest.raises(ConfigError, match="make its directory"):
-        RunnerService(settings, tmp_path, Supervisor())
+        RunnerService(settings, tmp_path, ServiceManager())
 
 
-def test_a_front_that_gets_no_nursery_costs_the_others_nothing(tmp_path, monkeypatch, caplog):
+def test_a_front_that_gets_no_spawner_costs_the_others_nothing(tmp_path, monkeypatch, caplog):
     def fork():
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
     alone = object.__new__(RunnerService)
-    alone._nurseries = set()
+    alone._spawners = set()
     monkeypatch.setattr(os, "fork", fork)
     monkeypatch.setattr(alone, "_objection", lambda _end: "")
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as alone._listening:
@@ -273,8 +273,8 @@ def test_a_front_that_gets_no_nursery_costs_the_others_nothing(tmp_path, monkeyp
         with connect(tmp_path / "runner") as end:
             alone._accept()
             assert end.recv(1) == b""
-    assert "no nursery for a front: Resource temporarily unavailable" in caplog.text
-    assert alone._nurseries == set()
+    assert "no spawner for a front: Resource temporarily unavailable" in caplog.text
+    assert alone._spawners == set()
 
 
 def test_nobody_waits(tmp_path):
@@ -286,10 +286,10 @@ def test_control_groups_are_used_where_they_are_given(tmp_path, monkeypatch):
     prepared = []
     monkeypatch.setattr(runner_service.cgroup, "prepare", lambda *words: prepared.append(words) or "/groups")
     monkeypatch.setattr(runner_service.cgroup, "place", lambda: runner_service.cgroup.Place("/m", "/m/own", False))
-    settings = ServerSettings(*(tmp_path / name for name in "kpasc"))
+    settings = DaemonSettings(*(tmp_path / name for name in "kpasc"))
     assert runner_service.prepare_groups(settings, None) == ""
     monkeypatch.setattr(runner_service.cgroup, "place", lambda: runner_service.cgroup.Place("/m", "/m/own", True))
     assert runner_service.prepare_groups(settings, None) == "/groups"
-    named = ServerSettings(*(tmp_path / name for name in "kpasc"), groups=tmp_path)
+    named = DaemonSettings(*(tmp_path / name for name in "kpasc"), groups=tmp_path)
     runner_service.prepare_groups(named, runner_service.User(7, 8, "x"))
     assert prepared == [("/m/own", None), (str(tmp_path), (7, 8))]

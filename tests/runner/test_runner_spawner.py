@@ -1,4 +1,4 @@
-"""The nursery: what it starts, what it believes, and that it leaves with the front."""
+"""The spawner: what it starts, what it believes, and that it leaves with the front."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from securecc.model.errors import SandboxError
-from securecc.runner import runner_spawner as nursery_module
+from securecc.runner import runner_spawner
 from securecc.runner.runner import RunnerConfig
 from securecc.runner.runner_spawner import command, main, start
 from securecc.runner_protocol.messages import WorkReady, WorkRunner
@@ -24,7 +24,7 @@ CONFIG = "keytab: k\npolicy: p\naudit: a\nstate: s\nscratch: c\ntoolchains: [{}]
 
 @dataclass
 class House:
-    """A nursery as the daemon's parent starts it."""
+    """A spawner as the daemon's parent starts it."""
 
     folder: object
     compilers: str = "/usr/bin/as"
@@ -167,14 +167,14 @@ def test_the_command_line():
     assert said == [sys.executable, "-I", "-m", "securecc.runner.runner", "--fd", "3", "--config-fd", "4", "--x"]
     process = start([sys.executable, "-c", "import os; print(sorted(os.environ))"], ())
     assert process.wait() == 0
-    assert set(nursery_module.ENVIRONMENT) == {"PATH", "LANG"}
+    assert set(runner_spawner.ENVIRONMENT) == {"PATH", "LANG"}
     assert isinstance(process, subprocess.Popen)
     assert socket.AF_UNIX
 
 
 def test_a_runner_that_ends_at_once_is_known_to_have_ended(tmp_path, monkeypatch):
-    """Or the nursery would wait for it at its end, and then kill whoever has its number by now. In a process of one
-    thread, as a nursery is: of several, another one may take the signal that this one holds back.
+    """Or the spawner would wait for it at its end, and then kill whoever has its number by now. In a process of one
+    thread, as a spawner is: of several, another one may take the signal that this one holds back.
     """
     real = os.fork
     if child := real():
@@ -187,12 +187,12 @@ def test_a_runner_that_ends_at_once_is_known_to_have_ended(tmp_path, monkeypatch
         os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
         return child
 
-    monkeypatch.setattr(nursery_module.os, "fork", fork)
-    nursery = nursery_module.Nursery(RunnerConfig(compilers=()), tmp_path / "config.yaml")
-    signal.signal(signal.SIGCHLD, lambda *_: nursery._bury())
+    monkeypatch.setattr(runner_spawner.os, "fork", fork)
+    spawner = runner_spawner.RunnerSpawner(RunnerConfig(compilers=()), tmp_path / "config.yaml")
+    signal.signal(signal.SIGCHLD, lambda *_: spawner._bury())
     wrong = 1
     try:
-        nursery._start(WorkRunner(), -1)
-        wrong = len(nursery._runners)
+        spawner._start(WorkRunner(), -1)
+        wrong = len(spawner._runners)
     finally:
         os._exit(wrong)

@@ -43,8 +43,8 @@ class Ends:
         one, other = packets.pair()
         self.raw = one
         self.got, self.garbage, self.lost = [], [], []
-        self.sender = packets.Courier(one, packets.from_runner, lambda *_: None, lambda _: None)
-        self.receiver = packets.Courier(
+        self.sender = packets.PacketConnection(one, packets.from_runner, lambda *_: None, lambda _: None)
+        self.receiver = packets.PacketConnection(
             other,
             packets.from_front,
             lambda *both: self.got.append(both),

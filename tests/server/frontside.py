@@ -13,12 +13,12 @@ from securecc.model.manifest import Entry, Kind, Manifest
 from securecc.model.messages import Ask, Hello, Submit, Terminal, Toolchain, Usage
 from securecc.runner_protocol.messages import Made, Offer
 from securecc.runner_protocol.packets import memory
-from securecc.server.blobs.blob_store import Store
-from securecc.server.connections.client_connection import Attendant
+from securecc.server.blobs.blob_store import BlobStore
+from securecc.server.connections.client_connection import ClientConnection
 from securecc.server.execution.executor import Outcome
-from securecc.server.jobs.fair_queue import Admission
+from securecc.server.jobs.fair_queue import FairQueue
 from securecc.server.jobs.job_session import Service
-from securecc.server.jobs.principal_accounts import Accounts
+from securecc.server.jobs.principal_accounts import PrincipalAccounts
 
 GRANT = Grant(principal="alice@EXAMPLE.COM", rule="committers", revision="r1")
 GCC = Offer(
@@ -80,7 +80,7 @@ class FrontChannel(StubChannel):
             self.said.clear()
 
 
-class CountingStore(Store):
+class CountingStore(BlobStore):
     """Remembers what was taken of it."""
 
     def __init__(self, path, **bounds):
@@ -149,10 +149,10 @@ class Front:
     """One front with one channel; all that it holds can be counted."""
 
     def __init__(self, folder, *answers, slots=2, grant=GRANT, greeted=True, offers=(GCC, CLANG), layers=(), **bounds):
-        self.admission = Admission(slots, 60)
+        self.admission = FairQueue(slots, 60)
         self.store = CountingStore(folder, **bounds)
         self.executor = StubExecutor(*answers)
-        self.accounts = Accounts()
+        self.accounts = PrincipalAccounts()
         self.records = []
         self.gone = []
         self.service = Service(
@@ -175,7 +175,7 @@ class Front:
 
     def connect(self, grant=GRANT, *, greeted=True):
         channel = FrontChannel(greeted=greeted)
-        attendant = Attendant(channel, grant, self.service, self.accounts.open(grant.principal))
+        attendant = ClientConnection(channel, grant, self.service, self.accounts.open(grant.principal))
         channel.attach(attendant)
         return channel, attendant
 

@@ -13,20 +13,20 @@ import msgspec
 import pytest
 from frontside import GCC, HEADER, SOURCE, ask, submit
 from test_runner_client import Runner, report
-from test_runner_pool import Nursery
+from test_runner_pool import RunnerSpawner
 
 from securecc.audit.settings import AuditSettings
 from securecc.audit.trail import AuditTrail
 from securecc.channel import transport
-from securecc.daemon.service_manager import Supervisor
-from securecc.daemon.settings import ServerSettings
+from securecc.daemon.service_manager import ServiceManager
+from securecc.daemon.settings import DaemonSettings
 from securecc.model.errors import AuditError, CredentialError, Denied, SandboxError
 from securecc.model.messages import Goodbye, Hello, Invite, Need, Refuse, Result, Supply, Welcome
 from securecc.policy.policy_in_force import PolicyInForce
 from securecc.runner_protocol.messages import WorkCancel, WorkOrder, WorkReady
 from securecc.runner_protocol.packets import pair
 from securecc.server import front as front_module
-from securecc.server.blobs.blob_store import Store
+from securecc.server.blobs.blob_store import BlobStore
 from securecc.server.connections import keytab as keytab_module
 from securecc.server.front import READY, Equipment, Front
 
@@ -40,7 +40,7 @@ rules:
     toolchains: ["gcc-*"]
 """
 NOBODY = POLICY.replace('"*@EXAMPLE.COM"', '"bob@EXAMPLE.COM"')
-NO_MANAGER = Supervisor()
+NO_MANAGER = ServiceManager()
 
 
 class Client:
@@ -114,7 +114,7 @@ class House:
             "slots": 2,
             **changes,
         }
-        return ServerSettings(**values)
+        return DaemonSettings(**values)
 
     def records(self):
         return [json.loads(line) for line in (self.folder / "audit.jsonl").read_text().splitlines()]
@@ -123,7 +123,7 @@ class House:
         return [record[field] for record in self.records() if record["kind"] == kind]
 
     @asynccontextmanager
-    async def serving(self, *, ready=READY_WORK, nursery=None, supervisor=NO_MANAGER, **changes):
+    async def serving(self, *, ready=READY_WORK, spawner=None, supervisor=NO_MANAGER, **changes):
         """The front as a task; `self.front`, `self.runner`, `self.end` (its exit status)."""
         settings = self.settings(**changes)
         ours, theirs = pair()
@@ -133,9 +133,9 @@ class House:
             settings,
             PolicyInForce(settings.policy),
             AuditTrail(settings.audit, self.folder),
-            Store(settings.state / "store"),
+            BlobStore(settings.state / "store"),
             ours,
-            nursery,
+            spawner,
             supervisor,
         )
         self.front = Front(equipment)
@@ -421,8 +421,8 @@ def test_a_compiler_installed_meanwhile_is_offered_on_the_next_channel(house, ca
 
     async def body():
         door, behind = pair()
-        nursery = Nursery(behind, WorkReady(LAYERS, (GCC, newer)))
-        async with house.serving(nursery=door):
+        spawner = RunnerSpawner(behind, WorkReady(LAYERS, (GCC, newer)))
+        async with house.serving(spawner=door):
             client = await house.client()
             await compiled(client)
             order, _ = await house.runner.until(WorkOrder)
@@ -437,7 +437,7 @@ def test_a_compiler_installed_meanwhile_is_offered_on_the_next_channel(house, ca
             assert [toolchain.digest for toolchain in welcome.toolchains] == [GCC.digest, newer.digest]
             house.runner.say(report(order.job), b"", b"")
             await client.hears(Result)
-        nursery.close()
+        spawner.close()
 
     asyncio.run(body())
     details = [record["detail"] for record in house.records() if record.get("event") == "reload"]
@@ -448,7 +448,7 @@ def test_compilers_that_cannot_be_looked_for_stay_as_they_were(house):
     async def body():
         door, behind = pair()
         behind.close()
-        async with house.serving(nursery=door):
+        async with house.serving(spawner=door):
             await house.front._reload()
             assert [offer.name for offer in house.front._service.offers.values()] == ["gcc-12"]
 
@@ -493,7 +493,7 @@ def test_a_reload_that_fails_for_a_defect_leaves_all_as_it_was_and_is_told(house
     assert [lines[0] for lines in manager.heard] == ["READY=1", "RELOADING=1", "READY=1", "STOPPING=1"]
 
 
-class Supervised(Supervisor):
+class Supervised(ServiceManager):
     """In the place of a service manager: remembers what it is told."""
 
     __slots__ = ("heard",)

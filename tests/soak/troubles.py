@@ -176,13 +176,13 @@ def kill_runner(farm: Farm, _: random.Random) -> None:
     _start(farm)
 
 
-def kill_nursery(farm: Farm, _: random.Random) -> None:
+def kill_spawner(farm: Farm, _: random.Random) -> None:
     """The server goes on with the compilers that it has, through a reload as well; then it is stopped and started."""
     server = farm.server
     for pid in below(server.pid):
         if "securecc.runner.runner_spawner" in _words(pid):
             os.kill(pid, signal.SIGKILL)
-            until(lambda: not alive(pid), what="the nursery's end")  # noqa: B023 (called at once)
+            until(lambda: not alive(pid), what="the spawner's end")  # noqa: B023 (called at once)
     server.process.send_signal(signal.SIGHUP)
     farm.run("securecctl", "doctor", cwd=farm.folder)
     if server.process.poll() is None:
@@ -220,4 +220,4 @@ def reload(farm: Farm, chance: random.Random) -> None:
 USUAL: tuple[Trouble, ...] = (
     disconnect, disconnect, disconnect, strange, kill_agent, kill_launcher, kill_launcher, kill_sandboxed, reload,
 )  # fmt: skip
-RARE: tuple[Trouble, ...] = (kill_runner, kill_front, kill_nursery)
+RARE: tuple[Trouble, ...] = (kill_runner, kill_front, kill_spawner)

@@ -18,7 +18,7 @@ _RETRY_S = 5.0
 _CLOSE_S = 3.0
 
 
-class Posting:
+class CheckpointPosting:
     """For one thread, which never waits but in `close`. `keep` is called with each line that is on the disk."""
 
     def __init__(self, outlets: Iterable[Outlet], *, host: str, keep: Callable[[str], None]) -> None:

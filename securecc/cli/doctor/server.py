@@ -14,7 +14,7 @@ import msgspec
 
 from securecc.channel.kerberos import check_keytab
 from securecc.daemon import file_permissions
-from securecc.daemon.settings import ServerSettings, User, read_settings
+from securecc.daemon.settings import DaemonSettings, User, read_settings
 from securecc.model import limits
 from securecc.model.errors import SandboxError, SecureccError
 from securecc.model.finding import Finding, State
@@ -23,7 +23,7 @@ from securecc.runner.runner_spawner import command, runner_config, start
 from securecc.runner_protocol.messages import WorkReady
 from securecc.runner_protocol.packets import memory, pair
 from securecc.sandbox import bubblewrap, cgroup, jail, landlock, machine_advice, machine_probe, seccomp
-from securecc.server.execution.runner_client import Dispatch
+from securecc.server.execution.runner_client import RunnerClient
 
 _LAST = 256 * limits.KIB  # of the audit log, where the daemon's last start is looked for
 _HOW_TO_READ = "run it as root, or as the daemon's own user"
@@ -47,7 +47,7 @@ def examine(config: Path) -> list[Finding]:
     ]
 
 
-def _policy(settings: ServerSettings) -> Finding:
+def _policy(settings: DaemonSettings) -> Finding:
     def look() -> str:
         policy = PolicyInForce(settings.policy, owners=file_permissions.owners(settings))
         return f"{settings.policy}, revision {policy.revision[:12]}"
@@ -55,7 +55,7 @@ def _policy(settings: ServerSettings) -> Finding:
     return _tried("policy", look)
 
 
-def _keytab(settings: ServerSettings) -> Finding:
+def _keytab(settings: DaemonSettings) -> Finding:
     def look() -> str:
         check_keytab(os.fspath(settings.keytab), settings.accepts)
         return f"{settings.keytab} has keys of {settings.accepts}"
@@ -63,7 +63,7 @@ def _keytab(settings: ServerSettings) -> Finding:
     return _tried("keytab", look)
 
 
-def _files(settings: ServerSettings) -> Finding:
+def _files(settings: DaemonSettings) -> Finding:
     def look() -> str:
         file_permissions.check(settings)
         return "keytab, audit and state are the daemon's own, and so is the way to them"
@@ -71,7 +71,7 @@ def _files(settings: ServerSettings) -> Finding:
     return _tried("files", look)
 
 
-def _reading(settings: ServerSettings, config: Path) -> Iterator[Finding]:
+def _reading(settings: DaemonSettings, config: Path) -> Iterator[Finding]:
     """Root reads everything, the daemon's two users do not."""
     if os.getuid() != 0 or settings.users is None:
         return
@@ -120,11 +120,11 @@ def _tried(subject: str, look: Callable[[], str], lack: State = "bad") -> Findin
         return Finding(subject, lack, error.message, error.advice or "")
 
 
-def _runner(settings: ServerSettings) -> User | None:
+def _runner(settings: DaemonSettings) -> User | None:
     return settings.users.runner if settings.users is not None and os.getuid() == 0 else None
 
 
-def _compilers(settings: ServerSettings) -> Iterator[Finding]:
+def _compilers(settings: DaemonSettings) -> Iterator[Finding]:
     """A runner is started as the daemon starts it, and says what it has."""
     if os.getuid() == 0 and settings.users is None:
         yield Finding("compilers", "bad", "the daemon would be root", "set `users:` in config.yaml")
@@ -139,18 +139,18 @@ def _compilers(settings: ServerSettings) -> Iterator[Finding]:
     yield machine_advice.layers(ready.layers, _without_groups(settings), by="a runner started here")
 
 
-def _without_groups(settings: ServerSettings) -> list[str]:
+def _without_groups(settings: DaemonSettings) -> list[str]:
     """What a service manager gives to the service alone cannot be seen from here."""
     return [name for name in settings.sandbox_minimum if name not in cgroup.LAYERS]
 
 
-async def _ready(settings: ServerSettings) -> WorkReady:
+async def _ready(settings: DaemonSettings) -> WorkReady:
     ours, theirs = pair()
     told = memory(msgspec.json.encode(runner_config(settings, _runner(settings))))
     process = start(command("runner", theirs.fileno(), told), (theirs.fileno(), told))
     theirs.close()
     os.close(told)
-    dispatch = Dispatch(ours, lambda _reason: None)
+    dispatch = RunnerClient(ours, lambda _reason: None)
     try:
         async with asyncio.timeout(limits.RUNNER_START_S):
             return await dispatch.ready()
@@ -161,7 +161,7 @@ async def _ready(settings: ServerSettings) -> WorkReady:
         await asyncio.to_thread(process.wait)
 
 
-def _running(settings: ServerSettings) -> Finding:
+def _running(settings: DaemonSettings) -> Finding:
     """The daemon that runs, by its own record."""
     listening = _answers(settings)
     start_record = None
@@ -178,7 +178,7 @@ def _running(settings: ServerSettings) -> Finding:
     return Finding("daemon", "ok", says)
 
 
-def _answers(settings: ServerSettings) -> bool:
+def _answers(settings: DaemonSettings) -> bool:
     for address in settings.listen:
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)  # noqa: S104 - "any" means this machine
         with contextlib.suppress(OSError), socket.create_connection((host, settings.port), timeout=2):

@@ -5,9 +5,9 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from securecc.client.compile.invocation import Order, search_of
+from securecc.client.compile.invocation import Invocation, search_of
 from securecc.client.inputs.manifest_builder import Search, absolute
-from securecc.client.ipc.launcher_connection import Caller
+from securecc.client.ipc.launcher_connection import LauncherConnection
 from securecc.compiler.command_line import compile_plan
 from securecc.compiler.command_line.arguments import ROOTS
 from securecc.compiler.source import dependency_output
@@ -19,7 +19,7 @@ _PREFIX = b"--gcc-toolchain="
 _PROBED = b"/crtbegin.o"  # by which it knows one (Gnu.cpp: GCCInstallationDetector)
 
 
-async def listed(caller: Caller, order: Order) -> tuple[tuple[bytes, ...], Search]:
+async def listed(caller: LauncherConnection, order: Invocation) -> tuple[tuple[bytes, ...], Search]:
     """The files that the compiler says it would read, and where it looks for them. Raises StaysLocal."""
     command = compile_plan.dependency_command(order.plan)
     search = search_of(order)
@@ -37,7 +37,7 @@ async def listed(caller: Caller, order: Order) -> tuple[tuple[bytes, ...], Searc
     return tuple(path for path in dependency_output.parse(output) if path not in own), search
 
 
-async def marked(caller: Caller, order: Order) -> tuple[bytes, ...]:
+async def marked(caller: LauncherConnection, order: Invocation) -> tuple[bytes, ...]:
     """The files that #line names, as the compiler itself understands it. Raises StaysLocal."""
     status, text = await caller.capture((order.request.compiler, *compile_plan.preprocess_command(order.plan)[1:]))
     if status:
@@ -45,11 +45,11 @@ async def marked(caller: Caller, order: Order) -> tuple[bytes, ...]:
     return tuple(name for name in dependency_output.marked(text) if name and b"\0" not in name)
 
 
-def _unsaid(order: Order) -> StaysLocal:
+def _unsaid(order: Invocation) -> StaysLocal:
     return StaysLocal("does-not-preprocess", f"{os.fsdecode(order.plan.source)}: the compiler alone shall say why")
 
 
-def _prefixes(order: Order) -> Iterator[bytes]:
+def _prefixes(order: Invocation) -> Iterator[bytes]:
     """Below which clang may look for a gcc."""
     plan, cwd = order.plan, order.request.cwd
     yield b"/usr"

@@ -24,7 +24,7 @@ _ASSEMBLED = b"-Wa,-I"
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class Invocation:
     """One compile, understood: what is to be done, with what, and where its outputs go.
 
     `catalogues` are the compiler's messages in the user's language, wherever they may be.
@@ -39,7 +39,7 @@ class Order:
     catalogues: tuple[bytes, ...] = ()
 
 
-def memory_key(order: Order) -> Key:
+def memory_key(order: Invocation) -> Key:
     """All that decides what it reads and does."""
     return (
         order.request.compiler,
@@ -52,13 +52,13 @@ def memory_key(order: Order) -> Key:
     )
 
 
-def affinity(order: Order, inputs: Inputs) -> bytes:
+def affinity(order: Invocation, inputs: Inputs) -> bytes:
     """For choosing a server only: the server makes the key of its own cache by itself."""
     arguments = (len(argument).to_bytes(4, "big") + argument for argument in order.plan.arguments[1:])
     return sha256(inputs.digest, order.toolchain.digest, *arguments)
 
 
-def search_of(order: Order) -> Search:
+def search_of(order: Invocation) -> Search:
     """Where it looks for headers."""
     cwd = order.request.cwd
     plan = order.plan
@@ -105,7 +105,7 @@ def _meant(path: bytes, roots: list[bytes]) -> list[bytes]:
     return [path, *(root + slash + path[len(mark) :] for root in roots for slash in (b"", b"/"))]
 
 
-def environment_of(order: Order, inputs: Inputs) -> dict[bytes, bytes]:
+def environment_of(order: Invocation, inputs: Inputs) -> dict[bytes, bytes]:
     """The variables that a server runs it with: where a file says the time of day, the one that it is here, and where
     one says its own time, the zone.
 
@@ -126,7 +126,7 @@ def environment_of(order: Order, inputs: Inputs) -> dict[bytes, bytes]:
     return variables
 
 
-def _clocked(order: Order) -> bool:
+def _clocked(order: Invocation) -> bool:
     """Whether the compiler is or can be told the time of day; clang learned to heed it after what Debian 12 has."""
     told = b"SOURCE_DATE_EPOCH" in order.environment.variables
     return order.toolchain.family == "gcc" and (

@@ -7,19 +7,19 @@ from dataclasses import replace
 
 from securecc.client.compile import compiler_query
 from securecc.client.compile.argument_files import expanded, without_specs
-from securecc.client.compile.invocation import Order, affinity, memory_key, physical, search_of
+from securecc.client.compile.invocation import Invocation, affinity, memory_key, physical, search_of
 from securecc.client.compile.submission import Remote, submit
 from securecc.client.farm.farm import Farm, Wanted
-from securecc.client.host.message_catalogues import ERRORS, Tongues
-from securecc.client.host.native_options import Processors
-from securecc.client.host.shared_trees import Layers
-from securecc.client.host.terminal_types import Terminals
+from securecc.client.host.message_catalogues import ERRORS, MessageCatalogues
+from securecc.client.host.native_options import NativeOptions
+from securecc.client.host.shared_trees import SharedTrees
+from securecc.client.host.terminal_types import TerminalTypes
 from securecc.client.inputs import special_files
-from securecc.client.inputs.dependency_cache import Recollections
-from securecc.client.inputs.manifest_builder import Gatherer, Inputs, absolute, learn
+from securecc.client.inputs.dependency_cache import DependencyCache
+from securecc.client.inputs.manifest_builder import Inputs, ManifestBuilder, absolute, learn
 from securecc.client.inputs.name_watch import nature
 from securecc.client.ipc.frames import Die, Keep, Request
-from securecc.client.ipc.launcher_connection import Caller, MadeFile
+from securecc.client.ipc.launcher_connection import LauncherConnection, MadeFile
 from securecc.client.state.settings import Settings
 from securecc.compiler.command_line import compile_plan, environment
 from securecc.compiler.command_line.compile_plan import CompilePlan
@@ -42,13 +42,13 @@ class Compiles:
 
     def __init__(
         self,
-        gatherer: Gatherer,
-        recollections: Recollections,
+        gatherer: ManifestBuilder,
+        recollections: DependencyCache,
         closure: Callable[[bytes, bytes], Awaitable[ToolchainClosure]],
         farm: Callable[[Settings, Request], Farm],
-        tongues: Tongues,
+        tongues: MessageCatalogues,
         *,
-        layers: Layers | None = None,
+        layers: SharedTrees | None = None,
     ) -> None:
         self._gatherer = gatherer
         self._recollections = recollections
@@ -56,10 +56,10 @@ class Compiles:
         self._farm = farm
         self._tongues = tongues
         self._trees = layers
-        self._processors = Processors()
-        self._terminals = Terminals()
+        self._processors = NativeOptions()
+        self._terminals = TerminalTypes()
 
-    async def understand(self, request: Request, settings: Settings) -> tuple[Order, ...]:
+    async def understand(self, request: Request, settings: Settings) -> tuple[Invocation, ...]:
         """What a command asks for: a compile for each of its sources. Raises StaysLocal for what may not or need not
         leave.
         """
@@ -69,7 +69,7 @@ class Compiles:
         _check_apart(orders)
         return orders
 
-    async def _understood(self, request: Request, settings: Settings, arguments: tuple[bytes, ...]) -> Order:
+    async def _understood(self, request: Request, settings: Settings, arguments: tuple[bytes, ...]) -> Invocation:
         arguments, specified = without_specs(arguments)
         choice = compile_plan.for_processor(arguments)
         plan = compile_plan.parse(arguments if choice is None else (arguments[0], *choice[1]))
@@ -89,10 +89,10 @@ class Compiles:
         sent = environment.split(request.environment, plan.language, speech)
         if (terminal := await self._terminals.kind(closure, request)) != request.environment.get(b"TERM", b""):
             sent = replace(sent, variables={**sent.variables, b"TERM": terminal})
-        order = Order(request, plan, sent, closure, settings, catalogues=self._tongues.read(closure, speech))
+        order = Invocation(request, plan, sent, closure, settings, catalogues=self._tongues.read(closure, speech))
         return replace(order, layers=self._layers(order))
 
-    def _layers(self, order: Order) -> tuple[Layer, ...]:
+    def _layers(self, order: Invocation) -> tuple[Layer, ...]:
         """What this machine and all servers have alike, and this compile does not write to."""
         if self._trees is None:
             return ()
@@ -101,7 +101,7 @@ class Compiles:
         touched = [cwd + b"/", *(physical(path, cwd) for path in order.plan.outputs)]
         return tuple(layer for layer in standing if not any(path.startswith(layer.path + b"/") for path in touched))
 
-    async def inputs(self, caller: Caller, order: Order) -> Inputs:
+    async def inputs(self, caller: LauncherConnection, order: Invocation) -> Inputs:
         """What the compile reads: from memory where that still holds, else all that it may read."""
         if order.plan.source == STDIN:
             return await self._given(caller, order)
@@ -127,7 +127,7 @@ class Compiles:
         self._recollections.keep(key, inputs)
         return inputs
 
-    async def _given(self, caller: Caller, order: Order) -> Inputs:
+    async def _given(self, caller: LauncherConnection, order: Invocation) -> Inputs:
         """What standard input is and reads. Raises StaysLocal."""
         if order.plan.elsewhere:
             raise StaysLocal("standard-input", "standard input, and options that lead to other headers")
@@ -136,7 +136,7 @@ class Compiles:
             raise StaysLocal("standard-input", f"standard input is no pipe or file of up to {limits.INPUT} bytes")
         return self._gatherer.given(content, search_of(order))
 
-    async def _asked(self, caller: Caller, order: Order) -> Inputs:
+    async def _asked(self, caller: LauncherConnection, order: Invocation) -> Inputs:
         """What the compile reads, from the compiler itself. Raises StaysLocal."""
         listed, search = await compiler_query.listed(caller, order)
         _check_taken(listed, search.cwd)
@@ -150,7 +150,7 @@ class Compiles:
         self._recollections.keep(memory_key(order), inputs)
         return inputs
 
-    async def remote(self, caller: Caller, order: Order, inputs: Inputs) -> Remote:
+    async def remote(self, caller: LauncherConnection, order: Invocation, inputs: Inputs) -> Remote:
         """Has a server compile it; once more when other files were read than was thought without asking the compiler.
 
         Raises ChannelError and its kin, Denied, Refused, or StaysLocal when an input
@@ -182,7 +182,7 @@ class Compiles:
             if self._trees is not None:
                 self._trees.doubt(layer.path)
 
-    async def _placed(self, order: Order, inputs: Inputs, attempt: int) -> Remote:
+    async def _placed(self, order: Invocation, inputs: Inputs, attempt: int) -> Remote:
         farm = self._farm(order.settings, order.request)
         wanted = Wanted(affinity(order, inputs), order.toolchain.digest, inputs.size, order.toolchain)
         async with farm.room():
@@ -200,7 +200,7 @@ class Compiles:
                 finally:
                     job.close()
 
-    def made(self, order: Order, remote: Remote) -> tuple[MadeFile, ...]:
+    def made(self, order: Invocation, remote: Remote) -> tuple[MadeFile, ...]:
         """The outputs as the launcher is to write them.
 
         Raises StaysLocal when they are not exactly those of the command: something else was made, the object lacks,
@@ -235,12 +235,12 @@ def _keeps(plan: CompilePlan, path: bytes) -> Keep:
     return Keep.IF_EMPTY if (main and not plan.assembly) or path.endswith(b".dwo") else Keep.ALWAYS
 
 
-async def judge(caller: Caller, order: Order) -> int:
+async def judge(caller: LauncherConnection, order: Invocation) -> int:
     """Runs the command locally, with the user's own descriptors; returns its wait status."""
     return await caller.spawn((order.request.compiler, *order.request.arguments[1:]))
 
 
-def end(caller: Caller, status: int) -> None:
+def end(caller: LauncherConnection, status: int) -> None:
     """Ends the launcher as the compiler of this wait status ended."""
     if os.WIFSIGNALED(status):
         caller.order(Die(os.WTERMSIG(status)))
@@ -248,7 +248,7 @@ def end(caller: Caller, status: int) -> None:
         caller.exit(os.waitstatus_to_exitcode(status))
 
 
-def check_places(order: Order) -> None:
+def check_places(order: Invocation) -> None:
     """Raises StaysLocal where an output's place is such that only the compiler itself does the right thing."""
     for path in order.plan.outputs:
         place = absolute(path, order.request.cwd)
@@ -259,7 +259,7 @@ def check_places(order: Order) -> None:
             raise StaysLocal("output", f"{os.fsdecode(place)} is no regular file")
 
 
-def _check_named(order: Order) -> None:
+def _check_named(order: Invocation) -> None:
     """Raises StaysLocal where the command itself names what nobody but the compiler may open."""
     plan, cwd = order.plan, order.request.cwd
     for path in (plan.source, *(option.path for option in plan.forced), *plan.inputs):
@@ -275,7 +275,7 @@ def _check_taken(listed: tuple[bytes, ...], cwd: bytes) -> None:
             raise StaysLocal(special_files.TAKEN, said)
 
 
-def _check_apart(orders: tuple[Order, ...]) -> None:
+def _check_apart(orders: tuple[Invocation, ...]) -> None:
     """Raises StaysLocal where what one compile of a command writes is another's to write or to read."""
     names = [name for order in orders for name in (*order.plan.outputs, os.path.normpath(order.plan.source))]
     if len(orders) > 1 and len(set(names)) < len(names):

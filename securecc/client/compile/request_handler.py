@@ -9,14 +9,14 @@ import re
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
-from securecc.client.compile.invocation import Order
+from securecc.client.compile.invocation import Invocation
 from securecc.client.compile.remote_compile import Compiles, check_places, end, judge
 from securecc.client.compile.submission import Remote
 from securecc.client.host.local_slots import LocalSlots
 from securecc.client.inputs import special_files
 from securecc.client.ipc.frames import Die, Request
-from securecc.client.ipc.launcher_connection import Caller, CallerGoneError
-from securecc.client.ipc.process_ancestry import Lineage
+from securecc.client.ipc.launcher_connection import LauncherConnection, LauncherGoneError
+from securecc.client.ipc.process_ancestry import ProcessAncestry
 from securecc.client.state.journal import Journal
 from securecc.client.state.settings import Host, Settings
 from securecc.model.errors import (
@@ -40,7 +40,7 @@ _NO_HOSTS = "set SECURECC_HOSTS, or write the servers into ~/.config/securecc/ho
 _Farm = tuple[tuple[Host, ...], bytes]
 
 
-class Attendance:
+class RequestHandler:
     """Serves launchers, one call of `serve` each."""
 
     def __init__(
@@ -57,7 +57,7 @@ class Attendance:
         self._said: dict[_Farm, set[str]] = {}
         self._troubles: set[str] = set()
 
-    async def serve(self, caller: Caller, request: Request) -> None:
+    async def serve(self, caller: LauncherConnection, request: Request) -> None:
         """One compile from beginning to end."""
         try:
             settings = self._settings(request.environment)
@@ -79,7 +79,7 @@ class Attendance:
                 return
             self._verbose(caller, settings, f"compiling locally: {error.message}")
             self._local(caller, request, error.reason, error.message)
-        except CallerGoneError:
+        except LauncherGoneError:
             raise
         except SecureccError as error:
             await self._without_farm(caller, request, settings, error)
@@ -87,7 +87,7 @@ class Attendance:
             self._said.pop(_farm(request, settings), None)
             await self._deliver(caller, orders, remotes)
 
-    async def _remotes(self, caller: Caller, orders: Sequence[Order]) -> AsyncIterator[Remote]:
+    async def _remotes(self, caller: LauncherConnection, orders: Sequence[Invocation]) -> AsyncIterator[Remote]:
         """What servers make of each, one after the other as the compiler would; the first failure is the last."""
         for order in orders:
             check_places(order)
@@ -98,20 +98,22 @@ class Attendance:
             if remote.result.status or remote.result.limit:
                 return
 
-    async def _watched(self, caller: Caller, request: Request, work: Awaitable[Remote]) -> Remote:
+    async def _watched(self, caller: LauncherConnection, request: Request, work: Awaitable[Remote]) -> Remote:
         """Ends `work`, and the launcher, when those who wait for it have died."""
-        lineage = Lineage(caller.process, request.parent, lambda: _orphan(caller))
+        lineage = ProcessAncestry(caller.process, request.parent, lambda: _orphan(caller))
         lineage.start()
         try:
             return await work
         finally:
             lineage.stop()
 
-    def _local(self, caller: Caller, request: Request, reason: str, detail: str) -> None:
+    def _local(self, caller: LauncherConnection, request: Request, reason: str, detail: str) -> None:
         caller.execute(request)  # first, for somebody waits
         self._journal.local(reason, detail, request.arguments)
 
-    async def _without_farm(self, caller: Caller, request: Request, settings: Settings, error: SecureccError) -> None:
+    async def _without_farm(
+        self, caller: LauncherConnection, request: Request, settings: Settings, error: SecureccError
+    ) -> None:
         reason = reason_of(error)
         if not settings.fallback:
             self._forbidden(caller, request, reason, str(error), exit_status_of(error))
@@ -124,12 +126,12 @@ class Attendance:
         await self._slots.enter(settings.local_slots)
         try:
             caller.execute(request)
-        except CallerGoneError:
+        except LauncherGoneError:
             self._slots.leave()
             raise
         self._slots.leave_with(caller.process)
 
-    def _forbidden(self, caller: Caller, request: Request, reason: str, why: str, status: int) -> None:
+    def _forbidden(self, caller: LauncherConnection, request: Request, reason: str, why: str, status: int) -> None:
         self._journal.local(reason, why, request.arguments)
         caller.write(2, _line(f"{why}; SECURECC_FALLBACK=0 forbids compiling locally"))
         caller.exit(status)
@@ -140,11 +142,13 @@ class Attendance:
                 self._troubles.add(trouble)
                 self._journal.trouble("settings", trouble)
 
-    def _verbose(self, caller: Caller, settings: Settings, line: str) -> None:
+    def _verbose(self, caller: LauncherConnection, settings: Settings, line: str) -> None:
         if settings.verbose:
             caller.write(2, _line(line))
 
-    async def _deliver(self, caller: Caller, orders: Sequence[Order], remotes: Sequence[Remote]) -> None:
+    async def _deliver(
+        self, caller: LauncherConnection, orders: Sequence[Invocation], remotes: Sequence[Remote]
+    ) -> None:
         order, last = orders[0], remotes[-1]
         request = order.request
         if last.result.status or last.result.limit:
@@ -167,7 +171,7 @@ class Attendance:
         for remote in remotes:
             self._journal.remote(remote.server, request.arguments, sent=remote.sent, received=_received(remote))
 
-    async def _judge(self, caller: Caller, order: Order, remote: Remote) -> None:
+    async def _judge(self, caller: LauncherConnection, order: Invocation, remote: Remote) -> None:
         """A remote failure: the local compiler's outcome is what the user sees, unless local compiles are forbidden."""
         result = remote.result
         if not order.settings.fallback:
@@ -251,9 +255,9 @@ def _received(remote: Remote) -> int:
     return len(remote.stdout) + len(remote.stderr) + sum(len(content) for _, content in remote.files)
 
 
-def _orphan(caller: Caller) -> None:
+def _orphan(caller: LauncherConnection) -> None:
     try:
         caller.order(Die(signal.SIGTERM))
-    except CallerGoneError:
+    except LauncherGoneError:
         return
     caller.abandon()

@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 
-from securecc.client.compile.invocation import Order, environment_of
+from securecc.client.compile.invocation import Invocation, environment_of
 from securecc.client.farm.server_connection import RemoteJob
 from securecc.client.inputs.manifest_builder import Inputs, packed
 from securecc.model import limits, manifest
@@ -24,7 +24,7 @@ class Remote:
     sent: int
 
 
-async def submit(job: RemoteJob, order: Order, inputs: Inputs, attempt: int = 1) -> Remote:
+async def submit(job: RemoteJob, order: Invocation, inputs: Inputs, attempt: int = 1) -> Remote:
     """What a server makes of it, at the first or a later `attempt`. Raises ChannelError, Refused, or StaysLocal when an
     input changed meanwhile.
     """

@@ -17,7 +17,7 @@ from securecc.channel import kerberos
 from securecc.channel.deadline import within
 from securecc.channel.transport import dial
 from securecc.client.doctor.kdc_clock import kdc_time
-from securecc.client.farm.server_connection import Conversation
+from securecc.client.farm.server_connection import ServerConnection
 from securecc.client.ipc import agent_socket
 from securecc.client.state.settings import Host, Settings
 from securecc.compiler.toolchain.closure import ToolchainClosure, describe
@@ -115,7 +115,7 @@ async def _server(host: Host, settings: Settings, cache: str | None, compilers: 
         return [*findings, *await _skewed(host, principal, cache, error)]
     except SecureccError as error:
         return [*findings, *_refused(host, shown(principal), error)]
-    conversation = Conversation(channel, lambda _: None)
+    conversation = ServerConnection(channel, lambda _: None)
     try:
         await asyncio.wait_for(conversation.welcomed(), limits.PREAUTH_DEADLINE_S)
     except (SecureccError, TimeoutError) as error:
@@ -201,7 +201,7 @@ async def _skewed(host: Host, principal: str, cache: str | None, error: SkewErro
     return [Finding(f"{host} server", "ok", "it answers"), clock]
 
 
-def _admitted(host: Host, principal: str, conversation: Conversation) -> Iterator[Finding]:
+def _admitted(host: Host, principal: str, conversation: ServerConnection) -> Iterator[Finding]:
     welcome = conversation.welcome
     assert welcome is not None
     yield Finding(f"{host} server", "ok", f"{welcome.software[:80]}, {welcome.slots} slots")
@@ -225,7 +225,7 @@ def _moment(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
-async def _toolchain(host: Host, name: str, closure: ToolchainClosure, conversation: Conversation) -> Finding:
+async def _toolchain(host: Host, name: str, closure: ToolchainClosure, conversation: ServerConnection) -> Finding:
     """Whether the server has it; if not, what is nearest there, in its own words."""
     subject = f"{host} {name}"
     if closure.digest in conversation.toolchains:

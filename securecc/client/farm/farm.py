@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 from securecc.channel.channel import Channel
-from securecc.client.farm.server_connection import Conversation, RemoteJob
+from securecc.client.farm.server_connection import RemoteJob, ServerConnection
 from securecc.client.state.settings import Host
 from securecc.compiler.toolchain.closure import ToolchainClosure, describe
 from securecc.model import limits
@@ -43,14 +43,14 @@ class Server:
 
     def __init__(self, host: Host, dial: Dial) -> None:
         self.host = host
-        self.conversation: Conversation | None = None
+        self.conversation: ServerConnection | None = None
         self.trouble: SecureccError | None = None
         self._dial = dial
         self._failures = 0
         self._until = 0.0
-        self._dialling: asyncio.Task[Conversation] | None = None
+        self._dialling: asyncio.Task[ServerConnection] | None = None
 
-    async def connected(self) -> Conversation:
+    async def connected(self) -> ServerConnection:
         """The conversation, made if need be; all who ask meanwhile wait for the same attempt.
 
         Raises the trouble that the last attempt met while the server is left alone.
@@ -73,9 +73,9 @@ class Server:
         if self.conversation is not None:
             self.conversation.close(reason)
 
-    async def _connect(self) -> Conversation:
+    async def _connect(self) -> ServerConnection:
         try:
-            conversation = Conversation(await self._dial(self.host), self._ended, self.host.slots)
+            conversation = ServerConnection(await self._dial(self.host), self._ended, self.host.slots)
             await _welcomed(conversation)
         except SecureccError as error:
             self._failed(error)
@@ -92,7 +92,7 @@ class Server:
         self._until = time.monotonic() + BACKOFF_S[min(self._failures, len(BACKOFF_S) - 1)]
         self._failures += 1
 
-    def _ended(self, conversation: Conversation) -> None:
+    def _ended(self, conversation: ServerConnection) -> None:
         if self.conversation is conversation:
             self.conversation = None
 
@@ -109,7 +109,7 @@ class Farm:
         self._room = asyncio.Semaphore(sum(bounds)) if bounds and all(bounds) else None
 
     @property
-    def conversations(self) -> tuple[Conversation, ...]:
+    def conversations(self) -> tuple[ServerConnection, ...]:
         """The channels that are open."""
         return tuple(server.conversation for server in self.servers if server.conversation is not None)
 
@@ -159,13 +159,15 @@ class Farm:
         for server in self.servers:
             server.close(reason)
 
-    async def _conversations(self) -> list[Conversation]:
+    async def _conversations(self) -> list[ServerConnection]:
         conversations = [server.conversation for server in self.servers if server.conversation is not None]
         if conversations:
             self._connect_others()
             return conversations
         outcomes = await asyncio.gather(*(server.connected() for server in self.servers), return_exceptions=True)
-        conversations = [outcome for outcome in outcomes if isinstance(outcome, Conversation) and outcome.ended is None]
+        conversations = [
+            outcome for outcome in outcomes if isinstance(outcome, ServerConnection) and outcome.ended is None
+        ]
         if not conversations:
             raise _worst([outcome for outcome in outcomes if isinstance(outcome, BaseException)])
         return conversations
@@ -177,7 +179,7 @@ class Farm:
                 task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
 
-async def _welcomed(conversation: Conversation) -> None:
+async def _welcomed(conversation: ServerConnection) -> None:
     try:
         async with asyncio.timeout(limits.PREAUTH_DEADLINE_S):
             await conversation.welcomed()
@@ -226,12 +228,12 @@ async def _invited(jobs: list[RemoteJob]) -> RemoteJob:
     return chosen
 
 
-def _affinity(conversation: Conversation, key: bytes) -> bytes:
+def _affinity(conversation: ServerConnection, key: bytes) -> bytes:
     """Rendezvous hashing: the same key prefers the same server, whichever others there are."""
     return sha256(conversation.peer.encode(), key)
 
 
-async def _lacking(conversations: list[Conversation], wanted: Wanted) -> str:
+async def _lacking(conversations: list[ServerConnection], wanted: Wanted) -> str:
     """Why no server has the toolchain: what the one that offers its like says of the difference. Asked once."""
     said = f"no server has this very compiler; offered: {_offers(conversations)}"
     if wanted.closure is None:
@@ -249,7 +251,7 @@ async def _lacking(conversations: list[Conversation], wanted: Wanted) -> str:
     return asked.lacking[wanted.toolchain]
 
 
-def _offers(conversations: list[Conversation]) -> str:
+def _offers(conversations: list[ServerConnection]) -> str:
     names = {toolchain.name for conversation in conversations for toolchain in conversation.toolchains.values()}
     return ", ".join(sorted(names)) or "none"
 

@@ -63,7 +63,7 @@ class _Kept:
         return await dial(host.name, host.port, principal, self.cache, ca_file=self._ca)
 
 
-class Farms:
+class FarmRegistry:
     """All farms. Needs a running loop."""
 
     def __init__(self) -> None:

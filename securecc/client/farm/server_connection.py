@@ -44,7 +44,7 @@ class RemoteJob:
 
     __slots__ = ("_answers", "_closed", "_received", "_result", "_waiter", "_wanted", "conversation", "number")
 
-    def __init__(self, conversation: "Conversation") -> None:
+    def __init__(self, conversation: "ServerConnection") -> None:
         self.conversation = conversation
         self.number = 0
         self._answers: deque[Answer | SecureccError] = deque()
@@ -112,12 +112,12 @@ class RemoteJob:
             self._waiter.set_result(None)
 
 
-class Conversation:
+class ServerConnection:
     """The jobs of one channel. `on_end` is called once, when the channel takes no more jobs. `limit` is what the host
     list allows here at one time; 0 is no limit. `lacking` says of toolchains why the server has them not.
     """
 
-    def __init__(self, channel: Channel, on_end: Callable[["Conversation"], None], limit: int = 0) -> None:
+    def __init__(self, channel: Channel, on_end: Callable[["ServerConnection"], None], limit: int = 0) -> None:
         self.channel = channel
         self.limit = limit
         self.ended: SecureccError | None = None

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 
 from securecc.client.host.inotify import Inotify, is_local
-from securecc.client.host.mount_table import Mounts
+from securecc.client.host.mount_table import MountTable
 from securecc.client.path_state import look
 from securecc.client.stat_key import Stamp
 from securecc.model.errors import StaysLocal
@@ -18,10 +18,10 @@ WATCHED_S = 60.0
 _LINKS = 40  # MAXSYMLINKS of Linux
 
 
-class Vigil:
+class FileWatch:
     """Over some absolute paths, there or not. `stamps` says what each was when it began, None for nothing."""
 
-    def __init__(self, paths: Iterable[bytes], watches: "Watches", owner: bytes) -> None:
+    def __init__(self, paths: Iterable[bytes], watches: "FileWatches", owner: bytes) -> None:
         """Watched before they are looked at, so nothing is missed between."""
         paths = tuple(dict.fromkeys(paths))
         self._watches = watches
@@ -48,12 +48,12 @@ class Vigil:
         self._watches.end(self._owner)
 
 
-class Watches:
+class FileWatches:
     """What the vigils of one agent are told by the kernel. Where it tells nothing, they look for themselves."""
 
     def __init__(self) -> None:
         self._inotify: Inotify | None = None
-        self._mounts: Mounts | None = None
+        self._mounts: MountTable | None = None
         self._pending: set[bytes] = set()
         self._owners: set[bytes] = set()
         self._making = threading.Lock()
@@ -71,7 +71,7 @@ class Watches:
         try:
             with self._making:
                 if self._inotify is None:
-                    self._mounts = Mounts()
+                    self._mounts = MountTable()
                     self._inotify = Inotify()
             self._inotify.watch(watched | inner, owner)
         except (StaysLocal, OSError):

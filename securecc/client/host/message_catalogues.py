@@ -37,7 +37,7 @@ _libc.newlocale.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
 _libc.freelocale.argtypes = (ctypes.c_void_p,)
 
 
-class Tongues:
+class MessageCatalogues:
     """What compilers say here in the locale of an environment."""
 
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ _TABLE = Path("/proc/self/mountinfo")
 _POINT = 4  # of a line's words, proc_pid_mountinfo(5)
 
 
-class Mounts:
+class MountTable:
     """The mount points of this process's world (proc(5): the table can be polled for changes, which costs no read)."""
 
     def __init__(self) -> None:

@@ -25,7 +25,7 @@ class Chosen:
     features: frozenset[str]
 
 
-class Processors:
+class NativeOptions:
     """The answers of this machine's compilers. They hold for an agent's life: the processor does not change."""
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterable
 
 from securecc.client.host.inotify import Inotify, is_local
-from securecc.client.host.mount_table import Mounts, overlap
+from securecc.client.host.mount_table import MountTable, overlap
 from securecc.model import limits
 from securecc.model.errors import StaysLocal
 from securecc.model.messages import Layer
@@ -22,13 +22,13 @@ AGAIN_S = 60.0
 """How long a tree that changed, or that a server took for another, is left alone."""
 
 
-class Layers:
+class SharedTrees:
     """The layers of one agent's life. Needs a running loop. `inotify` makes what watches, once it is needed."""
 
     def __init__(self, inotify: Callable[[], Inotify] = Inotify) -> None:
         self._make = inotify
         self._inotify: Inotify | None = None
-        self._mounts: Mounts | None = None
+        self._mounts: MountTable | None = None
         self._ours: dict[bytes, bytes] = {}
         self._until: dict[bytes, float] = {}
         self._asked: dict[bytes, int] = {}
@@ -74,7 +74,7 @@ class Layers:
         """Watch first, then digest: what changes meanwhile shows."""
         try:
             if self._inotify is None:
-                self._mounts = Mounts()
+                self._mounts = MountTable()
                 self._inotify = self._make()
             self._inotify.watch(_folders(path), path)
             digest = await _digest(path)

@@ -25,7 +25,7 @@ _UNKNOWN = 3  # tput(1), "EXIT CODES"
 _REMEMBERED = 64
 
 
-class Terminals:
+class TerminalTypes:
     """The answers of one agent's life."""
 
     def __init__(self) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from securecc.client.host import wrapper_lists
-from securecc.client.host.file_watch import Vigil, Watches
+from securecc.client.host.file_watch import FileWatch, FileWatches
 from securecc.client.path_state import look
 from securecc.client.stat_key import Stamp
 from securecc.compiler.toolchain import gcc, toolchain_list
@@ -26,10 +26,10 @@ _CHOOSES = b"/crtbegin.o"  # beside its directory stand the other versions of gc
 class _Found:
     closure: ToolchainClosure
     called: tuple[tuple[bytes, Stamp | None], ...]
-    vigil: Vigil
+    vigil: FileWatch
 
 
-class Toolchains:
+class ToolchainCache:
     """The closures of one agent's life. `lists` name the scripts that stand for compilers; what is met is written to
     `record`, for people to look at.
     """
@@ -38,7 +38,7 @@ class Toolchains:
         self._record = record
         self._lists = wrapper_lists.default_paths() if lists is None else lists
         self._digests: Digests = {}
-        self._watches = Watches()
+        self._watches = FileWatches()
         self._numbers = itertools.count()
         self._known: dict[tuple[bytes, bytes], _Found] = {}
         self._finding: dict[tuple[bytes, bytes], asyncio.Task[_Found]] = {}
@@ -73,7 +73,7 @@ class Toolchains:
         began = time.time_ns()
         closure = discover(compiler, search_path, self._digests, wrapper_lists.vouched(self._lists))
         own = _own(closure)
-        vigil = Vigil((*own, *_deciding(closure, search_path)), self._watches, b"%d" % next(self._numbers))
+        vigil = FileWatch((*own, *_deciding(closure, search_path)), self._watches, b"%d" % next(self._numbers))
         seen = dict(vigil.stamps)
         if any((stamp := seen[path]) is None or stamp[4] > began for path in own):
             vigil.end()

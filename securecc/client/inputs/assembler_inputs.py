@@ -10,8 +10,8 @@ import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from securecc.client.inputs.file_cache import Fingerprint, Fingerprints
-from securecc.client.inputs.input_set import Scene
+from securecc.client.inputs.file_cache import FileCache, FileFacts
+from securecc.client.inputs.input_set import InputSet
 from securecc.client.inputs.name_watch import Watching, nature, under
 from securecc.compiler.source import assembler_directives
 from securecc.model import limits
@@ -23,7 +23,7 @@ _ELSEWHERE = (b"/dev/", b"/proc/", b"/sys/", b"/etc/")
 
 
 @dataclass(frozen=True, slots=True)
-class Assembled:
+class AssemblerInputs:
     """The `names` that were looked for; `hidden` says that there may be others."""
 
     names: frozenset[bytes]
@@ -34,7 +34,7 @@ class Assembling:
     """Adds to a scene, in which all else that is read is noted, what is read beside it. `directories` are searched."""
 
     def __init__(
-        self, scene: Scene, watching: Watching, fingerprints: Fingerprints, directories: Iterable[bytes]
+        self, scene: InputSet, watching: Watching, fingerprints: FileCache, directories: Iterable[bytes]
     ) -> None:
         self._scene = scene
         self._watching = watching
@@ -42,7 +42,7 @@ class Assembling:
         self._directories = tuple(dict.fromkeys(directories))
         self._names: set[bytes] = set()
 
-    def look(self, macros: Iterable[bytes], *, assembly_itself: bool) -> Assembled:
+    def look(self, macros: Iterable[bytes], *, assembly_itself: bool) -> AssemblerInputs:
         """`macros` are texts of the command line; `assembly_itself` says that the source is no C. Raises StaysLocal
         where a name is put together that cannot be guessed.
         """
@@ -65,7 +65,7 @@ class Assembling:
                         todo.append(seen)
         if hidden and not self._guess([*map(_content, texts.values()), *macros]) and unnamed:
             raise StaysLocal("assembler", "may have the assembler read a file whose name is put together")
-        return Assembled(frozenset(self._names), hidden)
+        return AssemblerInputs(frozenset(self._names), hidden)
 
     def _places(self, name: bytes) -> list[bytes]:
         """Where a file of this name is, in every directory."""
@@ -108,7 +108,7 @@ class Assembling:
         return found
 
 
-def _content(seen: Fingerprint) -> bytes:
+def _content(seen: FileFacts) -> bytes:
     """Whatever stands there now: it is the names that count."""
     try:
         with open(seen.path, "rb") as file:

@@ -9,10 +9,10 @@ import stat
 from collections import OrderedDict
 from dataclasses import replace
 
-from securecc.client.inputs.directory_cache import Listings
-from securecc.client.inputs.file_cache import Fingerprint, Fingerprints
+from securecc.client.inputs.directory_cache import DirectoryCache
+from securecc.client.inputs.file_cache import FileCache, FileFacts
 from securecc.client.inputs.manifest_builder import Directories, Inputs
-from securecc.client.inputs.name_watch import Watch, nature
+from securecc.client.inputs.name_watch import NameWatch, nature
 from securecc.model.errors import StaysLocal
 
 REMEMBERED = 4096
@@ -22,10 +22,10 @@ Key = tuple[object, ...]
 """All that decides what a compile reads and does: command, directory, environment, toolchain."""
 
 
-class Recollections:
+class DependencyCache:
     """What an agent remembers."""
 
-    def __init__(self, fingerprints: Fingerprints, listings: Listings) -> None:
+    def __init__(self, fingerprints: FileCache, listings: DirectoryCache) -> None:
         self._fingerprints = fingerprints
         self._listings = listings
         self._known: OrderedDict[Key, Inputs] = OrderedDict()
@@ -60,7 +60,7 @@ class Recollections:
         self._known.move_to_end(key)
         return inputs
 
-    def _files_hold(self, files: tuple[Fingerprint, ...]) -> bool:
+    def _files_hold(self, files: tuple[FileFacts, ...]) -> bool:
         lstat = os.lstat
         try:
             for seen in files:
@@ -79,9 +79,9 @@ class Recollections:
             return False
         return True
 
-    def _watches_hold(self, watches: tuple[Watch, ...]) -> tuple[Watch, ...] | None:
+    def _watches_hold(self, watches: tuple[NameWatch, ...]) -> tuple[NameWatch, ...] | None:
         """The same watches, refreshed where a directory changed without harm; None where a name came or went."""
-        fresh: list[Watch] | None = None
+        fresh: list[NameWatch] | None = None
         for index, watch in enumerate(watches):
             try:
                 listing = self._listings.look(watch.listing.path)

@@ -25,7 +25,7 @@ class Listing:
     racy: bool
 
 
-class Listings:
+class DirectoryCache:
     """The listings of one agent's life."""
 
     def __init__(self) -> None:

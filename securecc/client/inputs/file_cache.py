@@ -20,7 +20,7 @@ from securecc.model.manifest import INPUT, Digest
 
 
 @dataclass(frozen=True, slots=True)
-class Fingerprint:
+class FileFacts:
     """One file at one moment. `racy`: its stamp does not vouch for its content yet."""
 
     path: bytes
@@ -31,14 +31,14 @@ class Fingerprint:
     racy: bool
 
 
-class Fingerprints:
+class FileCache:
     """The fingerprints of one agent's life. Paths are absolute, physical (no symlink in them), bytes."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, Fingerprint] = {}
+        self._known: dict[bytes, FileFacts] = {}
         self._directives: dict[Digest, Directives] = {}
 
-    def look(self, path: bytes) -> Fingerprint:
+    def look(self, path: bytes) -> FileFacts:
         """The file as it is now; reads it if need be.
 
         Raises StaysLocal when it is no regular file (a special one is not opened), cannot be read or is over the
@@ -55,22 +55,22 @@ class Fingerprints:
         except OSError as error:
             raise StaysLocal("input", f"{os.fsdecode(path)}: {os.strerror(error.errno or errno.EIO)}") from error
         if known is not None and known.stamp == seen.stamp and known.digest == seen.digest and not seen.racy:
-            seen = Fingerprint(known.path, known.stamp, seen.mode, seen.links, known.digest, racy=False)
+            seen = FileFacts(known.path, known.stamp, seen.mode, seen.links, known.digest, racy=False)
         self._known[seen.path] = seen
         return seen
 
-    def given(self, content: bytes) -> Fingerprint:
+    def given(self, content: bytes) -> FileFacts:
         """Standard input, as if it were a file."""
         digest = sha256(content)
         if digest not in self._directives:
             self._directives[digest] = scan(content)
-        return Fingerprint(INPUT, (0, 0, len(content), 0, 0), 0o600, 1, digest, racy=True)
+        return FileFacts(INPUT, (0, 0, len(content), 0, 0), 0o600, 1, digest, racy=True)
 
-    def directives(self, fingerprint: Fingerprint) -> Directives:
+    def directives(self, fingerprint: FileFacts) -> Directives:
         """What the content of a file that was looked at may ask for."""
         return self._directives[fingerprint.digest]
 
-    def content(self, fingerprint: Fingerprint) -> bytes:
+    def content(self, fingerprint: FileFacts) -> bytes:
         """What a file that was looked at contains. Raises StaysLocal when it does no longer."""
         try:
             with open(fingerprint.path, "rb") as file:
@@ -81,7 +81,7 @@ class Fingerprints:
             raise StaysLocal("input", f"{os.fsdecode(fingerprint.path)} changes while it is read")
         return content
 
-    def _read(self, path: bytes) -> Fingerprint:
+    def _read(self, path: bytes) -> FileFacts:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY)
         try:
             status = os.fstat(descriptor)
@@ -100,7 +100,7 @@ class Fingerprints:
             self._directives[digest] = scan(content)
         rested = before - max(status.st_mtime_ns, status.st_ctime_ns)
         racy = rested < limits.RACY_STAT_S * 1e9
-        return Fingerprint(path, stamp_of(status), stat.S_IMODE(status.st_mode), status.st_nlink, digest, racy=racy)
+        return FileFacts(path, stamp_of(status), stat.S_IMODE(status.st_mode), status.st_nlink, digest, racy=racy)
 
 
 def _content(descriptor: int, size: int) -> bytes:

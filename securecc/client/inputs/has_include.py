@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-from securecc.client.inputs.file_cache import Fingerprint, Fingerprints
+from securecc.client.inputs.file_cache import FileCache, FileFacts
 from securecc.compiler.source.directives import Name
 from securecc.compiler.source.has_include_macros import PREDEFINED, hidden, replacements, spellings, uses, words
 from securecc.model.errors import StaysLocal
@@ -15,14 +15,14 @@ _KEPT = 16384
 """Answers about one file; beyond that it begins anew."""
 
 
-class Questions:
+class HasIncludeQueries:
     """The questions of one agent's compiles. Files are read for it once, and only where there is such a macro."""
 
-    def __init__(self, fingerprints: Fingerprints) -> None:
+    def __init__(self, fingerprints: FileCache) -> None:
         self._fingerprints = fingerprints
         self._known: dict[tuple[Digest, str, frozenset[bytes]], object] = {}
 
-    def asked(self, files: Sequence[Fingerprint], given: Iterable[bytes]) -> frozenset[bytes]:
+    def asked(self, files: Sequence[FileFacts], given: Iterable[bytes]) -> frozenset[bytes]:
         """The names, as spelled, that these files ask for by macros that one of them makes. `given` are the texts of -D
         and -U, with their letter.
 
@@ -38,7 +38,7 @@ class Questions:
             raise _HIDDEN
         return frozenset(name.spelled for name in self._spellings(names, files, command_line))
 
-    def _spellings(self, names: frozenset[Name], files: Sequence[Fingerprint], command_line: bytes) -> frozenset[Name]:
+    def _spellings(self, names: frozenset[Name], files: Sequence[FileFacts], command_line: bytes) -> frozenset[Name]:
         """With what the words in <> may stand for; what stands for one may be a macro itself."""
         replaced: dict[bytes, frozenset[bytes]] = {}
         while new := frozenset(words(names) - replaced.keys()):
@@ -54,7 +54,7 @@ class Questions:
             names = more
         return names
 
-    def _once(self, seen: Fingerprint, some: frozenset[bytes], ask: Callable[[bytes, frozenset[bytes]], _T]) -> _T:
+    def _once(self, seen: FileFacts, some: frozenset[bytes], ask: Callable[[bytes, frozenset[bytes]], _T]) -> _T:
         key = (seen.digest, ask.__name__, some)
         if key not in self._known:
             if len(self._known) >= _KEPT:

@@ -36,7 +36,7 @@ Take = Callable[[bytes], tuple[Directives, Where]]
 """Notes that a spelled path is reached, and says what is in it, and where. Raises StaysLocal where it is no file."""
 
 
-class Reach:
+class IncludeScanner:
     """The walk from one source. `look` gives a directory's listing; every answer must be of the same moment."""
 
     def __init__(self, chain: Chain, look: Callable[[bytes], Listing | None], take: Take) -> None:

@@ -4,25 +4,25 @@ import os
 import stat
 from collections.abc import Iterable
 
-from securecc.client.inputs.file_cache import Fingerprint, Fingerprints
-from securecc.client.inputs.name_watch import Watch, nature, under
-from securecc.client.inputs.path_walk import Crossings
+from securecc.client.inputs.file_cache import FileCache, FileFacts
+from securecc.client.inputs.name_watch import NameWatch, nature, under
+from securecc.client.inputs.path_walk import PathWalk
 from securecc.model.errors import StaysLocal
 from securecc.model.manifest import Role
 
 _SECOND = 1_000_000_000  # in nanoseconds
 
 
-class Scene:
+class InputSet:
     """One compile's. `files` are by their place, `spelled` are the paths that were read, with the place of each. What
     is in `embedded` is taken as it is, and says nothing about other files.
     """
 
-    def __init__(self, fingerprints: Fingerprints, cwd: bytes) -> None:
+    def __init__(self, fingerprints: FileCache, cwd: bytes) -> None:
         self._fingerprints = fingerprints
         self._cwd = cwd
-        self.crossings = Crossings()
-        self.files: dict[bytes, tuple[Fingerprint, Role]] = {}
+        self.crossings = PathWalk()
+        self.files: dict[bytes, tuple[FileFacts, Role]] = {}
         self.spelled: dict[bytes, bytes] = {}
         self.embedded: set[bytes] = set()
         self.around: dict[bytes, None] = {}
@@ -35,13 +35,13 @@ class Scene:
             self._add_candidate(directory.rstrip(b"/"), set())
             self.note_nature(directory)
 
-    def read(self, path: bytes, role: Role = Role.READ) -> Fingerprint:
+    def read(self, path: bytes, role: Role = Role.READ) -> FileFacts:
         """A file that the compiler says it reads, or may read."""
         self.around[path.rpartition(b"/")[0] or b"/"] = None
         self.spelled[path] = place = self._add(path, role)
         return self.files[place][0]
 
-    def give(self, seen: Fingerprint) -> None:
+    def give(self, seen: FileFacts) -> None:
         """Standard input, which lies nowhere."""
         self.files[seen.path] = (seen, Role.READ)
 
@@ -62,7 +62,7 @@ class Scene:
             raise StaysLocal("line", f"#line names {os.fsdecode(path)}, which is no regular file")
         return path
 
-    def add_candidates(self, watches: Iterable[Watch], asked: frozenset[bytes]) -> None:
+    def add_candidates(self, watches: Iterable[NameWatch], asked: frozenset[bytes]) -> None:
         """Every file that could be found under a name that some file is found under, as well. Where the run's own
         conditions differ from those of `-M` (``#pragma GCC target``), it must not find another file instead.
         """
@@ -110,7 +110,7 @@ class Scene:
         return place
 
 
-def _once(seen: Fingerprint) -> tuple[bytes, int]:
+def _once(seen: FileFacts) -> tuple[bytes, int]:
     """Files that agree in this are one to ``#pragma once`` (libcpp/files.cc: check_file_against_entries), which reads
     the second to see that it does, and lists it nowhere.
     """

@@ -8,7 +8,7 @@ KEPT = 65536
 """Values; beyond that it begins anew, and memory grows a little."""
 
 
-class Shared:
+class Interner:
     """Gives back the first object that was equal to one. Values must be immutable and hashable."""
 
     def __init__(self) -> None:

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field, replace
 import zstandard
 
 from securecc.client.inputs.assembler_inputs import Assembling
-from securecc.client.inputs.directory_cache import Listings
-from securecc.client.inputs.file_cache import Fingerprint, Fingerprints
-from securecc.client.inputs.has_include import Questions
-from securecc.client.inputs.include_scanner import PREINCLUDED, Chain, Reach, Where
-from securecc.client.inputs.input_set import Scene
-from securecc.client.inputs.interning import Shared
-from securecc.client.inputs.name_watch import Watch, Watching, under
+from securecc.client.inputs.directory_cache import DirectoryCache
+from securecc.client.inputs.file_cache import FileCache, FileFacts
+from securecc.client.inputs.has_include import HasIncludeQueries
+from securecc.client.inputs.include_scanner import PREINCLUDED, Chain, IncludeScanner, Where
+from securecc.client.inputs.input_set import InputSet
+from securecc.client.inputs.interning import Interner
+from securecc.client.inputs.name_watch import NameWatch, Watching, under
 from securecc.client.inputs.special_files import NOTHING
 from securecc.compiler.source.directives import STAMP, Directives, needs_local, redefined, scan
 from securecc.model import limits, manifest
@@ -68,10 +68,10 @@ class Inputs:
     digest: bytes
     entries: tuple[Entry, ...]
     size: int
-    files: tuple[Fingerprint, ...]
+    files: tuple[FileFacts, ...]
     directories: Directories
     links: tuple[tuple[bytes, bytes], ...]
-    watches: tuple[Watch, ...]
+    watches: tuple[NameWatch, ...]
     natures: tuple[tuple[bytes, int], ...] = ()
     asked: bool = True
     reached: tuple[tuple[bytes, bytes], ...] = ()
@@ -103,14 +103,14 @@ def _bit(bits: bytes, index: int) -> int:
     return bits[index >> 3] >> (index & 7) & 1 if index >> 3 < len(bits) else 0
 
 
-class Gatherer:
+class ManifestBuilder:
     """Makes Inputs. One for an agent's life, for the sake of what it remembers of files and directories."""
 
-    def __init__(self, fingerprints: Fingerprints, listings: Listings) -> None:
+    def __init__(self, fingerprints: FileCache, listings: DirectoryCache) -> None:
         self._fingerprints = fingerprints
         self._listings = listings
-        self._shared = Shared()
-        self._questions = Questions(fingerprints)
+        self._shared = Interner()
+        self._questions = HasIncludeQueries(fingerprints)
 
     def gather(self, listed: Iterable[bytes], search: Search) -> Inputs:
         """`listed` are the paths that `gcc -M` names, relative ones from the working directory.
@@ -136,7 +136,7 @@ class Gatherer:
             folder = scene.crossings.directory(path.rpartition(b"/")[0] or b"/")
             return self._fingerprints.directives(seen), (seen.path, folder)
 
-        Reach(search.chain, watching.look, take).walk(source, search.forced, search.cwd)
+        IncludeScanner(search.chain, watching.look, take).walk(source, search.forced, search.cwd)
         inputs = self._finished(scene, search, watching)
         one = self._shared.one
         reached = tuple((one(spelled), one(place)) for spelled, place in scene.spelled.items())
@@ -161,17 +161,17 @@ class Gatherer:
             return self._fingerprints.directives(found), (found.path, scene.crossings.directory(os.path.dirname(path)))
 
         scene.give(seen)
-        Reach(search.chain, watching.look, take).walk(source, search.forced, search.cwd)
+        IncludeScanner(search.chain, watching.look, take).walk(source, search.forced, search.cwd)
         shown = (*search.shown, _STDIN)  # where gcc looks for the lines that it quotes
         return replace(self._finished(scene, replace(search, shown=shown), watching), given=content)
 
-    def _scene(self, search: Search) -> Scene:
-        scene = Scene(self._fingerprints, search.cwd)
+    def _scene(self, search: Search) -> InputSet:
+        scene = InputSet(self._fingerprints, search.cwd)
         for directory in (*search.directories, search.cwd, *search.crossed):
             scene.cross(directory)
         return scene
 
-    def _finished(self, scene: Scene, search: Search, watching: Watching) -> Inputs:
+    def _finished(self, scene: InputSet, search: Search, watching: Watching) -> Inputs:
         directories = (search.cwd, *scene.around, *search.directories)
         assembling = Assembling(scene, watching, self._fingerprints, directories)
         assembled = assembling.look(search.macros, assembly_itself=search.assembled)
@@ -188,7 +188,7 @@ class Gatherer:
             scene.note_nature(path)
         return replace(self._inputs(scene, watches, search.layers), clocked=wanted.clocked, stamped=wanted.stamped)
 
-    def _wanted(self, scene: Scene, search: Search, *, computed: bool) -> "_Wanted":
+    def _wanted(self, scene: InputSet, search: Search, *, computed: bool) -> "_Wanted":
         names: set[bytes] = {PREINCLUDED, *search.forced}
         asked: set[bytes] = set()
         shown: set[bytes] = set(search.shown)
@@ -220,7 +220,7 @@ class Gatherer:
         base_names = frozenset(name.rpartition(b"/")[2] for name in asked)
         return _Wanted(frozenset(names), base_names, frozenset(shown), clocked, times)
 
-    def _inputs(self, scene: Scene, watches: tuple[Watch, ...], layers: tuple[Layer, ...]) -> Inputs:
+    def _inputs(self, scene: InputSet, watches: tuple[NameWatch, ...], layers: tuple[Layer, ...]) -> Inputs:
         crossings = scene.crossings
         scene.leave_out(tuple(layer.path for layer in layers))
         if len(set(crossings.directories.values())) < len(crossings.directories):
@@ -286,5 +286,5 @@ def absolute(path: bytes, cwd: bytes) -> bytes:
     return path if path.startswith(b"/") else under(cwd, path)
 
 
-def _file_entry(place: bytes, seen: Fingerprint, role: Role, shared: int) -> Entry:
+def _file_entry(place: bytes, seen: FileFacts, role: Role, shared: int) -> Entry:
     return Entry(place, Kind.FILE, seen.digest, seen.stamp[2], seen.mode & 0o666, seen.stamp[3], shared, role)

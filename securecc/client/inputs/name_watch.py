@@ -9,13 +9,13 @@ import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from securecc.client.inputs.directory_cache import Listing, Listings
-from securecc.client.inputs.interning import Shared
+from securecc.client.inputs.directory_cache import DirectoryCache, Listing
+from securecc.client.inputs.interning import Interner
 from securecc.model.errors import StaysLocal
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
+class NameWatch:
     """`present` of `names` are in the directory of `listing`, the others are not. Where it is watched `whole`, it must
     hold the very names that it holds.
 
@@ -48,7 +48,7 @@ def nature(path: bytes) -> int:
 class Watching:
     """The names of one compile, directory by directory."""
 
-    def __init__(self, listings: Listings, shared: Shared) -> None:
+    def __init__(self, listings: DirectoryCache, shared: Interner) -> None:
         self._listings = listings
         self._shared = shared
         self._known: dict[bytes, Listing | None] = {}
@@ -79,7 +79,7 @@ class Watching:
         """Watches all names in directories, where these are there."""
         self._whole.update(path for path in directories if self.look(path) is not None)
 
-    def watches(self) -> tuple[Watch, ...]:
+    def watches(self) -> tuple[NameWatch, ...]:
         """All that is watched. Raises StaysLocal where a precompiled header would be used."""
         found = []
         for path, groups in self._names.items():
@@ -89,11 +89,11 @@ class Watching:
             for name in listing.precompiled.intersection(names):
                 used = os.fsdecode(under(path, name))
                 raise StaysLocal("precompiled-header", f"a precompiled form of {used} would be used")
-            found.append(Watch(listing, names, self._shared.one(listing.names.intersection(names))))
+            found.append(NameWatch(listing, names, self._shared.one(listing.names.intersection(names))))
         for path in sorted(self._whole):
             listing = self._known[path]
             assert listing is not None
-            found.append(Watch(listing, (), frozenset(), whole=True))
+            found.append(NameWatch(listing, (), frozenset(), whole=True))
         return tuple(found)
 
     def blocking(self) -> frozenset[bytes]:

@@ -18,7 +18,7 @@ LINKS_FOLLOWED = 40
 
 
 @dataclass(slots=True)
-class Crossings:
+class PathWalk:
     """All components that the paths of one compile pass through.
 
     `directories` maps a physical directory to (device, inode); `links` maps a symlink to its target.

@@ -44,7 +44,7 @@ class MadeFile:
     keep: Keep
 
 
-class CallerGoneError(AgentError):
+class LauncherGoneError(AgentError):
     """The launcher has ended: nobody waits for this compile any more."""
 
 
@@ -52,12 +52,12 @@ _incoming = memoryview(bytearray(_AT_ONCE))
 """Where what launchers say is put: it is read before another is heard, so that one place does for all."""
 
 
-class Caller(asyncio.BufferedProtocol):
+class LauncherConnection(asyncio.BufferedProtocol):
     """The agent's end of one launcher's connection. `serve` is called with the request, as a task of its own; when the
     launcher goes away, that task is cancelled.
     """
 
-    def __init__(self, serve: Callable[["Caller", Request], Awaitable[None]]) -> None:
+    def __init__(self, serve: Callable[["LauncherConnection", Request], Awaitable[None]]) -> None:
         self._serve = serve
         self._reader = RequestReader()
         self._reports: deque[Report] = deque()
@@ -67,7 +67,7 @@ class Caller(asyncio.BufferedProtocol):
         self._input: tuple[bytes | None, ...] = ()
         self._quiet = True
         self.process = 0
-        self.done: Callable[[Caller], None] = lambda _: None
+        self.done: Callable[[LauncherConnection], None] = lambda _: None
 
     # What the event loop calls.
 
@@ -112,7 +112,7 @@ class Caller(asyncio.BufferedProtocol):
     async def _run(self, request: Request) -> None:
         try:
             await self._serve(self, request)
-        except CallerGoneError:
+        except LauncherGoneError:
             pass
         except Exception:
             log.exception("a compile met what it should never meet; it runs locally")
@@ -142,7 +142,7 @@ class Caller(asyncio.BufferedProtocol):
     def order(self, frame: FromAgent) -> None:
         """Sends one order. Raises CallerGoneError."""
         if self._transport is None:
-            raise CallerGoneError("the launcher has gone")
+            raise LauncherGoneError("the launcher has gone")
         self._transport.write(frames.encode(frame))
 
     def execute(self, request: Request) -> None:
@@ -211,7 +211,7 @@ class Caller(asyncio.BufferedProtocol):
         parts += (said, frames.print_frames(1, stdout), commit) if stdout else (commit, said)
         parts.append(frames.encode(Exit(0)))
         if self._transport is None:
-            raise CallerGoneError("the launcher has gone")
+            raise LauncherGoneError("the launcher has gone")
         self._transport.write(b"".join(parts))
         while True:
             report = await self._report()
@@ -223,7 +223,7 @@ class Caller(asyncio.BufferedProtocol):
     async def _report(self) -> Report:
         while not self._reports:
             if self._transport is None:
-                raise CallerGoneError("the launcher has gone")
+                raise LauncherGoneError("the launcher has gone")
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
         return self._reports.popleft()

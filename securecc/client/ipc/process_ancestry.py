@@ -34,7 +34,7 @@ WATCHED_AFTER_S = 0.7
 _GENERATIONS = 12
 
 
-class Lineage:
+class ProcessAncestry:
     """Watches from some time after `start` until `stop`; calls `orphaned` once if somebody in the line dies."""
 
     def __init__(self, process: int, parent: int, orphaned: Callable[[], None]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from securecc.client.state import journal_record
-from securecc.client.state.journal_record import Recent
+from securecc.client.state.journal_record import JournalRecord
 from securecc.model import limits
 from securecc.model.errors import AgentError
 from securecc.model.redaction import Redaction, silenced
@@ -48,7 +48,7 @@ class Journal:
         self._redaction = redaction or Redaction()
         self._clock = clock
         self._tick = tick
-        self._pending = Recent()
+        self._pending = JournalRecord()
         self._written = -limits.JOURNAL_WRITE_S
 
     def remote(
@@ -87,7 +87,7 @@ class Journal:
         """The last flush."""
         self.flush()
 
-    def _add(self, new: Recent) -> None:
+    def _add(self, new: JournalRecord) -> None:
         self._pending = journal_record.add(self._pending, new)
         if self._tick() - self._written >= limits.JOURNAL_WRITE_S:
             self._write()
@@ -96,10 +96,10 @@ class Journal:
         self._written = self._tick()
         with contextlib.suppress(OSError), _locked(self._path):
             _replace(self._path, journal_record.add(_load(self._path), self._pending))
-            self._pending = Recent()
+            self._pending = JournalRecord()
 
 
-def load(path: Path) -> Recent:
+def load(path: Path) -> JournalRecord:
     """The record; empty where there is none yet. Raises AgentError for one that cannot be read."""
     try:
         return _load(path)
@@ -111,22 +111,22 @@ def clear(path: Path) -> None:
     """Begins anew, also under a running agent. Raises AgentError."""
     try:
         with _locked(path, patient=True):
-            _replace(path, Recent())
+            _replace(path, JournalRecord())
     except OSError as error:
         raise AgentError(f"{path}: {error.strerror}", "look at who owns it") from error
 
 
-def _load(path: Path) -> Recent:
+def _load(path: Path) -> JournalRecord:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
-        return Recent()
+        return JournalRecord()
     with os.fdopen(fd, "rb") as file:
         data = file.read(limits.JOURNAL_FILE + 1) or b""
-    return journal_record.decode(data) if len(data) <= limits.JOURNAL_FILE else Recent()
+    return journal_record.decode(data) if len(data) <= limits.JOURNAL_FILE else JournalRecord()
 
 
-def _replace(path: Path, content: Recent) -> None:
+def _replace(path: Path, content: JournalRecord) -> None:
     """The lock is held, so that one name for the temporary file does."""
     temporary = path.with_suffix(".new")
     temporary.unlink(missing_ok=True)

@@ -53,7 +53,7 @@ class Disagreement(msgspec.Struct, frozen=True):
     errors: str
 
 
-class Recent(msgspec.Struct, frozen=True):
+class JournalRecord(msgspec.Struct, frozen=True):
     """All of it, since `since` (0: nothing yet)."""
 
     version: int = VERSION
@@ -73,22 +73,22 @@ class Recent(msgspec.Struct, frozen=True):
         return sum(reason.count for reason in self.reasons.values())
 
 
-_decoder = msgspec.json.Decoder(Recent)
+_decoder = msgspec.json.Decoder(JournalRecord)
 
 
-def decode(data: bytes) -> Recent:
+def decode(data: bytes) -> JournalRecord:
     """What a file says; nothing at all where it is damaged or of another version, for these are only counts."""
     try:
         found = _decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return Recent()
-    return found if found.version == VERSION else Recent()
+        return JournalRecord()
+    return found if found.version == VERSION else JournalRecord()
 
 
-def add(old: Recent, new: Recent) -> Recent:
+def add(old: JournalRecord, new: JournalRecord) -> JournalRecord:
     """Both together, within the limits on what is remembered."""
     starts = [recent.since for recent in (old, new) if recent.since]
-    return Recent(
+    return JournalRecord(
         since=min(starts, default=0.0),
         servers=_latest(_joined(old.servers, new.servers, _add_served), limits.JOURNAL_SERVERS),
         reasons=_latest(_joined(old.reasons, new.reasons, _add_reason), limits.JOURNAL_REASONS),
@@ -96,29 +96,29 @@ def add(old: Recent, new: Recent) -> Recent:
     )
 
 
-def remote(now: float, server: str, sent: int, received: int, wall_s: float) -> Recent:
+def remote(now: float, server: str, sent: int, received: int, wall_s: float) -> JournalRecord:
     """One compile that a server did."""
-    return Recent(since=now, servers={_short(server): Served(1, sent, received, wall_s, now)})
+    return JournalRecord(since=now, servers={_short(server): Served(1, sent, received, wall_s, now)})
 
 
-def local(now: float, reason: str, detail: str | bytes, arguments: Iterable[bytes]) -> Recent:
+def local(now: float, reason: str, detail: str | bytes, arguments: Iterable[bytes]) -> JournalRecord:
     """One compile that was done here, and why."""
     example = Example(now, _short(source_of(arguments)), _short(detail))
-    return Recent(since=now, reasons={_short(reason): Reason(1, now, (example,))})
+    return JournalRecord(since=now, reasons={_short(reason): Reason(1, now, (example,))})
 
 
-def trouble(now: float, reason: str, detail: str) -> Recent:
+def trouble(now: float, reason: str, detail: str) -> JournalRecord:
     """Something that a person should know of, and no compile."""
-    return Recent(since=now, reasons={_short(reason): Reason(0, now, (Example(now, "", _short(detail)),))})
+    return JournalRecord(since=now, reasons={_short(reason): Reason(0, now, (Example(now, "", _short(detail)),))})
 
 
-def disagreement(now: float, server: str, arguments: Iterable[bytes], status: int, errors: bytes) -> Recent:
+def disagreement(now: float, server: str, arguments: Iterable[bytes], status: int, errors: bytes) -> JournalRecord:
     """One compile that failed on a server with `status` and these diagnostics, and succeeded here."""
     command = tuple(arguments)
     shown = tuple(_short(argument) for argument in command[: limits.JOURNAL_ARGUMENTS])
     ended = f"exit status {status}" if status >= 0 else f"signal {-status}"
     reasons = local(now, DISAGREEMENT, f"{ended} on {server}, but no error here", command).reasons
-    return Recent(
+    return JournalRecord(
         since=now,
         reasons=reasons,
         disagreements=(Disagreement(now, _short(server), shown, status, _short(errors, _ERRORS)),),

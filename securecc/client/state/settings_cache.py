@@ -35,7 +35,7 @@ class _Read:
         )
 
 
-class Preferences:
+class SettingsCache:
     """The settings of one agent's launchers."""
 
     def __init__(self) -> None:

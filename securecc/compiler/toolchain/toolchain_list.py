@@ -25,22 +25,22 @@ class Known(msgspec.Struct, frozen=True):
     search_path: bytes = b""
 
 
-class Ledger(msgspec.Struct, frozen=True):
+class ToolchainList(msgspec.Struct, frozen=True):
     """What one process knows. `pid` is its process id, 0 where there is none."""
 
     toolchains: tuple[Known, ...] = ()
     pid: int = 0
 
 
-_decoder = msgspec.json.Decoder(Ledger)
+_decoder = msgspec.json.Decoder(ToolchainList)
 
 
-def encode(ledger: Ledger) -> bytes:
+def encode(ledger: ToolchainList) -> bytes:
     """As JSON; bytes are in base64."""
     return msgspec.json.encode(ledger)
 
 
-def decode(data: bytes, document: str) -> Ledger:
+def decode(data: bytes, document: str) -> ToolchainList:
     """Raises ConfigError, which calls the file `document`, for what is no such list."""
     try:
         return _decoder.decode(data)
@@ -48,13 +48,13 @@ def decode(data: bytes, document: str) -> Ledger:
         raise ConfigError(f"{document} is no list of toolchains: {error}", "remove it; it is written again") from error
 
 
-def read(path: Path) -> Ledger:
+def read(path: Path) -> ToolchainList:
     """The toolchains in a file; none where there is no such file. Raises ConfigError."""
     try:
         with path.open("rb") as file:
             data = file.read(limits.TOOLCHAIN_LEDGER + 1)
     except FileNotFoundError:
-        return Ledger()
+        return ToolchainList()
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}", "ask as the user whose file it is, or as root") from error
     if len(data) > limits.TOOLCHAIN_LEDGER:
@@ -66,7 +66,7 @@ def write(path: Path, known: Sequence[Known]) -> None:
     """Replaces the file as a whole, in the name of this process. Raises OSError."""
     new = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        new.write_bytes(encode(Ledger(tuple(known), os.getpid())))
+        new.write_bytes(encode(ToolchainList(tuple(known), os.getpid())))
         new.replace(path)
     except OSError:
         with contextlib.suppress(OSError):

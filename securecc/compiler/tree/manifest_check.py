@@ -13,7 +13,7 @@ from securecc.compiler.tree.path_rules import (
     CONTROL,
     FORBIDDEN,
     MERGED,
-    Territory,
+    PathRules,
     ancestors,
     check_path,
     territory_of,
@@ -114,7 +114,7 @@ def _input(entries: tuple[Entry, ...]) -> frozenset[bytes]:
 
 
 def _check_entries(
-    entries: tuple[Entry, ...], territory: Territory, own: frozenset[bytes]
+    entries: tuple[Entry, ...], territory: PathRules, own: frozenset[bytes]
 ) -> tuple[dict[bytes, Kind], set[bytes]]:
     """The kind of each path, and the directories that are named or directly stood in."""
     if len(entries) > limits.MANIFEST_ENTRIES:
@@ -163,7 +163,7 @@ def _add_directory(path: bytes, kinds: dict[bytes, Kind], made: set[bytes]) -> N
 
 
 def _check_directories(
-    entries: tuple[Entry, ...], directories: set[bytes], territory: Territory, own: frozenset[bytes]
+    entries: tuple[Entry, ...], directories: set[bytes], territory: PathRules, own: frozenset[bytes]
 ) -> None:
     """A directory among the toolchain's own is one of them, or leads to a place that is shared."""
     doubtful = {path for path in directories - territory.above if not territory.allows(path)}
@@ -245,7 +245,7 @@ def _identity(entry: Entry) -> tuple[Kind, bytes, int, int, int]:
     return entry.kind, entry.blob, entry.size, entry.mode, entry.mtime_ns
 
 
-def _check_output(output: bytes, cwd: bytes, kinds: dict[bytes, Kind], territory: Territory) -> None:
+def _check_output(output: bytes, cwd: bytes, kinds: dict[bytes, Kind], territory: PathRules) -> None:
     path = absolute(output, cwd)
     check_path(path)
     if not territory.allows(path.rpartition(b"/")[0] or b"/"):

@@ -22,7 +22,7 @@ _VERDICTS = 65536  # paths remembered for each; some 10 MiB
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Territory:
+class PathRules:
     """Where a toolchain's own files lie. `own` directly hold files of the toolchain; `shared` are the directories in
     which it looks for headers, and in which a client's files may stand. `above` are those in `own` and what leads
     there; `whole` counts what every system has for its own as well.
@@ -103,9 +103,9 @@ class Territory:
 
 
 @lru_cache(maxsize=_TERRITORIES)
-def territory_of(own: frozenset[bytes], shared: frozenset[bytes]) -> Territory:
+def territory_of(own: frozenset[bytes], shared: frozenset[bytes]) -> PathRules:
     """That of a toolchain; see `paths.check_manifest`."""
-    return Territory(own, shared)
+    return PathRules(own, shared)
 
 
 def check_path(path: bytes) -> None:

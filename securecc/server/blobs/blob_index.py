@@ -37,7 +37,7 @@ def _idle(blobs: OrderedDict[Digest, Blob]) -> Iterator[Blob]:
     return (blob for blob in blobs.values() if blob.pins == 0)
 
 
-class Holdings:
+class BlobIndex:
     """The accounts of a blob store: at most `limit` bytes in all, `quota` for what one principal has uploaded.
 
     Room is reserved before a blob arrives (`reserve`), so that blobs arriving at one time cannot exceed a limit

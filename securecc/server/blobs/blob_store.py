@@ -18,13 +18,13 @@ from securecc.model import limits
 from securecc.model.errors import BlobError, StoreError
 from securecc.model.manifest import Digest
 from securecc.server.blobs.blob_directory import claim, clear
-from securecc.server.blobs.blob_index import Blob, Holdings, Unroomed, stamp
+from securecc.server.blobs.blob_index import Blob, BlobIndex, Unroomed, stamp
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _CLEAR_S = 2.0
 
 
-class Store:
+class BlobStore:
     """The blob store of one daemon. For one thread: nothing here is locked.
 
     `limit` bounds the bytes of all blobs, `quota` those that one principal has uploaded, `descriptors` the blobs kept
@@ -41,7 +41,7 @@ class Store:
         descriptors: int = limits.STORE_DESCRIPTORS,
     ) -> None:
         self._path = path
-        self._holdings = Holdings(limit, quota)
+        self._holdings = BlobIndex(limit, quota)
         self._descriptors = descriptors
         self._open: OrderedDict[Digest, tuple[Blob, int]] = OrderedDict()
         self._numbers = itertools.count()
@@ -172,7 +172,7 @@ class Store:
 class Intake:
     """One blob on its way in. Ends with `finish` or `abandon`; leaving its `with` block abandons what is unfinished."""
 
-    def __init__(self, store: Store, principal: str, digest: Digest, size: int) -> None:
+    def __init__(self, store: BlobStore, principal: str, digest: Digest, size: int) -> None:
         self.principal = principal
         self.digest = digest
         self.size = size
@@ -250,7 +250,7 @@ class Hold:
     What the principal has to upload first is `missing`.
     """
 
-    def __init__(self, store: Store, principal: str, digests: Iterable[Digest], quota: int = 0) -> None:
+    def __init__(self, store: BlobStore, principal: str, digests: Iterable[Digest], quota: int = 0) -> None:
         self._store = store
         self._principal = principal
         self._quota = quota
@@ -276,7 +276,7 @@ class Hold:
         return list(self._missing)
 
     def intake(self, digest: Digest, size: int) -> Intake:
-        """As `Store.intake`; the blob is held from its `finish` on."""
+        """As `BlobStore.intake`; the blob is held from its `finish` on."""
         intake = self._store.intake(self._principal, digest, size, self._quota)
         intake._hold = self  # noqa: SLF001 - one module's two halves
         return intake

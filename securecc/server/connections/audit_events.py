@@ -15,7 +15,7 @@ from securecc.model import limits
 from securecc.model.address import address
 from securecc.model.errors import AuditError
 from securecc.model.grant import Grant
-from securecc.server.connections.refusal_tally import Tally
+from securecc.server.connections.refusal_tally import RefusalTally
 
 log = logging.getLogger("securecc")
 
@@ -47,7 +47,7 @@ class _Denials:
         return False
 
 
-class Accounting:
+class AuditEvents:
     """`append` writes one record; `revision` names the policy in force at the time; `turned_away` counts."""
 
     def __init__(
@@ -58,7 +58,7 @@ class Accounting:
     ) -> None:
         self._append = append
         self._revision = revision
-        self._tally = Tally()
+        self._tally = RefusalTally()
         self._denials = _Denials(clock)
         self.turned_away = 0
 

@@ -4,20 +4,20 @@ import os
 
 from securecc.channel import tls
 from securecc.daemon import file_permissions
-from securecc.daemon.reloadable import Renewed
-from securecc.daemon.settings import ServerSettings
+from securecc.daemon.reloadable import Reloadable
+from securecc.daemon.settings import DaemonSettings
 
 
-def certificate(settings: ServerSettings) -> Renewed[tls.Context]:
+def certificate(settings: DaemonSettings) -> Reloadable[tls.Context]:
     """The context for connections. Raises ConfigError for files that are no certificate and its key, that somebody else
     could have written, or a key that others can read.
     """
     pair = settings.tls
     if pair is None:
-        return Renewed("TLS certificate", (), tls.server_context)
+        return Reloadable("TLS certificate", (), tls.server_context)
 
     def read() -> tls.Context:
         file_permissions.check_certificate(settings)
         return tls.site_context(os.fspath(pair.certificate), os.fspath(pair.key))
 
-    return Renewed("TLS certificate", (pair.certificate, pair.key), read)
+    return Reloadable("TLS certificate", (pair.certificate, pair.key), read)

@@ -33,8 +33,8 @@ from securecc.model.messages import (
 from securecc.server.execution.executor import Origin
 from securecc.server.execution.pipeline import permits
 from securecc.server.jobs.fair_queue import Stage
-from securecc.server.jobs.job_session import Host, Service, Visit
-from securecc.server.jobs.principal_accounts import Account
+from securecc.server.jobs.job_session import Host, JobSession, Service
+from securecc.server.jobs.principal_accounts import PrincipalAccount
 from securecc.wire.session import agree
 
 log = logging.getLogger("securecc")
@@ -42,16 +42,16 @@ log = logging.getLogger("securecc")
 _CODES: frozenset[str] = frozenset(get_args(RefuseCode))
 
 
-class Attendant:
+class ClientConnection:
     """The front's end of one channel. `grant` may be replaced while it lives: the next job runs under the new one."""
 
-    def __init__(self, channel: Channel, grant: Grant, service: Service, account: Account) -> None:
+    def __init__(self, channel: Channel, grant: Grant, service: Service, account: PrincipalAccount) -> None:
         self.channel = channel
         self.grant = grant
         self.account = account
         self.draining = ""
         self._service = service
-        self._visits: dict[int, Visit] = {}
+        self._visits: dict[int, JobSession] = {}
         self._lacking: set[bytes] = set()
         self._newest = 0
         self._host = Host(
@@ -157,7 +157,7 @@ class Attendant:
         lease = _untold if submitted else lambda: self._invite(invite)
         ticket = admission.ask(self.grant, lease, self.account.starts)
         if ticket.stage is Stage.LEASED or not submitted:
-            self._visits[ask.job] = Visit(self._host, ask, ticket)
+            self._visits[ask.job] = JobSession(self._host, ask, ticket)
         else:
             ticket.leave()
             self.channel.send(Refuse(ask.job, "busy", "no slot is free: ask for one"))
@@ -173,7 +173,7 @@ class Attendant:
 
     # One job among the others.
 
-    def _with(self, number: int, act: Callable[[Visit], None]) -> None:
+    def _with(self, number: int, act: Callable[[JobSession], None]) -> None:
         """Acts on a job; what the client did wrong with it ends that job alone."""
         visit = self._visits.get(number)
         if visit is None:
@@ -190,7 +190,7 @@ class Attendant:
             log.error("%s", error)  # noqa: TRY400 - the error says it all
             self._refuse(visit, "server", error.message)
 
-    def _refuse(self, visit: Visit, code: str, reason: str, told: str = "") -> None:
+    def _refuse(self, visit: JobSession, code: str, reason: str, told: str = "") -> None:
         """On record with its `reason`; the client is told that, or in its place `told` and where to ask."""
         known = known_code(code)
         arguments = visit.submitted.arguments if visit.submitted is not None else ()
@@ -224,7 +224,7 @@ class Attendant:
             visit.end()
             self._close_if_drained()
 
-    def _done(self, visit: Visit) -> None:
+    def _done(self, visit: JobSession) -> None:
         if self._visits.get(visit.asked.job) is visit:
             del self._visits[visit.asked.job]
         self._close_if_drained()

@@ -10,10 +10,10 @@ from securecc.channel.transport import Peer
 from securecc.model.errors import Denied, ProtocolError, SecureccError
 from securecc.model.grant import Grant
 from securecc.policy.policy_in_force import PolicyInForce
-from securecc.server.connections.audit_events import Accounting
-from securecc.server.connections.client_connection import Attendant
+from securecc.server.connections.audit_events import AuditEvents
+from securecc.server.connections.client_connection import ClientConnection
 from securecc.server.jobs.job_session import Service
-from securecc.server.jobs.principal_accounts import Accounts
+from securecc.server.jobs.principal_accounts import PrincipalAccounts
 
 DRAIN_S = 5.0
 """How long running jobs may still take when the server stops."""
@@ -29,17 +29,17 @@ class Admitted:
     indicators: tuple[str, ...]
 
 
-class Channels:
+class ConnectionRegistry:
     """One attendant for each channel."""
 
-    def __init__(self, policy: PolicyInForce, accounting: Accounting) -> None:
+    def __init__(self, policy: PolicyInForce, accounting: AuditEvents) -> None:
         self._policy = policy
         self._accounting = accounting
-        self._accounts = Accounts()
-        self._attendants: set[Attendant] = set()
+        self._accounts = PrincipalAccounts()
+        self._attendants: set[ClientConnection] = set()
         self.ended = 0  # channels, since the daemon began
 
-    def __iter__(self) -> Iterator[Attendant]:
+    def __iter__(self) -> Iterator[ClientConnection]:
         return iter(tuple(self._attendants))
 
     def __len__(self) -> int:
@@ -49,7 +49,7 @@ class Channels:
         """The policy's word on somebody who has proven a name. Raises Denied."""
         return Admitted(self._policy.judge(principal, peer[0], indicators), indicators)
 
-    def open(self, channel: Channel, service: Service) -> Attendant:
+    def open(self, channel: Channel, service: Service) -> ClientConnection:
         """The attendant of a channel that `judge` let in; one beyond its principal's quota is closed at once.
 
         Raises AuditError.
@@ -59,7 +59,7 @@ class Channels:
         self._accounting.admitted(channel, grant)
         account = self._accounts.open(grant.principal)
         channel.pace = account.pace
-        attendant = Attendant(channel, grant, service, account)
+        attendant = ClientConnection(channel, grant, service, account)
         self._attendants.add(attendant)
         most = grant.quota.connections
         if account.channels > most:
@@ -68,7 +68,7 @@ class Channels:
             attendant.end("limit", why)
         return attendant
 
-    def gone(self, attendant: Attendant, error: SecureccError) -> None:
+    def gone(self, attendant: ClientConnection, error: SecureccError) -> None:
         """Its channel has ended. Who has proven a name and then broken the protocol is on record."""
         if isinstance(error, ProtocolError):
             why = f"broke the protocol: {error.message}"

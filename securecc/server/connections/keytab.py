@@ -4,23 +4,23 @@ import os
 
 from securecc.channel import kerberos
 from securecc.daemon import file_permissions
-from securecc.daemon.reloadable import Renewed
-from securecc.daemon.settings import ServerSettings
+from securecc.daemon.reloadable import Reloadable
+from securecc.daemon.settings import DaemonSettings
 from securecc.model import limits
 from securecc.model.errors import CredentialError
 
 
-def keytab(settings: ServerSettings) -> Renewed[kerberos.Acceptor]:
+def keytab(settings: DaemonSettings) -> Reloadable[kerberos.Acceptor]:
     """The acceptor for connections. Kerberos opens a keytab anew for each client; it opens a copy in memory, so that a
     bad file spoils no keys in use.
 
     Raises CredentialError, and ConfigError for keys that somebody else could have written: a daemon does not start
     without its own.
     """
-    return Renewed("keytab", (settings.keytab,), lambda: _acceptor(settings))
+    return Reloadable("keytab", (settings.keytab,), lambda: _acceptor(settings))
 
 
-def _acceptor(settings: ServerSettings) -> kerberos.Acceptor:
+def _acceptor(settings: DaemonSettings) -> kerberos.Acceptor:
     file_permissions.check_keytab(settings)
     path = os.fspath(settings.keytab)
     kerberos.check_keytab(path, settings.accepts)

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from securecc.channel import kerberos, tls, transport
 from securecc.channel.channel import Channel
-from securecc.channel.connection_gate import Gate
-from securecc.channel.known_sources import Known
-from securecc.daemon.settings import ServerSettings
+from securecc.channel.connection_gate import ConnectionGate
+from securecc.channel.known_sources import KnownSources
+from securecc.daemon.settings import DaemonSettings
 from securecc.model import limits
 from securecc.policy.policy_in_force import PolicyInForce
 from securecc.server.connections import known_sources_file
@@ -21,18 +21,18 @@ KNOWN_NAME = "known-sources"
 """Below the state directory."""
 
 
-class Door:
+class NetworkListener:
     """Made before anything listens. Keeps the known sources over restarts. `sockets` are a service manager's, and then
     it listens nowhere else.
     """
 
-    def __init__(self, settings: ServerSettings, policy: PolicyInForce, sockets: Sequence[socket.socket] = ()) -> None:
+    def __init__(self, settings: DaemonSettings, policy: PolicyInForce, sockets: Sequence[socket.socket] = ()) -> None:
         self._settings = settings
         self._sockets = sockets
         self._path = settings.state / KNOWN_NAME
-        self._known = Known(self._read())
+        self._known = KnownSources(self._read())
         self._written = time.monotonic()
-        self._gate = Gate(policy.admits, settings.limits.places, known=self._known, proxies=policy.believes)
+        self._gate = ConnectionGate(policy.admits, settings.limits.places, known=self._known, proxies=policy.believes)
 
     async def listen(
         self,

@@ -23,7 +23,7 @@ def source(address: str) -> str:
         return address
 
 
-class Tally:
+class RefusalTally:
     """Refused connections by source and reason, for one minute at a time.
 
     Time is given in nanoseconds since the epoch. `count` when something happens; `take` at times (each second, say) and

@@ -12,7 +12,7 @@ from securecc.model.errors import ChannelError, SandboxError, SecureccError
 from securecc.model.grant import Grant
 from securecc.model.manifest import Kind
 from securecc.runner_protocol.messages import FromRunner, WorkCancel, WorkOrder, WorkReady, WorkReport, WorkTree
-from securecc.runner_protocol.packets import Courier, close_all, from_runner, post_order
+from securecc.runner_protocol.packets import PacketConnection, close_all, from_runner, post_order
 from securecc.server.execution.executor import Job, Outcome
 
 _READ = limits.MIB  # some 0.5 to 2 ms
@@ -22,11 +22,13 @@ OVERDUE_S = 30.0
 the daemon ends with it."""
 
 
-class Dispatch:
+class RunnerClient:
     """The front's end of the runner. `lost` is called once if the runner goes away."""
 
     def __init__(self, end: socket.socket, lost: Callable[[str], None]) -> None:
-        self._courier: Courier[FromRunner] = Courier(end, from_runner, self._receive, self._gone, self._garbage)
+        self._courier: PacketConnection[FromRunner] = PacketConnection(
+            end, from_runner, self._receive, self._gone, self._garbage
+        )
         self._lost = lost
         self._reports: dict[int, asyncio.Future[tuple[WorkReport, list[int]]]] = {}
         self._ready: asyncio.Future[WorkReady] = asyncio.get_running_loop().create_future()

@@ -19,7 +19,7 @@ from securecc.model.messages import Layer
 from securecc.runner_protocol.messages import Offer, WorkReady
 from securecc.runner_protocol.packets import order_runner
 from securecc.server.execution.executor import Job, Outcome
-from securecc.server.execution.runner_client import Dispatch
+from securecc.server.execution.runner_client import RunnerClient
 
 log = logging.getLogger("securecc")
 
@@ -28,7 +28,7 @@ class Runner:
     """One runner: its dispatch, what it has, and how many jobs are with it."""
 
     def __init__(self, end: socket.socket, lost: Callable[["Runner", str], None]) -> None:
-        self.dispatch = Dispatch(end, lambda reason: lost(self, reason))
+        self.dispatch = RunnerClient(end, lambda reason: lost(self, reason))
         self.digests: frozenset[Digest] = frozenset()
         self.wholes: frozenset[Digest] = frozenset()
         self.layers: frozenset[Layer] = frozenset()
@@ -36,7 +36,7 @@ class Runner:
         self.jobs = 0
 
 
-class Offering:
+class RunnerPool:
     """An Executor. `offers` are the toolchains and `layers` the directory trees that are offered now; mapping and set
     are the same ones all the time.
 
@@ -44,11 +44,11 @@ class Offering:
     """
 
     def __init__(
-        self, end: socket.socket, nursery: socket.socket | None, ledger: Path, lost: Callable[[str], None]
+        self, end: socket.socket, spawner: socket.socket | None, ledger: Path, lost: Callable[[str], None]
     ) -> None:
         self.offers: dict[Digest, Offer] = {}
         self.layers: set[Layer] = set()
-        self._nursery = nursery
+        self._spawner = spawner
         self._ledger = ledger
         self._lost = lost
         self._runner = Runner(end, self._gone)
@@ -94,7 +94,7 @@ class Offering:
 
         Raises SandboxError when no new runner could be had: everything stays as it was.
         """
-        if self._nursery is None:
+        if self._spawner is None:
             return ""
         self._asked = True
         if self._renewing:
@@ -104,7 +104,7 @@ class Offering:
             while self._asked:
                 self._asked = False
                 try:
-                    said = await self._renew(self._nursery) or said
+                    said = await self._renew(self._spawner) or said
                 except SandboxError:
                     if not self._asked:
                         raise
@@ -112,9 +112,9 @@ class Offering:
             self._renewing = False
         return said
 
-    async def _renew(self, nursery: socket.socket) -> str:
+    async def _renew(self, spawner: socket.socket) -> str:
         old = self._runner
-        new = Runner(order_runner(nursery, tuple(old.wholes), tuple(old.layers)), self._gone)
+        new = Runner(order_runner(spawner, tuple(old.wholes), tuple(old.layers)), self._gone)
         try:
             async with asyncio.timeout(limits.RUNNER_START_S):
                 ready = await new.dispatch.ready()
@@ -140,8 +140,8 @@ class Offering:
         """All runners kill what runs and leave."""
         for runner in (self._runner, *self._older):
             runner.dispatch.close()
-        if self._nursery is not None:
-            self._nursery.close()
+        if self._spawner is not None:
+            self._spawner.close()
 
     def _take(self, runner: Runner, ready: WorkReady) -> None:
         runner.digests = frozenset(offer.digest for offer in ready.toolchains)

@@ -15,7 +15,7 @@ class Taker(Protocol):
         """Says goodbye and ends."""
 
 
-class Undelivered:
+class DeliveryBacklog:
     """At most RESULTS_WAITING bytes: a result is held in memory until its client has taken it, and whether it does is
     up to the client.
     """

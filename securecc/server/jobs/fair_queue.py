@@ -16,7 +16,7 @@ from collections.abc import Callable
 from enum import Enum
 
 from securecc.model.grant import Grant
-from securecc.server.jobs.token_bucket import Bucket
+from securecc.server.jobs.token_bucket import TokenBucket
 
 
 class Stage(Enum):
@@ -36,19 +36,19 @@ class _Share:
     __slots__ = ("finish", "holding", "leased", "memory", "waiting")
 
     def __init__(self) -> None:
-        self.waiting: deque[Ticket] = deque()
+        self.waiting: deque[QueueEntry] = deque()
         self.holding = 0
         self.leased = 0
         self.memory = 0
         self.finish = 0.0
 
-    def hold(self, ticket: "Ticket") -> None:
+    def hold(self, ticket: "QueueEntry") -> None:
         """It has got a slot."""
         self.holding += 1
         self.leased += 1
         self.memory += ticket.grant.limits.memory
 
-    def drop(self, ticket: "Ticket") -> None:
+    def drop(self, ticket: "QueueEntry") -> None:
         """It holds nothing any more."""
         self.holding -= 1
         self.leased -= ticket.stage is Stage.LEASED
@@ -65,7 +65,7 @@ class _Share:
         return ticket.starts.wait(self.leased + 1, quota.rate, quota.burst)
 
 
-class Ticket:
+class QueueEntry:
     """One job's place. `on_lease` is called, once for each lease, when a slot is held for it. `starts` counts those of
     its principal's jobs that begin.
     """
@@ -73,7 +73,7 @@ class Ticket:
     __slots__ = ("_admission", "_occupied", "_timer", "grant", "on_lease", "stage", "starts", "wanted")
 
     def __init__(
-        self, admission: "Admission", grant: Grant, on_lease: Callable[[], None], starts: Bucket | None
+        self, admission: "FairQueue", grant: Grant, on_lease: Callable[[], None], starts: TokenBucket | None
     ) -> None:
         self._admission = admission
         self._timer: asyncio.TimerHandle | None = None
@@ -126,7 +126,7 @@ class Ticket:
             self._occupied.cancel()
 
 
-class Admission:
+class FairQueue:
     """`slots` jobs at one time. A lease lasts `lease_s` seconds."""
 
     def __init__(self, slots: int, lease_s: float) -> None:
@@ -152,13 +152,13 @@ class Admission:
         share = self._shares.get(principal)
         return 0 if share is None else len(share.waiting)
 
-    def ask(self, grant: Grant, on_lease: Callable[[], None], starts: Bucket | None = None) -> Ticket:
+    def ask(self, grant: Grant, on_lease: Callable[[], None], starts: TokenBucket | None = None) -> QueueEntry:
         """A new ticket; it may be leased before this returns (its `stage` tells)."""
-        ticket = Ticket(self, grant, on_lease, starts)
+        ticket = QueueEntry(self, grant, on_lease, starts)
         self.queue(ticket)
         return ticket
 
-    def queue(self, ticket: Ticket) -> None:
+    def queue(self, ticket: QueueEntry) -> None:
         """Puts a new or lapsed ticket behind its principal's others."""
         share = self._shares.setdefault(ticket.grant.principal, _Share())
         if not share.waiting and not share.holding:
@@ -168,7 +168,7 @@ class Admission:
         share.waiting.append(ticket)
         self._serve()
 
-    def start(self, ticket: Ticket) -> None:
+    def start(self, ticket: QueueEntry) -> None:
         """Turns a lease into a run."""
         ticket._stop_timer()  # noqa: SLF001 - ticket and admission are one concept
         self._shares[ticket.grant.principal].leased -= 1
@@ -178,22 +178,22 @@ class Admission:
             ticket.starts.take(1, quota.rate, quota.burst)
         ticket.granted()
 
-    def free(self, ticket: Ticket) -> None:
-        """See `Ticket.free`."""
+    def free(self, ticket: QueueEntry) -> None:
+        """See `QueueEntry.free`."""
         if ticket.stage is Stage.RUNNING:
             ticket.stage = Stage.OVER
             self._taken -= 1
             self._serve()
 
-    def expire(self, ticket: Ticket) -> None:
+    def expire(self, ticket: QueueEntry) -> None:
         """A lease has run out: its slot goes to whoever is next."""
         if ticket.stage is Stage.LEASED:
             self._release(ticket)
             ticket.stage = Stage.LAPSED
             self._serve()
 
-    def leave(self, ticket: Ticket) -> None:
-        """See `Ticket.leave`."""
+    def leave(self, ticket: QueueEntry) -> None:
+        """See `QueueEntry.leave`."""
         if ticket.stage is Stage.DONE:
             return
         if ticket.stage is Stage.WAITING:
@@ -205,7 +205,7 @@ class Admission:
         self._forget(ticket.grant.principal)
         self._serve()
 
-    def _release(self, ticket: Ticket) -> None:
+    def _release(self, ticket: QueueEntry) -> None:
         ticket._stop_timer()  # noqa: SLF001 - ticket and admission are one concept
         if ticket.stage is not Stage.OVER:
             self._taken -= 1
@@ -216,7 +216,7 @@ class Admission:
         if share is not None and not share.waiting and not share.holding and share.finish <= self._clock:
             del self._shares[principal]
 
-    def _next(self) -> Ticket | None:
+    def _next(self) -> QueueEntry | None:
         best, soonest = None, math.inf
         for share in self._shares.values():
             wait = share.ready_in() if share.waiting else None

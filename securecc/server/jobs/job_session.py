@@ -1,7 +1,7 @@
 """One job of one channel: from its Submit until nothing of it is left.
 
 Each step meets the job as `securecc.wire.session` allows it. What a job holds (its ticket, its blobs, its task) is
-given back in one place, `Visit.end`, however it ends.
+given back in one place, `JobSession.end`, however it ends.
 """
 
 import asyncio
@@ -20,15 +20,15 @@ from securecc.model.manifest import Digest, Kind, Manifest
 from securecc.model.messages import Ask, Layer, Need, Submit, Supply
 from securecc.model.redaction import Redact, unredacted
 from securecc.runner_protocol.messages import Offer
-from securecc.server.blobs.blob_store import Hold, Intake, Store
+from securecc.server.blobs.blob_store import BlobStore, Hold, Intake
 from securecc.server.execution.executor import Executor, Job, Origin
-from securecc.server.jobs.delivery_backlog import Undelivered
-from securecc.server.jobs.fair_queue import Admission, Stage, Ticket
+from securecc.server.jobs.delivery_backlog import DeliveryBacklog
+from securecc.server.jobs.fair_queue import FairQueue, QueueEntry, Stage
 from securecc.server.jobs.result_delivery import deliver
 from securecc.server.jobs.validation import Manifests, Submission, read
 
 if TYPE_CHECKING:
-    from securecc.server.connections.client_connection import Attendant
+    from securecc.server.connections.client_connection import ClientConnection
 
 log = logging.getLogger("securecc")
 
@@ -44,24 +44,24 @@ class Service:
     secrets out of what is recorded; `undelivered` are the results that wait for their clients.
     """
 
-    admission: Admission
-    store: Store
+    admission: FairQueue
+    store: BlobStore
     executor: Executor
     offers: Mapping[Digest, Offer]
     append: Callable[[Record], object]
-    gone: Callable[["Attendant", SecureccError], None]
+    gone: Callable[["ClientConnection", SecureccError], None]
     numbers: "itertools.count[int]"
     running: "set[asyncio.Task[None]]" = field(default_factory=set)
     lacking: Callable[[], None] = lambda: None
     layers: Collection[Layer] = ()
     redact: Redact = unredacted
-    undelivered: Undelivered = field(default_factory=Undelivered)
+    undelivered: DeliveryBacklog = field(default_factory=DeliveryBacklog)
 
 
 class Refusal(Protocol):
     """How a visit is ended that is refused."""
 
-    def __call__(self, visit: "Visit", code: str, reason: str, told: str = "") -> None:
+    def __call__(self, visit: "JobSession", code: str, reason: str, told: str = "") -> None:
         """`reason` is for the record, and for the client as well unless it is `told` something else."""
 
 
@@ -75,13 +75,13 @@ class Host:
     manifests: Manifests
     service: Service
     refuse: "Refusal"
-    done: Callable[["Visit"], None]
+    done: Callable[["JobSession"], None]
 
 
-class Visit:
+class JobSession:
     """One job. `number` is the daemon's, `asked.job` the client's number for it, `offer` the toolchain asked for."""
 
-    def __init__(self, host: Host, asked: Ask, ticket: Ticket) -> None:
+    def __init__(self, host: Host, asked: Ask, ticket: QueueEntry) -> None:
         self.number = next(host.service.numbers)
         self.asked = asked
         self.offer = host.service.offers[asked.toolchain]
@@ -245,7 +245,7 @@ def _sizes(manifest: Manifest) -> dict[Digest, int]:
     return sizes
 
 
-def _job(number: int, submission: Submission, hold: Hold, origin: Origin, ticket: Ticket) -> Job:
+def _job(number: int, submission: Submission, hold: Hold, origin: Origin, ticket: QueueEntry) -> Job:
     submit = submission.submit
     return Job(
         number=number,

@@ -5,11 +5,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
 from securecc.model import limits
-from securecc.server.jobs.token_bucket import Bucket
+from securecc.server.jobs.token_bucket import TokenBucket
 from securecc.server.jobs.validation import Manifests
 
 
-class Account:
+class PrincipalAccount:
     """One principal's. `channels` is how many are open, `starts` how fast its jobs may begin, `turns` how much of the
     front's time its channels may take.
     """
@@ -20,8 +20,8 @@ class Account:
         self.principal = principal
         self.channels = 0
         self.manifests = manifests
-        self.starts = Bucket(clock)
-        self.turns = Bucket(clock)
+        self.starts = TokenBucket(clock)
+        self.turns = TokenBucket(clock)
 
     def pace(self, seconds: float) -> float:
         """A channel took so much of the front's time in one turn. For how many seconds it has to wait now."""
@@ -29,28 +29,28 @@ class Account:
         return self.turns.wait(0.0, limits.TURNS_RATE, limits.TURNS_BURST_S)
 
 
-class Accounts:
+class PrincipalAccounts:
     """The accounts of all who have channels, and for a while of those who had: who comes back is not new."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._accounts: OrderedDict[str, Account] = OrderedDict()
+        self._accounts: OrderedDict[str, PrincipalAccount] = OrderedDict()
         self._kept = 0
 
-    def __iter__(self) -> Iterator[Account]:
+    def __iter__(self) -> Iterator[PrincipalAccount]:
         return iter(self._accounts.values())
 
-    def open(self, principal: str) -> Account:
+    def open(self, principal: str) -> PrincipalAccount:
         """The account of somebody who has one channel more."""
         account = self._accounts.get(principal)
         if account is None:
-            account = self._accounts[principal] = Account(principal, Manifests(self._grown), self._clock)
+            account = self._accounts[principal] = PrincipalAccount(principal, Manifests(self._grown), self._clock)
         account.channels += 1
         self._accounts.move_to_end(principal)
         self._forget()
         return account
 
-    def close(self, account: Account) -> None:
+    def close(self, account: PrincipalAccount) -> None:
         """One of its channels has gone; with the last one its manifests go."""
         account.channels -= 1
         if not account.channels:

@@ -8,10 +8,10 @@ from securecc.channel.channel import Channel
 from securecc.model import limits
 from securecc.model.messages import Goodbye, Result
 from securecc.server.execution.executor import Outcome
-from securecc.server.jobs.delivery_backlog import Undelivered
+from securecc.server.jobs.delivery_backlog import DeliveryBacklog
 
 
-async def deliver(channel: Channel, number: int, outcome: Outcome, undelivered: Undelivered) -> None:
+async def deliver(channel: Channel, number: int, outcome: Outcome, undelivered: DeliveryBacklog) -> None:
     """Sends all of it, as fast as the client takes it. The outcome stays the caller's to close.
 
     A file that the runner cuts short meanwhile ends the channel: what was announced cannot be taken back. So does a

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 
-class Bucket:
+class TokenBucket:
     """Tokens come in at a rate (a second) as far as a burst of them fits. It is full at first. Rate and burst are told
     each time, for a policy may change them.
     """

@@ -6,7 +6,7 @@ import pytest
 
 from securecc.audit.collectors import posting as posting_module
 from securecc.audit.collectors.destination import Destination
-from securecc.audit.collectors.posting import Posting
+from securecc.audit.collectors.posting import CheckpointPosting
 from securecc.model import limits
 
 TIME = "2026-11-05T08:09:10.123456Z"
@@ -43,7 +43,7 @@ def descriptor(tmp_path):
 
 def test_what_is_on_the_disk_goes_to_all(descriptor):
     kept, outlets = [], [StubOutlet(), StubOutlet("udp")]
-    post = Posting(outlets, host="farm1", keep=kept.append)
+    post = CheckpointPosting(outlets, host="farm1", keep=kept.append)
     before = len(os.listdir("/proc/self/fd"))
     for number in range(20):
         post.put(descriptor(), f"line{number}", TIME)
@@ -62,7 +62,7 @@ def test_what_is_not_on_the_disk_is_not_told(descriptor, monkeypatch, caplog):
     outlet = StubOutlet()
     with monkeypatch.context() as patch:
         patch.setattr(posting_module.os, "fdatasync", broken)
-        post = Posting([outlet], host="farm1", keep=lambda _: None)
+        post = CheckpointPosting([outlet], host="farm1", keep=lambda _: None)
         post.put(descriptor(), "line", TIME)
         post.close()
     assert outlet.got == []
@@ -74,7 +74,7 @@ def test_a_collector_that_is_away_gets_all_later_and_is_spoken_of_once(descripto
     monkeypatch.setattr(posting_module, "_RETRY_S", 0.01)
     outlet = StubOutlet()
     outlet.down = True
-    post = Posting([outlet], host="farm1", keep=lambda _: None)
+    post = CheckpointPosting([outlet], host="farm1", keep=lambda _: None)
     for number in range(5):
         post.put(descriptor(), f"line{number}", TIME)
     assert outlet.tried.wait(5)
@@ -94,7 +94,7 @@ def test_of_too_many_that_wait_the_newest_stay(descriptor, monkeypatch):
     outlet = StubOutlet()
     outlet.down = True
     put = threading.Semaphore(0)
-    post = Posting([outlet], host="farm1", keep=lambda _: put.release())
+    post = CheckpointPosting([outlet], host="farm1", keep=lambda _: put.release())
     for number in range(9):
         post.put(descriptor(), f"line{number}", TIME)
         assert put.acquire(timeout=5)
@@ -106,7 +106,7 @@ def test_of_too_many_that_wait_the_newest_stay(descriptor, monkeypatch):
 def test_an_end_does_not_wait_for_who_is_away(descriptor):
     outlet = StubOutlet()
     outlet.down = True
-    post = Posting([outlet], host="farm1", keep=lambda _: None)
+    post = CheckpointPosting([outlet], host="farm1", keep=lambda _: None)
     post.put(descriptor(), "line", TIME)
     assert outlet.tried.wait(5)
     post.close()

@@ -8,7 +8,7 @@ import pytest
 from farm_stub import SETTINGS, NotingCaller, request
 
 from securecc.client.compile import compiler_query
-from securecc.client.compile.invocation import Order
+from securecc.client.compile.invocation import Invocation
 from securecc.compiler.command_line import compile_plan
 from securecc.compiler.command_line.environment import SentEnvironment
 from securecc.compiler.toolchain.closure import ClosureFile, ToolchainClosure
@@ -42,7 +42,7 @@ End of search list.
 
 def order(folder, *words, closure=CLANG):
     asks = request(folder, *words)
-    return Order(asks, compile_plan.parse(asks.arguments), SentEnvironment({}), closure, SETTINGS)
+    return Invocation(asks, compile_plan.parse(asks.arguments), SentEnvironment({}), closure, SETTINGS)
 
 
 def listed(caller, this):

@@ -5,7 +5,7 @@ import os
 import pytest
 from farm_stub import request
 
-from securecc.client.compile.invocation import Order, memory_key, physical, search_of
+from securecc.client.compile.invocation import Invocation, memory_key, physical, search_of
 from securecc.client.state.settings import Settings
 from securecc.compiler.command_line import compile_plan, environment
 from securecc.compiler.command_line.environment import Speech
@@ -30,7 +30,7 @@ def order(*words, layers=(), folder="/w", **changes):
     asked = request(folder, *words, **changes)
     plan = compile_plan.parse(asked.arguments)
     sent = environment.split(asked.environment, plan.language, Speech(b"C"))
-    return Order(asked, plan, sent, CLOSURE, Settings(), layers)
+    return Invocation(asked, plan, sent, CLOSURE, Settings(), layers)
 
 
 def test_it_looks_where_the_compiler_does_and_in_its_order():

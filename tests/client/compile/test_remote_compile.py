@@ -13,10 +13,10 @@ from farm_stub import GCC, SETTINGS, GoodServer, NotingCaller, ServerChannel, fa
 from securecc.client.compile.invocation import environment_of
 from securecc.client.compile.remote_compile import Compiles, check_places, end, judge
 from securecc.client.compile.submission import Remote
-from securecc.client.inputs.dependency_cache import Recollections
-from securecc.client.inputs.directory_cache import Listings
-from securecc.client.inputs.file_cache import Fingerprints
-from securecc.client.inputs.manifest_builder import Gatherer, packed
+from securecc.client.inputs.dependency_cache import DependencyCache
+from securecc.client.inputs.directory_cache import DirectoryCache
+from securecc.client.inputs.file_cache import FileCache
+from securecc.client.inputs.manifest_builder import ManifestBuilder, packed
 from securecc.client.ipc.frames import Die, Keep
 from securecc.client.state.settings import Settings
 from securecc.compiler.command_line import compile_plan
@@ -55,10 +55,10 @@ class Bench:
         self.asked = []
         self.closure = CLOSURE
         self.spoken = Speech(b"C")
-        fingerprints, listings = Fingerprints(), Listings()
+        fingerprints, listings = FileCache(), DirectoryCache()
         self.compiles = Compiles(
-            Gatherer(fingerprints, listings),
-            Recollections(fingerprints, listings),
+            ManifestBuilder(fingerprints, listings),
+            DependencyCache(fingerprints, listings),
             self._closure_of,
             self._farm,
             self,

@@ -8,12 +8,12 @@ import pytest
 from farm_stub import HOST, NotingCaller, request, result
 
 from securecc.client.compile import request_handler
-from securecc.client.compile.invocation import Order
-from securecc.client.compile.request_handler import Attendance, exit_status_of, reason_of
+from securecc.client.compile.invocation import Invocation
+from securecc.client.compile.request_handler import RequestHandler, exit_status_of, reason_of
 from securecc.client.compile.submission import Remote
 from securecc.client.host.local_slots import LocalSlots
 from securecc.client.ipc.frames import Die, Failed
-from securecc.client.ipc.launcher_connection import CallerGoneError, MadeFile
+from securecc.client.ipc.launcher_connection import LauncherGoneError, MadeFile
 from securecc.client.state.settings import Settings
 from securecc.model.errors import (
     AgentError,
@@ -45,7 +45,7 @@ class Work:
 
     async def understand(self, said, settings):
         give(self.understood)
-        return tuple(Order(said, Plan(), None, None, settings) for _ in range(self.sources))
+        return tuple(Invocation(said, Plan(), None, None, settings) for _ in range(self.sources))
 
     async def inputs(self, caller, order):
         return give(self.gathered)
@@ -98,7 +98,7 @@ class Door:
         self.journal = NotingJournal()
         self.work = Work(**work)
         self.slots = LocalSlots(slots)
-        self.attendance = Attendance(self.work, self.journal, self.slots, lambda _: give(self.settings))
+        self.attendance = RequestHandler(self.work, self.journal, self.slots, lambda _: give(self.settings))
 
     async def serve(self, said=REQUEST, **caller):
         noting = NotingCaller(**caller)
@@ -230,14 +230,14 @@ def test_so_many_at_one_time_when_all_must_compile_here():
 
 def test_a_launcher_that_went_takes_no_place_and_leaves_no_note():
     async def body():
-        door = Door(remote=CallerGoneError("gone"))
-        with pytest.raises(CallerGoneError):
+        door = Door(remote=LauncherGoneError("gone"))
+        with pytest.raises(LauncherGoneError):
             await door.serve()
         assert door.journal.noted == []
         door.work.sent = ChannelError("down")
         gone = NotingCaller()
         gone.gone = True
-        with pytest.raises(CallerGoneError):
+        with pytest.raises(LauncherGoneError):
             await door.attendance.serve(gone, REQUEST)
         await asyncio.wait_for(door.slots.enter(), 5)
 
@@ -294,11 +294,11 @@ def test_a_result_that_is_not_accepted_is_an_error_where_nothing_may_compile_loc
 def test_a_compile_whose_make_was_killed_ends(monkeypatch, gone):
     """The launcher lives on as somebody else's child: it and the remote job end all the same."""
 
-    class Orphaned(request_handler.Lineage):
+    class Orphaned(request_handler.ProcessAncestry):
         def start(self):
             asyncio.get_running_loop().call_soon(self._orphaned)
 
-    monkeypatch.setattr(request_handler, "Lineage", Orphaned)
+    monkeypatch.setattr(request_handler, "ProcessAncestry", Orphaned)
 
     async def body():
         remote = asyncio.get_running_loop().create_future()

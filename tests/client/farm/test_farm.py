@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from securecc.client.farm import farm as farm_module
 from securecc.client.farm.farm import BACKOFF_S, Farm, Server, Wanted
-from securecc.client.farm.server_connection import Conversation
+from securecc.client.farm.server_connection import ServerConnection
 from securecc.client.state.settings import Host
 from securecc.compiler.toolchain.closure import ToolchainClosure
 from securecc.model import limits
@@ -125,12 +125,12 @@ def test_the_host_lists_limits_bound_the_jobs_at_one_time():
 
 def test_a_conversation_is_full_at_the_limit_of_its_host():
     async def body():
-        conversation = Conversation(ServerChannel(), lambda _: None, 1)
+        conversation = ServerConnection(ServerChannel(), lambda _: None, 1)
         assert not conversation.full
         await conversation.welcomed()
         conversation.ask(b"k", b"t" * 32, 1)
         assert conversation.full
-        assert not Conversation(ServerChannel(), lambda _: None).full
+        assert not ServerConnection(ServerChannel(), lambda _: None).full
 
     asyncio.run(body())
 

@@ -6,7 +6,7 @@ import pytest
 from farm_stub import SETTINGS, ServerChannel, request
 
 from securecc.client.farm import farm_registry as farms_module
-from securecc.client.farm.farm_registry import Farms
+from securecc.client.farm.farm_registry import FarmRegistry
 from securecc.client.state.settings import Host, Settings
 from securecc.model.errors import CredentialError
 
@@ -70,7 +70,7 @@ async def beating(farms):
 
 def with_farms(body):
     async def run():
-        farms = Farms()
+        farms = FarmRegistry()
         pulse = asyncio.create_task(beating(farms))
         try:
             await body(farms)
@@ -201,7 +201,7 @@ def test_a_new_farm_does_not_stop_the_watch(cache):
 
 def test_the_end_of_the_agent_closes_all(cache):
     async def body(farms):
-        Farms().close("nothing was ever asked for")
+        FarmRegistry().close("nothing was ever asked for")
         await farms.of(SETTINGS, launched()).servers[0].connected()
         farms.close("the agent ends")
         assert cache.channels[0].closed

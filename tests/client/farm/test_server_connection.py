@@ -7,7 +7,7 @@ from farm_stub import GCC, GOODBYE, WELCOME, ServerChannel, result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from securecc.client.farm.server_connection import Conversation
+from securecc.client.farm.server_connection import ServerConnection
 from securecc.model import limits
 from securecc.model.errors import ChannelError, ProtocolError
 from securecc.model.messages import (
@@ -33,7 +33,7 @@ def in_loop(body, **options):
     async def run():
         channel = ServerChannel(**options)
         ended = []
-        conversation = Conversation(channel, ended.append)
+        conversation = ServerConnection(channel, ended.append)
         await body(channel, conversation, ended)
 
     asyncio.run(run())

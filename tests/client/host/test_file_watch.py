@@ -5,7 +5,7 @@ import os
 import pytest
 
 from securecc.client.host import file_watch
-from securecc.client.host.file_watch import LOOKED_AT_S, WATCHED_S, Vigil, Watches
+from securecc.client.host.file_watch import LOOKED_AT_S, WATCHED_S, FileWatch, FileWatches
 from securecc.model.errors import StaysLocal
 
 
@@ -44,7 +44,7 @@ def place(tmp_path):
 
 
 def begin(place, *names, watches=None):
-    return Vigil([os.fsencode(place / name) for name in names], watches or Watches(), b"me")
+    return FileWatch([os.fsencode(place / name) for name in names], watches or FileWatches(), b"me")
 
 
 CHANGES = {
@@ -80,7 +80,7 @@ def test_what_happens_beside_is_looked_at_once(place, time):
 
 
 def test_all_is_looked_at_after_a_while(place, time, monkeypatch):
-    watches = Watches()
+    watches = FileWatches()
     kept = begin(place, "a/lib/cc1", watches=watches)
     monkeypatch.setattr(watches, "happened", lambda owner: False)
     (place / "a/lib/cc1").write_text("13")
@@ -158,7 +158,7 @@ def test_a_mount_makes_everybody_look(place, time, monkeypatch):
         def changed(self):
             return (b"/somewhere",)
 
-    monkeypatch.setattr(file_watch, "Mounts", Mounted)
+    monkeypatch.setattr(file_watch, "MountTable", Mounted)
     kept = begin(place, "a/lib/cc1", "a/bin/as")
     time.passes()
     assert kept.holds()
@@ -166,9 +166,9 @@ def test_a_mount_makes_everybody_look(place, time, monkeypatch):
 
 
 def test_each_has_his_own(place, time):
-    watches = Watches()
-    one = Vigil([os.fsencode(place / "a/lib/cc1")], watches, b"1")
-    two = Vigil([os.fsencode(place / "a/bin/as")], watches, b"2")
+    watches = FileWatches()
+    one = FileWatch([os.fsencode(place / "a/lib/cc1")], watches, b"1")
+    two = FileWatch([os.fsencode(place / "a/bin/as")], watches, b"2")
     (place / "a/bin/as").touch()
     time.passes()
     assert one.holds()

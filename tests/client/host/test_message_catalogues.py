@@ -7,7 +7,7 @@ import pytest
 from test_invocation import CLOSURE
 
 from securecc.client.host import message_catalogues
-from securecc.client.host.message_catalogues import ERRORS, Tongues
+from securecc.client.host.message_catalogues import ERRORS, MessageCatalogues
 from securecc.compiler.command_line.environment import Speech
 from securecc.compiler.toolchain import catalogue_files
 from securecc.model.errors import StaysLocal
@@ -47,7 +47,7 @@ def test_locales_are_there_as_libc_says(name, there):
 )
 def test_a_catalogue_of_the_compilers_makes_a_language(place, name, languages):
     put(place, "de", name)
-    tongues = Tongues()
+    tongues = MessageCatalogues()
     speech = tongues.speech(CLOSURE, GERMAN)
     assert speech == Speech(b"C.UTF-8", languages, system=name == "libc.mo")
     read = tongues.read(CLOSURE, speech)
@@ -57,11 +57,13 @@ def test_a_catalogue_of_the_compilers_makes_a_language(place, name, languages):
 
 def test_clang_heeds_no_locale(place):
     put(place, "de", "gcc-12.mo")
-    assert Tongues().speech(replace(CLOSURE, family="clang"), {b"LC_ALL": b"de_DE.ISO-8859-1"}) == Speech(b"C")
+    assert MessageCatalogues().speech(replace(CLOSURE, family="clang"), {b"LC_ALL": b"de_DE.ISO-8859-1"}) == Speech(
+        b"C"
+    )
 
 
 def test_new_catalogues_are_seen_in_a_while(place, monkeypatch):
-    tongues = Tongues()
+    tongues = MessageCatalogues()
     assert tongues.speech(CLOSURE, GERMAN).languages == ()
     put(place, "de", "gcc-12.mo")
     assert tongues.speech(CLOSURE, GERMAN).languages == ()
@@ -70,7 +72,7 @@ def test_new_catalogues_are_seen_in_a_while(place, monkeypatch):
 
 
 def test_ways_to_set_a_locale_are_not_remembered_for_ever(place):
-    tongues = Tongues()
+    tongues = MessageCatalogues()
     for number in range(3 * message_catalogues._REMEMBERED):
         tongues.speech(CLOSURE, {b"LANG": b"xx%d" % number})
     assert len(tongues._known) <= message_catalogues._REMEMBERED
@@ -80,7 +82,7 @@ def test_a_name_for_another_locale_stays_local(place):
     put(place, "de", "gcc-12.mo")
     (place / "locale.alias").write_text("# names\n\nDE de_DE.ISO-8859-1\n")
     with pytest.raises(StaysLocal):
-        Tongues().speech(CLOSURE, GERMAN)
+        MessageCatalogues().speech(CLOSURE, GERMAN)
 
 
 def test_what_the_system_says_of_errors():

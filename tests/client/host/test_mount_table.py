@@ -5,13 +5,13 @@ import sys
 
 import pytest
 
-from securecc.client.host.mount_table import Mounts, overlap
+from securecc.client.host.mount_table import MountTable, overlap
 
 SCRIPT = r"""
 import os, subprocess, sys
-from securecc.client.host.mount_table import Mounts
+from securecc.client.host.mount_table import MountTable
 top = os.fsencode(sys.argv[1])
-mounts = Mounts()
+mounts = MountTable()
 assert mounts.changed() == ()
 def run(*words):
     subprocess.run(words, check=True)
@@ -50,6 +50,6 @@ def test_overlap(one, other, expected):
 
 
 def test_where_nothing_is_mounted_nothing_shows():
-    mounts = Mounts()
+    mounts = MountTable()
     assert mounts.changed() == ()
     mounts.close()

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from securecc.client.host.native_options import Chosen, Processors, chosen, machine_options
+from securecc.client.host.native_options import Chosen, NativeOptions, chosen, machine_options
 from securecc.compiler.command_line.compile_plan import for_processor, parse
 from securecc.model.errors import StaysLocal
 
@@ -46,7 +46,7 @@ def test_no_answer_stays_local(said):
 @pytest.mark.parametrize("compiler", [b"/bin/false", b"/nowhere/gcc"])
 def test_a_compiler_that_does_not_answer_stays_local(compiler):
     with pytest.raises(StaysLocal):
-        asyncio.run(Processors().options(compiler, "gcc", b"", (b"-march=native",)))
+        asyncio.run(NativeOptions().options(compiler, "gcc", b"", (b"-march=native",)))
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_the_object_is_the_same(command, tmp_path):
     machine, rest = for_processor(words)
 
     async def twice():
-        processors = Processors()
+        processors = NativeOptions()
         return [
             await processors.options(b"/usr/bin/" + words[0], parse((words[0], b"-c", b"a.c")).family, b"", machine)
             for _ in range(2)

@@ -8,7 +8,7 @@ import pytest
 
 from securecc.client.host import shared_trees
 from securecc.client.host.inotify import Inotify
-from securecc.client.host.shared_trees import AGAIN_S, WORTH_IT, Layers
+from securecc.client.host.shared_trees import AGAIN_S, WORTH_IT, SharedTrees
 from securecc.compiler.tree import shared_tree
 from securecc.model.errors import StaysLocal
 from securecc.model.messages import Layer
@@ -22,7 +22,7 @@ class Machine:
         (top / "sub").mkdir(parents=True)
         (top / "sub/a.h").write_text("int a;\n")
         self.watches = []
-        self.layers = Layers(self._inotify)
+        self.layers = SharedTrees(self._inotify)
 
     def _inotify(self):
         self.watches.append(Inotify())
@@ -78,7 +78,7 @@ def test_it_stands_no_longer_when_anything_changes(machine):
 @pytest.mark.parametrize(("point", "stands"), [("include/sub", False), ("", False), ("elsewhere", True)])
 def test_what_is_mounted_over_it_shows(machine, monkeypatch, tmp_path, point, stands):
     mounted = []
-    monkeypatch.setattr(shared_trees, "Mounts", lambda: SimpleNamespace(changed=lambda: mounted))
+    monkeypatch.setattr(shared_trees, "MountTable", lambda: SimpleNamespace(changed=lambda: mounted))
 
     async def body():
         offered = machine.offer()

@@ -8,7 +8,7 @@ import pytest
 from farm_stub import request
 
 from securecc.client.host import terminal_types
-from securecc.client.host.terminal_types import Terminals
+from securecc.client.host.terminal_types import TerminalTypes
 from securecc.compiler.toolchain.closure import ClosureFile
 from securecc.compiler.toolchain.discovery import ToolchainClosure
 from securecc.model.errors import StaysLocal
@@ -36,7 +36,7 @@ def closure(family="clang", files=FILES):
 
 def told(environment, toolchain=None, known=None, *, error=True):
     asked = request("/w", "clang", "-c", "a.c", environment=environment, terminal=Terminal(error=error))
-    return asyncio.run((known or Terminals()).kind(toolchain or closure(), asked))
+    return asyncio.run((known or TerminalTypes()).kind(toolchain or closure(), asked))
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_a_clang_that_does_not_ask_as_tput_does_or_knows_no_coloured_one(files):
 
 
 def test_it_is_asked_once_a_while(own, monkeypatch):
-    known = Terminals()
+    known = TerminalTypes()
     environment = {b"TERM": b"own-colour", b"TERMINFO": own}
     assert told(environment, known=known) == terminal_types.COLOURED
     monkeypatch.setattr(terminal_types, "_colours", lambda _: 0)

@@ -9,7 +9,7 @@ import pytest
 
 from securecc.client.host import file_watch, toolchain_cache
 from securecc.client.host.file_watch import LOOKED_AT_S
-from securecc.client.host.toolchain_cache import Toolchains
+from securecc.client.host.toolchain_cache import ToolchainCache
 from securecc.compiler.toolchain import toolchain_list
 from securecc.compiler.toolchain.closure import ToolchainClosure
 from securecc.compiler.toolchain.wrapper_scripts import script_digest
@@ -49,7 +49,7 @@ def discovery(tmp_path, monkeypatch):
 
 def test_a_compiler_is_discovered_once_however_many_ask(discovery):
     async def body():
-        known = Toolchains()
+        known = ToolchainCache()
         found = await asyncio.gather(*(known.closure(b"/gcc", b"/bin") for _ in range(9)))
         assert {closure.digest for closure in found} == {"12"}
         discovery.now += LOOKED_AT_S + 0.01
@@ -63,7 +63,7 @@ def test_a_compiler_is_discovered_once_however_many_ask(discovery):
 
 def test_nobody_gets_the_old_one_while_the_new_one_is_looked_at(discovery):
     async def body():
-        known = Toolchains()
+        known = ToolchainCache()
         await known.closure(b"/gcc", b"/bin")
         discovery.replace("13")
         first = asyncio.create_task(known.closure(b"/gcc", b"/bin"))
@@ -76,7 +76,7 @@ def test_nobody_gets_the_old_one_while_the_new_one_is_looked_at(discovery):
 
 def test_what_is_no_compiler_stays_local_and_is_asked_again(discovery):
     async def body():
-        known = Toolchains()
+        known = ToolchainCache()
         await known.closure(b"/gcc", b"/bin")
         discovery.program.unlink()
         discovery.now += LOOKED_AT_S + 0.01
@@ -100,12 +100,12 @@ def test_a_compiler_that_changes_while_it_is_looked_at_stays_local(discovery, mo
 
     monkeypatch.setattr(toolchain_cache, "discover", vanishing)
     with pytest.raises(StaysLocal, match="changes"):
-        asyncio.run(Toolchains().closure(b"/gcc", b"/bin"))
+        asyncio.run(ToolchainCache().closure(b"/gcc", b"/bin"))
 
 
 def test_a_compile_that_is_given_up_does_not_stop_the_look(discovery):
     async def body():
-        known = Toolchains()
+        known = ToolchainCache()
         first, second = (asyncio.create_task(known.closure(b"/gcc", b"/bin")) for _ in range(2))
         await asyncio.sleep(0)
         first.cancel()
@@ -120,7 +120,7 @@ def test_a_program_that_comes_to_stand_before_the_one_that_is_used(discovery, tm
     folder.mkdir()
 
     async def body():
-        known = Toolchains()
+        known = ToolchainCache()
         await known.closure(b"/gcc", os.fsencode(folder))
         (folder / "as").touch()
         discovery.now += LOOKED_AT_S + 0.01
@@ -134,7 +134,7 @@ def test_what_is_met_is_on_record(discovery, tmp_path):
     discovery.program.write_text("12")
 
     async def body():
-        known = Toolchains(tmp_path / "toolchains.json")
+        known = ToolchainCache(tmp_path / "toolchains.json")
         discover = toolchain_cache.discover
         toolchain_cache.discover = lambda *words: replace(discover(*words), digest=b"d" * 32)
         await known.closure(b"/gcc", b"/bin")
@@ -153,7 +153,7 @@ def test_a_script_is_a_compiler_as_long_as_it_is_vouched_for(tmp_path, monkeypat
     monkeypatch.setattr(file_watch, "LOOKED_AT_S", 0)
 
     async def body():
-        known = Toolchains(lists=(vouching,))
+        known = ToolchainCache(lists=(vouching,))
         with pytest.raises(StaysLocal, match="vouched"):
             await known.closure(path, b"/usr/bin")
         vouching.write_text(script_digest(path).hex())

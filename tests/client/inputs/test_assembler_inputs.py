@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from securecc.client.inputs.assembler_inputs import Assembling
-from securecc.client.inputs.directory_cache import Listings
-from securecc.client.inputs.file_cache import Fingerprints
-from securecc.client.inputs.input_set import Scene
-from securecc.client.inputs.interning import Shared
+from securecc.client.inputs.directory_cache import DirectoryCache
+from securecc.client.inputs.file_cache import FileCache
+from securecc.client.inputs.input_set import InputSet
+from securecc.client.inputs.interning import Interner
 from securecc.client.inputs.name_watch import Watching
 from securecc.model import limits
 from securecc.model.errors import StaysLocal
@@ -29,11 +29,11 @@ class World:
             path.write_text(text)
 
     def look(self, *macros: bytes, source: str = "a.c", assembly: bool = False):
-        fingerprints = Fingerprints()
+        fingerprints = FileCache()
         here = os.fsencode(self.top)
-        self.scene = Scene(fingerprints, here)
+        self.scene = InputSet(fingerprints, here)
         self.scene.read(here + b"/" + source.encode())
-        watching = Watching(Listings(), Shared())
+        watching = Watching(DirectoryCache(), Interner())
         directories = (here, here, here + b"/inc", here + b"/nowhere")
         return Assembling(self.scene, watching, fingerprints, directories).look(macros, assembly_itself=assembly)
 

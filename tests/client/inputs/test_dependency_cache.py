@@ -6,10 +6,10 @@ import time
 import pytest
 
 from securecc.client.inputs import dependency_cache, directory_cache, file_cache
-from securecc.client.inputs.dependency_cache import Recollections
-from securecc.client.inputs.directory_cache import Listings
-from securecc.client.inputs.file_cache import Fingerprints
-from securecc.client.inputs.manifest_builder import Gatherer, Search
+from securecc.client.inputs.dependency_cache import DependencyCache
+from securecc.client.inputs.directory_cache import DirectoryCache
+from securecc.client.inputs.file_cache import FileCache
+from securecc.client.inputs.manifest_builder import ManifestBuilder, Search
 from securecc.model import limits
 
 KEY = ("gcc", "-c", "a.c")
@@ -23,8 +23,8 @@ class Memory:
         for name, text in (("a.c", "#include <c.h>\n"), ("i2/c.h", "#define V 2\n"), ("i1/x", ""), ("i2/y", "")):
             self.put(name, text)
         (top / "link").symlink_to("i2")
-        self.fingerprints, self.listings = Fingerprints(), Listings()
-        self.recollections = Recollections(self.fingerprints, self.listings)
+        self.fingerprints, self.listings = FileCache(), DirectoryCache()
+        self.recollections = DependencyCache(self.fingerprints, self.listings)
         self.gather()
 
     def put(self, name, text):
@@ -36,7 +36,7 @@ class Memory:
     def gather(self):
         base = os.fsencode(self.top)
         search = Search(cwd=base, directories=(base + b"/i1", base + b"/link", base + b"/late"))
-        inputs = Gatherer(self.fingerprints, self.listings).gather([b"a.c", b"link/c.h"], search)
+        inputs = ManifestBuilder(self.fingerprints, self.listings).gather([b"a.c", b"link/c.h"], search)
         self.recollections.keep(KEY, inputs)
 
     def recall(self):

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from securecc.client.inputs import directory_cache
-from securecc.client.inputs.directory_cache import Listings
+from securecc.client.inputs.directory_cache import DirectoryCache
 from securecc.model import limits
 from securecc.model.errors import StaysLocal
 
@@ -23,7 +23,7 @@ def later(monkeypatch):
 def test_names(tmp_path):
     (tmp_path / "a").touch()
     (tmp_path / "b").mkdir()
-    seen = Listings().look(os.fsencode(tmp_path))
+    seen = DirectoryCache().look(os.fsencode(tmp_path))
     assert seen.names == {b"a", b"b"}
 
 
@@ -31,18 +31,18 @@ def test_names(tmp_path):
 def test_no_directory_is_none(tmp_path, name):
     (tmp_path / "file").touch()
     (tmp_path / "broken").symlink_to("nowhere")
-    assert Listings().look(os.fsencode(tmp_path / name)) is None
+    assert DirectoryCache().look(os.fsencode(tmp_path / name)) is None
 
 
 def test_symlinks_are_followed(tmp_path):
     (tmp_path / "d").mkdir()
     (tmp_path / "d/a").touch()
     (tmp_path / "link").symlink_to("d")
-    assert Listings().look(os.fsencode(tmp_path / "link")).names == {b"a"}
+    assert DirectoryCache().look(os.fsencode(tmp_path / "link")).names == {b"a"}
 
 
 def test_what_rested_is_not_listed_again(tmp_path, later, monkeypatch):
-    listings = Listings()
+    listings = DirectoryCache()
     path = os.fsencode(tmp_path)
     first = listings.look(path)
     assert not first.racy
@@ -51,7 +51,7 @@ def test_what_rested_is_not_listed_again(tmp_path, later, monkeypatch):
 
 
 def test_what_has_just_changed_is_listed_again(tmp_path):
-    listings = Listings()
+    listings = DirectoryCache()
     path = os.fsencode(tmp_path)
     first = listings.look(path)
     assert first.racy
@@ -61,7 +61,7 @@ def test_what_has_just_changed_is_listed_again(tmp_path):
 
 
 def test_a_change_is_seen(tmp_path, later):
-    listings = Listings()
+    listings = DirectoryCache()
     path = os.fsencode(tmp_path)
     listings.look(path)
     (tmp_path / "a").touch()
@@ -71,7 +71,7 @@ def test_a_change_is_seen(tmp_path, later):
 
 
 def test_names_that_did_not_change_are_the_same_object(tmp_path):
-    listings = Listings()
+    listings = DirectoryCache()
     first = listings.look(os.fsencode(tmp_path))
     assert listings.look(os.fsencode(tmp_path)).names is first.names
 
@@ -82,4 +82,4 @@ def test_a_directory_that_may_not_be_listed_is_no_absence(tmp_path, monkeypatch)
 
     monkeypatch.setattr(directory_cache.os, "listdir", refuse)
     with pytest.raises(StaysLocal, match="cannot be listed"):
-        Listings().look(os.fsencode(tmp_path))
+        DirectoryCache().look(os.fsencode(tmp_path))

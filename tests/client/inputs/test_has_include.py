@@ -5,8 +5,8 @@ import os
 import pytest
 
 from securecc.client.inputs import has_include
-from securecc.client.inputs.file_cache import Fingerprints
-from securecc.client.inputs.has_include import Questions
+from securecc.client.inputs.file_cache import FileCache
+from securecc.client.inputs.has_include import HasIncludeQueries
 from securecc.model.errors import StaysLocal
 
 MACRO = "#define HAS(x) __has_include(x)\n"
@@ -14,8 +14,8 @@ MACRO = "#define HAS(x) __has_include(x)\n"
 
 @pytest.fixture
 def asked(tmp_path):
-    fingerprints = Fingerprints()
-    kept = Questions(fingerprints)
+    fingerprints = FileCache()
+    kept = HasIncludeQueries(fingerprints)
 
     def ask(*texts, given=()):
         seen = []
@@ -29,7 +29,7 @@ def asked(tmp_path):
 
 
 def test_without_such_a_macro_nothing_is_read(asked, monkeypatch):
-    monkeypatch.setattr(Fingerprints, "content", None)
+    monkeypatch.setattr(FileCache, "content", None)
     assert asked("#if __has_include(<x.h>)\n", "#if HAS(<y.h>)\n") == frozenset()
 
 
@@ -60,8 +60,8 @@ def test_what_may_ask_for_more_stays_local(asked, texts, given):
 
 def test_a_file_is_read_once_for_it_and_no_more_is_kept_than_may_be(asked, monkeypatch):
     read = []
-    content = Fingerprints.content
-    monkeypatch.setattr(Fingerprints, "content", lambda self, seen: read.append(seen.path) or content(self, seen))
+    content = FileCache.content
+    monkeypatch.setattr(FileCache, "content", lambda self, seen: read.append(seen.path) or content(self, seen))
     for _ in range(2):
         asked(MACRO, "#if HAS(<y.h>)\n")
     assert len(read) == 4  # each for its uses, and for what it makes of words
@@ -72,7 +72,7 @@ def test_a_file_is_read_once_for_it_and_no_more_is_kept_than_may_be(asked, monke
 
 
 def test_a_file_that_has_changed_stays_local(asked, monkeypatch):
-    look = Fingerprints.look
+    look = FileCache.look
 
     def late(self, path):
         seen = look(self, path)
@@ -80,6 +80,6 @@ def test_a_file_that_has_changed_stays_local(asked, monkeypatch):
             file.write(b"more")
         return seen
 
-    monkeypatch.setattr(Fingerprints, "look", late)
+    monkeypatch.setattr(FileCache, "look", late)
     with pytest.raises(StaysLocal, match="changes"):
         asked(MACRO)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
-from securecc.client.inputs.directory_cache import Listings
-from securecc.client.inputs.include_scanner import Chain, Reach
+from securecc.client.inputs.directory_cache import DirectoryCache
+from securecc.client.inputs.include_scanner import Chain, IncludeScanner
 from securecc.client.inputs.name_watch import under
 from securecc.compiler.source.directives import scan
 from securecc.model import limits
@@ -34,7 +34,7 @@ class World:
             with open(path, "rb") as file:
                 return scan(file.read()), (os.path.realpath(path), os.path.realpath(os.path.dirname(path)))
 
-        walk = Reach(chain, Listings().look, take).walk
+        walk = IncludeScanner(chain, DirectoryCache().look, take).walk
         walk(under(self.top, os.fsencode(source)), [os.fsencode(name) for name in forced], self.top)
         assert len(taken) == len(set(taken))
         return {os.fsdecode(os.path.relpath(path, self.top)) for path in taken}

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from securecc.client.inputs.file_cache import Fingerprints
-from securecc.client.inputs.input_set import Scene, _leads_to_one
+from securecc.client.inputs.file_cache import FileCache
+from securecc.client.inputs.input_set import InputSet, _leads_to_one
 from securecc.model.errors import StaysLocal
 from securecc.model.manifest import Role
 
@@ -16,7 +16,7 @@ def scene(tmp_path):
     for name in ("a.c", "inc/a.h", "inc/deep/b.h", "include.h"):
         (tmp_path / name).write_text("")
     (tmp_path / "inc/l.h").symlink_to("a.h")
-    made = Scene(Fingerprints(), os.fsencode(tmp_path.resolve()))
+    made = InputSet(FileCache(), os.fsencode(tmp_path.resolve()))
     made.top = os.fsencode(tmp_path.resolve()) + b"/"
     for name in (b"a.c", b"inc/l.h", b"inc/deep/b.h", b"include.h"):
         made.read(made.top + name, Role.MAY_READ)

@@ -4,12 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from securecc.client.inputs import interning
-from securecc.client.inputs.interning import Shared
+from securecc.client.inputs.interning import Interner
 
 
 @given(st.lists(st.one_of(st.binary(max_size=3), st.integers(0, 3), st.booleans(), st.frozensets(st.integers(0, 2)))))
 def test_what_comes_back_is_equal_and_of_its_type(values):
-    known = Shared()
+    known = Interner()
     for value in values:
         got = known.one(value)
         assert got == value
@@ -17,7 +17,7 @@ def test_what_comes_back_is_equal_and_of_its_type(values):
 
 
 def test_the_first_stands_for_all():
-    known = Shared()
+    known = Interner()
     first, second = bytes(bytearray(b"same")), bytes(bytearray(b"same"))
     assert first is not second
     assert known.one(first) is known.one(second) is first
@@ -25,7 +25,7 @@ def test_the_first_stands_for_all():
 
 def test_it_begins_anew_when_it_is_full(monkeypatch):
     monkeypatch.setattr(interning, "KEPT", 2)
-    known = Shared()
+    known = Interner()
     first = bytes(bytearray(b"same"))
     known.one(first)
     known.one(b"b")

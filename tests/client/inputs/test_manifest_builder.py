@@ -5,10 +5,10 @@ import os
 import pytest
 import zstandard
 
-from securecc.client.inputs.directory_cache import Listings
-from securecc.client.inputs.file_cache import Fingerprints
+from securecc.client.inputs.directory_cache import DirectoryCache
+from securecc.client.inputs.file_cache import FileCache
 from securecc.client.inputs.include_scanner import Chain
-from securecc.client.inputs.manifest_builder import Gatherer, Search, absolute, packed
+from securecc.client.inputs.manifest_builder import ManifestBuilder, Search, absolute, packed
 from securecc.model import limits, manifest
 from securecc.model.errors import StaysLocal
 from securecc.model.manifest import Kind, Role
@@ -30,7 +30,7 @@ def put(top, **files):
 def gather(top, *listed, directories=(), **search):
     base = os.fsencode(top)
     where = tuple(base + b"/" + directory.encode() for directory in directories)
-    return Gatherer(Fingerprints(), Listings()).gather(
+    return ManifestBuilder(FileCache(), DirectoryCache()).gather(
         [name.encode() for name in listed], Search(cwd=base, directories=where, **search)
     )
 
@@ -286,7 +286,7 @@ def given(top, content, **search):
     base = os.fsencode(top)
     chain = Chain(bracketed=(base + b"/inc",))
     where = Search(cwd=base, directories=(base + b"/inc",), chain=chain, **search)
-    return Gatherer(Fingerprints(), Listings()).given(content, where)
+    return ManifestBuilder(FileCache(), DirectoryCache()).given(content, where)
 
 
 def test_standard_input_and_what_it_includes(top):

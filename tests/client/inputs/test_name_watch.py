@@ -5,8 +5,8 @@ import stat
 
 import pytest
 
-from securecc.client.inputs.directory_cache import Listings
-from securecc.client.inputs.interning import Shared
+from securecc.client.inputs.directory_cache import DirectoryCache
+from securecc.client.inputs.interning import Interner
 from securecc.client.inputs.name_watch import Watching, nature, under
 from securecc.model.errors import StaysLocal
 
@@ -21,7 +21,7 @@ def top(tmp_path):
 
 
 def watched(top, names, *directories):
-    watching = Watching(Listings(), Shared())
+    watching = Watching(DirectoryCache(), Interner())
     watching.look_for(names, [top + b"/" + directory for directory in directories])
     return watching, {watch.listing.path[len(top) + 1 :]: watch for watch in watching.watches()}
 
@@ -63,7 +63,7 @@ def test_what_stands_in_the_way(top, make):
 
 
 def test_one_path(top):
-    watching = Watching(Listings(), Shared())
+    watching = Watching(DirectoryCache(), Interner())
     watching.look_at(top + b"/g.y")
     (watch,) = watching.watches()
     assert (watch.listing.path, set(watch.names), watch.present) == (top, {b"g.y"}, frozenset())
@@ -112,12 +112,12 @@ def test_a_directory_that_gains_an_unrelated_name_still_holds(top):
     _, found = watched(top, [b"c.h"], b"i1")
     for name, holds in ((b"a.o", True), (b"c.h.gch", False), (b"c.h", False)):
         open(top + b"/i1/" + name, "w").close()
-        assert found[b"i1"].holds_for(Listings().look(top + b"/i1")) == holds
+        assert found[b"i1"].holds_for(DirectoryCache().look(top + b"/i1")) == holds
 
 
 def test_a_whole_directory_holds_only_with_the_same_names(top):
-    listings = Listings()
-    watching = Watching(listings, Shared())
+    listings = DirectoryCache()
+    watching = Watching(listings, Interner())
     watching.look_around([top + b"/i1", top + b"/none"])
     (watch,) = watching.watches()
     assert watch.whole

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from securecc.client.inputs.path_walk import Crossings
+from securecc.client.inputs.path_walk import PathWalk
 from securecc.model.errors import StaysLocal
 
 PARTS = ["a", "b", "link", "up", "loop", "file", "gone", "broken", "..", "."]
@@ -32,7 +32,7 @@ def world(tmp_path_factory):
 @given(parts=st.lists(st.sampled_from(PARTS), max_size=7))
 def test_it_walks_as_the_kernel_does(world, parts):
     spelled = os.fsencode("/".join([str(world), *parts]))
-    crossings = Crossings()
+    crossings = PathWalk()
     place = crossings.directory(spelled)
     if os.path.isdir(spelled):
         assert place == os.path.realpath(spelled)
@@ -42,7 +42,7 @@ def test_it_walks_as_the_kernel_does(world, parts):
 
 
 def test_every_component_is_on_record(world):
-    crossings = Crossings()
+    crossings = PathWalk()
     top = os.fsencode(world)
     assert crossings.directory(top + b"/a/link/../up/a/absolute") == top + b"/a/b"
     assert {top, top + b"/a", top + b"/a/b"} <= set(crossings.directories)
@@ -52,25 +52,25 @@ def test_every_component_is_on_record(world):
 
 
 def test_what_exists_of_a_way_that_ends_nowhere_is_on_record(world):
-    crossings = Crossings()
+    crossings = PathWalk()
     assert crossings.directory(os.fsencode(world / "a/b/gone/../c")) is None
     assert os.fsencode(world / "a/b") in crossings.directories
 
 
 def test_a_file(world):
-    crossings = Crossings()
+    crossings = PathWalk()
     assert crossings.file(os.fsencode(world / "a/link/f")) == os.fsencode(world / "a/b/f")
     assert os.fsencode(world / "a/link") in crossings.links
 
 
 def test_a_file_that_is_a_symlink(world):
-    crossings = Crossings()
+    crossings = PathWalk()
     assert crossings.file(os.fsencode(world / "to-file")) == os.fsencode(world / "a/b/f")
     assert {os.fsencode(world / "to-file"), os.fsencode(world / "a/link")} == set(crossings.links)
 
 
 def test_the_root(world):
-    crossings = Crossings()
+    crossings = PathWalk()
     assert crossings.directory(b"/") == b"/"
     assert crossings.directory(b"/..") == b"/"
     assert crossings.directory(b"//usr/./") == b"/usr"
@@ -79,26 +79,26 @@ def test_the_root(world):
 @pytest.mark.parametrize("name", ["broken", "loop", "gone/f", "file/f", "a/..", "a/", "a/up"])
 def test_what_is_no_file_stays_local(world, name):
     with pytest.raises(StaysLocal) as caught:
-        Crossings().file(os.fsencode(world) + b"/" + name.encode())
+        PathWalk().file(os.fsencode(world) + b"/" + name.encode())
     assert caught.value.reason == "input"
 
 
 @pytest.mark.parametrize("path", [b"/proc/self/cwd", b"/dev/fd/3", b"/dev/shm", b"/usr/../proc/self"])
 def test_what_each_process_sees_otherwise_stays_local(path):
     with pytest.raises(StaysLocal, match="another one elsewhere"):
-        Crossings().directory(path)
+        PathWalk().directory(path)
 
 
 def test_a_way_of_too_many_links(tmp_path):
     (tmp_path / "l0").mkdir()
     for number in range(1, 60):
         (tmp_path / f"l{number}").symlink_to(f"l{number - 1}")
-    assert Crossings().directory(os.fsencode(tmp_path / "l39")) is not None
-    assert Crossings().directory(os.fsencode(tmp_path / "l41")) is None
+    assert PathWalk().directory(os.fsencode(tmp_path / "l39")) is not None
+    assert PathWalk().directory(os.fsencode(tmp_path / "l41")) is None
     assert not os.path.isdir(tmp_path / "l41")
 
 
 def test_a_second_look_is_the_same(world):
-    crossings = Crossings()
+    crossings = PathWalk()
     first = crossings.directory(os.fsencode(world / "a/link"))
     assert crossings.directory(os.fsencode(world / "a/link")) == first

@@ -33,7 +33,7 @@ from securecc.client.ipc.frames import (
     Spawned,
     encode,
 )
-from securecc.client.ipc.launcher_connection import Caller, CallerGoneError, MadeFile
+from securecc.client.ipc.launcher_connection import LauncherConnection, LauncherGoneError, MadeFile
 from securecc.model.errors import AgentError
 
 
@@ -74,7 +74,7 @@ def received(caller, data):
 def with_caller(serve, body):
     async def run():
         ours, theirs = socket.socketpair()
-        caller = Caller(serve)
+        caller = LauncherConnection(serve)
         done = asyncio.get_running_loop().create_future()
         caller.done = done.set_result
         await asyncio.get_running_loop().create_unix_connection(lambda: caller, sock=ours)
@@ -221,11 +221,11 @@ def test_a_launcher_that_goes_ends_its_compile():
             await caller.spawn((b"gcc",))
         except asyncio.CancelledError:
             ends.append("cancelled")
-            with pytest.raises(CallerGoneError):
+            with pytest.raises(LauncherGoneError):
                 caller.exit(0)
-            with pytest.raises(CallerGoneError):
+            with pytest.raises(LauncherGoneError):
                 await caller.finish((), b"", b"")
-            with pytest.raises(CallerGoneError):
+            with pytest.raises(LauncherGoneError):
                 await caller._report()
             caller.write(1, b"to nobody")
             caller.keep_alive()
@@ -256,7 +256,7 @@ def test_a_compile_that_nobody_waits_for_is_abandoned():
 def test_the_launcher_hears_that_the_agent_is_at_work():
     async def serve(caller, said):
         caller.keep_alive()  # it has only just asked
-        with contextlib.suppress(CallerGoneError):
+        with contextlib.suppress(LauncherGoneError):
             await caller.spawn((b"first",))
         caller.keep_alive()
         await caller.spawn((b"x",))
@@ -270,7 +270,7 @@ def test_the_launcher_hears_that_the_agent_is_at_work():
     with_caller(serve, body)
 
 
-@pytest.mark.parametrize("error", [CallerGoneError("gone"), KeyError("a defect")])
+@pytest.mark.parametrize("error", [LauncherGoneError("gone"), KeyError("a defect")])
 def test_whatever_happens_the_launcher_is_let_go(error, caplog):
     async def serve(caller, said):
         raise error
@@ -382,7 +382,7 @@ def test_a_stranger_at_the_door_is_not_served(tmp_path, attack):
         caller.execute(said)
 
     async def run():
-        server = await asyncio.get_running_loop().create_unix_server(lambda: Caller(serve), path)
+        server = await asyncio.get_running_loop().create_unix_server(lambda: LauncherConnection(serve), path)
         os.chmod(path, 0o777)
         command = (sys.executable, "-c", ATTACK, path, attack, encode(REQUEST).hex())
         process = await asyncio.create_subprocess_exec(*command, cwd="/")

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from securecc.client.ipc import process_ancestry as lineage_module
-from securecc.client.ipc.process_ancestry import Lineage, ancestors
+from securecc.client.ipc.process_ancestry import ProcessAncestry, ancestors
 
 SHELL = "import subprocess, sys; subprocess.run(sys.argv[1:])"
 
@@ -58,7 +58,7 @@ def watched(act, launcher, parent, *, after=0.01, patience=5.0):
 
     async def run():
         orphaned = asyncio.Event()
-        lineage = Lineage(launcher, parent, orphaned.set)
+        lineage = ProcessAncestry(launcher, parent, orphaned.set)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(lineage_module, "WATCHED_AFTER_S", after)
             lineage.start()
@@ -122,7 +122,7 @@ def test_what_cannot_be_watched_is_gone_or_left_alone(monkeypatch, error, notice
 
 def test_a_short_compile_is_never_looked_at():
     async def run():
-        lineage = Lineage(1, 1, lambda: pytest.fail("looked"))
+        lineage = ProcessAncestry(1, 1, lambda: pytest.fail("looked"))
         lineage.start()
         lineage.stop()
         await asyncio.sleep(0)

@@ -6,7 +6,7 @@ import pytest
 
 from securecc.client.state import journal as journal_module
 from securecc.client.state.journal import Journal, clear, default_path, load
-from securecc.client.state.journal_record import Recent
+from securecc.client.state.journal_record import JournalRecord
 from securecc.model import limits
 from securecc.model.errors import AgentError
 from securecc.model.redaction import Redaction
@@ -72,7 +72,7 @@ def test_two_agents_add_up(journal, path, clock):
 def test_counts_survive_the_agent_and_can_be_cleared_under_it(journal, path, clock):
     journal.remote("farm1:3643")
     clear(path)
-    assert load(path) == Recent()
+    assert load(path) == JournalRecord()
     clock.now += 5
     journal.remote("farm1:3643")
     assert load(path).remote == 1
@@ -109,7 +109,7 @@ def test_a_full_disk_disturbs_nobody_and_leaves_nothing(journal, path, clock, mo
 def test_a_damaged_file_is_begun_anew(journal, path, content):
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
-    assert load(path) == Recent()
+    assert load(path) == JournalRecord()
     journal.remote("farm1:3643")
     assert load(path).remote == 1
 

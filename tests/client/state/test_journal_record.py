@@ -3,12 +3,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from securecc.client.state import journal_record
-from securecc.client.state.journal_record import Recent
+from securecc.client.state.journal_record import JournalRecord
 from securecc.model import limits
 
 
 def test_counts_add_up():
-    total = Recent()
+    total = JournalRecord()
     for now in (1.0, 2.0, 3.0):
         total = journal_record.add(total, journal_record.remote(now, "farm1:3643", 100, 10, 0.5))
     total = journal_record.add(total, journal_record.local(4.0, "link", "links", [b"gcc", b"a.c"]))
@@ -19,7 +19,7 @@ def test_counts_add_up():
 
 def test_adding_nothing_changes_nothing():
     one = journal_record.local(4.0, "link", "links", [])
-    assert journal_record.add(one, Recent()) == journal_record.add(Recent(), one) == one
+    assert journal_record.add(one, JournalRecord()) == journal_record.add(JournalRecord(), one) == one
 
 
 def test_a_disagreement_counts_as_local_and_is_kept():
@@ -35,14 +35,14 @@ def test_a_disagreement_counts_as_local_and_is_kept():
 
 
 def test_equal_examples_are_one_and_the_latest_come_first():
-    total = Recent()
+    total = JournalRecord()
     for now, source in enumerate([b"a.c", b"b.c", b"a.c"]):
         total = journal_record.add(total, journal_record.local(float(now), "option", "-x", [b"gcc", source]))
     assert [(item.source, item.time) for item in total.reasons["option"].examples] == [("a.c", 2.0), ("b.c", 1.0)]
 
 
 def test_all_is_bounded():
-    total = Recent()
+    total = JournalRecord()
     for number in range(limits.JOURNAL_SERVERS + 50):
         total = journal_record.add(total, journal_record.remote(float(number), f"farm{number}", 1, 1, 0))
         total = journal_record.add(
@@ -63,7 +63,7 @@ def test_the_source_is_found_by_its_name():
 
 
 def test_the_worst_that_is_remembered_fits_the_file():
-    total = Recent()
+    total = JournalRecord()
     worst = b'"' * 9999 + b".c"
     for number in range(limits.JOURNAL_SERVERS):
         total = journal_record.add(total, journal_record.remote(1.0, f"{number:04}" + '"' * 9999, 1, 1, 0))
@@ -90,9 +90,9 @@ def test_what_is_kept_is_short_and_harmless(data, text):
 @settings(max_examples=100)
 @given(st.binary(max_size=300))
 def test_any_bytes_are_a_record_or_nothing(data):
-    assert isinstance(journal_record.decode(data), Recent)
+    assert isinstance(journal_record.decode(data), JournalRecord)
 
 
 def test_another_version_is_nothing():
-    assert journal_record.decode(b'{"version":2,"since":5.0}') == Recent()
-    assert journal_record.decode(b'{"since":5.0}') == Recent(since=5.0)
+    assert journal_record.decode(b'{"version":2,"since":5.0}') == JournalRecord()
+    assert journal_record.decode(b'{"since":5.0}') == JournalRecord(since=5.0)

@@ -5,11 +5,11 @@ import os
 import pytest
 
 from securecc.client.state import settings_cache
-from securecc.client.state.settings_cache import Preferences
+from securecc.client.state.settings_cache import SettingsCache
 
 
 def test_each_environment_has_its_own():
-    known = Preferences()
+    known = SettingsCache()
     one = known.of({b"SECURECC_HOSTS": b"one", b"HOME": b"/nowhere", b"LANG": b"C"})
     two = known.of({b"SECURECC_HOSTS": b"two", b"HOME": b"/nowhere"})
     assert [str(host) for settings in (one, two) for host in settings.hosts] == ["one:3643", "two:3643"]
@@ -25,7 +25,7 @@ def test_a_file_that_changes_is_read_again_soon(tmp_path, monkeypatch, link):
     if link:
         (folder / "hosts").symlink_to(tmp_path / "elsewhere")
     environment = {b"HOME": os.fsencode(tmp_path)}
-    known = Preferences()
+    known = SettingsCache()
     (folder / "hosts").write_text("one")
     assert known.of(environment).hosts[0].name == "one"
     (folder / "hosts").write_text("two")
@@ -37,7 +37,7 @@ def test_a_file_that_changes_is_read_again_soon(tmp_path, monkeypatch, link):
 def test_a_file_that_rests_is_not_read_again(tmp_path, monkeypatch):
     now = [0.0]
     monkeypatch.setattr(settings_cache.time, "monotonic", lambda: now[0])
-    known = Preferences()
+    known = SettingsCache()
     environment = {b"HOME": os.fsencode(tmp_path)}
     first = known.of(environment)
     now[0] += settings_cache.LOOKED_AT_S + 0.01
@@ -52,17 +52,17 @@ def test_a_launcher_without_a_home_has_the_agents(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / ".config" / "securecc").mkdir(parents=True)
     (tmp_path / ".config" / "securecc" / "hosts").write_text("mine")
-    assert Preferences().of({}).hosts[0].name == "mine"
+    assert SettingsCache().of({}).hosts[0].name == "mine"
 
 
 def test_what_is_no_text_breaks_nothing():
-    settings = Preferences().of({b"SECURECC_HOSTS": b"\xff\xfe", b"HOME": b"/\xff", b"XDG_CONFIG_HOME": b"\xff"})
+    settings = SettingsCache().of({b"SECURECC_HOSTS": b"\xff\xfe", b"HOME": b"/\xff", b"XDG_CONFIG_HOME": b"\xff"})
     assert settings.hosts == ()
 
 
 def test_memory_is_bounded(monkeypatch):
     monkeypatch.setattr(settings_cache, "_KEPT", 3)
-    known = Preferences()
+    known = SettingsCache()
     for number in range(10):
         known.of({b"SECURECC_HOSTS": b"h%d" % number})
         assert len(known._known) <= 3

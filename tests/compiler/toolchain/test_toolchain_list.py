@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from securecc.compiler.toolchain.toolchain_list import Known, Ledger, decode, encode, read, write
+from securecc.compiler.toolchain.toolchain_list import Known, ToolchainList, decode, encode, read, write
 from securecc.model import limits
 from securecc.model.errors import ConfigError
 from securecc.model.messages import Description, Part
@@ -17,7 +17,7 @@ KNOWN = st.lists(st.builds(Known, st.binary(), st.lists(st.binary()).map(tuple),
 
 @given(KNOWN, st.integers(0, 2**22))
 def test_what_is_written_is_read(known, pid):
-    ledger = Ledger(tuple(known), pid)
+    ledger = ToolchainList(tuple(known), pid)
     assert decode(encode(ledger), "toolchains.json") == ledger
 
 
@@ -29,10 +29,10 @@ def test_anything_else_is_refused_by_name(data):
 
 def test_a_file_is_replaced_as_a_whole(tmp_path):
     path = tmp_path / "toolchains.json"
-    assert read(path) == Ledger()
+    assert read(path) == ToolchainList()
     write(path, [GCC])
     write(path, [GCC, GCC])
-    assert read(path) == Ledger((GCC, GCC), os.getpid())
+    assert read(path) == ToolchainList((GCC, GCC), os.getpid())
     assert [file.name for file in tmp_path.iterdir()] == ["toolchains.json"]
 
 

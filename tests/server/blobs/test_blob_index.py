@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from securecc.model import limits
 from securecc.model.errors import StoreError
-from securecc.server.blobs.blob_index import Holdings, Unroomed, charge
+from securecc.server.blobs.blob_index import BlobIndex, Unroomed, charge
 
 UNIT = limits.STORE_CHARGE
 
@@ -20,7 +20,7 @@ def test_a_blob_counts_for_a_unit_at_least():
 
 
 def test_reserved_room_counts_until_it_is_given_back():
-    holdings = Holdings(4 * UNIT, 2 * UNIT)
+    holdings = BlobIndex(4 * UNIT, 2 * UNIT)
     holdings.reserve("alice", 1)
     holdings.reserve("alice", 1)
     with pytest.raises(Unroomed, match="quota"):
@@ -35,21 +35,21 @@ def test_reserved_room_counts_until_it_is_given_back():
 
 
 def test_what_can_never_fit():
-    holdings = Holdings(100 * UNIT, 3 * UNIT)
+    holdings = BlobIndex(100 * UNIT, 3 * UNIT)
     for size in (-1, 4 * UNIT, limits.BLOB + 1):
         with pytest.raises(StoreError, match="at most"):
             holdings.reserve("alice", size)
 
 
 def test_sharing_costs_each_owner_but_the_store_once():
-    holdings = Holdings(4 * UNIT, 2 * UNIT)
+    holdings = BlobIndex(4 * UNIT, 2 * UNIT)
     put(holdings, "alice", b"x")
     put(holdings, "bob", b"x")
     assert (holdings.used, holdings.charged("alice"), holdings.charged("bob"), len(holdings)) == (UNIT, UNIT, UNIT, 1)
 
 
 def test_a_shared_blob_leaves_with_its_last_owner():
-    holdings = Holdings(10 * UNIT, 1 * UNIT)
+    holdings = BlobIndex(10 * UNIT, 1 * UNIT)
     put(holdings, "alice", b"x")
     put(holdings, "bob", b"x")
     assert put(holdings, "alice", b"y") == []
@@ -60,7 +60,7 @@ def test_a_shared_blob_leaves_with_its_last_owner():
 
 
 def test_use_decides_what_goes():
-    holdings = Holdings(3 * UNIT, 3 * UNIT)
+    holdings = BlobIndex(3 * UNIT, 3 * UNIT)
     for name in (b"a", b"b", b"c"):
         put(holdings, "alice", name)
     blob = holdings.pin("alice", b"a")
@@ -71,7 +71,7 @@ def test_use_decides_what_goes():
 
 
 def test_a_full_house_of_principals_in_use():
-    holdings = Holdings(1 << 40, 1 << 30)
+    holdings = BlobIndex(1 << 40, 1 << 30)
     for number in range(limits.STORE_PRINCIPALS):
         holdings.reserve(f"user{number}", 1)
     with pytest.raises(Unroomed, match="try again later"):
@@ -84,7 +84,7 @@ def test_a_full_house_of_principals_in_use():
 @settings(max_examples=60)
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 9), st.integers(0, 2 * UNIT)), max_size=80))
 def test_the_sums_are_always_right(puts):
-    holdings = Holdings(8 * UNIT, 5 * UNIT)
+    holdings = BlobIndex(8 * UNIT, 5 * UNIT)
     sizes, here = {}, {"a": set(), "b": set()}
     for who, number, size in puts:
         name = bytes([number])

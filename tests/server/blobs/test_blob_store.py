@@ -14,7 +14,7 @@ from securecc.model import limits
 from securecc.model.errors import StoreError
 from securecc.server.blobs import blob_store as store_module
 from securecc.server.blobs.blob_index import charge
-from securecc.server.blobs.blob_store import Store
+from securecc.server.blobs.blob_store import BlobStore
 
 UNIT = limits.STORE_CHARGE
 
@@ -23,7 +23,7 @@ def digest(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()
 
 
-def put(store: Store, data: bytes, principal: str = "alice@EXAMPLE.COM") -> bytes:
+def put(store: BlobStore, data: bytes, principal: str = "alice@EXAMPLE.COM") -> bytes:
     with store.intake(principal, digest(data), len(data)) as intake:
         intake.write(data)
         intake.finish()
@@ -44,7 +44,7 @@ def files(path):
 
 @pytest.fixture
 def store(tmp_path):
-    store = Store(tmp_path / "blobs", limit=10 * UNIT, quota=6 * UNIT, descriptors=4)
+    store = BlobStore(tmp_path / "blobs", limit=10 * UNIT, quota=6 * UNIT, descriptors=4)
     yield store
     store.close()
 
@@ -272,7 +272,7 @@ def test_a_real_full_disk(tmp_path):
     if os.geteuid() != 0 or os.system(f"mount -t tmpfs -o size=64k none {tmp_path} 2>/dev/null") != 0:
         pytest.skip("needs root and mount")
     try:
-        store = Store(tmp_path / "blobs")
+        store = BlobStore(tmp_path / "blobs")
         put(store, b"small")
         with pytest.raises(StoreError, match="full; free space"):
             put(store, b"x" * 100_000)
@@ -290,7 +290,7 @@ def test_start_empties_what_a_crash_left_and_nothing_else(tmp_path):
     (left / ".arriving-7").write_bytes(b"half")
     (tmp_path / "README").write_bytes(b"not ours")
     (tmp_path / "ff").symlink_to("/etc")
-    store = Store(tmp_path)
+    store = BlobStore(tmp_path)
     assert not left.exists()
     store.close()
     assert sorted(item.name for item in tmp_path.iterdir()) == ["README", "ff"]
@@ -298,7 +298,7 @@ def test_start_empties_what_a_crash_left_and_nothing_else(tmp_path):
 
 def test_two_daemons_cannot_share_a_directory(store, tmp_path):
     with pytest.raises(StoreError, match="another daemon"):
-        Store(tmp_path / "blobs")
+        BlobStore(tmp_path / "blobs")
 
 
 def test_a_link_or_a_file_is_no_directory(tmp_path):
@@ -307,12 +307,12 @@ def test_a_link_or_a_file_is_no_directory(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     for name in ("link", "file"):
         with pytest.raises(StoreError, match="of the daemon's own"):
-            Store(tmp_path / name)
+            BlobStore(tmp_path / name)
 
 
 def test_close_leaves_an_empty_directory_and_no_descriptor(tmp_path):
     before = open_descriptors()
-    store = Store(tmp_path)
+    store = BlobStore(tmp_path)
     read(store, put(store, b"x"))
     store.close()
     store.close()
@@ -375,7 +375,7 @@ operations = st.lists(
 @given(operations)
 def test_accounts_always_agree_with_the_disk(tmp_path_factory, ops):
     path = tmp_path_factory.mktemp("store")
-    store = Store(path, limit=10 * UNIT, quota=6 * UNIT, descriptors=64)
+    store = BlobStore(path, limit=10 * UNIT, quota=6 * UNIT, descriptors=64)
     play = Play(store)
     for what, principal, data in ops:
         with contextlib.suppress(StoreError):

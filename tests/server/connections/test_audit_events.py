@@ -6,7 +6,7 @@ from securecc.audit.records.daemon_events import Connection, Daemon, Strangers
 from securecc.model import limits
 from securecc.model.errors import AuditError
 from securecc.model.grant import Grant
-from securecc.server.connections.audit_events import Accounting
+from securecc.server.connections.audit_events import AuditEvents
 
 PEER = ("192.0.2.1", 4000)
 
@@ -18,7 +18,7 @@ class Book:
         self.records = []
         self.trouble = None
         self.now = 0.0
-        self.accounting = Accounting(self.append, lambda: "r7", lambda: self.now)
+        self.accounting = AuditEvents(self.append, lambda: "r7", lambda: self.now)
 
     def append(self, record):
         if self.trouble is not None:

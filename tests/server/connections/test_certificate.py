@@ -7,7 +7,7 @@ from cryptography import x509
 from site_certificate import certificate as made
 
 from securecc.channel import tls
-from securecc.daemon.settings import Pair, ServerSettings
+from securecc.daemon.settings import DaemonSettings, Pair
 from securecc.model.errors import ChannelError, ConfigError
 from securecc.server.connections.certificate import certificate
 
@@ -16,7 +16,7 @@ HOST = "farm.example.com"
 
 @pytest.fixture
 def settings(tmp_path):
-    return ServerSettings(*(tmp_path / name for name in ("keytab", "policy", "audit", "state", "scratch")))
+    return DaemonSettings(*(tmp_path / name for name in ("keytab", "policy", "audit", "state", "scratch")))
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from securecc.model import limits
 from securecc.model.errors import AuditError, ChannelError, Denied, FrameError
 from securecc.model.grant import Grant, Quota
 from securecc.model.messages import Goodbye
-from securecc.server.connections.audit_events import Accounting
-from securecc.server.connections.connection_registry import Channels
+from securecc.server.connections.audit_events import AuditEvents
+from securecc.server.connections.connection_registry import ConnectionRegistry
 from securecc.server.jobs.job_session import Service
 
 GRANT = Grant("alice@EXAMPLE.COM", "committers", "r1")
@@ -35,7 +35,7 @@ class Hall:
         self.policy = Policy()
         self.records = []
         self.side = Side(folder / "store")
-        self.channels = Channels(self.policy, Accounting(self.records.append, lambda: "r2"))
+        self.channels = ConnectionRegistry(self.policy, AuditEvents(self.records.append, lambda: "r2"))
         service = self.side.service
         self.service = Service(
             **{name: getattr(service, name) for name in Service.__slots__} | {"gone": self.channels.gone}
@@ -133,7 +133,7 @@ def test_a_channel_that_cannot_be_recorded_is_not_opened(hall):
         def append(_record):
             raise AuditError("the disk is full")
 
-        some.channels._accounting = Accounting(append, lambda: "r1")
+        some.channels._accounting = AuditEvents(append, lambda: "r1")
         with pytest.raises(AuditError):
             await some.come()
         assert len(some.channels) == 0

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from securecc.daemon.settings import ServerSettings
+from securecc.daemon.settings import DaemonSettings
 from securecc.model.errors import ConfigError, CredentialError
 from securecc.server.connections import keytab as keytab_module
 from securecc.server.connections.keytab import keytab
@@ -43,7 +43,7 @@ def settings(tmp_path):
     path.write_bytes(b"first")
     path.chmod(0o600)
     others = {name: tmp_path / name for name in ("policy", "audit", "state", "scratch")}
-    return ServerSettings(keytab=path, **others)
+    return DaemonSettings(keytab=path, **others)
 
 
 def test_a_host_that_is_named_is_the_only_one(kerberos, settings):

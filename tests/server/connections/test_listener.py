@@ -9,12 +9,12 @@ import gss_stub
 import pytest
 
 from securecc.channel import tls, transport
-from securecc.daemon.settings import ServerSettings
+from securecc.daemon.settings import DaemonSettings
 from securecc.model import limits
 from securecc.model.errors import ChannelError
 from securecc.policy.policy_in_force import PolicyInForce
 from securecc.server.connections import known_sources_file, listener
-from securecc.server.connections.listener import KNOWN_NAME, Door
+from securecc.server.connections.listener import KNOWN_NAME, NetworkListener
 
 POLICY = 'version: 1\nnetwork: {proxies: [192.0.2.2]}\nrules: [{name: all, who: ["*@EXAMPLE.COM"]}]\n'
 
@@ -33,12 +33,12 @@ class House:
         policy.write_text(POLICY)
         policy.chmod(0o600)
         self.state = folder
-        self.settings = ServerSettings(policy, policy, policy, folder, folder, listen=("127.0.0.1",), port=0)
+        self.settings = DaemonSettings(policy, policy, policy, folder, folder, listen=("127.0.0.1",), port=0)
         self.policy = PolicyInForce(policy)
         self.channels = []
 
     def door(self, sockets=()):
-        return Door(self.settings, self.policy, sockets)
+        return NetworkListener(self.settings, self.policy, sockets)
 
     def on_channel(self, channel):
         self.channels.append(channel)
@@ -135,7 +135,7 @@ def test_proxies_are_the_policys(house):
 def test_a_port_that_is_taken_is_an_error(house):
     async def body():
         with socket.create_server(("127.0.0.1", 0)) as taken:
-            house.settings = ServerSettings(
+            house.settings = DaemonSettings(
                 *(house.settings.keytab,) * 3,
                 house.state,
                 house.state,

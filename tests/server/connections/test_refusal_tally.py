@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from securecc.model import limits
-from securecc.server.connections.refusal_tally import OTHERS, Tally, source
+from securecc.server.connections.refusal_tally import OTHERS, RefusalTally, source
 
 MINUTE = 60_000_000_000
 NOON = 1_700_049_600 * 1_000_000_000
@@ -24,7 +24,7 @@ def test_whom_an_address_counts_for(address, counted):
 
 
 def test_one_record_a_source_and_minute():
-    tally = Tally()
+    tally = RefusalTally()
     for second in range(50):
         tally.count("10.0.0.1", "acl" if second % 2 else "handshake", NOON + second)
     tally.count("10.0.0.2", "acl", NOON)
@@ -40,7 +40,7 @@ def test_one_record_a_source_and_minute():
 
 
 def test_the_next_minute_s_count_closes_the_last():
-    tally = Tally()
+    tally = RefusalTally()
     tally.count("10.0.0.1", "acl", NOON)
     tally.count("10.0.0.1", "acl", NOON + MINUTE)
     assert len(tally.take(NOON + MINUTE)) == 1
@@ -49,7 +49,7 @@ def test_the_next_minute_s_count_closes_the_last():
 
 
 def test_more_sources_than_places_are_others():
-    tally = Tally(sources=3)
+    tally = RefusalTally(sources=3)
     for number in range(200):
         tally.count(f"10.0.0.{number}", "acl", NOON)
     records = tally.take(NOON, ending=True)
@@ -58,7 +58,7 @@ def test_more_sources_than_places_are_others():
 
 
 def test_a_day_s_quota_leaves_one_record_a_minute_until_the_next_day():
-    tally = Tally(day_quota=1000)
+    tally = RefusalTally(day_quota=1000)
     written = []
     for minute in range(100):
         for number in range(10):
@@ -75,7 +75,7 @@ def test_a_day_s_quota_leaves_one_record_a_minute_until_the_next_day():
 @settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 3)), max_size=300))
 def test_nothing_is_lost_and_memory_is_bounded(events):
-    tally = Tally(sources=5)
+    tally = RefusalTally(sources=5)
     records, now = [], NOON
     for number, minutes in events:
         now += minutes * MINUTE

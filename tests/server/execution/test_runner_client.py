@@ -16,10 +16,10 @@ from securecc.model.grant import JobLimits
 from securecc.model.manifest import Entry, Kind
 from securecc.model.messages import Terminal, Usage
 from securecc.runner_protocol.messages import Made, WorkBlobs, WorkCancel, WorkOrder, WorkReady, WorkReport
-from securecc.runner_protocol.packets import Courier, from_front, memory, pair, read_tree
+from securecc.runner_protocol.packets import PacketConnection, from_front, memory, pair, read_tree
 from securecc.server.execution import runner_client as dispatch_module
 from securecc.server.execution.executor import Job, Origin
-from securecc.server.execution.runner_client import Dispatch
+from securecc.server.execution.runner_client import RunnerClient
 
 
 class Contents:
@@ -74,7 +74,7 @@ class Runner:
         self.end = end
         self.heard = []
         self.news = asyncio.Event()
-        self.courier = Courier(end, from_front, self._receive, lambda _reason: self.news.set())
+        self.courier = PacketConnection(end, from_front, self._receive, lambda _reason: self.news.set())
         self.courier.start()
 
     def _receive(self, message, descriptors):
@@ -107,7 +107,7 @@ def with_runner(body):
     async def run():
         ours, theirs = pair()
         lost = []
-        dispatch, runner = Dispatch(ours, lost.append), Runner(theirs)
+        dispatch, runner = RunnerClient(ours, lost.append), Runner(theirs)
         inputs = Contents(SOURCE, HEADER)
         try:
             await body(dispatch, runner, inputs, lost)

@@ -18,12 +18,12 @@ from securecc.model.messages import Layer
 from securecc.runner_protocol.messages import WorkOrder, WorkReady, WorkRunner
 from securecc.runner_protocol.packets import pair
 from securecc.server.execution import runner_pool as offering_module
-from securecc.server.execution.runner_pool import Offering
+from securecc.server.execution.runner_pool import RunnerPool
 
 NEWER = msgspec.structs.replace(GCC, digest=b"n" * 32, whole=b"n" * 32)
 
 
-class Nursery:
+class RunnerSpawner:
     """Starts runners as the test wants them; `asked` is what the front said."""
 
     def __init__(self, end, *ready):
@@ -57,41 +57,41 @@ class Nursery:
 
 @asynccontextmanager
 async def offered(folder, *ready, trees=()):
-    """An offering with one runner that has gcc, and a nursery for those after it."""
+    """An offering with one runner that has gcc, and a spawner for those after it."""
     (ours, theirs), (door, behind) = pair(), pair()
     lost = []
-    offering = Offering(ours, door, folder / "toolchains.json", lost.append)
-    first, nursery = Runner(theirs), Nursery(behind, *ready)
+    offering = RunnerPool(ours, door, folder / "toolchains.json", lost.append)
+    first, spawner = Runner(theirs), RunnerSpawner(behind, *ready)
     first.say(WorkReady(("userns",), (GCC,), trees))
     await offering.begin()
     offering.lost = lost
     try:
-        yield offering, first, nursery
+        yield offering, first, spawner
     finally:
         offering.close()
         first.close()
-        nursery.close()
+        spawner.close()
 
 
 def test_new_jobs_go_to_the_new_runner_and_the_old_one_leaves_after_its_last(tmp_path):
     async def body():
         inputs = Contents(SOURCE, HEADER)
-        async with offered(tmp_path, WorkReady(("userns",), (NEWER, CLANG))) as (offering, first, nursery):
+        async with offered(tmp_path, WorkReady(("userns",), (NEWER, CLANG))) as (offering, first, spawner):
             offers = offering.offers
             running = asyncio.create_task(offering.run(job(1, inputs), GRANT))
             await first.until(WorkOrder)
             assert await offering.renew() == "gcc-12, clang-14"
-            assert nursery.asked == [WorkRunner((GCC.digest,))]
+            assert spawner.asked == [WorkRunner((GCC.digest,))]
             assert offers == {NEWER.digest: NEWER, CLANG.digest: CLANG}
             assert [known.digest for known in toolchain_list.read(tmp_path / "toolchains.json").toolchains] == [
                 NEWER.digest,
                 CLANG.digest,
             ]
             late = asyncio.create_task(offering.run(replace(job(2, inputs), toolchain=toolchain_of(CLANG)), GRANT))
-            await nursery.runners[0].until(WorkOrder)
+            await spawner.runners[0].until(WorkOrder)
             assert not first.courier._closed
             first.say(report(1), b"", b"")
-            nursery.runners[0].say(report(2), b"", b"")
+            spawner.runners[0].say(report(2), b"", b"")
             for outcome in (await running, await late):
                 outcome.close()
             await closed(first)
@@ -123,18 +123,18 @@ def test_layers_follow_the_runner_and_a_job_goes_where_its_layer_is(tmp_path):
     async def body():
         inputs = Contents(SOURCE, HEADER)
         ready = WorkReady(("userns",), (GCC,), (NEW,))
-        async with offered(tmp_path, ready, trees=(OLD,)) as (offering, first, nursery):
+        async with offered(tmp_path, ready, trees=(OLD,)) as (offering, first, spawner):
             layers = offering.layers
             assert layers == {OLD}
             running = asyncio.create_task(offering.run(layered(1, inputs, OLD), GRANT))
             await first.until(WorkOrder)
             assert await offering.renew() == "gcc-12"
-            assert nursery.asked == [WorkRunner((GCC.digest,), (OLD,))]
+            assert spawner.asked == [WorkRunner((GCC.digest,), (OLD,))]
             assert layers == {NEW}
             assert offering.layers is layers
             more = [layered(2, inputs, OLD), layered(3, inputs, NEW)]
             jobs = [asyncio.create_task(offering.run(one, GRANT)) for one in more]
-            second = nursery.runners[0]
+            second = spawner.runners[0]
             await second.until(WorkOrder)
             async with asyncio.timeout(5):
                 while [type(message) for message, _ in first.heard].count(WorkOrder) < 2:
@@ -164,11 +164,11 @@ def test_so_many_layers_are_taken_from_a_runner(tmp_path):
 
 def test_nothing_new(tmp_path):
     async def body():
-        async with offered(tmp_path, WorkReady((), ())) as (offering, first, nursery):
+        async with offered(tmp_path, WorkReady((), ())) as (offering, first, spawner):
             assert await offering.renew() == ""
             assert list(offering.offers) == [GCC.digest]
             assert not first.courier._closed
-            await closed(nursery.runners[0])
+            await closed(spawner.runners[0])
 
     asyncio.run(body())
 
@@ -189,14 +189,14 @@ def test_a_new_runner_that_does_not_come_changes_nothing(tmp_path, monkeypatch, 
 
 def test_one_look_at_a_time_and_once_more_for_who_asks_meanwhile(tmp_path):
     async def body():
-        async with offered(tmp_path, WorkReady((), ()), WorkReady(("userns",), (NEWER,))) as (offering, _, nursery):
+        async with offered(tmp_path, WorkReady((), ()), WorkReady(("userns",), (NEWER,))) as (offering, _, spawner):
             looking = asyncio.create_task(offering.renew())
             await asyncio.sleep(0)
             assert await offering.renew() == ""
             assert await offering.renew() == ""
             assert await looking == "gcc-12"
-            assert len(nursery.asked) == 2
-            nursery.end.close()
+            assert len(spawner.asked) == 2
+            spawner.end.close()
             with pytest.raises(SandboxError, match="no further runner"):
                 await offering.renew()
 

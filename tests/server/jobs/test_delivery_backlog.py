@@ -1,7 +1,7 @@
 import pytest
 
 from securecc.model import limits
-from securecc.server.jobs.delivery_backlog import Undelivered
+from securecc.server.jobs.delivery_backlog import DeliveryBacklog
 
 
 class Taker:
@@ -20,7 +20,7 @@ def _little(monkeypatch):
 
 
 def test_what_is_taken_makes_room():
-    some, alice = Undelivered(), Taker()
+    some, alice = DeliveryBacklog(), Taker()
     for _ in range(100):
         some.add(alice, 900)
         some.remove(alice, 900)
@@ -29,7 +29,7 @@ def test_what_is_taken_makes_room():
 
 
 def test_who_lets_most_wait_is_cut_off_whoever_comes_last():
-    some, alice, mallory = Undelivered(), Taker(), Taker()
+    some, alice, mallory = DeliveryBacklog(), Taker(), Taker()
     for _ in range(3):
         some.add(mallory, 300)
     some.add(alice, 200)

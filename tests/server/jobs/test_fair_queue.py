@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from securecc.model.grant import Grant, Quota
-from securecc.server.jobs.fair_queue import Admission, Stage
-from securecc.server.jobs.token_bucket import Bucket
+from securecc.server.jobs.fair_queue import FairQueue, Stage
+from securecc.server.jobs.token_bucket import TokenBucket
 
 ALICE = Grant(principal="alice@EXAMPLE.COM", rule="committers", revision="r")
 BOB = replace(ALICE, principal="bob@EXAMPLE.COM")
@@ -28,7 +28,7 @@ def in_loop(test):
 
 def test_a_free_slot_is_leased_at_once_and_the_next_ticket_waits():
     def test():
-        admission = Admission(1, 10)
+        admission = FairQueue(1, 10)
         leased = []
         first = admission.ask(ALICE, lambda: leased.append(1))
         second = admission.ask(ALICE, lambda: leased.append(2))
@@ -44,7 +44,7 @@ def test_a_free_slot_is_leased_at_once_and_the_next_ticket_waits():
 
 def test_a_lapsed_lease_frees_the_slot_and_its_job_queues_again():
     async def body():
-        admission = Admission(1, 0.01)
+        admission = FairQueue(1, 0.01)
         first = admission.ask(ALICE, nothing)
         leased = asyncio.Event()
         second = admission.ask(BOB, leased.set)
@@ -65,7 +65,7 @@ def test_a_lapsed_lease_frees_the_slot_and_its_job_queues_again():
 
 def test_a_principal_that_asked_for_little_is_not_behind_one_that_asked_for_much():
     def test():
-        admission = Admission(1, 10)
+        admission = FairQueue(1, 10)
         order = []
         tickets = [admission.ask(ALICE, lambda: order.append("alice")) for _ in range(6)]
         tickets += [admission.ask(BOB, lambda: order.append("bob")) for _ in range(2)]
@@ -80,7 +80,7 @@ def test_a_principal_that_asked_for_little_is_not_behind_one_that_asked_for_much
 
 def test_weight_is_a_share_of_the_slots():
     def test():
-        admission = Admission(1, 10)
+        admission = FairQueue(1, 10)
         order = []
         heavy = replace(BOB, weight=3.0)
         tickets = [admission.ask(ALICE, lambda: order.append("alice")) for _ in range(40)]
@@ -94,7 +94,7 @@ def test_weight_is_a_share_of_the_slots():
 
 def test_a_principals_own_bound_leaves_the_other_slots_to_others():
     def test():
-        admission = Admission(4, 10)
+        admission = FairQueue(4, 10)
         bounded = replace(ALICE, jobs=2)
         mine = [admission.ask(bounded, nothing) for _ in range(5)]
         assert sum(ticket.stage is Stage.LEASED for ticket in mine) == 2
@@ -108,7 +108,7 @@ def test_a_principals_own_bound_leaves_the_other_slots_to_others():
 
 def test_leaving_twice_gives_one_slot_back():
     def test():
-        admission = Admission(1, 10)
+        admission = FairQueue(1, 10)
         ticket = admission.ask(ALICE, nothing)
         ticket.leave()
         ticket.leave()
@@ -133,7 +133,7 @@ def check_accounts(admission, tickets):
 @given(st.lists(st.tuples(st.sampled_from(["ask", "run", "free", "leave", "lapse"]), st.integers(0, 7)), max_size=60))
 def test_slots_are_never_oversold_nor_lost(steps):
     async def body():
-        admission = Admission(3, 60)
+        admission = FairQueue(3, 60)
         tickets = []
         running = []
         for step, number in steps:
@@ -166,7 +166,7 @@ def leased(tickets):
 
 def test_memory_is_reserved_by_each_jobs_limit_until_it_has_left():
     async def body():
-        admission = Admission(9, 10)
+        admission = FairQueue(9, 10)
         limits = replace(ALICE.limits, memory=2 << 30)
         alice = replace(ALICE, limits=limits, quota=Quota(memory=5 << 30))
         tickets = [admission.ask(alice, nothing) for _ in range(4)]
@@ -183,7 +183,7 @@ def test_memory_is_reserved_by_each_jobs_limit_until_it_has_left():
 
 def test_a_slot_that_is_free_goes_to_others_while_a_result_is_delivered():
     async def body():
-        admission = Admission(1, 10)
+        admission = FairQueue(1, 10)
         alice = replace(ALICE, jobs=1)
         first, second = (admission.ask(alice, nothing) for _ in range(2))
         bob = admission.ask(BOB, nothing)
@@ -213,7 +213,7 @@ PACED = replace(ALICE, quota=Quota(rate=10.0, burst=3))
 def test_a_rate_bounds_the_jobs_that_begin_not_those_that_ask():
     async def body():
         clock = Clock()
-        admission, starts = Admission(9, 60), Bucket(clock)
+        admission, starts = FairQueue(9, 60), TokenBucket(clock)
         tickets = [admission.ask(PACED, nothing, starts) for _ in range(9)]
         assert leased(tickets) == 3
         tickets[0].leave()  # it went elsewhere: that was no job
@@ -223,7 +223,7 @@ def test_a_rate_bounds_the_jobs_that_begin_not_those_that_ask():
             await ticket.occupy()
             ticket.leave()
         assert leased(tickets) == 0
-        assert admission.ask(BOB, nothing, Bucket(clock)).stage is Stage.LEASED
+        assert admission.ask(BOB, nothing, TokenBucket(clock)).stage is Stage.LEASED
         clock.now = 0.2
         admission._serve()
         assert leased(tickets) == 2
@@ -233,7 +233,7 @@ def test_a_rate_bounds_the_jobs_that_begin_not_those_that_ask():
 
 def test_who_waits_for_the_rate_is_served_in_time():
     async def body():
-        admission, starts = Admission(9, 60), Bucket(time.monotonic)
+        admission, starts = FairQueue(9, 60), TokenBucket(time.monotonic)
         alice = replace(ALICE, quota=Quota(rate=50.0, burst=1))
         began = time.monotonic()
         for _ in range(6):
@@ -249,11 +249,11 @@ def test_who_waits_for_the_rate_is_served_in_time():
 
 def test_who_waits_for_hours_holds_nobody_up_who_waits_for_moments():
     async def body():
-        admission = Admission(9, 60)
+        admission = FairQueue(9, 60)
         slow = replace(BOB, quota=Quota(rate=1 / 3600, burst=1))
         soon = replace(ALICE, quota=Quota(rate=50.0, burst=1))
         for grant in (slow, soon):  # both have used up what they may do at once
-            ticket = admission.ask(grant, nothing, starts := Bucket(time.monotonic))
+            ticket = admission.ask(grant, nothing, starts := TokenBucket(time.monotonic))
             await ticket.occupy()
             ticket.leave()
             there = asyncio.Event()
@@ -266,7 +266,7 @@ def test_who_waits_for_hours_holds_nobody_up_who_waits_for_moments():
 
 def test_how_many_wait_is_known_by_principal():
     def test():
-        admission = Admission(1, 10)
+        admission = FairQueue(1, 10)
         for _ in range(4):
             admission.ask(ALICE, nothing)
         admission.ask(BOB, nothing)

@@ -1,7 +1,7 @@
 from frontside import CWD, SOURCE, file_entry, packed
 
 from securecc.model import limits
-from securecc.server.jobs.principal_accounts import Accounts
+from securecc.server.jobs.principal_accounts import PrincipalAccounts
 
 
 class Clock:
@@ -16,7 +16,7 @@ def numbered(number):
 
 
 def test_all_channels_of_a_principal_share_one_account():
-    accounts = Accounts()
+    accounts = PrincipalAccounts()
     first, second, other = (accounts.open(name) for name in ("alice", "alice", "bob"))
     assert first is second is not other
     assert (first.channels, other.channels) == (2, 1)
@@ -32,7 +32,7 @@ def test_all_channels_of_a_principal_share_one_account():
 def test_who_comes_back_has_not_been_forgotten(monkeypatch):
     """A new connection gives no new burst."""
     monkeypatch.setattr(limits, "ACCOUNTS", 2)
-    accounts = Accounts(Clock())
+    accounts = PrincipalAccounts(Clock())
     alice = accounts.open("alice")
     alice.starts.take(1, 1.0, 1)
     accounts.close(alice)
@@ -45,7 +45,7 @@ def test_who_comes_back_has_not_been_forgotten(monkeypatch):
 
 def test_turns_may_take_half_of_the_time():
     clock = Clock()
-    alice = Accounts(clock).open("alice")
+    alice = PrincipalAccounts(clock).open("alice")
     assert alice.pace(limits.TURNS_BURST_S) == 0.0
     assert alice.pace(0.01) == 0.01 / limits.TURNS_RATE
     clock.now = 1.0
@@ -55,7 +55,7 @@ def test_turns_may_take_half_of_the_time():
 def test_manifests_of_all_together_are_bounded_and_who_has_most_gives(monkeypatch):
     size = len(numbered(1)[1])
     monkeypatch.setattr(limits, "MANIFEST_BYTES_IN_ALL", 10 * size + 100)
-    accounts = Accounts()
+    accounts = PrincipalAccounts()
     alice, bob = accounts.open("alice"), accounts.open("bob")
     bob.manifests.put(*numbered(99))
     for number in range(40):

@@ -9,7 +9,7 @@ from frontside import FrontChannel, ask, outcome, submit
 from securecc.model import limits
 from securecc.model.errors import ChannelError
 from securecc.model.messages import Goodbye, Invite, Output, Result, Usage
-from securecc.server.jobs.delivery_backlog import Undelivered
+from securecc.server.jobs.delivery_backlog import DeliveryBacklog
 from securecc.server.jobs.result_delivery import deliver
 
 
@@ -36,7 +36,7 @@ def delivered(result):
     async def run():
         channel = channel_with_a_job()
         try:
-            await deliver(channel, 1, result, Undelivered())
+            await deliver(channel, 1, result, DeliveryBacklog())
         finally:
             result.close()
         return channel
@@ -76,7 +76,7 @@ def test_who_does_not_take_a_result_in_time_is_cut_off(monkeypatch):
     monkeypatch.setattr(limits, "DELIVERY_S", 0.05)
 
     async def run():
-        channel, undelivered = channel_with_a_job(), Undelivered()
+        channel, undelivered = channel_with_a_job(), DeliveryBacklog()
         channel.room.clear()
         given = outcome(b"printed")
         sending = asyncio.create_task(deliver(channel, 1, given, undelivered))
@@ -94,7 +94,7 @@ def test_a_slow_reader_is_waited_for_and_a_lost_one_is_not():
         channel = channel_with_a_job()
         channel.room.clear()
         given = outcome(b"printed")
-        sending = asyncio.create_task(deliver(channel, 1, given, Undelivered()))
+        sending = asyncio.create_task(deliver(channel, 1, given, DeliveryBacklog()))
         await channel.until(Result)
         assert not sending.done()
         channel.lose(ChannelError("gone"))

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from securecc.server.jobs.token_bucket import Bucket
+from securecc.server.jobs.token_bucket import TokenBucket
 
 
 class Clock:
@@ -13,7 +13,7 @@ class Clock:
 
 def test_a_burst_and_then_a_rate():
     clock = Clock()
-    some = Bucket(clock)
+    some = TokenBucket(clock)
     for _ in range(5):
         assert some.wait(1, 2.0, 5) == 0.0
         some.take(1, 2.0, 5)
@@ -27,14 +27,14 @@ def test_a_burst_and_then_a_rate():
 
 def test_what_was_taken_too_much_has_to_come_in_again():
     clock = Clock()
-    some = Bucket(clock)
+    some = TokenBucket(clock)
     some.take(3, 0.5, 1)
     assert some.wait(0, 0.5, 1) == 4.0
 
 
 def test_a_policy_may_change_it():
     clock = Clock()
-    some = Bucket(clock)
+    some = TokenBucket(clock)
     some.take(10, 1.0, 10)
     assert some.wait(1, 1.0, 10) == 1.0
     assert some.wait(1, 10.0, 10) == 0.1
@@ -43,7 +43,7 @@ def test_a_policy_may_change_it():
 @given(st.lists(st.tuples(st.floats(0, 3), st.booleans()), max_size=60), st.floats(0.1, 100), st.integers(1, 10))
 def test_never_more_than_the_rate_and_one_burst(script, rate, burst):
     clock = Clock()
-    some = Bucket(clock)
+    some = TokenBucket(clock)
     taken = 0
     for later, wants in script:
         clock.now += later
