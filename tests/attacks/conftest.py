@@ -1,15 +1,12 @@
 """The farm of tests/farm, and a look at its health before and after each attack."""
 
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "farm"))
-
-import farmside
 import pytest
-from farmside import Farm
-from health import Health
+
+from tests.attacks.health import Health
+from tests.farm import farmside
+from tests.farm.farmside import Farm
 
 
 @pytest.fixture(scope="session")

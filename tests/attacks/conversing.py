@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 import msgspec
 import yaml
-from corpus import FOLDER
-from farmside import Farm
-from raw import Raw, ending
 
 from securecc.channel import tls, transport
 from securecc.model.errors import SecureccError
 from securecc.model.messages import Ask, Goodbye, Refuse
 from securecc.wire.framing import HEADER
+from tests.attacks.corpus import FOLDER
+from tests.attacks.raw import Raw, ending
+from tests.farm.farmside import Farm
 
 _STEPS = {"bytes", "frame", "say", "ask", "asks", "invited"}
 _SOON_S = 8.0  # sooner than the deadline for strangers, so that silence is not taken for an answer

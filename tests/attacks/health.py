@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from farmside import Farm, until
+from tests.farm.farmside import Farm, until
 
 WITHIN_S = 2.0
 BUSY_S = 1.0  # for a machine that does other things as well

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 
 import gssapi
 import msgspec
-import second_kdc
 import yaml
-from corpus import FOLDER
-from farmside import Farm, testenv_realms
 from gssapi.raw import ChannelBindings
 
 from securecc.channel import tls, transport
 from securecc.channel.tls_connection import TlsConnection
 from securecc.model.errors import SecureccError
 from securecc.wire import handshake
+from tests.attacks import second_kdc
+from tests.attacks.corpus import FOLDER
+from tests.farm.farmside import Farm, testenv_realms
 
 FLAG = gssapi.RequirementFlag
 _USUAL = (

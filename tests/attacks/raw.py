@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Self
 
 import zstandard
-from farmside import Farm
 
 from securecc.channel.channel import Channel
 from securecc.channel.transport import dial
@@ -33,6 +32,7 @@ from securecc.model.messages import (
     Welcome,
 )
 from securecc.wire.framing import HEADER, encode_control
+from tests.farm.farmside import Farm
 
 PATIENCE_S = 10.0
 CWD = b"/home/mallory"

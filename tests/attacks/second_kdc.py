@@ -15,7 +15,8 @@ from claims import claim_port
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from farmside import Farm, testenv_realms
+
+from tests.farm.farmside import Farm, testenv_realms
 
 _KDC = x509.ObjectIdentifier("1.3.6.1.5.2.3.5")  # id-pkinit-KPKdc, RFC 4556
 _USAGES = "content_commitment key_encipherment data_encipherment key_agreement key_cert_sign crl_sign"

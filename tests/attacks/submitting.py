@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from corpus import Case
-from farmside import Farm
-from raw import PREDEF, End, Raw, blob, file
-
 from securecc.model.manifest import Entry, Kind, Role
+from tests.attacks.corpus import Case
+from tests.attacks.raw import PREDEF, End, Raw, blob, file
+from tests.farm.farmside import Farm
 
 TOOLS = "/usr/lib/gcc/x86_64-linux-gnu/12"
 RAW_PLACE = "/home/mallory"

@@ -5,10 +5,11 @@ client hears, what the server's log says, what the audit holds; and tickets thro
 import re
 from dataclasses import replace
 
-import farmside
 import pytest
-from farmside import sources, until
-from proving import attempt, change_key, proofs, ticket
+
+from tests.attacks.proving import attempt, change_key, proofs, ticket
+from tests.farm import farmside
+from tests.farm.farmside import sources, until
 
 TABLE = list(proofs())
 POLICY = """

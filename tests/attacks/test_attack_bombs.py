@@ -5,10 +5,10 @@ import struct
 
 import pytest
 import zstandard
-from raw import CWD, PREDEF, SMALL, SOURCE, Raw, ended, ending, file
 
 from securecc.model import limits
 from securecc.model.messages import Need, Supply
+from tests.attacks.raw import CWD, PREDEF, SMALL, SOURCE, Raw, ended, ending, file
 
 BULK = 3
 COMPILE = (b"-c", b"a.c", b"-o", b"a.o")

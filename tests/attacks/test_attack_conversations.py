@@ -3,8 +3,9 @@ wrapper can say none of it. The health probe follows each.
 """
 
 import pytest
-from conversing import conversations, hold
-from farmside import until
+
+from tests.attacks.conversing import conversations, hold
+from tests.farm.farmside import until
 
 ALL = [said for topic in ("strangers", "protocol") for said in conversations(topic)]
 

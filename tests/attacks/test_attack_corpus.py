@@ -1,8 +1,9 @@
 """The corpus over options, trees, layers, sources: raw and through the wrapper, the health probe after each."""
 
 import pytest
-from corpus import FOLDER, cases
-from submitting import RAW_PLACE, Names, submit_by_wrapper, submit_raw
+
+from tests.attacks.corpus import FOLDER, cases
+from tests.attacks.submitting import RAW_PLACE, Names, submit_by_wrapper, submit_raw
 
 COMPILES = [case for topic in ("options", "environment", "trees", "layers", "sources") for case in cases(topic)]
 

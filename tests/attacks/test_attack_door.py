@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
-from farmside import POLICY, Farm, until
 
 from securecc.wire.proxy_protocol import SIGNATURE
+from tests.farm.farmside import POLICY, Farm, until
 
 DEADLINE_S = 5.0
 PLACES, OF_ONE, EARLY = 30, 5, 20

@@ -6,7 +6,8 @@ import subprocess
 import sys
 
 import pytest
-from serverside import TOP
+
+from tests.farm.serverside import TOP
 
 FLOODS = {"silent": ("silent", 2000), "thrown": ("thrown", 300, 5)}
 

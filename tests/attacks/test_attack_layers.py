@@ -4,9 +4,8 @@ is the toolchain's, with files of one's own below.
 
 import asyncio
 
-from raw import CWD, SMALL, SOURCE, Raw, blob, file
-
 from securecc.model.manifest import Entry, Kind, Role
+from tests.attacks.raw import CWD, SMALL, SOURCE, Raw, blob, file
 
 INCLUDE = b"/usr/include"
 LIB = b"/usr/lib/gcc/x86_64-linux-gnu/12"

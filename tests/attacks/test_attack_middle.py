@@ -6,11 +6,11 @@ import asyncio
 import threading
 
 import pytest
-from middle_stub import Liar, Relay, frames_of
 
 from securecc.channel import tls, transport
 from securecc.channel.connection_gate import ConnectionGate
 from securecc.wire.framing import Kind
+from tests.middle_stub import Liar, Relay, frames_of
 
 MARK = "never_seen_by_anybody_else"
 

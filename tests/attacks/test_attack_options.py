@@ -5,7 +5,8 @@ corpus/options.yaml and corpus/environment.yaml.
 import asyncio
 
 import pytest
-from raw import CWD, Raw
+
+from tests.attacks.raw import CWD, Raw
 
 COMPILE = (b"-c", b"a.c", b"-o", b"a.o")
 COMMANDS = {

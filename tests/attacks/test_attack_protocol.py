@@ -6,7 +6,6 @@ import asyncio
 import time
 
 import pytest
-from raw import PREDEF, SMALL, SOURCE, Raw, blob, ended, ending, file
 
 from securecc.model import limits
 from securecc.model.messages import (
@@ -24,6 +23,7 @@ from securecc.model.messages import (
     Wait,
     Welcome,
 )
+from tests.attacks.raw import PREDEF, SMALL, SOURCE, Raw, blob, ended, ending, file
 
 COMPILE = (b"-c", b"a.c", b"-o", b"a.o")
 

@@ -6,12 +6,12 @@ import os
 import time
 
 import pytest
-from farmside import until
-from health import Health
-from raw import PREDEF, SMALL, SOURCE, Raw, blob, ended, file
 
 from securecc.model.errors import SecureccError
 from securecc.model.messages import PROTOCOL_VERSIONS, Ask, Forget, Goodbye, Hello, Invite, Need, Refuse, Result, Wait
+from tests.attacks.health import Health
+from tests.attacks.raw import PREDEF, SMALL, SOURCE, Raw, blob, ended, file
+from tests.farm.farmside import until
 
 POLICY = """\
 version: 1

@@ -1,9 +1,10 @@
 """The corpus over resources, raw and through the wrapper, against small limits: corpus/resources.yaml."""
 
-import farmside
 import pytest
-from corpus import cases
-from submitting import RAW_PLACE, Names, submit_by_wrapper, submit_raw
+
+from tests.attacks.corpus import cases
+from tests.attacks.submitting import RAW_PLACE, Names, submit_by_wrapper, submit_raw
+from tests.farm import farmside
 
 ALL = list(cases("resources"))
 POLICY = """

@@ -4,11 +4,10 @@ import asyncio
 import socket
 import time
 
-from raw import Raw
-
 from securecc.model import limits
 from securecc.model.messages import Ask, Ping
 from securecc.wire.framing import encode_control
+from tests.attacks.raw import Raw
 
 SOON_S = 2 * limits.HEARTBEAT_S + 3.0  # the server looks at each heartbeat, and this machine does other things too
 

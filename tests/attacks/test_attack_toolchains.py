@@ -5,11 +5,11 @@ for another compiler, another than it has asked for. Each is refused by name, an
 import asyncio
 
 import pytest
-from raw import Raw
 
 from securecc.compiler.toolchain.closure import describe
 from securecc.compiler.toolchain.discovery import discover
 from securecc.model.messages import Ask, Refuse
+from tests.attacks.raw import Raw
 
 FALSE = b"\x5a" * 32
 

@@ -5,9 +5,9 @@ toolchain's own files. And other people's files, which a digest alone does not g
 import asyncio
 
 import pytest
-from raw import CWD, PREDEF, SMALL, SOURCE, Raw, blob, file
 
 from securecc.model.messages import Need, Refuse, Supply
+from tests.attacks.raw import CWD, PREDEF, SMALL, SOURCE, Raw, blob, file
 
 BASE = (file(PREDEF, b"\n"), file(SOURCE, SMALL[SOURCE]))
 

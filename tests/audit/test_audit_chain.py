@@ -1,13 +1,13 @@
 import hashlib
 
 import pytest
-from chains import lines_of, make_log
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from securecc.audit.chain import GENESIS, Link, first_seq, head_line, parse_head, recover, seal, stamp, unseal
 from securecc.audit.records.daemon_events import daemon
 from securecc.model.errors import AuditError
+from tests.audit.chains import lines_of, make_log
 
 LOG, LAST = make_log()
 WHOLE = b"".join(LOG)

@@ -1,6 +1,5 @@
 import msgspec
 import pytest
-from chains import DAEMON, MALLORY, signed
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -8,6 +7,7 @@ from securecc.audit import checkpoint
 from securecc.audit.chain import Link
 from securecc.audit.checkpoint import anchor_line, anchor_proven, host_name, parse_anchor, proven
 from securecc.audit.signing import proves
+from tests.audit.chains import DAEMON, MALLORY, signed
 
 RECORD = signed(Link(41, "c" * 64))
 

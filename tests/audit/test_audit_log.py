@@ -5,8 +5,6 @@ import sys
 
 import msgspec
 import pytest
-from chains import DAEMON, signed
-from disks import fill, needs_root, small_disk
 
 from securecc.audit import log as log_module
 from securecc.audit.chain import Link, unseal
@@ -17,6 +15,8 @@ from securecc.audit.signing import proves
 from securecc.audit.verification import Chain, Known
 from securecc.model import limits
 from securecc.model.errors import AuditError
+from tests.audit.chains import DAEMON, signed
+from tests.audit.disks import fill, needs_root, small_disk
 
 
 @pytest.fixture

@@ -3,12 +3,12 @@ import errno
 import os
 
 import pytest
-from disks import fill, needs_root, small_disk
 
 from securecc.audit import storage as storage_module
 from securecc.audit.storage import Storage, open_own, translated
 from securecc.model import limits
 from securecc.model.errors import AuditError
+from tests.audit.disks import fill, needs_root, small_disk
 
 
 @pytest.fixture

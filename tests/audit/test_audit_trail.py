@@ -3,7 +3,6 @@ import socket
 
 import msgspec
 import pytest
-from chains import lines_of
 
 from securecc.audit import trail as trail_module
 from securecc.audit.chain import unseal
@@ -15,6 +14,7 @@ from securecc.audit.signing import proves
 from securecc.audit.trail import AuditTrail
 from securecc.audit.verification import Chain, Known, choose
 from securecc.model.errors import AuditError
+from tests.audit.chains import lines_of
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@ from dataclasses import replace
 
 import msgspec
 import pytest
-from chains import DAEMON, MALLORY, lines_of, make_log, make_signed, resealed, sealed_anew, signed, time_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +11,7 @@ from securecc.audit.records.daemon_events import Repair, daemon
 from securecc.audit.signing import proves
 from securecc.audit.verification import Chain, Known, choose
 from securecc.model import limits
+from tests.audit.chains import DAEMON, MALLORY, lines_of, make_log, make_signed, resealed, sealed_anew, signed, time_of
 
 LOG, LAST = make_log()
 WHOLE = b"".join(LOG)

@@ -12,7 +12,6 @@ from pathlib import Path
 import gssapi
 import pytest
 from gssapi.raw import ChannelBindings
-from middle_stub import Liar, Relay, frames_of
 
 from securecc.channel import kerberos, tls, transport
 from securecc.channel.connection_gate import ConnectionGate
@@ -23,6 +22,7 @@ from securecc.model.errors import AuthenticationError, ChannelError, CredentialE
 from securecc.model.messages import Ask, Hello, Refuse, Welcome
 from securecc.wire import handshake
 from securecc.wire.framing import Kind, encode_frame
+from tests.middle_stub import Liar, Relay, frames_of
 
 FLAG = gssapi.RequirementFlag
 KRB5 = gssapi.MechType.kerberos

@@ -6,10 +6,10 @@ from cryptography import x509
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from OpenSSL import SSL
-from site_certificate import certificate
 
 from securecc.channel.tls import TlsPipe, client_context, server_context, site_context
 from securecc.model.errors import ChannelError, ConfigError
+from tests.site_certificate import certificate
 
 CONTEXT = server_context()
 

@@ -9,7 +9,6 @@ import time
 from contextlib import asynccontextmanager
 
 import pytest
-from gss_stub import StubAcceptor, StubInitiator
 
 from securecc.channel import channel as channel_module
 from securecc.channel import tls, transport
@@ -34,6 +33,7 @@ from securecc.model.messages import (
     Welcome,
 )
 from securecc.wire.framing import Kind, encode_frame
+from tests.gss_stub import StubAcceptor, StubInitiator
 
 CONTEXT = tls.server_context()
 

@@ -7,13 +7,13 @@ import socket
 import time
 
 import pytest
-from gss_stub import StubInitiator
-from test_channel_transport import Listener, house, joined, submit
 
 from securecc.channel import transport
 from securecc.model import limits
 from securecc.model.messages import Ask, Goodbye, Hello, Invite, Need, Ping, Supply
 from securecc.wire.framing import encode_bulk, encode_control
+from tests.channel.test_channel_transport import Listener, house, joined, submit
+from tests.gss_stub import StubInitiator
 
 ASKS = 1000
 

@@ -6,8 +6,6 @@ import struct
 import threading
 
 import pytest
-from gss_stub import StubAcceptor, StubInitiator
-from test_channel_transport import ends, house, raw
 
 from securecc.channel import deadline, tls, transport
 from securecc.channel.connection_gate import ConnectionGate, Places
@@ -18,6 +16,8 @@ from securecc.model import limits
 from securecc.model.errors import ChannelError
 from securecc.wire.framing import Kind, encode_frame
 from securecc.wire.proxy_protocol import SIGNATURE
+from tests.channel.test_channel_transport import ends, house, raw
+from tests.gss_stub import StubAcceptor, StubInitiator
 
 HERE = "127.0.0.1"
 

@@ -3,8 +3,6 @@
 import asyncio
 import os
 
-from channel_stub import StubChannel
-
 from securecc.client.farm.farm import Farm
 from securecc.client.ipc.frames import Request
 from securecc.client.ipc.launcher_connection import LauncherGoneError
@@ -23,6 +21,7 @@ from securecc.model.messages import (
     Usage,
     Welcome,
 )
+from tests.channel_stub import StubChannel
 
 GCC = Toolchain(b"g" * 32, "gcc-12", "x86_64-linux-gnu")
 WELCOME = Welcome(1, "secureccd", "alice@EXAMPLE.COM", "ref", 4, (GCC,))

@@ -13,12 +13,12 @@ import time
 from pathlib import Path
 
 import pytest
-from farm_stub import request
 
 from securecc.client import agent as agent_module
 from securecc.client.agent import listen
 from securecc.client.ipc.frames import Execute, Exit, Keepalive, OrderReader, Print, encode
 from securecc.model.errors import AgentError
+from tests.client.farm_stub import request
 
 PATIENCE_S = 20.0
 

@@ -3,8 +3,8 @@
 import contextlib
 from collections.abc import Iterator
 
-import farmside
-from farmside import Farm
+from tests.farm import farmside
+from tests.farm.farmside import Farm
 
 ALL = ("/usr/bin/gcc", "/usr/bin/clang", "/usr/bin/aarch64-linux-gnu-gcc")
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from farmside import Farm
-from table import Line
-from twins import OLD_NS, Ran, Terminal, Twins, execute, look, put, through
+from tests.conformance.table import Line
+from tests.farm.farmside import Farm
+from tests.farm.twins import OLD_NS, Ran, Terminal, Twins, execute, look, put, through
 
 _SHOWN = 2000  # bytes of output in the message of a failure
 

@@ -4,8 +4,9 @@ import time
 from pathlib import Path
 
 import pytest
-from runs import Runs, differences
-from table import lines
+
+from tests.conformance.runs import Runs, differences
+from tests.conformance.table import lines
 
 LINES = list(lines(Path(__file__).parent / "conformance.yaml"))
 MOST_LOCAL = 15

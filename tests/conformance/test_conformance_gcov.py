@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from twins import put
+from tests.farm.twins import put
 
 FILES = {
     "src/a.c": '#include "a.h"\nint twice(int n) {\n  if (n > 100)\n    return n;\n  return SUM(n);\n}\n',

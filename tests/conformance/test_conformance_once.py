@@ -1,7 +1,8 @@
 """A compile that a server has done is done once, however much it says: not here again for its warnings."""
 
 import pytest
-from farmside import until
+
+from tests.farm.farmside import until
 
 WARNS = "static int unused{n};\nint f{n}(unsigned u) {{ if (u < 0) return 1; int x; return x + {n}; }}\n"
 COUNT = 8

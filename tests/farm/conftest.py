@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
 
-import farmside
 import pytest
-from farmside import Farm
+
+from tests.farm import farmside
+from tests.farm.farmside import Farm
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from serverside import BIN, SOON_S, TOP, Server, alive, below, command_lines, testenv_servers, until
+from tests.farm.serverside import BIN, SOON_S, TOP, Server, alive, below, command_lines, testenv_servers, until
 
 import realms as testenv_realms  # isort: skip  (found where serverside has pointed)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(TOP / "krb5-testenv"))
+sys.path.insert(0, str(TOP / "krb5-testenv"))  # for programs that are not started by pytest
 
 import servers as testenv_servers  # noqa: E402  (beside the test bed's door, not in the package)
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from farmside import TOP, until
+
+from tests.farm.farmside import TOP, until
 
 pytestmark = [
     pytest.mark.skipif(os.getuid() != 0, reason="a machine's own installation takes root"),

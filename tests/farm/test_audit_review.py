@@ -9,7 +9,8 @@ import signal
 import socket
 
 import pytest
-from farmside import Farm, sources, until
+
+from tests.farm.farmside import Farm, sources, until
 
 
 @pytest.fixture

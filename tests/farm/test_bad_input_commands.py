@@ -4,9 +4,10 @@ import os
 import signal
 
 import pytest
-from farmside import sources, until
-from test_bad_input_source import unread
-from twins import Twins
+
+from tests.farm.farmside import sources, until
+from tests.farm.test_bad_input_source import unread
+from tests.farm.twins import Twins
 
 DEEP = "d" * 250
 

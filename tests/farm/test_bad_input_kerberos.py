@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
-from farmside import Farm, sources, until
+
+from tests.farm.farmside import Farm, sources, until
 
 KDC_DEADLINE_S = 3.0
 BUSY_S = 2.0

@@ -9,7 +9,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from farmside import BIN, POLICY, Farm, Server, slow_source, sources, until
+
+from tests.farm.farmside import BIN, POLICY, Farm, Server, slow_source, sources, until
 
 GOOD = POLICY.read_text()
 WRONG_TEST = GOOD.replace(

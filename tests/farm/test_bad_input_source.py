@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
-from farmside import Farm, sources, until
+
+from tests.farm.farmside import Farm, sources, until
 
 MIB = 1024 * 1024
 BLOB = 64 * MIB

@@ -5,7 +5,8 @@ import signal
 import subprocess
 
 import pytest
-from farmside import until
+
+from tests.farm.farmside import until
 
 COMPILE = ("securecc", "gcc", "-x", "c", "-Wall", "-c", "-", "-o", "a.o")
 SOURCE = b"static int unused;\nint f(void) { return 3; }\n"

@@ -8,8 +8,9 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from farmside import until
-from twins import put
+
+from tests.farm.farmside import until
+from tests.farm.twins import put
 
 PAGE = (Path(__file__).parents[2] / "docs/build-systems.md").read_text()
 SECTIONS = dict(part.split("\n", 1) for part in PAGE.split("\n## ")[1:])

@@ -8,7 +8,8 @@ import socket
 import time
 
 import pytest
-from farmside import Farm, until
+
+from tests.farm.farmside import Farm, until
 
 
 def doctor(farm: Farm, *words: str, **env: str) -> tuple[int, dict[str, dict[str, str]]]:

@@ -5,7 +5,8 @@ import shutil
 import subprocess
 
 import pytest
-from farmside import TOP
+
+from tests.farm.farmside import TOP
 
 
 @pytest.fixture(scope="module")

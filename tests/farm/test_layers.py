@@ -5,7 +5,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from farmside import until
+
+from tests.farm.farmside import until
 
 HEADERS = 40
 SOURCE = (

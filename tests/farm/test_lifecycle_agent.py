@@ -11,7 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
-from farmside import BIN, alive, slow_source, sources, until
+
+from tests.farm.farmside import BIN, alive, slow_source, sources, until
 
 AGENT = [sys.executable, "-I", "-m", "securecc.client", "--socket"]
 

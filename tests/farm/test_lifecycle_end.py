@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
-from farmside import POLICY, Farm, alive, below, slow_source, sources, until
+
+from tests.farm.farmside import POLICY, Farm, alive, below, slow_source, sources, until
 
 WITHIN_S = 1.0
 BUSY_S = 0.5  # for a machine that does other things as well

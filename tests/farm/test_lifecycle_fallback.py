@@ -5,7 +5,8 @@ import socket
 import time
 
 import pytest
-from farmside import Farm, sources, until
+
+from tests.farm.farmside import Farm, sources, until
 
 NOBODY = "127.0.0.1:9/2"  # discard: nobody listens there
 

@@ -3,7 +3,7 @@
 import signal
 import time
 
-from farmside import Farm, slow_source, sources, until
+from tests.farm.farmside import Farm, slow_source, sources, until
 
 
 def served(farm: Farm) -> list[int]:

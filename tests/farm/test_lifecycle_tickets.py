@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 
 import pytest
-from farmside import POLICY, Farm, slow_source, sources, until
+
+from tests.farm.farmside import POLICY, Farm, slow_source, sources, until
 
 ALICE, BOB = "alice@EXAMPLE.COM", "bob@EXAMPLE.COM"
 

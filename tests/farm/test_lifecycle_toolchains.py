@@ -5,7 +5,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from farmside import Farm, until
+
+from tests.farm.farmside import Farm, until
 
 CROSS = "/usr/bin/aarch64-linux-gnu-gcc"
 READ_S = 60  # a new runner copies and digests some 400 MB of compilers, on a machine that may be busy

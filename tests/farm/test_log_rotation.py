@@ -10,8 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
-from farmside import TOP, Farm, sources, until
-from test_services import users_of
+
+from tests.farm.farmside import TOP, Farm, sources, until
+from tests.farm.test_services import users_of
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="logrotate becomes the log's owner, which takes root")
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from farmside import Farm, sources, until
 
 from securecc.wire.proxy_protocol import SIGNATURE
+from tests.farm.farmside import Farm, sources, until
 
 HAPROXY = "/usr/sbin/haproxy"
 PROXY = "127.0.0.9"

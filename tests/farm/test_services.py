@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from farmside import Farm, Server, alive, below, until
+
+from tests.farm.farmside import Farm, Server, alive, below, until
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="front and runner are two users: it takes root to be both")
 

@@ -5,8 +5,9 @@ import shutil
 
 import pytest
 from cryptography import x509
-from farmside import Farm, sources, until
-from site_certificate import certificate
+
+from tests.farm.farmside import Farm, sources, until
+from tests.site_certificate import certificate
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from farmside import TOP, Server, below, until
-from test_services import said, users_of
+
+from tests.farm.farmside import TOP, Server, below, until
+from tests.farm.test_services import said, users_of
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="mounts and users of its own take root")
 

@@ -1,8 +1,9 @@
 """What a server makes is taken only if its run read what the client found; a failure there is judged here."""
 
 import pytest
-from farmside import until
-from twins import Twins
+
+from tests.farm.farmside import until
+from tests.farm.twins import Twins
 
 SMALL = """version: 1
 groups:

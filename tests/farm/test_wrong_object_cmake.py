@@ -2,8 +2,8 @@
 
 import shutil
 
-from farmside import until
-from twins import put
+from tests.farm.farmside import until
+from tests.farm.twins import put
 
 PROJECT = {
     "CMakeLists.txt": """cmake_minimum_required(VERSION 3.16)

@@ -1,7 +1,8 @@
 """What environment and terminal decide: each changes what the compiler alone says or makes, and securecc as well."""
 
 import pytest
-from twins import Terminal, Twins
+
+from tests.farm.twins import Terminal, Twins
 
 WARNS = {
     "a.c": 'int f(unsigned u) { const char *name = "grüße"; if (u < 0) return 1; return undeclared_function(u); }\n'

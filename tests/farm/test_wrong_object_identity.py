@@ -5,9 +5,10 @@ linked files are not, gives another object, exit status 0. The tree that travels
 import os
 import shutil
 
-import farmside
 import pytest
-from twins import OLD_NS, Twins, put
+
+from tests.farm import farmside
+from tests.farm.twins import OLD_NS, Twins, put
 
 FILES = {"a.c": 'int a = 0\n#include "x/h.h"\n#include "y/h.h"\n;\n', "x/h.h": "#pragma once\n+ 1\n"}
 COMMAND = ("clang", "-c", "a.c")

@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from farmside import until
-from twins import Twins, put
+
+from tests.farm.farmside import until
+from tests.farm.twins import Twins, put
 
 SHADOWED = {
     "a.c": "#include <c.h>\nint a = V;\n",

@@ -3,7 +3,8 @@
 import subprocess
 
 import pytest
-from twins import Twins, put
+
+from tests.farm.twins import Twins, put
 
 COUNTED = "int f(int n) { return n > 3 ? n * 7 : n - 1; }\nint main(void) { return f(9) - 63; }\n"
 

@@ -8,7 +8,8 @@ import random
 import shutil
 
 import pytest
-from twins import OLD_NS, Twins, put
+
+from tests.farm.twins import OLD_NS, Twins, put
 
 FOLDERS = ["", "i0", "i1", "i2", "i3", "i1/s", "i2/s"]
 NAMES = ["x.h", "y.h", "z.h"]

@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from twins import OLD_NS, Twins, put
+
+from tests.farm.twins import OLD_NS, Twins, put
 
 SECOND = 1_000_000_000
 

@@ -24,8 +24,8 @@ def main(words: list[str]) -> int:
     """The exit status: 1 if any target broke."""
     if words[:1] == ["--one"]:
         return _fuzz(words[1], words[2:])
-    sys.path.insert(0, str(HERE))
-    from targets import TARGETS
+    sys.path.insert(0, str(HERE.parents[1]))
+    from tests.fuzz.targets import TARGETS
 
     if words and words[0] in TARGETS:
         TARGETS[words[0]](Path(words[1]).read_bytes())
@@ -63,11 +63,11 @@ def _fuzz(name: str, options: list[str]) -> int:
 
     # An editable installation brings a finder of its own, whose modules would count for nothing.
     sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in repr(finder)]
-    sys.path[:0] = [str(HERE), str(HERE.parents[1])]
-    with atheris.instrument_imports(include=["securecc", "targets"]):
-        from mutation import MUTATORS
-        from seeds import seeds
-        from targets import TARGETS
+    sys.path[:0] = [str(HERE.parents[1])]
+    with atheris.instrument_imports(include=["securecc", "tests.fuzz.targets"]):
+        from tests.fuzz.mutation import MUTATORS
+        from tests.fuzz.seeds import seeds
+        from tests.fuzz.targets import TARGETS
 
         samples = seeds()[name]
         for data in samples:  # what is imported late is seen as well

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import msgspec
 import zstandard
-from mutation import chain_anew
 
 from securecc.audit.chain import Link, seal
 from securecc.audit.records.daemon_events import connection
@@ -38,6 +37,7 @@ from securecc.model.messages import (
     Welcome,
 )
 from securecc.wire.framing import Kind, encode_bulk, encode_frame
+from tests.fuzz.mutation import chain_anew
 
 TOP = Path(__file__).resolve().parents[2]
 VECTORS = TOP / "tests/vectors"

@@ -2,21 +2,16 @@
 
 import os
 import random
-import sys
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-import targets
-from mutation import MUTATORS
-from seeds import seeds
-from targets import TARGETS
-
 from securecc.model.errors import Refused
+from tests.fuzz import targets
+from tests.fuzz.mutation import MUTATORS
+from tests.fuzz.seeds import seeds
+from tests.fuzz.targets import TARGETS
 
 SEEDS = seeds()
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "60"))

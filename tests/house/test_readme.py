@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,9 +9,7 @@ import pytest
 from securecc.compiler.command_line import option_table
 
 TOP = Path(__file__).parents[2]
-sys.path.insert(0, str(TOP / "tests/conformance"))
-
-import table  # noqa: E402  (the conformance table's reader)
+from tests.conformance import table  # noqa: E402  (the conformance table's reader)
 
 README = (TOP / "README.md").read_text()
 PAGES = sorted([TOP / "README.md", *TOP.glob("docs/**/*.md"), *TOP.glob("tests/**/README.md")])

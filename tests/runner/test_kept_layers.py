@@ -6,12 +6,12 @@ from contextlib import suppress
 from dataclasses import replace
 
 import pytest
-from closure_sample import CLOSURE, GCC
 
 from securecc.compiler.tree import shared_tree
 from securecc.model import limits
 from securecc.model.messages import Layer
 from securecc.runner import tree_copies
+from tests.closure_sample import CLOSURE, GCC
 
 
 @pytest.fixture

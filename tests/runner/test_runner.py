@@ -11,7 +11,6 @@ import subprocess
 import time
 
 import pytest
-from runnerside import Runner, children_of, file, from_disk, headers, listed
 
 from securecc.model import limits
 from securecc.model.grant import JobLimits
@@ -20,6 +19,7 @@ from securecc.model.messages import Terminal
 from securecc.runner_protocol import packets
 from securecc.runner_protocol.messages import WorkBlobs, WorkOrder, WorkTree
 from securecc.sandbox import jail
+from tests.runnerside import Runner, children_of, file, from_disk, headers, listed
 
 GCC_INCLUDES = ("/usr/include", "/usr/local/include", "/usr/include/x86_64-linux-gnu")
 C = b'#include <stdio.h>\n#include "h.h"\nint main(int c, char **v) { return printf("%d%s", c, H(v[0])); }\n'

@@ -10,7 +10,6 @@ import time
 from dataclasses import dataclass, field
 
 import pytest
-from runnerside import NOBODY, children_of
 
 from securecc.daemon.service_manager import ServiceManager
 from securecc.daemon.settings import DaemonSettings
@@ -18,6 +17,7 @@ from securecc.model.errors import ConfigError, SandboxError
 from securecc.runner import runner_service
 from securecc.runner.runner_service import READY, RunnerService, connect
 from securecc.runner_protocol.packets import order_runner
+from tests.runnerside import NOBODY, children_of
 
 CONFIG = """\
 keytab: k

@@ -8,7 +8,8 @@ import re
 import subprocess
 
 import pytest
-from runnerside import Runner, from_disk, headers
+
+from tests.runnerside import Runner, from_disk, headers
 
 C = b"#include <stddef.h>\n#include <string.h>\nsize_t n(const char *s) { return strlen(s) + sizeof(max_align_t); }\n"
 CPP = b"#include <vector>\nint sum(const std::vector<int> &v) { int s = 0; for (int i : v) s += i; return s; }\n"

@@ -5,7 +5,6 @@ import os
 from dataclasses import replace
 
 import pytest
-from closure_sample import CLOSURE
 
 from securecc.compiler.toolchain.closure import ClosureFile
 from securecc.model import limits, manifest
@@ -13,6 +12,7 @@ from securecc.model.errors import SandboxError, ToolchainError
 from securecc.model.manifest import Kind
 from securecc.runner import toolchain_copies as shelf_module
 from securecc.runner.toolchain_copies import Shelved, copy_files
+from tests.closure_sample import CLOSURE
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ import asyncio
 import os
 
 import pytest
-from runnerside import Runner
 
 from securecc.compiler.toolchain.closure import ToolchainClosure
 from securecc.runner.toolchain_probe import _commands
+from tests.runnerside import Runner
 
 
 def closure(family, *paths):

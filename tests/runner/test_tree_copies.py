@@ -9,13 +9,13 @@ import tempfile
 
 import msgspec
 import pytest
-from runnerside import Runner, from_disk, headers, listed
 
 from securecc.compiler.tree import shared_tree
 from securecc.compiler.tree.manifest_check import check_manifest
 from securecc.model import limits
 from securecc.model.manifest import Entry, Kind, Manifest, Role
 from securecc.model.messages import Layer
+from tests.runnerside import Runner, from_disk, headers, listed
 
 C = b"#include <stdio.h>\n#include <stddef.h>\nint main(void) { return puts(__FILE__) + sizeof(max_align_t); }\n"
 CPP = b"#include <vector>\n#include <string>\nint f(std::vector<std::string> &v) { return v.size(); }\n"

@@ -13,10 +13,9 @@ import signal
 import sys
 import time
 
-from runnerside import children_of
-
 from securecc.model.grant import JobLimits
 from securecc.sandbox import bubblewrap, jail, namespaces, sandbox
+from tests.runnerside import children_of
 
 MOMENTS = 60
 STEP_S = 0.00005

@@ -9,12 +9,12 @@ import sys
 import time
 
 import pytest
-from runnerside import NOBODY, Runner, listed
 
 from securecc.model import limits
 from securecc.model.errors import SandboxError
 from securecc.model.grant import JobLimits
 from securecc.sandbox import cgroup
+from tests.runnerside import NOBODY, Runner, listed
 
 HERE = cgroup.place()
 HOME = listed({b"/home/alice": None})

@@ -14,7 +14,6 @@ import socket
 import subprocess
 
 import pytest
-from runnerside import NOBODY, Runner
 
 from securecc.compiler.command_line import compile_plan
 from securecc.model import limits
@@ -23,6 +22,7 @@ from securecc.model.grant import JobLimits
 from securecc.model.manifest import Entry, Kind
 from securecc.runner.output_scan import harvest
 from securecc.sandbox import jail, landlock, mount_plan, sandbox, seccomp, tree_builder
+from tests.runnerside import NOBODY, Runner
 
 UNBOUNDED = JobLimits(wall_s=20, cpu_s=10_000, memory=1 << 45, processes=1 << 20, output=1 << 30, diagnostics=1 << 28)
 SMALL = JobLimits(wall_s=20, cpu_s=1, memory=64 * limits.MIB, processes=12, output=limits.MIB, diagnostics=limits.KIB)

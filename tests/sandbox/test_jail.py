@@ -12,13 +12,13 @@ import time
 from dataclasses import replace
 
 import pytest
-from runnerside import NOBODY, children_of
 
 from securecc.model import limits
 from securecc.model.errors import SandboxError
 from securecc.model.grant import JobLimits
 from securecc.sandbox import jail, sandbox, seccomp
 from securecc.sandbox.jail import Jail
+from tests.runnerside import NOBODY, children_of
 
 HERE = os.path.dirname(__file__)
 SMALL = JobLimits(memory=64 * limits.MIB, processes=12, output=limits.MIB, diagnostics=limits.MIB, cpu_s=7, wall_s=10)

@@ -1,7 +1,6 @@
 """Where a client's tree and a toolchain's may meet."""
 
 import pytest
-from closure_sample import CLOSURE, GCC
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,6 +9,7 @@ from securecc.model import limits
 from securecc.model.errors import PathError
 from securecc.model.manifest import INPUT, Entry, Kind
 from securecc.sandbox import mount_plan
+from tests.closure_sample import CLOSURE, GCC
 
 GROUND = mount_plan.ground(CLOSURE)
 

@@ -5,7 +5,6 @@ import itertools
 import os
 
 import zstandard
-from channel_stub import StubChannel
 
 from securecc.model import manifest
 from securecc.model.grant import Grant
@@ -19,6 +18,7 @@ from securecc.server.execution.executor import Outcome
 from securecc.server.jobs.fair_queue import FairQueue
 from securecc.server.jobs.job_session import Service
 from securecc.server.jobs.principal_accounts import PrincipalAccounts
+from tests.channel_stub import StubChannel
 
 GRANT = Grant(principal="alice@EXAMPLE.COM", rule="committers", revision="r1")
 GCC = Offer(

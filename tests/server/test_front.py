@@ -8,12 +8,8 @@ import signal
 import threading
 from contextlib import asynccontextmanager, suppress
 
-import gss_stub
 import msgspec
 import pytest
-from frontside import GCC, HEADER, SOURCE, ask, submit
-from test_runner_client import Runner, report
-from test_runner_pool import RunnerSpawner
 
 from securecc.audit.settings import AuditSettings
 from securecc.audit.trail import AuditTrail
@@ -29,6 +25,10 @@ from securecc.server import front as front_module
 from securecc.server.blobs.blob_store import BlobStore
 from securecc.server.connections import keytab as keytab_module
 from securecc.server.front import READY, Equipment, Front
+from tests import gss_stub
+from tests.server.execution.test_runner_client import Runner, report
+from tests.server.execution.test_runner_pool import RunnerSpawner
+from tests.server.frontside import GCC, HEADER, SOURCE, ask, submit
 
 LAYERS = ("bubblewrap", "userns", "mountns", "pidns", "netns", "rlimits")
 READY_WORK = WorkReady(LAYERS, (GCC,))

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from farmside import BIN, Farm, below, sources
-from health import MEMORY_KIB
+from tests.attacks.health import MEMORY_KIB
+from tests.farm.farmside import BIN, Farm, below, sources
 
 _WARM = 30  # compiles after which caches are as full as they will be
 

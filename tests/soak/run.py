@@ -21,12 +21,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TESTS / "farm"), str(TESTS / "attacks"), str(Path(__file__).parent)]
+sys.path[:0] = [str(TESTS.parent)]
 
-import farmside  # noqa: E402
-import troubles  # noqa: E402
-from accounts import Accounts  # noqa: E402
-from farmside import Farm  # noqa: E402
+from tests.farm import farmside  # noqa: E402
+from tests.farm.farmside import Farm  # noqa: E402
+from tests.soak import troubles  # noqa: E402
+from tests.soak.accounts import Accounts  # noqa: E402
 
 BUILDERS = 2
 KILLED = (-9, 137)

@@ -14,12 +14,11 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from farmside import POLICY, Farm, alive, below, until
-from raw import PREDEF, SOURCE, Raw, blob, file
-
 from securecc.channel import tls, transport
 from securecc.model.errors import SecureccError
 from securecc.model.messages import Need, Supply
+from tests.attacks.raw import PREDEF, SOURCE, Raw, blob, file
+from tests.farm.farmside import POLICY, Farm, alive, below, until
 
 Trouble = Callable[[Farm, random.Random], None]
 STAGES = ("connected", "hello", "asked", "invited", "submitted", "needed", "half supplied", "supplied")

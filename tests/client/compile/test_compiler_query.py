@@ -5,7 +5,6 @@ import os
 from dataclasses import replace
 
 import pytest
-from farm_stub import SETTINGS, NotingCaller, request
 
 from securecc.client.compile import compiler_query
 from securecc.client.compile.invocation import Invocation
@@ -14,6 +13,7 @@ from securecc.compiler.command_line.environment import SentEnvironment
 from securecc.compiler.toolchain.closure import ClosureFile, ToolchainClosure
 from securecc.model.errors import StaysLocal
 from securecc.model.manifest import Kind
+from tests.client.farm_stub import SETTINGS, NotingCaller, request
 
 CLANG = ToolchainClosure(
     "clang-14",

@@ -3,7 +3,6 @@
 import os
 
 import pytest
-from farm_stub import request
 
 from securecc.client.compile.invocation import Invocation, memory_key, physical, search_of
 from securecc.client.state.settings import Settings
@@ -11,6 +10,7 @@ from securecc.compiler.command_line import compile_plan, environment
 from securecc.compiler.command_line.environment import Speech
 from securecc.compiler.toolchain.discovery import ToolchainClosure
 from securecc.model.messages import Layer
+from tests.client.farm_stub import request
 
 CLOSURE = ToolchainClosure(
     name="gcc-12",

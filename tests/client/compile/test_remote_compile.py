@@ -8,7 +8,6 @@ import subprocess
 from dataclasses import replace
 
 import pytest
-from farm_stub import GCC, SETTINGS, GoodServer, NotingCaller, ServerChannel, farm_of, request, result
 
 from securecc.client.compile.invocation import environment_of
 from securecc.client.compile.remote_compile import Compiles, check_places, end, judge
@@ -26,6 +25,7 @@ from securecc.model import limits
 from securecc.model.errors import ChannelError, Refused, StaysLocal
 from securecc.model.manifest import INPUT, Kind, Role
 from securecc.model.messages import Ask, Cancel, Layer, Need, Output, Refuse, Submit, Wait
+from tests.client.farm_stub import GCC, SETTINGS, GoodServer, NotingCaller, ServerChannel, farm_of, request, result
 
 CLOSURE = ToolchainClosure(
     name=GCC.name,

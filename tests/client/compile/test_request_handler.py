@@ -5,7 +5,6 @@ import os
 import signal
 
 import pytest
-from farm_stub import HOST, NotingCaller, request, result
 
 from securecc.client.compile import request_handler
 from securecc.client.compile.invocation import Invocation
@@ -27,6 +26,7 @@ from securecc.model.errors import (
     Refused,
     StaysLocal,
 )
+from tests.client.farm_stub import HOST, NotingCaller, request, result
 
 REQUEST = request("/", "gcc", "-c", "a.c")
 MADE = (MadeFile(b"/a.o", b"object", keep=False),)

@@ -1,12 +1,12 @@
 """securecc.client.compile.submission: what comes back is cut as announced; the exchange itself is in test_compile."""
 
-from farm_stub import result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from securecc.client.compile.submission import _split
 from securecc.model.manifest import digest
 from securecc.model.messages import Output
+from tests.client.farm_stub import result
 
 
 @settings(max_examples=40, deadline=None)

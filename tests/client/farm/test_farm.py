@@ -4,7 +4,6 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from farm_stub import GCC, GOODBYE, HOST, WELCOME, ServerChannel, farm_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +15,7 @@ from securecc.compiler.toolchain.closure import ToolchainClosure
 from securecc.model import limits
 from securecc.model.errors import AuthenticationError, ChannelError, CredentialError, Denied, Refused
 from securecc.model.messages import Ask, Forget, Invite, Need, Refuse, Toolchain, Wait, Welcome
+from tests.client.farm_stub import GCC, GOODBYE, HOST, WELCOME, ServerChannel, farm_of
 
 WANTED = Wanted(b"key", GCC.digest, 10)
 OTHER = Toolchain(b"o" * 32, "gcc-13", "x86_64-linux-gnu")

@@ -3,12 +3,12 @@
 import asyncio
 
 import pytest
-from farm_stub import SETTINGS, ServerChannel, request
 
 from securecc.client.farm import farm_registry as farms_module
 from securecc.client.farm.farm_registry import FarmRegistry
 from securecc.client.state.settings import Host, Settings
 from securecc.model.errors import CredentialError
+from tests.client.farm_stub import SETTINGS, ServerChannel, request
 
 
 class Cache:

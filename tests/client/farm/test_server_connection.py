@@ -3,7 +3,6 @@
 import asyncio
 
 import pytest
-from farm_stub import GCC, GOODBYE, WELCOME, ServerChannel, result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -27,6 +26,7 @@ from securecc.model.messages import (
     Wait,
 )
 from securecc.wire.session import State
+from tests.client.farm_stub import GCC, GOODBYE, WELCOME, ServerChannel, result
 
 
 def in_loop(body, **options):

@@ -135,15 +135,15 @@ def test_links_that_lead_nowhere_are_looked_at(place, time, target):
     assert not kept.holds()
 
 
-@pytest.mark.parametrize("lacking", ["inotify", "mounts", "local"])
+@pytest.mark.parametrize("lacking", ["Inotify", "MountTable", "is_local"])
 def test_where_nothing_tells_all_is_looked_at(place, time, monkeypatch, lacking):
     def none():
-        raise StaysLocal("watch", "no more of these") if lacking == "inotify" else FileNotFoundError("/proc")
+        raise StaysLocal("watch", "no more of these") if lacking == "Inotify" else FileNotFoundError("/proc")
 
-    if lacking == "local":
+    if lacking == "is_local":
         monkeypatch.setattr(file_watch, "is_local", lambda path: False)
     else:
-        monkeypatch.setattr(file_watch, lacking.title(), none)
+        monkeypatch.setattr(file_watch, lacking, none)
     kept = begin(place, "a/lib/cc1", "a/bin/as")
     time.passes()
     assert kept.holds()

@@ -4,13 +4,13 @@ import os
 from dataclasses import replace
 
 import pytest
-from test_invocation import CLOSURE
 
 from securecc.client.host import message_catalogues
 from securecc.client.host.message_catalogues import ERRORS, MessageCatalogues
 from securecc.compiler.command_line.environment import Speech
 from securecc.compiler.toolchain import catalogue_files
 from securecc.model.errors import StaysLocal
+from tests.client.compile.test_invocation import CLOSURE
 
 GERMAN = {b"LC_ALL": b"C.UTF-8", b"LANGUAGE": b"de"}
 

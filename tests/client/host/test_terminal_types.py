@@ -5,7 +5,6 @@ import os
 import subprocess
 
 import pytest
-from farm_stub import request
 
 from securecc.client.host import terminal_types
 from securecc.client.host.terminal_types import TerminalTypes
@@ -14,6 +13,7 @@ from securecc.compiler.toolchain.discovery import ToolchainClosure
 from securecc.model.errors import StaysLocal
 from securecc.model.manifest import Kind
 from securecc.model.messages import Terminal
+from tests.client.farm_stub import request
 
 FILES = (b"/usr/lib/terminfo/x/xterm", b"/usr/lib/terminfo/d/dumb", b"/lib/libtinfo.so.6")
 

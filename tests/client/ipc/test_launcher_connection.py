@@ -8,7 +8,6 @@ import socket
 import sys
 
 import pytest
-from farm_stub import request
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -35,6 +34,7 @@ from securecc.client.ipc.frames import (
 )
 from securecc.client.ipc.launcher_connection import LauncherConnection, LauncherGoneError, MadeFile
 from securecc.model.errors import AgentError
+from tests.client.farm_stub import request
 
 
 class Launcher:

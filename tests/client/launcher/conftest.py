@@ -1,7 +1,8 @@
 """The launcher, built in each way that it may be, and an agent of the test's own to play with it."""
 
 import pytest
-from launcher_rig import VARIANTS, Agent, Rig, build, remove_builds
+
+from tests.client.launcher.launcher_rig import VARIANTS, Agent, Rig, build, remove_builds
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,6 @@ import termios
 import time
 
 import pytest
-from launcher_rig import ROOT, finish
 
 from securecc.client.ipc import frames
 from securecc.client.ipc.frames import (
@@ -33,6 +32,7 @@ from securecc.client.ipc.frames import (
 )
 from securecc.compiler.command_line import environment
 from securecc.model.messages import Terminal
+from tests.client.launcher.launcher_rig import ROOT, finish
 
 VECTORS = json.loads((ROOT / "tests/vectors/launcher.json").read_text())
 

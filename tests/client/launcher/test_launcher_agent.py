@@ -8,9 +8,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from launcher_rig import VARIANTS, Agent, Rig, build, finish, remove_builds
 
 from securecc.client.ipc.frames import Exit
+from tests.client.launcher.launcher_rig import VARIANTS, Agent, Rig, build, finish, remove_builds
 
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
 

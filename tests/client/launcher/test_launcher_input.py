@@ -7,10 +7,10 @@ import signal
 import subprocess
 
 import pytest
-from launcher_rig import PATIENCE_S, finish
 
 from securecc.client.ipc.frames import Captured, CaptureDone, Execute, Exit, Failed, Input, Spawn, Spawned
 from securecc.model import limits
+from tests.client.launcher.launcher_rig import PATIENCE_S, finish
 
 ALL = b"int a;\n" * 1000
 MUCH = b"x" * (limits.INPUT + 100_000)

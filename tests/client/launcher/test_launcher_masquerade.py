@@ -3,9 +3,9 @@
 import os
 
 import pytest
-from launcher_rig import finish
 
 from securecc.client.ipc.frames import Exit
+from tests.client.launcher.launcher_rig import finish
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import subprocess
 import threading
 
 import pytest
-from launcher_rig import finish, modes
 
 from securecc.client.ipc.frames import (
     Capture,
@@ -23,6 +22,7 @@ from securecc.client.ipc.frames import (
     Print,
     data_frames,
 )
+from tests.client.launcher.launcher_rig import finish, modes
 
 BARRIER = Capture((b"/bin/true",))
 TRUE = Execute(b"/bin/true", (b"true",))

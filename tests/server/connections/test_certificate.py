@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 from cryptography import x509
-from site_certificate import certificate as made
 
 from securecc.channel import tls
 from securecc.daemon.settings import DaemonSettings, Pair
 from securecc.model.errors import ChannelError, ConfigError
 from securecc.server.connections.certificate import certificate
+from tests.site_certificate import certificate as made
 
 HOST = "farm.example.com"
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import msgspec
 import pytest
-from frontside import CLANG, ENTRIES, GCC, GRANT, HEADER, SOURCE, Front, ask, outcome, submit, toolchain_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,6 +30,7 @@ from securecc.model.messages import (
     Welcome,
 )
 from securecc.server.connections.client_connection import known_code
+from tests.server.frontside import CLANG, ENTRIES, GCC, GRANT, HEADER, SOURCE, Front, ask, outcome, submit, toolchain_of
 
 
 def with_front(folder, body, *answers, **options):

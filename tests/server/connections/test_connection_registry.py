@@ -4,8 +4,6 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from frontside import Front as Side
-from frontside import FrontChannel
 
 from securecc.model import limits
 from securecc.model.errors import AuditError, ChannelError, Denied, FrameError
@@ -14,6 +12,8 @@ from securecc.model.messages import Goodbye
 from securecc.server.connections.audit_events import AuditEvents
 from securecc.server.connections.connection_registry import ConnectionRegistry
 from securecc.server.jobs.job_session import Service
+from tests.server.frontside import Front as Side
+from tests.server.frontside import FrontChannel
 
 GRANT = Grant("alice@EXAMPLE.COM", "committers", "r1")
 

@@ -5,7 +5,6 @@ import logging
 import os
 import socket
 
-import gss_stub
 import pytest
 
 from securecc.channel import tls, transport
@@ -15,6 +14,7 @@ from securecc.model.errors import ChannelError
 from securecc.policy.policy_in_force import PolicyInForce
 from securecc.server.connections import known_sources_file, listener
 from securecc.server.connections.listener import KNOWN_NAME, NetworkListener
+from tests import gss_stub
 
 POLICY = 'version: 1\nnetwork: {proxies: [192.0.2.2]}\nrules: [{name: all, who: ["*@EXAMPLE.COM"]}]\n'
 

@@ -4,7 +4,6 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from frontside import CWD, GCC, GRANT, StubExecutor, is_open, outcome, submit, toolchain_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +14,7 @@ from securecc.model.manifest import Entry, Kind
 from securecc.model.messages import Terminal
 from securecc.server.execution.executor import Job, Origin
 from securecc.server.execution.pipeline import Audited, Authorised, Queued, permits, pipeline
+from tests.server.frontside import CWD, GCC, GRANT, StubExecutor, is_open, outcome, submit, toolchain_of
 
 LAYERS = ("bubblewrap", "userns")
 

@@ -5,7 +5,6 @@ import os
 from dataclasses import replace
 
 import pytest
-from frontside import CWD, ENTRIES, GCC, GRANT, HEADER, SOURCE, file_entry, is_open, submit, toolchain_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +19,7 @@ from securecc.runner_protocol.packets import PacketConnection, from_front, memor
 from securecc.server.execution import runner_client as dispatch_module
 from securecc.server.execution.executor import Job, Origin
 from securecc.server.execution.runner_client import RunnerClient
+from tests.server.frontside import CWD, ENTRIES, GCC, GRANT, HEADER, SOURCE, file_entry, is_open, submit, toolchain_of
 
 
 class Contents:

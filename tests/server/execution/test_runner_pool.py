@@ -7,8 +7,6 @@ from dataclasses import replace
 
 import msgspec
 import pytest
-from frontside import CLANG, GCC, GRANT, HEADER, SOURCE, toolchain_of
-from test_runner_client import Contents, Runner, job, report
 
 from securecc.compiler.toolchain import toolchain_list
 from securecc.model import limits
@@ -19,6 +17,8 @@ from securecc.runner_protocol.messages import WorkOrder, WorkReady, WorkRunner
 from securecc.runner_protocol.packets import pair
 from securecc.server.execution import runner_pool as offering_module
 from securecc.server.execution.runner_pool import RunnerPool
+from tests.server.execution.test_runner_client import Contents, Runner, job, report
+from tests.server.frontside import CLANG, GCC, GRANT, HEADER, SOURCE, toolchain_of
 
 NEWER = msgspec.structs.replace(GCC, digest=b"n" * 32, whole=b"n" * 32)
 

@@ -5,7 +5,6 @@ import logging
 from dataclasses import replace
 
 import pytest
-from frontside import CWD, ENTRIES, GCC, GRANT, HEADER, SOURCE, Front, ask, file_entry, outcome, submit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +15,7 @@ from securecc.model.grant import Quota
 from securecc.model.manifest import Entry, Kind
 from securecc.model.messages import Cancel, Forget, Goodbye, Invite, Layer, Need, Refuse, Result, Supply, Wait
 from securecc.server.jobs import job_session
+from tests.server.frontside import CWD, ENTRIES, GCC, GRANT, HEADER, SOURCE, Front, ask, file_entry, outcome, submit
 
 
 def with_front(folder, body, *answers, **options):

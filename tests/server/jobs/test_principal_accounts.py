@@ -1,7 +1,6 @@
-from frontside import CWD, SOURCE, file_entry, packed
-
 from securecc.model import limits
 from securecc.server.jobs.principal_accounts import PrincipalAccounts
+from tests.server.frontside import CWD, SOURCE, file_entry, packed
 
 
 class Clock:

@@ -4,13 +4,13 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from frontside import FrontChannel, ask, outcome, submit
 
 from securecc.model import limits
 from securecc.model.errors import ChannelError
 from securecc.model.messages import Goodbye, Invite, Output, Result, Usage
 from securecc.server.jobs.delivery_backlog import DeliveryBacklog
 from securecc.server.jobs.result_delivery import deliver
+from tests.server.frontside import FrontChannel, ask, outcome, submit
 
 
 class Nobody:

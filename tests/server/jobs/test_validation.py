@@ -4,7 +4,6 @@ import contextlib
 
 import pytest
 import zstandard
-from frontside import CWD, ENTRIES, GCC, SOURCE, file_entry, packed, submit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +12,7 @@ from securecc.model.errors import PathError, Refused
 from securecc.model.manifest import Entry, Kind, Manifest
 from securecc.model.messages import Layer
 from securecc.server.jobs.validation import Manifests, read
+from tests.server.frontside import CWD, ENTRIES, GCC, SOURCE, file_entry, packed, submit
 
 READS_INPUT = (b"/usr/bin/gcc", b"-x", b"c", b"-c", b"-", b"-o", b"a.o")
 
