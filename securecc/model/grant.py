@@ -1,8 +1,12 @@
 """What a principal has been granted: made by the policy only, asked for by everything that spends something."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from securecc.model import limits as bound
+
+CacheScope = Literal["none", "principal", "group", "all"]
+"""Who may be given a result that a principal's job made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ class Grant:
 
     `rule` is the rule's name and `revision` the digest of the policy document that it stands in. `toolchains` are
     shell patterns over a toolchain's name (``gcc-12``). `jobs` bounds the principal's jobs at one time; `weight` is
-    its share of a contended server.
+    its share of a contended server; `cache` says who shares its results.
     """
 
     principal: str
@@ -49,3 +53,4 @@ class Grant:
     quota: Quota = Quota()
     jobs: int = bound.JOBS_PER_PRINCIPAL
     weight: float = 1.0
+    cache: CacheScope = "none"

@@ -146,6 +146,7 @@ def _grant(policy: Policy, rule: Rule, principal: Principal) -> Grant:
         quota=rule.quota,
         jobs=rule.jobs,
         weight=rule.weight,
+        cache=rule.cache,
     )
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from securecc.config_file.yaml_nodes import Place
 from securecc.model import limits as bound
-from securecc.model.grant import JobLimits, Quota
+from securecc.model.grant import CacheScope, JobLimits, Quota
 from securecc.model.principal import Principal, PrincipalPattern
 from securecc.policy.network import Address, AddressRange, Network
 
@@ -19,7 +19,6 @@ NOWHERE = Place("", 0, 0)  # of what no document says
 RESERVED = frozenset([DENIED, NETWORK, NOTHING])
 
 Action = Literal["allow", "deny"]
-CacheScope = Literal["none", "principal", "group", "all"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ HOUSE = {
         "client.state": "journal_record",
         "compiler.command_line": "arguments clang_frontend compile_plan environment languages option_table options"
         " outputs profile_data response_files specs_files",
+        "compiler": "compile_key",
         "compiler.source": "assembler_directives dependency_output directives has_include_macros",
         "compiler.toolchain": "closest_match closure gettext",
         "compiler.tree": "manifest_check path_rules",

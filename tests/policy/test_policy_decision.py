@@ -28,6 +28,7 @@ rules:
     toolchains: [gcc-*]
     limits: {wall: 10min, jobs: 7}
     weight: 2
+    cache: group
   - {name: careful, who: [careful], require: {auth_indicators: [pkinit, otp]}}
   - {name: robots, who: ["build-*/robot@EXAMPLE.COM"]}
 """,
@@ -66,8 +67,9 @@ class TestDecide:
     def test_the_grant_is_the_rules(self):
         grant = judged("alice@EXAMPLE.COM").grant
         assert (grant.principal, grant.rule, grant.revision) == ("alice@EXAMPLE.COM", "committers", POLICY.revision)
-        assert (grant.limits.wall_s, grant.jobs, grant.weight) == (600, 7, 2)
+        assert (grant.limits.wall_s, grant.jobs, grant.weight, grant.cache) == (600, 7, 2, "group")
         assert grant.toolchains == ("gcc-*",)
+        assert judged("build-1/robot@EXAMPLE.COM").grant.cache == "none"
 
     @pytest.mark.parametrize(
         "name",

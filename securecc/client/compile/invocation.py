@@ -14,8 +14,8 @@ from securecc.compiler.command_line import profile_data
 from securecc.compiler.command_line.arguments import ROOTS, SYSROOT_MARKS
 from securecc.compiler.command_line.compile_plan import CompilePlan
 from securecc.compiler.command_line.environment import SentEnvironment
+from securecc.compiler.compile_key import compile_key
 from securecc.compiler.toolchain.discovery import ToolchainClosure
-from securecc.model.digest import sha256
 from securecc.model.errors import StaysLocal
 from securecc.model.messages import Layer
 
@@ -52,10 +52,26 @@ def memory_key(order: Invocation) -> Key:
     )
 
 
-def affinity(order: Invocation, inputs: Inputs) -> bytes:
-    """For choosing a server only: the server makes the key of its own cache by itself."""
-    arguments = (len(argument).to_bytes(4, "big") + argument for argument in order.plan.arguments[1:])
-    return sha256(inputs.digest, order.toolchain.digest, *arguments)
+def sent_arguments(order: Invocation) -> tuple[bytes, ...]:
+    """The command line as a server gets it: by the name of the compiler itself, where a wrapper was called."""
+    return (order.toolchain.program or order.request.compiler, *order.plan.arguments[1:])
+
+
+def key_of(order: Invocation, inputs: Inputs) -> bytes:
+    """The compile's key, as its server will compute it; see `compile_key`.
+
+    Raises:
+        StaysLocal: the time of day that it needs cannot be told.
+    """
+    return compile_key(
+        toolchain=order.toolchain.digest,
+        arguments=sent_arguments(order),
+        cwd=order.request.cwd,
+        environment=environment_of(order, inputs),
+        umask=order.request.umask,
+        terminal=order.request.terminal,
+        manifest=inputs.digest,
+    )
 
 
 def search_of(order: Invocation) -> Search:

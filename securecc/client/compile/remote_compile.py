@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from securecc.client.compile import compiler_query
 from securecc.client.compile.argument_files import expanded, without_specs
-from securecc.client.compile.invocation import Invocation, affinity, memory_key, physical, search_of
+from securecc.client.compile.invocation import Invocation, key_of, memory_key, physical, search_of
 from securecc.client.compile.submission import Remote, submit
 from securecc.client.farm.farm import Farm, Wanted
 from securecc.client.host.message_catalogues import ERRORS, MessageCatalogues
@@ -184,7 +184,7 @@ class Compiles:
 
     async def _placed(self, order: Invocation, inputs: Inputs, attempt: int) -> Remote:
         farm = self._farm(order.settings, order.request)
-        wanted = Wanted(affinity(order, inputs), order.toolchain.digest, inputs.size, order.toolchain)
+        wanted = Wanted(key_of(order, inputs), order.toolchain.digest, inputs.size, order.toolchain)
         async with farm.room():
             while True:
                 job = await farm.place(wanted)

@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 
-from securecc.client.compile.invocation import Invocation, environment_of
+from securecc.client.compile.invocation import Invocation, environment_of, sent_arguments
 from securecc.client.farm.server_connection import RemoteJob
 from securecc.client.inputs.manifest_builder import Inputs, packed
 from securecc.model import limits, manifest
@@ -36,7 +36,7 @@ async def submit(job: RemoteJob, order: Invocation, inputs: Inputs, attempt: int
         Submit(
             job=job.conversation.enter(job),
             toolchain=order.toolchain.digest,
-            arguments=(order.toolchain.program or request.compiler, *order.plan.arguments[1:]),
+            arguments=sent_arguments(order),
             cwd=request.cwd,
             environment=environment,
             umask=request.umask,

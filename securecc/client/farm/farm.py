@@ -28,8 +28,8 @@ Dial = Callable[[Host], Awaitable[Channel]]
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is asked of a server: `key` says all that makes two compiles equal, `size` counts the inputs' bytes;
-    `closure` is the toolchain's, for servers that lack it.
+    """What is asked of a server: `key` is the compile's (`securecc.compiler.compile_key`), `size` counts the inputs'
+    bytes; `closure` is the toolchain's, for servers that lack it.
     """
 
     key: bytes

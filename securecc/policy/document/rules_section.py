@@ -9,10 +9,10 @@ from securecc.config_file.fields import Section
 from securecc.config_file.quantities import duration, duration_text, rate, rate_text, size, size_text
 from securecc.config_file.yaml_nodes import Node, Sequence
 from securecc.model import limits
-from securecc.model.grant import JobLimits, Quota
+from securecc.model.grant import CacheScope, JobLimits, Quota
 from securecc.model.limits import GIB, KIB, MIB
 from securecc.model.principal import PrincipalPattern
-from securecc.policy.model import RESERVED, Action, CacheScope, Group, Rule
+from securecc.policy.model import RESERVED, Action, Group, Rule
 from securecc.policy.network import parse_range
 
 _RULE = ("name", "action", "who", "from", "require", "toolchains", "limits", "quota", "weight", "cache")
