@@ -19,7 +19,7 @@ _FIRST = "securecc, first time"
 _KNOWN = "securecc, known"
 _BASES = ("bare", "distcc")
 _WARM = 3
-"""Builds until an agent knows all: what is within reach, then with layers, then what the runs have read."""
+"""Builds until an agent knows all: what is within reach, then with shared trees, then what the runs have read."""
 
 
 def _make(rival: peers.Peer, files: sources.Sources, where: Path, jobs: int) -> float:
@@ -92,7 +92,7 @@ def main() -> None:
         plain = stack.enter_context(peers.distcc(where, 8, authenticated=False))
         proven = stack.enter_context(peers.distcc(where, 8, authenticated=True))
         kept = sources.small_c(where / "kept", options.files)
-        for _ in range(_WARM):  # from now on the inputs are known, the system's headers as layers
+        for _ in range(_WARM):  # from now on the inputs are known, the system's headers as shared trees
             _remote(peers.ours(), kept, where, 8)
             settle()
         targets = []

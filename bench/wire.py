@@ -1,4 +1,4 @@
-"""Bytes on the wire for a C++ file with 240 headers: known, after one changed, and with system headers as layers."""
+"""Bytes on the wire for a C++ file with 240 headers: known, after one changed, with system headers as shared trees."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from verdict import Target, judge, table
 
 _FIRST, _KNOWN, _CHANGED = "first compile", "again, nothing changed", "again, one header changed"
 _TREES = 30
-_LAYERED, _LAYERED_CHANGED = "with layers, nothing changed", "with layers, one header changed"
+_SHARED, _SHARED_CHANGED = "with shared trees, nothing changed", "with shared trees, one header changed"
 
 
 class Meter:
@@ -68,11 +68,11 @@ def main() -> None:
         header = files.where / "own.h"
         spent = (0, 0)
         beside = {}
-        for title in (_FIRST, _KNOWN, _CHANGED, _LAYERED, _LAYERED_CHANGED):
-            if title in {_CHANGED, _LAYERED_CHANGED}:
+        for title in (_FIRST, _KNOWN, _CHANGED, _SHARED, _SHARED_CHANGED):
+            if title in {_CHANGED, _SHARED_CHANGED}:
                 header.write_text(header.read_text().replace("x + ", "x + 1 + "))
-            if title == _LAYERED:
-                _until_layers_stand(lambda: run(command, ours.environment, files.where))
+            if title == _SHARED:
+                _until_shared_trees_stand(lambda: run(command, ours.environment, files.where))
                 spent = meter.read()
             run(command, ours.environment, files.where)
             seen = meter.read()
@@ -81,7 +81,7 @@ def main() -> None:
             rows.append((title, f"{up:,}", f"{down:,}", f"{made:,}"))
             beside[title] = (up + max(0, down - made)) / 1000
             spent = seen
-            if title == _LAYERED:
+            if title == _SHARED:
                 for _ in range(_TREES):
                     run(command, ours.environment, files.where)
                 tree_s = statistics.median(farm.trees(_TREES))
@@ -89,13 +89,13 @@ def main() -> None:
     table("C++ with 240 headers: bytes", ("", "to server", "from server", "object as zstd"), rows)
     targets = [
         Target("bytes after one header changed, object aside", beside[_CHANGED], 40, " kB"),
-        Target("bytes of a known compile with layers, object aside", beside[_LAYERED], 5, " kB"),
+        Target("bytes of a known compile with shared trees, object aside", beside[_SHARED], 5, " kB"),
         Target(f"its tree, median of {_TREES}", tree_s * 1000, 0.5, " ms"),
     ]
     judge("wire", targets)
 
 
-def _until_layers_stand(compile_again: Callable[[], object]) -> None:
+def _until_shared_trees_stand(compile_again: Callable[[], object]) -> None:
     """The agent looks at its trees when some compiles could have used them; then the inputs are known anew."""
     for _ in range(12):
         compile_again()

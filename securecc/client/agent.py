@@ -152,7 +152,7 @@ def compose(path: Path, idle: float = limits.AGENT_IDLE_S) -> Agent:
         ToolchainCache(default_path().with_name(toolchain_list.NAME)).closure,
         farms.of,
         MessageCatalogues(),
-        layers=SharedTrees(),
+        shared_trees=SharedTrees(),
     )
     slots = LocalSlots(os.cpu_count() or 1)
     return Agent(path, RequestHandler(compiles, journal, slots, preferences.of), farms, journal, idle)

@@ -63,10 +63,10 @@ class Pair:
 class DaemonSettings:
     """A daemon's settings. All paths are absolute. `hostname` is HOST or HOST@REALM, empty where any name in the keytab
     will do; `tls` is None where the daemon makes a certificate itself, `users` where the configuration names none,
-    `layers` where the toolchains' own headers are meant. `sandbox` is the program that makes sandboxes, empty where any
-    will do; `sandbox_minimum` lists the layers without which no job is run; `groups` is a directory of control groups
-    for jobs, None where a service manager may have given one. `runner_socket` is where a runner that is a service of
-    its own waits for its front.
+    `shared_trees` where the toolchains' own headers are meant. `sandbox` is the program that makes sandboxes, empty
+    where any will do; `sandbox_minimum` lists the layers without which no job is run; `groups` is a directory of
+    control groups for jobs, None where a service manager may have given one. `runner_socket` is where a runner that is
+    a service of its own waits for its front.
     """
 
     keytab: Path
@@ -82,7 +82,7 @@ class DaemonSettings:
     users: Users | None = None
     slots: int = 1
     toolchains: tuple[Path, ...] = TOOLCHAINS
-    layers: tuple[Path, ...] | None = None
+    shared_trees: tuple[Path, ...] | None = None
     sandbox: str = ""
     sandbox_minimum: tuple[str, ...] = MINIMUM
     groups: Path | None = None
@@ -163,7 +163,7 @@ def _settings(
         users=section.get("users", lambda node: _users(node, lookup), None),
         slots=section.get("slots", fields.integer(1, 4096), slots or len(os.sched_getaffinity(0))),
         toolchains=section.get("toolchains", fields.filled(_absolute("compiler", "/usr/bin/gcc")), TOOLCHAINS),
-        layers=section.get("layers", fields.listed(_absolute("directory", "/usr/include")), None),
+        shared_trees=section.get("layers", fields.listed(_absolute("directory", "/usr/include")), None),
         sandbox=sandbox,
         sandbox_minimum=minimum,
         groups=groups,

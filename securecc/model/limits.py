@@ -173,9 +173,11 @@ GIVEN_SOCKETS = 64  # listening sockets of a service manager's; one or two is us
 RUNNER_START_S = 120.0  # of a further runner, which digests and copies compilers while the one before it works
 CATALOGUED = 8 * MIB  # of a program that is read for where its messages are; drivers and assemblers take 1 to 2
 WRAPPER = 64 * KIB  # a script that runs a compiler; its list is bounded by SETTINGS_FILE
-LAYER = 512 * MIB  # bytes of one layer, which the runner keeps in memory; Debian 12 with many -dev packages: 130 MiB
-LAYER_ENTRIES = 65_536  # of one layer
-LAYERS = 64  # of one server
-LAYER_LOOK_S = 60.0  # digesting one on the client; 130 MiB take 0.8 s when nothing else runs
+SHARED_TREE = (
+    512 * MIB
+)  # bytes of one shared tree, which the runner keeps in memory; Debian 12 with many -dev packages: 130 MiB
+SHARED_TREE_ENTRIES = 65_536  # of one shared tree
+SHARED_TREES = 64  # of one server
+SHARED_TREE_LOOK_S = 60.0  # digesting one on the client; 130 MiB take 0.8 s when nothing else runs
 TOOLCHAIN_STORE = 1 * GIB  # the runner's copies of toolchains; gcc 12 takes 80 MiB
 JOB_TMPFS = 1 * GIB  # what one job's tree, outputs included, may hold whatever its grant says

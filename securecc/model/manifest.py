@@ -24,7 +24,7 @@ class Kind(IntEnum):
     DIRECTORY = 0
     FILE = 1
     LINK = 2
-    LAYER = 3  # a directory with all that is below it, which the server has as well
+    SHARED_TREE = 3  # a directory with all that is below it, which the server has as well
 
 
 class Role(IntEnum):
@@ -36,8 +36,8 @@ class Role(IntEnum):
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True):
-    """One path. `blob` is a file's or layer's digest, or a link's target. `inode` groups paths that share an inode on
-    the client: equal non-zero numbers share one in the tree as well. `mtime_ns` counts from the epoch.
+    """One path. `blob` is a file's or shared tree's digest, or a link's target. `inode` groups paths that share an
+    inode on the client: equal non-zero numbers share one in the tree as well. `mtime_ns` counts from the epoch.
     """
 
     path: bytes

@@ -140,7 +140,7 @@ class Cancel(Message, frozen=True, array_like=True, tag="cancel"):
 # --- server to client -------------------------------------------------------------------------------------------
 
 
-class Layer(msgspec.Struct, frozen=True, array_like=True):
+class SharedTree(msgspec.Struct, frozen=True, array_like=True):
     """A directory tree that a server has whole, by its path and its digest (`securecc.compiler.tree.shared_tree`)."""
 
     path: bytes
@@ -156,7 +156,7 @@ class Welcome(Message, frozen=True, array_like=True, tag="welcome"):
     reference: str
     slots: int
     toolchains: tuple[Toolchain, ...]
-    layers: tuple[Layer, ...] = ()
+    shared_trees: tuple[SharedTree, ...] = ()
     time_ns: int = 0
 
 

@@ -12,7 +12,7 @@ import msgspec
 from securecc.model import limits
 from securecc.model.errors import PathError, SandboxError, SecureccError, ToolchainError
 from securecc.model.manifest import Kind
-from securecc.model.messages import Layer, Usage
+from securecc.model.messages import SharedTree, Usage
 from securecc.runner.job_stdio import Stdio, take_input
 from securecc.runner.output_scan import ScanResult, harvest, same_folder
 from securecc.runner.toolchain_copies import Shelved
@@ -33,8 +33,8 @@ _DEVICES = (b"/dev/null", b"/dev/urandom")  # gcc draws the names of LTO section
 @dataclass(frozen=True)
 class Workshop:
     """What all jobs share: how they are jailed, the toolchains by digest, the directory that job trees are mounted in,
-    the most that one of these may hold (bytes), a descriptor of /dev/null, where each layer's copy is, the version of
-    Landlock that they are restricted by (0: none), and the place of their control groups (None: none).
+    the most that one of these may hold (bytes), a descriptor of /dev/null, where each shared tree's copy is, the
+    version of Landlock that they are restricted by (0: none), and the place of their control groups (None: none).
     """
 
     jailer: Sandbox
@@ -42,7 +42,7 @@ class Workshop:
     jobs: bytes
     most: int
     null: int
-    layers: Mapping[Layer, bytes] = field(default_factory=dict)
+    shared_trees: Mapping[SharedTree, bytes] = field(default_factory=dict)
     landlock: int = 0
     groups: cgroup.Groups | None = None
 
@@ -92,11 +92,11 @@ class Job:
         if toolchain is None:
             raise ToolchainError(f"no toolchain {self._order.toolchain.hex()[:16]} here")
         places = mount_plan.mountpoints(work.entries, toolchain.ground)
-        layers = self._layers(work)
+        shared_trees = self._shared_trees(work)
         variant = toolchain.take(places)
         self._undo.callback(toolchain.give_back, places)
         self._mount(work)
-        plain = [place for place in places if place not in layers]
+        plain = [place for place in places if place not in shared_trees]
         built = self._build(work, toolchain, plain)
         self._undo.callback(os.close, built.root)
         given = take_input(built.root, work.entries)
@@ -105,7 +105,7 @@ class Job:
         stdio = Stdio(self._order, self._root, given if given >= 0 else self._shop.null)
         self._undo.callback(stdio.close)
         _overlay(self._root, variant, sorted(toolchain.ground.tops), plain)
-        for path, copy in layers.items():
+        for path, copy in shared_trees.items():
             namespaces.bind(copy, self._root + path)
         tree_s = time.monotonic() - began
         rulesets = self._rulesets(built, toolchain, plain)
@@ -116,17 +116,17 @@ class Job:
             return self._failed("cancelled"), []
         if not ending.ran:
             raise SandboxError(f"the sandbox did not start: {_text(diagnostics)}")
-        found = self._found(work, built, toolchain, places, layers)
+        found = self._found(work, built, toolchain, places, shared_trees)
         return self._report(found, ending, stdio)
 
-    def _layers(self, work: WorkTree) -> dict[bytes, bytes]:
-        """Where the copies of its layers are, by path."""
+    def _shared_trees(self, work: WorkTree) -> dict[bytes, bytes]:
+        """Where the copies of its shared trees are, by path."""
         found = {}
         for entry in work.entries:
-            if entry.kind is Kind.LAYER:
-                copy = self._shop.layers.get(Layer(entry.path, entry.blob))
+            if entry.kind is Kind.SHARED_TREE:
+                copy = self._shop.shared_trees.get(SharedTree(entry.path, entry.blob))
                 if copy is None:
-                    raise PathError(f"no layer {entry.blob.hex()[:16]} here for {os.fsdecode(entry.path)!a}")
+                    raise PathError(f"no shared tree {entry.blob.hex()[:16]} here for {os.fsdecode(entry.path)!a}")
                 found[entry.path] = copy
         return found
 
@@ -205,12 +205,12 @@ class Job:
         built: tree_builder.Built,
         toolchain: Shelved,
         places: Sequence[bytes],
-        layers: Iterable[bytes],
+        shared_trees: Iterable[bytes],
     ) -> ScanResult:
         """What the run left: the toolchain's own tree is not looked into, but for the client's directories in it; no
-        layer is.
+        shared tree is.
         """
-        skip = frozenset({mount_plan.OWN, b"/dev", *(b"/" + top for top in toolchain.ground.tops), *layers})
+        skip = frozenset({mount_plan.OWN, b"/dev", *(b"/" + top for top in toolchain.ground.tops), *shared_trees})
         return harvest(built, work.entries, skip, self._order.limits.output, places)
 
     def _report(self, found: ScanResult, ending: Ending, stdio: Stdio) -> tuple[WorkReport, list[int]]:

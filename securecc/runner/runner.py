@@ -22,7 +22,7 @@ from securecc.compiler.toolchain.closure import ClosureFile, ToolchainClosure, w
 from securecc.compiler.toolchain.discovery import closure_of_programs, discover
 from securecc.model import heap, limits
 from securecc.model.errors import ChannelError, ConfigError, SandboxError, SecureccError
-from securecc.model.messages import Layer, Usage
+from securecc.model.messages import SharedTree, Usage
 from securecc.model.printable import plain
 from securecc.runner import toolchain_probe
 from securecc.runner.job import Job, Workshop
@@ -41,7 +41,7 @@ from securecc.runner_protocol.packets import PacketConnection, close_all, from_f
 from securecc.sandbox import cgroup, landlock, namespaces, selection
 from securecc.sandbox.selection import Way
 
-_STORE, _LAYERS, _JOBS, _FILTER = b"/toolchains", b"/layers", b"/jobs", b"/seccomp"
+_STORE, _SHARED_TREES, _JOBS, _FILTER = b"/toolchains", b"/shared-trees", b"/jobs", b"/seccomp"
 _DEVICES = (b"/dev/null", b"/dev/urandom")
 _BASES = (b"/mnt", b"/media", b"/srv", b"/run", b"/tmp", b"/var/tmp")
 _PAGE = 4096
@@ -50,14 +50,14 @@ _PENDING = 4 * limits.MANIFEST_ENTRIES  # descriptors whose orders have not come
 
 
 class RunnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the front's parent tells the runner, as JSON. `base` is any directory (if
-    toolchains lie below it, another is taken): a tmpfs is mounted on it, in the runner's own namespace only. `uid` and
-    `gid` are what root becomes. `sandbox` is the way into it, ``jail`` or ``bubblewrap``; empty: the first that works.
-    `layers` are directories (None: where the toolchains look for headers). `have` are toolchains by their digests in
-    hex, and `trees` layers: a runner that finds just these is not needed. `groups` is a directory of control groups
-    that is the runner's own and settled (`securecc.sandbox.cgroup`), empty if there is none. `without` are layers of
-    the sandbox that are left out (``seccomp``, ``landlock``): for tests, which show that the others hold alone; no
-    setting of the daemon's leads here. Sizes in bytes.
+    """What the front's parent tells the runner, as JSON. `base` is any directory (if toolchains lie below it, another
+    is taken): a tmpfs is mounted on it, in the runner's own namespace only. `uid` and `gid` are what root becomes.
+    `sandbox` is the way into it, ``jail`` or ``bubblewrap``; empty: the first that works. `shared_trees` are
+    directories (None: where the toolchains look for headers). `have` are toolchains by their digests in hex, and
+    `trees` shared trees: a runner that finds just these is not needed. `groups` is a directory of control groups that
+    is the runner's own and settled (`securecc.sandbox.cgroup`), empty if there is none. `without` are layers of the
+    sandbox that are left out (``seccomp``, ``landlock``): for tests, which show that the others hold alone; no setting
+    of the daemon's leads here. Sizes in bytes.
     """
 
     compilers: tuple[str, ...]
@@ -68,9 +68,9 @@ class RunnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     job: int = limits.JOB_TMPFS
     sandbox: str = ""
     search_path: str = "/usr/local/bin:/usr/bin:/bin"
-    layers: tuple[str, ...] | None = ()
+    shared_trees: tuple[str, ...] | None = ()
     have: tuple[str, ...] = ()
-    trees: tuple[Layer, ...] = ()
+    trees: tuple[SharedTree, ...] = ()
     groups: str = ""
     without: tuple[str, ...] = ()
 
@@ -81,7 +81,7 @@ class _Found:
     programs: tuple[ClosureFile, ...]
     toolchains: tuple[ToolchainClosure, ...]
     filter: bytes
-    layers: tuple[bytes, ...]
+    shared_trees: tuple[bytes, ...]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -141,9 +141,9 @@ def _settle(config: RunnerConfig) -> list[Workshop]:
     namespaces.enter()
     base = _base(config.base, found)
     namespaces.mount_tmpfs(base, config.store, programs=True)
-    layers = _shelve(found, base, config.store)
+    shared_trees = _shelve(found, base, config.store)
     same = {whole_digest(closure).hex() for closure in found.toolchains} == set(config.have)
-    if same and set(layers) == set(config.trees):
+    if same and set(shared_trees) == set(config.trees):
         return []
     copy_files(found.programs, base)
     for folder in (_STORE, _JOBS, b"/tmp", b"/proc", b"/dev/pts"):
@@ -165,7 +165,7 @@ def _settle(config: RunnerConfig) -> list[Workshop]:
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     version = 0 if "landlock" in config.without else landlock.abi()
     return [
-        Workshop(way, shelved, _JOBS, config.job, null, layers, version if way.confines else 0, groups)
+        Workshop(way, shelved, _JOBS, config.job, null, shared_trees, version if way.confines else 0, groups)
         for way in found.ways
     ]
 
@@ -184,22 +184,24 @@ def _find(config: RunnerConfig) -> _Found:
     filtering = b"" if "seccomp" in config.without else selection.system_calls(_log)
     ways = selection.installed(config.sandbox, _FILTER if filtering else b"", _log)
     programs = closure_of_programs([program for way in ways for program in way.programs])
-    wanted = None if config.layers is None else list(map(os.fsencode, config.layers))
-    layers = standing(wanted, tuple(toolchains.values()), _log)
-    return _Found(ways, programs, tuple(toolchains.values()), filtering, layers)
+    wanted = None if config.shared_trees is None else list(map(os.fsencode, config.shared_trees))
+    shared_trees = standing(wanted, tuple(toolchains.values()), _log)
+    return _Found(ways, programs, tuple(toolchains.values()), filtering, shared_trees)
 
 
-def _shelve(found: _Found, base: bytes, store: int) -> dict[Layer, bytes]:
-    """The layers, and where they will be below our root. The toolchains come first, and need room for their own."""
+def _shelve(found: _Found, base: bytes, store: int) -> dict[SharedTree, bytes]:
+    """The shared trees, and where they will be below our root. The toolchains come first and need their own room."""
     copied = sum(file.size + _PAGE for closure in found.toolchains for file in closure.files)
-    layers = shelve(found.layers, base + _LAYERS, store - copied - store // _SPARE, _log)
-    return {layer: path.removeprefix(base) for layer, path in layers.items()}
+    shared_trees = shelve(found.shared_trees, base + _SHARED_TREES, store - copied - store // _SPARE, _log)
+    return {tree: path.removeprefix(base) for tree, path in shared_trees.items()}
 
 
 def _base(wanted: str, found: _Found) -> bytes:
     """A directory that hides nothing which is still to be copied."""
     needed = [file.path for closure in found.toolchains for file in closure.files]
-    needed += [file.path for file in found.programs] + [b"/proc/", b"/dev/"] + [path + b"/" for path in found.layers]
+    needed += (
+        [file.path for file in found.programs] + [b"/proc/", b"/dev/"] + [path + b"/" for path in found.shared_trees]
+    )
     for place in dict.fromkeys((os.fsencode(wanted), *_BASES)):
         if os.path.isdir(place) and not any(path.startswith(place.rstrip(b"/") + b"/") for path in needed):
             return place
@@ -243,7 +245,7 @@ async def _tried(shop: Workshop, toolchain: Shelved) -> bool:
 
 
 def _ready(usable: Sequence[Shelved], shop: Workshop) -> WorkReady:
-    return WorkReady(shop.in_force, tuple(shelved.offer for shelved in usable), tuple(shop.layers))
+    return WorkReady(shop.in_force, tuple(shelved.offer for shelved in usable), tuple(shop.shared_trees))
 
 
 class _Front:

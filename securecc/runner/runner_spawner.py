@@ -66,7 +66,9 @@ def runner_config(settings: DaemonSettings, become: User | None = None, groups: 
         uid=become.uid if become is not None else 0,
         gid=become.gid if become is not None else 0,
         sandbox=settings.sandbox,
-        layers=None if settings.layers is None else tuple(os.fspath(path) for path in settings.layers),
+        shared_trees=None
+        if settings.shared_trees is None
+        else tuple(os.fspath(path) for path in settings.shared_trees),
         groups=groups,
     )
 
@@ -147,7 +149,7 @@ class RunnerSpawner:
             _log(f"the compilers stay as they were: {error}")
             return self._config
         now_told = runner_config(now)
-        return msgspec.structs.replace(self._config, compilers=now_told.compilers, layers=now_told.layers)
+        return msgspec.structs.replace(self._config, compilers=now_told.compilers, shared_trees=now_told.shared_trees)
 
     def _bury(self) -> None:
         """Also what a dead runner left behind, for that is ours now (prctl(2), PR_SET_CHILD_SUBREAPER)."""

@@ -1,6 +1,7 @@
-"""Layers as the sandbox shows them: copies of whole directory trees on a tmpfs of the runner's, mounted read-only.
+"""Shared trees as the sandbox shows them: copies of whole directory trees on a tmpfs of the runner's, mounted
+read-only.
 
-What a layer is, and its name, are `shared_tree`'s. The copy is what is named: nothing can change it later.
+What a shared tree is, and its name, are `shared_tree`'s. The copy is what is named: nothing can change it later.
 """
 
 import os
@@ -14,7 +15,7 @@ from securecc.compiler.tree.path_rules import check_path
 from securecc.model import limits
 from securecc.model.errors import PathError, ToolchainError
 from securecc.model.manifest import Digest, Entry, Kind
-from securecc.model.messages import Layer
+from securecc.model.messages import SharedTree
 from securecc.sandbox import mount_plan, namespaces
 
 _PAGE = 4096
@@ -36,10 +37,10 @@ def standing(
         try:
             check_path(path)
             for ground in grounds:
-                mount_plan.mountpoints([Entry(path, Kind.LAYER)], ground)
+                mount_plan.mountpoints([Entry(path, Kind.SHARED_TREE)], ground)
             found.append(path)
         except PathError as error:
-            log(f"{os.fsdecode(path)} is not offered as a layer: {error}")
+            log(f"{os.fsdecode(path)} is not offered as a shared tree: {error}")
     return tuple(found)
 
 
@@ -52,23 +53,23 @@ def _topmost(directories: Iterable[bytes]) -> list[bytes]:
     return found
 
 
-def shelve(roots: Iterable[bytes], store: bytes, room: int, log: Callable[[str], None]) -> dict[Layer, bytes]:
+def shelve(roots: Iterable[bytes], store: bytes, room: int, log: Callable[[str], None]) -> dict[SharedTree, bytes]:
     """Copy the trees below these directories into the directory `store`, `room` bytes in all; where each copy is.
 
-    What is no layer, or has no room, is named in the log and left out.
+    What is no shared tree, or has no room, is named in the log and left out.
     """
-    found: dict[Layer, bytes] = {}
+    found: dict[SharedTree, bytes] = {}
     for number, root in enumerate(roots):
         os.makedirs(store, exist_ok=True)
         to = store + b"/%d" % number
         copying = _Copying(root, to, room)
         try:
-            if len(found) == limits.LAYERS:
-                raise ToolchainError(f"it is one more than {limits.LAYERS}")
-            found[Layer(root, copying.run())] = to
+            if len(found) == limits.SHARED_TREES:
+                raise ToolchainError(f"it is one more than {limits.SHARED_TREES}")
+            found[SharedTree(root, copying.run())] = to
         except ToolchainError as error:
             shutil.rmtree(to, ignore_errors=True)
-            log(f"{os.fsdecode(root)} is not offered as a layer: {error}")
+            log(f"{os.fsdecode(root)} is not offered as a shared tree: {error}")
             continue
         room -= copying.taken
         namespaces.bind_read_only(to, to, programs=False)
@@ -121,7 +122,7 @@ class _Copying:
     def _take(self, size: int) -> None:
         self._count += 1
         self.taken += size
-        if self._count > limits.LAYER_ENTRIES or self.taken > limits.LAYER:
+        if self._count > limits.SHARED_TREE_ENTRIES or self.taken > limits.SHARED_TREE:
             raise ToolchainError("too much is below it for one")
         if self.taken > self._room:
             raise ToolchainError("the runner's store has no room for it")

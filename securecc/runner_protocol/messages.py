@@ -7,7 +7,7 @@ import msgspec
 
 from securecc.model.grant import JobLimits
 from securecc.model.manifest import Entry
-from securecc.model.messages import Description, Layer, LimitName, Terminal, Usage
+from securecc.model.messages import Description, LimitName, SharedTree, Terminal, Usage
 
 
 class WorkTree(msgspec.Struct, frozen=True, array_like=True):
@@ -99,11 +99,11 @@ class Offer(msgspec.Struct, frozen=True, array_like=True):
 
 class WorkRunner(msgspec.Struct, frozen=True, array_like=True, tag="runner", tag_field="t"):
     """To the spawner: start another runner, whose end is the packet's one descriptor. One that would find exactly the
-    toolchains `have`, and the layers `trees`, says that it is ready with none, and ends.
+    toolchains `have`, and the shared trees `trees`, says that it is ready with none, and ends.
     """
 
     have: tuple[bytes, ...] = ()
-    trees: tuple[Layer, ...] = ()
+    trees: tuple[SharedTree, ...] = ()
 
 
 class WorkReady(msgspec.Struct, frozen=True, array_like=True, tag="ready", tag_field="t"):
@@ -113,7 +113,7 @@ class WorkReady(msgspec.Struct, frozen=True, array_like=True, tag="ready", tag_f
 
     layers: tuple[str, ...]
     toolchains: tuple[Offer, ...]
-    trees: tuple[Layer, ...] = ()
+    trees: tuple[SharedTree, ...] = ()
 
 
 FromFront = WorkOrder | WorkBlobs | WorkCancel

@@ -18,7 +18,7 @@ import msgspec
 
 from securecc.model import limits
 from securecc.model.errors import ChannelError, ProtocolError, SandboxError
-from securecc.model.messages import Layer
+from securecc.model.messages import SharedTree
 from securecc.runner_protocol.messages import FromFront, FromRunner, WorkBlobs, WorkOrder, WorkRunner, WorkTree
 
 INLINE, IN_MEMFD = 0, 1
@@ -46,7 +46,7 @@ def pair() -> tuple[socket.socket, socket.socket]:
     return ends
 
 
-def order_runner(spawner: socket.socket, have: Sequence[bytes], trees: Sequence[Layer] = ()) -> socket.socket:
+def order_runner(spawner: socket.socket, have: Sequence[bytes], trees: Sequence[SharedTree] = ()) -> socket.socket:
     """Have the spawner start another runner; the end that speaks to it. Raises SandboxError if there is no spawner."""
     ours, theirs = pair()
     try:

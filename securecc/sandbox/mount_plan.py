@@ -48,7 +48,7 @@ class Ground:
 
     @cached_property
     def claimed(self) -> frozenset[bytes]:
-        """All that a layer may not stand in the place of, or above."""
+        """All that a shared tree may not stand in the place of, or above."""
         own = frozenset((*self.taken, *self.guarded, *(b"/" + top for top in self.tops)))
         return own.union(*(ancestors(path) for path in own), [b"/"])
 
@@ -80,10 +80,10 @@ def mountpoints(entries: Iterable[Entry], taken: Ground) -> tuple[bytes, ...]:
     """The client's topmost directories below the toolchain's top directories, sorted.
 
     Raises PathError for a path that would put a file of the client's where the toolchain looks for its own, and for
-    anything at or below a layer.
+    anything at or below a shared tree.
     """
     entries = tuple(entry for entry in entries if (entry.path, entry.kind) != _INPUT)
-    _judge_layers(entries, taken)
+    _judge_shared_trees(entries, taken)
     survey = _Survey(taken)
     found = set(map(survey.place, entries)) - {b""}
     if len(found) > limits.TREE_MOUNTPOINTS:
@@ -99,22 +99,22 @@ def uncovered(entries: Sequence[Entry], taken: Ground, places: Sequence[bytes]) 
     return [
         index
         for index, entry in enumerate(entries)
-        if entry.kind not in {Kind.DIRECTORY, Kind.LAYER}
+        if entry.kind not in {Kind.DIRECTORY, Kind.SHARED_TREE}
         or _top(entry.path) not in taken.tops
         or (entry.path + b"/").startswith(below)
     ]
 
 
-def _judge_layers(entries: Iterable[Entry], taken: Ground) -> None:
-    """A layer lies over nothing of the toolchain's, and hides nothing of the client's."""
-    layers = {entry.path for entry in entries if entry.kind is Kind.LAYER}
-    for path in layers & taken.claimed:
-        raise _refused(path, "a layer would hide what the toolchain has there")
-    inside = tuple(path + b"/" for path in layers)
+def _judge_shared_trees(entries: Iterable[Entry], taken: Ground) -> None:
+    """A shared tree lies over nothing of the toolchain's, and hides nothing of the client's."""
+    shared_trees = {entry.path for entry in entries if entry.kind is Kind.SHARED_TREE}
+    for path in shared_trees & taken.claimed:
+        raise _refused(path, "a shared tree would hide what the toolchain has there")
+    inside = tuple(path + b"/" for path in shared_trees)
     seen: set[bytes] = set()
-    for entry in entries if layers else ():
-        if entry.path.startswith(inside) or (entry.path in layers and entry.path in seen):
-            raise _refused(entry.path, "a layer is there")
+    for entry in entries if shared_trees else ():
+        if entry.path.startswith(inside) or (entry.path in shared_trees and entry.path in seen):
+            raise _refused(entry.path, "a shared tree is there")
         seen.add(entry.path)
 
 
@@ -142,7 +142,7 @@ class _Survey:
             return b""
         if kind is Kind.DIRECTORY:
             return self._meeting_place(path)
-        if kind is Kind.LAYER:
+        if kind is Kind.SHARED_TREE:
             return self._judge(path, path)
         if _same_link(entry, taken):
             return b""
@@ -155,7 +155,7 @@ class _Survey:
         return place
 
     def _judge(self, path: bytes, parent: bytes) -> bytes:
-        """Where the directory of a client's file, or a layer, is mounted. Raises PathError."""
+        """Where the directory of a client's file, or a shared tree, is mounted. Raises PathError."""
         taken = self._taken
         place = self._own_place(path, parent)
         if parent in taken.includes or any(parent.startswith(include + b"/") for include in taken.includes):

@@ -82,7 +82,7 @@ class _Builder:
             self.folder(entry.path)
             self._made[entry.path] = (entry.mode & 0o777 | 0o500, entry.mtime_ns)
             return
-        if entry.kind is Kind.LAYER:
+        if entry.kind is Kind.SHARED_TREE:
             self.folder(entry.path)
             return
         where = self._place(entry.path)

@@ -126,7 +126,7 @@ class Front:
             gone=self._channels.gone,
             numbers=itertools.count(1),
             lacking=self._look_again,
-            layers=self._offering.layers,
+            shared_trees=self._offering.shared_trees,
             redact=redact,
         )
 

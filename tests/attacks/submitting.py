@@ -36,12 +36,12 @@ def submit_raw(farm: Farm, case: Case, names: Names) -> End:
 
     async def go() -> End:
         async with Raw(farm) as raw:
-            layers = {known.path: known.digest for known in raw.welcome.layers}
+            shared_trees = {known.path: known.digest for known in raw.welcome.shared_trees}
             contents = {_within(names, path): names.put(text) for path, text in case.files.items()}
             if not any("layer" in said for said in case.tree):  # it would stand in one
                 contents[PREDEF] = b"\n"
             entries = [file(path, content) for path, content in contents.items()]
-            entries += [_entry(names, said, layers) for said in case.tree]
+            entries += [_entry(names, said, shared_trees) for said in case.tree]
             contents |= {b"%d" % number: names.put(str(said["text"])) for number, said in enumerate(case.tree)}
             entries.sort(key=lambda entry: entry.path, reverse=not case.in_order)
             return await raw.run(
@@ -60,7 +60,7 @@ def _within(names: Names, path: str) -> bytes:
     return names.put(path if path.startswith("/") else f"PLACE/{path}")
 
 
-def _entry(names: Names, said: Mapping, layers: Mapping[bytes, bytes]) -> Entry:
+def _entry(names: Names, said: Mapping, shared_trees: Mapping[bytes, bytes]) -> Entry:
     own = {key: said[key] for key in ("size", "mode", "mtime_ns", "inode") if key in said}
     if "role" in said:
         own["role"] = Role(said["role"])
@@ -72,8 +72,10 @@ def _entry(names: Names, said: Mapping, layers: Mapping[bytes, bytes]) -> Entry:
         return Entry(names.put(said["link"]), Kind.LINK, blob=names.put(said["to"]), role=Role.PRESENT)
     if "folder" in said:
         return Entry(names.put(said["folder"]), Kind.DIRECTORY, role=Role.PRESENT)
-    digest = layers.get(names.put(said.get("of", "")), blob(b"nobody's"))
-    return Entry(names.put(said["layer"]), Kind.LAYER, **{"mode": 0o755, "role": Role.PRESENT, "blob": digest, **own})
+    digest = shared_trees.get(names.put(said.get("of", "")), blob(b"nobody's"))
+    return Entry(
+        names.put(said["layer"]), Kind.SHARED_TREE, **{"mode": 0o755, "role": Role.PRESENT, "blob": digest, **own}
+    )
 
 
 def submit_by_wrapper(farm: Farm, case: Case, names: Names) -> subprocess.CompletedProcess[str]:

@@ -13,12 +13,12 @@ COMPILE = (b"-c", b"a.c", b"-o", b"a.o")
 GOOD = file(SOURCE, SMALL[SOURCE])
 
 
-def layer(path, digest=b"", **fields):
-    return Entry(path, Kind.LAYER, blob=digest, **{"mode": 0o755, "role": Role.PRESENT, **fields})
+def shared_tree(path, digest=b"", **fields):
+    return Entry(path, Kind.SHARED_TREE, blob=digest, **{"mode": 0o755, "role": Role.PRESENT, **fields})
 
 
 def offered(raw):
-    return {known.path: known.digest for known in raw.welcome.layers}
+    return {known.path: known.digest for known in raw.welcome.shared_trees}
 
 
 def attack(farm, made, arguments=COMPILE, contents=SMALL, **fields):
@@ -40,18 +40,18 @@ def refused_once(health, end, code):
     assert health.records(kind="job-start") == []
 
 
-def test_too_many_layers_are_refused(farm, health):
+def test_too_many_shared_trees_are_refused(farm, health):
     """All others that stand where none may are corpus/layers.yaml."""
-    end = attack(farm, lambda digest: [layer(b"/opt/%d" % number, digest) for number in range(65)])
+    end = attack(farm, lambda digest: [shared_tree(b"/opt/%d" % number, digest) for number in range(65)])
     refused_once(health, end, "tree")
 
 
-def test_a_sources_digest_is_no_layers(farm, health):
-    refused_once(health, attack(farm, lambda _: [layer(INCLUDE, blob(SMALL[SOURCE]))]), "layer")
+def test_a_sources_digest_is_no_shared_trees(farm, health):
+    refused_once(health, attack(farm, lambda _: [shared_tree(INCLUDE, blob(SMALL[SOURCE]))]), "layer")
 
 
-def test_a_digest_that_somebody_uploaded_is_no_layer(farm, health):
-    """mallory names bob's file: as a layer it is none."""
+def test_a_digest_that_somebody_uploaded_is_no_shared_tree(farm, health):
+    """mallory names bob's file: as a shared tree it is none."""
     secret = b'const char *of = "bob\'s";\n'
 
     async def go():
@@ -60,17 +60,21 @@ def test_a_digest_that_somebody_uploaded_is_no_layer(farm, health):
         health.count()
 
     asyncio.run(go())
-    refused_once(health, attack(farm, lambda _: [layer(b"/opt/stolen", blob(secret))]), "layer")
+    refused_once(health, attack(farm, lambda _: [shared_tree(b"/opt/stolen", blob(secret))]), "layer")
 
 
-def test_a_layer_gives_what_it_says_and_is_on_record(farm, health):
-    """No file of the machine's but those below it; a digest that a file has is not one of the layer's."""
+def test_a_shared_tree_gives_what_it_says_and_is_on_record(farm, health):
+    """No file of the machine's but those below it; a digest that a file has is not one of the shared tree's."""
     text = b'#include <stddef.h>\n#include <stdio.h>\n#include "/usr/include/../../etc/passwd"\n'
 
     async def go():
         async with Raw(farm) as raw:
             known = offered(raw)
-            entries = [GOOD, layer(INCLUDE, known[INCLUDE]), layer(LIB + b"/include", known[LIB + b"/include"])]
+            entries = [
+                GOOD,
+                shared_tree(INCLUDE, known[INCLUDE]),
+                shared_tree(LIB + b"/include", known[LIB + b"/include"]),
+            ]
             good = await raw.run(COMPILE, SMALL, entries)
             entries[0] = file(SOURCE, text)
             return known, good, await raw.run(COMPILE, {SOURCE: text}, entries)

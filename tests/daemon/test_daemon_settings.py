@@ -60,7 +60,7 @@ log_level: debug
     assert found.listen == ("10.0.0.1", "::1")
     assert found.users == Users(PEOPLE["cc-front"], PEOPLE["cc-run"])
     assert found.toolchains == (Path("/usr/bin/gcc"), Path("/opt/gcc-13/bin/g++"))
-    assert found.layers == (Path("/usr/include"), Path("/opt/site/release-3"))
+    assert found.shared_trees == (Path("/usr/include"), Path("/opt/site/release-3"))
     assert found.sandbox_minimum == ("netns", "seccomp")
     assert found.limits == ServerLimits(8 << 30, 2 << 30, 5.0, Places(per_source=3))
     assert (found.port, found.service, found.hostname, found.slots) == (4000, "compile", "farm.example.com", 3)
@@ -68,9 +68,9 @@ log_level: debug
     assert found.log_level == "debug"
 
 
-def test_layers_may_be_none_at_all():
-    assert parse(NEEDED).layers is None
-    assert parse(NEEDED + "layers: []\n").layers == ()
+def test_shared_trees_may_be_none_at_all():
+    assert parse(NEEDED).shared_trees is None
+    assert parse(NEEDED + "layers: []\n").shared_trees == ()
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ from tests.fuzz.mutation import chain_anew
 
 TOP = Path(__file__).resolve().parents[2]
 VECTORS = TOP / "tests/vectors"
-_FILE, _FOLDER, _LINK, _LAYER = Is.FILE, Is.DIRECTORY, Is.LINK, Is.LAYER
+_FILE, _FOLDER, _LINK, _SHARED_TREE = Is.FILE, Is.DIRECTORY, Is.LINK, Is.SHARED_TREE
 
 
 def _hex(value: object) -> Iterator[bytes]:
@@ -111,9 +111,9 @@ _TREES: dict[str, tuple[Entry, ...]] = {
         Entry(b"/usr/include/stdc-predef.h", _FILE, bytes(32), 100),
         Entry(b"/usr/lib/gcc/x86_64-linux-gnu/12/include/stddef.h", _FILE, _DIGEST, 100),
     ),
-    "a layer": (
+    "a shared tree": (
         Entry(_CWD + b"/a.c", _FILE, _DIGEST, 3),
-        Entry(b"/usr/include", _LAYER, b"l" * 32, mode=0o755, role=Role.PRESENT),
+        Entry(b"/usr/include", _SHARED_TREE, b"l" * 32, mode=0o755, role=Role.PRESENT),
     ),
     "input": (Entry(manifest.INPUT, _FILE, _DIGEST, 3), Entry(_CWD, _FOLDER, mode=0o755, role=Role.PRESENT)),
     "links": (

@@ -25,9 +25,9 @@ from securecc.model.messages import (
     Ask,
     Description,
     Hello,
-    Layer,
     Part,
     Result,
+    SharedTree,
     Submit,
     Terminal,
     Welcome,
@@ -166,7 +166,7 @@ _OFFER = Offer(
     include_directories=tuple(_HEADERS),
     catalogues=((b"/usr/share/locale/de/LC_MESSAGES/gcc-12.mo", b"m" * 32),),
 )
-_LAYERS = (Layer(b"/usr/include", b"l" * 32),)
+_SHARED_TREES = (SharedTree(b"/usr/include", b"l" * 32),)
 
 
 def submissions(data: bytes) -> None:
@@ -176,7 +176,7 @@ def submissions(data: bytes) -> None:
     except (msgspec.DecodeError, ValueError, RecursionError):  # messages and manifests are targets of their own
         return
     try:
-        read = validation.read(said.submit, _OFFER, said.sent, _LAYERS)
+        read = validation.read(said.submit, _OFFER, said.sent, _SHARED_TREES)
     except Refused as refused:
         if refused.code not in {"option", "tree", "layer"} or not refused.message:
             raise

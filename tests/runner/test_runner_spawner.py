@@ -75,7 +75,7 @@ def test_a_runner_has_what_the_configuration_says_now(reachable):
             end.close()
 
 
-def test_layers_are_what_the_configuration_says_now_and_as_they_are_now(reachable):
+def test_shared_trees_are_what_the_configuration_says_now_and_as_they_are_now(reachable):
     with House(reachable) as house:
         site = reachable / "site"
         site.mkdir()

@@ -1,263 +1,166 @@
-"""The runner with layers: compiles that name directory trees in the place of their files, and attacks by these."""
+"""Directory trees that become layers: which may, what their copies are like, and what is left out."""
 
-# ruff: noqa: ASYNC221, ASYNC230 - these loops have nothing else to do
-
-import asyncio
 import os
-import subprocess
-import tempfile
+import stat
+from contextlib import suppress
+from dataclasses import replace
 
-import msgspec
 import pytest
 
 from securecc.compiler.tree import shared_tree
-from securecc.compiler.tree.manifest_check import check_manifest
 from securecc.model import limits
-from securecc.model.manifest import Entry, Kind, Manifest, Role
-from securecc.model.messages import Layer
-from tests.runnerside import Runner, from_disk, headers, listed
-
-C = b"#include <stdio.h>\n#include <stddef.h>\nint main(void) { return puts(__FILE__) + sizeof(max_align_t); }\n"
-CPP = b"#include <vector>\n#include <string>\nint f(std::vector<std::string> &v) { return v.size(); }\n"
-GCC = b"/usr/lib/gcc/x86_64-linux-gnu/12"
+from securecc.model.messages import SharedTree
+from securecc.runner import tree_copies
+from tests.closure_sample import CLOSURE, GCC
 
 
-@pytest.fixture(scope="module", params=["jail", "bubblewrap"])
-def way(request):
-    return request.param
+@pytest.fixture
+def tree(tmp_path):
+    root = tmp_path / "include"
+    (root / "sys/deep").mkdir(parents=True)
+    (root / "a.h").write_bytes(b"int a;\n")
+    (root / "sys/b.h").write_bytes(b"")
+    (root / "sys/deep/c.h").write_bytes(b"x" * 10_000)
+    (root / "link.h").symlink_to("sys/b.h")
+    (root / "dangling").symlink_to("/nowhere")
+    (root / "a.h").chmod(0o755)
+    (root / "sys/b.h").chmod(0o440)
+    (root / "sys/deep").chmod(0o555)
+    os.utime(root / "a.h", ns=(1, 123456789))
+    return root
 
 
-@pytest.fixture(scope="module")
-def site():
-    """A directory tree of a site's, and the intruder beside it, where the runner's own user can read them."""
-    with tempfile.TemporaryDirectory() as folder:
-        os.chmod(folder, 0o755)
-        for name in ("bin", "release", "release/sub"):
-            os.mkdir(f"{folder}/{name}", 0o755)
-        source = os.path.join(os.path.dirname(__file__), "..", "intruder.c")
-        subprocess.run(["gcc", "-static", "-O1", "-o", folder + "/bin/intruder", source], check=True)
-        subprocess.run(["cp", folder + "/bin/intruder", folder + "/release/program"], check=True)
-        for name in ("release/s.h", "release/sub/t.h"):
-            with open(f"{folder}/{name}", "w") as file:
-                file.write("#define SITE 3\n")
-        yield folder
+class Shelf:
+    """`shelve` without the mount, which is read-only and not to be run from."""
+
+    def __init__(self, folder, monkeypatch):
+        self.store, self.mounted, self.log = os.fsencode(folder / "store"), [], []
+        monkeypatch.setattr(tree_copies.namespaces, "bind_read_only", self._bind)
+
+    def _bind(self, source, target, *, programs):
+        assert source == target
+        assert not programs
+        self.mounted.append(source)
+
+    def __call__(self, *roots, room=limits.GIB):
+        found = tree_copies.shelve([os.fsencode(root) for root in roots], self.store, room, self.log.append)
+        assert self.mounted == list(found.values())
+        assert set(os.listdir(self.store) if found else ()) == {path.rpartition(b"/")[2] for path in found.values()}
+        return found
 
 
-def served(body, way, **config):
-    async def whole():
-        async with Runner(sandbox=way, **config) as runner:
-            await body(runner)
-            log = runner.said()
-        assert "Traceback" not in log
-        return log
-
-    return asyncio.run(whole())
+@pytest.fixture
+def shelf(tmp_path, monkeypatch):
+    return Shelf(tmp_path, monkeypatch)
 
 
-def named(offered):
-    return Entry(offered.path, Kind.LAYER, offered.digest, mode=0o755, role=Role.PRESENT)
+def test_a_copy_has_the_name_of_what_it_was_made_from(tree, shelf):
+    found = shelf(tree)
+    digest = shared_tree.digest_of(shared_tree.entries(os.fsencode(tree)))
+    assert found == {SharedTree(os.fsencode(tree), digest): shelf.store + b"/0"}
+    copy = shelf.store + b"/0"
+    status = os.stat(copy + b"/a.h")
+    assert (stat.S_IMODE(status.st_mode), status.st_mtime_ns, status.st_nlink) == (0o644, 123456789, 1)
+    assert stat.S_IMODE(os.stat(copy + b"/sys/deep").st_mode) == 0o555
+    assert os.readlink(copy + b"/dangling") == b"/nowhere"
+    assert os.stat(copy + b"/sys/deep/c.h").st_size == 10_000
 
 
-def layered(runner):
-    """What a manifest says of all layers of the runner's."""
-    return {offered.path: named(offered) for offered in runner.ready.trees}
+def test_what_changes_later_does_not_change_the_copy(tree, shelf):
+    [copy] = shelf(tree).values()
+    (tree / "a.h").write_bytes(b"int b;\n")
+    with open(copy + b"/a.h", "rb") as file:
+        assert file.read() == b"int a;\n"
 
 
-def test_objects_are_those_of_a_local_compile_and_of_one_by_files(way, tmp_path):
-    sources = {"a.c": (C, "gcc"), "b.cc": (CPP, "g++")}
-
-    async def body(runner):
-        assert {offered.path for offered in runner.ready.trees} >= {b"/usr/include", GCC + b"/include"}
-        for offered in runner.ready.trees:
-            assert offered.digest == shared_tree.digest_of(shared_tree.entries(offered.path))
-        cwd = os.fsencode(tmp_path)
-        jobs = []
-        for name, (text, compiler) in sources.items():
-            (tmp_path / name).write_bytes(text)
-            command = [compiler, "-g", "-O2", "-MD", "-c", name]
-            subprocess.run(command, cwd=tmp_path, check=True)
-            files = from_disk(headers(command, cwd), cwd)
-            files |= {b"/usr/include": None, b"/usr/local/include": None, b"/usr/include/x86_64-linux-gnu": None}
-            whole = layered(runner) | {cwd: None, cwd + b"/" + name.encode(): files[cwd + b"/" + name.encode()]}
-            jobs += [runner.run([w.encode() for w in command], tree, cwd=cwd) for tree in (whole, files)]
-        for number, outcome in enumerate(await asyncio.gather(*jobs)):
-            assert (outcome.report.status, outcome.report.failure, outcome.stderr) == (0, "", b""), number
-            assert outcome.report.strays == ()
-            assert len(outcome.made) == 2
-            for path, content in outcome.made.items():
-                with open(path, "rb") as local:
-                    assert content == local.read()
-
-    served(body, way, layers=None)
+def fifo(tree):
+    os.mkfifo(tree / "sys/deep/../fifo")
 
 
-COMPILERS = ("/usr/bin/gcc", "/usr/bin/clang", "/usr/bin/aarch64-linux-gnu-gcc")
+def large(tree):
+    with open(tree / "large", "wb") as file:
+        file.truncate(limits.BLOB + 1)
 
 
-def test_each_compiler_may_have_the_layers_of_all_and_compiles_with_them():
-    """By the front's rules and by the runner's."""
-    there = [path for path in COMPILERS if os.path.exists(path)]
-
-    async def body(runner):
-        tree = layered(runner) | {b"/home/alice/a.cc": CPP}
-        entries = tuple(listed(tree)[0])
-        for offer, compiler in zip(runner.ready.toolchains, there, strict=True):
-            own, includes = frozenset(offer.directories), frozenset(offer.include_directories)
-            checked = check_manifest(Manifest(entries), own, includes, b"/home/alice", [b"a.o"])
-            assert [entry.path for entry in checked.layers] == [known.path for known in runner.ready.trees]
-            command = [compiler.encode(), b"-x", b"c++", b"-c", b"a.cc"]
-            outcome = await runner.run(command, tree, toolchain=offer.digest)
-            assert (outcome.report.status, outcome.report.failure, outcome.stderr) == (0, "", b"")
-
-    assert "not offered" not in served(body, "jail", compilers=there, layers=None)
+def absent(tree):
+    tree.rename(tree.parent / "moved")
 
 
-def test_an_error_shows_the_lines_of_a_layers_header(way, site):
-    async def body(runner):
-        release = os.fsencode(site) + b"/release"
-        text = b'#include "sub/t.h"\n#define SITE 4\nint x;\n'
-        tree = layered(runner) | {b"/home/alice/a.c": text, b"/usr/include": None}
-        outcome = await runner.run([b"gcc", b"-Werror", b"-c", b"-I" + release, b"a.c"], tree)
-        assert outcome.report.status == 1
-        assert b"sub/t.h:1: note: this is the location" in outcome.stderr
-        assert b"    1 | #define SITE 3\n" in outcome.stderr
-
-    served(body, way, layers=[site + "/release"])
+def plain(tree):
+    absent(tree)
+    tree.write_bytes(b"")
 
 
-def test_nothing_in_a_layer_can_be_changed_or_run(way, site):
-    program, release = os.fsencode(site) + b"/bin/intruder", os.fsencode(site) + b"/release"
-    words = []
-    for word in (b"write", b"unlink", b"chmod", b"append", b"link"):
-        words += [word, release + b"/s.h"]
-    words += [b"create", release + b"/new.h", b"create", release + b"/sub/new.h", b"exec", release + b"/program"]
-    expected = [b"EROFS", b"EROFS", b"EROFS", b"EROFS", b"EXDEV", b"EROFS", b"EROFS", b"EACCES"]
-
-    async def body(runner):
-        for _ in range(2):
-            outcome = await runner.run([program, *words], layered(runner))
-            assert [line.rpartition(b"=")[2] for line in outcome.stdout.splitlines()] == expected
-            assert outcome.made == {}
-            assert outcome.report.failure == ""
-
-    served(body, way, compilers=[os.fsdecode(program)], layers=[site + "/release"])
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [(fifo, "is no file, directory or link"), (large, "too large"), (absent, "No such file"), (plain, "Not a dir")],
+)
+def test_what_is_no_shared_tree_is_named_and_left_out(tree, shelf, tmp_path, spoil, said):
+    spoil(tree)
+    (tmp_path / "good").mkdir()
+    [offered] = shelf(tree, tmp_path / "good")
+    assert offered.path == os.fsencode(tmp_path / "good")
+    [line] = shelf.log
+    assert line.startswith(f"{tree} is not offered as a shared tree: ")
+    assert said in line
 
 
-def test_only_a_job_that_names_a_layer_sees_it(way, site):
-    program, path = os.fsencode(site) + b"/bin/intruder", os.fsencode(site) + b"/release/s.h"
-
-    async def body(runner):
-        words = [program, b"read", path, b"read", b"/layers", b"read", b"/layers/0"]
-        with_it, without = await asyncio.gather(runner.run(words, layered(runner)), runner.run(words))
-        seen = [[line.rpartition(b"=")[2] for line in outcome.stdout.splitlines()] for outcome in (with_it, without)]
-        assert seen == [[b"ok", b"ENOENT", b"ENOENT"], [b"ENOENT"] * 3]
-
-    served(body, way, compilers=[os.fsdecode(program)], layers=[site + "/release"])
+@pytest.mark.parametrize(("limit", "value"), [("SHARED_TREE", 8192), ("SHARED_TREE_ENTRIES", 5)])
+def test_too_much_for_a_shared_tree(tree, shelf, monkeypatch, limit, value):
+    monkeypatch.setattr(limits, limit, value)
+    assert shelf(tree) == {}
+    assert "too much" in shelf.log[0]
 
 
-def test_a_layer_deep_in_a_place_of_the_clients_and_outputs_beside_it(way):
-    """``/usr/src/x/include``: the toolchain's ``/usr``, the client's ``/usr/src``, the layer, one over the other."""
-    with tempfile.TemporaryDirectory(dir="/usr/src") as folder:
-        os.chmod(folder, 0o755)
-        os.mkdir(folder + "/include")
-        with open(folder + "/include/s.h", "w") as file:
-            file.write("int s;\n")
-        cwd = os.fsencode(folder)
-
-        async def body(runner):
-            tree = layered(runner) | {cwd + b"/a.c": b'#include "s.h"\n', b"/usr/include": None}
-            outcome = await runner.run([b"gcc", b"-Iinclude", b"-MD", b"-c", b"a.c"], tree, cwd=cwd)
-            assert (outcome.report.status, outcome.report.failure, outcome.stderr) == (0, "", b"")
-            assert set(outcome.made) == {cwd + b"/a.o", cwd + b"/a.d"}
-            assert b"include/s.h" in outcome.made[cwd + b"/a.d"]
-
-        served(body, way, layers=[folder + "/include"])
+def test_what_has_no_room_is_left_out_and_a_smaller_one_is_not(tree, shelf, tmp_path):
+    (tmp_path / "good").mkdir()
+    (tmp_path / "good/x.h").write_bytes(b"x")
+    assert [offered.path for offered in shelf(tree, tmp_path / "good", room=8192)] == [os.fsencode(tmp_path / "good")]
+    assert "no room" in shelf.log[0]
 
 
-def test_layers_that_no_tree_may_have(site):
-    async def body(runner):
-        [offered] = runner.ready.trees
-        path = offered.path
-        attacks = {
-            "another digest": {path: named(Layer(path, b"d" * 32))},
-            "a short digest": {path: named(Layer(path, b"d"))},
-            "another path": {path + b"-2": named(Layer(path + b"-2", offered.digest))},
-            "over programs": {b"/usr/bin": named(Layer(b"/usr/bin", offered.digest))},
-            "over the tools": {GCC: named(Layer(GCC, offered.digest))},
-            "over all": {b"/": named(Layer(b"/", offered.digest))},
-            "over etc": {b"/etc": named(Layer(b"/etc", offered.digest))},
-            "a file in it": {path: named(offered), path + b"/new.h": b"x"},
-            "a directory in it": {path: named(offered), path + b"/new": None},
-            "a link in it": {path: named(offered), path + b"/new": Entry(b"", Kind.LINK, b"/home")},
-            "a layer in it": {path: named(offered), path + b"/sub": named(offered)},
-            "below a link": {os.path.dirname(path): Entry(b"", Kind.LINK, b"/home"), path: named(offered)},
-            "below a file": {os.path.dirname(path): b"x", path: named(offered)},
-        }
-        for name, tree in attacks.items():
-            outcome = await runner.run([b"gcc", b"-v"], tree)
-            assert outcome.report.failure, name
-        for kind in (named(offered), Entry(path, Kind.DIRECTORY, mode=0o755), Entry(path, Kind.LINK, b"/home")):
-            for pair in ([named(offered), kind], [kind, named(offered)]):
-                outcome = await asyncio.wait_for(runner.post([b"gcc", b"-v"], pair, [None, None], cwd=b"/"), 10)
-                assert outcome.report.failure, kind
-        outcome = await runner.run([b"gcc", b"-v"], layered(runner))
-        assert (outcome.report.status, outcome.report.failure) == (0, "")
-
-    served(body, "jail", layers=[site + "/release"])
+def test_room_is_for_all_of_them_together(shelf, tmp_path):
+    for name in "abc":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.h").write_bytes(b"x")
+    assert len(shelf(*(tmp_path / name for name in "abc"), room=8192)) == 2
 
 
-def test_the_working_directory_in_a_layer_is_of_no_use(site):
-    program, release = os.fsencode(site) + b"/bin/intruder", os.fsencode(site) + b"/release"
-
-    async def body(runner):
-        entries, contents = listed(layered(runner))
-        words = [program, b"create", b"x.o", b"create", release + b"/x.o"]
-        outcome = await asyncio.wait_for(runner.post(words, entries, contents, cwd=release), 10)
-        assert outcome.stdout.count(b"EROFS") == 2
-        assert outcome.made == {}
-
-    served(body, "jail", compilers=[os.fsdecode(program)], layers=[site + "/release"])
+def test_there_are_so_many_of_them(shelf, tmp_path, monkeypatch):
+    monkeypatch.setattr(limits, "SHARED_TREES", 1)
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    assert len(shelf(tmp_path / "a", tmp_path / "b")) == 1
+    assert "one more than 1" in shelf.log[0]
 
 
-def test_what_is_no_layer_is_in_the_log(site):
-    os.mkdir(site + "/odd")
-    os.mkfifo(site + "/odd/fifo")
-
-    async def body(runner):
-        assert [offered.path for offered in runner.ready.trees] == [os.fsencode(site) + b"/release"]
-
-    log = served(body, "jail", layers=[site + "/odd", site + "/release", "/usr", "/nowhere/at/all"])
-    for path in (site + "/odd", "/usr", "/nowhere/at/all"):
-        assert f"{path} is not offered as a layer" in log
+@pytest.mark.skipif(os.getuid() == 0, reason="root reads everything")
+def test_what_cannot_be_read(tree, shelf):
+    (tree / "a.h").chmod(0)
+    assert shelf(tree) == {}
 
 
-def test_a_store_that_is_too_small_keeps_the_compilers(site):
-    os.mkdir(site + "/large")
-    with open(site + "/large/hole", "wb") as file:
-        file.truncate(limits.BLOB)
-
-    async def body(runner):
-        assert runner.ready.trees == ()
-        outcome = await runner.run([b"/usr/bin/as", b"--version"])
-        assert outcome.report.status == 0
-
-    store = {"compilers": ["/usr/bin/as"], "store": limits.BLOB // 2}
-    assert "no room" in served(body, "jail", layers=[site + "/large"], **store)
+def test_by_default_shared_trees_are_where_toolchains_look_for_headers(tree, tmp_path):
+    (tmp_path / "include-2").mkdir()
+    (tmp_path / "by-link").symlink_to("include")
+    places = ("include/sys", "include", "absent", "include-2", "by-link/sys/deep", "include/a.h")
+    closure = replace(CLOSURE, include_directories=tuple(os.fsencode(tmp_path / place) for place in places))
+    log = []
+    found = tree_copies.standing(None, [closure, closure], log.append)
+    assert found == (os.fsencode(tree), os.fsencode(tmp_path / "include-2"))
+    assert log == []
 
 
-def test_a_runner_that_finds_the_same_layers_is_not_needed(site):
-    def ready(**config):
-        found = []
+def test_shared_trees_by_name_go_by_their_real_paths(tree, tmp_path):
+    (tmp_path / "now").symlink_to("include")
+    wanted = [os.fsencode(path) for path in (tmp_path / "now", tree, tmp_path / "absent")]
+    assert tree_copies.standing(wanted, [CLOSURE], print) == (wanted[1], wanted[2])
 
-        async def body(runner):
-            found.append(runner.ready)
 
-        served(body, "jail", **config)
-        return found[0]
-
-    first = ready(layers=[site + "/release"])
-    have = [offer.whole.hex() for offer in first.toolchains]
-    trees = msgspec.json.decode(msgspec.json.encode(first.trees))
-    assert ready(layers=[site + "/release"], have=have, trees=trees).toolchains == ()
-    assert ready(layers=[], have=have, trees=trees).trees == ()
-    assert ready(layers=[site + "/release"], have=have).trees == first.trees
+@pytest.mark.parametrize("path", [b"/", b"/usr", b"/usr/bin", b"/usr/share", b"/usr/lib", GCC, b"/etc", b"/proc/self"])
+def test_what_would_lie_over_the_toolchains_own(path):
+    log = []
+    with suppress(OSError):
+        path = os.path.realpath(path)
+    assert tree_copies.standing([path, b"/usr/include"], [CLOSURE], log.append) == (b"/usr/include",)
+    assert len(log) == 1

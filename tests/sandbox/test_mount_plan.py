@@ -136,29 +136,29 @@ def test_a_directory_where_the_toolchain_has_a_file():
         places(b"/usr/bin/as", kind=Kind.DIRECTORY)
 
 
-def test_where_layers_meet_gcc():
-    assert places(b"/usr/include", GCC + b"/include", b"/opt/site/release", kind=Kind.LAYER) == (
+def test_where_shared_trees_meet_gcc():
+    assert places(b"/usr/include", GCC + b"/include", b"/opt/site/release", kind=Kind.SHARED_TREE) == (
         b"/usr/include",
         GCC + b"/include",
     )
-    assert places(b"/usr/lib/llvm-14/include", b"/usr/src", kind=Kind.LAYER) == (b"/usr/lib/llvm-14", b"/usr/src")
+    assert places(b"/usr/lib/llvm-14/include", b"/usr/src", kind=Kind.SHARED_TREE) == (b"/usr/lib/llvm-14", b"/usr/src")
 
 
-LAYERS = [b"/", b"/usr", b"/usr/bin", b"/usr/lib", GCC, GCC + b"/plugin", b"/usr/share", b"/usr/share/locale/de"]
-LAYERS += [b"/usr/x86_64-linux-gnu/bin", b"/usr/x86_64-linux-gnu", b"/usr/bin/as", b"/lib", b"/lib/x"]
-LAYERS += [b"/etc", b"/etc/alternatives", b"/etc/x", b"/dev", b"/proc/1", b"/sys", b"/.securecc"]
+SHARED_TREES = [b"/", b"/usr", b"/usr/bin", b"/usr/lib", GCC, GCC + b"/plugin", b"/usr/share", b"/usr/share/locale/de"]
+SHARED_TREES += [b"/usr/x86_64-linux-gnu/bin", b"/usr/x86_64-linux-gnu", b"/usr/bin/as", b"/lib", b"/lib/x"]
+SHARED_TREES += [b"/etc", b"/etc/alternatives", b"/etc/x", b"/dev", b"/proc/1", b"/sys", b"/.securecc"]
 
 
-@pytest.mark.parametrize("path", LAYERS)
-def test_where_no_layer_may_stand(path):
+@pytest.mark.parametrize("path", SHARED_TREES)
+def test_where_no_shared_tree_may_stand(path):
     with pytest.raises(PathError):
-        places(path, kind=Kind.LAYER)
+        places(path, kind=Kind.SHARED_TREE)
 
 
 @pytest.mark.parametrize("place", [b"/opt/site", b"/usr/include"])
 @pytest.mark.parametrize("kind", list(Kind))
-def test_nothing_of_the_clients_is_at_or_below_a_layer(place, kind):
-    beside = [Entry(place, Kind.LAYER), Entry(place + b"-2/x.h", Kind.FILE)]
+def test_nothing_of_the_clients_is_at_or_below_a_shared_tree(place, kind):
+    beside = [Entry(place, Kind.SHARED_TREE), Entry(place + b"-2/x.h", Kind.FILE)]
     mount_plan.mountpoints(beside, GROUND)
     for path in (place, place + b"/x", place + b"/x/y"):
         for both in ([*beside, Entry(path, kind)], [Entry(path, kind), *beside]):
@@ -200,7 +200,7 @@ def test_what_the_toolchain_covers_is_not_made():
     entries = [
         Entry(b"/home/alice", Kind.DIRECTORY),
         Entry(b"/usr", Kind.DIRECTORY),
-        Entry(b"/usr/include", Kind.LAYER, b"d" * 32),
+        Entry(b"/usr/include", Kind.SHARED_TREE, b"d" * 32),
         Entry(b"/usr/lib", Kind.DIRECTORY),
         Entry(b"/usr/local/include", Kind.DIRECTORY),
         Entry(b"/usr/local/include/sub", Kind.DIRECTORY),

@@ -33,10 +33,10 @@ def built(root, entries, descriptors, **more):
     return result
 
 
-def test_a_layer_is_an_empty_directory_below_no_link(tmp_path):
-    built(tmp_path, [Entry(b"/opt/site", Kind.LAYER, b"d" * 32)], [-1])
+def test_a_shared_tree_is_an_empty_directory_below_no_link(tmp_path):
+    built(tmp_path, [Entry(b"/opt/site", Kind.SHARED_TREE, b"d" * 32)], [-1])
     assert os.listdir(tmp_path / "opt/site") == []
-    entries = [Entry(b"/a", Kind.LINK, b"opt"), Entry(b"/a/b", Kind.LAYER, b"d" * 32)]
+    entries = [Entry(b"/a", Kind.LINK, b"opt"), Entry(b"/a/b", Kind.SHARED_TREE, b"d" * 32)]
     with pytest.raises(PathError):
         built(tmp_path, entries, [-1, -1])
 

@@ -148,7 +148,9 @@ class StubExecutor:
 class Front:
     """One front with one channel; all that it holds can be counted."""
 
-    def __init__(self, folder, *answers, slots=2, grant=GRANT, greeted=True, offers=(GCC, CLANG), layers=(), **bounds):
+    def __init__(
+        self, folder, *answers, slots=2, grant=GRANT, greeted=True, offers=(GCC, CLANG), shared_trees=(), **bounds
+    ):
         self.admission = FairQueue(slots, 60)
         self.store = CountingStore(folder, **bounds)
         self.executor = StubExecutor(*answers)
@@ -163,7 +165,7 @@ class Front:
             append=self.append,
             gone=lambda attendant, _error: self.gone.append(attendant),
             numbers=itertools.count(100),
-            layers=layers,
+            shared_trees=shared_trees,
         )
         self.refuses_records = None
         self.channel, self.attendant = self.connect(grant, greeted=greeted)

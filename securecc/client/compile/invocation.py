@@ -17,7 +17,7 @@ from securecc.compiler.command_line.environment import SentEnvironment
 from securecc.compiler.compile_key import compile_key
 from securecc.compiler.toolchain.discovery import ToolchainClosure
 from securecc.model.errors import StaysLocal
-from securecc.model.messages import Layer
+from securecc.model.messages import SharedTree
 
 _SEARCHED = (b"-I", b"-iquote", b"-isystem", b"-idirafter")
 _ASSEMBLED = b"-Wa,-I"
@@ -35,7 +35,7 @@ class Invocation:
     environment: SentEnvironment
     toolchain: ToolchainClosure
     settings: Settings
-    layers: tuple[Layer, ...] = ()
+    shared_trees: tuple[SharedTree, ...] = ()
     catalogues: tuple[bytes, ...] = ()
 
 
@@ -47,7 +47,7 @@ def memory_key(order: Invocation) -> Key:
         order.request.cwd,
         order.toolchain.digest,
         tuple(order.environment.variables.items()),
-        order.layers,
+        order.shared_trees,
         _clocked(order),
     )
 
@@ -96,7 +96,7 @@ def search_of(order: Invocation) -> Search:
         crossed=(*outputs, *([alias] if alias.startswith(b"/") else ())),
         macros=plan.macros,
         dated=_clocked(order),
-        layers=order.layers,
+        shared_trees=order.shared_trees,
         assembled=not plan.text.compiles,
         shown=(
             *plan.inputs,

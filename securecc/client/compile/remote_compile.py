@@ -28,7 +28,7 @@ from securecc.compiler.command_line.outputs import STDOUT
 from securecc.compiler.toolchain.discovery import ToolchainClosure
 from securecc.model import limits
 from securecc.model.errors import Refused, StaysLocal
-from securecc.model.messages import Layer
+from securecc.model.messages import SharedTree
 
 _OF_ONE_COMPILE = {
     "tree",
@@ -48,14 +48,14 @@ class Compiles:
         farm: Callable[[Settings, Request], Farm],
         tongues: MessageCatalogues,
         *,
-        layers: SharedTrees | None = None,
+        shared_trees: SharedTrees | None = None,
     ) -> None:
         self._gatherer = gatherer
         self._recollections = recollections
         self._closure = closure
         self._farm = farm
         self._tongues = tongues
-        self._trees = layers
+        self._trees = shared_trees
         self._processors = NativeOptions()
         self._terminals = TerminalTypes()
 
@@ -90,16 +90,16 @@ class Compiles:
         if (terminal := await self._terminals.kind(closure, request)) != request.environment.get(b"TERM", b""):
             sent = replace(sent, variables={**sent.variables, b"TERM": terminal})
         order = Invocation(request, plan, sent, closure, settings, catalogues=self._tongues.read(closure, speech))
-        return replace(order, layers=self._layers(order))
+        return replace(order, shared_trees=self._shared_trees(order))
 
-    def _layers(self, order: Invocation) -> tuple[Layer, ...]:
+    def _shared_trees(self, order: Invocation) -> tuple[SharedTree, ...]:
         """What this machine and all servers have alike, and this compile does not write to."""
         if self._trees is None:
             return ()
-        standing = self._trees.standing(self._farm(order.settings, order.request).layers)
+        standing = self._trees.standing(self._farm(order.settings, order.request).shared_trees)
         cwd = order.request.cwd
         touched = [cwd + b"/", *(physical(path, cwd) for path in order.plan.outputs)]
-        return tuple(layer for layer in standing if not any(path.startswith(layer.path + b"/") for path in touched))
+        return tuple(tree for tree in standing if not any(path.startswith(tree.path + b"/") for path in touched))
 
     async def inputs(self, caller: LauncherConnection, order: Invocation) -> Inputs:
         """What the compile reads: from memory where that still holds, else all that it may read."""
@@ -111,8 +111,8 @@ class Compiles:
             return known
         search = search_of(order)
         _check_named(order)
-        if order.layers:  # what was remembered before they stood is of no use any more
-            self._recollections.forget(memory_key(replace(order, layers=())))
+        if order.shared_trees:  # what was remembered before they stood is of no use any more
+            self._recollections.forget(memory_key(replace(order, shared_trees=())))
         if known is None and order.plan.elsewhere:
             return await self._asked(caller, order)
         try:
@@ -160,10 +160,10 @@ class Compiles:
         try:
             remote = await self._placed(order, inputs, attempt)
         except Refused as error:
-            if error.code != "layer" or not order.layers:
+            if error.code != "layer" or not order.shared_trees:
                 raise
-            self._doubt(order.layers)
-            order = replace(order, layers=())
+            self._doubt(order.shared_trees)
+            order = replace(order, shared_trees=())
             inputs = await self.inputs(caller, order)
             attempt += 1
             remote = await self._placed(order, inputs, attempt)
@@ -177,10 +177,10 @@ class Compiles:
             self._recollections.keep(memory_key(order), learn(inputs, remote.result.read))
         return remote
 
-    def _doubt(self, layers: tuple[Layer, ...]) -> None:
-        for layer in layers:
+    def _doubt(self, shared_trees: tuple[SharedTree, ...]) -> None:
+        for tree in shared_trees:
             if self._trees is not None:
-                self._trees.doubt(layer.path)
+                self._trees.doubt(tree.path)
 
     async def _placed(self, order: Invocation, inputs: Inputs, attempt: int) -> Remote:
         farm = self._farm(order.settings, order.request)

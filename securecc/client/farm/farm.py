@@ -17,7 +17,7 @@ from securecc.compiler.toolchain.closure import ToolchainClosure, describe
 from securecc.model import limits
 from securecc.model.digest import sha256
 from securecc.model.errors import AuthenticationError, ChannelError, CredentialError, Denied, Refused, SecureccError
-from securecc.model.messages import Invite, Layer, Refuse, Wait
+from securecc.model.messages import Invite, Refuse, SharedTree, Wait
 
 BACKOFF_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 """How long a server is left alone after its n-th failure in a row."""
@@ -114,10 +114,10 @@ class Farm:
         return tuple(server.conversation for server in self.servers if server.conversation is not None)
 
     @property
-    def layers(self) -> tuple[Layer, ...]:
+    def shared_trees(self) -> tuple[SharedTree, ...]:
         """What every server to which there is a channel offers; none before there is one."""
-        offers = [conversation.layers for conversation in self.conversations]
-        return tuple(layer for layer in offers[0] if all(layer in other for other in offers)) if offers else ()
+        offers = [conversation.shared_trees for conversation in self.conversations]
+        return tuple(tree for tree in offers[0] if all(tree in other for other in offers)) if offers else ()
 
     @property
     def busy(self) -> bool:

@@ -21,10 +21,10 @@ from securecc.model.messages import (
     Goodbye,
     Hello,
     Invite,
-    Layer,
     Need,
     Refuse,
     Result,
+    SharedTree,
     Supply,
     Toolchain,
     Wait,
@@ -127,7 +127,7 @@ class ServerConnection:
         self._numbers = itertools.count(1)
         self._welcome: asyncio.Future[Welcome] = asyncio.get_running_loop().create_future()
         self.toolchains: dict[bytes, Toolchain] = {}
-        self.layers: tuple[Layer, ...] = ()
+        self.shared_trees: tuple[SharedTree, ...] = ()
         self.slots = 1
         self._crowded_until = 0.0
         self.welcome: Welcome | None = None
@@ -166,7 +166,7 @@ class ServerConnection:
         welcome = await self._welcome
         self.welcome = welcome
         self.slots = welcome.slots
-        self.layers = welcome.layers[: limits.LAYERS]
+        self.shared_trees = welcome.shared_trees[: limits.SHARED_TREES]
         self.toolchains = {toolchain.digest: toolchain for toolchain in welcome.toolchains}
 
     def ask(self, key: bytes, toolchain: bytes, size: int, description: Description | None = None) -> RemoteJob:

@@ -1,8 +1,8 @@
 """Directory trees that this machine and a server both have, for as long as this machine's do not change.
 
 A server names what it has. Whether ours is the same is found out once, by a child process, for it takes most of a
-second for a large /usr/include; from then on inotify tells of every change. Layers spare time, nothing else: whatever
-goes wrong here, the files travel instead.
+second for a large /usr/include; from then on inotify tells of every change. Shared trees spare time, nothing else:
+whatever goes wrong here, the files travel instead.
 """
 
 import asyncio
@@ -14,16 +14,16 @@ from securecc.client.host.inotify import Inotify, is_local
 from securecc.client.host.mount_table import MountTable, overlap
 from securecc.model import limits
 from securecc.model.errors import StaysLocal
-from securecc.model.messages import Layer
+from securecc.model.messages import SharedTree
 
 WORTH_IT = 8
-"""Compiles that could have used a layer before it is looked at: a child's second is not spent on a single file."""
+"""Compiles that could have used a shared tree before it is read: a child's second is not spent on a single file."""
 AGAIN_S = 60.0
 """How long a tree that changed, or that a server took for another, is left alone."""
 
 
 class SharedTrees:
-    """The layers of one agent's life. Needs a running loop. `inotify` makes what watches, once it is needed."""
+    """The shared trees of one agent's life. Needs a running loop. `inotify` makes what watches, once it is needed."""
 
     def __init__(self, inotify: Callable[[], Inotify] = Inotify) -> None:
         self._make = inotify
@@ -34,17 +34,17 @@ class SharedTrees:
         self._asked: dict[bytes, int] = {}
         self._looking: dict[bytes, asyncio.Task[None]] = {}
 
-    def standing(self, offered: Iterable[Layer]) -> tuple[Layer, ...]:
-        """Those of the offered layers that this machine has exactly so at this moment; others may be later."""
+    def standing(self, offered: Iterable[SharedTree]) -> tuple[SharedTree, ...]:
+        """Those of the offered shared trees that this machine has exactly so at this moment; others may be later."""
         for path in self._changed():
             self.doubt(path)
         found = []
-        for layer in offered:
-            ours = self._ours.get(layer.path)
-            if ours == layer.digest:
-                found.append(layer)
+        for tree in offered:
+            ours = self._ours.get(tree.path)
+            if ours == tree.digest:
+                found.append(tree)
             elif ours is None:
-                self._consider(layer.path)
+                self._consider(tree.path)
         return tuple(found)
 
     def doubt(self, path: bytes) -> None:
@@ -113,7 +113,7 @@ async def _digest(path: bytes) -> bytes:
         stderr=asyncio.subprocess.DEVNULL,
     )
     try:
-        async with asyncio.timeout(limits.LAYER_LOOK_S):
+        async with asyncio.timeout(limits.SHARED_TREE_LOOK_S):
             said, _ = await child.communicate()
     except BaseException:
         if child.returncode is None:

@@ -27,7 +27,7 @@ class InputSet:
         self.embedded: set[bytes] = set()
         self.around: dict[bytes, None] = {}
         self.natures: dict[bytes, int] = {}
-        self._layered: tuple[bytes, ...] = ()
+        self._shared: tuple[bytes, ...] = ()
 
     def cross(self, directory: bytes) -> None:
         """A directory that is searched or written to, or a file in its place, which the compiler may remark upon."""
@@ -76,16 +76,16 @@ class InputSet:
                     self._add_candidate(path, equal)
 
     def leave_out(self, roots: tuple[bytes, ...]) -> None:
-        """What lies in these directories is in a layer: it need not be told, and need not be looked at again."""
-        self._layered = tuple(root + b"/" for root in roots)
+        """What lies in these directories is in a shared tree: it need not be told, and need not be looked at again."""
+        self._shared = tuple(root + b"/" for root in roots)
         if roots:
             self.files = {path: value for path, value in self.files.items() if not self.left_out(path)}
             self.natures = {path: value for path, value in self.natures.items() if not self.left_out(path)}
             self.crossings.leave_out(self.left_out)
 
     def left_out(self, path: bytes) -> bool:
-        """Whether a physical path is a layer, or lies in one."""
-        return (path + b"/").startswith(self._layered)
+        """Whether a physical path is a shared tree, or lies in one."""
+        return (path + b"/").startswith(self._shared)
 
     def note_nature(self, path: bytes) -> None:
         """Something that is there, but no file or no directory where one would be used."""

@@ -23,7 +23,7 @@ from securecc.compiler.source.directives import STAMP, Directives, needs_local, 
 from securecc.model import limits, manifest
 from securecc.model.errors import StaysLocal
 from securecc.model.manifest import Entry, Kind, Manifest, Role
-from securecc.model.messages import Layer
+from securecc.model.messages import SharedTree
 
 _STDIN = b"<stdin>"  # by which gcc and clang call it
 
@@ -35,8 +35,8 @@ Directories = tuple[tuple[bytes, tuple[int, int]], ...]
 class Search:
     """Where this compile looks for headers, absolute as spelled: every -I and its kin that exists or not, the
     compiler's own directories, those of CPATH. `forced` are the names that -include and -imacros ask for. `chain` is
-    the order in which the compiler looks. `shown` are files that are read if they are there, and listed nowhere.
-    What lies in one of `layers` does not travel, and does not change. `assembled` says that the source is assembly,
+    the order in which the compiler looks. `shown` are files that are read if they are there, and listed nowhere. What
+    lies in one of `shared_trees` does not travel, and does not change. `assembled` says that the source is assembly,
     `marked` that `shown` has every name that #line may give. Of the directories `around` every name may count.
     """
 
@@ -48,7 +48,7 @@ class Search:
     dated: bool = False
     chain: Chain = field(default_factory=Chain)
     shown: tuple[bytes, ...] = ()
-    layers: tuple[Layer, ...] = ()
+    shared_trees: tuple[SharedTree, ...] = ()
     assembled: bool = False
     marked: bool = False
     around: tuple[bytes, ...] = ()
@@ -92,7 +92,7 @@ _compressor = zstandard.ZstdCompressor(level=1)
 def learn(inputs: Inputs, read: bytes) -> Inputs:
     """Inputs within whose reach a run has read these (bits as in `messages.Result`): the next one must read the same.
 
-    What is empty, or lies in a layer, counts as read, for nothing tells.
+    What is empty, or lies in a shared tree, counts as read, for nothing tells.
     """
     unread = {entry.path for index, entry in enumerate(inputs.entries) if entry.size and not _bit(read, index)}
     learned = tuple(spelled for spelled, place in inputs.reached if place not in unread)
@@ -186,7 +186,9 @@ class ManifestBuilder:
         scene.add_candidates(watches, wanted.asked)
         for path in watching.blocking():
             scene.note_nature(path)
-        return replace(self._inputs(scene, watches, search.layers), clocked=wanted.clocked, stamped=wanted.stamped)
+        return replace(
+            self._inputs(scene, watches, search.shared_trees), clocked=wanted.clocked, stamped=wanted.stamped
+        )
 
     def _wanted(self, scene: InputSet, search: Search, *, computed: bool) -> "_Wanted":
         names: set[bytes] = {PREINCLUDED, *search.forced}
@@ -220,16 +222,18 @@ class ManifestBuilder:
         base_names = frozenset(name.rpartition(b"/")[2] for name in asked)
         return _Wanted(frozenset(names), base_names, frozenset(shown), clocked, times)
 
-    def _inputs(self, scene: InputSet, watches: tuple[NameWatch, ...], layers: tuple[Layer, ...]) -> Inputs:
+    def _inputs(self, scene: InputSet, watches: tuple[NameWatch, ...], shared_trees: tuple[SharedTree, ...]) -> Inputs:
         crossings = scene.crossings
-        scene.leave_out(tuple(layer.path for layer in layers))
+        scene.leave_out(tuple(tree.path for tree in shared_trees))
         if len(set(crossings.directories.values())) < len(crossings.directories):
             raise StaysLocal("input", "one directory is mounted in two places, which the compiler takes for one")
         entries = [
             Entry(path, Kind.DIRECTORY, mode=0o755, role=Role.PRESENT) for path in crossings.directories if path != b"/"
         ]
         entries += [Entry(p, Kind.LINK, target, mode=0o777, role=Role.PRESENT) for p, target in crossings.links.items()]
-        entries += [Entry(layer.path, Kind.LAYER, layer.digest, mode=0o755, role=Role.PRESENT) for layer in layers]
+        entries += [
+            Entry(tree.path, Kind.SHARED_TREE, tree.digest, mode=0o755, role=Role.PRESENT) for tree in shared_trees
+        ]
         inodes: dict[tuple[int, int], int] = {}
         for place, (seen, role) in scene.files.items():
             shared = inodes.setdefault(seen.stamp[:2], len(inodes) + 1) if seen.links > 1 else 0

@@ -33,14 +33,14 @@ _DIGEST = 32  # SHA-256
 @dataclass(frozen=True, slots=True)
 class CheckedManifest:
     """A manifest that may be built. `directories` are all that must be made, parents first, those that only other
-    entries imply included; files have no execute bits left. `source` is the sum of all sizes in bytes. `layers` are
-    those of the entries.
+    entries imply included; files have no execute bits left. `source` is the sum of all sizes in bytes. `shared_trees`
+    are those of the entries.
     """
 
     entries: tuple[Entry, ...]
     directories: tuple[bytes, ...]
     source: int
-    layers: tuple[Entry, ...] = ()
+    shared_trees: tuple[Entry, ...] = ()
 
 
 def check_manifest(
@@ -82,7 +82,7 @@ def check_manifest(
         entries=_without_execute(manifest.entries),
         directories=tuple(sorted(directories - {_OWN})),
         source=sum(entry.size for entry in manifest.entries),
-        layers=tuple(entry for entry in manifest.entries if entry.kind is Kind.LAYER),
+        shared_trees=tuple(entry for entry in manifest.entries if entry.kind is Kind.SHARED_TREE),
     )
 
 
@@ -122,7 +122,7 @@ def _check_entries(
     kinds: dict[bytes, Kind] = {}
     parents: set[bytes] = set()
     before = b""
-    source = layers = 0
+    source = shared_trees = 0
     for entry in entries:
         path, kind = entry.path, entry.kind
         if path <= before:
@@ -133,10 +133,10 @@ def _check_entries(
             parents.add(path)
         _check_content(entry)
         source += entry.size
-        layers += kind is Kind.LAYER
+        shared_trees += kind is Kind.SHARED_TREE
         kinds[path] = kind
-    if layers > limits.LAYERS:
-        raise PathError(f"a manifest of {layers} layers; at most {limits.LAYERS}")
+    if shared_trees > limits.SHARED_TREES:
+        raise PathError(f"a manifest of {shared_trees} shared trees; at most {limits.SHARED_TREES}")
     if source > limits.JOB_SOURCE:
         raise PathError(f"a manifest of {source} bytes of source; at most {limits.JOB_SOURCE}")
     return kinds, parents
@@ -150,14 +150,14 @@ def _check_content(entry: Entry) -> None:
             raise wrong(entry.path, f"has a digest of {len(entry.blob)} bytes and {entry.size} bytes of content")
     elif entry.size or (entry.kind is Kind.DIRECTORY and entry.blob):
         raise wrong(entry.path, "has content but is no file")
-    elif entry.kind is Kind.LAYER and (len(entry.blob) != _DIGEST or entry.inode):
-        raise wrong(entry.path, f"is a layer with a digest of {len(entry.blob)} bytes and inode {entry.inode}")
+    elif entry.kind is Kind.SHARED_TREE and (len(entry.blob) != _DIGEST or entry.inode):
+        raise wrong(entry.path, f"is a shared tree with a digest of {len(entry.blob)} bytes and inode {entry.inode}")
 
 
 def _add_directory(path: bytes, kinds: dict[bytes, Kind], made: set[bytes]) -> None:
     while path not in made:
         if kinds.get(path, Kind.DIRECTORY) is not Kind.DIRECTORY:
-            raise wrong(path, "is a file, a link or a layer and has something below it")
+            raise wrong(path, "is a file, a link or a shared tree and has something below it")
         made.add(path)
         path = path.rpartition(b"/")[0] or b"/"
 
@@ -174,7 +174,7 @@ def _check_directories(
     for entry in entries:
         if not doubtful:
             return
-        whole = entry.kind in {Kind.DIRECTORY, Kind.LAYER}
+        whole = entry.kind in {Kind.DIRECTORY, Kind.SHARED_TREE}
         if territory.is_waymark(entry.path, entry.kind):
             doubtful.difference_update(ancestors(entry.path))
             continue
@@ -252,8 +252,8 @@ def _check_output(output: bytes, cwd: bytes, kinds: dict[bytes, Kind], territory
         raise wrong(path, "lies among the toolchain's own files")
     if path in kinds:
         raise wrong(path, "is both read and to be written")
-    if any(kinds.get(parent) is Kind.LAYER for parent in ancestors(path)):
-        raise wrong(path, "is to be written in a layer")
+    if any(kinds.get(parent) is Kind.SHARED_TREE for parent in ancestors(path)):
+        raise wrong(path, "is to be written in a shared tree")
 
 
 def _without_execute(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:

@@ -58,11 +58,11 @@ class PathRules:
         parent = path.rpartition(b"/")[0] or b"/"
         if kind is Kind.DIRECTORY or (kind is Kind.LINK and path in MERGED):
             return parent
-        if kind is Kind.LAYER:
+        if kind is Kind.SHARED_TREE:
             if path == b"/" or path in self.whole:
-                raise wrong(path, "is a layer over the toolchain's own directories")
+                raise wrong(path, "is a shared tree over the toolchain's own directories")
             if not self._allows(path, path):
-                raise wrong(path, "is a layer among the toolchain's own files")
+                raise wrong(path, "is a shared tree among the toolchain's own files")
             return parent
         if path == b"/" or path in self.above or path in self.shared:
             raise wrong(path, "stands where the toolchain has a directory")

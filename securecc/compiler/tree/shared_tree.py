@@ -1,7 +1,7 @@
 """A directory tree that client and server both have, named by the digest of the whole.
 
-A layer stands for all its files, so a compile that reads from it names one digest. What counts is all that a compiler
-can tell: names, kinds, contents, link targets, modes and times.
+A shared tree stands for all its files, so a compile that reads from it names one digest. What counts is all that a
+compiler can tell: names, kinds, contents, link targets, modes and times.
 """
 
 import os
@@ -35,8 +35,8 @@ def entries(root: bytes, folder: Folder = lambda _path: None) -> Iterator[Entry]
             path = inside + b"/" + name
             entry = _entry(root, path, status)
             count, total = count + 1, total + entry.size
-            if count > limits.LAYER_ENTRIES or total > limits.LAYER:
-                raise ToolchainError(f"{os.fsdecode(root)} is no layer: too much below it for one")
+            if count > limits.SHARED_TREE_ENTRIES or total > limits.SHARED_TREE:
+                raise ToolchainError(f"{os.fsdecode(root)} is no shared tree: too much below it for one")
             if entry.kind is Kind.DIRECTORY:
                 below.append(path)
             yield entry
@@ -44,7 +44,7 @@ def entries(root: bytes, folder: Folder = lambda _path: None) -> Iterator[Entry]
 
 
 def digest_of(content: Iterator[Entry]) -> Digest:
-    """The name of the layer with these entries."""
+    """The name of the shared tree with these entries."""
     return manifest.digest(manifest.encode(Manifest(tuple(sorted(content, key=lambda entry: entry.path)))))
 
 
@@ -70,11 +70,13 @@ def _entry(root: bytes, path: bytes, status: os.stat_result) -> Entry:
             with open(place, "rb", buffering=0) as file:
                 content = file.read(limits.BLOB + 1) or b""
             if len(content) != status.st_size:
-                raise ToolchainError(f"{os.fsdecode(place)} changes while it is read, or is too large for a layer")
+                raise ToolchainError(
+                    f"{os.fsdecode(place)} changes while it is read, or is too large for a shared tree"
+                )
             return Entry(path, Kind.FILE, manifest.digest(content), len(content), mode & 0o666, status.st_mtime_ns)
     except OSError as error:
         raise _unreadable(place, error) from error
-    raise ToolchainError(f"{os.fsdecode(root)} is no layer: {os.fsdecode(place)} is no file, directory or link")
+    raise ToolchainError(f"{os.fsdecode(root)} is no shared tree: {os.fsdecode(place)} is no file, directory or link")
 
 
 def _unreadable(path: bytes, error: OSError) -> ToolchainError:

@@ -116,7 +116,7 @@ class ClientConnection:
                 reference=self.channel.reference,
                 slots=self._service.admission.slots,
                 toolchains=tuple(Toolchain(o.digest, o.name, o.target) for o in offers if permits(self.grant, o.name)),
-                layers=tuple(self._service.layers),
+                shared_trees=tuple(self._service.shared_trees),
                 time_ns=time.time_ns(),
             )
         )

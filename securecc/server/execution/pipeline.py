@@ -70,7 +70,7 @@ class Audited:
             cwd=job.cwd,
             manifest_digest=job.manifest_digest,
             layers=self._layers(job),
-            trees=[entry.blob for entry in job.manifest.layers],
+            trees=[entry.blob for entry in job.manifest.shared_trees],
             redact=self._redact,
         )
 

@@ -15,7 +15,7 @@ from securecc.model import limits
 from securecc.model.errors import Refused, SandboxError
 from securecc.model.grant import Grant
 from securecc.model.manifest import Digest
-from securecc.model.messages import Layer
+from securecc.model.messages import SharedTree
 from securecc.runner_protocol.messages import Offer, WorkReady
 from securecc.runner_protocol.packets import order_runner
 from securecc.server.execution.executor import Job, Outcome
@@ -31,14 +31,14 @@ class Runner:
         self.dispatch = RunnerClient(end, lambda reason: lost(self, reason))
         self.digests: frozenset[Digest] = frozenset()
         self.wholes: frozenset[Digest] = frozenset()
-        self.layers: frozenset[Layer] = frozenset()
+        self.shared_trees: frozenset[SharedTree] = frozenset()
         self.sandbox: tuple[str, ...] = ()
         self.jobs = 0
 
 
 class RunnerPool:
-    """An Executor. `offers` are the toolchains and `layers` the directory trees that are offered now; mapping and set
-    are the same ones all the time.
+    """An Executor. `offers` are the toolchains and `shared_trees` the directory trees that are offered now; mapping and
+    set are the same ones all the time.
 
     `lost` is called if the runner goes that takes new jobs. `ledger` is written whenever the offers change.
     """
@@ -47,7 +47,7 @@ class RunnerPool:
         self, end: socket.socket, spawner: socket.socket | None, ledger: Path, lost: Callable[[str], None]
     ) -> None:
         self.offers: dict[Digest, Offer] = {}
-        self.layers: set[Layer] = set()
+        self.shared_trees: set[SharedTree] = set()
         self._spawner = spawner
         self._ledger = ledger
         self._lost = lost
@@ -62,7 +62,7 @@ class RunnerPool:
         return ready
 
     async def run(self, job: Job, grant: Grant) -> Outcome:
-        """See Executor. Raises Refused for a toolchain or a layer that is offered no longer."""
+        """See Executor. Raises Refused for a toolchain or a shared tree that is offered no longer."""
         runner = self._choose(job)
         runner.jobs += 1
         try:
@@ -82,10 +82,10 @@ class RunnerPool:
         holders = [runner for runner in (self._runner, *self._older) if job.toolchain.digest in runner.digests]
         if not holders:
             raise Refused("toolchain", f"{job.toolchain.name} is offered no longer")
-        layers = {Layer(entry.path, entry.blob) for entry in job.manifest.layers}
-        runner = next((runner for runner in holders if layers <= runner.layers), None)
+        shared_trees = {SharedTree(entry.path, entry.blob) for entry in job.manifest.shared_trees}
+        runner = next((runner for runner in holders if shared_trees <= runner.shared_trees), None)
         if runner is None:
-            raise Refused("layer", "a layer of the job's is offered no longer")
+            raise Refused("layer", "a shared tree of the job's is offered no longer")
         return runner
 
     async def renew(self) -> str:
@@ -114,7 +114,7 @@ class RunnerPool:
 
     async def _renew(self, spawner: socket.socket) -> str:
         old = self._runner
-        new = Runner(order_runner(spawner, tuple(old.wholes), tuple(old.layers)), self._gone)
+        new = Runner(order_runner(spawner, tuple(old.wholes), tuple(old.shared_trees)), self._gone)
         try:
             async with asyncio.timeout(limits.RUNNER_START_S):
                 ready = await new.dispatch.ready()
@@ -147,9 +147,9 @@ class RunnerPool:
         runner.digests = frozenset(offer.digest for offer in ready.toolchains)
         runner.wholes = frozenset(offer.whole for offer in ready.toolchains)
         runner.sandbox = ready.layers
-        runner.layers = frozenset(ready.trees[: limits.LAYERS])
-        self.layers.clear()
-        self.layers |= runner.layers
+        runner.shared_trees = frozenset(ready.trees[: limits.SHARED_TREES])
+        self.shared_trees.clear()
+        self.shared_trees |= runner.shared_trees
         self.offers.clear()
         self.offers |= {offer.digest: offer for offer in ready.toolchains}
         try:

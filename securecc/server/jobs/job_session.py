@@ -17,7 +17,7 @@ from securecc.model import limits
 from securecc.model.errors import AuditError, Denied, PathError, Refused, SandboxError, SecureccError
 from securecc.model.grant import Grant
 from securecc.model.manifest import Digest, Kind, Manifest
-from securecc.model.messages import Ask, Layer, Need, Submit, Supply
+from securecc.model.messages import Ask, Need, SharedTree, Submit, Supply
 from securecc.model.redaction import Redact, unredacted
 from securecc.runner_protocol.messages import Offer
 from securecc.server.blobs.blob_store import BlobStore, Hold, Intake
@@ -40,8 +40,8 @@ UPLOAD_HOLDS_S = 2.0
 class Service:
     """What all channels of one front share. `numbers` counts the daemon's jobs; `gone` is told of a lost channel and
     why; `running` are the tasks of jobs that have not ended, killed ones included; `lacking` is told that somebody
-    asked for a toolchain that is not here; `layers` are the directory trees that a job may have whole; `redact` takes
-    secrets out of what is recorded; `undelivered` are the results that wait for their clients.
+    asked for a toolchain that is not here; `shared_trees` are the directory trees that a job may have whole; `redact`
+    takes secrets out of what is recorded; `undelivered` are the results that wait for their clients.
     """
 
     admission: FairQueue
@@ -53,7 +53,7 @@ class Service:
     numbers: "itertools.count[int]"
     running: "set[asyncio.Task[None]]" = field(default_factory=set)
     lacking: Callable[[], None] = lambda: None
-    layers: Collection[Layer] = ()
+    shared_trees: Collection[SharedTree] = ()
     redact: Redact = unredacted
     undelivered: DeliveryBacklog = field(default_factory=DeliveryBacklog)
 
@@ -155,7 +155,7 @@ class JobSession:
             self._next_blob()
 
     def _read(self, submit: Submit, manifest: Manifest) -> None:
-        self._submission = read(submit, self.offer, manifest, self._host.service.layers)
+        self._submission = read(submit, self.offer, manifest, self._host.service.shared_trees)
         sizes = _sizes(manifest)
         quota = self._host.grant().quota.store
         self._hold = self._host.service.store.hold(self._host.origin.principal, sizes, quota)

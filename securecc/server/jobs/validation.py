@@ -16,7 +16,7 @@ from securecc.compiler.tree.manifest_check import CheckedManifest
 from securecc.model import limits, manifest
 from securecc.model.errors import PathError, Refused, StaysLocal
 from securecc.model.manifest import Digest, Manifest
-from securecc.model.messages import Layer, Submit, Toolchain
+from securecc.model.messages import SharedTree, Submit, Toolchain
 from securecc.runner_protocol.messages import Offer
 
 
@@ -79,9 +79,9 @@ class Manifests:
         self._grown(size)
 
 
-def read(submit: Submit, offer: Offer, sent: Manifest, layers: Collection[Layer] = ()) -> Submission:
-    """`layers` are what jobs may have whole. Raises Refused with the code `option`, `tree` or `layer` and a reason that
-    names what is wrong.
+def read(submit: Submit, offer: Offer, sent: Manifest, shared_trees: Collection[SharedTree] = ()) -> Submission:
+    """`shared_trees` are what jobs may have whole. Raises Refused with the code `option`, `tree` or `layer` and a
+    reason that names what is wrong.
     """
     if submit.arguments[:1] and submit.arguments[0] not in offer.called_by:
         raise Refused("option", "the command is not a driver of the toolchain that it names")
@@ -103,9 +103,11 @@ def read(submit: Submit, offer: Offer, sent: Manifest, layers: Collection[Layer]
         )
     except PathError as error:
         raise Refused("tree", error.message) from error
-    for entry in checked.layers:
-        if Layer(entry.path, entry.blob) not in layers:
-            raise Refused("layer", f"no layer {entry.blob.hex()[:16]} for {entry.path.decode(errors='replace')!a} here")
+    for entry in checked.shared_trees:
+        if SharedTree(entry.path, entry.blob) not in shared_trees:
+            raise Refused(
+                "layer", f"no shared tree {entry.blob.hex()[:16]} for {entry.path.decode(errors='replace')!a} here"
+            )
     toolchain = Toolchain(offer.digest, offer.name, offer.target)
     return Submission(submit, plan, variables, toolchain, checked)
 

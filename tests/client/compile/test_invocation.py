@@ -9,7 +9,7 @@ from securecc.client.state.settings import Settings
 from securecc.compiler.command_line import compile_plan, environment
 from securecc.compiler.command_line.environment import Speech
 from securecc.compiler.toolchain.discovery import ToolchainClosure
-from securecc.model.messages import Layer
+from securecc.model.messages import SharedTree
 from tests.client.farm_stub import request
 
 CLOSURE = ToolchainClosure(
@@ -26,11 +26,11 @@ CLOSURE = ToolchainClosure(
 )
 
 
-def order(*words, layers=(), folder="/w", **changes):
+def order(*words, shared_trees=(), folder="/w", **changes):
     asked = request(folder, *words, **changes)
     plan = compile_plan.parse(asked.arguments)
     sent = environment.split(asked.environment, plan.language, Speech(b"C"))
-    return Invocation(asked, plan, sent, CLOSURE, Settings(), layers)
+    return Invocation(asked, plan, sent, CLOSURE, Settings(), shared_trees)
 
 
 def test_it_looks_where_the_compiler_does_and_in_its_order():
@@ -49,7 +49,7 @@ def test_it_looks_where_the_compiler_does_and_in_its_order():
         order("gcc", "-c", "a.c", folder="/v"),
         order("gcc", "-c", "a.c", compiler=b"/usr/local/bin/gcc"),
         order("gcc", "-c", "a.c", environment={b"CPATH": b"/c"}),
-        order("gcc", "-c", "a.c", layers=(Layer(b"/usr/include", bytes(32)),)),
+        order("gcc", "-c", "a.c", shared_trees=(SharedTree(b"/usr/include", bytes(32)),)),
     ],
 )
 def test_what_makes_another_compile(other):

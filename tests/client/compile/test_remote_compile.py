@@ -24,7 +24,7 @@ from securecc.compiler.toolchain.discovery import ToolchainClosure
 from securecc.model import limits
 from securecc.model.errors import ChannelError, Refused, StaysLocal
 from securecc.model.manifest import INPUT, Kind, Role
-from securecc.model.messages import Ask, Cancel, Layer, Need, Output, Refuse, Submit, Wait
+from securecc.model.messages import Ask, Cancel, Need, Output, Refuse, SharedTree, Submit, Wait
 from tests.client.farm_stub import GCC, SETTINGS, GoodServer, NotingCaller, ServerChannel, farm_of, request, result
 
 CLOSURE = ToolchainClosure(
@@ -51,7 +51,7 @@ class Bench:
         for name in ("a.c", "a.h"):
             os.utime(folder / name, (1, 1))
         self.farm = farm_of()
-        self.layers = []
+        self.shared_trees = []
         self.asked = []
         self.closure = CLOSURE
         self.spoken = Speech(b"C")
@@ -62,7 +62,7 @@ class Bench:
             self._closure_of,
             self._farm,
             self,
-            layers=self,
+            shared_trees=self,
         )
 
     def speech(self, closure, environment):
@@ -92,11 +92,11 @@ class Bench:
 
     def standing(self, _offered):
         """As `Layers`, of which this bench has just those."""
-        return tuple(self.layers)
+        return tuple(self.shared_trees)
 
     def doubt(self, path):
         """As `Layers`."""
-        self.layers = [layer for layer in self.layers if layer.path != path]
+        self.shared_trees = [shared_tree for shared_tree in self.shared_trees if shared_tree.path != path]
 
     def roles(self, inputs):
         """Of the files in the folder, by name."""
@@ -298,20 +298,20 @@ def test_strays_without_having_asked_are_a_reason_to_ask(bench):
     run(body())
 
 
-def layered(bench):
-    """The folder ``inc``, which a.c includes from, is a layer."""
+def with_shared_trees(bench):
+    """The folder ``inc``, which a.c includes from, is a shared tree."""
     (bench.folder / "inc").mkdir()
     (bench.folder / "inc/c.h").write_text("int c;\n")
     (bench.folder / "a.c").write_text('#include "a.h"\n#include <c.h>\n')
-    bench.layers = [Layer(os.path.realpath(os.fsencode(bench.folder / "inc")), b"d" * 32)]
+    bench.shared_trees = [SharedTree(os.path.realpath(os.fsencode(bench.folder / "inc")), b"d" * 32)]
     return bench.order("gcc", "-Iinc", "-c", "a.c", "-o", "a.o")
 
 
 def test_a_compile_has_three_attempts_at_most(bench):
-    """The layer is refused, its files then turn out to be others: each attempt says which it is."""
+    """The shared tree is refused, its files then turn out to be others: each attempt says which it is."""
 
     async def body():
-        order, caller = await layered(bench), bench.caller()
+        order, caller = await with_shared_trees(bench), bench.caller()
         inputs = await bench.inputs(order, caller)
         bench.answers(lambda job, submit: Refuse(job, "layer", "not here"), bench.good(strays=(0,)), bench.good())
         await bench.compiles.remote(caller, order, inputs)
@@ -320,15 +320,15 @@ def test_a_compile_has_three_attempts_at_most(bench):
     run(body())
 
 
-def test_a_layer_stands_for_its_files(bench):
+def test_a_shared_tree_stands_for_its_files(bench):
     async def body():
-        inputs = await bench.inputs(await layered(bench))
-        (found,) = (entry for entry in inputs.entries if entry.kind is Kind.LAYER)
-        assert (found.path, found.blob, found.size) == (bench.layers[0].path, b"d" * 32, 0)
+        inputs = await bench.inputs(await with_shared_trees(bench))
+        (found,) = (entry for entry in inputs.entries if entry.kind is Kind.SHARED_TREE)
+        assert (found.path, found.blob, found.size) == (bench.shared_trees[0].path, b"d" * 32, 0)
         assert set(bench.roles(inputs)) == {b"a.c", b"a.h"}
         (bench.folder / "inc/c.h").write_text("int cc;\n")
         assert (await bench.inputs(await bench.order("gcc", "-Iinc", "-c", "a.c", "-o", "a.o"))).digest == inputs.digest
-        bench.layers.clear()
+        bench.shared_trees.clear()
         bare = await bench.inputs(await bench.order("gcc", "-Iinc", "-c", "a.c", "-o", "a.o"))
         assert set(bench.roles(bare)) == {b"a.c", b"a.h", b"inc/c.h"}
 
@@ -382,21 +382,21 @@ def test_a_zone_that_cannot_be_told_does_the_channel_no_harm(bench):
     run(body())
 
 
-def test_a_compile_that_writes_into_a_layer_uses_none(bench):
+def test_a_compile_that_writes_into_a_shared_tree_uses_none(bench):
     async def body():
-        await layered(bench)
-        assert not (await bench.order("gcc", "-c", "a.c", "-o", "inc/a.o")).layers
+        await with_shared_trees(bench)
+        assert not (await bench.order("gcc", "-c", "a.c", "-o", "inc/a.o")).shared_trees
         inside = request(bench.folder / "inc", "gcc", "-c", "c.h", "-x", "c", "-o", "../c.o")
         with contextlib.suppress(StaysLocal):
             (order,) = await bench.compiles.understand(inside, SETTINGS)
-            assert not order.layers
+            assert not order.shared_trees
 
     run(body())
 
 
-def test_a_server_without_the_layer_gets_its_files(bench):
+def test_a_server_without_the_shared_tree_gets_its_files(bench):
     async def body():
-        order, caller = await layered(bench), bench.caller()
+        order, caller = await with_shared_trees(bench), bench.caller()
         inputs = await bench.inputs(order, caller)
         bench.answers(lambda job, submit: Refuse(job, "layer", "not here"), bench.good())
         found = await bench.compiles.remote(caller, order, inputs)
@@ -404,7 +404,7 @@ def test_a_server_without_the_layer_gets_its_files(bench):
         first, second = bench.channel._answer.submits.values()
         assert (first.manifest_digest == inputs.digest) > (second.manifest_digest == inputs.digest)
         assert (first.attempt, second.attempt) == (1, 2)
-        assert not bench.layers  # nor is it tried again with the next compile
+        assert not bench.shared_trees  # nor is it tried again with the next compile
 
     run(body())
 

@@ -11,7 +11,7 @@ from securecc.client.host.inotify import Inotify
 from securecc.client.host.shared_trees import AGAIN_S, WORTH_IT, SharedTrees
 from securecc.compiler.tree import shared_tree
 from securecc.model.errors import StaysLocal
-from securecc.model.messages import Layer
+from securecc.model.messages import SharedTree
 
 
 class Machine:
@@ -22,7 +22,7 @@ class Machine:
         (top / "sub").mkdir(parents=True)
         (top / "sub/a.h").write_text("int a;\n")
         self.watches = []
-        self.layers = SharedTrees(self._inotify)
+        self.shared_trees = SharedTrees(self._inotify)
 
     def _inotify(self):
         self.watches.append(Inotify())
@@ -30,14 +30,14 @@ class Machine:
 
     def offer(self):
         path = os.fsencode(self.top)
-        return Layer(path, shared_tree.digest_of(shared_tree.entries(path)))
+        return SharedTree(path, shared_tree.digest_of(shared_tree.entries(path)))
 
     async def ask(self, *offered, times=WORTH_IT + 1):
         """As so many compiles would, then once more when nothing is looked at any longer."""
         for _ in range(times):
-            self.layers.standing(offered)
-        await asyncio.gather(*self.layers._looking.values(), return_exceptions=True)
-        return self.layers.standing(offered)
+            self.shared_trees.standing(offered)
+        await asyncio.gather(*self.shared_trees._looking.values(), return_exceptions=True)
+        return self.shared_trees.standing(offered)
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_it_is_not_looked_at_for_a_few_compiles(machine):
 
 
 def test_another_tree_never_stands(machine):
-    assert asyncio.run(machine.ask(Layer(os.fsencode(machine.top), bytes(32)))) == ()
+    assert asyncio.run(machine.ask(SharedTree(os.fsencode(machine.top), bytes(32)))) == ()
 
 
 def test_it_stands_no_longer_when_anything_changes(machine):
@@ -84,7 +84,7 @@ def test_what_is_mounted_over_it_shows(machine, monkeypatch, tmp_path, point, st
         offered = machine.offer()
         assert await machine.ask(offered) == (offered,)
         mounted.append(os.fsencode(tmp_path.resolve() / point))
-        return bool(machine.layers.standing((offered,)))
+        return bool(machine.shared_trees.standing((offered,)))
 
     assert asyncio.run(body()) is stands
 
@@ -109,7 +109,7 @@ def test_what_a_server_takes_for_another_is_left_alone(machine):
     async def body():
         offered = machine.offer()
         await machine.ask(offered)
-        machine.layers.doubt(offered.path)
+        machine.shared_trees.doubt(offered.path)
         return await machine.ask(offered)
 
     assert asyncio.run(body()) == ()
@@ -128,5 +128,5 @@ def test_trees_whose_changes_would_not_show(machine, tmp_path, monkeypatch):
 
 
 def test_what_hangs_is_ended(machine, monkeypatch):
-    monkeypatch.setattr(shared_trees.limits, "LAYER_LOOK_S", 0.01)
+    monkeypatch.setattr(shared_trees.limits, "SHARED_TREE_LOOK_S", 0.01)
     assert asyncio.run(machine.ask(machine.offer())) == ()

@@ -1,4 +1,4 @@
-"""securecc.client.inputs.input_set: the files of one compile with their roles, less what lies in a layer."""
+"""securecc.client.inputs.input_set: the files of one compile with their roles, less what lies in a shared tree."""
 
 import os
 
@@ -28,7 +28,7 @@ def test_a_path_that_was_read_leads_to_a_place(scene):
     assert set(scene.files) == {scene.top + name for name in (b"a.c", b"inc/a.h", b"inc/deep/b.h", b"include.h")}
 
 
-def test_what_lies_in_a_layer_is_left_out(scene):
+def test_what_lies_in_a_shared_tree_is_left_out(scene):
     scene.note_nature(scene.top + b"inc/deep")
     scene.leave_out((scene.top + b"inc",))
     assert set(scene.files) == {scene.top + b"a.c", scene.top + b"include.h"}
@@ -40,7 +40,7 @@ def test_what_lies_in_a_layer_is_left_out(scene):
     assert not scene.left_out(scene.top + b"include.h")
 
 
-def test_without_layers_nothing_is(scene):
+def test_without_shared_trees_nothing_is(scene):
     scene.leave_out(())
     assert len(scene.files) == 4
     assert not scene.left_out(scene.top + b"inc")

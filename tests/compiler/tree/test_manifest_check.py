@@ -36,8 +36,8 @@ def link(path, target):
     return Entry(path, Kind.LINK, target, role=Role.PRESENT)
 
 
-def layer(path, **more):
-    return Entry(path, **{"kind": Kind.LAYER, "blob": DIGEST, "mode": 0o755, "role": Role.PRESENT, **more})
+def shared_tree(path, **more):
+    return Entry(path, **{"kind": Kind.SHARED_TREE, "blob": DIGEST, "mode": 0o755, "role": Role.PRESENT, **more})
 
 
 def check(*entries, cwd=HOME, outputs=(b"a.o",), order=True, **more):
@@ -74,10 +74,18 @@ ORDINARY = [
         directory(b"/usr/lib/gcc-cross"),
         directory(b"/usr/lib/gcc-cross/arm/12"),
     ],
-    [layer(b"/usr/include"), layer(b"/usr/lib/gcc/x86_64-linux-gnu/12/include"), file(b"/home/alice/a.c")],
-    [layer(b"/usr/lib/llvm-14/include"), directory(b"/usr/lib/llvm-14"), layer(b"/usr/local/include")],
-    [layer(b"/opt/site/release-3"), file(b"/opt/site/release-3.h"), link(b"/home/alice/now", b"/opt/site/release-3/x")],
-    [layer(b"/usr/src/linux"), layer(b"/usr/include-more/include"), layer(b"/opt/include-tools/include")],
+    [shared_tree(b"/usr/include"), shared_tree(b"/usr/lib/gcc/x86_64-linux-gnu/12/include"), file(b"/home/alice/a.c")],
+    [shared_tree(b"/usr/lib/llvm-14/include"), directory(b"/usr/lib/llvm-14"), shared_tree(b"/usr/local/include")],
+    [
+        shared_tree(b"/opt/site/release-3"),
+        file(b"/opt/site/release-3.h"),
+        link(b"/home/alice/now", b"/opt/site/release-3/x"),
+    ],
+    [
+        shared_tree(b"/usr/src/linux"),
+        shared_tree(b"/usr/include-more/include"),
+        shared_tree(b"/opt/include-tools/include"),
+    ],
 ]
 
 
@@ -174,38 +182,42 @@ ATTACKS = {
     "time out of range": [file(b"/home/a", mtime_ns=1 << 63)],
     "negative inode": [file(b"/home/a", inode=-1)],
     "one inode, two contents": [file(b"/home/a", inode=1), file(b"/home/b", inode=1, blob=b"e" * 32)],
-    "layer over all": [layer(b"/")],
-    "layer over the system": [layer(b"/usr")],
-    "layer for libraries": [layer(b"/lib")],
-    "layer over programs": [layer(b"/usr/bin")],
-    "layer among programs": [layer(b"/usr/bin/x")],
-    "layer over the tools": [layer(b"/usr/lib/gcc/x86_64-linux-gnu/12")],
-    "layer above the tools": [layer(b"/usr/lib/gcc")],
-    "layer among the tools": [layer(b"/usr/lib/gcc/x86_64-linux-gnu/12/plugin")],
-    "layer above somebody's tools": [layer(b"/opt/include-tools")],
-    "layer over catalogues": [layer(b"/usr/share/locale")],
-    "layer above catalogues": [layer(b"/usr/share")],
-    "layer in a tool directory": [layer(b"/usr/x86_64-linux-gnu/bin")],
-    "layer over etc": [layer(b"/etc")],
-    "layer in etc": [layer(b"/etc/include")],
-    "layer over proc": [layer(b"/proc")],
-    "layer over ours": [layer(b"/.securecc/tmp")],
-    "layer not normalised": [layer(b"/usr/include/../bin")],
-    "layer with a file in it": [layer(b"/usr/include"), file(b"/usr/include/stdio.h")],
-    "layer with a file deep in it": [layer(b"/usr/include"), file(b"/usr/include-x"), file(b"/usr/include/a/b.h")],
-    "layer with a directory in it": [layer(b"/usr/include"), directory(b"/usr/include/sys")],
-    "layer with a link in it": [layer(b"/usr/include"), link(b"/usr/include/x", b"/home/alice")],
-    "layer in a layer": [layer(b"/usr/include"), layer(b"/usr/include/c++/12")],
-    "layer below a link": [link(b"/home/alice/inc", b"/usr/include"), layer(b"/home/alice/inc/sys")],
-    "layer below a file": [file(b"/home/alice/inc"), layer(b"/home/alice/inc/sys")],
-    "layer as working directory": [layer(b"/home/alice")],
-    "layer above the working directory": [layer(b"/home")],
-    "layer with a short digest": [layer(b"/usr/include", blob=b"d")],
-    "layer without digest": [layer(b"/usr/include", blob=b"")],
-    "layer with a long digest": [layer(b"/usr/include", blob=DIGEST * 2)],
-    "sized layer": [layer(b"/usr/include", size=1)],
-    "layer with an inode": [layer(b"/usr/include", inode=1)],
-    "too many layers": [layer(b"/opt/%d" % n) for n in range(limits.LAYERS + 1)],
+    "shared tree over all": [shared_tree(b"/")],
+    "shared tree over the system": [shared_tree(b"/usr")],
+    "shared tree for libraries": [shared_tree(b"/lib")],
+    "shared tree over programs": [shared_tree(b"/usr/bin")],
+    "shared tree among programs": [shared_tree(b"/usr/bin/x")],
+    "shared tree over the tools": [shared_tree(b"/usr/lib/gcc/x86_64-linux-gnu/12")],
+    "shared tree above the tools": [shared_tree(b"/usr/lib/gcc")],
+    "shared tree among the tools": [shared_tree(b"/usr/lib/gcc/x86_64-linux-gnu/12/plugin")],
+    "shared tree above somebody's tools": [shared_tree(b"/opt/include-tools")],
+    "shared tree over catalogues": [shared_tree(b"/usr/share/locale")],
+    "shared tree above catalogues": [shared_tree(b"/usr/share")],
+    "shared tree in a tool directory": [shared_tree(b"/usr/x86_64-linux-gnu/bin")],
+    "shared tree over etc": [shared_tree(b"/etc")],
+    "shared tree in etc": [shared_tree(b"/etc/include")],
+    "shared tree over proc": [shared_tree(b"/proc")],
+    "shared tree over ours": [shared_tree(b"/.securecc/tmp")],
+    "shared tree not normalised": [shared_tree(b"/usr/include/../bin")],
+    "shared tree with a file in it": [shared_tree(b"/usr/include"), file(b"/usr/include/stdio.h")],
+    "shared tree with a file deep in it": [
+        shared_tree(b"/usr/include"),
+        file(b"/usr/include-x"),
+        file(b"/usr/include/a/b.h"),
+    ],
+    "shared tree with a directory in it": [shared_tree(b"/usr/include"), directory(b"/usr/include/sys")],
+    "shared tree with a link in it": [shared_tree(b"/usr/include"), link(b"/usr/include/x", b"/home/alice")],
+    "shared tree in a shared tree": [shared_tree(b"/usr/include"), shared_tree(b"/usr/include/c++/12")],
+    "shared tree below a link": [link(b"/home/alice/inc", b"/usr/include"), shared_tree(b"/home/alice/inc/sys")],
+    "shared tree below a file": [file(b"/home/alice/inc"), shared_tree(b"/home/alice/inc/sys")],
+    "shared tree as working directory": [shared_tree(b"/home/alice")],
+    "shared tree above the working directory": [shared_tree(b"/home")],
+    "shared tree with a short digest": [shared_tree(b"/usr/include", blob=b"d")],
+    "shared tree without digest": [shared_tree(b"/usr/include", blob=b"")],
+    "shared tree with a long digest": [shared_tree(b"/usr/include", blob=DIGEST * 2)],
+    "sized shared tree": [shared_tree(b"/usr/include", size=1)],
+    "shared tree with an inode": [shared_tree(b"/usr/include", inode=1)],
+    "too many shared trees": [shared_tree(b"/opt/%d" % n) for n in range(limits.SHARED_TREES + 1)],
     "one inode, two times": [file(b"/home/a", inode=1), file(b"/home/b", inode=1, mtime_ns=5)],
 }
 
@@ -223,8 +235,8 @@ def test_attacks(name):
     [
         [file(b"/home/a"), file(b"/home/a")],
         [file(b"/home/b"), file(b"/home/a")],
-        [layer(b"/home/a"), layer(b"/home/a")],
-        [directory(b"/home/a"), layer(b"/home/a")],
+        [shared_tree(b"/home/a"), shared_tree(b"/home/a")],
+        [directory(b"/home/a"), shared_tree(b"/home/a")],
     ],
 )
 def test_order_and_uniqueness(entries):
@@ -255,7 +267,7 @@ def test_a_catalogue_of_the_toolchains_own_may_stand_there_and_no_other():
         file(MESSAGES, blob=b"e" * 32),
         file(b"/usr/share/locale/de/LC_MESSAGES/gas.mo"),
         link(MESSAGES, b"/home/alice/x"),
-        Entry(MESSAGES, Kind.LAYER, DIGEST, mode=0o755),
+        Entry(MESSAGES, Kind.SHARED_TREE, DIGEST, mode=0o755),
     ):
         with pytest.raises(PathError):
             check(other, catalogues=ours)
@@ -310,9 +322,9 @@ def test_outputs_over_inputs_or_tools(output):
 
 
 @pytest.mark.parametrize("output", [b"/opt/site/a.o", b"/opt/site/x/a.o", b"../../opt/site/x/y/a.o", b"/opt/site"])
-def test_outputs_in_a_layer(output):
+def test_outputs_in_a_shared_tree(output):
     with pytest.raises(PathError):
-        check(layer(b"/opt/site"), outputs=(b"a.o", output))
+        check(shared_tree(b"/opt/site"), outputs=(b"a.o", output))
 
 
 @pytest.mark.parametrize("output", [b"a.o", b"no/such/folder/a.o", b"/tmp/x.o", b"../bob/a.o"])

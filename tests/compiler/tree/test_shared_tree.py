@@ -60,7 +60,7 @@ def test_whatever_a_compiler_can_tell_makes_another(tree, change):
     assert digest(tree) != before
 
 
-def test_what_is_no_layer(tree, monkeypatch, tmp_path):
+def test_what_is_no_shared_tree(tree, monkeypatch, tmp_path):
     with pytest.raises(ToolchainError, match="cannot read"):
         digest(tmp_path / "nowhere")
     os.mkfifo(tree / "fifo")
@@ -71,10 +71,10 @@ def test_what_is_no_layer(tree, monkeypatch, tmp_path):
     with pytest.raises(ToolchainError, match="other names"):
         digest(tree)
     (tmp_path / "other").unlink()
-    monkeypatch.setattr(limits, "LAYER_ENTRIES", 6)
+    monkeypatch.setattr(limits, "SHARED_TREE_ENTRIES", 6)
     with pytest.raises(ToolchainError, match="too much"):
         digest(tree)
-    monkeypatch.setattr(limits, "LAYER_ENTRIES", 7)
-    monkeypatch.setattr(limits, "LAYER", 30)
+    monkeypatch.setattr(limits, "SHARED_TREE_ENTRIES", 7)
+    monkeypatch.setattr(limits, "SHARED_TREE", 30)
     with pytest.raises(ToolchainError, match="too much"):
         digest(tree)

@@ -19,12 +19,12 @@ from securecc.model.messages import (
     Goodbye,
     Hello,
     Invite,
-    Layer,
     Need,
     Part,
     Ping,
     Refuse,
     Result,
+    SharedTree,
     Supply,
     Wait,
     Welcome,
@@ -61,10 +61,10 @@ def test_a_greeting_offers_what_the_grant_covers(tmp_path):
         assert (welcome.version, welcome.principal, welcome.reference) == (1, GRANT.principal, "ref")
         assert welcome.toolchains == (toolchain_of(GCC),)
         assert welcome.slots == 2
-        assert welcome.layers == (Layer(b"/usr/include", b"i" * 32),)
+        assert welcome.shared_trees == (SharedTree(b"/usr/include", b"i" * 32),)
 
-    layers = {Layer(b"/usr/include", b"i" * 32)}
-    with_front(tmp_path, body, grant=replace(GRANT, toolchains=("gcc-*",)), greeted=False, layers=layers)
+    shared_trees = {SharedTree(b"/usr/include", b"i" * 32)}
+    with_front(tmp_path, body, grant=replace(GRANT, toolchains=("gcc-*",)), greeted=False, shared_trees=shared_trees)
 
 
 def test_versions_that_nobody_speaks_end_the_channel(tmp_path):

@@ -35,7 +35,7 @@ def job(**changes):
         "environment": {},
         "umask": 0o22,
         "terminal": Terminal(),
-        "manifest": CheckedManifest((), (), 0, (Entry(b"/usr/include", Kind.LAYER, b"l" * 32),)),
+        "manifest": CheckedManifest((), (), 0, (Entry(b"/usr/include", Kind.SHARED_TREE, b"l" * 32),)),
         "manifest_digest": b"m" * 32,
         "source": 10,
         "inputs": None,

@@ -12,7 +12,7 @@ from securecc.compiler.toolchain import toolchain_list
 from securecc.model import limits
 from securecc.model.errors import Refused, SandboxError
 from securecc.model.manifest import Entry, Kind
-from securecc.model.messages import Layer
+from securecc.model.messages import SharedTree
 from securecc.runner_protocol.messages import WorkOrder, WorkReady, WorkRunner
 from securecc.runner_protocol.packets import pair
 from securecc.server.execution import runner_pool as offering_module
@@ -110,29 +110,29 @@ async def closed(runner):
             await runner.news.wait()
 
 
-OLD, NEW = Layer(b"/usr/include", b"o" * 32), Layer(b"/usr/include", b"n" * 32)
+OLD, NEW = SharedTree(b"/usr/include", b"o" * 32), SharedTree(b"/usr/include", b"n" * 32)
 
 
-def layered(number, inputs, layer):
+def with_shared_trees(number, inputs, shared_tree):
     plain = job(number, inputs)
-    entry = Entry(layer.path, Kind.LAYER, layer.digest)
-    return replace(plain, manifest=replace(plain.manifest, layers=(entry,)))
+    entry = Entry(shared_tree.path, Kind.SHARED_TREE, shared_tree.digest)
+    return replace(plain, manifest=replace(plain.manifest, shared_trees=(entry,)))
 
 
-def test_layers_follow_the_runner_and_a_job_goes_where_its_layer_is(tmp_path):
+def test_shared_trees_follow_the_runner_and_a_job_goes_where_its_shared_tree_is(tmp_path):
     async def body():
         inputs = Contents(SOURCE, HEADER)
         ready = WorkReady(("userns",), (GCC,), (NEW,))
         async with offered(tmp_path, ready, trees=(OLD,)) as (offering, first, spawner):
-            layers = offering.layers
-            assert layers == {OLD}
-            running = asyncio.create_task(offering.run(layered(1, inputs, OLD), GRANT))
+            shared_trees = offering.shared_trees
+            assert shared_trees == {OLD}
+            running = asyncio.create_task(offering.run(with_shared_trees(1, inputs, OLD), GRANT))
             await first.until(WorkOrder)
             assert await offering.renew() == "gcc-12"
             assert spawner.asked == [WorkRunner((GCC.digest,), (OLD,))]
-            assert layers == {NEW}
-            assert offering.layers is layers
-            more = [layered(2, inputs, OLD), layered(3, inputs, NEW)]
+            assert shared_trees == {NEW}
+            assert offering.shared_trees is shared_trees
+            more = [with_shared_trees(2, inputs, OLD), with_shared_trees(3, inputs, NEW)]
             jobs = [asyncio.create_task(offering.run(one, GRANT)) for one in more]
             second = spawner.runners[0]
             await second.until(WorkOrder)
@@ -145,19 +145,19 @@ def test_layers_follow_the_runner_and_a_job_goes_where_its_layer_is(tmp_path):
             for outcome in [await running, *[await task for task in jobs]]:
                 outcome.close()
             await closed(first)
-            with pytest.raises(Refused, match="layer") as refused:
-                await offering.run(layered(4, inputs, OLD), GRANT)
+            with pytest.raises(Refused, match="shared tree") as refused:
+                await offering.run(with_shared_trees(4, inputs, OLD), GRANT)
             assert refused.value.code == "layer"
         inputs.close()
 
     asyncio.run(body())
 
 
-def test_so_many_layers_are_taken_from_a_runner(tmp_path):
+def test_so_many_shared_trees_are_taken_from_a_runner(tmp_path):
     async def body():
-        crowd = tuple(Layer(b"/opt/%d" % number, b"x" * 32) for number in range(limits.LAYERS + 1))
+        crowd = tuple(SharedTree(b"/opt/%d" % number, b"x" * 32) for number in range(limits.SHARED_TREES + 1))
         async with offered(tmp_path, trees=crowd) as (offering, _, _):
-            assert offering.layers == set(crowd[:-1])
+            assert offering.shared_trees == set(crowd[:-1])
 
     asyncio.run(body())
 

@@ -13,7 +13,7 @@ from securecc.model import limits
 from securecc.model.errors import AuditError, ChannelError, Denied, Refused, SandboxError, StoreError
 from securecc.model.grant import Quota
 from securecc.model.manifest import Entry, Kind
-from securecc.model.messages import Cancel, Forget, Goodbye, Invite, Layer, Need, Refuse, Result, Supply, Wait
+from securecc.model.messages import Cancel, Forget, Goodbye, Invite, Need, Refuse, Result, SharedTree, Supply, Wait
 from securecc.server.jobs import job_session
 from tests.server.frontside import CWD, ENTRIES, GCC, GRANT, HEADER, SOURCE, Front, ask, file_entry, outcome, submit
 
@@ -83,36 +83,36 @@ def test_another_principals_manifest_is_not_known_here(tmp_path):
     with_front(tmp_path, body)
 
 
-INCLUDE = Layer(b"/usr/include", b"i" * 32)
+INCLUDE = SharedTree(b"/usr/include", b"i" * 32)
 
 
 @pytest.mark.parametrize("path", [b"/usr/include", b"/opt/site"])
-def test_a_layer_that_is_not_here_is_refused_before_anything_is_asked_for(tmp_path, path):
+def test_a_shared_tree_that_is_not_here_is_refused_before_anything_is_asked_for(tmp_path, path):
     """Attack: a digest that was heard of, for another path; or any other digest."""
 
     async def body(front, channel):
         for digest in (b"x" * 32, INCLUDE.digest) if path != INCLUDE.path else (b"x" * 32, b"s" * 32):
-            entries = sorted([*ENTRIES, Entry(path, Kind.LAYER, digest)], key=lambda entry: entry.path)
+            entries = sorted([*ENTRIES, Entry(path, Kind.SHARED_TREE, digest)], key=lambda entry: entry.path)
             channel.hear(ask(), submit(entries=entries))
             refused = channel.said[-1]
             assert (refused.code, refused.job) == ("layer", 1)
             assert not [said for said in channel.said if isinstance(said, Need)]
             assert front.records[-1].code == "layer"
 
-    with_front(tmp_path, body, layers={INCLUDE})
+    with_front(tmp_path, body, shared_trees={INCLUDE})
 
 
-def test_a_layer_needs_nothing_to_be_sent(tmp_path):
+def test_a_shared_tree_needs_nothing_to_be_sent(tmp_path):
     async def body(front, channel):
-        entries = (*ENTRIES, Entry(b"/usr/include", Kind.LAYER, INCLUDE.digest))
+        entries = (*ENTRIES, Entry(b"/usr/include", Kind.SHARED_TREE, INCLUDE.digest))
         channel.hear(ask(), submit(entries=entries))
         assert channel.said[-1] == Need(1, manifest=False, blobs=(0, 1))
         supply(channel)
         await channel.until(Result)
         [(job, _)] = front.executor.jobs
-        assert job.manifest.layers == entries[2:]
+        assert job.manifest.shared_trees == entries[2:]
 
-    with_front(tmp_path, body, layers={INCLUDE})
+    with_front(tmp_path, body, shared_trees={INCLUDE})
 
 
 def test_each_content_is_asked_for_once(tmp_path):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from securecc.model import limits, manifest
 from securecc.model.errors import PathError, Refused
 from securecc.model.manifest import Entry, Kind, Manifest
-from securecc.model.messages import Layer
+from securecc.model.messages import SharedTree
 from securecc.server.jobs.validation import Manifests, read
 from tests.server.frontside import CWD, ENTRIES, GCC, SOURCE, file_entry, packed, submit
 
@@ -85,41 +85,43 @@ def test_standard_input_is_a_source():
     assert found.manifest.entries[0].path == manifest.INPUT
 
 
-SITE = Layer(b"/opt/site", b"s" * 32)
-LAYERS = (SITE, Layer(b"/usr/include", b"i" * 32))
+SITE = SharedTree(b"/opt/site", b"s" * 32)
+SHARED_TREES = (SITE, SharedTree(b"/usr/include", b"i" * 32))
 
 
-def layered(*layers):
-    return sorted([*ENTRIES, *(Entry(named.path, Kind.LAYER, named.digest) for named in layers)], key=lambda e: e.path)
+def with_shared_trees(*shared_trees):
+    return sorted(
+        [*ENTRIES, *(Entry(named.path, Kind.SHARED_TREE, named.digest) for named in shared_trees)], key=lambda e: e.path
+    )
 
 
-def test_layers_that_are_offered_stand_for_their_files():
-    entries = tuple(layered(*LAYERS))
-    found = read(submit(entries=entries), GCC, Manifest(entries), set(LAYERS))
-    assert [entry.path for entry in found.manifest.layers] == [b"/opt/site", b"/usr/include"]
+def test_shared_trees_that_are_offered_stand_for_their_files():
+    entries = tuple(with_shared_trees(*SHARED_TREES))
+    found = read(submit(entries=entries), GCC, Manifest(entries), set(SHARED_TREES))
+    assert [entry.path for entry in found.manifest.shared_trees] == [b"/opt/site", b"/usr/include"]
 
 
 @pytest.mark.parametrize(
     "named",
     [
-        Layer(b"/opt/site", b"i" * 32),
-        Layer(b"/opt/site", b"x" * 32),
-        Layer(b"/opt/other\xff", b"s" * 32),
-        Layer(b"/opt/site/sub", b"s" * 32),
+        SharedTree(b"/opt/site", b"i" * 32),
+        SharedTree(b"/opt/site", b"x" * 32),
+        SharedTree(b"/opt/other\xff", b"s" * 32),
+        SharedTree(b"/opt/site/sub", b"s" * 32),
     ],
 )
-def test_layers_that_are_not_or_not_there_are_refused_as_such(named):
-    for known in (LAYERS, ()):
-        with pytest.raises(Refused, match="no layer") as refused:
-            read(submit(), GCC, Manifest(tuple(layered(named))), known)
+def test_shared_trees_that_are_not_or_not_there_are_refused_as_such(named):
+    for known in (SHARED_TREES, ()):
+        with pytest.raises(Refused, match="no shared tree") as refused:
+            read(submit(), GCC, Manifest(tuple(with_shared_trees(named))), known)
         assert refused.value.code == "layer"
         assert refused.value.message.isprintable()
 
 
-def test_a_layer_where_none_may_stand_is_a_bad_tree_even_if_it_is_offered():
-    programs = Layer(b"/usr/bin", b"b" * 32)
+def test_a_shared_tree_where_none_may_stand_is_a_bad_tree_even_if_it_is_offered():
+    programs = SharedTree(b"/usr/bin", b"b" * 32)
     with pytest.raises(Refused) as refused:
-        read(submit(), GCC, Manifest(tuple(layered(programs))), [programs])
+        read(submit(), GCC, Manifest(tuple(with_shared_trees(programs))), [programs])
     assert refused.value.code == "tree"
 
 
