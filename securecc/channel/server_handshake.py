@@ -19,6 +19,7 @@ from securecc.channel.tls import Context, TlsPipe
 from securecc.channel.tls_connection import TlsConnection
 from securecc.model import limits
 from securecc.model.errors import AuthenticationError, ChannelError, Denied, ProtocolError, SecureccError
+from securecc.model.principal import Principal
 from securecc.wire import handshake
 from securecc.wire.proxy_protocol import read_origin
 from securecc.wire.session import Session
@@ -94,7 +95,7 @@ class ServerHandshake:
     def _noticed(self, event: str, why: str, rule: str = "") -> str:
         detail = {"reference": self.reference, "why": why}
         if self._principal:
-            detail["principal"] = handshake.shown(self._principal)
+            detail["principal"] = Principal.display(self._principal)
         if rule:
             detail["rule"] = rule
         self._house.notice(event, self._link.peer, detail)

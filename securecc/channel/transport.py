@@ -19,6 +19,7 @@ from securecc.channel.server_handshake import House, Judge, Notice, Peer, Server
 from securecc.channel.tls_connection import TlsConnection
 from securecc.model import limits
 from securecc.model.errors import AuthenticationError, ChannelError, Denied, KdcError, Late, SecureccError
+from securecc.model.printable import plain
 from securecc.wire import handshake
 from securecc.wire.session import Session
 
@@ -248,7 +249,7 @@ def _admitted(answer: _T | handshake.Refusal, name: str) -> _T:
     """What the stage goes on with, or the server's refusal as an error."""
     if not isinstance(answer, handshake.Refusal):
         return answer
-    text, reference = (handshake.shown(part.encode())[:256] for part in (answer.text, answer.reference))
+    text, reference = (plain(part)[:256] for part in (answer.text, answer.reference))
     advice = f"give its administrators the reference {reference}"
     failure: type[SecureccError] = Denied if answer.code == "denied" else AuthenticationError
     raise failure(f"{name} refused: {text}", advice)

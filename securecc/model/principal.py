@@ -1,9 +1,11 @@
 r"""Kerberos principals: whole names, realm included, and the patterns that a policy writes for them.
 
-The escapes are those of krb5_unparse_name(3). Names are bytes to Kerberos: what is not UTF-8 is kept by
-surrogateescape, so that two different names never become equal, and is shown as ``\xHH``.
+The escapes are those of krb5_unparse_name(3). Names are bytes to Kerberos: bytes that are not UTF-8 are kept by
+surrogateescape, so that different names never become equal. Every record, log line and message shows a principal in one
+form, `str` of it: characters that are not printable, and bytes that are not UTF-8, as ``\xHH``.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
@@ -17,15 +19,18 @@ _LITERAL = frozenset("/@\\ *")  # krb5 escapes the first three, Heimdal a space,
 _NOT_IN_A_STAR = frozenset("/@\\")
 _WELLKNOWN = "WELLKNOWN"  # RFC 6111, section 3: names that nobody is registered under, the anonymous one among them
 _HEX_ESCAPE = 4  # \xHH
+_NOT_PLAIN = re.compile(r"[^A-Za-z0-9./_-]")
+_WHOLE = "write the whole name, as alice@EXAMPLE.COM"
 
 Field = list[tuple[int, bool]]  # bytes of a component, each with whether it was escaped
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who somebody is. Equal only if every component and the realm are equal, byte for byte.
+    """A name of a realm. Two are equal only if every component and the realm are equal, byte for byte.
 
-    Raises AuthenticationError when made without a realm or with an empty component.
+    Raises:
+        AuthenticationError: no realm, or an empty component.
     """
 
     components: tuple[str, ...]
@@ -33,28 +38,41 @@ class Principal:
 
     def __post_init__(self) -> None:
         if not self.realm:
-            raise AuthenticationError("a principal without a realm", "write it whole, as alice@EXAMPLE.COM")
+            raise AuthenticationError("a principal has no realm", _WHOLE)
         if not self.components or not all(self.components):
-            raise AuthenticationError("a principal with an empty component", "write it whole, as alice@EXAMPLE.COM")
+            raise AuthenticationError("a principal has an empty component", _WHOLE)
         for part in (*self.components, self.realm):
             if part != _decode(_encode(part)):
-                raise AuthenticationError("a principal in text that is not its own decoding")
+                raise AuthenticationError("a principal's text is not what its bytes decode to")
 
     @classmethod
     def parse(cls, name: bytes | str) -> Self:
         """Reads what krb5_unparse_name(3) writes, and what `str` of a Principal shows.
 
-        Raises AuthenticationError for anything else: no realm, two realms, an unknown escape, a raw control character.
+        Raises:
+            AuthenticationError: anything else: no realm, two realms, an unknown escape, a raw control character.
         """
         components, realm = _split(name)
         return cls(tuple(_text(field) for field in components), _text(realm))
+
+    @classmethod
+    def display(cls, name: bytes) -> str:
+        r"""What records, logs and people are shown of a name as GSSAPI gives it: `str` of the principal.
+
+        A name that is no principal is shown with all bytes but letters, digits, ``-``, ``.``, ``/`` and ``_`` as
+        ``\xHH``, the ``@`` too, so that it never looks like one.
+        """
+        try:
+            return str(cls.parse(name))
+        except AuthenticationError:
+            return _NOT_PLAIN.sub(lambda found: f"\\x{ord(found[0]):02x}", name.decode("latin-1"))
 
     def unparse(self) -> bytes:
         """The name as krb5_unparse_name(3) writes it."""
         return _encode(self._written(show=False))
 
     def __str__(self) -> str:
-        """One printable line, different for different principals: `parse` reads it back."""
+        """The form for records, logs and people: one printable line that `parse` reads back as this principal."""
         return self._written(show=True)
 
     def _written(self, *, show: bool) -> str:
@@ -66,8 +84,8 @@ class PrincipalPattern:
     """Principals that a policy means: ``alice@EXAMPLE.COM``, ``*/ci@EXAMPLE.COM``, ``build-*@EXAMPLE.COM``.
 
     A `*` stands for any text inside one component; it never stands for a ``/`` or an ``@``, escaped or not, nor for
-    anything unprintable, nor for a name below WELLKNOWN. The realm is always literal. Each component is kept as the
-    literal texts between its stars.
+    a character that is not printable, nor for a name below WELLKNOWN. The realm is always literal. Each component
+    is kept as the literal texts between its stars.
     """
 
     components: tuple[tuple[str, ...], ...]
@@ -77,21 +95,22 @@ class PrincipalPattern:
     def parse(cls, text: str) -> Self:
         r"""Reads a pattern; a star that means itself is written ``\*``.
 
-        Raises AuthenticationError as `Principal.parse` does, and for a star in the realm.
+        Raises:
+            AuthenticationError: as `Principal.parse`, and for a star in the realm.
         """
         components, realm = _split(text)
         if any(byte == ord("*") for byte, _ in realm):
             raise AuthenticationError(
-                f"the realm of {text} holds a *", "name each realm; a realm is an authority of its own"
+                f"the realm of {text} has a *", "name each realm: every realm is an authority of its own"
             )
         pattern = cls(tuple(_segments(field) for field in components), _text(realm))
         if not pattern.realm or not all(any(part) or len(part) > 1 for part in pattern.components):
-            raise AuthenticationError(f"{text} has an empty part", "write it whole, as alice@EXAMPLE.COM")
+            raise AuthenticationError(f"{text} has an empty component", _WHOLE)
         return pattern
 
     @property
     def exact(self) -> bool:
-        """Whether it means one principal only."""
+        """Whether it has no star: it means one principal."""
         return all(len(part) == 1 for part in self.components)
 
     @property
@@ -100,7 +119,7 @@ class PrincipalPattern:
         return Principal(tuple("*".join(part) for part in self.components), self.realm)
 
     def matches(self, principal: Principal) -> bool:
-        """Whether the principal, whole, is meant. Linear in the length of the name."""
+        """Whether the pattern means the whole principal. Takes time linear in the length of the name."""
         if principal.realm != self.realm or len(principal.components) != len(self.components):
             return False
         if principal.components[0] == _WELLKNOWN and self.components[0] != (_WELLKNOWN,):
@@ -132,20 +151,20 @@ def _component_matches(segments: tuple[str, ...], text: str) -> bool:
 def _split(name: bytes | str) -> tuple[list[Field], Field]:
     data = _encode(name) if isinstance(name, str) else name
     if len(data) > limits.PRINCIPAL:
-        raise AuthenticationError(f"a principal of {len(data)} bytes; at most {limits.PRINCIPAL}")
+        raise AuthenticationError(f"a principal of {len(data)} bytes is too long: the limit is {limits.PRINCIPAL}")
     components: list[Field] = [[]]
     realm: Field | None = None
     for byte, escaped in _scan(data):
         if escaped or byte not in b"/@":
             (components[-1] if realm is None else realm).append((byte, escaped))
         elif realm is not None:
-            raise AuthenticationError(f"{_shown(data)} has a bare {chr(byte)} in its realm")
+            raise AuthenticationError(f"{_shown(data)} has an unescaped {chr(byte)} in its realm")
         elif byte == ord("/"):
             components.append([])
         else:
             realm = []
     if realm is None:
-        raise AuthenticationError(f"{_shown(data)} has no realm", "write it whole, as alice@EXAMPLE.COM")
+        raise AuthenticationError(f"no realm in {_shown(data)}", _WHOLE)
     return components, realm
 
 
@@ -158,7 +177,7 @@ def _scan(data: bytes) -> Iterator[tuple[int, bool]]:
             yield value, True
             at += length
         elif char in _ESCAPED and char not in _LITERAL:
-            raise AuthenticationError(f"{_shown(data)} holds a raw control character")
+            raise AuthenticationError(f"{_shown(data)} has a control character that is not escaped")
         else:
             yield data[at], False
             at += 1
@@ -174,7 +193,7 @@ def _unescape(data: bytes, at: int) -> tuple[int, int]:
     digits = data[at + 2 : at + _HEX_ESCAPE]
     if following == "x" and len(digits) == 2 and all(digit in b"0123456789abcdefABCDEF" for digit in digits):  # noqa: PLR2004 - two hexadecimal digits
         return int(digits, 16), _HEX_ESCAPE
-    raise AuthenticationError(f"{_shown(data)} holds an escape that Kerberos does not write")
+    raise AuthenticationError(f"{_shown(data)} has an escape that Kerberos does not write")
 
 
 def _text(field: Field) -> str:
@@ -207,7 +226,7 @@ def _encode(text: str) -> bytes:
     try:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError as error:
-        raise AuthenticationError("a principal in text that no bytes encode") from error
+        raise AuthenticationError("a principal's text cannot be encoded") from error
 
 
 def _decode(data: bytes) -> str:

@@ -17,7 +17,7 @@ import msgspec
 
 from securecc.model import limits
 from securecc.model.errors import AuthenticationError, FrameError
-from securecc.model.printable import plain
+from securecc.model.principal import Principal
 
 BINDING_PREFIX: Final = b"tls-exporter:"  # RFC 9266 section 2
 CLIENT_LABEL: Final = b"securecc proof client 1:"
@@ -208,22 +208,17 @@ class Authenticated:
 
     def admit(self, reference: str) -> bytes:
         """What to send to a client that the policy lets in; compile frames are legal from here on."""
-        return _message(Step.ADMITTED, msgspec.msgpack.encode(Admission(shown(self.principal), reference)))
+        return _message(Step.ADMITTED, msgspec.msgpack.encode(Admission(Principal.display(self.principal), reference)))
 
     def refuse(self, reference: str) -> bytes:
         """What to send to one that it does not: the same for each reason."""
-        text = f"{shown(self.principal)} is not admitted here"
+        text = f"{Principal.display(self.principal)} is not admitted here"
         return refusal("denied", text, reference)
 
 
 def refusal(code: str, text: str, reference: str) -> bytes:
     """A server's no, at whatever stage."""
     return _message(Step.REFUSED, msgspec.msgpack.encode(Refusal(code, text, reference)))
-
-
-def shown(principal: bytes) -> str:
-    """A principal for people and logs: what is not UTF-8 or not printable is escaped."""
-    return plain(principal.decode("utf-8", "backslashreplace"))
 
 
 # --- client -----------------------------------------------------------------------------------------------------

@@ -14,6 +14,13 @@ def matches(pattern, name):
     return PrincipalPattern.parse(pattern).matches(Principal.parse(name))
 
 
+def _parsed(name: bytes) -> Principal | bytes:
+    try:
+        return Principal.parse(name)
+    except AuthenticationError:
+        return name
+
+
 class TestParse:
     @pytest.mark.parametrize(
         ("name", "components", "realm"),
@@ -87,6 +94,22 @@ class TestShown:
     @given(PRINCIPALS)
     def test_is_one_printable_line(self, principal):
         assert str(principal).isprintable()
+
+    @given(PRINCIPALS)
+    def test_what_kerberos_gives_is_shown_alike(self, principal: Principal) -> None:
+        assert Principal.display(principal.unparse()) == str(principal)
+
+    @given(st.binary(max_size=40), st.binary(max_size=40))
+    def test_different_names_are_never_shown_alike(self, one: bytes, other: bytes) -> None:
+        assert Principal.display(one).isprintable()
+        same = _parsed(one) == _parsed(other)
+        assert (Principal.display(one) == Principal.display(other)) is same
+
+    @pytest.mark.parametrize(
+        ("name", "shown"), [(b"a@B@C", r"a\x40B\x40C"), (b"alice", "alice"), (b"a\n@R", r"a\x0a\x40R")]
+    )
+    def test_what_is_no_principal_never_looks_like_one(self, name: bytes, shown: str) -> None:
+        assert Principal.display(name) == shown
 
     def test_hides_no_terminal_sequence(self):
         assert str(Principal.parse(b"a\x1b[2J\r\xff@EXAMPLE.COM")) == r"a\x1b[2J\x0d\xff@EXAMPLE.COM"

@@ -25,9 +25,9 @@ def test_empty():
         (b"alice", "no realm"),
         (b"alice@EXAMPLE.COM bob@EXAMPLE.COM", "more than one word"),
         (b"*@EXAMPLE.COM", "a pattern"),
-        (b"alice@EXAMPLE.COM\0", "raw control character"),
-        (b"alice@EXAMPLE.COM@OTHER.ORG", "a bare @"),
-        (b"a" * 5000, "at most"),
+        (b"alice@EXAMPLE.COM\0", "a control character that is not escaped"),
+        (b"alice@EXAMPLE.COM@OTHER.ORG", "an unescaped @"),
+        (b"a" * 5000, "the limit is 1024"),
     ],
 )
 def test_a_bad_line_is_named_by_its_number(line, says):

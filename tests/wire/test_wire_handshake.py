@@ -22,7 +22,6 @@ from securecc.wire.handshake import (
     Initiate,
     Refusal,
     refusal,
-    shown,
 )
 
 VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "handshake.json").read_text())
@@ -155,8 +154,9 @@ def test_refusals_name_the_principal_and_the_reference_only():
     )
 
 
-def test_names_are_shown_without_what_moves_a_cursor():
-    assert shown(b"a\x1b[31m\n\xff\xc3\xa9@E") == "a\\x1b[31m\\n\\xffé@E"
+def test_a_client_is_told_its_name_without_what_moves_a_cursor():
+    refusal = Authenticated(b"a\x1b[31m\\n\xff\xc3\xa9@E", 60.0, ()).refuse("r")
+    assert rb"a\x1b[31m\n\xff" + "é@E is not admitted".encode() in refusal
 
 
 def test_vectors():

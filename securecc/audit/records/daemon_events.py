@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import ClassVar, Literal
 
-from securecc.audit.records.escaped_text import text
+from securecc.audit.records.escaped_text import rendered, text
 from securecc.audit.records.record import Decision, Record
 
 DaemonEvent = Literal["start", "stop", "reload", "reload-refused"]
@@ -80,14 +80,16 @@ def connection(
     decision: Decision,
     *,
     peer: str,
-    principal: str | bytes,
+    principal: str,
     reference: str,
     rule: str = "",
     reason: str = "",
     policy: str = "",
 ) -> Connection:
-    """The record of a judged peer; `policy` is the revision that decided."""
-    return Connection(decision, text(peer), text(principal), text(rule), text(reference), text(reason), text(policy))
+    """The record of a judged peer. `principal` is `str` of it; `policy` is the revision that decided."""
+    return Connection(
+        decision, text(peer), rendered(principal), text(rule), text(reference), text(reason), text(policy)
+    )
 
 
 def daemon(

@@ -23,6 +23,11 @@ def text(value: str | bytes, limit: int = limits.AUDIT_TEXT) -> str:
     return shown if more <= 0 else f"{shown}\\+{more}"
 
 
+def rendered(value: str, limit: int = limits.AUDIT_TEXT) -> str:
+    """A text that is escaped already, as `str` of a Principal is: it stands in the record as it stands in logs."""
+    return value if len(value) <= limit and value.isprintable() else text(value, limit)
+
+
 def raw(shown: str) -> bytes:
     """The bytes that `text` was given, if it did not cut them."""
     return _ESCAPE.sub(lambda match: b"\\" if match[1] is None else bytes.fromhex(match[1].decode()), shown.encode())

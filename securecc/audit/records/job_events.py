@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 import msgspec
 
-from securecc.audit.records.escaped_text import text
+from securecc.audit.records.escaped_text import rendered, text
 from securecc.audit.records.record import Decision, Record
 from securecc.model import limits
 from securecc.model.messages import LimitName, Output, RefuseCode, Usage
@@ -110,7 +110,7 @@ def job_refused(
     *,
     redact: Redact = unredacted,
     peer: str,
-    principal: str | bytes,
+    principal: str,
     rule: str,
     reference: str,
     job: int,
@@ -124,7 +124,7 @@ def job_refused(
     return JobRefused(
         "denied",
         text(peer),
-        text(principal),
+        rendered(principal),
         text(rule),
         text(reference),
         job,
@@ -138,7 +138,7 @@ def job_refused(
 def job_start(
     *,
     peer: str,
-    principal: str | bytes,
+    principal: str,
     rule: str,
     reference: str,
     job: int,
@@ -160,7 +160,7 @@ def job_start(
     return JobStart(
         "allowed",
         text(peer),
-        text(principal),
+        rendered(principal),
         text(rule),
         text(reference),
         job,

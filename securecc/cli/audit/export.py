@@ -36,12 +36,11 @@ def add_arguments(actions: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(options: argparse.Namespace) -> int:
     """Prints the records that pass all filters. Exit status 1 if a line was none."""
-    selection = Selection(options)
-    records = selection.of(named(options, rotated=options.rotated))
+    selection = Selection(named(options, rotated=options.rotated), options)
     if options.format == "csv":
-        _table(records)
+        _table(selection)
     else:
-        _document(records)
+        _document(selection)
     return 1 if selection.bad else 0
 
 

@@ -37,8 +37,8 @@ def add_arguments(actions: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(options: argparse.Namespace) -> int:
     """Prints records that pass all filters until it is interrupted."""
     path = options.file or read_settings(options.config).audit.file
-    selection, rows = Selection(options), Rows(as_text=options.format == "text")
     with contextlib.closing(Tail(path)) as tail:
+        selection, rows = Selection(ordered([path]), options), Rows(as_text=options.format == "text")
         _follow(tail, path, options.lines, selection, rows)
     return 0
 

@@ -10,6 +10,8 @@ import msgspec
 
 from securecc.cli.audit.parts import Part
 from securecc.cli.printing import moment, plain
+from securecc.model.errors import AuthenticationError, ConfigError
+from securecc.model.principal import Principal
 
 KINDS = ("connection", "job-refused", "job-start", "job-end", "daemon", "strangers", "checkpoint", "repair")
 
@@ -19,7 +21,7 @@ Fields = dict[str, Any]
 
 def add_filters(parser: argparse.ArgumentParser) -> None:
     """The arguments that choose records."""
-    parser.add_argument("--principal", metavar="P", help="only this principal's, whole with its realm")
+    parser.add_argument("--principal", metavar="P", help="only this principal's: the whole name with its realm")
     parser.add_argument("--since", metavar="T", help="only from then on: 10min, 2h, 2026-11-21, 2026-11-21T08:00:00Z")
     parser.add_argument("--until", metavar="T", help="only before then")
     parser.add_argument("--decision", choices=("allowed", "denied"), help="only what was decided so")
@@ -29,22 +31,26 @@ def add_filters(parser: argparse.ArgumentParser) -> None:
 
 
 class Selection:
-    """The records that pass all filters of the options; `bad` counts the lines that were none."""
+    """The records of a log's parts that pass all filters of the options; `bad` counts the lines that are no records.
 
-    def __init__(self, options: argparse.Namespace | None = None) -> None:
-        self._wanted = [] if options is None else _filters(options)
+    Raises:
+        ConfigError: a filter that means nothing, such as a principal without a realm.
+    """
+
+    def __init__(self, parts: Iterable[Part], options: argparse.Namespace | None = None) -> None:
+        self._parts = list(parts)
+        self._wanted = [] if options is None else _filters(options, self._parts)
         self.bad = 0
 
-    def of(self, parts: Iterable[Part]) -> Iterator[Fields]:
-        """Those of some files, in their order."""
-        for part in parts:
+    def __iter__(self) -> Iterator[Fields]:
+        for part in self._parts:
             for number, line in enumerate(() if part.empty else part.lines(), 1):
                 fields = self.take(line, f"{plain(str(part.path))}:{number}")
                 if fields is not None:
                     yield fields
 
     def take(self, line: bytes, place: str) -> Fields | None:
-        """The record in a line, if it is wanted. Says so where there is none."""
+        """The record in a line, if it passes; a line that is no record is reported."""
         fields = decode(line)
         if fields is None:
             self.bad += 1
@@ -73,13 +79,15 @@ def stamp(when: dt.datetime) -> str:
     return when.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
-def _filters(options: argparse.Namespace) -> list[Callable[[Fields], bool]]:
+def _filters(options: argparse.Namespace, parts: Iterable[Part]) -> list[Callable[[Fields], bool]]:
     now = dt.datetime.now(dt.UTC)
     wanted: list[Callable[[Fields], bool]] = [
         _equals(key, getattr(options, key))
-        for key in ("principal", "decision", "kind", "job", "reference")
+        for key in ("decision", "kind", "job", "reference")
         if getattr(options, key) is not None
     ]
+    if options.principal is not None:
+        wanted.append(_equals("principal", _principal(options.principal, parts)))
     if options.since is not None:
         since = stamp(moment(options.since, now))
         wanted.append(lambda fields: said_at(fields) >= since)
@@ -87,6 +95,29 @@ def _filters(options: argparse.Namespace) -> list[Callable[[Fields], bool]]:
         until = stamp(moment(options.until, now))
         wanted.append(lambda fields: said_at(fields) < until)
     return wanted
+
+
+def _principal(name: str, parts: Iterable[Part]) -> str:
+    """The principal as records show it, for what was typed or copied from a log."""
+    try:
+        return str(Principal.parse(name))
+    except AuthenticationError as error:
+        if "@" not in name and "\\x40" in name:  # a name that is no principal, as `Principal.display` shows it
+            return name
+        if "@" in name:
+            raise ConfigError(f"--principal: {error.message}", error.advice) from error
+        advice = _in_log(name + "@", parts) or "write the whole name, as the log shows it"
+        raise ConfigError(f"--principal: no realm in {plain(name)[:80]!r}", advice) from error
+
+
+def _in_log(start: str, parts: Iterable[Part]) -> str:
+    """The first principal that begins so, as a question; empty where there is none."""
+    for part in parts:
+        for line in () if part.empty else part.lines():
+            found = (decode(line) or {}).get("principal")
+            if isinstance(found, str) and found.startswith(start):
+                return f"did you mean {plain(found)}?"
+    return ""
 
 
 def _equals(key: str, value: object) -> Callable[[Fields], bool]:

@@ -18,9 +18,9 @@ def add_arguments(actions: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(options: argparse.Namespace) -> int:
     """Prints the records that pass all filters. Exit status 1 if a line was none."""
-    selection = Selection(options)
+    selection = Selection(named(options, rotated=options.rotated), options)
     rows = Rows(as_text=options.format == "text")
-    for fields in selection.of(named(options, rotated=options.rotated)):
+    for fields in selection:
         rows.put(fields)
     rows.end()
     return 1 if selection.bad else 0

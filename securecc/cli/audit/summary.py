@@ -43,8 +43,8 @@ def add_arguments(actions: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(options: argparse.Namespace) -> int:
     """Prints the summary. Exit status 1 if a line was no record."""
     rules = rules_of(options, dt.datetime.now(dt.UTC))
-    selection, summary, watch = Selection(), Summary(), Watch(rules)
-    for fields in selection.of(named(options, rotated=True)):
+    selection, summary, watch = Selection(named(options, rotated=True)), Summary(), Watch(rules)
+    for fields in selection:
         watch.look(fields)
         if said_at(fields) >= rules.since:
             summary.add(fields)

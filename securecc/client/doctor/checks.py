@@ -35,6 +35,7 @@ from securecc.model.errors import (
 )
 from securecc.model.finding import Finding
 from securecc.model.messages import Refuse
+from securecc.model.principal import Principal
 
 _SOON_S = 600.0
 _GIVEN_UP_S = 10  # as in client/launcher/launcher.h
@@ -83,7 +84,7 @@ async def _ticket(cache: str | None) -> Finding:
         principal, left_s = await within(limits.GSS_STEP_S, late, kerberos.credentials, cache)
     except SecureccError as error:
         return Finding("ticket", "bad", error.message, error.advice or "run kinit")
-    says = f"{principal.decode(errors='backslashreplace')}, for {dt.timedelta(seconds=int(left_s))}"
+    says = f"{Principal.display(principal)}, for {dt.timedelta(seconds=int(left_s))}"
     if left_s < _SOON_S:
         return Finding("ticket", "note", says, "run kinit before it ends")
     return Finding("ticket", "ok", says)

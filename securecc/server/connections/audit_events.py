@@ -69,7 +69,7 @@ class AuditEvents:
             daemon_events.connection(
                 "allowed",
                 peer=peer,
-                principal=channel.principal,
+                principal=grant.principal,
                 reference=channel.reference,
                 rule=grant.rule,
                 reason=_way(channel),

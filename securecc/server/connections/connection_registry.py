@@ -9,6 +9,7 @@ from securecc.channel.channel import Channel
 from securecc.channel.transport import Peer
 from securecc.model.errors import Denied, ProtocolError, SecureccError
 from securecc.model.grant import Grant
+from securecc.model.principal import Principal
 from securecc.policy.policy_in_force import PolicyInForce
 from securecc.server.connections.audit_events import AuditEvents
 from securecc.server.connections.client_connection import ClientConnection
@@ -119,7 +120,7 @@ class ConnectionRegistry:
 
 def _refusal(channel: Channel, rule: str, why: str) -> dict[str, str]:
     return {
-        "principal": channel.principal.decode(errors="backslashreplace"),
+        "principal": Principal.display(channel.principal),
         "reference": channel.reference,
         "rule": rule,
         "why": why,

@@ -71,7 +71,12 @@ def test_outputs_are_capped_but_all_digested():
 def test_the_worst_record_fits_its_limit():
     worst = b"\x01" * 5000
     begin = start(
-        [b"\x01" * 200] * 4096, peer="\x01" * 5000, principal=worst, rule="\\" * 5000, cwd=worst, trees=[b"l" * 32] * 64
+        [b"\x01" * 200] * 4096,
+        peer="\x01" * 5000,
+        principal="\x01" * 5000,
+        rule="\\" * 5000,
+        cwd=worst,
+        trees=[b"l" * 32] * 64,
     )
     made = [Output(b"\x01", 1 << 60, 0o644, b"\xff" * 32)] * 200
     end = job_events.job_end(
