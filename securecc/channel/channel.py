@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from securecc.channel.tls_connection import TlsConnection
 from securecc.model import limits
-from securecc.model.errors import ChannelError, Late, ProtocolError, SecureccError
+from securecc.model.errors import ChannelError, DeadlineError, ProtocolError, SecureccError
 from securecc.model.messages import FromClient, FromServer, Goodbye, Ping, Pong
 from securecc.wire.framing import (
     Frame,
@@ -242,7 +242,7 @@ class Channel:
             link.heard = False
             self._last_heard = now
         elif now - self._last_heard >= limits.HEARTBEAT_LOST_S:
-            link.fail(Late(f"nothing heard from {self.peer[0]} for {limits.HEARTBEAT_LOST_S:g} s"))
+            link.fail(DeadlineError(f"nothing heard from {self.peer[0]} for {limits.HEARTBEAT_LOST_S:g} s"))
             return
         if not link.spoke:
             self._pings += 1
@@ -250,13 +250,15 @@ class Channel:
         link.spoke = False
         self._beat = link.loop.call_later(limits.HEARTBEAT_S, self._heartbeat)
 
-    def _too_slow(self, now: float) -> Late | None:
+    def _too_slow(self, now: float) -> DeadlineError | None:
         """An error for a frame that has been coming for FRAME_S, or for bytes that nobody has taken for READER_S."""
         if not self._link.has_part or self._frames != self._frames_before or self._behind:
             self._frames_before, self._part_since = self._frames, now
         peer = self.peer[0]
         if now - self._part_since >= limits.FRAME_S:
-            return Late(f"{peer} sends too slowly: one frame takes more than {limits.FRAME_S:g} s")
+            return DeadlineError(f"{peer} sends too slowly: one frame takes more than {limits.FRAME_S:g} s")
         if self._link.room.crowded_for >= limits.READER_S:
-            return Late(f"{peer} reads too slowly: {limits.WRITE_HIGH} bytes have waited for {limits.READER_S:g} s")
+            return DeadlineError(
+                f"{peer} reads too slowly: {limits.WRITE_HIGH} bytes have waited for {limits.READER_S:g} s"
+            )
         return None

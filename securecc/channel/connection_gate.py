@@ -21,7 +21,7 @@ from securecc.model.errors import Denied
 class Penalties:
     """For how long a source has to stay away. Seconds, added up: for what was not proven (a wrong proof, bytes that are
     no TLS or no handshake), for silence, for a place that was held until the deadline. Enforced from `from_s` on, and
-    never more than `most_s`. `spared` are networks that get none (PerSourcePenaltyExemptList): a host's own users share
+    never more than `most_s`. `exempt` are networks that get none (PerSourcePenaltyExemptList): a host's own users share
     one address, and so may the users behind a site's NAT.
     """
 
@@ -30,7 +30,7 @@ class Penalties:
     deadline_s: float = limits.PENALTY_DEADLINE_S
     from_s: float = limits.PENALTY_FROM_S
     most_s: float = limits.PENALTY_MOST_S
-    spared: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
+    exempt: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
 
     def of(self, event: str) -> float:
         """What an event costs that ended a connection."""
@@ -40,7 +40,7 @@ class Penalties:
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class ConnectionLimits:
     """How many connections may be open. The defaults' reasons stand in `securecc.model.limits`.
 
     `begin` and `rate` are the number of strangers from which new ones are dropped at random, and the probability at
@@ -57,7 +57,7 @@ class Places:
     penalties: Penalties = Penalties()
 
 
-class _Crowd:
+class _Unauthenticated:
     """Connections that have not proven themselves yet."""
 
     def __init__(self, per_source: int, most: int) -> None:
@@ -77,12 +77,12 @@ class _Crowd:
             del self.sources[source]
 
 
-class Place:
+class ConnectionSlot:
     """One connection's place; `leave` is idempotent. `proxied` tells that it is a proxy's, which may say for whom."""
 
     __slots__ = ("_gate", "_left", "authenticated", "crowd", "proxied", "source")
 
-    def __init__(self, gate: "ConnectionGate", source: str, crowd: _Crowd, *, proxied: bool) -> None:
+    def __init__(self, gate: "ConnectionGate", source: str, crowd: _Unauthenticated, *, proxied: bool) -> None:
         self._gate = gate
         self.source = source
         self.crowd = crowd
@@ -129,7 +129,7 @@ class ConnectionGate:
     def __init__(
         self,
         allowed: Callable[[str], bool] = lambda _address: True,
-        places: Places = Places(),
+        places: ConnectionLimits = ConnectionLimits(),
         *,
         known: KnownSources | None = None,
         proxies: Callable[[str], bool] = lambda _address: False,
@@ -143,16 +143,16 @@ class ConnectionGate:
         self.known = KnownSources() if known is None else known
         self._places = places
         self._proxies = proxies
-        self._spared = tuple(ipaddress.ip_network(network) for network in places.penalties.spared)
+        self._spared = tuple(ipaddress.ip_network(network) for network in places.penalties.exempt)
         self._clock = clock
         self._chance = chance
         self._total = 0
-        self._strangers = _Crowd(places.per_source, places.unauthenticated)
-        self._returning = _Crowd(places.known_per_source, places.returning)
-        self._proxied = _Crowd(places.known_per_source, places.returning)
+        self._strangers = _Unauthenticated(places.per_source, places.unauthenticated)
+        self._returning = _Unauthenticated(places.known_per_source, places.returning)
+        self._proxied = _Unauthenticated(places.known_per_source, places.returning)
         self._penalties: OrderedDict[str, float] = OrderedDict()
 
-    def enter(self, address: str) -> Place:
+    def enter(self, address: str) -> ConnectionSlot:
         """A place for a connection from `address`. Raises Denied; `rule` is the notice's event word."""
         if proxied := self._proxies(address):
             source, crowd = source_of(address), self._proxied
@@ -162,10 +162,10 @@ class ConnectionGate:
         if self._total >= self._places.total:
             raise Denied(f"{self._places.total} connections are open", rule="cap")
         self._total += 1
-        return Place(self, source, crowd, proxied=proxied)
+        return ConnectionSlot(self, source, crowd, proxied=proxied)
 
-    def judge(self, address: str) -> tuple[str, _Crowd]:
-        """Source and crowd of a connection from `address` (`Place` calls this). Raises Denied, as `enter`."""
+    def judge(self, address: str) -> tuple[str, _Unauthenticated]:
+        """Source and crowd of a connection from `address` (`ConnectionSlot` calls this). Raises Denied, as `enter`."""
         if not self.allowed(address):
             raise Denied(f"{address} is not in the network that may connect", rule="acl")
         source = source_of(address)
@@ -179,14 +179,14 @@ class ConnectionGate:
             raise Denied(f"dropped early: {count} connections are not authenticated yet", rule="early")
         return source, self._strangers
 
-    def _check_room(self, source: str, crowd: _Crowd) -> None:
+    def _check_room(self, source: str, crowd: _Unauthenticated) -> None:
         if crowd.sources[source] >= crowd.per_source:
             raise Denied(f"{crowd.per_source} connections of {source} are not authenticated yet", rule="cap-source")
         if crowd.count >= crowd.most:
             raise Denied(f"{crowd.most} connections are not authenticated yet", rule="cap-strangers")
 
-    def is_returning(self, crowd: _Crowd) -> bool:
-        """Whether these are the connections from known sources (`Place` asks)."""
+    def is_returning(self, crowd: _Unauthenticated) -> bool:
+        """Whether these are the connections from known sources (`ConnectionSlot` asks)."""
         return crowd is self._returning
 
     def _drop(self) -> float:
@@ -206,7 +206,7 @@ class ConnectionGate:
             raise Denied(f"{source} has to stay away for {rest:.0f} s", rule="penalty")
 
     def left(self, source: str, event: str) -> None:
-        """A connection of `source` has gone (`Place` calls this)."""
+        """A connection of `source` has gone (`ConnectionSlot` calls this)."""
         self._total -= 1
         penalty = self._places.penalties.of(event)
         if penalty <= 0 or source in self.known or self._is_spared(source):
@@ -219,4 +219,4 @@ class ConnectionGate:
 
     def _is_spared(self, source: str) -> bool:
         network = ipaddress.ip_network(source)
-        return any(network.overlaps(spared) for spared in self._spared if spared.version == network.version)
+        return any(network.overlaps(exempt) for exempt in self._spared if exempt.version == network.version)

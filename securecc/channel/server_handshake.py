@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from securecc.channel.channel import Channel, Listener
-from securecc.channel.connection_gate import ConnectionGate, Place
+from securecc.channel.connection_gate import ConnectionGate, ConnectionSlot
 from securecc.channel.deadline import within
 from securecc.channel.kerberos import Acceptor, Exchange
 from securecc.channel.tls import Context, TlsPipe
@@ -47,7 +47,7 @@ class House:
 class ServerHandshake:
     """One connection. `reference` is what the client is told and the audit finds it by."""
 
-    def __init__(self, house: House, link: TlsConnection, place: Place) -> None:
+    def __init__(self, house: House, link: TlsConnection, place: ConnectionSlot) -> None:
         self._house = house
         self._link = link
         self._place = place

@@ -18,7 +18,7 @@ from securecc.channel.kerberos import Acceptor, Exchange, Initiator
 from securecc.channel.server_handshake import House, Judge, Notice, Peer, ServerHandshake
 from securecc.channel.tls_connection import TlsConnection
 from securecc.model import limits
-from securecc.model.errors import AuthenticationError, ChannelError, Denied, KdcError, Late, SecureccError
+from securecc.model.errors import AuthenticationError, ChannelError, DeadlineError, Denied, KdcError, SecureccError
 from securecc.model.printable import plain
 from securecc.wire import handshake
 from securecc.wire.session import Session
@@ -153,7 +153,9 @@ async def dial(
             link = await _connect(context, host, port, deadline)
             return await _prove(link, Initiator(service or f"securecc@{host}", ccache), name)
     except TimeoutError:
-        error = Late(f"{name} did not admit us within {deadline:g} s", "check the network and the server's log")
+        error = DeadlineError(
+            f"{name} did not admit us within {deadline:g} s", "check the network and the server's log"
+        )
         raise error from None
     finally:
         if link is not None and not link.is_open:

@@ -124,7 +124,7 @@ async def _front(
     audit = AuditTrail(settings.audit, settings.state)
     bounds = settings.limits
     store = BlobStore(settings.state / "store", limit=bounds.store, quota=bounds.store_per_principal)
-    heap.leave_alone()
+    heap.freeze_gc()
     return await Front(Equipment(settings, policy, audit, store, runner, spawner, started_by)).run()
 
 

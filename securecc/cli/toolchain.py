@@ -14,7 +14,7 @@ from securecc.compiler.toolchain import discovery, toolchain_list, wrapper_scrip
 from securecc.compiler.toolchain.closest_match import difference
 from securecc.compiler.toolchain.closure import ClosureFile, ToolchainClosure, describe
 from securecc.compiler.toolchain.program_queries import is_program
-from securecc.compiler.toolchain.toolchain_list import Known, ToolchainList
+from securecc.compiler.toolchain.toolchain_list import KnownToolchain, ToolchainList
 from securecc.daemon.config_edit import amended
 from securecc.daemon.settings import DaemonSettings, read_settings
 from securecc.model.errors import ConfigError, ToolchainError
@@ -98,7 +98,7 @@ def _verify(options: argparse.Namespace) -> int:
     return status
 
 
-def _difference(one: Known) -> str:
+def _difference(one: KnownToolchain) -> str:
     """How the compiler is other than it was; empty if it is not."""
     try:
         now = _discover(one.called_by[0], one.search_path or SEARCH_PATH)
@@ -206,7 +206,7 @@ def _config(options: argparse.Namespace) -> Path | None:
     return CONFIG if CONFIG.exists() and not options.client else None
 
 
-def _chosen(known: ToolchainList, which: str) -> Sequence[Known]:
+def _chosen(known: ToolchainList, which: str) -> Sequence[KnownToolchain]:
     """Those of a name, or whose digest begins so; all for an empty word. Raises ConfigError where there is none."""
     found = [one for one in known.toolchains if which in ("", one.description.name) or _named(one, which)]
     if not found:
@@ -215,11 +215,11 @@ def _chosen(known: ToolchainList, which: str) -> Sequence[Known]:
     return found
 
 
-def _named(one: Known, which: str) -> bool:
+def _named(one: KnownToolchain, which: str) -> bool:
     return len(which) >= _LEAST and one.digest.hex().startswith(which.lower())
 
 
-def _known_text(one: Known) -> str:
+def _known_text(one: KnownToolchain) -> str:
     rows = _heading(one.description.name, one.description.version, one.description.target, one.digest)
     rows += [("called by", " ".join(_text(path) for path in one.called_by))]
     parts = [(f"{part.digest.hex()}", _text(part.path)) for part in one.description.parts]
@@ -245,7 +245,7 @@ def _heading(name: str, version: str, target: str, digest: bytes) -> list[tuple[
     return [("name", plain(name)), ("version", plain(version)), ("target", plain(target)), ("digest", digest.hex())]
 
 
-def _as_value(one: Known) -> dict[str, object]:
+def _as_value(one: KnownToolchain) -> dict[str, object]:
     told = one.description
     return {
         "name": told.name,
@@ -259,7 +259,7 @@ def _as_value(one: Known) -> dict[str, object]:
 
 
 def _closure_value(closure: ToolchainClosure) -> dict[str, object]:
-    told = _as_value(Known(closure.digest, closure.called_by, describe(closure)))
+    told = _as_value(KnownToolchain(closure.digest, closure.called_by, describe(closure)))
     files = {_text(file.path): file.blob.hex() for file in closure.files if file.kind is Kind.FILE}
     links = {_text(file.path): _text(file.blob) for file in closure.files if file.kind is Kind.LINK}
     return told | {"program": _text(closure.program), "files": files, "links": links}

@@ -120,7 +120,7 @@ class Agent:
                 self._swollen = True
             elif self._swollen and loop.time() - self._idle_since > GIVE_BACK_S:
                 self._swollen = False
-                heap.give_back()
+                heap.trim()
             beats += 1
             if not self._callers or beats % JOURNAL_BEATS == 0:
                 self._journal.flush()
@@ -182,7 +182,7 @@ async def _main(path: Path, ready: int, idle: float) -> None:
 
     listening = listen(path)
     agent = compose(path, idle)
-    heap.leave_alone()
+    heap.freeze_gc()
     await agent.run(listening, tell)
 
 
@@ -202,7 +202,7 @@ def main() -> int:
     arguments = parser.parse_args()
     # Each launcher brings the name of its own credential cache; the first one's is nobody else's default.
     os.environ.pop("KRB5CCNAME", None)
-    heap.keep_small()
+    heap.tune_malloc()
     _log_beside(arguments.socket)
     try:
         asyncio.run(_main(arguments.socket, arguments.ready_fd, arguments.idle))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from securecc.channel.connection_gate import Penalties, Places
+from securecc.channel.connection_gate import ConnectionLimits, Penalties
 from securecc.config_file import fields
 from securecc.config_file.fields import Section
 from securecc.config_file.quantities import duration, duration_text, size, size_text
@@ -31,7 +31,7 @@ class ServerLimits:
     store: int = limits.STORE
     store_per_principal: int = limits.STORE_PER_PRINCIPAL
     preauth_deadline_s: float = limits.PREAUTH_DEADLINE_S
-    places: Places = field(default_factory=Places)
+    places: ConnectionLimits = field(default_factory=ConnectionLimits)
 
 
 def read_bounds(node: Node) -> ServerLimits:
@@ -46,9 +46,9 @@ def read_bounds(node: Node) -> ServerLimits:
     )
 
 
-def _places(section: Section) -> Places:
-    default = Places()
-    return Places(
+def _places(section: Section) -> ConnectionLimits:
+    default = ConnectionLimits()
+    return ConnectionLimits(
         per_source=section.get("connections_per_source", _count, default.per_source),
         unauthenticated=section.get("connections_unauthenticated", _count, default.unauthenticated),
         known_per_source=section.get("connections_per_known_source", _count, default.known_per_source),
@@ -70,5 +70,5 @@ def _read_penalties(node: Node) -> Penalties:
         deadline_s=section.get("deadline", _penalty, default.deadline_s),
         from_s=section.get("from", _penalty, default.from_s),
         most_s=section.get("most", _penalty, default.most_s),
-        spared=default.spared + tuple(str(each) for each in section.get("exempt", _networks, none)),
+        exempt=default.exempt + tuple(str(each) for each in section.get("exempt", _networks, none)),
     )

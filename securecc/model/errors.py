@@ -54,7 +54,7 @@ class ChannelError(SecureccError):
     """The channel could not be made or has gone: refused, timed out, reset, TLS failure."""
 
 
-class Late(ChannelError):
+class DeadlineError(ChannelError):
     """The peer did not answer within its deadline."""
 
 

@@ -13,11 +13,11 @@ _THRESHOLD = 64 * 1024
 _YOUNG = 10_000
 """Objects that are made, and not dropped by their users, before cycles among them are looked for: a few MiB at most."""
 _EVERY = 10
-"""Calls of `give_back` between looks at everything, but for what `leave_alone` left alone."""
+"""Calls of `trim` between looks at everything, but for what `freeze_gc` left alone."""
 _looks = itertools.count(1)
 
 
-def keep_small() -> None:
+def tune_malloc() -> None:
     """One arena for all threads, and nothing large kept for later. Where the C library is another, nothing happens."""
     with contextlib.suppress(OSError, AttributeError):
         library = ctypes.CDLL(None)
@@ -26,7 +26,7 @@ def keep_small() -> None:
         library.mallopt(_M_TRIM_THRESHOLD, _THRESHOLD)
 
 
-def leave_alone() -> None:
+def freeze_gc() -> None:
     """What there is now stays as long as the process: Python's collector of cycles need not look at it any more. A look
     at all that a daemon has imported takes it some 10 to 25 ms, in which nobody is served, and strangers by the hundred
     bring one about each second. At what comes and goes it looks more seldom: a job makes some thousand objects, hardly
@@ -37,7 +37,7 @@ def leave_alone() -> None:
     gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
 
 
-def give_back() -> None:
+def trim() -> None:
     """Returns what lies free between what is used, and what only cycles hold. Takes some 0.1 ms for each 10 MiB of
     heap, and a millisecond for the cycles.
 

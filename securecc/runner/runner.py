@@ -213,7 +213,7 @@ def _base(wanted: str, found: _Found) -> bytes:
 async def _serve(end: socket.socket, shops: Sequence[Workshop]) -> None:
     """Take orders until the front has gone; then kill what runs, and wait until it has ended."""
     shop, usable = await _choose(shops)
-    heap.leave_alone()
+    heap.freeze_gc()
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: _log(repr(context)))
     front = _Front(end, shop)
     front.courier.start()

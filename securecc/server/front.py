@@ -241,7 +241,7 @@ class Front:
             now_ended = self._channels.ended + self._accounting.turned_away
             if ended != now_ended:  # what a connection held lies in pieces between what others hold
                 ended = now_ended
-                heap.give_back()
+                heap.trim()
 
     def _end(self, why: str) -> None:
         self._accounting.write_strangers(ending=True)

@@ -13,7 +13,7 @@ import pytest
 from securecc.channel import channel as channel_module
 from securecc.channel import tls, transport
 from securecc.channel import tls_connection as link_module
-from securecc.channel.connection_gate import ConnectionGate, Places
+from securecc.channel.connection_gate import ConnectionGate, ConnectionLimits
 from securecc.channel.transport import dial, serve
 from securecc.model import limits
 from securecc.model.errors import AuthenticationError, ChannelError, ConfigError, Denied, PolicyError, ProtocolError
@@ -282,7 +282,7 @@ def test_an_address_that_is_not_listed_gets_no_byte():
 
 def test_a_source_cannot_take_all_places():
     async def run():
-        async with house(gate=ConnectionGate(places=Places(per_source=2))) as some:
+        async with house(gate=ConnectionGate(places=ConnectionLimits(per_source=2))) as some:
             idle = [await raw(some.port) for _ in range(2)]
             with pytest.raises(ChannelError):
                 await dial("127.0.0.1", some.port)

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from securecc.channel.connection_gate import ConnectionGate, Penalties, Places, source_of
+from securecc.channel.connection_gate import ConnectionGate, ConnectionLimits, Penalties, source_of
 from securecc.channel.known_sources import KnownSources
 from securecc.model import limits
 from securecc.model.errors import Denied
@@ -17,7 +17,7 @@ class Clock:
 
 def gate(chance=1.0, clock=None, known=(), proxies=(), **places):
     return ConnectionGate(
-        places=Places(penalties=Penalties(spared=()), **places),
+        places=ConnectionLimits(penalties=Penalties(exempt=()), **places),
         known=KnownSources(dict.fromkeys(known, 0.0), lambda: 1.0),
         proxies=lambda address: address in proxies,
         chance=lambda: chance,
@@ -32,7 +32,9 @@ def refused(some, address="192.0.2.1"):
 
 
 def test_the_network_list_comes_first():
-    some = ConnectionGate(allowed=lambda address: address.startswith("10."), places=Places(total=0, per_source=5))
+    some = ConnectionGate(
+        allowed=lambda address: address.startswith("10."), places=ConnectionLimits(total=0, per_source=5)
+    )
     assert refused(some) == "acl"
     assert refused(some, "10.0.0.1") == "cap"
 

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from securecc.channel import deadline, tls, transport
-from securecc.channel.connection_gate import ConnectionGate, Places
+from securecc.channel.connection_gate import ConnectionGate, ConnectionLimits
 from securecc.channel.known_sources import KnownSources
 from securecc.channel.tls_connection import TlsConnection
 from securecc.channel.transport import dial
@@ -210,7 +210,7 @@ def test_a_crowd_of_strangers_is_shed_and_who_is_known_is_not(monkeypatch):
     acceptor = Stuck(release)
 
     async def run():
-        gate = ConnectionGate(places=Places(begin=90), known=known)
+        gate = ConnectionGate(places=ConnectionLimits(begin=90), known=known)
         async with house(gate=gate, acceptor=lambda: acceptor) as some:
             strangers = [await knocking(some.port)]
             await until(acceptor.begun.is_set)

@@ -14,7 +14,7 @@ from securecc.cli.securecctl import main
 from securecc.compiler.toolchain import toolchain_list
 from securecc.compiler.toolchain.closure import describe
 from securecc.compiler.toolchain.discovery import discover
-from securecc.compiler.toolchain.toolchain_list import Known
+from securecc.compiler.toolchain.toolchain_list import KnownToolchain
 from securecc.compiler.toolchain.wrapper_scripts import script_digest
 
 PATH = b"/usr/bin:/bin"
@@ -39,7 +39,7 @@ def client(tmp_path, monkeypatch, compiler):
     closure = discover(os.fsencode(compiler), PATH)
     record = tmp_path / "state" / "securecc" / toolchain_list.NAME
     record.parent.mkdir(parents=True)
-    toolchain_list.write(record, [Known(closure.digest, (os.fsencode(compiler),), describe(closure), PATH)])
+    toolchain_list.write(record, [KnownToolchain(closure.digest, (os.fsencode(compiler),), describe(closure), PATH)])
     return closure
 
 

@@ -91,7 +91,9 @@ def toolchain(folder, text):
     state.mkdir(parents=True)
     raw = text.encode("utf-8", "surrogateescape")
     shown = raw.decode("utf-8", "replace")
-    known = toolchain_list.Known(b"d" * 32, (raw,), Description(shown, shown, shown, shown, (Part(raw, b"1"),)))
+    known = toolchain_list.KnownToolchain(
+        b"d" * 32, (raw,), Description(shown, shown, shown, shown, (Part(raw, b"1"),))
+    )
     toolchain_list.write(state / "toolchains.json", [known])
     for format_of in ([], ["--format", "json"]):
         yield from (["list", "--client", *format_of], ["show", shown, "--client", *format_of])

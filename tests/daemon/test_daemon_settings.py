@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from securecc.audit.settings import AuditSettings
-from securecc.channel.connection_gate import Places
+from securecc.channel.connection_gate import ConnectionLimits
 from securecc.daemon.limits_section import ServerLimits
 from securecc.daemon.settings import DaemonSettings, Pair, User, Users, find_user, parse_settings, read_settings
 from securecc.model import limits
@@ -62,7 +62,7 @@ log_level: debug
     assert found.toolchains == (Path("/usr/bin/gcc"), Path("/opt/gcc-13/bin/g++"))
     assert found.shared_trees == (Path("/usr/include"), Path("/opt/site/release-3"))
     assert found.sandbox_minimum == ("netns", "seccomp")
-    assert found.limits == ServerLimits(8 << 30, 2 << 30, 5.0, Places(per_source=3))
+    assert found.limits == ServerLimits(8 << 30, 2 << 30, 5.0, ConnectionLimits(per_source=3))
     assert (found.port, found.service, found.hostname, found.slots) == (4000, "compile", "farm.example.com", 3)
     assert found.tls == Pair(Path("/etc/ssl/farm.pem"), Path("/srv/cc/farm.key"))
     assert found.log_level == "debug"

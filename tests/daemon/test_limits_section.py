@@ -1,6 +1,6 @@
 import pytest
 
-from securecc.channel.connection_gate import Penalties, Places
+from securecc.channel.connection_gate import ConnectionLimits, Penalties
 from securecc.config_file.yaml_nodes import compose
 from securecc.daemon.limits_section import ServerLimits, read_bounds
 from securecc.model.errors import PolicyError
@@ -27,7 +27,7 @@ penalties: {authentication: 6s, silent: 2s, deadline: 11s, from: 20s, most: 5min
 """
     )
     penalties = Penalties(6, 2, 11, 20, 300, ("127.0.0.0/8", "::1/128", "10.1.0.0/16"))
-    assert found == ServerLimits(8 << 30, 2 << 30, 5.0, Places(3, 50, 60, 70, 1000, 5, 0.5, penalties))
+    assert found == ServerLimits(8 << 30, 2 << 30, 5.0, ConnectionLimits(3, 50, 60, 70, 1000, 5, 0.5, penalties))
 
 
 def test_what_is_not_said_is_the_default():

@@ -16,7 +16,7 @@ from securecc.audit.verification import Chain
 from securecc.cli.securecctl import main
 from securecc.client.ipc.frames import OrderReader, RequestReader
 from securecc.compiler.command_line.compile_plan import dependency_command, parse
-from securecc.compiler.toolchain.closest_match import no_such
+from securecc.compiler.toolchain.closest_match import explain_missing
 from securecc.compiler.tree import manifest_check
 from securecc.model import limits, manifest
 from securecc.model.errors import AgentError, FrameError, PathError, PolicyError, ProtocolError, Refused, StaysLocal
@@ -107,7 +107,9 @@ def _taken(message: object) -> None:
     if isinstance(message, Hello):
         assert agree(message.versions) in PROTOCOL_VERSIONS
     elif isinstance(message, Ask):
-        said = no_such(message.description, (Description("gcc-12", version="12", parts=(Part(b"/a", b"1" * 8),)),))
+        said = explain_missing(
+            message.description, (Description("gcc-12", version="12", parts=(Part(b"/a", b"1" * 8),)),)
+        )
         assert said.isprintable()
         assert len(said) <= _REASON
     elif isinstance(message, Submit):

@@ -56,7 +56,7 @@ HOUSE = {
         "client.inputs": "directory_cache file_cache path_walk",
         "client.ipc": "agent_socket process_ancestry",
         "client.state": "journal redaction_patterns settings",
-        "compiler.toolchain": "catalogue_files file_collection program_queries toolchain_list",
+        "compiler.toolchain": "catalogue_files closure_builder program_queries toolchain_list",
         "compiler.tree": "shared_tree",
         "daemon": "reloadable service_manager settings",
         "model": "heap",

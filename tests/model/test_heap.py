@@ -8,12 +8,12 @@ import sys
 from securecc.model import heap
 def resident():
     return int(next(line for line in open("/proc/self/status") if line.startswith("VmRSS")).split()[1])
-heap.keep_small()
+heap.tune_malloc()
 held = [bytes(50_000) for _ in range(1000)]
 kept = [bytearray(60) for _ in range(10)]
 full = resident()
 del held
-heap.give_back()
+heap.trim()
 print(full - resident())
 """
 
@@ -32,7 +32,7 @@ def look():
     gc.collect()
     return time.perf_counter() - began
 before = look()
-heap.leave_alone()
+heap.freeze_gc()
 print(before / look())
 """
 
@@ -45,7 +45,7 @@ def test_what_stays_is_not_looked_at_any_more():
 CYCLES = """
 import weakref
 from securecc.model import heap
-heap.leave_alone()
+heap.freeze_gc()
 class Held:
     pass
 alive, held = weakref.WeakSet(), []
@@ -54,7 +54,7 @@ for _ in range(50):
         each.itself = each
     held = [Held() for _ in range(20)]
     alive.update(held)
-    heap.give_back()
+    heap.trim()
 print(len(alive))
 """
 

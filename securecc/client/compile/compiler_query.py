@@ -26,13 +26,13 @@ async def listed(caller: LauncherConnection, order: Invocation) -> tuple[tuple[b
     if not command:
         return (order.plan.source,), search
     own = frozenset(file.path for file in order.toolchain.files)  # clang names lists of its own; the server has them
-    if order.plan.elsewhere:
+    if order.plan.alters_system_search:
         status, output, said = await caller.capture_all((order.request.compiler, *command[1:], b"-v"))
     else:
         (status, output), said = await caller.capture((order.request.compiler, *command[1:])), b""
     if status:
         raise _unsaid(order)
-    if order.plan.elsewhere:
+    if order.plan.alters_system_search:
         search = _led(search, said, own, _prefixes(order))
     return tuple(path for path in dependency_output.parse(output) if path not in own), search
 
@@ -53,7 +53,7 @@ def _prefixes(order: Invocation) -> Iterator[bytes]:
     """Below which clang may look for a gcc."""
     plan, cwd = order.plan, order.request.cwd
     yield b"/usr"
-    for option in plan.search:
+    for option in plan.search_options:
         if option.name in ROOTS:
             yield from (absolute(option.path, cwd), absolute(option.path, cwd) + b"/usr")
     for argument in plan.arguments:

@@ -78,11 +78,11 @@ def search_of(order: Invocation) -> Search:
     """Where it looks for headers."""
     cwd = order.request.cwd
     plan = order.plan
-    roots = [absolute(option.path, cwd) for option in plan.search if option.name in ROOTS]
+    roots = [absolute(option.path, cwd) for option in plan.search_options if option.name in ROOTS]
     own = order.toolchain.include_directories
     rooted = [root + path for root in roots for path in own]
     given: dict[bytes, list[bytes]] = {name: [] for name in (*_SEARCHED, _ASSEMBLED)}
-    for option in plan.search:
+    for option in plan.search_options:
         if option.name in given:
             given[option.name] += [absolute(path, cwd) for path in _meant(option.path, roots)]
     named = [path for paths in given.values() for path in paths]
@@ -92,14 +92,14 @@ def search_of(order: Invocation) -> Search:
     return Search(
         cwd=cwd,
         directories=(*named, *inherited, *own, *rooted),
-        forced=tuple(option.path for option in plan.forced),
+        forced=tuple(option.path for option in plan.forced_includes),
         crossed=(*outputs, *([alias] if alias.startswith(b"/") else ())),
         macros=plan.macros,
         dated=_clocked(order),
         shared_trees=order.shared_trees,
-        assembled=not plan.text.compiles,
+        assembled=not plan.source_type.compiles,
         shown=(
-            *plan.inputs,
+            *plan.option_files,
             *order.catalogues,
             *profile_data.read(plan, cwd),
             *(profile_data.read(plan, alias) if alias.startswith(b"/") else ()),

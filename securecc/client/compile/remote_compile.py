@@ -86,7 +86,7 @@ class Compiles:
         if specified and plan.family != "gcc":
             raise StaysLocal("program", "-specs= for what is no gcc")
         speech = self._tongues.speech(closure, request.environment)
-        sent = environment.split(request.environment, plan.language, speech)
+        sent = environment.sent_environment(request.environment, plan.language, speech)
         if (terminal := await self._terminals.kind(closure, request)) != request.environment.get(b"TERM", b""):
             sent = replace(sent, variables={**sent.variables, b"TERM": terminal})
         order = Invocation(request, plan, sent, closure, settings, catalogues=self._tongues.read(closure, speech))
@@ -113,7 +113,7 @@ class Compiles:
         _check_named(order)
         if order.shared_trees:  # what was remembered before they stood is of no use any more
             self._recollections.forget(memory_key(replace(order, shared_trees=())))
-        if known is None and order.plan.elsewhere:
+        if known is None and order.plan.alters_system_search:
             return await self._asked(caller, order)
         try:
             if known is None:
@@ -129,7 +129,7 @@ class Compiles:
 
     async def _given(self, caller: LauncherConnection, order: Invocation) -> Inputs:
         """What standard input is and reads. Raises StaysLocal."""
-        if order.plan.elsewhere:
+        if order.plan.alters_system_search:
             raise StaysLocal("standard-input", "standard input, and options that lead to other headers")
         content = await caller.input()
         if content is None:
@@ -143,7 +143,7 @@ class Compiles:
         try:
             inputs = self._gatherer.gather(listed, search)
         except StaysLocal as error:
-            if error.reason != "computed-line" or not order.plan.text.preprocesses:
+            if error.reason != "computed-line" or not order.plan.source_type.preprocesses:
                 raise
             shown = (*search.shown, *await compiler_query.marked(caller, order))
             inputs = self._gatherer.gather(listed, replace(search, shown=shown, marked=True))
@@ -210,7 +210,7 @@ class Compiles:
         if strays:
             self._recollections.forget(memory_key(order))
             raise StaysLocal("disagreement", "the server's compiler read other files than this one would")
-        if order.environment.speech.system and any(word in remote.stderr for word in ERRORS):
+        if order.environment.locale.system and any(word in remote.stderr for word in ERRORS):
             raise StaysLocal("locale", "the system's words for an error, which are others here")
         spelled = {physical(path, order.request.cwd): path for path in order.plan.outputs}
         made = []
@@ -231,7 +231,7 @@ def _keeps(plan: CompilePlan, path: bytes) -> Keep:
     """
     main = path == plan.output
     if plan.family == "clang":
-        return Keep.NEVER if main and plan.text.compiles else Keep.ALWAYS
+        return Keep.NEVER if main and plan.source_type.compiles else Keep.ALWAYS
     return Keep.IF_EMPTY if (main and not plan.assembly) or path.endswith(b".dwo") else Keep.ALWAYS
 
 
@@ -262,7 +262,7 @@ def check_places(order: Invocation) -> None:
 def _check_named(order: Invocation) -> None:
     """Raises StaysLocal where the command itself names what nobody but the compiler may open."""
     plan, cwd = order.plan, order.request.cwd
-    for path in (plan.source, *(option.path for option in plan.forced), *plan.inputs):
+    for path in (plan.source, *(option.path for option in plan.forced_includes), *plan.option_files):
         named = absolute(path, cwd)
         special_files.refuse(os.path.realpath(named), nature(named))
 

@@ -24,9 +24,9 @@ from securecc.model.errors import (
     ChannelError,
     ConfigError,
     CredentialError,
+    DeadlineError,
     Denied,
     KdcError,
-    Late,
     Refused,
     SecureccError,
     StaysLocal,
@@ -162,29 +162,20 @@ class RequestHandler:
                 return
             self._local(caller, request, error.reason, error.message)
             return
-        said = [_line(_where(remote)) for remote in remotes if order.settings.verbose]
+        said = [_line(f"compiled on {remote.server}") for remote in remotes if order.settings.verbose]
         errors = b"".join([*dict.fromkeys(said), said_together(request, [remote.stderr for remote in remotes])])
         failed = await caller.finish(made, b"".join(remote.stdout for remote in remotes), errors)
         if failed is not None:
             self._local(caller, request, "output", f"{os.fsdecode(failed.path)}: {os.strerror(failed.error)}")
             return
         for remote in remotes:
-            self._count(remote, request)
-
-    def _count(self, remote: Remote, request: Request) -> None:
-        self._journal.remote(
-            remote.server,
-            request.arguments,
-            sent=remote.sent,
-            received=_received(remote),
-            wall_s=max(remote.result.server_s, 0.0),
-        )
+            self._journal.remote(remote.server, request.arguments, sent=remote.sent, received=_received(remote))
 
     async def _judge(self, caller: LauncherConnection, order: Invocation, remote: Remote) -> None:
         """A remote failure: the local compiler's outcome is what the user sees, unless local compiles are forbidden."""
         result = remote.result
         if not order.settings.fallback:
-            self._count(remote, order.request)
+            self._journal.remote(remote.server, order.request.arguments, sent=remote.sent, received=_received(remote))
             caller.write(2, remote.stderr)
             caller.write(1, remote.stdout)
             if result.limit:
@@ -246,7 +237,7 @@ def exit_status_of(error: SecureccError) -> int:
         return EXIT_DENIED
     if isinstance(error, AuthenticationError):
         return EXIT_GSS
-    if isinstance(error, Late):
+    if isinstance(error, DeadlineError):
         return EXIT_TIMEOUT
     return EXIT_CONNECT if isinstance(error, ChannelError) else EXIT_IO
 
@@ -258,13 +249,6 @@ def _farm(request: Request, settings: Settings) -> _Farm:
 
 def _line(text: str) -> bytes:
     return f"securecc: {plain(text)}\n".encode()
-
-
-def _where(remote: Remote) -> str:
-    if not remote.queued:
-        return f"compiled on {remote.server}"
-    jobs = "job" if remote.queued == 1 else "jobs"
-    return f"compiled on {remote.server} after {remote.queued} {jobs} in its queue"
 
 
 def _received(remote: Remote) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from securecc.client.path_state import look
 from securecc.client.stat_key import Stamp
 from securecc.compiler.command_line import environment
-from securecc.compiler.command_line.environment import Locales, Speech
+from securecc.compiler.command_line.environment import EffectiveLocale, Locales
 from securecc.compiler.toolchain import catalogue_files
 from securecc.compiler.toolchain.closure import ToolchainClosure
 from securecc.model.manifest import Digest
@@ -44,10 +44,10 @@ class MessageCatalogues:
         self._known: dict[tuple[object, ...], _Answer] = {}
         self._folders: dict[Digest, tuple[bytes, ...]] = {}
 
-    def speech(self, closure: ToolchainClosure, given: Mapping[bytes, bytes]) -> Speech:
+    def speech(self, closure: ToolchainClosure, given: Mapping[bytes, bytes]) -> EffectiveLocale:
         """What the locale means to this toolchain; nothing to clang. Raises StaysLocal for one that no server has."""
         if closure.family == "clang":
-            return Speech(b"C")
+            return EffectiveLocale(b"C")
         key = (closure.digest, *map(given.get, _DECIDING))
         known = self._known.get(key)
         if known is not None and known.holds():
@@ -55,11 +55,11 @@ class MessageCatalogues:
         if len(self._known) >= _REMEMBERED:
             self._known.clear()
         seen: dict[bytes, Stamp | None] = {path: look(path) for path in _LOCALES}
-        speech = environment.spoken(given, self._locales(closure, seen))
+        speech = environment.effective_locale(given, self._locales(closure, seen))
         self._known[key] = _Answer(speech, seen)
         return speech
 
-    def read(self, closure: ToolchainClosure, speech: Speech) -> tuple[bytes, ...]:
+    def read(self, closure: ToolchainClosure, speech: EffectiveLocale) -> tuple[bytes, ...]:
         """Every catalogue that the toolchain's programs would look for, whether it is there or not."""
         return catalogue_files.of_language(closure, self._places(closure), speech.languages) if speech.languages else ()
 
@@ -92,7 +92,7 @@ class MessageCatalogues:
 
 @dataclass(slots=True)
 class _Answer:
-    speech: Speech
+    speech: EffectiveLocale
     seen: dict[bytes, Stamp | None]
     asked: float = field(default_factory=time.monotonic)
     looked: float = field(default_factory=time.monotonic)

@@ -15,7 +15,7 @@ from securecc.client.stat_key import Stamp
 from securecc.compiler.toolchain import gcc, toolchain_list
 from securecc.compiler.toolchain.closure import describe
 from securecc.compiler.toolchain.discovery import Digests, ToolchainClosure, discover
-from securecc.compiler.toolchain.toolchain_list import Known
+from securecc.compiler.toolchain.toolchain_list import KnownToolchain
 from securecc.model.errors import StaysLocal, ToolchainError
 
 _LOOKED_FOR = (*gcc.PROGRAMS, b"specs")
@@ -84,7 +84,7 @@ class ToolchainCache:
         if self._record is None:
             return
         known = [
-            Known(found.closure.digest, (compiler,), describe(found.closure), search_path)
+            KnownToolchain(found.closure.digest, (compiler,), describe(found.closure), search_path)
             for (compiler, search_path), found in self._known.items()
         ]
         with contextlib.suppress(OSError):  # it is only for people

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from securecc.compiler.command_line import clang_frontend, languages
-from securecc.compiler.command_line.languages import Text
+from securecc.compiler.command_line.languages import SourceType
 from securecc.compiler.command_line.option_table import Family
 from securecc.compiler.command_line.options import (
     Meaning,
@@ -14,7 +14,7 @@ from securecc.compiler.command_line.options import (
     recognise,
     show,
 )
-from securecc.compiler.command_line.outputs import STDOUT, Asked
+from securecc.compiler.command_line.outputs import STDOUT, OutputOptions
 from securecc.model.errors import StaysLocal
 
 _PREFIXED = {b"-iwithprefix": b"-idirafter", b"-iwithprefixbefore": b"-I"}
@@ -39,48 +39,61 @@ class SearchOption:
 
 
 @dataclass(slots=True)
-class Arguments:
-    """What a command line says. `kept` are the arguments that matter to what is read, `source_at` the place of the
-    source among them, `machine` those that choose the processor (-m..., --param), `rest` all others; `native` is the
-    option that asks for the machine at hand. `sources` are the places of all sources; that there may be `several` is
-    to be said beforehand. `elsewhere` says that the compiler looks for its own headers in other directories than
-    without options; `inputs` are files that it reads and that include no others. `handed` is what the preprocessor
-    itself is given, by -Wp, and -Xpreprocessor, `frontend` what clang's compiler proper is, by -Xclang. `profiled`
-    says that counts of other runs may be read, from the directory `profile` (empty: from beside the object).
+class ParsedArguments:
+    """What a command line says; `parse` fills it.
+
+    Attributes:
+        source: The source, as typed; the last one, where there are several.
+        given_type: What -x said that it is; None where its name decides.
+        modes: Those of -c and -S that are there.
+        search_options, forced_includes, macros: Directories of headers; -include and -imacros; -D and -U without their
+            dash. In order.
+        preprocessor_arguments: All that matter to what is read, for `gcc -M`; the source stands at `source_index`.
+        machine_options: Those that choose the processor (-m..., --param); `other_arguments` are all the rest.
+        native_option: The one that asks for the processor at hand (-march=native); empty if none does.
+        uses_profile: Whether counts of earlier runs are read, from `profile_path` (empty: beside the object).
+        alters_system_search: Whether the compiler looks for its own headers in other directories than by default.
+        include_prefix: What -iprefix gave last.
+        preprocessor_words, frontend_words: What -Wp, and -Xpreprocessor, and -Xclang, hand on.
+        option_files: Files that options name, and that include no others.
+        source_positions: Where all sources stand among the arguments.
     """
 
     family: Family
     source: bytes = b""
-    told: Text | None = None
+    given_type: SourceType | None = None
     modes: set[bytes] = field(default_factory=set)
-    asked: Asked = field(default_factory=Asked)
-    search: list[SearchOption] = field(default_factory=list)
-    forced: list[SearchOption] = field(default_factory=list)
+    output_options: OutputOptions = field(default_factory=OutputOptions)
+    search_options: list[SearchOption] = field(default_factory=list)
+    forced_includes: list[SearchOption] = field(default_factory=list)
     macros: list[bytes] = field(default_factory=list)
-    kept: list[bytes] = field(default_factory=list)
-    machine: list[bytes] = field(default_factory=list)
-    rest: list[bytes] = field(default_factory=list)
-    native: bytes = b""
-    profiled: bool = False
-    profile: bytes = b""
-    source_at: int = 0
-    several: bool = False
-    elsewhere: bool = False
-    prefix: bytes = b""
-    handed: list[bytes] = field(default_factory=list)
-    frontend: list[bytes] = field(default_factory=list)
-    inputs: list[bytes] = field(default_factory=list)
-    sources: list[int] = field(default_factory=list)
-    _language: Text | None = None
+    preprocessor_arguments: list[bytes] = field(default_factory=list)
+    machine_options: list[bytes] = field(default_factory=list)
+    other_arguments: list[bytes] = field(default_factory=list)
+    native_option: bytes = b""
+    uses_profile: bool = False
+    profile_path: bytes = b""
+    source_index: int = 0
+    alters_system_search: bool = False
+    include_prefix: bytes = b""
+    preprocessor_words: list[bytes] = field(default_factory=list)
+    frontend_words: list[bytes] = field(default_factory=list)
+    option_files: list[bytes] = field(default_factory=list)
+    source_positions: list[int] = field(default_factory=list)
+    _current_type: SourceType | None = None
 
-    def read(self, arguments: Sequence[bytes]) -> None:
-        """All arguments after the compiler's name. Raises StaysLocal at the first that is not understood."""
+    def parse(self, arguments: Sequence[bytes]) -> None:
+        """Takes all arguments after the compiler's name.
+
+        Raises:
+            StaysLocal: at the first that is not understood.
+        """
         rest = enumerate(arguments)
         for at, argument in rest:
             if argument[:1] != b"-" or argument == b"-":
                 self._take_source(argument)
-                self.sources.append(at)
-                self.rest.append(argument)
+                self.source_positions.append(at)
+                self.other_arguments.append(argument)
                 continue
             option = recognise(argument, self.family)
             spelled = [argument]
@@ -92,23 +105,22 @@ class Arguments:
                     raise StaysLocal("option-value", f"{show(option.name)} lacks its value")
             self._note(option, argument, spelled)
             if self._take(option, value):
-                self.kept += spelled
+                self.preprocessor_arguments += spelled
         self._take_handed()
-        clang_frontend.check(self.frontend)
+        clang_frontend.check(self.frontend_words)
         self._check_rooted()
 
     def _note(self, option: Option, argument: bytes, spelled: list[bytes]) -> None:
         chooses = argument[:2] == b"-m" or argument.startswith(b"--param")
-        (self.machine if chooses else self.rest).extend(spelled)
-        self.asked.seeded |= argument.startswith(b"-frandom-seed")
-        self.asked.placed |= b"-compilation-dir" in option.name
-        self.asked.verbose |= option.name == b"-fverbose-asm" and not option.off
+        (self.machine_options if chooses else self.other_arguments).extend(spelled)
+        self.output_options.seeded |= argument.startswith(b"-frandom-seed")
+        self.output_options.placed |= b"-compilation-dir" in option.name
+        self.output_options.verbose |= option.name == b"-fverbose-asm" and not option.off
 
     def _take_source(self, argument: bytes) -> None:
-        if self.source and not self.several:
-            raise StaysLocal("several-sources", f"{show(self.source)} and {show(argument)}")
-        self.source, self.told, self.source_at = argument, self._language, len(self.kept)
-        self.kept.append(argument)
+        self.source, self.given_type = argument, self._current_type
+        self.source_index = len(self.preprocessor_arguments)
+        self.preprocessor_arguments.append(argument)
 
     def _take(self, option: Option, value: bytes) -> bool:
         """True if what is read depends on the option, so that it is kept for -M."""
@@ -116,22 +128,22 @@ class Arguments:
             case Meaning.PLAIN | Meaning.PARAMETER | Meaning.TARGET:
                 self._take_plain(option, value)
             case Meaning.NATIVE:
-                self.native = option.name + value
+                self.native_option = option.name + value
             case Meaning.SEARCH:
                 self._take_search(option, value)
             case Meaning.FORCED:
-                self.forced.append(SearchOption(option.name, plain_path(option, value)))
+                self.forced_includes.append(SearchOption(option.name, plain_path(option, value)))
             case Meaning.MACRO:
                 refuse_expanded(option.name, value)
                 self.macros.append(option.name[1:] + value)
             case Meaning.FRONTEND | Meaning.PREPROCESSOR:
                 self._take_passed(option, value)
             case Meaning.LANGUAGE:
-                self._language = None if value == b"none" else languages.of_name(value)
+                self._current_type = None if value == b"none" else languages.of_name(value)
             case Meaning.PROFILE | Meaning.PROFILE_FOLDER:
                 self._take_profile(option, value)
             case Meaning.INPUT:
-                self.inputs.append(plain_path(option, value))
+                self.option_files.append(plain_path(option, value))
             case _:
                 self._take_output(option, value)
                 return False
@@ -141,7 +153,7 @@ class Arguments:
         """What -Wp, and -Xpreprocessor hand to the preprocessor itself, all of it in one row: a value may come with the
         next of them.
         """
-        rest = iter(self.handed)
+        rest = iter(self.preprocessor_words)
         for part in rest:
             option = recognise(part, self.family) if part[:1] == b"-" else None
             value = next(rest, b"") if option and option.separate else option.value if option else b""
@@ -154,50 +166,50 @@ class Arguments:
     def _take_passed(self, option: Option, value: bytes) -> None:
         """What a part of the compiler is given itself: all of -Xclang, as all of -Wp, is one row."""
         if option.meaning is Meaning.PREPROCESSOR:
-            self.handed += [value] if option.separate else value.split(b",")
+            self.preprocessor_words += [value] if option.separate else value.split(b",")
         elif not option.separate:
             raise StaysLocal("option", f"{show(option.name + value)} is not known to be safe elsewhere")
         elif option.name == b"-mllvm":
             clang_frontend.check_llvm(value)
         else:
-            self.frontend.append(value)
-            self.asked.placed |= b"-compilation-dir" in value
+            self.frontend_words.append(value)
+            self.output_options.placed |= b"-compilation-dir" in value
 
     def _take_search(self, option: Option, value: bytes) -> None:
         """-iwithprefix and -iwithprefixbefore are -idirafter and -I with the beginning that -iprefix gave last."""
         rooted = option.name in _ROOTED and value.startswith(SYSROOT_MARKS)
         path = value if rooted else plain_path(option, value)
         if option.name == b"-iprefix":
-            self.prefix = path
+            self.include_prefix = path
         elif option.name in _PREFIXED:
-            if not self.prefix:
+            if not self.include_prefix:
                 raise StaysLocal("search", f"{show(option.name)} of the compiler's own directories")
-            self.search.append(SearchOption(_PREFIXED[option.name], self.prefix + path))
+            self.search_options.append(SearchOption(_PREFIXED[option.name], self.include_prefix + path))
         else:
-            self.search.append(SearchOption(option.name, path))
+            self.search_options.append(SearchOption(option.name, path))
 
     def _check_rooted(self) -> None:
         """A sysroot of the compiler's own is known to nobody else."""
-        rooted = next((option for option in self.search if option.path.startswith(SYSROOT_MARKS)), None)
-        if rooted and not any(option.name in ROOTS for option in self.search):
+        rooted = next((option for option in self.search_options if option.path.startswith(SYSROOT_MARKS)), None)
+        if rooted and not any(option.name in ROOTS for option in self.search_options):
             raise StaysLocal("search", f"{show(rooted.name)} {show(rooted.path)} without --sysroot")
 
     def _take_plain(self, option: Option, value: bytes) -> None:
-        self.elsewhere |= option.meaning is Meaning.TARGET
+        self.alters_system_search |= option.meaning is Meaning.TARGET
         if option.name == b"-Wa,":
-            self.search += [SearchOption(b"-Wa,-I", path) for path in included_by_assembler(option.value)]
+            self.search_options += [SearchOption(b"-Wa,-I", path) for path in included_by_assembler(option.value)]
         if option.separate:
             check_separate(option, value, self.family)
 
     def _take_profile(self, option: Option, value: bytes) -> None:
         refuse_expanded(option.name, value)
         if option.meaning is Meaning.PROFILE:  # several options ask for it, and undoing one leaves the others
-            self.profiled |= not option.off
+            self.uses_profile |= not option.off
         if value:
-            self.profile = value
+            self.profile_path = value
 
     def _take_output(self, option: Option, value: bytes) -> None:
-        asked = self.asked
+        asked = self.output_options
         match option.meaning:
             case Meaning.MODE:
                 self.modes.add(option.name)

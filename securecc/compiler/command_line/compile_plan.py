@@ -8,53 +8,76 @@ import re
 from dataclasses import dataclass
 
 from securecc.compiler.command_line import languages, outputs
-from securecc.compiler.command_line.arguments import ROOTS, Arguments, SearchOption
-from securecc.compiler.command_line.languages import Language, Text
+from securecc.compiler.command_line.arguments import ROOTS, ParsedArguments, SearchOption
+from securecc.compiler.command_line.languages import Language, SourceType
 from securecc.compiler.command_line.option_table import Family
 from securecc.compiler.command_line.options import show
 from securecc.model import limits
 from securecc.model.errors import StaysLocal
 
-__all__ = ["CompilePlan", "Family", "Language", "SearchOption", "dependency_command", "family_of", "is_probe", "parse"]
+__all__ = [
+    "CompilePlan",
+    "Family",
+    "Language",
+    "ParsedCommand",
+    "ProcessorOptions",
+    "SearchOption",
+    "dependency_command",
+    "family_of",
+    "is_probe",
+    "parse",
+    "parse_command",
+]
 
 _COMPILER = re.compile(rb"(?:[A-Za-z0-9_.]+-)*(gcc|g\+\+|cc|c\+\+|clang|clang\+\+)(?:-[0-9]+(?:\.[0-9]+)*)?")
-_WRITES_MODE = (b"-c", b"-S", b"-E", b"-M", b"-MM", b"-fsyntax-only", b"--preprocess")
-_ASKS = (b"-print-", b"--print-")  # answered whatever else is asked for
-_QUESTIONS = (b"conftest.", b"CMakeCCompilerId", b"CMakeCXXCompilerId")  # of autoconf and CMake
-_INFORMS = (*_ASKS, b"--version", b"--help", b"--target-help", b"-v", b"-###", b"-dump", b"-qversion")
+_MODES = (b"-c", b"-S", b"-E", b"-M", b"-MM", b"-fsyntax-only", b"--preprocess")
+_PRINTS = (b"-print-", b"--print-")  # answered whatever else is asked for
+_PROBES = (b"conftest.", b"CMakeCCompilerId", b"CMakeCXXCompilerId")  # of autoconf and CMake
+_INFORMATION = (*_PRINTS, b"--version", b"--help", b"--target-help", b"-v", b"-###", b"-dump", b"-qversion")
 
 
 @dataclass(frozen=True, slots=True)
 class CompilePlan:
     """One compile of one source, which needs nothing but the files that it includes.
 
-    Paths are as typed, hence relative to the working directory unless absolute; the source may be ``-``, standard
-    input. `outputs` are all the files that the compile may make, `output` (the object, or assembly with -S) first,
-    unless that is ``-``, standard output. `driver` is the language family of the command's name, `text` what the
-    source is compiled as. `macros` are the texts of -D and -U with their letter (``DNAME=1``), in order. `kept` are
-    the arguments, without the command, that matter to what is read, `source_at` the place of the source among them.
-    `profile` is where counts of other runs are read from (empty: beside the object), None if they are not read.
-    `elsewhere` says that the compiler looks for its own headers in other directories than without options, `inputs`
-    are files that it reads beside all includes.
+    Paths are as typed, hence relative to the working directory unless absolute.
+
+    Attributes:
+        arguments: The whole command line.
+        driver_language: The language of the command's name: C++ for g++ and clang++.
+        source_type: What the source is compiled as.
+        source: The source; ``-`` is standard input.
+        output: The object, or assembly with -S; ``-`` is standard output.
+        outputs: All files that the compile may make, `output` first unless it is standard output.
+        search_options, forced_includes: Directories of headers; -include and -imacros. In order.
+        macros: The texts of -D and -U with their letter (``DNAME=1``), in order.
+        preprocessor_arguments: The arguments, without the command, that matter to what is read; the source stands at
+            `source_index`.
+        assembly: Whether -S asks for assembly.
+        dependency_file: The file of -MD; empty if there is none.
+        family: Whose options the command line has.
+        profile_path: Where counts of earlier runs are read from (empty: beside the object); None if they are not read.
+        alters_system_search: Whether the compiler looks for its own headers in other directories than by default.
+        option_files: Files that options name, and that the compiler reads beside all includes.
     """
 
     arguments: tuple[bytes, ...]
-    driver: Language
-    text: Text
+    driver_language: Language
+    source_type: SourceType
     source: bytes
     output: bytes
     outputs: tuple[bytes, ...]
-    search: tuple[SearchOption, ...]
-    forced: tuple[SearchOption, ...]
+    search_options: tuple[SearchOption, ...]
+    forced_includes: tuple[SearchOption, ...]
     macros: tuple[bytes, ...]
-    kept: tuple[bytes, ...]
+    preprocessor_arguments: tuple[bytes, ...]
     assembly: bool = False
     dependency_file: bytes = b""
     family: Family = "gcc"
-    profile: bytes | None = None
-    source_at: int = 0
-    elsewhere: bool = False
-    inputs: tuple[bytes, ...] = ()
+    profile_path: bytes | None = None
+    source_index: int = 0
+    alters_system_search: bool = False
+    option_files: tuple[bytes, ...] = ()
 
     @property
     def compiler(self) -> bytes:
@@ -64,132 +87,205 @@ class CompilePlan:
     @property
     def language(self) -> Language:
         """What the source is compiled as."""
-        return self.text.language
+        return self.source_type.language
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessorOptions:
+    """The arguments of a command that asks for the processor at hand: `machine` are those that choose it (-m...,
+    --param), `others` all the rest, the command's name left out.
+    """
+
+    machine: tuple[bytes, ...]
+    others: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedCommand:
+    """A command line that has been parsed, once, for all that a client wants to know of it."""
+
+    arguments: tuple[bytes, ...]
+    driver_language: Language
+    parsed: ParsedArguments
+
+    @property
+    def family(self) -> Family:
+        """Whose options it has been parsed with."""
+        return self.parsed.family
+
+    def plan(self) -> CompilePlan:
+        """The plan of the compile, for this machine: an option that asks for the processor at hand is still in it.
+
+        Raises:
+            StaysLocal: the command is not one understood compile of one source.
+        """
+        parsed, options = self.parsed, self.parsed.output_options
+        _check_one_source(self)
+        if len(parsed.modes) != 1:
+            raise StaysLocal("link" if not parsed.modes else "option", "neither -c nor -S alone")
+        options.assembly = parsed.modes == {b"-S"}
+        source_type = parsed.given_type or languages.of_file(parsed.source, self.driver_language, parsed.family)
+        made = outputs.outputs_of(options, parsed.source, source_type, parsed.family)
+        if parsed.source == languages.STDIN and parsed.uses_profile:
+            raise StaysLocal("standard-input", "a profile, for which standard input gives no name")
+        return CompilePlan(
+            arguments=self.arguments,
+            driver_language=self.driver_language,
+            source_type=source_type,
+            source=parsed.source,
+            output=made.output,
+            outputs=made.every,
+            search_options=tuple(parsed.search_options),
+            forced_includes=tuple(parsed.forced_includes),
+            macros=tuple(parsed.macros),
+            preprocessor_arguments=tuple(parsed.preprocessor_arguments),
+            assembly=options.assembly,
+            dependency_file=made.dependencies,
+            family=parsed.family,
+            profile_path=parsed.profile_path if parsed.uses_profile else None,
+            source_index=parsed.source_index,
+            alters_system_search=parsed.alters_system_search or _searches_sysroot(parsed, source_type),
+            option_files=tuple(parsed.option_files),
+        )
+
+    def per_source(self) -> tuple[tuple[bytes, ...], ...]:
+        """The command once for each of its sources, where these make by themselves what they make together; else the
+        command as it is: a -x between sources would be one after the last.
+        """
+        arguments, parsed, options = self.arguments, self.parsed, self.parsed.output_options
+        if not 1 < len(parsed.source_positions) <= limits.SOURCES:
+            return (arguments,)
+        named = options.output or options.dependency_file or any(option.value for option in options.dependencies)
+        places = {at + 1 for at in parsed.source_positions}
+        between = arguments[min(places) : max(places)]
+        typed = any(word.startswith(b"-x") for word in between)
+        if named or typed or any(arguments[at] == languages.STDIN for at in places):
+            return (arguments,)
+        return tuple(
+            tuple(word for place, word in enumerate(arguments) if place not in places - {one}) for one in sorted(places)
+        )
+
+    def processor_options(self) -> ProcessorOptions | None:
+        """The options that choose the processor, where the one at hand is asked for (-march=native); else None.
+
+        Raises:
+            StaysLocal: what the processor is would show in the object: debug information and link-time optimisation
+                record the options.
+        """
+        parsed = self.parsed
+        if not parsed.native_option:
+            return None
+        recorder = next((word for word in parsed.other_arguments if _records_options(word, parsed.family)), b"")
+        if recorder:
+            message = f"{show(parsed.native_option)} is about this machine, and {show(recorder)} records it"
+            raise StaysLocal("native", message)
+        return ProcessorOptions(tuple(parsed.machine_options), tuple(parsed.other_arguments))
 
 
 def family_of(name: str | bytes) -> Family:
     """Which options a toolchain of this name takes (``gcc-12``, ``clang-14``, or a compiler's path).
 
-    Raises StaysLocal for a compiler that is neither.
+    Raises:
+        StaysLocal: it is neither a gcc nor a clang.
     """
-    word = (name.encode("utf-8", "surrogateescape") if isinstance(name, str) else name).rpartition(b"/")[2]
-    match = _COMPILER.fullmatch(word)
-    if match is None:
-        raise StaysLocal("compiler", f"{show(word)} is neither gcc nor clang")
+    match = _matched(name.encode("utf-8", "surrogateescape") if isinstance(name, str) else name)
     return "clang" if match[1].startswith(b"clang") else "gcc"
 
 
-def parse(arguments: tuple[bytes, ...], family: Family | None = None) -> CompilePlan:
-    """The plan of a compile. `arguments[0]` is the compiler as typed; `family` says whose options it takes, if its name
+def parse_command(arguments: tuple[bytes, ...], family: Family | None = None) -> ParsedCommand:
+    """Parses a command line. `arguments[0]` is the compiler as typed; `family` says whose options it takes, if its name
     does not.
 
-    Raises StaysLocal, with a reason fit for counting, for everything that is not one understood compile of one
-    source.
+    Raises:
+        StaysLocal: an argument is not understood, or none asks for a compile; with a reason fit for counting.
     """
-    read, driver = _read(arguments, family)
-    if read.native:
-        raise StaysLocal("native", f"{show(read.native)} asks for the machine at hand")
-    if not read.source:
-        raise StaysLocal("no-source", "names no source")
-    if len(read.modes) != 1:
-        raise StaysLocal("link" if not read.modes else "option", "neither -c nor -S alone")
-    read.asked.assembly = read.modes == {b"-S"}
-    text = read.told or languages.of_file(read.source, driver, read.family)
-    made = outputs.made(read.asked, read.source, text, read.family)
-    if read.source == languages.STDIN and read.profiled:
-        raise StaysLocal("standard-input", "counts of other runs, which standard input gives no name")
-    return CompilePlan(
-        arguments=arguments,
-        driver=driver,
-        text=text,
-        source=read.source,
-        output=made.output,
-        outputs=made.every,
-        search=tuple(read.search),
-        forced=tuple(read.forced),
-        macros=tuple(read.macros),
-        kept=tuple(read.kept),
-        assembly=read.asked.assembly,
-        dependency_file=made.dependencies,
-        family=read.family,
-        profile=read.profile if read.profiled else None,
-        source_at=read.source_at,
-        elsewhere=read.elsewhere or _looks_in_root(read, text),
-        inputs=tuple(read.inputs),
-    )
+    _check_size(arguments)
+    match = _matched(arguments[0])
+    _check_mode(arguments)
+    parsed = ParsedArguments(family or family_of(arguments[0]))
+    parsed.parse(arguments[1:])
+    return ParsedCommand(arguments, "c++" if match[1].endswith(b"++") else "c", parsed)
+
+
+def parse(arguments: tuple[bytes, ...], family: Family | None = None) -> CompilePlan:
+    """The plan of a compile that may run elsewhere. Arguments as for `parse_command`.
+
+    Raises:
+        StaysLocal: with a reason fit for counting, for everything that is not one understood compile of one source.
+    """
+    command = parse_command(arguments, family)
+    if command.parsed.native_option:
+        raise StaysLocal("native", f"{show(command.parsed.native_option)} asks for this machine's own processor")
+    return command.plan()
 
 
 def parts(arguments: tuple[bytes, ...], family: Family | None = None) -> tuple[tuple[bytes, ...], ...]:
-    """The command once for each of its sources, where these make by themselves what they make together; else the
-    command as it is: a -x between sources would be one after the last. Raises StaysLocal as `parse` does.
+    """See `ParsedCommand.per_source`.
+
+    Raises:
+        StaysLocal: as `parse_command`.
     """
     if sum(map(languages.is_source, arguments[1:])) < len(("a.c", "b.c")):
         return (arguments,)
-    read, _ = _read(arguments, family, several=True)
-    asked = read.asked
-    named = asked.output or asked.dependency_file or any(option.value for option in asked.dependencies)
-    between = arguments[read.sources[0] + 1 : read.sources[-1] + 1] if read.sources else ()
-    said = any(word.startswith(b"-x") for word in between) or any(
-        arguments[at + 1] == languages.STDIN for at in read.sources
-    )
-    if not 1 < len(read.sources) <= limits.SOURCES or named or said:
-        return (arguments,)
-    places = {at + 1 for at in read.sources}
-    return tuple(
-        tuple(word for place, word in enumerate(arguments) if place not in places - {one}) for one in sorted(places)
-    )
+    return parse_command(arguments, family).per_source()
 
 
-def for_processor(arguments: tuple[bytes, ...], family: Family | None = None) -> tuple[list[bytes], list[bytes]] | None:
-    """The options of a command that choose the processor (-m..., --param), and all other arguments, where the machine
-    at hand is asked for; None where it is not. Raises StaysLocal as `parse` does, and where what it is would show in
-    the object: debug information and link-time optimisation record the options.
+def for_processor(
+    arguments: tuple[bytes, ...], family: Family | None = None
+) -> tuple[tuple[bytes, ...], tuple[bytes, ...]] | None:
+    """See `ParsedCommand.processor_options`.
+
+    Raises:
+        StaysLocal: as `parse_command` and `ParsedCommand.processor_options`.
     """
     if not any(argument.endswith(b"=native") for argument in arguments):
         return None
-    read, _ = _read(arguments, family)
-    if not read.native:
-        return None
-    shows = next((argument for argument in read.rest if _records_options(argument, read.family)), b"")
-    if shows:
-        raise StaysLocal("native", f"{show(read.native)} asks for the machine at hand, and {show(shows)} records it")
-    return read.machine, read.rest
+    options = parse_command(arguments, family).processor_options()
+    return None if options is None else (options.machine, options.others)
 
 
 def dependency_command(plan: CompilePlan) -> tuple[bytes, ...]:
     """The command that prints the list of files which the compile reads: the very same options with -M. Empty where
     nothing but the source is read.
     """
-    if plan.text.preprocesses:
-        return (plan.compiler, *plan.kept, b"-M")
-    if plan.family == "clang" and plan.text.compiles:  # which honours #include in preprocessed text as well
-        before, after = plan.kept[: plan.source_at], plan.kept[plan.source_at :]
-        return (plan.compiler, *before, b"-x", plan.text.language.encode(), *after, b"-M")
+    if plan.source_type.preprocesses:
+        return (plan.compiler, *plan.preprocessor_arguments, b"-M")
+    if plan.family == "clang" and plan.source_type.compiles:  # which honours #include in preprocessed text as well
+        before, after = (
+            plan.preprocessor_arguments[: plan.source_index],
+            plan.preprocessor_arguments[plan.source_index :],
+        )
+        return (plan.compiler, *before, b"-x", plan.source_type.language.encode(), *after, b"-M")
     return ()
 
 
 def preprocess_command(plan: CompilePlan) -> tuple[bytes, ...]:
     """The command that prints the preprocessed text, with the very same options."""
-    return (plan.compiler, *plan.kept, b"-E")
+    return (plan.compiler, *plan.preprocessor_arguments, b"-E")
 
 
 def is_probe(plan: CompilePlan, cwd: bytes) -> bool:
-    """Whether this compile is a question of configure, CMake or meson: thousands of tiny ones, each waited for."""
-    if plan.source == b"/dev/null" or plan.source.rpartition(b"/")[2].startswith(_QUESTIONS):
+    """Whether this is a configure-time probe of autoconf, CMake or meson: thousands of tiny ones, each waited for."""
+    if plan.source == b"/dev/null" or plan.source.rpartition(b"/")[2].startswith(_PROBES):
         return True
     places = (cwd + b"/" + plan.source).split(b"/")
     return not {b"CMakeScratch", b"CMakeTmp", b"meson-private"}.isdisjoint(places)
 
 
-def _read(arguments: tuple[bytes, ...], family: Family | None, *, several: bool = False) -> tuple[Arguments, Language]:
-    _check_size(arguments)
-    match = _COMPILER.fullmatch(arguments[0].rpartition(b"/")[2])
+def _matched(path: bytes) -> re.Match[bytes]:
+    """The parts of a compiler's name."""
+    match = _COMPILER.fullmatch(path.rpartition(b"/")[2])
     if match is None:
-        raise StaysLocal("compiler", f"{show(arguments[0])} is neither gcc nor clang")
-    _check_mode(arguments)
-    read = Arguments(family or family_of(arguments[0]), several=several)
-    read.read(arguments[1:])
-    return read, "c++" if match[1].endswith(b"++") else "c"
+        raise StaysLocal("compiler", f"{show(path)} is neither gcc nor clang")
+    return match
+
+
+def _check_one_source(command: ParsedCommand) -> None:
+    found = [command.arguments[at + 1] for at in command.parsed.source_positions]
+    if not found:
+        raise StaysLocal("no-source", "the command line names no source")
+    if len(found) > 1:
+        raise StaysLocal("several-sources", f"{show(found[0])} and {show(found[1])} are compiled by one command")
 
 
 def _check_size(arguments: tuple[bytes, ...]) -> None:
@@ -200,33 +296,33 @@ def _check_size(arguments: tuple[bytes, ...]) -> None:
     if len(arguments) > limits.ARGUMENTS or longest > limits.ARGUMENT or total > limits.ARGUMENTS_TOTAL:
         raise StaysLocal("limit", f"{len(arguments)} arguments of {total} bytes, the longest of {longest}")
     if b"\0" in arguments[0]:
-        raise StaysLocal("compiler", f"{show(arguments[0])} is no path")
+        raise StaysLocal("compiler", f"{show(arguments[0])} is not a path")
     for argument in arguments[1:]:
         if argument[:1] == b"@":
             raise StaysLocal("response-file", f"{show(argument)} names a file of further arguments")
         if not argument or b"\0" in argument:
-            raise StaysLocal("option", f"{show(argument)} is no argument for a compiler")
+            raise StaysLocal("option", f"{show(argument)} is not an argument that a compiler takes")
 
 
 def _check_mode(arguments: tuple[bytes, ...]) -> None:
-    """Links and questions are most of what is not a compile: told apart before options are looked at."""
-    if any(argument.startswith(_ASKS) for argument in arguments[1:]):
+    """Links and questions are most of what is no compile: they are told apart before any option is parsed."""
+    if any(argument.startswith(_PRINTS) for argument in arguments[1:]):
         raise StaysLocal("information", "asks the compiler about itself")
-    if any(mode in arguments for mode in _WRITES_MODE):
+    if any(mode in arguments for mode in _MODES):
         return
-    if any(argument.startswith(_INFORMS) for argument in arguments[1:]):
+    if any(argument.startswith(_INFORMATION) for argument in arguments[1:]):
         raise StaysLocal("information", "asks the compiler about itself")
     if all(argument[:1] == b"-" for argument in arguments[1:]):
-        raise StaysLocal("no-source", "names no source")
-    raise StaysLocal("link", "links, for neither -c nor -S is there")
+        raise StaysLocal("no-source", "the command line names no source")
+    raise StaysLocal("link", "the command links: it has neither -c nor -S")
 
 
-def _looks_in_root(read: Arguments, text: Text) -> bool:
-    """Whether clang looks for a gcc of the sysroot, and its headers of C++."""
-    if read.family != "clang" or not text.language.endswith("c++"):
+def _searches_sysroot(parsed: ParsedArguments, source_type: SourceType) -> bool:
+    """Whether clang looks for a gcc below the sysroot, and for that one's C++ headers."""
+    if parsed.family != "clang" or not source_type.language.endswith("c++"):
         return False
-    rooted = any(option.name in ROOTS for option in read.search)
-    return rooted and not any(option.startswith(b"-nostdinc") for option in read.rest)
+    rooted = any(option.name in ROOTS for option in parsed.search_options)
+    return rooted and not any(option.startswith(b"-nostdinc") for option in parsed.other_arguments)
 
 
 def _records_options(argument: bytes, family: Family) -> bool:

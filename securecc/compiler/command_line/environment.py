@@ -73,9 +73,9 @@ _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 @dataclass(frozen=True, slots=True)
 class Locales:
-    """What the machine knows of locales. `available` says whether setlocale(3) would take a name, `translated` whether
-    any message catalogue of the compiler's programs exists for a language as gettext(3) spells it, `system` whether the
-    system itself has its words for errors in it, `renamed` whether it is another name for something else.
+    """The machine's locales: `available` says whether setlocale(3) takes a name; of a language, as gettext(3)
+    spells it, `translated` says whether any of the compiler's programs has a message catalogue, `system` whether libc
+    has one (strerror(3)), `renamed` whether it is an alias.
     """
 
     available: Callable[[bytes], bool]
@@ -85,12 +85,12 @@ class Locales:
 
 
 @dataclass(frozen=True, slots=True)
-class Speech:
-    """What a locale means to a compiler: ``C`` or ``C.UTF-8`` for its characters; the languages of its messages, those
-    that it has, in order; whether the system says errors in another language than English.
+class EffectiveLocale:
+    """What a locale means to a compiler: `ctype` is ``C`` or ``C.UTF-8``; `languages` are those of its messages, as far
+    as it has them, in order; `system` says that strerror(3) speaks another language than English.
     """
 
-    characters: bytes
+    ctype: bytes
     languages: tuple[bytes, ...] = ()
     system: bool = False
 
@@ -98,16 +98,18 @@ class Speech:
 @dataclass(frozen=True, slots=True)
 class SentEnvironment:
     """`variables` travel with the compile. `directories` are searched for includes after those of the command line
-    (CPATH, then the language's own), in order, as spelled; an empty component of a variable is ``.``. `speech` is
+    (CPATH, then the language's own), in order, as spelled; an empty component of a variable is ``.``. `locale` is
     what the locale means.
     """
 
     variables: dict[bytes, bytes]
     directories: tuple[bytes, ...] = ()
-    speech: Speech = Speech(b"C")
+    locale: EffectiveLocale = EffectiveLocale(b"C")
 
 
-def split(environment: Mapping[bytes, bytes], language: Language, speech: Speech) -> SentEnvironment:
+def sent_environment(
+    environment: Mapping[bytes, bytes], language: Language, locale: EffectiveLocale
+) -> SentEnvironment:
     """What of a launcher's environment a compile of `language` depends on, where the locale means this.
 
     Raises StaysLocal for a variable whose meaning cannot be had elsewhere.
@@ -124,40 +126,40 @@ def split(environment: Mapping[bytes, bytes], language: Language, speech: Speech
         if environment.get(name):
             variables[name] = environment[name]
             directories += (part or b"." for part in environment[name].split(b":"))
-    variables[b"LC_ALL"] = speech.characters
-    if speech.languages:
-        variables[b"LANGUAGE"] = b":".join(speech.languages)
+    variables[b"LC_ALL"] = locale.ctype
+    if locale.languages:
+        variables[b"LANGUAGE"] = b":".join(locale.languages)
     try:
         _check(variables)
     except Refused as error:
         raise StaysLocal("environment", error.message) from error
-    return SentEnvironment(variables, tuple(directories), speech)
+    return SentEnvironment(variables, tuple(directories), locale)
 
 
-def spoken(environment: Mapping[bytes, bytes], locales: Locales) -> Speech:
+def effective_locale(environment: Mapping[bytes, bytes], locales: Locales) -> EffectiveLocale:
     """What the locale means to the compiler's messages.
 
     Quotes follow the character set of LC_CTYPE, the language follows LC_MESSAGES and LANGUAGE (gettext(3)); English
     has no catalogue. A locale that setlocale(3) does not take means C. Raises StaysLocal for a language whose name or
     character set means nothing elsewhere, or a character set that is neither ASCII nor UTF-8.
     """
-    characters = _category(environment, b"LC_CTYPE")
+    ctype = _category(environment, b"LC_CTYPE")
     messages = _category(environment, b"LC_MESSAGES")
     wanted: list[bytes] = []
     if messages not in _PLAIN and locales.available(messages):
         wanted = _languages(environment.get(b"LANGUAGE", b""), messages)
     languages = [language for language in wanted if any(map(locales.translated, gettext.spellings(language)))]
     system = any(locales.system(name) for language in wanted for name in gettext.spellings(language))
-    if characters in _PLAIN or not locales.available(characters):
+    if ctype in _PLAIN or not locales.available(ctype):
         meant = b"C"
-    elif _UTF8.fullmatch(characters) is not None:
+    elif _UTF8.fullmatch(ctype) is not None:
         meant = b"C.UTF-8"
     else:
-        raise StaysLocal("locale", f"the character set of {show(characters)}")
+        raise StaysLocal("locale", f"the character set of {show(ctype)}")
     strange = not all(map(gettext.is_language, wanted)) or any(map(locales.renamed, wanted))
     if languages and (strange or meant == b"C" or environment.get(b"OUTPUT_CHARSET") or len(languages) > _LANGUAGES):
         raise StaysLocal("locale", f"messages in {show(languages[0])}")
-    return Speech(meant, tuple(languages), system)
+    return EffectiveLocale(meant, tuple(languages), system)
 
 
 def compiler_environment(sent: Mapping[bytes, bytes], path: bytes = b"/usr/bin:/bin") -> dict[bytes, bytes]:

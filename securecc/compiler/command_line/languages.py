@@ -14,7 +14,7 @@ Stage = Literal["source", "preprocessed", "assembler-with-cpp", "assembler"]
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class SourceType:
     """What a source's text is: in which language, and how far it has come. Assembly counts as C."""
 
     language: Language
@@ -32,39 +32,39 @@ class Text:
 
 
 _NAMED = {
-    b"c": Text("c"),
-    b"c++": Text("c++"),
-    b"objective-c": Text("objective-c"),
-    b"objective-c++": Text("objective-c++"),
-    b"cpp-output": Text("c", "preprocessed"),
-    b"c++-cpp-output": Text("c++", "preprocessed"),
-    b"objective-c-cpp-output": Text("objective-c", "preprocessed"),
-    b"objective-c++-cpp-output": Text("objective-c++", "preprocessed"),
-    b"assembler": Text("c", "assembler"),
-    b"assembler-with-cpp": Text("c", "assembler-with-cpp"),
+    b"c": SourceType("c"),
+    b"c++": SourceType("c++"),
+    b"objective-c": SourceType("objective-c"),
+    b"objective-c++": SourceType("objective-c++"),
+    b"cpp-output": SourceType("c", "preprocessed"),
+    b"c++-cpp-output": SourceType("c++", "preprocessed"),
+    b"objective-c-cpp-output": SourceType("objective-c", "preprocessed"),
+    b"objective-c++-cpp-output": SourceType("objective-c++", "preprocessed"),
+    b"assembler": SourceType("c", "assembler"),
+    b"assembler-with-cpp": SourceType("c", "assembler-with-cpp"),
 }
 _SUFFIXES = {
-    b".c": Text("c"),
-    b".cc": Text("c++"),
-    b".cp": Text("c++"),
-    b".cxx": Text("c++"),
-    b".cpp": Text("c++"),
-    b".CPP": Text("c++"),
-    b".c++": Text("c++"),
-    b".C": Text("c++"),
-    b".m": Text("objective-c"),
-    b".mm": Text("objective-c++"),
-    b".M": Text("objective-c++"),
-    b".i": Text("c", "preprocessed"),
-    b".ii": Text("c++", "preprocessed"),
-    b".mi": Text("objective-c", "preprocessed"),
-    b".mii": Text("objective-c++", "preprocessed"),
-    b".s": Text("c", "assembler"),
-    b".S": Text("c", "assembler-with-cpp"),
+    b".c": SourceType("c"),
+    b".cc": SourceType("c++"),
+    b".cp": SourceType("c++"),
+    b".cxx": SourceType("c++"),
+    b".cpp": SourceType("c++"),
+    b".CPP": SourceType("c++"),
+    b".c++": SourceType("c++"),
+    b".C": SourceType("c++"),
+    b".m": SourceType("objective-c"),
+    b".mm": SourceType("objective-c++"),
+    b".M": SourceType("objective-c++"),
+    b".i": SourceType("c", "preprocessed"),
+    b".ii": SourceType("c++", "preprocessed"),
+    b".mi": SourceType("objective-c", "preprocessed"),
+    b".mii": SourceType("objective-c++", "preprocessed"),
+    b".s": SourceType("c", "assembler"),
+    b".S": SourceType("c", "assembler-with-cpp"),
 }
-_OF_FAMILY: dict[Family, dict[bytes, Text]] = {
-    "gcc": {b".sx": Text("c", "assembler-with-cpp")},
-    "clang": {b".CC": Text("c++"), b".CXX": Text("c++"), b".C++": Text("c++")},
+_OF_FAMILY: dict[Family, dict[bytes, SourceType]] = {
+    "gcc": {b".sx": SourceType("c", "assembler-with-cpp")},
+    "clang": {b".CC": SourceType("c++"), b".CXX": SourceType("c++"), b".C++": SourceType("c++")},
 }
 _HEADERS = frozenset((b".h", b".hh", b".hp", b".hpp", b".hxx", b".HPP", b".H", b".h++", b".tcc"))
 _PROMOTED = frozenset((b".c", b".i"))  # C++ to g++ and clang++
@@ -78,7 +78,7 @@ def is_source(name: bytes) -> bool:
     return name[:1] != b"-" and b"." + name.rpartition(b".")[2] in _SUFFIXES
 
 
-def of_name(language: bytes) -> Text:
+def of_name(language: bytes) -> SourceType:
     """What `-x language` says. Raises StaysLocal for a language that is none of C's family."""
     text = _NAMED.get(language)
     if text is None:
@@ -87,7 +87,7 @@ def of_name(language: bytes) -> Text:
     return text
 
 
-def of_file(source: bytes, driver: Language, family: Family) -> Text:
+def of_file(source: bytes, driver: Language, family: Family) -> SourceType:
     """What the name of a source says to a driver (g++ takes a .c for C++). Raises StaysLocal."""
     name = source.rpartition(b"/")[2]
     suffix = b"." + name.rpartition(b".")[2] if b"." in name else b""
@@ -95,4 +95,4 @@ def of_file(source: bytes, driver: Language, family: Family) -> Text:
     if text is None:
         reason = "precompiled-header" if suffix in _HEADERS else "language"
         raise StaysLocal(reason, f"{show(source)} is no source of C, C++, Objective-C or assembly by its name")
-    return Text("c++", text.stage) if driver == "c++" and suffix in _PROMOTED else text
+    return SourceType("c++", text.stage) if driver == "c++" and suffix in _PROMOTED else text

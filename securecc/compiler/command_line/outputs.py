@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from securecc.compiler.command_line import languages
-from securecc.compiler.command_line.languages import Text
+from securecc.compiler.command_line.languages import SourceType
 from securecc.compiler.command_line.option_table import Family
 from securecc.compiler.command_line.options import Option, show
 from securecc.model.errors import StaysLocal
@@ -16,7 +16,7 @@ STDOUT = b"-"
 
 
 @dataclass(slots=True)
-class Asked:
+class OutputOptions:
     """What a command line asks to be made. `effects` maps the suffix of a further output to whether it is wanted.
     `seeded` stands for -frandom-seed, `placed` for clang's -fdebug-compilation-dir, `verbose` for -fverbose-asm.
     """
@@ -34,7 +34,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class Outputs:
     """All files that the compile may make, the object or assembly first. That is `output`, or ``-`` for standard
     output, which is no file. `dependencies` is the file of -MD, or empty.
     """
@@ -44,7 +44,7 @@ class Made:
     dependencies: bytes
 
 
-def made(asked: Asked, source: bytes, text: Text, family: Family) -> Made:
+def outputs_of(asked: OutputOptions, source: bytes, text: SourceType, family: Family) -> Outputs:
     """The outputs of one compile. Raises StaysLocal where they cannot be told, or not be made elsewhere."""
     stem = _STEMS[family]
     output = asked.output or stem(source.rpartition(b"/")[2]) + _suffix(asked)
@@ -64,10 +64,10 @@ def made(asked: Asked, source: bytes, text: Text, family: Family) -> Made:
         raise StaysLocal("standard-input", "further files, of which standard input gives no name")
     every = tuple(path for path in (output, written, *further) if path and path != STDOUT)
     _check(every, source)
-    return Made(every, output, written if written != STDOUT else b"")
+    return Outputs(every, output, written if written != STDOUT else b"")
 
 
-def _suffix(asked: Asked) -> bytes:
+def _suffix(asked: OutputOptions) -> bytes:
     if asked.bitcode:
         return b".ll" if asked.assembly else b".bc"
     return b".s" if asked.assembly else b".o"
@@ -92,7 +92,7 @@ def _beside(output: bytes, family: Family) -> bytes:
     return directory + slash + _STEMS[family](name)
 
 
-def _dependencies(asked: Asked, output: bytes, text: Text, family: Family) -> bytes:
+def _dependencies(asked: OutputOptions, output: bytes, text: SourceType, family: Family) -> bytes:
     """The file that -MD and its kin write; empty if none.
 
     GCC manual, -MD: the argument of -o with suffix .d; -MF overrides. -Wp,-MD names its own: of several files gcc
@@ -115,7 +115,7 @@ _FURTHER = (b".dwo", b".su", b".gcno", b".ci", b".json")
 _OF_COMPILING = frozenset((b".su", b".ci", b".gcno"))
 
 
-def _further(asked: Asked, output: bytes, source: bytes, text: Text, family: Family) -> Sequence[bytes]:
+def _further(asked: OutputOptions, output: bytes, source: bytes, text: SourceType, family: Family) -> Sequence[bytes]:
     """Auxiliary outputs, named after the output without its suffix."""
     wanted = [suffix for suffix in _FURTHER if asked.effects.get(suffix)]
     if b".gcno" in wanted and asked.seeded:
@@ -129,7 +129,7 @@ def _further(asked: Asked, output: bytes, source: bytes, text: Text, family: Fam
     return [name for name in names.values() if name]
 
 
-def _split(asked: Asked, source: bytes, stem: bytes, family: Family) -> bytes:
+def _split(asked: OutputOptions, source: bytes, stem: bytes, family: Family) -> bytes:
     """The file of -gsplit-dwarf: gcc has the assembler make it; clang names it after the source unless it makes an
     object of a given name (Clang's CommonArgs.cpp: SplitDebugName).
     """

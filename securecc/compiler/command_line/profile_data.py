@@ -12,15 +12,17 @@ def read(plan: CompilePlan, cwd: bytes) -> tuple[bytes, ...]:
     """All files that may be read as a profile, whether they are there or not, relative ones from `cwd`, the working
     directory as the compiler spells it.
     """
-    if plan.profile is None:
+    if plan.profile_path is None:
         return ()
     if plan.family == "clang":
-        return tuple(path + b"default.profdata" if path.endswith(b"/") else path for path in _of_clang(plan.profile))
+        return tuple(
+            path + b"default.profdata" if path.endswith(b"/") else path for path in _of_clang(plan.profile_path)
+        )
     folder, slash, name = plan.output.rpartition(b"/")
     stem = folder + slash + gcc_stem(name)
-    if plan.profile:
+    if plan.profile_path:
         mangled = stem if stem.startswith(b"/") else _mangled(cwd.rstrip(b"/") + b"/" + stem)
-        return (plan.profile + b"/" + mangled + b".gcda",)
+        return (plan.profile_path + b"/" + mangled + b".gcda",)
     return (stem + b".gcda",)
 
 

@@ -4,7 +4,7 @@ import os
 import re
 from dataclasses import dataclass
 
-from securecc.compiler.toolchain.file_collection import FileCollection
+from securecc.compiler.toolchain.closure_builder import ClosureBuilder
 from securecc.compiler.toolchain.gcc import folders
 from securecc.compiler.toolchain.program_queries import ask, complaint, libraries, search_directories
 from securecc.model.errors import ToolchainError
@@ -61,7 +61,7 @@ def identify(driver: bytes) -> Clang | None:
     )
 
 
-def collect(driver: bytes, identity: Clang, closure: FileCollection) -> None:
+def collect(driver: bytes, identity: Clang, closure: ClosureBuilder) -> None:
     """Put all that `clang -c` needs into `closure`. It assembles by itself; a gcc is chosen by its crtbegin.o."""
     for library in libraries(closure.add_file(driver)):
         closure.add_file(library)

@@ -13,7 +13,7 @@ _LINE = 2048
 _NAME = 64  # characters of a client's word that are repeated
 
 
-def no_such(wanted: Description | None, offered: Iterable[Description]) -> str:
+def explain_missing(wanted: Description | None, offered: Iterable[Description]) -> str:
     """Why there is none: what was wanted, what is nearest, and how they differ.
 
     One line, printable, at most 2,048 characters.

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from securecc.compiler.toolchain import clang, gcc
 from securecc.compiler.toolchain.closure import ClosureFile, Family, ToolchainClosure, digest_of
-from securecc.compiler.toolchain.file_collection import Digests, FileCollection, StatKey, walk
+from securecc.compiler.toolchain.closure_builder import ClosureBuilder, Digests, StatKey, walk
 from securecc.compiler.toolchain.program_queries import include_directories, is_program, libraries
 from securecc.compiler.toolchain.wrapper_scripts import behind
 from securecc.model.manifest import Digest, Kind
@@ -31,7 +31,7 @@ def discover(
     if not is_program(driver):
         program = behind(driver, vouched)
         return replace(discover(program, search_path, digests), program=program)
-    with FileCollection({} if digests is None else digests) as closure:
+    with ClosureBuilder({} if digests is None else digests) as closure:
         as_clang = clang.identify(driver)
         if as_clang is not None:
             return _clang(compiler, driver, as_clang, closure)
@@ -43,14 +43,14 @@ def discover(
 
 def closure_of_programs(programs: Iterable[bytes], digests: Digests | None = None) -> tuple[ClosureFile, ...]:
     """Programs at these absolute paths, with their loaders and libraries. Raises ToolchainError."""
-    with FileCollection({} if digests is None else digests) as closure:
+    with ClosureBuilder({} if digests is None else digests) as closure:
         for program in programs:
             _add_program(closure, program)
         return closure.listed()
 
 
 def _gcc(
-    compiler: bytes, driver: bytes, identity: gcc.Gcc, search_path: bytes, closure: FileCollection
+    compiler: bytes, driver: bytes, identity: gcc.Gcc, search_path: bytes, closure: ClosureBuilder
 ) -> ToolchainClosure:
     called = gcc.drivers(compiler, driver, identity)
     gcc.collect(driver, {driver, *called.values()}, search_path, closure)
@@ -67,7 +67,7 @@ def _gcc(
     )
 
 
-def _clang(compiler: bytes, driver: bytes, identity: clang.Clang, closure: FileCollection) -> ToolchainClosure:
+def _clang(compiler: bytes, driver: bytes, identity: clang.Clang, closure: ClosureBuilder) -> ToolchainClosure:
     clang.collect(driver, identity, closure)
     return _finish(
         name=identity.name,
@@ -82,7 +82,7 @@ def _clang(compiler: bytes, driver: bytes, identity: clang.Clang, closure: FileC
     )
 
 
-def _other(compiler: bytes, driver: bytes, closure: FileCollection) -> ToolchainClosure:
+def _other(compiler: bytes, driver: bytes, closure: ClosureBuilder) -> ToolchainClosure:
     """A program that answers neither as gcc nor as clang does: itself and its libraries, whatever it is."""
     _add_program(closure, driver)
     return _finish(
@@ -98,7 +98,7 @@ def _other(compiler: bytes, driver: bytes, closure: FileCollection) -> Toolchain
     )
 
 
-def _add_program(closure: FileCollection, path: bytes) -> None:
+def _add_program(closure: ClosureBuilder, path: bytes) -> None:
     for library in libraries(closure.add_file(path)):
         closure.add_file(library)
 
@@ -110,7 +110,7 @@ def _finish(
     target: str,
     version: str,
     called: set[bytes],
-    closure: FileCollection,
+    closure: ClosureBuilder,
     searched: Iterable[bytes],
     includes: Iterable[bytes],
     search_path: bytes,

@@ -5,7 +5,7 @@ import platform
 import re
 from dataclasses import dataclass
 
-from securecc.compiler.toolchain.file_collection import FileCollection
+from securecc.compiler.toolchain.closure_builder import ClosureBuilder
 from securecc.compiler.toolchain.program_queries import ask, is_program, libraries, search_directories
 from securecc.model.errors import ToolchainError
 
@@ -52,7 +52,7 @@ def identify(driver: bytes) -> Gcc | None:
     return Gcc(target, version, os.path.normpath(cc1))
 
 
-def collect(driver: bytes, drivers: set[bytes], search_path: bytes, closure: FileCollection) -> None:
+def collect(driver: bytes, drivers: set[bytes], search_path: bytes, closure: ClosureBuilder) -> None:
     """Put all that `gcc -c` and `gcc -S` need into `closure`; `as` and its like are looked for along `search_path`."""
     programs = [*sorted(drivers), *(path for name in PROGRAMS if (path := _program(driver, name, search_path)))]
     loaded: dict[bytes, None] = {}

@@ -16,7 +16,7 @@ NAME = "toolchains.json"
 """The file below the daemon's `state`, or beside the agent's journal."""
 
 
-class Known(msgspec.Struct, frozen=True):
+class KnownToolchain(msgspec.Struct, frozen=True):
     """One toolchain. `called_by` are the paths of its drivers; `search_path` is the PATH that it was looked at with."""
 
     digest: Digest
@@ -28,7 +28,7 @@ class Known(msgspec.Struct, frozen=True):
 class ToolchainList(msgspec.Struct, frozen=True):
     """What one process knows. `pid` is its process id, 0 where there is none."""
 
-    toolchains: tuple[Known, ...] = ()
+    toolchains: tuple[KnownToolchain, ...] = ()
     pid: int = 0
 
 
@@ -62,7 +62,7 @@ def read(path: Path) -> ToolchainList:
     return decode(data, str(path))
 
 
-def write(path: Path, known: Sequence[Known]) -> None:
+def write(path: Path, known: Sequence[KnownToolchain]) -> None:
     """Replaces the file as a whole, in the name of this process. Raises OSError."""
     new = path.with_name(f".{path.name}.{os.getpid()}")
     try:

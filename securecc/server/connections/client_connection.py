@@ -9,7 +9,7 @@ from typing import get_args
 from securecc import __version__
 from securecc.audit.records import job_events
 from securecc.channel.channel import Channel
-from securecc.compiler.toolchain.closest_match import no_such
+from securecc.compiler.toolchain.closest_match import explain_missing
 from securecc.model import limits
 from securecc.model.address import address
 from securecc.model.errors import AuditError, BlobError, PathError, Refused, SecureccError, StoreError
@@ -136,17 +136,13 @@ class ClientConnection:
             reason = f"rule {self.grant.rule} does not grant {offer.name}"
             self._record_refusal(next(self._service.numbers), offer.name, "denied", reason, ())
             self.channel.send(Refuse(ask.job, "denied", reason))
-        elif ask.size > self.grant.limits.source:
-            reason = f"{ask.size} bytes of source; rule {self.grant.rule} grants {self.grant.limits.source}"
-            self._record_refusal(next(self._service.numbers), offer.name, "limit", reason, ())
-            self.channel.send(Refuse(ask.job, "limit", reason))
         else:
             self._admit(ask, submitted=submitted)
 
     def _no_such_toolchain(self, ask: Ask) -> None:
         """Says what is nearest among those that the policy grants; each toolchain that lacks is on record once."""
         offers = [offer.description for offer in self._service.offers.values() if permits(self.grant, offer.name)]
-        reason = no_such(ask.description, offers)
+        reason = explain_missing(ask.description, offers)
         if ask.toolchain not in self._lacking and len(self._lacking) < limits.TOOLCHAINS_LACKING:
             self._lacking.add(ask.toolchain)
             name = ask.description.name[: limits.PATH_COMPONENT] if ask.description else ""

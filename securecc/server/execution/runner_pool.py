@@ -10,7 +10,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
-from securecc.compiler.toolchain.toolchain_list import Known, write
+from securecc.compiler.toolchain.toolchain_list import KnownToolchain, write
 from securecc.model import limits
 from securecc.model.errors import Refused, SandboxError
 from securecc.model.grant import Grant
@@ -153,7 +153,10 @@ class RunnerPool:
         self.offers.clear()
         self.offers |= {offer.digest: offer for offer in ready.toolchains}
         try:
-            write(self._ledger, [Known(offer.digest, offer.called_by, offer.description) for offer in ready.toolchains])
+            write(
+                self._ledger,
+                [KnownToolchain(offer.digest, offer.called_by, offer.description) for offer in ready.toolchains],
+            )
         except OSError as error:
             log.warning("%s cannot be written: %s", os.fspath(self._ledger), error.strerror)
 

@@ -7,7 +7,7 @@ import pytest
 from securecc.client.compile.invocation import Invocation, memory_key, physical, search_of
 from securecc.client.state.settings import Settings
 from securecc.compiler.command_line import compile_plan, environment
-from securecc.compiler.command_line.environment import Speech
+from securecc.compiler.command_line.environment import EffectiveLocale
 from securecc.compiler.toolchain.discovery import ToolchainClosure
 from securecc.model.messages import SharedTree
 from tests.client.farm_stub import request
@@ -29,7 +29,7 @@ CLOSURE = ToolchainClosure(
 def order(*words, shared_trees=(), folder="/w", **changes):
     asked = request(folder, *words, **changes)
     plan = compile_plan.parse(asked.arguments)
-    sent = environment.split(asked.environment, plan.language, Speech(b"C"))
+    sent = environment.sent_environment(asked.environment, plan.language, EffectiveLocale(b"C"))
     return Invocation(asked, plan, sent, CLOSURE, Settings(), shared_trees)
 
 

@@ -19,7 +19,7 @@ from securecc.client.inputs.manifest_builder import ManifestBuilder, packed
 from securecc.client.ipc.frames import Die, Keep
 from securecc.client.state.settings import Settings
 from securecc.compiler.command_line import compile_plan
-from securecc.compiler.command_line.environment import Speech
+from securecc.compiler.command_line.environment import EffectiveLocale
 from securecc.compiler.toolchain.discovery import ToolchainClosure
 from securecc.model import limits
 from securecc.model.errors import ChannelError, Refused, StaysLocal
@@ -54,7 +54,7 @@ class Bench:
         self.shared_trees = []
         self.asked = []
         self.closure = CLOSURE
-        self.spoken = Speech(b"C")
+        self.spoken = EffectiveLocale(b"C")
         fingerprints, listings = FileCache(), DirectoryCache()
         self.compiles = Compiles(
             ManifestBuilder(fingerprints, listings),
@@ -702,7 +702,7 @@ def test_an_output_that_nobody_asked_for_is_refused(bench, extra):
 )
 def test_what_the_system_says_in_another_language_is_said_here(bench, system, said, taken):
     async def body():
-        bench.spoken = Speech(b"C.UTF-8", (), system)
+        bench.spoken = EffectiveLocale(b"C.UTF-8", (), system)
         made = replace(outputs(bench.object), stderr=said)
         order = await bench.order()
         if taken:
@@ -718,7 +718,7 @@ def test_what_the_system_says_in_another_language_is_said_here(bench, system, sa
 def test_catalogues_of_a_language_are_looked_for(bench):
     async def body():
         (bench.folder / "de.mo").write_text("messages")
-        bench.spoken = Speech(b"C.UTF-8", (b"de", b"fr"))
+        bench.spoken = EffectiveLocale(b"C.UTF-8", (b"de", b"fr"))
         order = await bench.order()
         assert order.environment.variables[b"LANGUAGE"] == b"de:fr"
         inputs = await bench.inputs(order, bench.caller())

@@ -20,9 +20,9 @@ from securecc.model.errors import (
     ChannelError,
     ConfigError,
     CredentialError,
+    DeadlineError,
     Denied,
     KdcError,
-    Late,
     Refused,
     StaysLocal,
 )
@@ -81,7 +81,7 @@ class NotingJournal:
         self.noted.append((reason, detail))
 
     def remote(self, server, arguments=(), *, sent=0, received=0, wall_s=0.0):
-        self.noted.append(("remote", server, sent, received, wall_s))
+        self.noted.append(("remote", server, sent, received))
 
     def disagreement(self, server, arguments, status, errors):
         self.noted.append(("disagreement", server, status, errors))
@@ -121,7 +121,7 @@ def test_a_remote_compile_ends_as_a_local_one_would():
     caller, noted = served()
     assert caller.told == [("commit", MADE), ("exit", 0)]
     assert caller.printed == {1: b"out", 2: b"err"}
-    assert noted == [("remote", "farm1:3643", 7, 12, 0.1)]
+    assert noted == [("remote", "farm1:3643", 7, 12)]
 
 
 def test_a_compile_that_stays_is_the_launchers_own():
@@ -154,7 +154,7 @@ def test_troubles_of_settings_are_noted_once():
 
 TROUBLES = [
     (ChannelError("down"), "unreachable", 103),
-    (Late("slow"), "unreachable", 118),
+    (DeadlineError("slow"), "unreachable", 118),
     (CredentialError("no ticket"), "no-ticket", 119),
     (KdcError("no KDC"), "kdc", 119),
     (AuthenticationError("who"), "authentication", 119),
@@ -332,6 +332,6 @@ def test_several_sources_are_delivered_together_or_not_at_all():
     caller, noted = served(sources=2)
     assert caller.told == [("commit", (*MADE, *MADE)), ("exit", 0)]
     assert caller.printed == {1: b"outout", 2: b"errerr"}
-    assert noted == [("remote", "farm1:3643", 7, 12, 0.1)] * 2
+    assert noted == [("remote", "farm1:3643", 7, 12)] * 2
     caller, noted = served(sources=2, made=StaysLocal("disagreement", "read another file"))
     assert (caller.told, noted) == (LOCALLY, [("disagreement", "read another file")])

@@ -7,7 +7,7 @@ import pytest
 
 from securecc.client.host import message_catalogues
 from securecc.client.host.message_catalogues import ERRORS, MessageCatalogues
-from securecc.compiler.command_line.environment import Speech
+from securecc.compiler.command_line.environment import EffectiveLocale
 from securecc.compiler.toolchain import catalogue_files
 from securecc.model.errors import StaysLocal
 from tests.client.compile.test_invocation import CLOSURE
@@ -49,7 +49,7 @@ def test_a_catalogue_of_the_compilers_makes_a_language(place, name, languages):
     put(place, "de", name)
     tongues = MessageCatalogues()
     speech = tongues.speech(CLOSURE, GERMAN)
-    assert speech == Speech(b"C.UTF-8", languages, system=name == "libc.mo")
+    assert speech == EffectiveLocale(b"C.UTF-8", languages, system=name == "libc.mo")
     read = tongues.read(CLOSURE, speech)
     assert (os.fsencode(place / "de/LC_MESSAGES" / name) in read) == bool(languages)
     assert all(path.startswith(os.fsencode(place / "de/LC_MESSAGES/")) for path in read)
@@ -57,9 +57,9 @@ def test_a_catalogue_of_the_compilers_makes_a_language(place, name, languages):
 
 def test_clang_heeds_no_locale(place):
     put(place, "de", "gcc-12.mo")
-    assert MessageCatalogues().speech(replace(CLOSURE, family="clang"), {b"LC_ALL": b"de_DE.ISO-8859-1"}) == Speech(
-        b"C"
-    )
+    assert MessageCatalogues().speech(
+        replace(CLOSURE, family="clang"), {b"LC_ALL": b"de_DE.ISO-8859-1"}
+    ) == EffectiveLocale(b"C")
 
 
 def test_new_catalogues_are_seen_in_a_while(place, monkeypatch):

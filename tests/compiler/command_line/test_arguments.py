@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from securecc.compiler.command_line.arguments import Arguments, SearchOption
+from securecc.compiler.command_line.arguments import ParsedArguments, SearchOption
 from securecc.compiler.command_line.options import Meaning, recognise
 from securecc.model.errors import StaysLocal
 
@@ -14,8 +14,8 @@ FAMILIES = st.sampled_from(["gcc", "clang"])
 
 
 def read(*words, family="gcc"):
-    arguments = Arguments(family)
-    arguments.read(words)
+    arguments = ParsedArguments(family)
+    arguments.parse(words)
     return arguments
 
 
@@ -48,12 +48,15 @@ def test_kept_is_what_decides_what_is_read():
     seen = read(
         *b"-O2 -MD -o x -Ii a.c -D X=1 -l m -march=haswell --param ssp-buffer-size=4 -fprofile-use=p -w".split()
     )
-    assert seen.kept == b"-O2 -Ii a.c -D X=1 -march=haswell --param ssp-buffer-size=4 -fprofile-use=p -w".split()
-    assert seen.kept[seen.source_at] == b"a.c"
-    assert seen.machine == b"-march=haswell --param ssp-buffer-size=4".split()
-    assert seen.rest == b"-O2 -MD -o x -Ii a.c -D X=1 -l m -fprofile-use=p -w".split()
-    assert seen.search == [SearchOption(b"-I", b"i")]
-    assert (seen.profiled, seen.profile, seen.macros) == (True, b"p", [b"DX=1"])
+    assert (
+        seen.preprocessor_arguments
+        == b"-O2 -Ii a.c -D X=1 -march=haswell --param ssp-buffer-size=4 -fprofile-use=p -w".split()
+    )
+    assert seen.preprocessor_arguments[seen.source_index] == b"a.c"
+    assert seen.machine_options == b"-march=haswell --param ssp-buffer-size=4".split()
+    assert seen.other_arguments == b"-O2 -MD -o x -Ii a.c -D X=1 -l m -fprofile-use=p -w".split()
+    assert seen.search_options == [SearchOption(b"-I", b"i")]
+    assert (seen.uses_profile, seen.profile_path, seen.macros) == (True, b"p", [b"DX=1"])
 
 
 @given(
@@ -64,8 +67,8 @@ def test_each_argument_is_told_apart_once(words, family):
         seen = read(*words, family=family)
     except StaysLocal:
         return
-    assert sorted(seen.machine + seen.rest) == sorted(words)
-    assert len(seen.kept) <= len(words)
+    assert sorted(seen.machine_options + seen.other_arguments) == sorted(words)
+    assert len(seen.preprocessor_arguments) <= len(words)
 
 
 @given(st.lists(st.binary(max_size=10), max_size=8), FAMILIES)
@@ -77,11 +80,11 @@ def test_anything_is_understood_or_stays_local(words, family):
 
 
 def test_the_last_word_counts():
-    assert read(b"-fstack-usage", b"-fno-stack-usage").asked.effects == {b".su": False}
-    assert read(b"-gno-split-dwarf", b"-gsplit-dwarf").asked.effects == {b".dwo": True}
-    assert read(b"-gsplit-dwarf=single", family="clang").asked.effects == {b".dwo": False}
-    assert read(b"-fbranch-probabilities", b"-fno-profile-use").profiled
-    assert not read(b"-fno-profile-use").profiled
+    assert read(b"-fstack-usage", b"-fno-stack-usage").output_options.effects == {b".su": False}
+    assert read(b"-gno-split-dwarf", b"-gsplit-dwarf").output_options.effects == {b".dwo": True}
+    assert read(b"-gsplit-dwarf=single", family="clang").output_options.effects == {b".dwo": False}
+    assert read(b"-fbranch-probabilities", b"-fno-profile-use").uses_profile
+    assert not read(b"-fno-profile-use").uses_profile
     assert recognise(b"-march=native").meaning is Meaning.NATIVE
 
 
@@ -97,17 +100,21 @@ def test_the_last_word_counts():
 )
 def test_other_directories_are_noted(words, family):
     """Without asking the compiler nobody knows then where it looks for its headers."""
-    assert read(*words.encode().split(), family=family).elsewhere
-    assert not read(b"-m64", b"-O2", family=family).elsewhere
+    assert read(*words.encode().split(), family=family).alters_system_search
+    assert not read(b"-m64", b"-O2", family=family).alters_system_search
 
 
 def test_files_that_are_read_and_include_none():
-    assert read(b"-fsanitize-ignorelist=a", b"-fprofile-list=b", family="clang").inputs == [b"a", b"b"]
+    assert read(b"-fsanitize-ignorelist=a", b"-fprofile-list=b", family="clang").option_files == [b"a", b"b"]
     assert read(b"-Xpreprocessor", b"-DX=1").macros == [b"DX=1"]
 
 
 def test_directories_that_are_put_together():
     seen = read(*b"-iprefix a/ -iwithprefix b -iprefix c -iwithprefixbefore d -I e".split())
-    assert seen.search == [SearchOption(b"-idirafter", b"a/b"), SearchOption(b"-I", b"cd"), SearchOption(b"-I", b"e")]
+    assert seen.search_options == [
+        SearchOption(b"-idirafter", b"a/b"),
+        SearchOption(b"-I", b"cd"),
+        SearchOption(b"-I", b"e"),
+    ]
     with pytest.raises(StaysLocal):
         read(b"-iwithprefix", b"b")

@@ -53,15 +53,15 @@ def test_local(meaning, command):
 
 def test_plan_keeps_search_and_macros_in_order():
     plan = parse(split("gcc -I . -DA -isystems -include c.h -UB -iquote q --sysroot=/r -Wp,-DC,-UD -c d/a.c"))
-    assert plan.search == (
+    assert plan.search_options == (
         SearchOption(b"-I", b"."),
         SearchOption(b"-isystem", b"s"),
         SearchOption(b"-iquote", b"q"),
         SearchOption(b"--sysroot", b"/r"),
     )
-    assert plan.forced == (SearchOption(b"-include", b"c.h"),)
+    assert plan.forced_includes == (SearchOption(b"-include", b"c.h"),)
     assert plan.macros == (b"DA", b"UB", b"DC", b"UD")
-    assert (plan.compiler, plan.driver, plan.source) == (b"gcc", "c", b"d/a.c")
+    assert (plan.compiler, plan.driver_language, plan.source) == (b"gcc", "c", b"d/a.c")
 
 
 def test_dependency_command_keeps_what_decides_what_is_read():

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from securecc.compiler.command_line.environment import (
+    EffectiveLocale,
     Locales,
     SentEnvironment,
-    Speech,
     compiler_environment,
-    split,
-    spoken,
+    effective_locale,
+    sent_environment,
 )
 from securecc.model.errors import Refused, StaysLocal
 
@@ -22,7 +22,7 @@ TAKEN = {b"C.UTF-8", b"en_US.UTF-8", b"en_GB.utf8", b"de_DE.UTF-8", b"de_DE", b"
 LOCALES = Locales(
     TAKEN.__contains__, {b"de", b"fr_FR"}.__contains__, {b"de", b"nl"}.__contains__, {b"de_XX"}.__contains__
 )
-ENGLISH = Speech(b"C")
+ENGLISH = EffectiveLocale(b"C")
 
 
 def test_what_is_sent():
@@ -38,7 +38,7 @@ def test_what_is_sent():
         b"LD_LIBRARY_PATH": b"",
         b"TMPDIR": b"/var/tmp",
     }
-    assert split(environment, "c", ENGLISH) == SentEnvironment(
+    assert sent_environment(environment, "c", ENGLISH) == SentEnvironment(
         {
             b"PWD": b"/home/alice",
             b"COLUMNS": b"80",
@@ -57,10 +57,10 @@ def test_search_variables_travel_and_name_directories():
         b"CPLUS_INCLUDE_PATH": b"/x",
         b"OBJC_INCLUDE_PATH": b"/o",
     }
-    sent = split(environment, "c++", ENGLISH)
+    sent = sent_environment(environment, "c++", ENGLISH)
     assert sent.directories == (b"/a", b"rel", b".", b"/x")
     assert sent.variables == {b"CPATH": b"/a:rel:", b"CPLUS_INCLUDE_PATH": b"/x", b"LC_ALL": b"C"}
-    assert split(environment, "c", ENGLISH).directories == (b"/a", b"rel", b".", b"/c")
+    assert sent_environment(environment, "c", ENGLISH).directories == (b"/a", b"rel", b".", b"/c")
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_search_variables_travel_and_name_directories():
 )
 def test_stays_local(name, value):
     with pytest.raises(StaysLocal) as caught:
-        split({name: value}, "c", ENGLISH)
+        sent_environment({name: value}, "c", ENGLISH)
     assert caught.value.reason == "environment"
 
 
@@ -106,8 +106,8 @@ def test_stays_local(name, value):
     ],
 )
 def test_locales(environment, meaning):
-    speech = spoken(environment, LOCALES)
-    assert (speech.characters, speech.languages) == (meaning, ())
+    locale = effective_locale(environment, LOCALES)
+    assert (locale.ctype, locale.languages) == (meaning, ())
 
 
 @pytest.mark.parametrize(
@@ -122,11 +122,11 @@ def test_locales(environment, meaning):
     ],
 )
 def test_other_languages_travel_by_name(environment, languages, system):
-    speech = spoken(environment, LOCALES)
-    assert speech == Speech(b"C.UTF-8", languages, system)
-    sent = split(environment, "c", speech)
+    locale = effective_locale(environment, LOCALES)
+    assert locale == EffectiveLocale(b"C.UTF-8", languages, system)
+    sent = sent_environment(environment, "c", locale)
     assert sent.variables.get(b"LANGUAGE", b"") == b":".join(languages)
-    assert sent.speech is speech
+    assert sent.locale is locale
     assert compiler_environment(sent.variables)[b"LC_ALL"] == b"C.UTF-8"
 
 
@@ -145,7 +145,7 @@ def test_other_languages_travel_by_name(environment, languages, system):
 )
 def test_other_languages_and_characters_stay_local(environment):
     with pytest.raises(StaysLocal) as caught:
-        spoken(environment, LOCALES)
+        effective_locale(environment, LOCALES)
     assert caught.value.reason == "locale"
 
 
@@ -175,7 +175,7 @@ def test_messages_of_real_gcc_are_as_the_meaning_says(tmp_path, name, meant):
     equal = messages(LC_ALL=name, LOCPATH=str(tmp_path)) == messages(LC_ALL=meant.decode())
     if name == "C.UTF-8":  # LOCPATH hides the system's own
         equal = messages(LC_ALL=name) == messages(LC_ALL=meant.decode())
-    assert equal == (spoken({b"LC_ALL": name.encode()}, locales).characters == meant)
+    assert equal == (effective_locale({b"LC_ALL": name.encode()}, locales).ctype == meant)
 
 
 @pytest.mark.parametrize("zone", [b"UTC0", b"XXX-05:30:00", b"<+0330>-3:30", b"CET-1CEST,M3.5.0,M10.5.0/3"])
@@ -231,7 +231,7 @@ NAMES = st.sampled_from([b"PWD", b"LANG", b"LC_ALL", b"CPATH", b"TERM", b"LANGUA
 @given(st.dictionaries(NAMES | st.binary(max_size=5), st.binary(max_size=12), max_size=5))
 def test_what_a_client_sends_a_server_takes(environment):
     try:
-        sent = split(environment, "c", spoken(environment, LOCALES))
+        sent = sent_environment(environment, "c", effective_locale(environment, LOCALES))
     except StaysLocal:
         return
     made = compiler_environment(sent.variables)

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from securecc.compiler.command_line import languages
-from securecc.compiler.command_line.languages import Text, of_file, of_name
+from securecc.compiler.command_line.languages import SourceType, of_file, of_name
 from securecc.model.errors import StaysLocal
 
 SUFFIXES = sorted({*languages._SUFFIXES, b".sx", b".CC", b".CXX", b".C++", b".h", b".f90", b".o", b".xyz"})
@@ -62,7 +62,7 @@ def test_clang_agrees(tmp_path, driver, suffix):
 
 
 def test_names_of_languages():
-    assert of_name(b"c++") == Text("c++")
+    assert of_name(b"c++") == SourceType("c++")
     assert of_name(b"assembler-with-cpp").preprocesses
     assert not of_name(b"assembler").compiles
     assert not of_name(b"cpp-output").preprocesses

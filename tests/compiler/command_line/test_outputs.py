@@ -6,8 +6,8 @@ import subprocess
 import pytest
 
 from securecc.compiler.command_line.compile_plan import parse
-from securecc.compiler.command_line.languages import Text
-from securecc.compiler.command_line.outputs import Asked, made
+from securecc.compiler.command_line.languages import SourceType
+from securecc.compiler.command_line.outputs import OutputOptions, outputs_of
 from securecc.model.errors import StaysLocal
 
 COMMANDS = [
@@ -54,11 +54,13 @@ def test_outputs_are_what_the_compiler_makes(command, tmp_path):
 
 def test_one_file_for_two_things_stays_local():
     with pytest.raises(StaysLocal) as caught:
-        made(Asked(output=b"a.d", assembly=False, effects={b".su": True}), b"a.su", Text("c"), "gcc")
+        outputs_of(
+            OutputOptions(output=b"a.d", assembly=False, effects={b".su": True}), b"a.su", SourceType("c"), "gcc"
+        )
     assert caught.value.reason == "output"
 
 
 @pytest.mark.parametrize("output", [b"/dev/null", b"x/", b"..", b"x/."])
 def test_what_is_no_file_stays_local(output):
     with pytest.raises(StaysLocal):
-        made(Asked(output=output), b"a.c", Text("c"), "gcc")
+        outputs_of(OutputOptions(output=output), b"a.c", SourceType("c"), "gcc")

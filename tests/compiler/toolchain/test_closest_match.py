@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from securecc.compiler.toolchain.closest_match import no_such
+from securecc.compiler.toolchain.closest_match import explain_missing
 from securecc.model.messages import Description, Part
 
 GCC = Description(
@@ -28,8 +28,8 @@ def with_parts(*parts):
 
 
 def test_nothing_is_known_of_either():
-    assert no_such(None, [GCC]) == "no such toolchain here"
-    assert no_such(GCC, []) == "no such toolchain here: gcc-12 12.2.0 for x86_64-linux-gnu"
+    assert explain_missing(None, [GCC]) == "no such toolchain here"
+    assert explain_missing(GCC, []) == "no such toolchain here: gcc-12 12.2.0 for x86_64-linux-gnu"
 
 
 @pytest.mark.parametrize(
@@ -37,25 +37,27 @@ def test_nothing_is_known_of_either():
     [([CLANG, CROSS, OLD], "gcc-11 11.4.0"), ([CLANG, CROSS], "gcc-12-aarch64"), ([CLANG], "clang-14 14.0.6")],
 )
 def test_family_then_target_then_version(offered, nearest):
-    assert f"; nearest is {nearest}" in no_such(GCC, offered)
+    assert f"; nearest is {nearest}" in explain_missing(GCC, offered)
 
 
 def test_what_differs_is_named():
     here = with_parts((b"/usr/bin/as", b"9"), (b"/usr/lib/plugin", b"2"))
-    assert no_such(GCC, [OLD, here]).endswith(
+    assert explain_missing(GCC, [OLD, here]).endswith(
         "nearest is gcc-12 12.2.0 for x86_64-linux-gnu, other contents: /usr/bin/as; not there: /usr/lib/cc1;"
         " only there: /usr/lib/plugin"
     )
-    assert no_such(GCC, [GCC]).endswith("which differs in links only")
+    assert explain_missing(GCC, [GCC]).endswith("which differs in links only")
 
 
 def test_many_differences_are_counted():
-    assert "not there: /0, /1, /2 and 7 more" in no_such(with_parts(*((b"/%d" % n, b"") for n in range(10))), [OLD])
+    assert "not there: /0, /1, /2 and 7 more" in explain_missing(
+        with_parts(*((b"/%d" % n, b"") for n in range(10))), [OLD]
+    )
 
 
 @given(st.none() | DESCRIPTIONS, st.lists(DESCRIPTIONS, max_size=3))
 def test_whatever_a_client_says_it_is_one_short_printable_line(wanted, offered):
-    said = no_such(wanted, offered)
+    said = explain_missing(wanted, offered)
     assert said.isprintable()
     assert said.isascii()
     assert len(said) <= 2048

@@ -6,13 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from securecc.compiler.toolchain.toolchain_list import Known, ToolchainList, decode, encode, read, write
+from securecc.compiler.toolchain.toolchain_list import KnownToolchain, ToolchainList, decode, encode, read, write
 from securecc.model import limits
 from securecc.model.errors import ConfigError
 from securecc.model.messages import Description, Part
 
-GCC = Known(b"\xff" * 32, (b"/usr/bin/gcc\xff",), Description("gcc-12", parts=(Part(b"/usr/bin/as", b"12345678"),)))
-KNOWN = st.lists(st.builds(Known, st.binary(), st.lists(st.binary()).map(tuple), st.from_type(Description)), max_size=3)
+GCC = KnownToolchain(
+    b"\xff" * 32, (b"/usr/bin/gcc\xff",), Description("gcc-12", parts=(Part(b"/usr/bin/as", b"12345678"),))
+)
+KNOWN = st.lists(
+    st.builds(KnownToolchain, st.binary(), st.lists(st.binary()).map(tuple), st.from_type(Description)), max_size=3
+)
 
 
 @given(KNOWN, st.integers(0, 2**22))

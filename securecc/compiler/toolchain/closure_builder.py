@@ -20,7 +20,7 @@ _THREADS = 2  # what digesting leaves to others
 _LINKS = 40  # MAXSYMLINKS of Linux
 
 
-class FileCollection:
+class ClosureBuilder:
     """Grows by files. `digests` remembers what files contained, across collections.
 
     Contents are digested by threads, while compilers are asked for more; they have ended when the `with` block has.
