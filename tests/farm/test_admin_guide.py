@@ -179,7 +179,7 @@ def follow_the_guide(machine: Machine) -> None:
     machine.follow("2. A key", -1)
     put(machine, "/etc/securecc/policy.yaml", blocks("3. A policy")[0])
     machine.follow("3. A policy", 1)
-    machine.follow("4. Look, and start", 0)
+    machine.follow("4. Check and start", 0)
     until(lambda: "securecc: ready" in machine.run("cat /var/log/secureccd").said, 60, "the daemon")
     machine.follow("A client", 0)
 
@@ -204,7 +204,7 @@ def test_no_block_of_the_page_is_left_out(machine):
     ran = {each.command for section in machine.ran.values() for each in section}
     assert len(ran) >= 15
     other = re.compile(r"ipa|New-ADUser|setspn|ktpass|cp .*apparmor|apparmor_parser")
-    sections = ("1. Install", "2. A key", "3. A policy", "4. Look, and start", "A client")
+    sections = ("1. Install", "2. A key", "3. A policy", "4. Check and start", "A client")
     for section in sections:
         for block in blocks(section):
             lines = [line for line in block.splitlines() if line.strip()]
@@ -236,7 +236,7 @@ def test_the_policy_means_what_is_said_of_it(machine):
 
 
 def test_the_server_is_found_well(machine):
-    lines = outcome(machine, "4. Look, and start", "securecctl doctor --server").said.splitlines()
+    lines = outcome(machine, "4. Check and start", "securecctl doctor --server").said.splitlines()
     assert not [line for line in lines if line.startswith("BAD")]
 
 
