@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import os
 import socket
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from securecc.audit.records.record import Record
 from securecc.audit.settings import AuditSettings
 from securecc.audit.signing import Signer, load_or_make, proves
 from securecc.model.errors import AuditError
+from securecc.system.atomic_file import replace_file
 
 log = logging.getLogger("securecc")
 
@@ -110,11 +110,7 @@ class AuditTrail:
 
     def _keep(self, line: str) -> None:
         """Called by the thread that waits for the disk."""
-        new = self._kept.with_name(self._kept.name + ".new")
-        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
-        with os.fdopen(fd, "w") as file:
-            file.write(line + "\n")
-        os.rename(new, self._kept)
+        replace_file(self._kept, f"{line}\n".encode(), mode=0o640)
 
     def _say(self, trouble: str) -> None:
         if trouble and trouble != self._trouble:

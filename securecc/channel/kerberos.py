@@ -18,9 +18,9 @@ from gssapi.raw import ChannelBindings, ExpiredCredentialsError, GSSError
 
 from securecc.model import limits
 from securecc.model.errors import AuthenticationError, CredentialError, KdcError, SkewError
+from securecc.model.service import SERVICE
 from securecc.wire.handshake import Facts, binding
 
-SERVICE: Final = "securecc"
 _LIBRARY: Final = "libkrb5.so.3"  # MIT's, on which its GSSAPI stands
 _Store = dict[bytes | str, bytes | str]
 _KRB5: Final = gssapi.MechType.kerberos

@@ -1,7 +1,6 @@
 """`securecctl toolchain`: the compilers that a daemon offers or an agent has met, and whether they are as they were."""
 
 import argparse
-import contextlib
 import os
 import signal
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from securecc.daemon.config_edit import amended
 from securecc.daemon.settings import DaemonSettings, read_settings
 from securecc.model.errors import ConfigError, ToolchainError
 from securecc.model.manifest import Kind
+from securecc.system.atomic_file import replace_file
 
 CONFIG = Path("/etc/securecc/config.yaml")
 SEARCH_PATH = b"/usr/local/bin:/usr/bin:/bin"
@@ -164,17 +164,9 @@ def _read(config: Path) -> str:
 
 def _replace(config: Path, text: str) -> None:
     """Owner and mode stay as they are. Raises ConfigError."""
-    new = config.with_name(f".{config.name}.{os.getpid()}")
     try:
-        status = config.stat()
-        new.touch(mode=0o600)
-        os.chown(new, status.st_uid, status.st_gid)
-        new.chmod(status.st_mode & 0o7777)
-        new.write_text(text)
-        new.replace(config)
+        replace_file(config, text.encode(), like=config.stat(), durable=True)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            new.unlink()
         raise ConfigError(f"{config} cannot be changed: {error.strerror}", "do it as root") from error
 
 

@@ -15,10 +15,9 @@ from securecc.config_file.yaml_nodes import Node, compose
 from securecc.daemon.limits_section import ServerLimits, read_bounds
 from securecc.model import limits
 from securecc.model.errors import ConfigError, PolicyError
+from securecc.model.service import PORT, SERVICE
 from securecc.policy.network import parse_address
 
-PORT: Final = 3643
-SERVICE: Final = "securecc"
 LISTEN: Final = ("0.0.0.0", "::")  # noqa: S104 - a server is for others; the policy's network list comes first
 TOOLCHAINS: Final = (Path("/usr/bin/gcc"),)
 SANDBOXES: Final = ("jail", "bubblewrap")

@@ -9,7 +9,6 @@ import os
 import selectors
 import signal
 import socket
-import struct
 import time
 from pathlib import Path
 from typing import NoReturn
@@ -20,13 +19,13 @@ from securecc.model import limits
 from securecc.model.errors import ConfigError, SandboxError
 from securecc.runner.runner_spawner import RunnerSpawner, end_children, runner_config
 from securecc.sandbox import cgroup, namespaces
+from securecc.system.peer_credentials import peer_credentials
 
 log = logging.getLogger("securecc")
 
 READY = "securecc: the runner waits for its front"
 """The line of the log that says so."""
 
-_CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
 _STOP_S, _LOOK_S = 5.0, 0.005
 
 
@@ -145,7 +144,7 @@ class RunnerService:
 
     def _objection(self, end: socket.socket) -> str:
         """Why this is no front of ours; empty if it is one."""
-        _, uid, _ = _CREDENTIALS.unpack(end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+        uid = peer_credentials(end).uid
         if uid == os.getuid():
             return f"it is of the runner's own user, {uid}: a compiler that breaks out would be the front"
         if self._settings.users is not None and uid != self._settings.users.front.uid:

@@ -102,11 +102,6 @@ def test_a_directory_that_is_not_there(tmp_path):
         load_or_make(tmp_path / "none" / "audit.key")
 
 
-def test_a_half_made_key_of_a_killed_daemon_is_no_obstacle(path):
-    path.with_name("audit.key.new").write_bytes(b"half")
-    assert load_or_make(path).public.startswith("ed25519:")
-
-
 @given(st.text(max_size=80), st.binary(max_size=20), st.text(max_size=100))
 def test_what_is_no_key_or_signature_proves_nothing(key, data, signature):
     assert not proves(key, data, signature)

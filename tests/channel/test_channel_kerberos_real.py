@@ -574,4 +574,3 @@ def test_compile_frames_before_the_verdict_end_the_connection(realm, acceptor):
 
 def test_kerberos_has_errors_raised_at_once():
     assert gssapi.SecurityContext.__DEFER_STEP_ERRORS__ is False
-    assert kerberos.SERVICE == "securecc"

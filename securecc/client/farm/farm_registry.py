@@ -14,11 +14,10 @@ from securecc.channel.deadline import within
 from securecc.channel.transport import dial
 from securecc.client.farm.farm import Farm
 from securecc.client.ipc.frames import Request
-from securecc.client.path_state import look
-from securecc.client.stat_key import Stamp
 from securecc.client.state.settings import Host, Settings
 from securecc.model import limits
 from securecc.model.errors import CredentialError, SecureccError
+from securecc.system.stat_key import StatKey, path_stat_key
 
 FARMS = 32
 """Kept at one time, those with jobs aside."""
@@ -35,7 +34,7 @@ class _Kept:
         self.cache = cache
         self.ticket: tuple[bytes, float] | None = None
         self.lacking: SecureccError | None = None
-        self.seen: Stamp | None = None
+        self.seen: StatKey | None = None
         self._service = settings.service
         self._ca = settings.ca or None
         self._checking: asyncio.Task[None] | None = None
@@ -117,11 +116,11 @@ async def _check(kept: _Kept) -> None:
         kept.farm.retry()
 
 
-def _stamp(cache: str | None) -> Stamp | None:
+def _stamp(cache: str | None) -> StatKey | None:
     """What a credential cache in a file was when it was looked at; None for any other (krb5_cc_resolve)."""
     if cache is None or not cache.startswith(("FILE:", "/")):
         return None
-    return look(os.fsencode(cache.removeprefix("FILE:")))
+    return path_stat_key(os.fsencode(cache.removeprefix("FILE:")))
 
 
 def _same(one: tuple[bytes, float] | None, other: tuple[bytes, float] | None) -> bool:

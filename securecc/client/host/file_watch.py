@@ -7,15 +7,14 @@ from collections.abc import Iterable
 
 from securecc.client.host.inotify import Inotify, is_local
 from securecc.client.host.mount_table import MountTable
-from securecc.client.path_state import look
-from securecc.client.stat_key import Stamp
+from securecc.compiler.tree.symlinks import TooManyLinksError, resolve
 from securecc.model.errors import StaysLocal
+from securecc.system.stat_key import StatKey, path_stat_key
 
 LOOKED_AT_S = 2.0
 """Files that nothing tells of are looked at again after this long; so are the others, once something has happened."""
 WATCHED_S = 60.0
 """Files that are watched are looked at again all the same: of a write through a shared mapping nobody is told."""
-_LINKS = 40  # MAXSYMLINKS of Linux
 
 
 class FileWatch:
@@ -27,7 +26,7 @@ class FileWatch:
         self._watches = watches
         self._owner = owner
         unseen = watches.begin(paths, owner)
-        self.stamps = tuple((path, look(path)) for path in paths)
+        self.stamps = tuple((path, path_stat_key(path)) for path in paths)
         self._told = frozenset(path for path, stamp in self.stamps if path not in unseen and not _linked(path, stamp))
         self._looked = time.monotonic()
         self._looked_at_all = self._looked
@@ -40,8 +39,8 @@ class FileWatch:
         self._looked = now
         if self._watches.happened(self._owner) or now - self._looked_at_all >= WATCHED_S:
             self._looked_at_all = now
-            return all(look(path) == stamp for path, stamp in self.stamps)
-        return all(look(path) == stamp for path, stamp in self.stamps if path not in self._told)
+            return all(path_stat_key(path) == stamp for path, stamp in self.stamps)
+        return all(path_stat_key(path) == stamp for path, stamp in self.stamps if path not in self._told)
 
     def end(self) -> None:
         """Watch no more."""
@@ -110,32 +109,26 @@ def _way(folder: bytes) -> tuple[bytes, ...]:
     """The real directories whose entries decide what a path to a directory means: those of symlinks on the way, and
     last the one where it ends. Empty where links lead nowhere (path_resolution(7)).
     """
-    at, steps, todo = b"", [], [part for part in folder.split(b"/") if part][::-1]
-    while todo:
-        part = todo.pop()
-        step = os.path.join(at or b"/", part)
-        try:
-            target = os.readlink(step) if os.path.islink(step) else None
-        except OSError:
-            return ()
-        if part == b"..":
-            at = os.path.dirname(at)
-        elif target is None:
-            at = step
-        else:
-            steps.append(at or b"/")
-            if len(steps) > _LINKS:
-                return ()
-            at = b"" if target.startswith(b"/") else at
-            todo += [part for part in target.split(b"/") if part not in (b"", b".")][::-1]
-    return (*dict.fromkeys(steps), at or b"/")
+    holders: dict[bytes, None] = {}
+
+    def link_target(step: bytes) -> bytes | None:
+        if not os.path.islink(step):
+            return None
+        holders[os.path.dirname(step)] = None
+        return os.readlink(step)
+
+    try:
+        end, _ = resolve(folder, link_target)
+    except (OSError, TooManyLinksError):
+        return ()
+    return (*holders, end)
 
 
 def _is_folder(path: bytes) -> bool:
     return os.path.isdir(path) and not os.path.islink(path)
 
 
-def _linked(path: bytes, stamp: Stamp | None) -> bool:
+def _linked(path: bytes, stamp: StatKey | None) -> bool:
     """Whether a file may be changed by another name, in a folder that nobody watches."""
     try:
         return stamp is not None and not os.path.isdir(path) and os.lstat(path).st_nlink > 1

@@ -6,13 +6,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from securecc.client.path_state import look
-from securecc.client.stat_key import Stamp
 from securecc.compiler.command_line import environment
 from securecc.compiler.command_line.environment import EffectiveLocale, Locales
 from securecc.compiler.toolchain import catalogue_files
 from securecc.compiler.toolchain.closure import ToolchainClosure
 from securecc.model.manifest import Digest
+from securecc.system.stat_key import StatKey, path_stat_key
 
 LOOKED_AT_S = 2.0
 """How long nobody looks whether what was asked is still as it was."""
@@ -54,7 +53,7 @@ class MessageCatalogues:
             return known.speech
         if len(self._known) >= _REMEMBERED:
             self._known.clear()
-        seen: dict[bytes, Stamp | None] = {path: look(path) for path in _LOCALES}
+        seen: dict[bytes, StatKey | None] = {path: path_stat_key(path) for path in _LOCALES}
         speech = environment.effective_locale(given, self._locales(closure, seen))
         self._known[key] = _Answer(speech, seen)
         return speech
@@ -68,18 +67,18 @@ class MessageCatalogues:
             self._folders[closure.digest] = catalogue_files.folders(closure)
         return self._folders[closure.digest]
 
-    def _locales(self, closure: ToolchainClosure, seen: dict[bytes, Stamp | None]) -> Locales:
+    def _locales(self, closure: ToolchainClosure, seen: dict[bytes, StatKey | None]) -> Locales:
         """What is looked at goes to `seen`, as it was just before."""
         names, places = catalogue_files.names(closure), self._places(closure)
         own = frozenset((catalogue_files.SYSTEMS_OWN,))
 
         def held(folder: bytes, language: bytes, files: frozenset[bytes]) -> bool:
             path = b"/".join((folder, language, b"LC_MESSAGES"))
-            seen.setdefault(path, look(path))
+            seen.setdefault(path, path_stat_key(path))
             return _holds(path, files)
 
         def renamed(language: bytes) -> bool:
-            seen.setdefault(_ALIASES, look(_ALIASES))
+            seen.setdefault(_ALIASES, path_stat_key(_ALIASES))
             return language.lower() in _aliases()
 
         return Locales(
@@ -93,7 +92,7 @@ class MessageCatalogues:
 @dataclass(slots=True)
 class _Answer:
     speech: EffectiveLocale
-    seen: dict[bytes, Stamp | None]
+    seen: dict[bytes, StatKey | None]
     asked: float = field(default_factory=time.monotonic)
     looked: float = field(default_factory=time.monotonic)
 
@@ -102,7 +101,9 @@ class _Answer:
         if now - self.looked < LOOKED_AT_S:
             return True
         self.looked = now
-        return now - self.asked < ASKED_AGAIN_S and all(look(path) == stamp for path, stamp in self.seen.items())
+        return now - self.asked < ASKED_AGAIN_S and all(
+            path_stat_key(path) == stamp for path, stamp in self.seen.items()
+        )
 
 
 def _available(name: bytes) -> bool:

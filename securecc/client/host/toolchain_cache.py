@@ -10,13 +10,12 @@ from pathlib import Path
 
 from securecc.client.host import wrapper_lists
 from securecc.client.host.file_watch import FileWatch, FileWatches
-from securecc.client.path_state import look
-from securecc.client.stat_key import Stamp
 from securecc.compiler.toolchain import gcc, toolchain_list
 from securecc.compiler.toolchain.closure import describe
 from securecc.compiler.toolchain.discovery import Digests, ToolchainClosure, discover
 from securecc.compiler.toolchain.toolchain_list import KnownToolchain
 from securecc.model.errors import StaysLocal, ToolchainError
+from securecc.system.stat_key import StatKey, path_stat_key
 
 _LOOKED_FOR = (*gcc.PROGRAMS, b"specs")
 _CHOOSES = b"/crtbegin.o"  # beside its directory stand the other versions of gcc, of which clang takes the newest
@@ -25,7 +24,7 @@ _CHOOSES = b"/crtbegin.o"  # beside its directory stand the other versions of gc
 @dataclass(slots=True)
 class _Found:
     closure: ToolchainClosure
-    called: tuple[tuple[bytes, Stamp | None], ...]
+    called: tuple[tuple[bytes, StatKey | None], ...]
     vigil: FileWatch
 
 
@@ -110,9 +109,9 @@ def _deciding(closure: ToolchainClosure, search_path: bytes) -> list[bytes]:
     ]
 
 
-def _stamps(paths: list[bytes]) -> tuple[tuple[bytes, Stamp | None], ...]:
-    return tuple((path, look(path)) for path in paths)
+def _stamps(paths: list[bytes]) -> tuple[tuple[bytes, StatKey | None], ...]:
+    return tuple((path, path_stat_key(path)) for path in paths)
 
 
 def _stale(known: _Found) -> bool:
-    return any(look(path) != stamp for path, stamp in known.called) or not known.vigil.holds()
+    return any(path_stat_key(path) != stamp for path, stamp in known.called) or not known.vigil.holds()

@@ -5,9 +5,9 @@ import stat
 import time
 from dataclasses import dataclass
 
-from securecc.client.stat_key import Stamp, stamp_of
 from securecc.model import limits
 from securecc.model.errors import StaysLocal
+from securecc.system.stat_key import StatKey, stat_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Listing:
     """
 
     path: bytes
-    stamp: Stamp
+    stamp: StatKey
     names: frozenset[bytes]
     precompiled: frozenset[bytes]
     racy: bool
@@ -40,7 +40,7 @@ class DirectoryCache:
             status = os.stat(path)
             if not stat.S_ISDIR(status.st_mode):
                 return None
-            now = stamp_of(status)
+            now = stat_key(status)
             known = self._known.get(path)
             if known is not None and known.stamp == now and not known.racy:
                 return known

@@ -11,12 +11,12 @@ import time
 from dataclasses import dataclass
 
 from securecc.client.inputs import special_files
-from securecc.client.stat_key import Stamp, stamp_of
 from securecc.compiler.source.directives import Directives, scan
 from securecc.model import limits
 from securecc.model.digest import sha256
 from securecc.model.errors import StaysLocal
 from securecc.model.manifest import INPUT, Digest
+from securecc.system.stat_key import StatKey, stat_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class FileFacts:
     """One file at one moment. `racy`: its stamp does not vouch for its content yet."""
 
     path: bytes
-    stamp: Stamp
+    stamp: StatKey
     mode: int
     links: int
     digest: Digest
@@ -46,7 +46,7 @@ class FileCache:
         """
         try:
             status = os.lstat(path)
-            now = stamp_of(status)
+            now = stat_key(status)
             known = self._known.get(path)
             if known is not None and known.stamp == now and not known.racy:
                 return known
@@ -64,7 +64,7 @@ class FileCache:
         digest = sha256(content)
         if digest not in self._directives:
             self._directives[digest] = scan(content)
-        return FileFacts(INPUT, (0, 0, len(content), 0, 0), 0o600, 1, digest, racy=True)
+        return FileFacts(INPUT, StatKey(0, 0, len(content), 0, 0), 0o600, 1, digest, racy=True)
 
     def directives(self, fingerprint: FileFacts) -> Directives:
         """What the content of a file that was looked at may ask for."""
@@ -100,7 +100,7 @@ class FileCache:
             self._directives[digest] = scan(content)
         rested = before - max(status.st_mtime_ns, status.st_ctime_ns)
         racy = rested < limits.RACY_STAT_S * 1e9
-        return FileFacts(path, stamp_of(status), stat.S_IMODE(status.st_mode), status.st_nlink, digest, racy=racy)
+        return FileFacts(path, stat_key(status), stat.S_IMODE(status.st_mode), status.st_nlink, digest, racy=racy)
 
 
 def _content(descriptor: int, size: int) -> bytes:

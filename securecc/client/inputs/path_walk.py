@@ -10,11 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from securecc.client.inputs import special_files
-from securecc.model import limits
+from securecc.compiler.tree.symlinks import TooManyLinksError, resolve
 from securecc.model.errors import StaysLocal
 
-LINKS_FOLLOWED = 40
-"""As the kernel's own bound (path_resolution(7))."""
+
+class _NowhereError(Exception):
+    """The path leads to nothing, or through something that is no directory."""
 
 
 @dataclass(slots=True)
@@ -34,7 +35,7 @@ class PathWalk:
         """
         if spelled in self._places:
             return self._places[spelled]
-        place = self._walk(spelled, LINKS_FOLLOWED)
+        place = self._walk(spelled)
         if place is not None and place not in self.directories:
             place = None
         self._places[spelled] = place
@@ -54,7 +55,7 @@ class PathWalk:
         except OSError:
             return place
         self.links[place] = target
-        found = self._walk(target if target.startswith(b"/") else _join(parent, target), LINKS_FOLLOWED)
+        found = self._walk(target if target.startswith(b"/") else _join(parent, target))
         if found is None or found in self.directories:
             raise StaysLocal("input", f"{os.fsdecode(spelled)} leads nowhere")
         return found
@@ -64,56 +65,35 @@ class PathWalk:
         self.directories = {path: value for path, value in self.directories.items() if not left_out(path)}
         self.links = {path: value for path, value in self.links.items() if not left_out(path)}
 
-    def _walk(self, spelled: bytes, follow: int) -> bytes | None:
-        """Follows `spelled` component by component; returns the physical path of what is there."""
-        here = b"/"
-        self._enter(b"/")
-        rest = [part for part in spelled.split(b"/") if part not in {b"", b"."}][::-1]
-        while rest:
-            part = rest.pop()
-            if here not in self.directories:
-                return None
-            if part == b"..":
-                here = here.rpartition(b"/")[0] or b"/"
-                continue
-            place = _join(here, part)
-            if place in self.directories:
-                here = place
-                continue
-            target = self._step(place)
-            if target is None:
-                return None
-            if not target:
-                here = place
-                continue
-            follow -= 1
-            if follow < 0 or len(rest) > limits.PATH_DEPTH:
-                return None
-            here = b"/" if target.startswith(b"/") else here
-            rest.extend(piece for piece in target.split(b"/")[::-1] if piece not in {b"", b"."})
-        return here
+    def _walk(self, spelled: bytes) -> bytes | None:
+        """Follows `spelled` component by component; the physical path of what is there, None for nothing."""
+        if b"/" not in self.directories:
+            root = os.lstat("/")
+            self.directories[b"/"] = (root.st_dev, root.st_ino)
+        try:
+            return resolve(spelled, self._link_target, self._enter)[0]
+        except (_NowhereError, TooManyLinksError, OSError):
+            return None
 
-    def _step(self, place: bytes) -> bytes | None:
-        """A symlink's target, an empty string for anything else that exists, None for nothing."""
+    def _link_target(self, place: bytes) -> bytes | None:
+        """Records what is there."""
+        if place in self.directories:
+            return None
         if place in self.links:
             return self.links[place]
         if place in special_files.OWN:
             special_files.refuse(place, 0)
-        try:
-            status = os.lstat(place)
-            if stat.S_ISLNK(status.st_mode):
-                self.links[place] = os.readlink(place)
-                return self.links[place]
-        except OSError:
-            return None
+        status = os.lstat(place)
+        if stat.S_ISLNK(status.st_mode):
+            self.links[place] = os.readlink(place)
+            return self.links[place]
         if stat.S_ISDIR(status.st_mode):
             self.directories[place] = (status.st_dev, status.st_ino)
-        return b""
+        return None
 
     def _enter(self, place: bytes) -> None:
         if place not in self.directories:
-            status = os.lstat(place)
-            self.directories[place] = (status.st_dev, status.st_ino)
+            raise _NowhereError
 
 
 def _join(directory: bytes, name: bytes) -> bytes:

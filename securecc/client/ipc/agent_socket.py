@@ -8,15 +8,14 @@ import functools
 import os
 import socket
 import stat
-import struct
 from pathlib import Path
 
 from securecc.client.ipc.frames import VERSION
 from securecc.model.errors import AgentError
+from securecc.system.peer_credentials import peer_credentials
 
 FOLDER_PATH = 76  # bytes: with the socket's name it fits into sun_path, 108 bytes (unix(7))
 _OURS_ALONE = 0o700
-_CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
 _FNV_OFFSET = 0xCBF29CE484222325
 _FNV_PRIME = 0x100000001B3
 
@@ -93,11 +92,10 @@ def failure_mark(path: Path) -> Path:
 def peer(connection: socket.socket) -> tuple[int, int]:
     """(process id, user id) of the other end of a Unix socket, as when it connected. Raises AgentError."""
     try:
-        data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        credentials = peer_credentials(connection)
     except OSError as error:
         raise AgentError(f"cannot tell who is connected: {error.strerror}") from error
-    process, user, _ = _CREDENTIALS.unpack(data)
-    return process, user
+    return credentials.pid, credentials.uid
 
 
 def same_world(process: int) -> bool:

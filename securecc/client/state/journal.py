@@ -8,13 +8,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-import msgspec
-
 from securecc.client.state import journal_record
 from securecc.client.state.journal_record import JournalRecord
 from securecc.model import limits
 from securecc.model.errors import AgentError
 from securecc.model.redaction import Redaction, silenced
+from securecc.system.atomic_file import replace_file
 
 
 def default_path(environ: Mapping[str, str] | None = None) -> Path:
@@ -95,7 +94,7 @@ class Journal:
     def _write(self) -> None:
         self._written = self._tick()
         with contextlib.suppress(OSError), _locked(self._path):
-            _replace(self._path, journal_record.add(_load(self._path), self._pending))
+            replace_file(self._path, journal_record.encode(journal_record.add(_load(self._path), self._pending)))
             self._pending = JournalRecord()
 
 
@@ -111,7 +110,7 @@ def clear(path: Path) -> None:
     """Begins anew, also under a running agent. Raises AgentError."""
     try:
         with _locked(path, patient=True):
-            _replace(path, JournalRecord())
+            replace_file(path, journal_record.encode(JournalRecord()))
     except OSError as error:
         raise AgentError(f"{path}: {error.strerror}", "look at who owns it") from error
 
@@ -124,20 +123,6 @@ def _load(path: Path) -> JournalRecord:
     with os.fdopen(fd, "rb") as file:
         data = file.read(limits.JOURNAL_FILE + 1) or b""
     return journal_record.decode(data) if len(data) <= limits.JOURNAL_FILE else JournalRecord()
-
-
-def _replace(path: Path, content: JournalRecord) -> None:
-    """The lock is held, so that one name for the temporary file does."""
-    temporary = path.with_suffix(".new")
-    temporary.unlink(missing_ok=True)
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(fd, "wb") as file:
-            file.write(msgspec.json.encode(content))
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 @contextlib.contextmanager

@@ -76,6 +76,11 @@ class JournalRecord(msgspec.Struct, frozen=True):
 _decoder = msgspec.json.Decoder(JournalRecord)
 
 
+def encode(record: JournalRecord) -> bytes:
+    """As JSON."""
+    return msgspec.json.encode(record)
+
+
 def decode(data: bytes) -> JournalRecord:
     """What a file says; nothing at all where it is damaged or of another version, for these are only counts."""
     try:

@@ -12,9 +12,8 @@ from typing import Final
 from securecc.model import limits
 from securecc.model.address import address
 from securecc.model.errors import ConfigError
+from securecc.model.service import PORT, SERVICE
 
-PORT: Final = 3643
-SERVICE: Final = "securecc"
 SITE: Final = Path("/etc/securecc")
 
 _SLOTS_MAX = 4096

@@ -5,10 +5,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from securecc.client.path_state import look
-from securecc.client.stat_key import Stamp
 from securecc.client.state.settings import Settings, paths, read_settings
 from securecc.model import limits
+from securecc.system.stat_key import StatKey, path_stat_key
 
 LOOKED_AT_S = 1.0
 """A change of a settings file counts after this long."""
@@ -19,7 +18,7 @@ _KEPT = 64
 @dataclass(slots=True)
 class _Read:
     settings: Settings
-    stamps: tuple[tuple[bytes, Stamp | None], ...]
+    stamps: tuple[tuple[bytes, StatKey | None], ...]
     at_ns: int
     looked: float
 
@@ -31,7 +30,8 @@ class _Read:
         self.looked = now
         rested = self.at_ns - int(limits.RACY_STAT_S * 1e9)
         return all(
-            look(path, follow=True) == stamp and (stamp is None or stamp[4] < rested) for path, stamp in self.stamps
+            path_stat_key(path, follow=True) == stamp and (stamp is None or stamp[4] < rested)
+            for path, stamp in self.stamps
         )
 
 
@@ -56,5 +56,5 @@ class SettingsCache:
 def _read(own: tuple[tuple[bytes, bytes], ...]) -> _Read:
     names = {os.fsdecode(name): os.fsdecode(value) for name, value in own}
     home = names.get("HOME") or os.environ.get("HOME", "")
-    stamps = tuple((path, look(path, follow=True)) for path in map(os.fsencode, paths(names, home)))
+    stamps = tuple((path, path_stat_key(path, follow=True)) for path in map(os.fsencode, paths(names, home)))
     return _Read(read_settings(names, home), stamps, time.time_ns(), time.monotonic())

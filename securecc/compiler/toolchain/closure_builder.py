@@ -8,16 +8,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Self
 
 from securecc.compiler.toolchain.closure import ClosureFile
+from securecc.compiler.tree.symlinks import TooManyLinksError, resolve
 from securecc.model import limits
 from securecc.model.digest import sha256_of_file
 from securecc.model.errors import ToolchainError
 from securecc.model.manifest import Digest, Kind
+from securecc.system.stat_key import StatKey, stat_key
 
-StatKey = tuple[int, int, int, int, int]
 Digests = MutableMapping[StatKey, Digest]
 
 _THREADS = 2  # what digesting leaves to others
-_LINKS = 40  # MAXSYMLINKS of Linux
 
 
 class ClosureBuilder:
@@ -65,7 +65,7 @@ class ClosureBuilder:
                 status = os.fstat(file.fileno())
                 if not stat.S_ISREG(status.st_mode):
                     raise ToolchainError(f"{os.fsdecode(path)} is no regular file")
-                key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+                key = stat_key(status)
                 digest = self._digests.get(key)
                 if digest is None:
                     digest = sha256_of_file(file)
@@ -80,26 +80,17 @@ def walk(path: bytes, links: dict[bytes, ClosureFile]) -> bytes:
     """The real path; each symlink crossed is put into `links`. Raises ToolchainError if it leads nowhere."""
     if not path.startswith(b"/"):
         raise ToolchainError(f"{os.fsdecode(path)!r} is no absolute path")
-    todo, at, crossed = path.split(b"/")[::-1], b"", 0
-    while todo:
-        name = todo.pop()
-        if name in (b"", b"."):
-            continue
-        if name == b"..":
-            at = os.path.dirname(at).rstrip(b"/")
-            continue
-        step = at + b"/" + name
+
+    def link_target(step: bytes) -> bytes | None:
         target = _link_target(step, path)
-        if target is None:
-            at = step
-            continue
-        links[step] = ClosureFile(step, Kind.LINK, target)
-        crossed += 1
-        if crossed > _LINKS:
-            raise ToolchainError(f"too many symbolic links at {os.fsdecode(path)}")
-        at = b"" if target.startswith(b"/") else at
-        todo += target.split(b"/")[::-1]
-    return at or b"/"
+        if target is not None:
+            links[step] = ClosureFile(step, Kind.LINK, target)
+        return target
+
+    try:
+        return resolve(path, link_target)[0]
+    except TooManyLinksError as error:
+        raise ToolchainError(f"too many symbolic links at {os.fsdecode(path)}") from error
 
 
 def _link_target(step: bytes, path: bytes) -> bytes | None:

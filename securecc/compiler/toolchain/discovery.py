@@ -10,12 +10,12 @@ from dataclasses import replace
 
 from securecc.compiler.toolchain import clang, gcc
 from securecc.compiler.toolchain.closure import ClosureFile, Family, ToolchainClosure, digest_of
-from securecc.compiler.toolchain.closure_builder import ClosureBuilder, Digests, StatKey, walk
+from securecc.compiler.toolchain.closure_builder import ClosureBuilder, Digests, walk
 from securecc.compiler.toolchain.program_queries import include_directories, is_program, libraries
 from securecc.compiler.toolchain.wrapper_scripts import behind
 from securecc.model.manifest import Digest, Kind
 
-__all__ = ["ClosureFile", "Digests", "StatKey", "ToolchainClosure", "closure_of_programs", "digest_of", "discover"]
+__all__ = ["ClosureFile", "Digests", "ToolchainClosure", "closure_of_programs", "digest_of", "discover"]
 
 
 def discover(

@@ -1,6 +1,5 @@
 """The toolchains that a daemon offers, or an agent has met, as a file that people's tools read."""
 
-import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from securecc.model import limits
 from securecc.model.errors import ConfigError
 from securecc.model.manifest import Digest
 from securecc.model.messages import Description
+from securecc.system.atomic_file import replace_file
 
 NAME = "toolchains.json"
 """The file below the daemon's `state`, or beside the agent's journal."""
@@ -64,11 +64,4 @@ def read(path: Path) -> ToolchainList:
 
 def write(path: Path, known: Sequence[KnownToolchain]) -> None:
     """Replaces the file as a whole, in the name of this process. Raises OSError."""
-    new = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        new.write_bytes(encode(ToolchainList(tuple(known), os.getpid())))
-        new.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            new.unlink()
-        raise
+    replace_file(path, encode(ToolchainList(tuple(known), os.getpid())), mode=0o666)

@@ -19,12 +19,12 @@ from securecc.compiler.tree.path_rules import (
     territory_of,
     wrong,
 )
+from securecc.compiler.tree.symlinks import TooManyLinksError, resolve
 from securecc.model import limits
 from securecc.model.errors import PathError
 from securecc.model.manifest import INPUT, Digest, Entry, Kind, Manifest
 
 _OWN = INPUT.rpartition(b"/")[0]
-_LINKS_FOLLOWED = 40  # as the kernel's MAXSYMLINKS
 _LINK_STEPS = 200_000  # components walked for all links of one manifest; a link farm of a build needs some 10,000
 _MTIME_NS = 1 << 62  # 146 years around the epoch; what utimensat(2) takes
 _DIGEST = 32  # SHA-256
@@ -193,7 +193,10 @@ def _check_links(entries: tuple[Entry, ...], kinds: dict[bytes, Kind]) -> None:
             raise wrong(path, "is a link with a target that no link can have")
         if path in MERGED and target.strip(b"/") != b"usr" + path:
             raise wrong(path, "is a link that would replace a directory of the system")
-        end, walked = _resolve(path, targets)
+        try:
+            end, walked = resolve(path, targets.get)
+        except TooManyLinksError as error:
+            raise wrong(path, "is a link that leads round in a circle") from error
         steps += walked
         if steps > _LINK_STEPS:
             raise wrong(path, "is one link too many to follow")
@@ -202,31 +205,6 @@ def _check_links(entries: tuple[Entry, ...], kinds: dict[bytes, Kind]) -> None:
     for path in MERGED:
         if kinds.get(path) is Kind.FILE:
             raise wrong(path, "would replace a directory of the system")
-
-
-def _resolve(path: bytes, targets: dict[bytes, bytes]) -> tuple[bytes, int]:
-    """Where a path leads when each link on the way is followed, as the kernel would inside the tree, and the number
-    of components walked.
-    """
-    rest = path[1:].split(b"/")[::-1]
-    at = b""
-    followed = walked = 0
-    while rest:
-        walked += 1
-        name = rest.pop()
-        if name == b"..":
-            at = at.rpartition(b"/")[0]
-        elif name not in {b"", b"."}:
-            target = targets.get(at + b"/" + name)
-            if target is None:
-                at += b"/" + name
-                continue
-            followed += 1
-            if followed > _LINKS_FOLLOWED:
-                raise wrong(path, "is a link that leads round in a circle")
-            at = b"" if target[:1] == b"/" else at
-            rest += target.split(b"/")[::-1]
-    return at or b"/", walked
 
 
 def _check_inodes(entries: tuple[Entry, ...]) -> None:

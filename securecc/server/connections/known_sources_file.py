@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from securecc.model import limits
+from securecc.system.atomic_file import replace_file
 
-_FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def read(path: Path) -> dict[str, float]:
@@ -16,7 +17,7 @@ def read(path: Path) -> dict[str, float]:
     Raises OSError; a file that is not there has nothing to say.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | _FLAGS)
+        descriptor = os.open(path, _FLAGS)
     except FileNotFoundError:
         return {}
     with open(descriptor, "rb") as file:
@@ -35,12 +36,8 @@ def parse(data: bytes) -> dict[str, float]:
 
 def write(path: Path, seen: Mapping[str, float]) -> None:
     """Puts the file in its place, whole. Raises OSError."""
-    temporary = path.with_name(f".{path.name}-new")
     lines = "".join(f"{source} {int(at)}\n" for source, at in seen.items())
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _FLAGS, 0o600)
-    with open(descriptor, "wb") as file:
-        file.write(lines.encode())
-    os.replace(temporary, path)
+    replace_file(path, lines.encode())
 
 
 def _is_source(text: str) -> bool:

@@ -15,14 +15,14 @@ class Time:
     def __init__(self, monkeypatch):
         self.now = 0.0
         self.looks = 0
-        look = file_watch.look
+        look = file_watch.path_stat_key
 
         def counted(path):
             self.looks += 1
             return look(path)
 
         monkeypatch.setattr(file_watch.time, "monotonic", lambda: self.now)
-        monkeypatch.setattr(file_watch, "look", counted)
+        monkeypatch.setattr(file_watch, "path_stat_key", counted)
 
     def passes(self, seconds=LOOKED_AT_S + 0.01):
         self.now += seconds

@@ -157,7 +157,7 @@ def test_a_change_that_no_stamp_shows_is_seen_while_the_file_is_young(tmp_path, 
 
     os_lstat = os.lstat
     monkeypatch.setattr(dependency_cache.os, "lstat", lstat)
-    monkeypatch.setattr(file_cache, "stamp_of", lambda status: stamps[os.fsencode(path)])
+    monkeypatch.setattr(file_cache, "stat_key", lambda status: stamps[os.fsencode(path)])
     assert memory.recall() is None
 
 

@@ -54,7 +54,7 @@ def test_what_has_just_changed_is_read_again(file, monkeypatch):
     first = fingerprints.look(os.fsencode(file))
     assert first.racy
     file.write_text('#include "y.h"\n')
-    monkeypatch.setattr(file_cache, "stamp_of", lambda _: first.stamp)
+    monkeypatch.setattr(file_cache, "stat_key", lambda _: first.stamp)
     second = fingerprints.look(os.fsencode(file))
     assert second.stamp == first.stamp
     assert second.digest != first.digest

@@ -4,7 +4,6 @@ import os
 
 import pytest
 
-from securecc.client.state import journal as journal_module
 from securecc.client.state.journal import Journal, clear, default_path, load
 from securecc.client.state.journal_record import JournalRecord
 from securecc.model import limits
@@ -98,7 +97,7 @@ def test_a_full_disk_disturbs_nobody_and_leaves_nothing(journal, path, clock, mo
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(journal_module.Path, "replace", full)
+        patch.setattr(os, "replace", full)
         journal.remote("farm1:3643")
     assert {item.name for item in path.parent.iterdir()} == {"recent.json", "recent.lock"}
     journal.close()
@@ -117,7 +116,7 @@ def test_a_damaged_file_is_begun_anew(journal, path, content):
 def test_a_link_is_not_followed(journal, path, tmp_path):
     path.parent.mkdir(parents=True)
     (tmp_path / "victim").write_text("precious")
-    for name in (path, path.with_suffix(".new"), path.with_suffix(".lock")):
+    for name in (path, path.with_suffix(".lock")):
         name.unlink(missing_ok=True)
         name.symlink_to(tmp_path / "victim")
         journal.remote("farm1:3643")

@@ -1,0 +1,1 @@
+"""What every part asks of the operating system in the same way."""
