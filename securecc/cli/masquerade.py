@@ -13,7 +13,7 @@ from securecc.model.errors import ConfigError
 
 LAUNCHER = "securecc"
 STAND_INS = ("buildcache", "ccache", "distcc", "icecc", "sccache", LAUNCHER)
-"""Programs that stand under compilers' names; the launcher passes them over, see client/launcher/compiler.c."""
+"""Programs that stand under compilers' names; the launcher passes them over, see client/launcher/compiler/search.c."""
 
 _NUMBER = r"(?:-[0-9]+(?:\.[0-9]+)*)?"
 _NAME = re.compile(rf"(?:[A-Za-z0-9_.]+-)*(?:gcc|g\+\+|cc|c\+\+|clang|clang\+\+){_NUMBER}", re.ASCII)

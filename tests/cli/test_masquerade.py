@@ -155,6 +155,6 @@ def test_remove_takes_the_empty_directory(place):
 
 
 def test_the_launcher_passes_over_the_same_programs():
-    text = (ROOT / "securecc/client/launcher/compiler.c").read_text()
+    text = (ROOT / "securecc/client/launcher/compiler/search.c").read_text()
     listed = ", ".join(f'"{name}"' for name in masquerade.STAND_INS)
     assert f"stand_ins[] = {{{', '.join(sorted(listed.split(', ')))}}};" in text

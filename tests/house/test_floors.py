@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.house.circles import circles
+
 TOP = Path(__file__).parents[2]
 PACKAGE = TOP / "securecc"
 
@@ -130,6 +132,8 @@ APART = (
     ("audit", "client", "who reads a log needs no client"),
     ("client", "audit", "the audit is the server's"),
     ("server", "client", "the server must never trust what the client made of a thing"),
+    ("server", "runner", "front and runner share runner_protocol, and nothing of each other's"),
+    ("runner", "server", "front and runner share runner_protocol, and nothing of each other's"),
     ("server", "sandbox", "who speaks with strangers makes no walls"),
     ("sandbox", "server", "walls ask nobody"),
     ("sandbox", "runner", "walls ask nobody"),
@@ -142,6 +146,8 @@ APART = (
     ("channel", "client", "both ends speak the same protocol"),
     ("channel", "server", "both ends speak the same protocol"),
 )
+# To be empty: this pair is being taken apart.
+STILL_CIRCLES = {frozenset({"server.connections.client_connection", "server.jobs.job_session"})}
 LONGEST_FILE = 350
 LONGEST_FUNCTION = 45
 NINE_OF_TEN_FUNCTIONS = 30
@@ -186,6 +192,11 @@ def floor(module):
 def test_imports_go_down_only(module):
     upstairs = [other for other in imports(module)[0] if floor(other) > floor(module)]
     assert not upstairs, f"{module} ({NAMES[floor(module)]}) imports from above: {upstairs}"
+
+
+def test_no_imports_go_in_a_circle():
+    found = circles({module: imports(module)[0] for module in sources()})
+    assert found <= STILL_CIRCLES, "where two need each other, a third holds what both need"
 
 
 @pytest.mark.parametrize("module", [name for name in sources() if floor(name) == FOREIGN])

@@ -41,14 +41,14 @@ def test_no_descriptor_is_passed_on(intruder):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("", ""), "cannot read the arguments: it is none"),
+        (("", ""), "cannot read the arguments: not valid"),
         (("", "", "/nowhere"), "cannot run /nowhere: No such file or directory"),
-        (("", "1x", "true"), "cannot read the number 1x: it is none"),
-        (("", "9999999999", "true"), "cannot read the number 9999999999: it is none"),
-        (("", "0 0 0 0 0", "true"), "cannot use so many rulesets: it is none"),
+        (("", "1x", "true"), "cannot read the number 1x: not valid"),
+        (("", "9999999999", "true"), "cannot use the descriptor 9999999999: not valid"),
+        (("", "0 0 0 0 0", "true"), "cannot use so many rulesets: not valid"),
         (("", "900", "true"), "cannot restrict files by Landlock: Bad file descriptor"),
         (("900", "", "true"), "cannot read the filter: Bad file descriptor"),
-        (("-1", "", "true"), "cannot read the number -1: it is none"),
+        (("-1", "", "true"), "cannot read the number -1: not valid"),
     ],
 )
 def test_what_cannot_be_confined_does_not_run(words, said):

@@ -38,7 +38,7 @@ from securecc.model.messages import Refuse
 from securecc.model.principal import Principal
 
 _SOON_S = 600.0
-_GIVEN_UP_S = 10  # as in client/launcher/launcher.h
+_GIVEN_UP_S = 10  # as in client/launcher/launcher_limits.h
 _CLOCK = re.compile(r"the server's says (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)Z", re.ASCII)
 _SET_CLOCKS = "set the clocks of this machine, the server and the KDC (NTP: timedatectl set-ntp true)"
 

@@ -1,7 +1,7 @@
 """Where the agent of one user and one world listens, and who may speak to it.
 
-The launcher (client/launcher/place.c) names the socket alike. A world is a mount namespace, a root directory and a
-Kerberos configuration: a container with other files at the same paths gets an agent of its own.
+The launcher (client/launcher/agent/agent_socket.c) names the socket alike. A world is a mount namespace, a root
+directory and a Kerberos configuration: a container with other files at the same paths gets an agent of its own.
 """
 
 import functools

@@ -1,65 +1,33 @@
-/* securecc COMPILER ARGUMENTS..., or a link named like a compiler. */
-#define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
+/* securecc COMPILER ARGUMENTS..., or a link named like a compiler.
+ *
+ * The launcher: one compile, handed to the user's agent, whose commands are then carried out. It decides nothing about
+ * compiling. Its one decision is when to do without the agent: whatever fails before the agent has said how the compile
+ * ended, the real compiler is executed instead, unless SECURECC_FALLBACK=0. docs/launcher-protocol.md is normative.
+ */
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "launcher.h"
+#include "agent/agent_connection.h"
+#include "agent/request.h"
+#include "commands.h"
+#include "compile.h"
+#include "compiler/child.h"
+#include "compiler/outputs.h"
+#include "compiler/recursion.h"
+#include "compiler/search.h"
+#include "descriptors.h"
+#include "exit_status.h"
+#include "fallback.h"
+#include "launcher_limits.h"
+#include "report.h"
 
 #ifndef SECURECC_VERSION
 #define SECURECC_VERSION "unknown"
 #endif
-
-static bool is_on(const char *name)
-{
-    const char *value = getenv(name);
-    return value != NULL && strcmp(value, "0") != 0 && value[0] != 0;
-}
-
-void say(const char *what, const char *which)
-{
-    if (is_on("SECURECC_VERBOSE"))
-        dprintf(2, "securecc: %s%s%s\n", what, which[0] == 0 ? "" : " ", which);
-}
-
-_Noreturn void out_of_memory(void)
-{
-    outputs_discard();
-    child_end();
-    dprintf(2, "securecc: out of memory\n");
-    _exit(EXIT_OUT_OF_MEMORY);
-}
-
-static _Noreturn void become(const struct compile *compile)
-{
-    recursion_deepen();
-    input_restore();
-    execv(compile->path, compile->arguments);
-    dprintf(2, "securecc: cannot run %s: %s\n", compile->path, strerror(errno));
-    _exit(EXIT_COMPILER_MISSING);
-}
-
-_Noreturn void compile_locally(const struct compile *compile, const char *why, int status)
-{
-    int ended;
-    const char *fallback = getenv("SECURECC_FALLBACK");
-    outputs_discard();
-    child_end();
-    if (child_last_status(&ended))
-        end_as(ended); /* it has been compiled locally already */
-    if (fallback != NULL && strcmp(fallback, "0") == 0) {
-        dprintf(2, "securecc: %s, and SECURECC_FALLBACK=0 forbids to compile locally\n", why);
-        _exit(status);
-    }
-    if (place_gave_up_first())
-        dprintf(2, "securecc: %s; compiling locally\n", why);
-    else
-        say("compiling locally:", why);
-    become(compile);
-}
 
 static _Noreturn void usage(int status)
 {
@@ -69,14 +37,6 @@ static _Noreturn void usage(int status)
             "SECURECC_HOSTS names the servers; SECURECC_VERBOSE=1 says where each compile runs; SECURECC_FALLBACK=0\n"
             "forbids compiling locally for want of a server. All else: securecctl --help\n");
     _exit(status);
-}
-
-/* A compiler's descriptors 0 to 2 may be closed; ours must never take their numbers, and nothing can be written. */
-static void occupy_standard(void)
-{
-    for (int fd = 0; fd < 3; fd++)
-        if (fcntl(fd, F_GETFD) < 0)
-            open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
 /* Which compiler, and what it is to see as its own name. */
@@ -109,6 +69,8 @@ int main(int count, char **arguments)
     if (count < 1)
         return EXIT_BAD_ARGUMENTS;
     occupy_standard();
+    report_clean_up_by(outputs_discard);
+    report_clean_up_by(child_kill);
     if (recursion_level() >= RECURSION_MAX) {
         dprintf(2, "securecc: called itself %d times (SECURECC_RECURSION); check PATH and the compiler's wrapper\n",
                 RECURSION_MAX);
@@ -116,11 +78,11 @@ int main(int count, char **arguments)
     }
     struct compile compile = what_to_compile(count, arguments);
     if (recursion_level() > 0)
-        become(&compile);
+        become_compiler(&compile);
     int connection = agent_connect(&why);
     if (connection < 0)
         compile_locally(&compile, why, EXIT_CONNECT_FAILED);
     if (!request_send(connection, &compile))
         compile_locally(&compile, "the agent takes no request", EXIT_IO_ERROR);
-    orders_obey(connection, &compile);
+    commands_carry_out(connection, &compile);
 }

@@ -8,28 +8,15 @@
  */
 #define _GNU_SOURCE
 #include "failure.h"
+#include "number.h"
 #include "restriction.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 enum { RULESETS = 4 };
-
-const char *const name = "securecc-confine";
-
-static int descriptor(const char **text)
-{
-    char *end = NULL;
-    errno = 0;
-    unsigned long value = strtoul(*text, &end, 10);
-    if (**text < '0' || **text > '9' || errno != 0 || value > 1 << 20 || (*end != ' ' && *end != '\0'))
-        fail("read the number", *text, errno);
-    *text = *end == ' ' ? end + 1 : end;
-    return (int)value;
-}
 
 int main(int count, char **words)
 {
@@ -38,12 +25,12 @@ int main(int count, char **words)
     size_t given = 0;
     if (count < 4)
         fail("read", "the arguments", 0);
-    for (const char *text = words[2]; *text != '\0'; rulesets[given++] = descriptor(&text))
+    for (const char *text = words[2]; *text != '\0'; rulesets[given++] = read_descriptor(&text))
         if (given == RULESETS)
             fail("use", "so many rulesets", 0);
     must(prctl(PR_SET_NO_NEW_PRIVS, 1UL, 0UL, 0UL, 0UL), "forgo", "new privileges");
     for (const char *text = words[1]; *text != '\0';)
-        read_filter(&filter, descriptor(&text), "the filter");
+        read_filter(&filter, read_descriptor(&text), "the filter");
     restrict_files(rulesets, given);
     must(syscall(SYS_close_range, STDERR_FILENO + 1, ~0U, 0), "close", "what was inherited");
     install_filter(&filter);

@@ -8,8 +8,8 @@
 
 _Noreturn void fail(const char *doing, const char *what, int error)
 {
-    const char *why = error != 0 ? strerror(error) : "it is none";
-    const char *words[] = {name, ": cannot ", doing, " ", what, ": ", why, "\n"};
+    const char *why = error != 0 ? strerror(error) : "not valid";
+    const char *words[] = {SECURECC_PROGRAM, ": cannot ", doing, " ", what, ": ", why, "\n"};
     struct iovec parts[sizeof words / sizeof *words];
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         parts[i] = (struct iovec){.iov_base = (void *)(uintptr_t)words[i], .iov_len = strlen(words[i])};

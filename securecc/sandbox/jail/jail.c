@@ -13,6 +13,7 @@
  */
 #define _GNU_SOURCE
 #include "failure.h"
+#include "number.h"
 #include "restriction.h"
 
 #include <errno.h>
@@ -46,7 +47,7 @@ struct limit {
     struct rlimit value;
 };
 
-struct cell {
+struct sandbox {
     const char *root;
     const char *directory;
     const char *filter;
@@ -59,40 +60,27 @@ struct cell {
     struct limit limit[LIMITS];
 };
 
-const char *const name = "securecc-jail";
-
-static unsigned long long number(const char **text)
-{
-    char *end = NULL;
-    errno = 0;
-    unsigned long long value = strtoull(*text, &end, 10);
-    if (**text < '0' || **text > '9' || errno != 0 || (*end != ' ' && *end != '\0'))
-        fail("read the number", *text, errno);
-    *text = *end == ' ' ? end + 1 : end;
-    return value;
-}
-
-static struct cell read_arguments(int count, char **words)
+static struct sandbox read_arguments(int count, char **words)
 {
     if (count < 6)
         fail("read", "the arguments", 0);
-    struct cell cell = {.root = words[1], .directory = words[2], .filter = words[3], .program = words + 5};
+    struct sandbox sandbox = {.root = words[1], .directory = words[2], .filter = words[3], .program = words + 5};
     const char *text = words[4];
-    cell.parent = (pid_t)number(&text);
-    cell.umask = (mode_t)number(&text);
-    cell.group = number(&text) != 0;
-    cell.rulesets = (unsigned int)number(&text);
-    if (cell.rulesets > MOST_RULESETS)
+    sandbox.parent = (pid_t)read_number(&text);
+    sandbox.umask = (mode_t)read_number(&text);
+    sandbox.group = read_number(&text) != 0;
+    sandbox.rulesets = (unsigned int)read_number(&text);
+    if (sandbox.rulesets > MOST_RULESETS)
         fail("read", "the number of rulesets", 0);
     while (*text != '\0') {
-        if (cell.limits == LIMITS)
+        if (sandbox.limits == LIMITS)
             fail("read the number", text, 0);
-        struct limit *limit = &cell.limit[cell.limits++];
-        limit->which = (int)number(&text);
-        limit->value.rlim_cur = number(&text);
-        limit->value.rlim_max = number(&text);
+        struct limit *limit = &sandbox.limit[sandbox.limits++];
+        limit->which = (int)read_number(&text);
+        limit->value.rlim_cur = read_number(&text);
+        limit->value.rlim_max = read_number(&text);
     }
-    return cell;
+    return sandbox;
 }
 
 static void write_file(const char *path, const char *text)
@@ -118,21 +106,21 @@ static void map_users(uid_t user, gid_t group)
 
 /* The mounts that a new namespace of users inherits are locked in their places: what is to be the root must be mounted
  * once more. The old root then lies over the new one, and goes (pivot_root(2)). */
-static void change_root(const struct cell *cell)
+static void change_root(const struct sandbox *sandbox)
 {
     must(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), "make private", "/");
-    must(mount(cell->root, cell->root, NULL, MS_BIND | MS_REC, NULL), "mount", cell->root);
-    must(chdir(cell->root), "enter", cell->root);
-    must(syscall(SYS_pivot_root, ".", "."), "make the root", cell->root);
+    must(mount(sandbox->root, sandbox->root, NULL, MS_BIND | MS_REC, NULL), "mount", sandbox->root);
+    must(chdir(sandbox->root), "enter", sandbox->root);
+    must(syscall(SYS_pivot_root, ".", "."), "make the root", sandbox->root);
     must(umount2(".", MNT_DETACH), "let go of", "the old root");
     must(chdir("/"), "enter", "/");
-    must(chdir(cell->directory), "enter", cell->directory);
+    must(chdir(sandbox->directory), "enter", sandbox->directory);
 }
 
-static void set_limits(const struct cell *cell)
+static void set_limits(const struct sandbox *sandbox)
 {
-    for (size_t i = 0; i < cell->limits; i++) {
-        const struct limit *limit = &cell->limit[i];
+    for (size_t i = 0; i < sandbox->limits; i++) {
+        const struct limit *limit = &sandbox->limit[i];
         struct rlimit now, next = limit->value;
         must(prlimit(0, limit->which, NULL, &now), "read", "a resource limit");
         next.rlim_max = next.rlim_max < now.rlim_max ? next.rlim_max : now.rlim_max;
@@ -167,7 +155,7 @@ static void die_with(int pipe)
 }
 
 /* Its init's memory is shared until PROGRAM begins, so that the reason can be left there. */
-static void run(const struct cell *cell)
+static void run(const struct sandbox *sandbox)
 {
     static volatile int reason;
     struct outcome outcome = {0};
@@ -176,52 +164,52 @@ static void run(const struct cell *cell)
     pid_t child = vfork(), ended;
     if (child == 0) {
         setsid();
-        execvp(cell->program[0], cell->program);
+        execvp(sandbox->program[0], sandbox->program);
         reason = errno;
         _exit(1);
     }
-    must(child, "start", cell->program[0]);
+    must(child, "start", sandbox->program[0]);
     if (reason != 0)
-        fail("run", cell->program[0], reason);
+        fail("run", sandbox->program[0], reason);
     while ((ended = wait4(-1, &status, 0, &usage)) != child)
         if (ended < 0 && errno != EINTR)
-            fail("wait for", cell->program[0], errno);
+            fail("wait for", sandbox->program[0], errno);
     outcome.status = status;
     outcome.memory = (uint32_t)usage.ru_maxrss;
     _exit(write(STATUS, &outcome, sizeof outcome) != sizeof outcome);
 }
 
-static _Noreturn void be_init(const struct cell *cell, int pipe, uid_t user, gid_t group)
+static _Noreturn void be_init(const struct sandbox *sandbox, int pipe, uid_t user, gid_t group)
 {
-    const int first = FURTHER + cell->group, rulesets[MOST_RULESETS] = {first, first + 1};
+    const int first = FURTHER + sandbox->group, rulesets[MOST_RULESETS] = {first, first + 1};
     static struct filter filter;
     die_with(pipe);
     map_users(user, group);
-    if (*cell->filter != '\0') {
-        int file = open(cell->filter, O_RDONLY | O_CLOEXEC);
-        must(file, "open", cell->filter);
-        read_filter(&filter, file, cell->filter);
+    if (*sandbox->filter != '\0') {
+        int file = open(sandbox->filter, O_RDONLY | O_CLOEXEC);
+        must(file, "open", sandbox->filter);
+        read_filter(&filter, file, sandbox->filter);
     }
-    change_root(cell);
-    set_limits(cell);
+    change_root(sandbox);
+    set_limits(sandbox);
     drop_capabilities();
     must(prctl(PR_SET_DUMPABLE, 0UL, 0UL, 0UL, 0UL), "close", "the init to tracing");
     must(fcntl(STATUS, F_SETFD, FD_CLOEXEC), "keep", "the status");
-    if (cell->group)
+    if (sandbox->group)
         close(FURTHER);
-    restrict_files(rulesets, cell->rulesets);
+    restrict_files(rulesets, sandbox->rulesets);
     install_filter(&filter);
-    run(cell);
+    run(sandbox);
     _exit(1);
 }
 
-static pid_t clone_apart(const struct cell *cell)
+static pid_t clone_apart(const struct sandbox *sandbox)
 {
     struct clone_args wanted = {.exit_signal = SIGCHLD};
     wanted.flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
-    if (*cell->filter == '\0')
+    if (*sandbox->filter == '\0')
         wanted.flags |= CLONE_NEWNET;
-    if (cell->group) {
+    if (sandbox->group) {
         wanted.flags |= CLONE_INTO_CGROUP;
         wanted.cgroup = FURTHER;
     }
@@ -237,21 +225,21 @@ static pid_t clone_apart(const struct cell *cell)
 int main(int count, char **words)
 {
     int ends[2], status = 0;
-    const struct cell cell = read_arguments(count, words);
+    const struct sandbox sandbox = read_arguments(count, words);
     const uid_t user = getuid();
     const gid_t group = getgid();
     must(prctl(PR_SET_PDEATHSIG, SIGKILL, 0UL, 0UL, 0UL), "bind", "the jail");
-    if (getppid() != cell.parent)
+    if (getppid() != sandbox.parent)
         fail("stay without", "the parent", ESRCH);
     must(prctl(PR_SET_NO_NEW_PRIVS, 1UL, 0UL, 0UL, 0UL), "forgo", "new privileges");
     must(setsid(), "begin", "a session");
-    must(syscall(SYS_close_range, FURTHER + cell.group + cell.rulesets, ~0U, 0), "close", "what was inherited");
-    umask(cell.umask & 0777);
+    must(syscall(SYS_close_range, FURTHER + sandbox.group + sandbox.rulesets, ~0U, 0), "close", "what was inherited");
+    umask(sandbox.umask & 0777);
     must(pipe2(ends, O_CLOEXEC | O_NONBLOCK), "make", "a pipe");
-    pid_t init = clone_apart(&cell);
+    pid_t init = clone_apart(&sandbox);
     if (init == 0) {
         close(ends[1]);
-        be_init(&cell, ends[0], user, group);
+        be_init(&sandbox, ends[0], user, group);
     }
     while (waitpid(init, &status, 0) < 0)
         if (errno != EINTR)

@@ -13,7 +13,8 @@ from securecc.client.ipc import agent_socket
 from securecc.client.ipc.frames import Frame, Request, RequestReader, encode
 
 ROOT = Path(__file__).parents[3]
-SOURCES = sorted((ROOT / "securecc/client/launcher").glob("*.c"))
+LAUNCHER = ROOT / "securecc/client/launcher"
+SOURCES = sorted(LAUNCHER.rglob("*.c"))
 WARNINGS = ["-Wall", "-Wextra", "-Werror", "-Wconversion", "-Wshadow", "-Wvla", "-Wformat=2"]
 VARIANTS = {
     "plain": ["-O2", "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2", "-fstack-protector-strong"],
@@ -31,7 +32,7 @@ def build(variant: str) -> Path:
         return _BUILT[variant]
     folder = Path(tempfile.mkdtemp(prefix="launcher-"))
     agent = f'-DSECURECC_AGENT_PYTHON="{folder}/agent-python"'
-    options = ["-std=c11", "-D_DEFAULT_SOURCE", *WARNINGS, *VARIANTS[variant], agent]
+    options = ["-std=c11", "-D_DEFAULT_SOURCE", f"-I{LAUNCHER}", *WARNINGS, *VARIANTS[variant], agent]
     subprocess.run(["gcc", *options, *SOURCES, "-o", folder / "securecc"], check=True)
     _BUILT[variant] = folder / "securecc"
     return _BUILT[variant]

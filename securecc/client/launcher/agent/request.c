@@ -1,11 +1,13 @@
-/* The request: one compile as the user asked for it. */
+#include "agent/request.h"
+
 #include <limits.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "launcher.h"
+#include "agent/frame.h"
+#include "launcher_limits.h"
 
 extern char **environ;
 
@@ -64,7 +66,7 @@ bool request_send(int connection, const struct compile *compile)
     mode_t mask = umask(0);
     umask(mask);
     struct packet packet;
-    packet_open(&packet, 0x01);
+    packet_open(&packet, FRAME_REQUEST);
     packet_u32(&packet, PROTOCOL_VERSION);
     packet_u32(&packet, mask);
     packet_u32(&packet, (uint32_t)getppid());

@@ -1,12 +1,11 @@
-/* The real compiler: never ourselves under another name. */
+#include "compiler/search.h"
+
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include "launcher.h"
 
 /* Programs that stand under compilers' names and look for the real one themselves; another copy of ours is one. */
 static const char *const stand_ins[] = {"buildcache", "ccache", "distcc", "icecc", "sccache", "securecc"};
@@ -100,16 +99,3 @@ char *compiler_find(const char *name, bool masquerade, bool *passed_ourselves)
     return search(name, masquerade ? behind_ourselves(name, directories) : directories, passed_ourselves);
 }
 
-unsigned recursion_level(void)
-{
-    const char *level = getenv("SECURECC_RECURSION");
-    return level == NULL ? 0 : (unsigned)strtoul(level, NULL, 10);
-}
-
-void recursion_deepen(void)
-{
-    char level[16];
-    snprintf(level, sizeof level, "%u", recursion_level() + 1);
-    if (setenv("SECURECC_RECURSION", level, 1) != 0)
-        out_of_memory();
-}

@@ -1,4 +1,6 @@
-/* Where the agent of this user and this world listens. securecc/client/ipc/agent_socket.py names it alike. */
+/* securecc/client/ipc/agent_socket.py computes the same path. */
+#include "agent/agent_socket.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -12,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "launcher.h"
+#include "launcher_limits.h"
 
 enum { NAME_SIZE = sizeof "/agent-1-0123456789abcdef.sock" };
 
@@ -57,7 +59,7 @@ static bool folder(char *path, size_t room)
     return (mkdir(path, 0700) == 0 || errno == EEXIST) && is_private(path); /* another launcher may be first */
 }
 
-const char *place_socket(const char **why)
+const char *agent_socket(const char **why)
 {
     static char path[sizeof((struct sockaddr_un *)0)->sun_path];
     char name[NAME_SIZE];
@@ -81,7 +83,7 @@ static void mark_path(const char *socket_path, char *path, size_t room)
     snprintf(path, room, "%s.failed", socket_path);
 }
 
-bool place_given_up(const char *socket_path)
+bool agent_given_up(const char *socket_path)
 {
     char path[PATH_MAX];
     struct stat status;
@@ -92,26 +94,26 @@ bool place_given_up(const char *socket_path)
     return status.st_mtime <= now.tv_sec && now.tv_sec - status.st_mtime < GIVEN_UP_S;
 }
 
-static bool gave_up_first;
+static bool given_up_here_first;
 
-bool place_gave_up_first(void)
+bool agent_given_up_here_first(void)
 {
-    return gave_up_first;
+    return given_up_here_first;
 }
 
-void place_give_up(const char *socket_path)
+void agent_give_up(const char *socket_path)
 {
     char path[PATH_MAX];
     mark_path(socket_path, path, sizeof path);
     int mark = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (mark >= 0 || errno != EEXIST) {
-        gave_up_first = true;
+        given_up_here_first = true;
     } else {
         mark = open(path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
         if (mark >= 0)
             flock(mark, LOCK_EX); /* of many who find an old mark at one moment, one is the first */
-        if (!place_given_up(socket_path))
-            gave_up_first = true;
+        if (!agent_given_up(socket_path))
+            given_up_here_first = true;
     }
     if (mark < 0)
         return;

@@ -1,5 +1,6 @@
-/* Standard input can be read once: it is kept as it is read for the agent, so that a compiler can read it again. */
 #define _GNU_SOURCE
+#include "compiler/input.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -10,9 +11,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "launcher.h"
-
-#define DESCRIPTORS 4096 /* that whoever feeds a compiler closes: nobody is to wait for its end */
+#include "agent/replies.h"
+#include "descriptors.h"
+#include "exit_status.h"
+#include "launcher_limits.h"
+#include "report.h"
 
 static int kept = -1; /* what was read so far */
 static bool ended;    /* nothing comes after it */
@@ -30,33 +33,12 @@ static bool is_plain(void)
     return S_ISFIFO(status.st_mode) || S_ISSOCK(status.st_mode);
 }
 
-static bool tell(int connection, const char *data, size_t size)
-{
-    struct packet packet;
-    packet_open(&packet, 0x02);
-    packet_bytes(&packet, "", 1); /* of stream 0 */
-    packet_bytes(&packet, data, size);
-    return packet_send(&packet, connection);
-}
-
-static bool report(int connection, int error, bool truncated)
-{
-    struct packet packet;
-    packet_open(&packet, error == 0 ? 0x03 : 0x06);
-    packet_u32(&packet, (uint32_t)error);
-    if (error == 0)
-        packet_bytes(&packet, truncated ? "\1" : "", 1);
-    else
-        packet_string(&packet, "");
-    return packet_send(&packet, connection);
-}
-
 bool input_read(int connection)
 {
     static char data[65536];
     size_t total = 0;
     if (kept >= 0 || !is_plain() || (kept = memfd_create("input", MFD_CLOEXEC)) < 0)
-        return report(connection, EINVAL, false);
+        return reply_failed(connection, EINVAL, "");
     while (!ended && total <= INPUT_MAX) {
         struct pollfd watch[] = {{.fd = 0, .events = POLLIN}, {.fd = connection, .events = POLLRDHUP}};
         if (poll(watch, 2, -1) < 0)
@@ -67,15 +49,15 @@ bool input_read(int connection)
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
-            return report(connection, errno, false);
+            return reply_failed(connection, errno, "");
         ended = got == 0;
         total += (size_t)got;
         if (!write_all(kept, data, (size_t)got))
             out_of_memory();
-        if (!ended && !tell(connection, data, (size_t)got))
+        if (!ended && !reply_captured(connection, STREAM_INPUT, data, (size_t)got))
             return false;
     }
-    return report(connection, 0, !ended);
+    return reply_capture_done(connection, 0, !ended);
 }
 
 /* What was read, then what else comes, until nobody reads it any more. */
@@ -112,10 +94,10 @@ static void begin_to_feed(void)
     if (child == 0) {
         if (fork() != 0)
             _exit(0);
-        for (int fd = 1; fd < DESCRIPTORS; fd++)
-            if (fd != kept && fd != ends[1])
-                close(fd);
-        feed(ends[1]);
+        kept = dup2(kept, 1); /* all else is closed: nobody is to wait for this process's end */
+        const int to = dup2(ends[1], 2);
+        close_from(3);
+        feed(to);
     }
     waitpid(child, NULL, 0);
     dup2(ends[0], 0);

@@ -1,12 +1,12 @@
-/* The files of the result: all or nothing.
- *
- * What is replaced gets a temporary file beside it and a rename. Seen of gcc 12 and binutils 2.40: the assembler
+/* What is replaced gets a temporary file beside it and a rename. Seen of gcc 12 and binutils 2.40: the assembler
  * unlinks what is neither empty nor special, a link included, and makes it anew; clang 14 does so with what is empty
  * or a link to nowhere as well; all other writers truncate what is there, through links. A file that would be
  * truncated keeps its mode; what cannot be replaced unseen (a device, a FIFO, a link, a file with two names) is written
  * in place once everything is here.
  */
 #define _GNU_SOURCE
+#include "compiler/outputs.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -20,7 +20,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "launcher.h"
+#include "descriptors.h"
+#include "launcher_limits.h"
 
 struct output {
     char *target;

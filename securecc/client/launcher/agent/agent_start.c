@@ -1,48 +1,27 @@
-/* The agent: connected to, or started by one launcher while the others wait. */
 #define _GNU_SOURCE
+#include "agent/agent_start.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "launcher.h"
+#include "descriptors.h"
+#include "launcher_limits.h"
+#include "report.h"
 
 extern char **environ;
 
 enum { READY_FD = 3 };
-
-/* -1 with errno EAGAIN: somebody listens there, but takes nobody's call. */
-static int try_connect(const char *path)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    struct timeval patience = {.tv_sec = SILENCE_S};
-    struct ucred peer = {0};
-    socklen_t size = sizeof peer;
-    memcpy(address.sun_path, path, strlen(path) + 1); /* place_socket() keeps to sun_path's size */
-    int connection = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (connection < 0)
-        return -1;
-    if (setsockopt(connection, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) == 0 &&
-        setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) == 0 &&
-        connect(connection, (const struct sockaddr *)&address, sizeof address) == 0 &&
-        getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.uid == getuid())
-        return connection;
-    int error = errno;
-    close(connection);
-    errno = error;
-    return -1;
-}
 
 /* The interpreter beside this very binary: both belong to one installation. */
 static bool interpreter(char *path, size_t room)
@@ -88,15 +67,6 @@ static char **agent_environment(void)
     return list;
 }
 
-static void close_from(unsigned first)
-{
-    if (syscall(SYS_close_range, first, ~0u, 0) == 0)
-        return;
-    long limit = sysconf(_SC_OPEN_MAX); /* before Linux 5.9 */
-    for (int fd = (int)first; fd < (limit > 0 && limit < 65536 ? (int)limit : 65536); fd++)
-        close(fd);
-}
-
 static void default_signals(void)
 {
     sigset_t none;
@@ -139,7 +109,7 @@ static bool wait_ready(int pipe_end)
     return seen == 1 && read(pipe_end, &byte, 1) == 1;
 }
 
-static bool start(const char *socket_path)
+bool agent_start(const char *socket_path)
 {
     char python[PATH_MAX];
     char **environment = agent_environment();
@@ -169,7 +139,7 @@ static void woken(int number)
 }
 
 /* A lock held by a stopped process must not stop the build. */
-static int take_lock(const char *socket_path)
+int agent_start_lock(const char *socket_path)
 {
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%s.lock", socket_path);
@@ -186,43 +156,5 @@ static int take_lock(const char *socket_path)
     if (taken)
         return lock;
     close(lock);
-    return -1;
-}
-
-static int start_and_connect(const char *path, const char **why)
-{
-    int lock = take_lock(path);
-    if (lock < 0) {
-        *why = "another launcher is still starting the agent";
-        return -1;
-    }
-    int connection = try_connect(path);
-    if (connection < 0 && !place_given_up(path)) {
-        if (start(path))
-            connection = try_connect(path);
-        if (connection < 0)
-            place_give_up(path);
-    }
-    close(lock);
-    *why = "the agent does not start (securecctl doctor says why)";
-    return connection;
-}
-
-int agent_connect(const char **why)
-{
-    const char *path = place_socket(why);
-    if (path == NULL)
-        return -1;
-    if (place_given_up(path)) {
-        *why = "the agent failed a moment ago";
-        return -1;
-    }
-    int connection = try_connect(path);
-    if (connection >= 0)
-        return connection;
-    if (errno != EAGAIN)
-        return start_and_connect(path, why);
-    place_give_up(path);
-    *why = "the agent is silent";
     return -1;
 }

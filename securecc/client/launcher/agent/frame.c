@@ -1,12 +1,13 @@
-/* Frames: u32 length, u8 kind, payload; little-endian. */
+/* u32 length, u8 kind, payload; little-endian. */
+#include "agent/frame.h"
+
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
-#include "launcher.h"
+#include "launcher_limits.h"
+#include "report.h"
 
 enum { HEADER = 5 };
 
@@ -19,23 +20,6 @@ static void put_u32(unsigned char *at, uint32_t value)
 static uint32_t get_u32(const unsigned char *at)
 {
     return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
-}
-
-bool write_all(int fd, const void *data, size_t size)
-{
-    const unsigned char *at = data;
-    while (size > 0) {
-        ssize_t written = write(fd, at, size);
-        if (written > 0) {
-            at += written;
-            size -= (size_t)written;
-        } else if (errno == EAGAIN) {
-            poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, -1);
-        } else if (errno != EINTR) {
-            return false;
-        }
-    }
-    return true;
 }
 
 void packet_bytes(struct packet *packet, const void *data, size_t size)
@@ -53,7 +37,7 @@ void packet_bytes(struct packet *packet, const void *data, size_t size)
     packet->size += size;
 }
 
-void packet_open(struct packet *packet, unsigned kind)
+void packet_open(struct packet *packet, enum frame_kind kind)
 {
     const unsigned char header[HEADER] = {0, 0, 0, 0, (unsigned char)kind};
     *packet = (struct packet){0};
@@ -147,6 +131,11 @@ char **payload_list(struct payload *payload)
     for (size_t i = 0; i < count; i++)
         list[i] = payload_string(payload);
     return list;
+}
+
+bool payload_complete(const struct payload *payload)
+{
+    return !payload->bad && payload->left == 0;
 }
 
 static bool receive(int connection, unsigned char *data, size_t size)
