@@ -1,27 +1,29 @@
 # make demo    a real library, compiled by an authenticated, sandboxed server
 # make test    everything: set-up, make check, the whole test suite
-# make fuzz    SECONDS=60 of random input for each reader; make soak MINUTES=10 of builds while all else breaks
-.PHONY: help demo test check format builds bench fuzz soak install clean
+# make help    all other targets
+.PHONY: help demo test check format builds bench fuzz soak install release-check clean
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
 BIN := .venv/bin
 WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS)
-# Tests of the whole, which start a realm and servers; all others mirror securecc/ and are what coverage is measured by.
+# Tests of the whole system, which start a realm and servers. All others mirror securecc/; coverage is measured over them.
 WHOLE := $(wildcard $(addprefix tests/,attacks conformance farm testbed whole))
 LEAST_COVERED ?= 88
 
 help:
-	@echo 'make demo    compiles libsodium through a Kerberised compile server, and shows how it went'
-	@echo 'make test    sets all up, checks the code, runs the whole test suite'
-	@echo 'make check   formatter, linter, types, floors, tests with coverage'
-	@echo 'make builds  real projects, built locally and remotely: every object compared'
-	@echo 'make bench   speed and memory, beside distcc'
-	@echo 'make install puts it on this machine (PREFIX, DESTDIR): see docs/admin.md'
-	@echo 'make fuzz    random input for everything that reads a stranger (SECONDS=60 for each reader)'
-	@echo 'make soak    builds while connections, processes and policies come and go (MINUTES=10)'
-	@echo 'make clean   removes what these made (.venv included)'
+	@echo 'make demo           compiles libsodium on a Kerberised compile server, and shows how it went'
+	@echo 'make test           sets everything up, checks the code, runs the whole test suite'
+	@echo 'make check          formatter, linter, types, house rules, mirrored tests with coverage'
+	@echo 'make format         formats the code and applies the fixes of the linter'
+	@echo 'make builds         builds real projects locally and remotely, and compares every object'
+	@echo 'make bench          speed and memory, beside distcc'
+	@echo 'make install        installs securecc on this machine (PREFIX, DESTDIR): see docs/admin.md'
+	@echo 'make fuzz           random input for every parser of untrusted input (SECONDS=60 for each)'
+	@echo 'make soak           builds while connections, processes and policies come and go (MINUTES=10)'
+	@echo 'make release-check  version, changelog, clean tree, pages, archive and wheel'
+	@echo 'make clean          removes what these made (.venv included)'
 
 demo:
 	@tools/bootstrap demo
@@ -54,6 +56,10 @@ bench:
 
 install:
 	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' PYTHON='$(PYTHON)' packaging/install
+
+release-check:
+	@tools/bootstrap test
+	@$(BIN)/python tools/release-check
 
 fuzz:
 	@tools/bootstrap test

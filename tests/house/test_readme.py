@@ -12,7 +12,7 @@ TOP = Path(__file__).parents[2]
 from tests.conformance import table  # noqa: E402  (the conformance table's reader)
 
 README = (TOP / "README.md").read_text()
-PAGES = sorted([TOP / "README.md", *TOP.glob("docs/**/*.md"), *TOP.glob("tests/**/README.md")])
+PAGES = sorted([*TOP.glob("*.md"), *TOP.glob("docs/**/*.md"), *TOP.glob("tests/**/README.md")])
 NEAR = 0.05
 """How far a figure that begins with `some` may be off."""
 
