@@ -1,20 +1,54 @@
 """How a site keeps its audit log: the section `audit` of config.yaml, as frozen values."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from msgspec import Meta
 
 from securecc.audit.collectors.destination import Destination, parse_destination
-from securecc.config_file import fields
-from securecc.config_file.fields import Section
-from securecc.config_file.quantities import duration, duration_text, size, size_text
-from securecc.config_file.yaml_nodes import Node, Scalar
+from securecc.config_file.section import Section
+from securecc.config_file.words import FilePath, duration, size, word
 from securecc.model import limits
-from securecc.model.errors import ConfigError
 from securecc.model.redaction import Redaction
 
-_KEYS = ("file", "key", "redact", "send", "checkpoint", "rotate")
-_WHY = "name the file that all decisions and jobs are recorded in"
+
+def _pattern(text: str) -> str:
+    Redaction([text])
+    return text
+
+
+_COLLECTOR = word(parse_destination, r"^(/|journald$|(udp|tcp):)", "/dev/log, journald, udp:HOST:PORT or tcp:HOST:PORT")
+
+if TYPE_CHECKING:
+    Collector = Destination
+else:
+    Collector = Annotated[Any, _COLLECTOR]
+
+Secret = Annotated[str, word(_pattern, ".", "A pattern of RE2; its first group is what is replaced", bare=False)]
+
+
+class CheckpointSection(Section, frozen=True):
+    """How much may be written between two signatures over the log."""
+
+    records: Annotated[int, Meta(ge=1, le=1_000_000)] = limits.AUDIT_CHECKPOINT_RECORDS
+    time: Annotated[float, duration(1.0, 86400.0)] = limits.AUDIT_CHECKPOINT_S
+
+
+class AuditSection(Section, frozen=True):
+    """The audit log."""
+
+    file: Annotated[FilePath, Meta(description="the file that all decisions and jobs are recorded in")]
+    key: Annotated[FilePath, Meta(description="Signs the log; left out: audit.key in the state directory")] = ""
+    redact: Annotated[
+        tuple[Secret, ...], Meta(max_length=limits.AUDIT_PATTERNS, description="Secrets in command lines")
+    ] = ()
+    send: Annotated[
+        tuple[Collector, ...],
+        Meta(min_length=1, max_length=limits.AUDIT_COLLECTORS, description="Collectors of checkpoints"),
+    ] = ()
+    checkpoint: CheckpointSection = CheckpointSection()
+    rotate: Annotated[int, size(limits.MIB, 2**50)] = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,55 +67,16 @@ class AuditSettings:
     rotate: int = 0
 
 
-def read_audit(path: Callable[[Node], Path]) -> Callable[[Node], AuditSettings]:
-    """A reader of what stands under `audit`: the log's path alone, or a map. `path` reads a path."""
-    return lambda node: AuditSettings(path(node)) if isinstance(node, Scalar) else _settings(node, path)
-
-
-def _settings(node: Node, path: Callable[[Node], Path]) -> AuditSettings:
-    section = Section(node, _KEYS)
-    every, seconds = section.get(
-        "checkpoint", _checkpoint, (limits.AUDIT_CHECKPOINT_RECORDS, limits.AUDIT_CHECKPOINT_S)
-    )
-    stored = fields.within(fields.parsed(size), limits.MIB, 2**50, size_text)
+def audit_settings(section: str | AuditSection, folder: Path) -> AuditSettings:
+    """What stands under `audit`, the log's path alone or a section; relative paths are below `folder`."""
+    if isinstance(section, str):
+        return AuditSettings(folder / section)
     return AuditSettings(
-        file=section.need("file", path, _WHY),
-        key=section.get("key", path, None),
-        redact=section.get("redact", _patterns, ()),
-        send=section.get("send", _collectors, ()),
-        every=every,
-        seconds=seconds,
-        rotate=section.get("rotate", stored, 0),
-    )
-
-
-def _patterns(node: Node) -> tuple[str, ...]:
-    found = fields.listed(_pattern)(node)
-    if len(found) > limits.AUDIT_PATTERNS:
-        raise node.place.error(f"{len(found)} patterns", f"at most {limits.AUDIT_PATTERNS}: join some with |")
-    return found
-
-
-def _pattern(node: Node) -> str:
-    pattern = fields.text(node)
-    try:
-        Redaction([pattern])
-    except ConfigError as error:
-        raise node.place.error(error.message, error.advice) from error
-    return pattern
-
-
-def _collectors(node: Node) -> tuple[Destination, ...]:
-    found = fields.filled(fields.parsed(parse_destination))(node)
-    if len(found) > limits.AUDIT_COLLECTORS:
-        raise node.place.error(f"{len(found)} collectors", f"at most {limits.AUDIT_COLLECTORS}")
-    return found
-
-
-def _checkpoint(node: Node) -> tuple[int, float]:
-    section = Section(node, ("records", "time"))
-    time = fields.within(fields.parsed(duration), 1.0, 86400.0, duration_text)
-    return (
-        section.get("records", fields.integer(1, 1_000_000), limits.AUDIT_CHECKPOINT_RECORDS),
-        section.get("time", time, limits.AUDIT_CHECKPOINT_S),
+        file=folder / section.file,
+        key=folder / section.key if section.key else None,
+        redact=section.redact,
+        send=section.send,
+        every=section.checkpoint.records,
+        seconds=section.checkpoint.time,
+        rotate=section.rotate,
     )

@@ -28,14 +28,14 @@ def rate(text: str) -> float:
     """How often a second: of ``50/s``, ``600/min`` or ``5000/h``. Raises PolicyError."""
     found = _RATE.fullmatch(text)
     if found is None:
-        raise PolicyError(f'"{text}" is no rate', "write a number and for how long it is, as 50/s, 600/min or 5000/h")
+        raise PolicyError(f'"{text}" is not a rate', "write how many in what time, as 50/s, 600/min or 5000/h")
     return float(found[1]) / _SECONDS[found[2]]
 
 
 def _split(text: str, kind: str, examples: str) -> tuple[float, str]:
     found = _QUANTITY.fullmatch(text)
     if found is None or not found[2]:
-        raise PolicyError(f'"{text}" is no {kind}', f"write a number and its unit, as {examples}")
+        raise PolicyError(f'"{text}" is not a {kind}', f"write a number and its unit, as {examples}")
     return float(found[1]), found[2]
 
 

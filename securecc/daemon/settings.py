@@ -2,35 +2,34 @@
 
 import os
 import pwd
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Final
 
-from securecc.audit.settings import AuditSettings, read_audit
-from securecc.config_file import fields
-from securecc.config_file.fields import Section
-from securecc.config_file.yaml_nodes import Node, compose
-from securecc.daemon.limits_section import ServerLimits, read_bounds
+from msgspec import UNSET
+
+from securecc.audit.settings import AuditSettings, audit_settings
+from securecc.config_file.section import place_at, read_section
+from securecc.config_file.yaml_nodes import Place, compose
+from securecc.daemon.config_document import (
+    GROUP_LAYERS,
+    LISTEN,
+    MINIMUM,
+    RUNNER_SOCKET,
+    SANDBOXES,
+    TOOLCHAINS,
+    ConfigDocument,
+    SandboxSection,
+    UsersSection,
+)
+from securecc.daemon.limits_section import ServerLimits, server_limits
 from securecc.model import limits
 from securecc.model.errors import ConfigError, PolicyError
 from securecc.model.service import PORT, SERVICE
-from securecc.policy.network import parse_address
 
-LISTEN: Final = ("0.0.0.0", "::")  # noqa: S104 - a server is for others; the policy's network list comes first
-TOOLCHAINS: Final = (Path("/usr/bin/gcc"),)
-SANDBOXES: Final = ("jail", "bubblewrap")
-MINIMUM: Final[tuple[str, ...]] = ("userns", "mountns", "pidns", "netns", "rlimits")
-GROUP_LAYERS: Final = ("cgroup-memory", "cgroup-pids", "cgroup-cpu", "cgroup-kill")
-LAYERS: Final = (
-    *SANDBOXES, *MINIMUM, "ipcns", "utsns", "noexec", "no-new-privs", "seccomp", "landlock", "cgroup", *GROUP_LAYERS
-)  # fmt: skip
-RUNNER_SOCKET: Final = Path("/run/securecc/runner")
-LOG_LEVELS: Final = ("error", "warning", "info", "debug")
-
-_UID_MAX = 2**31 - 1
-_ANY_SANDBOX: Final[tuple[str, tuple[str, ...], Path | None]] = ("", MINIMUM, None)
+At = Callable[..., Place]
+"""Where something stands in config.yaml, by its keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +79,12 @@ class DaemonSettings:
     tls: Pair | None = None
     users: Users | None = None
     slots: int = 1
-    toolchains: tuple[Path, ...] = TOOLCHAINS
+    toolchains: tuple[Path, ...] = (Path(TOOLCHAINS[0]),)
     shared_trees: tuple[Path, ...] | None = None
     sandbox: str = ""
     sandbox_minimum: tuple[str, ...] = MINIMUM
     groups: Path | None = None
-    runner_socket: Path = RUNNER_SOCKET
+    runner_socket: Path = Path(RUNNER_SOCKET)
     limits: ServerLimits = field(default_factory=ServerLimits)
     log_level: str = "info"
 
@@ -93,13 +92,6 @@ class DaemonSettings:
     def accepts(self) -> str:
         """Whose tickets are taken: the service's, of one host where the configuration names it."""
         return f"{self.service}/{self.hostname}" if self.hostname else self.service
-
-
-_HOST = re.compile(r"[A-Za-z0-9.:-]+(@[A-Za-z0-9._-]+)?")
-_KEYS = (
-    "listen", "port", "service", "hostname", "tls", "keytab", "policy", "audit", "state", "scratch", "users", "slots",
-    "toolchains", "layers", "sandbox", "runner_socket", "limits", "log_level",
-)  # fmt: skip
 
 
 def find_user(name: str) -> User | None:
@@ -138,123 +130,68 @@ def parse_settings(
     if len(data) > limits.SETTINGS_FILE:
         raise ConfigError(f"{document}: over {limits.SETTINGS_FILE} bytes", "this is no configuration")
     try:
-        return _settings(Section(compose(data, document), _KEYS), folder, slots, lookup)
+        node = compose(data, document)
+        return _settings(read_section(node, ConfigDocument), partial(place_at, node), folder, slots, lookup)
     except PolicyError as error:
         raise ConfigError(error.message, error.advice) from error
 
 
 def _settings(
-    section: Section, folder: Path, slots: int | None, lookup: Callable[[str], User | None]
+    document: ConfigDocument, at: At, folder: Path, slots: int | None, lookup: Callable[[str], User | None]
 ) -> DaemonSettings:
-    path = _path(folder)
-    sandbox, minimum, groups = section.get("sandbox", _sandbox, _ANY_SANDBOX)
+    program, minimum = _sandbox(document.sandbox, at)
     return DaemonSettings(
-        keytab=section.need("keytab", path, "name the file of the service's keys, readable by the daemon alone"),
-        policy=section.need("policy", path, "name the file that says who may compile"),
-        audit=section.need("audit", read_audit(path), "name the file that all decisions and jobs are recorded in"),
-        state=section.need("state", path, "name a directory of the daemon's own, for files on their way to compilers"),
-        scratch=section.need("scratch", path, "name a directory of the runner's own, where job trees are mounted"),
-        listen=section.get("listen", fields.filled(_address), LISTEN),
-        port=section.get("port", fields.integer(0, 65535), PORT),
-        service=section.get("service", fields.name, SERVICE),
-        hostname=section.get("hostname", _hostname, ""),
-        tls=section.get("tls", _pair(path), None),
-        users=section.get("users", lambda node: _users(node, lookup), None),
-        slots=section.get("slots", fields.integer(1, 4096), slots or len(os.sched_getaffinity(0))),
-        toolchains=section.get("toolchains", fields.filled(_absolute("compiler", "/usr/bin/gcc")), TOOLCHAINS),
-        shared_trees=section.get("layers", fields.listed(_absolute("directory", "/usr/include")), None),
-        sandbox=sandbox,
+        keytab=folder / document.keytab,
+        policy=folder / document.policy,
+        audit=audit_settings(document.audit, folder),
+        state=folder / document.state,
+        scratch=folder / document.scratch,
+        listen=tuple(map(str, document.listen or LISTEN)),
+        port=document.port,
+        service=document.service,
+        hostname=document.hostname,
+        tls=Pair(folder / document.tls.certificate, folder / document.tls.key) if document.tls else None,
+        users=_users(document.users, at, lookup) if document.users else None,
+        slots=document.slots or slots or len(os.sched_getaffinity(0)),
+        toolchains=tuple(map(Path, document.toolchains)),
+        shared_trees=None if document.layers is UNSET else tuple(map(Path, document.layers)),
+        sandbox=program,
         sandbox_minimum=minimum,
-        groups=groups,
-        runner_socket=section.get("runner_socket", path, RUNNER_SOCKET),
-        limits=section.get("limits", read_bounds, ServerLimits()),
-        log_level=section.get("log_level", fields.one_of(LOG_LEVELS, "log level"), "info"),
+        groups=Path(document.sandbox.groups) if document.sandbox.groups else None,
+        runner_socket=folder / document.runner_socket,
+        limits=server_limits(document.limits),
+        log_level=document.log_level,
     )
 
 
-def _path(folder: Path) -> Callable[[Node], Path]:
-    def read(node: Node) -> Path:
-        return folder / _file_name(node)
-
-    return read
-
-
-def _file_name(node: Node) -> str:
-    name = fields.text(node)
-    if not name or "\0" in name:
-        raise node.place.error(f"{name!a} is no path", "write the path of a file or directory")
-    if name.startswith("~"):
-        raise node.place.error(f"{name!a} begins with ~", "a daemon has no home: write the path out")
-    return name
+def _users(section: UsersSection, at: At, lookup: Callable[[str], User | None]) -> Users:
+    front = _user(section.front, at("users", "front"), lookup)
+    runner = _user(section.runner, at("users", "runner"), lookup)
+    if front.uid == runner.uid:
+        why = "front and runner each need a user of their own"
+        raise at("users", "runner").error(f"{runner.name} is the front's user too", why)
+    return Users(front, runner)
 
 
-def _absolute(what: str, example: str) -> Callable[[Node], Path]:
-    def read(node: Node) -> Path:
-        name = _file_name(node)
-        if not name.startswith("/"):
-            raise node.place.error(f"{name!a} is no absolute path", f"write the {what}'s whole path, as {example}")
-        return Path(name)
-
-    return read
-
-
-def _address(node: Node) -> str:
-    return str(fields.parsed(parse_address)(node))
+def _user(name: str, place: Place, lookup: Callable[[str], User | None]) -> User:
+    found = lookup(name)
+    if found is None:
+        raise place.error(f"no user is called {name[:80]!a}", f"make it: useradd --system {name[:32]}")
+    if found.uid == 0:
+        raise place.error("root is not allowed", "name another user: the daemon gives up root at its start")
+    return found
 
 
-def _hostname(node: Node) -> str:
-    """As it stands in the keytab, with its realm where that is not this machine's own."""
-    name = fields.scalar(node)
-    if len(name) > limits.PATH_COMPONENT or not _HOST.fullmatch(name):
-        advice = "write the name that stands in the keytab: farm1.example.com, or farm1.example.com@REALM"
-        raise node.place.error(f"{name[:80]!a} is no host name", advice)
-    return name
-
-
-def _pair(path: Callable[[Node], Path]) -> Callable[[Node], Pair]:
-    def read(node: Node) -> Pair:
-        section = Section(node, ("certificate", "key"))
-        return Pair(
-            section.need("certificate", path, "name the PEM file of the certificate and its chain"),
-            section.need("key", path, "name the PEM file of its key, readable by the front alone"),
-        )
-
-    return read
-
-
-def _users(node: Node, lookup: Callable[[str], User | None]) -> Users:
-    section = Section(node, ("front", "runner"))
-
-    def user(node: Node) -> User:
-        name = fields.scalar(node)
-        if name.isdecimal() and int(name) > _UID_MAX:
-            raise node.place.error(f"{name[:80]} is no user id")
-        found = lookup(name)
-        if found is None:
-            raise node.place.error(f"no user is called {name[:80]!a}", f"make it: useradd --system {name[:32]}")
-        if found.uid == 0:
-            raise node.place.error("root", "name a user of its own: the daemon gives root up at its start")
-        return found
-
-    why = "front and runner each need a user of their own"
-    users = Users(section.need("front", user, why), section.need("runner", user, why))
-    if users.front.uid == users.runner.uid:
-        raise section.place("runner").error(f"{users.runner.name} is the front's user too", why)
-    return users
-
-
-def _sandbox(node: Node) -> tuple[str, tuple[str, ...], Path | None]:
-    """The program, the least layers, the control groups. Who lists a program among the layers need not name it a second
-    time; ``cgroup`` stands for all that control groups can do.
+def _sandbox(section: SandboxSection, at: At) -> tuple[str, tuple[str, ...]]:
+    """The program, and the layers without which no job runs. A program among these need not be named a second time;
+    ``cgroup`` stands for all that control groups can do.
     """
-    section = Section(node, ("program", "minimum", "groups"))
-    minimum = section.get("minimum", fields.listed(fields.one_of(LAYERS, "sandbox layer")), MINIMUM)
+    minimum: tuple[str, ...] = section.minimum
     listed = [name for name in SANDBOXES if name in minimum]
-    program = section.get("program", fields.one_of(SANDBOXES, "program"), listed[0] if listed else "")
+    program = section.program or (listed[0] if listed else "")
     if set(listed) - {program}:
         why = "one program makes the sandbox"
-        raise section.place("minimum").error(f"{' and '.join(listed)} beside {program}", why)
-    groups = section.get("groups", _absolute("directory", "/sys/fs/cgroup/securecc"), None)
+        raise at("sandbox", "minimum").error(f"{' and '.join(listed)} beside {program}", why)
     if "cgroup" in minimum:
         minimum = (*(name for name in minimum if name != "cgroup"), *GROUP_LAYERS)
-    return program, minimum, groups
+    return program, minimum

@@ -3,15 +3,20 @@ from pathlib import Path
 import pytest
 
 from securecc.audit.collectors.destination import Destination
-from securecc.audit.settings import AuditSettings, read_audit
+from securecc.audit.settings import AuditSection, AuditSettings, audit_settings
+from securecc.config_file.section import Section, read_section
+from securecc.config_file.words import FilePath
 from securecc.config_file.yaml_nodes import compose
 from securecc.model import limits
 from securecc.model.errors import PolicyError
 
 
+class Document(Section, frozen=True):
+    audit: FilePath | AuditSection
+
+
 def read(text):
-    node = compose(text.encode(), "config.yaml").items["audit"]
-    return read_audit(lambda node: Path("/srv") / node.text)(node)
+    return audit_settings(read_section(compose(text.encode(), "config.yaml"), Document).audit, Path("/srv"))
 
 
 def test_a_path_alone():
@@ -49,11 +54,11 @@ audit:
     [
         ("{key: a}", '"file" is missing'),
         ("{file: a, redakt: []}", 'did you mean "redact"'),
-        ("{file: a, send: [loghost]}", "no collector"),
+        ("{file: a, send: [loghost]}", "is not a collector"),
         ("{file: a, send: []}", "an empty list"),
-        (f"{{file: a, send: [{', '.join(['journald'] * 9)}]}}", "9 collectors"),
-        (f"{{file: a, redact: [{', '.join(['a'] * 65)}]}}", "65 patterns"),
-        ("{file: a, checkpoint: {records: 0}}", "no whole number"),
+        (f"{{file: a, send: [{', '.join(['journald'] * 9)}]}}", "a list of 9 is too long; the limit is 8"),
+        (f"{{file: a, redact: [{', '.join(['a'] * 65)}]}}", "a list of 65 is too long; the limit is 64"),
+        ("{file: a, checkpoint: {records: 0}}", "not a whole number"),
         ("{file: a, checkpoint: {time: 1ms}}", "out of bounds"),
         ("{file: a, rotate: 1KiB}", "out of bounds"),
         ("[a]", "a list where a map"),

@@ -53,7 +53,7 @@ def test_rate(text, per_second):
 
 @pytest.mark.parametrize("text", ["", "50", "50s", "/s", "-1/s", "50/d", "50/ms", "1e3/s", "\u0661/s"])
 def test_no_rate(text):
-    with pytest.raises(PolicyError, match="is no rate; write a number and for how long it is"):
+    with pytest.raises(PolicyError, match="is not a rate; write how many in what time"):
         rate(text)
 
 

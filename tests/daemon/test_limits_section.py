@@ -1,13 +1,14 @@
 import pytest
 
 from securecc.channel.connection_gate import ConnectionLimits, Penalties
+from securecc.config_file.section import read_section
 from securecc.config_file.yaml_nodes import compose
-from securecc.daemon.limits_section import ServerLimits, read_bounds
+from securecc.daemon.limits_section import ServerLimits, ServerLimitsSection, server_limits
 from securecc.model.errors import PolicyError
 
 
 def read(text):
-    return read_bounds(compose(text.encode(), "config.yaml"))
+    return server_limits(read_section(compose(text.encode(), "config.yaml"), ServerLimitsSection))
 
 
 def test_all_of_them():
@@ -43,7 +44,7 @@ def test_what_is_not_said_is_the_default():
         ("{early_drop_percent: 101}", "from 0 to 100"),
         ("{penalties: {most: 10}}", "limits.penalties.most|penalties.most"),
         ("{penalties: {exempt: 10.0.0.0/8}}", "a list"),
-        ("{penalties: {exempt: [10.0.0.0/33]}}", "is no network"),
+        ("{penalties: {exempt: [10.0.0.0/33]}}", "is not a network"),
         ("{penalty: {}}", 'did you mean "penalties"'),
     ],
 )

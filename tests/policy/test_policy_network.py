@@ -21,7 +21,7 @@ def test_an_interface_is_left_out():
 
 @pytest.mark.parametrize("text", ["", "10.2.3", "10.2.3.4/8", "010.2.3.4", "office", "10.2.3.4 ", "1\n", "9" * 5000])
 def test_no_address(text):
-    with pytest.raises(PolicyError, match="is no IP address"):
+    with pytest.raises(PolicyError, match="is not an IP address"):
         parse_address(text)
 
 

@@ -67,7 +67,9 @@ def parse_destination(text: str) -> Destination:
     match = _NETWORK.fullmatch(text)
     port = int(match[3] or SYSLOG_PORT) if match else 0
     if match is None or not 0 < port < 65536:  # noqa: PLR2004 - a TCP or UDP port
-        raise ConfigError(f"{text[:80]!a} is no collector", "write /dev/log, journald, udp:HOST:PORT or tcp:HOST:PORT")
+        raise ConfigError(
+            f"{text[:80]!a} is not a collector", "write /dev/log, journald, udp:HOST:PORT or tcp:HOST:PORT"
+        )
     return Destination("udp" if match[1] == "udp" else "tcp", match[2].strip("[]"), port)
 
 

@@ -1,75 +1,53 @@
 """The `groups:` of a policy document."""
 
 from pathlib import PurePosixPath
+from typing import Annotated
 
-from securecc.config_file import fields
-from securecc.config_file.fields import Section
-from securecc.config_file.yaml_nodes import Node, Scalar, Sequence
-from securecc.model import limits as bound
-from securecc.model.principal import PrincipalPattern
+from msgspec import Meta
+
+from securecc.config_file.section import Section, key_place, place_at
+from securecc.config_file.words import FileName, Name
+from securecc.config_file.yaml_nodes import Node
+from securecc.policy.document.words import Pattern, Realm, UnixGroupName
 from securecc.policy.model import Group, UnixGroup
 
-_GROUP = ("principals", "file", "unix_group")
-_UNIX_GROUP = ("name", "realm")
 
-_patterns = fields.filled(fields.parsed(PrincipalPattern.parse))
+class UnixGroupSection(Section, frozen=True):
+    """A group that the name service knows. It knows no realms, so its members' realm stands here."""
 
-
-def read_groups(node: Node, folder: PurePosixPath) -> dict[str, Group]:
-    """Groups by name. `folder` is the document's own, from that of the policy. Raises PolicyError."""
-    entries = fields.mapping(node)
-    return {fields.name(key): _group(key, entries.items[key.text], folder) for key in entries.keys.values()}
+    name: UnixGroupName
+    realm: Realm
 
 
-def _group(key: Scalar, node: Node, folder: PurePosixPath) -> Group:
-    section = Section(node, _GROUP)
-    if not section.node.items:
-        raise node.place.error("a group of nobody", f"give it one of {', '.join(_GROUP)}")
-    nobody: tuple[PrincipalPattern, ...] = ()
-    patterns = section.get("principals", _patterns, nobody)
-    return Group(
-        name=key.text,
-        principals=frozenset(each.principal for each in patterns if each.exact),
-        patterns=tuple(each for each in patterns if not each.exact),
-        file=section.get("file", lambda each: str(folder / _file(each)), ""),
-        unix_groups=section.get("unix_group", _unix_groups, ()),
-        place=key.place,
-    )
+class GroupSection(Section, frozen=True):
+    """Principals under one name."""
+
+    principals: Annotated[tuple[Pattern, ...], Meta(min_length=1)] = ()
+    file: Annotated[FileName, Meta(description="One principal a line; relative to this document's folder")] = ""
+    unix_group: UnixGroupSection | Annotated[tuple[UnixGroupSection, ...], Meta(min_length=1)] = ()
 
 
-def _file(node: Node) -> str:
-    path = fields.text(node)
-    if "\0" in path or len(path) > bound.PATH or PurePosixPath(path).name in ("", ".."):
-        raise node.place.error(f"{path[:80]!a} is no file", "name one, relative to the folder of this document")
-    return path
+Groups = dict[Name, Annotated[GroupSection, Meta(extra_json_schema={"minProperties": 1})]]
 
 
-def _unix_groups(node: Node) -> tuple[UnixGroup, ...]:
-    if isinstance(node, Sequence):
-        return fields.filled(_unix_group)(node)
-    return (_unix_group(node),)
+def make_groups(sections: Groups, node: Node, folder: PurePosixPath) -> dict[str, Group]:
+    """Groups by name. `node` is the document that they stand in, `folder` its own, from the policy's.
 
-
-def _unix_group(node: Node) -> UnixGroup:
-    if isinstance(node, Scalar):
-        advice = f"unix groups know no realms; write {{name: {node.text[:80] or 'committers'}, realm: EXAMPLE.COM}}"
-        raise node.place.error("the realm of the group's members is missing", advice)
-    section = Section(node, _UNIX_GROUP)
-    return UnixGroup(
-        section.need("name", _unix_name, "name the group as getent(1) does"),
-        section.need("realm", _realm, "say of which realm its members are: realm: EXAMPLE.COM"),
-    )
-
-
-def _unix_name(node: Node) -> str:
-    word = fields.text(node)
-    if not word.isprintable() or word.isdigit() or word.startswith("-") or not set(word).isdisjoint(":,/"):
-        raise node.place.error(f"{word[:80]!a} is no name of a unix group", "name it as getent(1) shows it")
-    return word
-
-
-def _realm(node: Node) -> str:
-    word = fields.text(node)
-    if not word or not word.isprintable() or not word.isascii() or not set(word).isdisjoint("/@*\\ "):
-        raise node.place.error(f"{word[:80]!a} is no realm", "write it as in krb5.conf: EXAMPLE.COM")
-    return word
+    Raises:
+        PolicyError: a group that names nobody.
+    """
+    groups: dict[str, Group] = {}
+    for name, section in sections.items():
+        if section == GroupSection():
+            choices = ", ".join(GroupSection.__struct_fields__)
+            raise place_at(node, "groups", name).error("a group of nobody", f"give it one of {choices}")
+        named = section.unix_group if isinstance(section.unix_group, tuple) else (section.unix_group,)
+        groups[name] = Group(
+            name=name,
+            principals=frozenset(each.principal for each in section.principals if each.exact),
+            patterns=tuple(each for each in section.principals if not each.exact),
+            file=str(folder / section.file) if section.file else "",
+            unix_groups=tuple(UnixGroup(each.name, each.realm) for each in named),
+            place=key_place(node, "groups", name),
+        )
+    return groups

@@ -1,29 +1,53 @@
 """The text of a policy becomes a Policy, or one PolicyError that says where and why not.
 
-The schema is docs/policy.md's; policy/schema.json says the same to editors. Each part of the document has a module.
+docs/policy.md explains the keys; policy/schema.json, for editors, is made from the sections here and beside.
 """
 
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
+from typing import Annotated, Any, Final, Literal
 
-from securecc.config_file import fields
-from securecc.config_file.fields import Section
+from msgspec import UNSET, Meta, UnsetType, field
+
+from securecc.config_file.json_schema import json_schema
+from securecc.config_file.section import Section, key_place, place_at, read_section
 from securecc.config_file.yaml_nodes import Node, compose
-from securecc.model import limits
-from securecc.policy.document.groups_section import read_groups
-from securecc.policy.document.rules_section import read_rules
-from securecc.policy.document.tests_section import read_tests
+from securecc.policy.document.groups_section import Groups, make_groups
+from securecc.policy.document.rules_section import Ranges, Rules, make_rules
+from securecc.policy.document.tests_section import PolicyTestSection, make_tests
+from securecc.policy.document.words import Folder
 from securecc.policy.member_list import read_members
 from securecc.policy.model import Group, Policy, PolicyTest, Rule
-from securecc.policy.network import Network, parse_range
+from securecc.policy.network import EVERYWHERE, Network
 
-_DOCUMENT = ("version", "include", "network", "groups", "rules", "tests")
-_PART = ("version", "groups", "rules", "tests")
-_NETWORK = ("allow", "deny", "proxies")
+_OF_THE_POLICY: Final = ("include", "network")  # an included document has neither
+_SOME_RULES: Final[dict[str, Any]] = {
+    "anyOf": [{"required": ["rules"]}, {"required": ["include"]}, {"required": ["groups"]}]
+}
 
-_ranges = fields.filled(fields.parsed(parse_range))
+
+class NetworkSection(Section, frozen=True):
+    """Who may connect at all; deny wins."""
+
+    allow: Annotated[Ranges | UnsetType, Meta(description="Left out: every address")] = UNSET
+    deny: Ranges = ()
+    proxies: Annotated[Ranges, Meta(description="Believed when they name the address that they connect for")] = ()
+
+
+class PolicyDocument(Section, frozen=True):
+    """For editors. What `securecctl policy check` says is what counts: it also knows names, tests and files."""
+
+    version: Annotated[Literal[1], Meta(description="write version: 1")]
+    include: Annotated[
+        tuple[Folder, ...],
+        Meta(min_length=1, description="Folders below this one, whose *.yaml hold more groups, rules and tests"),
+    ] = ()
+    network: NetworkSection = NetworkSection()
+    groups: Groups = field(default_factory=dict)
+    rules: Rules = ()
+    tests: tuple[PolicyTestSection, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,44 +58,65 @@ class Part:
     data: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A document that was read from `node`; `folder` is its own, from the policy's."""
+
+    folder: PurePosixPath
+    document: PolicyDocument
+    node: Node
+
+
+def policy_schema() -> str:
+    """The JSON schema of a policy, as text."""
+    return json_schema(PolicyDocument, "securecc policy", _SOME_RULES)
+
+
 def read_includes(data: bytes, document: str) -> tuple[str, ...]:
-    """The folders that a document includes, as it writes them. Raises PolicyError."""
-    return _opened(data, document, _DOCUMENT).get("include", fields.filled(_folder), ())
+    """The folders that a document includes, as it writes them.
+
+    Raises:
+        PolicyError: it is not a policy document; names file, line, column and key.
+    """
+    return read_section(compose(data, document), PolicyDocument).include
 
 
 def read_policy(data: bytes, document: str, parts: Sequence[Part] = ()) -> Policy:
     """The policy that a file's bytes say, with the `parts` that it includes; `document` is the name by which errors
-    call the file.
+    call the file. The documents' tests are read, not run (`securecc.policy.embedded_tests`), and files that they name
+    are not looked at.
 
-    Raises PolicyError naming file, line, column and key. The documents' tests are read, not run
-    (`securecc.policy.embedded_tests`), and files that they name are not looked at.
+    Raises:
+        PolicyError: one of them is not a policy document; names file, line, column and key.
     """
-    main = _opened(data, document, _DOCUMENT)
     folder = PurePosixPath(document).parent
-    opened = [(PurePosixPath(part.name).parent, _part(part.data, str(folder / part.name))) for part in parts]
-    sections = [(PurePosixPath(), main), *opened]
-    groups = _groups(sections)
+    main = _open(data, document, PurePosixPath())
+    opened = [main, *(_open_part(part, folder) for part in parts)]
+    groups = _groups(opened)
     rules: tuple[Rule, ...] = ()
-    for _, section in sections:
-        rules = section.get("rules", lambda node: read_rules(node, groups, rules), rules)  # noqa: B023 (called at once)
+    for each in opened:
+        rules = make_rules(each.document.rules, each.node, groups, rules)
     if not rules:
-        main.need("rules", lambda node: read_rules(node, groups), "without rules nobody is let in")
-    none: tuple[PolicyTest, ...] = ()
-    tests = [section.get("tests", lambda node: read_tests(node, rules, groups), none) for _, section in sections]
+        raise main.node.place.error('"rules" is missing', "without rules nobody is let in")
+    network = main.document.network
+    tests: list[PolicyTest] = []
+    for each in opened:
+        tests += make_tests(each.document.tests, each.node, rules, groups)
     return Policy(
         document=document,
         revision=revision_of(data, {part.name: part.data for part in parts}),
-        network=main.get("network", _network, Network()),
+        network=Network(network.allow or EVERYWHERE, network.deny, network.proxies),
         groups=groups,
         rules=rules,
-        tests=tuple(test for some in tests for test in some),
+        tests=tuple(tests),
     )
 
 
 def with_files(policy: Policy, data: bytes, files: Mapping[str, bytes], parts: Sequence[Part] = ()) -> Policy:
     """The policy with the members that its group files name; `files` has their bytes by their paths from its folder.
 
-    Raises PolicyError naming file and line.
+    Raises:
+        PolicyError: a line that is not a principal; names file and line.
     """
     folder = PurePosixPath(policy.document).parent
     groups = {
@@ -91,46 +136,27 @@ def revision_of(document: bytes, files: Mapping[str, bytes]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _opened(data: bytes, document: str, keys: Sequence[str]) -> Section:
-    section = Section(compose(data, document), keys)
-    section.need("version", fields.integer(1, 1), "write version: 1")
-    return section
+def _open(data: bytes, document: str, folder: PurePosixPath) -> _Opened:
+    node = compose(data, document)
+    return _Opened(folder, read_section(node, PolicyDocument), node)
 
 
-def _part(data: bytes, document: str) -> Section:
-    section = _opened(data, document, _DOCUMENT)
-    for key, scalar in section.node.keys.items():
-        if key not in _PART:
-            raise scalar.place.error("an included document has none", f"write {key} into the policy itself")
-    return section
+def _open_part(part: Part, folder: PurePosixPath) -> _Opened:
+    opened = _open(part.data, str(folder / part.name), PurePosixPath(part.name).parent)
+    for key in _OF_THE_POLICY:
+        if place_at(opened.node, key) != opened.node.place:
+            place = key_place(opened.node, key)
+            raise place.error("not allowed in an included document", f"write {key} into the policy itself")
+    return opened
 
 
-def _groups(sections: Sequence[tuple[PurePosixPath, Section]]) -> dict[str, Group]:
+def _groups(opened: Sequence[_Opened]) -> dict[str, Group]:
     """Those of all documents: a rule may name any of them, and no name stands for two."""
     groups: dict[str, Group] = {}
-    none: dict[str, Group] = {}
-    for folder, section in sections:
-        for name, group in section.get("groups", lambda node: read_groups(node, folder), none).items():  # noqa: B023
+    for each in opened:
+        for name, group in make_groups(each.document.groups, each.node, each.folder).items():
             if name in groups:
                 where = groups[name].place.seen_from(group.place)
                 raise group.place.error(f'a second group "{name}" (the first is in {where})', "rename one of them")
             groups[name] = group
     return groups
-
-
-def _folder(node: Node) -> str:
-    word = fields.text(node)
-    path = PurePosixPath(word)
-    if "\0" in word or len(word) > limits.PATH or path.is_absolute() or ".." in path.parts or not path.parts:
-        advice = "name a folder below that of the policy, as policy.d"
-        raise node.place.error(f"{word[:80]!a} cannot be included", advice)
-    return str(path)
-
-
-def _network(node: Node) -> Network:
-    section = Section(node, _NETWORK)
-    return Network(
-        allow=section.get("allow", _ranges, Network().allow),
-        deny=section.get("deny", _ranges, ()),
-        proxies=section.get("proxies", _ranges, ()),
-    )

@@ -1,144 +1,183 @@
 """The `rules:` of a policy document."""
 
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import cast
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Annotated, Any, Final, Literal
 
-from securecc.config_file import fields
-from securecc.config_file.fields import Section
-from securecc.config_file.quantities import duration, duration_text, rate, rate_text, size, size_text
-from securecc.config_file.yaml_nodes import Node, Sequence
-from securecc.model import limits
+from msgspec import UNSET, Meta, UnsetType, structs
+
+from securecc.config_file.quantities import size_text
+from securecc.config_file.section import Section, did_you_mean, place_at
+from securecc.config_file.words import Name, Text, duration, rate, size
+from securecc.config_file.yaml_nodes import Node, Place
+from securecc.model import limits as bound
+from securecc.model.errors import AuthenticationError
 from securecc.model.grant import CacheScope, JobLimits, Quota
 from securecc.model.limits import GIB, KIB, MIB
 from securecc.model.principal import PrincipalPattern
-from securecc.policy.model import RESERVED, Action, Group, Rule
-from securecc.policy.network import parse_range
+from securecc.policy.document.words import Range
+from securecc.policy.model import RESERVED, Group, Rule
 
-_RULE = ("name", "action", "who", "from", "require", "toolchains", "limits", "quota", "weight", "cache")
-_GRANTING = ("toolchains", "limits", "quota", "weight", "cache")
-_LIMITS = ("wall", "cpu", "memory", "processes", "output", "diagnostics", "source", "jobs")
-_QUOTA = ("rate", "burst", "memory", "store", "connections")
+_GRANTING: Final = ("toolchains", "limits", "quota", "weight", "cache")
+_ALLOWS_NAMED_PEOPLE: Final[dict[str, Any]] = {
+    "if": {"properties": {"action": {"const": "deny"}}, "required": ["action"]},
+    "then": {"properties": dict.fromkeys(_GRANTING, False)},
+    "else": {"required": ["who"]},
+}
+
+At = Callable[..., Place]
+"""Where something of a rule stands, by its keys and indexes."""
 
 Who = tuple[tuple[str, ...], tuple[PrincipalPattern, ...]]
-_EVERYBODY: Who = ((), ())
-
-_ranges = fields.filled(fields.parsed(parse_range))
-_texts = fields.filled(fields.text)
-_pattern = fields.parsed(PrincipalPattern.parse)
-_duration = fields.within(fields.parsed(duration), 0.1, 86400.0, duration_text)
-_memory = fields.within(fields.parsed(size), 16 * MIB, 1024 * GIB, size_text)
-_rate = fields.within(fields.parsed(rate), 1 / 3600, 1e6, rate_text)
-_store = fields.within(fields.parsed(size), 16 * MIB, 1024 * GIB, size_text)
-_size = fields.within(fields.parsed(size), 4 * KIB, 64 * GIB, size_text)
+Texts = Annotated[tuple[Text, ...], Meta(min_length=1)]
+Ranges = Annotated[tuple[Range, ...], Meta(min_length=1)]
+Time = Annotated[float, duration(0.1, 86400.0)]
+Memory = Annotated[int, size(16 * MIB, 1024 * GIB)]
+Rate = Annotated[float, rate(1 / 3600, 1e6)]
+Size = Annotated[int, size(4 * KIB, 64 * GIB)]
 
 
-def read_rules(node: Node, groups: Mapping[str, Group], before: tuple[Rule, ...] = ()) -> tuple[Rule, ...]:
-    """All rules in their order: those of the documents `before`, then those that stand here. Raises PolicyError."""
-    first = {rule.name: rule.place for rule in before}
+class RequireSection(Section, frozen=True):
+    """What a ticket has to say of how its owner proved who he is."""
 
-    def read(item: Node) -> Rule:
-        rule = _rule(item, groups)
-        if rule.name in first:
-            where = first[rule.name].seen_from(rule.place)
-            message = f'a second rule "{rule.name}" (the first is in {where})'
-            raise item.place.error(message, "rename one: names stand in the audit")
-        first[rule.name] = rule.place
-        return rule
-
-    count = len(before) + (len(node.items) if isinstance(node, Sequence) else 0)
-    if count > limits.POLICY_RULES:
-        raise node.place.error(f"{count} rules; at most {limits.POLICY_RULES}", "put people into groups")
-    return before + fields.filled(read)(node)
+    auth_indicators: Annotated[Texts, Meta(description="Authentication indicators; one of them is enough")]
 
 
-def _rule(node: Node, groups: Mapping[str, Group]) -> Rule:
-    section = Section(node, _RULE)
-    action = cast("Action", section.get("action", fields.one_of(("allow", "deny"), "action"), "allow"))
-    names, patterns = section.get("who", lambda who: _who(who, groups), _EVERYBODY)
-    rule = Rule(
-        name=section.need("name", _name, "a rule's name stands in the audit and in what people are told"),
-        action=action,
+class LimitsSection(Section, frozen=True):
+    """What one job may use; `jobs`: how many at one time."""
+
+    wall: Time = bound.WALL_S
+    cpu: Time = bound.CPU_S
+    memory: Memory = bound.MEMORY
+    processes: Annotated[int, Meta(ge=4, le=4096)] = bound.PROCESSES
+    output: Size = bound.OUTPUT
+    diagnostics: Size = bound.DIAGNOSTICS
+    source: Size = bound.JOB_SOURCE
+    jobs: Annotated[int, Meta(ge=1, le=100_000)] = bound.JOBS_PER_PRINCIPAL
+
+
+class QuotaSection(Section, frozen=True):
+    """What one principal may use at one time, all its jobs and connections together."""
+
+    rate: Rate = 0.0
+    burst: Annotated[int, Meta(ge=1, le=1_000_000, description="Jobs that may begin at once")] | UnsetType = UNSET
+    memory: Memory = 0
+    store: Memory = 0
+    connections: Annotated[int, Meta(ge=1, le=65536)] = bound.CONNECTIONS_PER_PRINCIPAL
+
+
+class RuleSection(Section, frozen=True, rename={"sources": "from"}):
+    """One rule. The first that matches decides."""
+
+    name: Annotated[Name, Meta(description="Stands in the audit log, and in what people are told")]
+    action: Literal["allow", "deny"] = "allow"
+    who: Annotated[tuple[Text, ...], Meta(min_length=1, description="Groups, and principals (with an @)")] = ()
+    sources: Ranges = ()
+    require: RequireSection | UnsetType = UNSET
+    toolchains: Texts = ("*",)
+    limits: LimitsSection = LimitsSection()
+    quota: QuotaSection = QuotaSection()
+    weight: Annotated[float, Meta(ge=0.01, le=100)] = 1.0
+    cache: Annotated[
+        CacheScope, Meta(description="none: this version keeps no results, and warns of any other scope")
+    ] = "none"
+
+
+Rules = Annotated[tuple[Annotated[RuleSection, Meta(extra_json_schema=_ALLOWS_NAMED_PEOPLE)], ...], Meta(min_length=1)]
+
+
+def make_rules(
+    sections: Sequence[RuleSection], node: Node, groups: Mapping[str, Group], before: tuple[Rule, ...] = ()
+) -> tuple[Rule, ...]:
+    """All rules in their order: those of the documents `before`, then these, which stand in the document `node`.
+
+    Raises:
+        PolicyError: too many, two of one name, a group that nothing defines, or keys that contradict each other.
+    """
+    count = len(before) + len(sections)
+    if count > bound.POLICY_RULES:
+        raise place_at(node, "rules").error(f"{count} rules; at most {bound.POLICY_RULES}", "put people into groups")
+    places = {rule.name: rule.place for rule in before}
+    return before + tuple(_make_each(sections, node, groups, places))
+
+
+def _make_each(
+    sections: Sequence[RuleSection], node: Node, groups: Mapping[str, Group], places: dict[str, Place]
+) -> Iterator[Rule]:
+    for number, section in enumerate(sections):
+        at = partial(place_at, node, "rules", number)
+        if section.name in places:
+            message = f'a second rule "{section.name}" (the first is in {places[section.name].seen_from(at())})'
+            raise at().error(message, "rename one: names stand in the audit log")
+        places[section.name] = at()
+        yield _rule(section, at, groups)
+
+
+def _rule(section: RuleSection, at: At, groups: Mapping[str, Group]) -> Rule:
+    _check(section, at)
+    names, patterns = _who(section.who, at, groups)
+    if section.cache == "group" and patterns:
+        advice = "put those principals into a group: its members share what they compiled"
+        raise at("cache").error("cache: group wants groups alone in who", advice)
+    granted = structs.asdict(section.limits)
+    jobs = granted.pop("jobs")
+    return Rule(
+        name=section.name,
+        action=section.action,
         groups=names,
         patterns=patterns,
-        sources=section.get("from", _ranges, ()),
-        indicators=section.get("require", _require, ()),
-        toolchains=section.get("toolchains", _texts, ("*",)),
-        weight=section.get("weight", fields.real(0.01, 100), 1.0),
-        cache=_cache(section, bool(patterns)),
-        place=node.place,
+        sources=section.sources,
+        indicators=section.require.auth_indicators if section.require else (),
+        toolchains=section.toolchains,
+        limits=JobLimits(granted.pop("wall"), granted.pop("cpu"), **granted),
+        jobs=jobs,
+        quota=_quota(section, at),
+        weight=section.weight,
+        cache=section.cache,
+        place=at(),
     )
-    _check_action(section, rule)
-    limited = section.get("limits", lambda each: _limited(each, rule), rule)
-    return section.get("quota", lambda each: _allotted(each, limited), limited)
 
 
-def _name(node: Node) -> str:
-    word = fields.name(node)
-    if word in RESERVED:
-        raise node.place.error(f'no rule can be called "{word}"', "the word has its own meaning in decisions")
-    return word
-
-
-def _check_action(section: Section, rule: Rule) -> None:
-    if rule.action == "allow" and not (rule.groups or rule.patterns):
-        raise section.node.place.error('"who" is missing', "a rule that allows says whom: who: [committers]")
+def _check(section: RuleSection, at: At) -> None:
+    if section.name in RESERVED:
+        advice = "the word has its own meaning in decisions"
+        raise at("name").error(f'a rule cannot be called "{section.name}"', advice)
+    if section.action == "allow" and not section.who:
+        raise at().error('"who" is missing', "a rule that allows says whom: who: [committers]")
     for key in _GRANTING:
-        if rule.action == "deny" and key in section.node.items:
-            raise section.place(key).error("a rule that denies grants nothing", f"leave {key} out")
+        if section.action == "deny" and at(key) != at():
+            raise at(key).error("a rule that denies grants nothing", f"leave {key} out")
 
 
-def _who(node: Node, groups: Mapping[str, Group]) -> Who:
+def _who(words: Sequence[str], at: At, groups: Mapping[str, Group]) -> Who:
     """Names of groups, and principals where an @ tells them."""
-    items = fields.filled(lambda item: item)(node)
-    known = fields.one_of(groups, "group")
-    names = tuple(known(item) for item in items if "@" not in fields.text(item))
-    return names, tuple(_pattern(item) for item in items if "@" in fields.text(item))
+    names: list[str] = []
+    patterns: list[PrincipalPattern] = []
+    for number, word in enumerate(words):
+        place = at("who", number)
+        if "@" not in word:
+            if word not in groups:
+                raise place.error(f'no group is called "{word[:80]}"', did_you_mean(word, groups))
+            names.append(word)
+            continue
+        try:
+            patterns.append(PrincipalPattern.parse(word))
+        except AuthenticationError as error:
+            raise place.error(error.message, error.advice) from error
+    return tuple(names), tuple(patterns)
 
 
-def _require(node: Node) -> tuple[str, ...]:
-    section = Section(node, ("auth_indicators",))
-    return section.need("auth_indicators", _texts, "say which: require: {auth_indicators: [pkinit]}")
-
-
-def _cache(section: Section, patterns: bool) -> CacheScope:
-    scope = section.get("cache", fields.one_of(("none", "principal", "group", "all"), "scope"), "none")
-    if scope == "group" and patterns:
-        advice = "put those principals into a group: its members share what they compiled"
-        raise section.place("cache").error("cache: group wants groups alone in who", advice)
-    return cast("CacheScope", scope)
-
-
-def _limited(node: Node, rule: Rule) -> Rule:
-    section = Section(node, _LIMITS)
-    preset = JobLimits()
-    granted = JobLimits(
-        wall_s=section.get("wall", _duration, preset.wall_s),
-        cpu_s=section.get("cpu", _duration, preset.cpu_s),
-        memory=section.get("memory", _memory, preset.memory),
-        processes=section.get("processes", fields.integer(4, 4096), preset.processes),
-        output=section.get("output", _size, preset.output),
-        diagnostics=section.get("diagnostics", _size, preset.diagnostics),
-        source=section.get("source", _size, preset.source),
+def _quota(section: RuleSection, at: At) -> Quota:
+    quota, most = section.quota, section.limits.memory
+    if quota.burst and not quota.rate:
+        raise at("quota", "burst").error("burst without rate", "write a rate as well: rate: 50/s")
+    if quota.memory and quota.memory < most:
+        why = f"one job of this rule may use {size_text(most)}"
+        raise at("quota", "memory").error(f"{size_text(quota.memory)} for all jobs is too little", why)
+    return Quota(
+        rate=quota.rate,
+        burst=quota.burst or max(1, round(quota.rate * bound.RATE_BURST_S)),
+        memory=quota.memory,
+        store=quota.store,
+        connections=quota.connections,
     )
-    return replace(rule, limits=granted, jobs=section.get("jobs", fields.integer(1, 100_000), rule.jobs))
-
-
-def _allotted(node: Node, rule: Rule) -> Rule:
-    section = Section(node, _QUOTA)
-    preset = Quota()
-    jobs = section.get("rate", _rate, preset.rate)
-    if not jobs and "burst" in section.node.items:
-        raise section.place("burst").error("a burst of what?", "write a rate as well: rate: 50/s")
-    memory = section.get("memory", _memory, preset.memory)
-    if memory and memory < rule.limits.memory:
-        why = f"one job of this rule may use {size_text(rule.limits.memory)}"
-        raise section.place("memory").error(f"{size_text(memory)} for all jobs is too little", why)
-    quota = Quota(
-        rate=jobs,
-        burst=section.get("burst", fields.integer(1, 1_000_000), max(1, round(jobs * limits.RATE_BURST_S))),
-        memory=memory,
-        store=section.get("store", _store, preset.store),
-        connections=section.get("connections", fields.integer(1, 65536), preset.connections),
-    )
-    return replace(rule, quota=quota)

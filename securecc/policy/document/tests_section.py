@@ -1,44 +1,53 @@
 """The `tests:` of a policy document."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Annotated
 
-from securecc.config_file import fields
-from securecc.config_file.fields import Section
-from securecc.config_file.yaml_nodes import Node
-from securecc.model.principal import Principal, PrincipalPattern
+from msgspec import UNSET, Meta, UnsetType
+
+from securecc.config_file.section import Section, did_you_mean, place_at
+from securecc.config_file.words import Text
+from securecc.config_file.yaml_nodes import Node, Place
+from securecc.policy.document.words import ExactPrincipal, HostAddress
 from securecc.policy.model import DENIED, Group, PolicyTest, Rule
-from securecc.policy.network import parse_address
-
-_TEST = ("principal", "from", "expect", "indicators", "unix_groups")
-
-_address = fields.parsed(parse_address)
 
 
-def _principal(node: Node) -> Principal:
-    pattern = fields.parsed(PrincipalPattern.parse)(node)
-    if not pattern.exact:
-        raise node.place.error(f"{pattern} is a pattern", "a test is about one principal; write one out")
-    return pattern.principal
+class PolicyTestSection(Section, frozen=True, rename={"address": "from"}):
+    """What the policy's author expects it to decide in one case."""
+
+    principal: ExactPrincipal
+    address: HostAddress
+    expect: Annotated[Text, Meta(description="The name of the rule that decides, or denied")]
+    indicators: Annotated[
+        tuple[Text, ...] | UnsetType, Meta(description="The ticket's; left out: those that the rules require")
+    ] = UNSET
+    unix_groups: Annotated[tuple[Text, ...], Meta(description="Of which the principal is taken to be a member")] = ()
 
 
-def _indicators(node: Node) -> tuple[str, ...] | None:
-    return fields.listed(fields.text)(node)
+def make_tests(
+    sections: Sequence[PolicyTestSection], node: Node, rules: Iterable[Rule], groups: Mapping[str, Group]
+) -> Iterator[PolicyTest]:
+    """Tests in their order; `node` is the document that they stand in.
 
-
-def read_tests(node: Node, rules: Iterable[Rule], groups: Mapping[str, Group]) -> tuple[PolicyTest, ...]:
-    """Tests in their order. Raises PolicyError, also for names that the document does not define."""
-    expected = fields.one_of({DENIED, *(rule.name for rule in rules)}, "rule")
-    unix_group = fields.one_of({each.name for group in groups.values() for each in group.unix_groups}, "unix group")
-
-    def read(item: Node) -> PolicyTest:
-        section = Section(item, _TEST)
-        return PolicyTest(
-            principal=section.need("principal", _principal, "say who: principal: alice@EXAMPLE.COM"),
-            address=section.need("from", _address, "say from where: from: 10.2.3.4"),
-            expect=section.need("expect", expected, "name the rule that decides, or write denied"),
-            indicators=section.get("indicators", _indicators, None),
-            unix_groups=section.get("unix_groups", fields.listed(unix_group), ()),
-            place=item.place,
+    Raises:
+        PolicyError: a name that the policy does not define.
+    """
+    outcomes = {DENIED, *(rule.name for rule in rules)}
+    unix_groups = {each.name for group in groups.values() for each in group.unix_groups}
+    for number, section in enumerate(sections):
+        _check(section.expect, outcomes, "rule", place_at(node, "tests", number, "expect"))
+        for at, name in enumerate(section.unix_groups):
+            _check(name, unix_groups, "unix group", place_at(node, "tests", number, "unix_groups", at))
+        yield PolicyTest(
+            principal=section.principal,
+            address=section.address,
+            expect=section.expect,
+            indicators=None if section.indicators is UNSET else section.indicators,
+            unix_groups=section.unix_groups,
+            place=place_at(node, "tests", number),
         )
 
-    return fields.listed(read)(node)
+
+def _check(word: str, known: Collection[str], kind: str, place: Place) -> None:
+    if word not in known:
+        raise place.error(f'no {kind} is called "{word[:80]}"', did_you_mean(word, known))

@@ -28,7 +28,7 @@ def test_destinations(text, found, again):
     "text", ["", "loghost", "udp:", "tcp:a:0", "tcp:a:65536", "tls:a:1", "udp:a b", "/a\0b", "udp:::1:5"]
 )
 def test_what_is_no_destination(text):
-    with pytest.raises(ConfigError, match="no collector; write /dev/log"):
+    with pytest.raises(ConfigError, match="is not a collector; write /dev/log"):
         parse_destination(text)
 
 
