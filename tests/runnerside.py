@@ -58,10 +58,10 @@ class Runner:
         )
         os.close(reading)
         theirs.close()
-        self.courier = packets.PacketConnection(
+        self.connection = packets.PacketConnection(
             ours, packets.from_runner, self._receive, lost=lambda _: self.lost.set(), garbage=self._garbage
         )
-        self.courier.start()
+        self.connection.start()
         ready = asyncio.ensure_future(self.messages.get())
         gone = asyncio.ensure_future(self.lost.wait())
         await asyncio.wait({ready, gone}, timeout=30, return_when=asyncio.FIRST_COMPLETED)
@@ -69,7 +69,7 @@ class Runner:
         if not ready.done():
             ready.cancel()
             self.process.wait(10)
-            self.courier.close()
+            self.connection.close()
             with self.log:
                 raise RuntimeError(self.said())
         self.ready = ready.result()
@@ -77,7 +77,7 @@ class Runner:
         return self
 
     async def __aexit__(self, *_):
-        self.courier.close()
+        self.connection.close()
         for _ in range(500):
             if self.process.poll() is not None:
                 break
@@ -115,7 +115,7 @@ class Runner:
         } | order
         future = self.waiting[values["job"]] = asyncio.get_running_loop().create_future()
         future.job = values["job"]
-        packets.post_order(self.courier, WorkOrder(**values), WorkTree(tuple(entries), tuple(numbers)), files)
+        packets.post_order(self.connection, WorkOrder(**values), WorkTree(tuple(entries), tuple(numbers)), files)
         packets.close_all(files)
         return future
 
@@ -125,7 +125,7 @@ class Runner:
         return await asyncio.wait_for(self.post(arguments, *listed(tree), **order), 60)
 
     def cancel(self, job):
-        self.courier.send(WorkCancel(job))
+        self.connection.send(WorkCancel(job))
 
     def _garbage(self, reason):
         for future in self.waiting.values():

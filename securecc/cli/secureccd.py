@@ -167,7 +167,7 @@ def _start_helpers(
 
 
 def _become(user: User) -> None:
-    namespaces.become(user.uid, user.gid)
+    namespaces.switch_user(user.uid, user.gid)
     os.environ["HOME"] = "/"
     os.umask(0o077)
     _check_reach(user, (sys.executable, os.__file__, str(SITE)))
@@ -183,7 +183,7 @@ def _check_reach(user: User, places: Sequence[str]) -> None:
 
 def _settle() -> None:
     """Keys are for nobody else's eyes. The store keeps blobs open, and a channel is a descriptor as well."""
-    namespaces.renounce()
+    namespaces.harden()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 

@@ -1,1 +1,1 @@
-"""The processes that run compilers: what came from the front becomes a job, its tree, its end and its harvest."""
+"""The processes that run compilers: a job, its tree, its limits, its result."""

@@ -13,13 +13,13 @@ from securecc.model import limits
 from securecc.model.errors import PathError, SandboxError, SecureccError, ToolchainError
 from securecc.model.manifest import Kind
 from securecc.model.messages import SharedTree, Usage
-from securecc.runner.job_stdio import Stdio, take_input
-from securecc.runner.output_scan import ScanResult, harvest, same_folder
-from securecc.runner.toolchain_copies import Shelved
+from securecc.runner.job_stdio import JobStdio, take_input
+from securecc.runner.output_scan import ScanResult, same_folder, scan_outputs
+from securecc.runner.toolchain_copies import ToolchainCopy
 from securecc.runner_protocol.messages import WorkOrder, WorkReport, WorkTree
 from securecc.runner_protocol.packets import close_all
 from securecc.sandbox import cgroup, landlock, mount_plan, namespaces, tree_builder
-from securecc.sandbox.sandbox import Cell, Ending, Running, Sandbox, recognise
+from securecc.sandbox.sandbox import RunningSandbox, Sandbox, SandboxResult, SandboxSpec, limit_from_diagnostics
 
 _SLACK = limits.MIB  # of a job's tmpfs, for directories and the compiler's temporary names
 _SPARE_INODES = 4096
@@ -31,38 +31,38 @@ _DEVICES = (b"/dev/null", b"/dev/urandom")  # gcc draws the names of LTO section
 
 
 @dataclass(frozen=True)
-class Workshop:
+class JobContext:
     """What all jobs share: how they are jailed, the toolchains by digest, the directory that job trees are mounted in,
     the most that one of these may hold (bytes), a descriptor of /dev/null, where each shared tree's copy is, the
     version of Landlock that they are restricted by (0: none), and the place of their control groups (None: none).
     """
 
-    jailer: Sandbox
-    toolchains: Mapping[bytes, Shelved]
+    sandbox: Sandbox
+    toolchains: Mapping[bytes, ToolchainCopy]
     jobs: bytes
     most: int
     null: int
     shared_trees: Mapping[SharedTree, bytes] = field(default_factory=dict)
     landlock: int = 0
-    groups: cgroup.Groups | None = None
+    groups: cgroup.JobGroups | None = None
 
     @property
-    def in_force(self) -> tuple[str, ...]:
+    def layers(self) -> tuple[str, ...]:
         """The layers of the sandbox, the program that makes it first."""
         groups = self.groups.layers if self.groups else ()
-        return (*self.jailer.layers, *(("landlock",) if self.landlock else ()), *groups)
+        return (*self.sandbox.layers, *(("landlock",) if self.landlock else ()), *groups)
 
 
 class Job:
     """One job. `run` is called once, then `close`; `cancel` at any time. The blobs' descriptors become the job's."""
 
-    def __init__(self, shop: Workshop, order: WorkOrder, blobs: Sequence[int]) -> None:
-        self._shop = shop
+    def __init__(self, context: JobContext, order: WorkOrder, blobs: Sequence[int]) -> None:
+        self._context = context
         self._order = order
         self._blobs = blobs
-        self._root = b"%s/%d" % (shop.jobs, order.job)
-        self._running: Running | None = None
-        self._group: cgroup.Group | None = None
+        self._root = b"%s/%d" % (context.jobs, order.job)
+        self._running: RunningSandbox | None = None
+        self._group: cgroup.JobGroup | None = None
         self._cancelled = False
         self._undo = contextlib.ExitStack()
         self._undo.callback(self._close_blobs)
@@ -88,10 +88,10 @@ class Job:
 
     async def _run(self, work: WorkTree) -> tuple[WorkReport, list[int]]:
         began = time.monotonic()
-        toolchain = self._shop.toolchains.get(self._order.toolchain)
+        toolchain = self._context.toolchains.get(self._order.toolchain)
         if toolchain is None:
             raise ToolchainError(f"no toolchain {self._order.toolchain.hex()[:16]} here")
-        places = mount_plan.mountpoints(work.entries, toolchain.ground)
+        places = mount_plan.mountpoints(work.entries, toolchain.tree)
         shared_trees = self._shared_trees(work)
         variant = toolchain.take(places)
         self._undo.callback(toolchain.give_back, places)
@@ -102,9 +102,9 @@ class Job:
         given = take_input(built.root, work.entries)
         if given >= 0:
             self._undo.callback(os.close, given)
-        stdio = Stdio(self._order, self._root, given if given >= 0 else self._shop.null)
+        stdio = JobStdio(self._order, self._root, given if given >= 0 else self._context.null)
         self._undo.callback(stdio.close)
-        _overlay(self._root, variant, sorted(toolchain.ground.tops), plain)
+        _overlay(self._root, variant, sorted(toolchain.tree.tops), plain)
         for path, copy in shared_trees.items():
             namespaces.bind(copy, self._root + path)
         tree_s = time.monotonic() - began
@@ -124,7 +124,7 @@ class Job:
         found = {}
         for entry in work.entries:
             if entry.kind is Kind.SHARED_TREE:
-                copy = self._shop.shared_trees.get(SharedTree(entry.path, entry.blob))
+                copy = self._context.shared_trees.get(SharedTree(entry.path, entry.blob))
                 if copy is None:
                     raise PathError(f"no shared tree {entry.blob.hex()[:16]} here for {os.fsdecode(entry.path)!a}")
                 found[entry.path] = copy
@@ -135,18 +135,18 @@ class Job:
         size = tree_builder.space_for(work.entries) + allowed.output + 2 * allowed.diagnostics + _SLACK
         os.mkdir(self._root)
         self._undo.callback(os.rmdir, self._root)
-        namespaces.mount_tmpfs(self._root, min(size, self._shop.most), inodes=2 * len(work.entries) + _SPARE_INODES)
+        namespaces.mount_tmpfs(self._root, min(size, self._context.most), inodes=2 * len(work.entries) + _SPARE_INODES)
         self._undo.callback(namespaces.unmount, self._root)
 
-    def _build(self, work: WorkTree, toolchain: Shelved, places: Sequence[bytes]) -> tree_builder.Built:
-        ground = toolchain.ground
-        seen = mount_plan.uncovered(work.entries, ground, places)
+    def _build(self, work: WorkTree, toolchain: ToolchainCopy, places: Sequence[bytes]) -> tree_builder.BuiltTree:
+        tree = toolchain.tree
+        seen = mount_plan.uncovered(work.entries, tree, places)
         built = tree_builder.build(
             self._root,
             [work.entries[index] for index in seen],
             [self._content(work.descriptors[index]) for index in seen],
-            folders=(mount_plan.TEMPORARY, b"/dev", *(b"/" + top for top in ground.tops), *places),
-            links=tuple((link.path, link.blob) for link in ground.links),
+            folders=(mount_plan.TEMPORARY, b"/dev", *(b"/" + top for top in tree.tops), *places),
+            links=tuple((link.path, link.blob) for link in tree.links),
         )
         for device in _DEVICES:
             with contextlib.suppress(FileExistsError):
@@ -154,21 +154,23 @@ class Job:
         self._close_blobs()
         return built
 
-    def _rulesets(self, built: tree_builder.Built, toolchain: Shelved, places: Sequence[bytes]) -> tuple[int, ...]:
+    def _rulesets(
+        self, built: tree_builder.BuiltTree, toolchain: ToolchainCopy, places: Sequence[bytes]
+    ) -> tuple[int, ...]:
         """What it may change is the client's own directories; those in the root itself where it works there."""
-        if not self._shop.landlock:
+        if not self._context.landlock:
             return ()
-        never = {b"", b"/dev", *(b"/" + top for top in toolchain.ground.tops)}
+        never = {b"", b"/dev", *(b"/" + top for top in toolchain.tree.tops)}
         tops = [path for path in built.folders if path.count(b"/") <= 1 and path not in never]
         own = [self._root + path for path in (*tops, *places, *((b"/",) if self._order.cwd == b"/" else ()))]
-        ruleset = landlock.tree(self._shop.landlock, built.root, own, (self._root + b"/dev/null",))
+        ruleset = landlock.tree(self._context.landlock, built.root, own, (self._root + b"/dev/null",))
         self._undo.callback(os.close, ruleset)
         return toolchain.programs, ruleset
 
     def _enter_group(self) -> int:
-        if self._shop.groups is None:
+        if self._context.groups is None:
             return -1
-        self._group = self._shop.groups.new(self._order.job, self._order.limits)
+        self._group = self._context.groups.new(self._order.job, self._order.limits)
         self._undo.callback(self._group.close)
         return self._group.folder
 
@@ -181,9 +183,11 @@ class Job:
             raise PathError(f"the order names content {number} of {len(self._blobs)}")
         return self._blobs[number] if number >= 0 else -1
 
-    async def _sandboxed(self, toolchain: Shelved, root: int, stdio: Stdio, rulesets: tuple[int, ...]) -> Ending:
+    async def _sandboxed(
+        self, toolchain: ToolchainCopy, root: int, stdio: JobStdio, rulesets: tuple[int, ...]
+    ) -> SandboxResult:
         order = self._order
-        cell = Cell(
+        spec = SandboxSpec(
             root=self._root,
             cwd=_spelled(order, root),
             arguments=order.arguments,
@@ -193,7 +197,7 @@ class Job:
             rulesets=rulesets,
             group=self._enter_group(),
         )
-        self._running = self._shop.jailer.start(cell, order.limits, stdio.overflowing)
+        self._running = self._context.sandbox.start(spec, order.limits, stdio.overflowing)
         stdio.attach()
         if self._cancelled:
             self._running.kill()
@@ -202,20 +206,22 @@ class Job:
     def _found(
         self,
         work: WorkTree,
-        built: tree_builder.Built,
-        toolchain: Shelved,
+        built: tree_builder.BuiltTree,
+        toolchain: ToolchainCopy,
         places: Sequence[bytes],
         shared_trees: Iterable[bytes],
     ) -> ScanResult:
         """What the run left: the toolchain's own tree is not looked into, but for the client's directories in it; no
         shared tree is.
         """
-        skip = frozenset({mount_plan.OWN, b"/dev", *(b"/" + top for top in toolchain.ground.tops), *shared_trees})
-        return harvest(built, work.entries, skip, self._order.limits.output, places)
+        skip = frozenset(
+            {mount_plan.OWN_DIRECTORY, b"/dev", *(b"/" + top for top in toolchain.tree.tops), *shared_trees}
+        )
+        return scan_outputs(built, work.entries, skip, self._order.limits.output, places)
 
-    def _report(self, found: ScanResult, ending: Ending, stdio: Stdio) -> tuple[WorkReport, list[int]]:
+    def _report(self, found: ScanResult, ending: SandboxResult, stdio: JobStdio) -> tuple[WorkReport, list[int]]:
         limit = ending.limit or (self._group.limit() if self._group and ending.status else "")
-        limit = limit or recognise(ending, stdio.tail, self._order.limits)
+        limit = limit or limit_from_diagnostics(ending, stdio.tail, self._order.limits)
         if not limit and stdio.overflowing():
             limit = "diagnostics"
         if not limit and found.more:

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from securecc.model import limits
 from securecc.model.errors import SandboxError
 from securecc.model.manifest import INPUT, Entry, Kind
-from securecc.runner.pseudo_terminal import Terminal
+from securecc.runner.pseudo_terminal import PseudoTerminal
 from securecc.runner_protocol.messages import WorkOrder
 from securecc.runner_protocol.packets import close_all
 
 _TAIL = 16 * limits.KIB  # of the diagnostics, where a limit shows
 
 
-class Stdio:
+class JobStdio:
     """A job's standard input, output and error: files without a name on its tmpfs, and a terminal if it has one."""
 
     def __init__(self, order: WorkOrder, root: bytes, given: int) -> None:
@@ -21,7 +21,7 @@ class Stdio:
         asked = order.terminal
         self._most = order.limits.diagnostics
         self._on_terminal = asked.error
-        self._terminal: Terminal | None = None
+        self._terminal: PseudoTerminal | None = None
         self.tail = b""
         self._out = _nameless(root)
         self._kept = {self._out}
@@ -29,7 +29,7 @@ class Stdio:
             self._error = _nameless(root)
             self._kept.add(self._error)
             if asked.input or asked.error:
-                self._terminal = Terminal(asked.columns, asked.rows, self._most)
+                self._terminal = PseudoTerminal(asked.columns, asked.rows, self._most)
         except SandboxError:
             self.close()
             raise

@@ -24,7 +24,7 @@ _RESOLVE_NO_MAGICLINKS, _RESOLVE_NO_SYMLINKS, _RESOLVE_BENEATH, _RESOLVE_IN_ROOT
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class Standing(Protocol):
+class InitialTree(Protocol):
     """A tree as it was before the run: its root's descriptor, each directory's mtime, the tree's own clock."""
 
     root: int
@@ -46,28 +46,30 @@ class ScanResult:
     read: bytes
 
 
-def harvest(
-    tree: Standing, entries: Sequence[Entry], skip: frozenset[bytes], output: int, within: Sequence[bytes] = ()
+def scan_outputs(
+    tree: InitialTree, entries: Sequence[Entry], skip: frozenset[bytes], output: int, within: Sequence[bytes] = ()
 ) -> ScanResult:
     """What was read and should not have been or the other way round, and what was made.
 
     `skip` are directories not looked into, but for what is or lies below one of `within` and is itself not in `skip`;
     made files are opened up to `output` bytes in all. Raises SandboxError.
     """
-    looker = _Looker(tree, output)
+    scanner = _Scanner(tree, output)
     try:
-        strays, read = looker.compare(entries)
+        strays, read = scanner.compare(entries)
         wanted, unwanted = _below(within), _below(skip)
         for path, mtime in tree.folders.items():
             if path not in skip and (path in within or path.startswith(wanted) or not path.startswith(unwanted)):
-                looker.list_again(path, mtime, skip)
+                scanner.list_again(path, mtime, skip)
     except OSError as error:
-        for descriptor in looker.descriptors:
+        for descriptor in scanner.descriptors:
             os.close(descriptor)
         raise SandboxError(f"the job's tree cannot be read again: {error.strerror}") from error
     finally:
-        looker.close()
-    return ScanResult(tuple(looker.made), tuple(looker.descriptors), tuple(strays), looker.more, looker.ignored, read)
+        scanner.close()
+    return ScanResult(
+        tuple(scanner.made), tuple(scanner.descriptors), tuple(strays), scanner.more, scanner.ignored, read
+    )
 
 
 def _below(folders: Iterable[bytes]) -> tuple[bytes, ...]:
@@ -75,10 +77,10 @@ def _below(folders: Iterable[bytes]) -> tuple[bytes, ...]:
     return tuple(folder + b"/" for folder in folders)
 
 
-class _Looker:
+class _Scanner:
     """Opens each directory once, from the root and through no symlink."""
 
-    def __init__(self, tree: Standing, output: int) -> None:
+    def __init__(self, tree: InitialTree, output: int) -> None:
         self.made: list[Made] = []
         self.descriptors: list[int] = []
         self.more = self.ignored = 0

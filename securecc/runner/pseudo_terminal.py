@@ -14,7 +14,7 @@ _TIOCSPTLCK = 0x40045431
 _TIOCGPTPEER = 0x5441
 
 
-class Terminal:
+class PseudoTerminal:
     """One pseudo-terminal of this size in character cells. What is written to it is kept as written, up to `most`
     bytes; `overflowing` tells of more.
     """

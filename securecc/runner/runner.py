@@ -25,9 +25,9 @@ from securecc.model.errors import ChannelError, ConfigError, SandboxError, Secur
 from securecc.model.messages import SharedTree, Usage
 from securecc.model.printable import plain
 from securecc.runner import toolchain_probe
-from securecc.runner.job import Job, Workshop
-from securecc.runner.toolchain_copies import Shelved, copy_files
-from securecc.runner.tree_copies import shelve, standing
+from securecc.runner.job import Job, JobContext
+from securecc.runner.toolchain_copies import ToolchainCopy, copy_files
+from securecc.runner.tree_copies import copy_trees, directories_to_share
 from securecc.runner_protocol.messages import (
     FromFront,
     WorkBlobs,
@@ -39,7 +39,7 @@ from securecc.runner_protocol.messages import (
 )
 from securecc.runner_protocol.packets import PacketConnection, close_all, from_front, read_tree, say_once
 from securecc.sandbox import cgroup, landlock, namespaces, selection
-from securecc.sandbox.selection import Way
+from securecc.sandbox.selection import SandboxProgram
 
 _STORE, _SHARED_TREES, _JOBS, _FILTER = b"/toolchains", b"/shared-trees", b"/jobs", b"/seccomp"
 _DEVICES = (b"/dev/null", b"/dev/urandom")
@@ -77,7 +77,7 @@ class RunnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class _Found:
-    ways: tuple[Way, ...]
+    ways: tuple[SandboxProgram, ...]
     programs: tuple[ClosureFile, ...]
     toolchains: tuple[ToolchainClosure, ...]
     filter: bytes
@@ -91,11 +91,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.add_argument("--config-fd", type=int, required=True, help="where the configuration is read from")
     chosen = options.parse_args(arguments)
     try:
-        config = told(chosen.config_fd)
+        config = read_config(chosen.config_fd)
         _only(chosen.fd)
-        end, shops = socket.socket(fileno=chosen.fd), _settle(config)
-        if shops:
-            asyncio.run(_serve(end, shops))
+        end, contexts = socket.socket(fileno=chosen.fd), _settle(config)
+        if contexts:
+            asyncio.run(_serve(end, contexts))
         else:
             say_once(end, WorkReady((), ()))
     except SecureccError as error:
@@ -104,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def told(descriptor: int) -> RunnerConfig:
+def read_config(descriptor: int) -> RunnerConfig:
     """What is read from there, which is closed. Raises ConfigError."""
     try:
         with os.fdopen(descriptor, "rb") as file:
@@ -125,23 +125,23 @@ def _only(descriptor: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def _settle(config: RunnerConfig) -> list[Workshop]:
-    """From the host's files to a root of our own. The workshops differ in their way into the sandbox alone;
+def _settle(config: RunnerConfig) -> list[JobContext]:
+    """From the host's files to a root of our own. The contexts differ in their way into the sandbox alone;
     there is none if only the toolchains were found that somebody else has.
     """
     os.umask(0)
     if os.getuid() == 0:
         if not (config.uid and config.gid):
             raise SandboxError("the runner would run compilers as root", "give it a user of its own (runner.user)")
-        namespaces.become(config.uid, config.gid)
-    namespaces.renounce()
-    namespaces.adopt()
+        namespaces.switch_user(config.uid, config.gid)
+    namespaces.harden()
+    namespaces.become_subreaper()
     found = _find(config)
-    groups = cgroup.Groups(config.groups) if config.groups else None
+    groups = cgroup.JobGroups(config.groups) if config.groups else None
     namespaces.enter()
     base = _base(config.base, found)
     namespaces.mount_tmpfs(base, config.store, programs=True)
-    shared_trees = _shelve(found, base, config.store)
+    shared_trees = _copy_shared_trees(found, base, config.store)
     same = {whole_digest(closure).hex() for closure in found.toolchains} == set(config.have)
     if same and set(shared_trees) == set(config.trees):
         return []
@@ -158,14 +158,14 @@ def _settle(config: RunnerConfig) -> list[Workshop]:
     namespaces.mount_terminals(base + b"/dev/pts")
     shelved = {}
     for number, closure in enumerate(found.toolchains):
-        toolchain = Shelved(closure, base + _STORE + b"/%d" % number)
+        toolchain = ToolchainCopy(closure, base + _STORE + b"/%d" % number)
         toolchain.move(_STORE + b"/%d" % number)
         shelved[closure.digest] = toolchain
-    namespaces.pivot(base)
+    namespaces.change_root(base)
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     version = 0 if "landlock" in config.without else landlock.abi()
     return [
-        Workshop(way, shelved, _JOBS, config.job, null, shared_trees, version if way.confines else 0, groups)
+        JobContext(way, shelved, _JOBS, config.job, null, shared_trees, version if way.confines else 0, groups)
         for way in found.ways
     ]
 
@@ -181,18 +181,18 @@ def _find(config: RunnerConfig) -> _Found:
             _log(f"compiler {compiler} is not offered: {error}")
     if not toolchains:
         raise ConfigError(f"none of the compilers can be used: {', '.join(config.compilers)}", "apt install gcc g++")
-    filtering = b"" if "seccomp" in config.without else selection.system_calls(_log)
+    filtering = b"" if "seccomp" in config.without else selection.syscall_filter(_log)
     ways = selection.installed(config.sandbox, _FILTER if filtering else b"", _log)
     programs = closure_of_programs([program for way in ways for program in way.programs])
     wanted = None if config.shared_trees is None else list(map(os.fsencode, config.shared_trees))
-    shared_trees = standing(wanted, tuple(toolchains.values()), _log)
+    shared_trees = directories_to_share(wanted, tuple(toolchains.values()), _log)
     return _Found(ways, programs, tuple(toolchains.values()), filtering, shared_trees)
 
 
-def _shelve(found: _Found, base: bytes, store: int) -> dict[SharedTree, bytes]:
+def _copy_shared_trees(found: _Found, base: bytes, store: int) -> dict[SharedTree, bytes]:
     """The shared trees, and where they will be below our root. The toolchains come first and need their own room."""
     copied = sum(file.size + _PAGE for closure in found.toolchains for file in closure.files)
-    shared_trees = shelve(found.shared_trees, base + _SHARED_TREES, store - copied - store // _SPARE, _log)
+    shared_trees = copy_trees(found.shared_trees, base + _SHARED_TREES, store - copied - store // _SPARE, _log)
     return {tree: path.removeprefix(base) for tree, path in shared_trees.items()}
 
 
@@ -210,15 +210,15 @@ def _base(wanted: str, found: _Found) -> bytes:
     )
 
 
-async def _serve(end: socket.socket, shops: Sequence[Workshop]) -> None:
+async def _serve(end: socket.socket, contexts: Sequence[JobContext]) -> None:
     """Take orders until the front has gone; then kill what runs, and wait until it has ended."""
-    shop, usable = await _choose(shops)
+    context, usable = await _choose(contexts)
     heap.freeze_gc()
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: _log(repr(context)))
-    front = _Front(end, shop)
-    front.courier.start()
+    front = _Front(end, context)
+    front.connection.start()
     with contextlib.suppress(ChannelError):
-        front.courier.send(_ready(usable, shop))
+        front.connection.send(_ready(usable, context))
     await front.gone.wait()
     for job in front.jobs.values():
         job.cancel()
@@ -226,38 +226,38 @@ async def _serve(end: socket.socket, shops: Sequence[Workshop]) -> None:
         await asyncio.wait(front.tasks)
 
 
-async def _choose(shops: Sequence[Workshop]) -> tuple[Workshop, list[Shelved]]:
+async def _choose(contexts: Sequence[JobContext]) -> tuple[JobContext, list[ToolchainCopy]]:
     """The first way into a sandbox that works, and what runs there. Raises SandboxError."""
-    for shop in shops:
-        usable = [shelved for shelved in shop.toolchains.values() if await _tried(shop, shelved)]
+    for context in contexts:
+        usable = [shelved for shelved in context.toolchains.values() if await _tried(context, shelved)]
         if usable:
-            return shop, usable
-        _log(f"no compiler runs in the sandbox that {shop.jailer.name} makes")
+            return context, usable
+        _log(f"no compiler runs in the sandbox that {context.sandbox.name} makes")
     raise SandboxError("no compiler runs in the sandbox", "see the lines before this one")
 
 
-async def _tried(shop: Workshop, toolchain: Shelved) -> bool:
+async def _tried(context: JobContext, toolchain: ToolchainCopy) -> bool:
     """Whether this compiler works in the sandbox; a line in the log if it does not."""
-    why = await toolchain_probe.trouble(shop, toolchain)
+    why = await toolchain_probe.problem(context, toolchain)
     if why:
         _log(f"compiler {toolchain.closure.name} does not work in the sandbox: {why}")
     return not why
 
 
-def _ready(usable: Sequence[Shelved], shop: Workshop) -> WorkReady:
-    return WorkReady(shop.in_force, tuple(shelved.offer for shelved in usable), tuple(shop.shared_trees))
+def _ready(usable: Sequence[ToolchainCopy], context: JobContext) -> WorkReady:
+    return WorkReady(context.layers, tuple(shelved.offer for shelved in usable), tuple(context.shared_trees))
 
 
 class _Front:
     """The front as the runner sees it: a peer that may send anything."""
 
-    def __init__(self, end: socket.socket, shop: Workshop) -> None:
+    def __init__(self, end: socket.socket, context: JobContext) -> None:
         self.gone = asyncio.Event()
         self.jobs: dict[int, Job] = {}
         self.tasks: set[asyncio.Task[None]] = set()
-        self._shop = shop
+        self._context = context
         self._blobs: dict[int, list[int]] = {}
-        self.courier: PacketConnection[FromFront] = PacketConnection(
+        self.connection: PacketConnection[FromFront] = PacketConnection(
             end, from_front, self._receive, lost=lambda _reason: self.gone.set(), garbage=self._garbage
         )
 
@@ -289,7 +289,7 @@ class _Front:
         if len(descriptors) != 1 or len(blobs) != order.blobs:
             raise ConfigError(f"an order with {len(blobs)} of {order.blobs} blobs and {len(descriptors)} trees")
         work = read_tree(descriptors[0])
-        self.jobs[order.job] = Job(self._shop, order, blobs)
+        self.jobs[order.job] = Job(self._context, order, blobs)
         task = asyncio.get_running_loop().create_task(self._do(order.job, work))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
@@ -309,7 +309,7 @@ class _Front:
 
     def _answer(self, report: WorkReport, descriptors: list[int]) -> None:
         try:
-            self.courier.send(report, descriptors)
+            self.connection.send(report, descriptors)
         except (SecureccError, OSError) as error:  # the front would wait for it
             _log(f"no report of job {report.job} can be sent: {error}")
             self.gone.set()

@@ -59,11 +59,11 @@ class RunnerService:
         if self._groups:
             cgroup.join(self._groups, os.getpid())
         if become is not None:
-            namespaces.become(become.uid, become.gid)
+            namespaces.switch_user(become.uid, become.gid)
         if os.getuid() == 0:
             raise ConfigError("the runner was started as root and knows nobody else to be", "set `users:`")
-        namespaces.renounce()
-        namespaces.adopt()
+        namespaces.harden()
+        namespaces.become_subreaper()
 
     def run(self) -> int:
         """Exit status 0, when all spawners have ended."""
@@ -186,7 +186,7 @@ def prepare_groups(settings: DaemonSettings, become: User | None) -> str:
     """The directory of jobs' control groups, `become`'s where root gives it away; empty, and a line in the log, where
     there is none. Who is to have jobs there must `cgroup.join` it. Raises SandboxError.
     """
-    place = cgroup.place()
+    place = cgroup.placement()
     folder = os.fspath(settings.groups) if settings.groups is not None else place.folder * place.delegated
     if not folder:
         log.info("no control groups: none is delegated to this service (docs/sandbox.md)")

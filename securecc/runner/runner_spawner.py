@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.add_argument("--config", type=Path, required=True, help="the daemon's configuration")
     chosen = options.parse_args(arguments)
     try:
-        RunnerSpawner(runner.told(chosen.config_fd), chosen.config).serve(socket.socket(fileno=chosen.fd))
+        RunnerSpawner(runner.read_config(chosen.config_fd), chosen.config).serve(socket.socket(fileno=chosen.fd))
     except SecureccError as error:
         _log(str(error))
         return 1
@@ -101,9 +101,9 @@ class RunnerSpawner:
         """Take the front's packets until there are no more. Raises SandboxError."""
         codecs.lookup("utf-8-sig")  # what reads the configuration, while Python's own files can be read for certain
         if os.getuid() == 0 and self._config.uid and self._config.gid:
-            namespaces.become(self._config.uid, self._config.gid)
-        namespaces.renounce()
-        namespaces.adopt()
+            namespaces.switch_user(self._config.uid, self._config.gid)
+        namespaces.harden()
+        namespaces.become_subreaper()
         signal.signal(signal.SIGCHLD, lambda *_: self._bury())
         signal.signal(signal.SIGTERM, lambda *_: self._kill())
         with end:

@@ -16,7 +16,7 @@ from securecc.model.errors import SandboxError, ToolchainError
 from securecc.model.manifest import Kind, digest
 from securecc.runner_protocol.messages import Offer
 from securecc.sandbox import landlock, namespaces
-from securecc.sandbox.mount_plan import Ground, ancestors, ground
+from securecc.sandbox.mount_plan import ToolchainTree, ancestors, toolchain_tree
 
 _ADVICE = "list fewer under `toolchains` in config.yaml"
 
@@ -27,19 +27,19 @@ class _Variant:
     users: int = 0
 
 
-class Shelved:
+class ToolchainCopy:
     """One toolchain. `take` gives a read-only tree with some mountpoints, to be given back."""
 
     def __init__(self, closure: ToolchainClosure, store: bytes) -> None:
         """Copies the closure below the directory `store`. Raises as `copy_files`."""
         self.closure = closure
-        self.ground: Ground = ground(closure)
+        self.tree: ToolchainTree = toolchain_tree(closure)
         self._store = store
         self._variants: OrderedDict[tuple[bytes, ...], _Variant] = OrderedDict()
         self._made = 0
         self._programs = -1
         os.makedirs(store + b"/copy")
-        copy_files(self.ground.files, store + b"/copy")
+        copy_files(self.tree.files, store + b"/copy")
 
     @property
     def offer(self) -> Offer:
@@ -65,7 +65,7 @@ class Shelved:
     def programs(self) -> int:
         """The Landlock ruleset that lets its programs run, and no others. Raises SandboxError."""
         if self._programs < 0:
-            files = [file for file in self.ground.files if file.kind is Kind.FILE and file.mode & 0o111]
+            files = [file for file in self.tree.files if file.kind is Kind.FILE and file.mode & 0o111]
             self._programs = landlock.programs(self._store + b"/copy" + file.path for file in files)
         return self._programs
 
@@ -98,9 +98,9 @@ class Shelved:
         self._made += 1
         root = self._store + b"/%d" % self._made
         try:
-            for folder in (*self.ground.folders, *mountpoints):
+            for folder in (*self.tree.folders, *mountpoints):
                 os.makedirs(root + folder, exist_ok=True)
-            for file in self.ground.files:
+            for file in self.tree.files:
                 if file.kind is Kind.LINK:
                     os.symlink(file.blob, root + file.path)
                 else:

@@ -11,8 +11,8 @@ from securecc.model import limits
 from securecc.model.grant import JobLimits
 from securecc.model.manifest import Entry, Kind, Role, digest
 from securecc.model.messages import Terminal
-from securecc.runner.job import Job, Workshop
-from securecc.runner.toolchain_copies import Shelved
+from securecc.runner.job import Job, JobContext
+from securecc.runner.toolchain_copies import ToolchainCopy
 from securecc.runner_protocol.messages import WorkOrder, WorkTree
 from securecc.runner_protocol.packets import close_all, memory
 
@@ -28,7 +28,7 @@ _TREE = WorkTree(
 )
 
 
-async def trouble(shop: Workshop, toolchain: Shelved) -> str:
+async def problem(context: JobContext, toolchain: ToolchainCopy) -> str:
     """Why it does not work, in words; empty if it does."""
     for arguments in _commands(toolchain.closure):
         order = WorkOrder(
@@ -42,7 +42,7 @@ async def trouble(shop: Workshop, toolchain: Shelved) -> str:
             limits=JobLimits(wall_s=limits.PROBE_S),
             blobs=1,
         )
-        job = Job(shop, order, [memory(_SOURCE)])
+        job = Job(context, order, [memory(_SOURCE)])
         report, descriptors = await job.run(_TREE)
         said = os.pread(descriptors[1], _SAID, 0).decode(errors="replace") if descriptors else ""
         close_all(descriptors)

@@ -23,7 +23,7 @@ _SOURCE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def standing(
+def directories_to_share(
     wanted: Iterable[bytes] | None, toolchains: Sequence[ToolchainClosure], log: Callable[[str], None]
 ) -> tuple[bytes, ...]:
     """The real paths of these directories (None: where the toolchains look for headers), but for those, named in the
@@ -31,13 +31,13 @@ def standing(
     """
     if wanted is None:
         wanted = _topmost(path for closure in toolchains for path in closure.include_directories)
-    grounds = [mount_plan.ground(closure) for closure in toolchains]
+    toolchain_trees = [mount_plan.toolchain_tree(closure) for closure in toolchains]
     found = []
     for path in dict.fromkeys(map(os.path.realpath, wanted)):
         try:
             check_path(path)
-            for ground in grounds:
-                mount_plan.mountpoints([Entry(path, Kind.SHARED_TREE)], ground)
+            for tree in toolchain_trees:
+                mount_plan.mountpoints([Entry(path, Kind.SHARED_TREE)], tree)
             found.append(path)
         except PathError as error:
             log(f"{os.fsdecode(path)} is not offered as a shared tree: {error}")
@@ -53,7 +53,7 @@ def _topmost(directories: Iterable[bytes]) -> list[bytes]:
     return found
 
 
-def shelve(roots: Iterable[bytes], store: bytes, room: int, log: Callable[[str], None]) -> dict[SharedTree, bytes]:
+def copy_trees(roots: Iterable[bytes], store: bytes, room: int, log: Callable[[str], None]) -> dict[SharedTree, bytes]:
     """Copy the trees below these directories into the directory `store`, `room` bytes in all; where each copy is.
 
     What is no shared tree, or has no room, is named in the log and left out.

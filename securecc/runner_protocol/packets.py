@@ -215,16 +215,16 @@ class PacketConnection(Generic[Incoming]):
 
 
 def post_order(
-    courier: "PacketConnection[FromRunner]", order: WorkOrder, tree: WorkTree, descriptors: Sequence[int]
+    connection: "PacketConnection[FromRunner]", order: WorkOrder, tree: WorkTree, descriptors: Sequence[int]
 ) -> None:
     """Send one job: its contents, 250 descriptors a packet, then the order with the tree. The descriptors stay the
     caller's. Raises as `PacketConnection.send`.
     """
     for start in range(0, len(descriptors), limits.WORK_BLOBS):
-        courier.send(WorkBlobs(order.job), descriptors[start : start + limits.WORK_BLOBS])
+        connection.send(WorkBlobs(order.job), descriptors[start : start + limits.WORK_BLOBS])
     memfd = memory(_encoder.encode(tree))
     try:
-        courier.send(order, [memfd])
+        connection.send(order, [memfd])
     finally:
         os.close(memfd)
 

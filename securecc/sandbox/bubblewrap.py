@@ -14,7 +14,7 @@ from securecc.model import limits as bound
 from securecc.model.errors import SandboxError
 from securecc.model.grant import JobLimits
 from securecc.sandbox import cgroup, mount_plan, sandbox
-from securecc.sandbox.sandbox import Cell
+from securecc.sandbox.sandbox import SandboxSpec
 
 _NAMESPACES = (
     b"--unshare-user",
@@ -28,7 +28,7 @@ _NAMESPACES = (
     b"--clearenv",
 )
 _STATUS, _GATE, _FURTHER = 3, 4, 5  # descriptors of bwrap: where it reports, waits for our word; filter and rulesets
-_STEP = mount_plan.OWN + b"/confine"  # where jobs see it
+_STEP = mount_plan.OWN_DIRECTORY + b"/confine"  # where jobs see it
 _SIGNALLED = 128  # bwrap passes on a signal as a shell does
 _LAST_SIGNAL = 64
 _ADVICE = "install it (apt install bubblewrap), 0.8 or later"
@@ -38,7 +38,7 @@ _ADVICE = "install it (apt install bubblewrap), 0.8 or later"
 class Bubblewrap:
     """Bwrap's path, the path of the system call filter (`securecc.sandbox.seccomp`), empty where there is none, and
     that of the program that confines a job further when bwrap's work is done (`securecc/sandbox/jail/confine.c`), empty
-    where there is none: then a cell's rulesets do not come into force.
+    where there is none: then a spec's rulesets do not come into force.
 
     With the filter no job can make a socket, so all may share the runner's own network namespace, in which there is
     none but a loopback that is down: one namespace less to make, for a quarter of the time that a sandbox costs.
@@ -64,16 +64,18 @@ class Bubblewrap:
         """Where there is a program to do it."""
         return bool(self.step)
 
-    def start(self, cell: Cell, limits: JobLimits, overflowing: Callable[[], bool] = sandbox.silent) -> "Wrapped":
-        """As `jailer.Jailer` has it."""
+    def start(
+        self, spec: SandboxSpec, limits: JobLimits, overflowing: Callable[[], bool] = sandbox.never_overflows
+    ) -> "RunningBubblewrap":
+        """See `sandbox.Sandbox`."""
         ours, theirs = socket.socketpair()
-        before = os.umask(cell.umask & 0o777)
+        before = os.umask(spec.umask & 0o777)
         filters: list[int] = []
         try:
             if self.filter:
                 filters.append(os.open(self.filter, os.O_RDONLY | os.O_CLOEXEC))
-            further = (*filters, *(cell.rulesets if self.step else ()))
-            pid = sandbox.spawn(command_line(self, cell), {}, (*cell.stdio, theirs.fileno(), theirs.fileno(), *further))
+            further = (*filters, *(spec.rulesets if self.step else ()))
+            pid = sandbox.spawn(command_line(self, spec), {}, (*spec.stdio, theirs.fileno(), theirs.fileno(), *further))
         except (OSError, ValueError) as error:
             ours.close()
             raise SandboxError(f"cannot start {os.fsdecode(self.program)}: {error}", _ADVICE) from error
@@ -82,38 +84,38 @@ class Bubblewrap:
             theirs.close()
             for descriptor in filters:
                 os.close(descriptor)
-        return Wrapped(pid, ours, limits, overflowing, cell.group)
+        return RunningBubblewrap(pid, ours, limits, overflowing, spec.group)
 
 
-def command_line(way: Bubblewrap, cell: Cell) -> list[bytes]:
-    """Bwrap's arguments for a cell."""
+def command_line(way: Bubblewrap, spec: SandboxSpec) -> list[bytes]:
+    """Bwrap's arguments for a spec."""
     line = [way.program, *_NAMESPACES, b"--json-status-fd", b"%d" % _STATUS, b"--block-fd", b"%d" % _GATE]
     if not way.filter:
         line.append(b"--unshare-net")
     elif not way.step:
         line += [b"--seccomp", b"%d" % _FURTHER]
-    for name, value in cell.environment.items():
+    for name, value in spec.environment.items():
         line += [b"--setenv", name, value]
-    line += [b"--dev-bind", cell.root, b"/"]
+    line += [b"--dev-bind", spec.root, b"/"]
     if way.step:
         line += [b"--ro-bind", way.step, _STEP]
-    line += [b"--chdir", cell.cwd, b"--", *(_confined(way, cell) if way.step else ()), *cell.arguments]
+    line += [b"--chdir", spec.cwd, b"--", *(_confined(way, spec) if way.step else ()), *spec.arguments]
     return line
 
 
-def _confined(way: Bubblewrap, cell: Cell) -> tuple[bytes, bytes, bytes]:
+def _confined(way: Bubblewrap, spec: SandboxSpec) -> tuple[bytes, bytes, bytes]:
     """The words before a command that is to be confined when all mounts are made."""
     first = _FURTHER + bool(way.filter)
-    rulesets = b" ".join(b"%d" % number for number in range(first, first + len(cell.rulesets)))
+    rulesets = b" ".join(b"%d" % number for number in range(first, first + len(spec.rulesets)))
     return _STEP, b"%d" % _FURTHER if way.filter else b"", rulesets
 
 
 def find() -> bytes:
     """The path of bwrap. Raises SandboxError with advice if there is none."""
-    return sandbox.find("bwrap", sandbox.PLACES, _ADVICE)
+    return sandbox.find("bwrap", sandbox.PROGRAM_DIRECTORIES, _ADVICE)
 
 
-class Wrapped(sandbox.Running):
+class RunningBubblewrap(sandbox.RunningSandbox):
     """A sandbox of bwrap's that runs. Bwrap waits until we have set the limits of its child, the init."""
 
     def __init__(

@@ -12,7 +12,7 @@ from securecc.model import limits as bound
 from securecc.model.errors import SandboxError
 from securecc.model.grant import JobLimits
 from securecc.model.messages import LimitName
-from securecc.sandbox.machine_advice import Place
+from securecc.sandbox.machine_advice import CgroupPlacement
 
 CONTROLLERS = ("memory", "pids", "cpu")
 KILL = "cgroup-kill"
@@ -30,19 +30,19 @@ _DELEGATED = (
 _ADVICE = "see docs/sandbox.md for how to give the runner a directory of control groups"
 
 
-def place(proc: str = _PROC) -> Place:
+def placement(proc: str = _PROC) -> CgroupPlacement:
     """Where this process is. `proc` stands for /proc in tests."""
     mount, root = _mounted(_lines(f"{proc}/self/mountinfo"))
     own = next((line[3:] for line in _lines(f"{proc}/self/cgroup") if line.startswith("0::")), "")
     if not mount or not own:
-        return Place(mount)
+        return CgroupPlacement(mount)
     inside = own.removeprefix(root.rstrip("/")).strip("/")
-    return at(mount, os.path.join(mount, inside) if inside else mount)
+    return placement_at(mount, os.path.join(mount, inside) if inside else mount)
 
 
-def at(mount: str, folder: str) -> Place:
+def placement_at(mount: str, folder: str) -> CgroupPlacement:
     """What a directory of the hierarchy that is mounted at `mount` offers."""
-    return Place(mount, folder, _is_delegated(folder), controllers(folder))
+    return CgroupPlacement(mount, folder, _is_delegated(folder), controllers(folder))
 
 
 def controllers(folder: str) -> frozenset[str]:
@@ -110,7 +110,7 @@ def enter(group: int, pid: int) -> None:
     _put(group, "cgroup.procs", b"%d" % pid)
 
 
-class Groups:
+class JobGroups:
     """The control groups of jobs, in a directory that was prepared. It is kept open: a runner's root changes."""
 
     def __init__(self, folder: str) -> None:
@@ -126,13 +126,13 @@ class Groups:
         self._kills = kills
         self._left = {name for name in map(os.fsencode, os.listdir(self._folder)) if _is_stale(name)}
 
-    def new(self, number: int, limits: JobLimits) -> "Group":
+    def new(self, number: int, limits: JobLimits) -> "JobGroup":
         """The group of one job. Raises SandboxError."""
         name = b"job-%d-%d" % (os.getpid(), number)
         for old in tuple(self._left):
             self.remove(old)
         try:
-            group = Group(self, name, self._open(name), kills=self._kills)
+            group = JobGroup(self, name, self._open(name), kills=self._kills)
         except OSError as error:
             raise _none(error) from error
         try:
@@ -160,10 +160,10 @@ class Groups:
         return os.open(name, _FOLDER, dir_fd=self._folder)
 
 
-class Group:
+class JobGroup:
     """One job's group, open as `folder`. To be closed when nothing of the job runs."""
 
-    def __init__(self, groups: Groups, name: bytes, folder: int, *, kills: bool) -> None:
+    def __init__(self, groups: JobGroups, name: bytes, folder: int, *, kills: bool) -> None:
         self._groups = groups
         self._name = name
         self._kills = kills

@@ -13,7 +13,7 @@ from securecc.model import limits as bound
 from securecc.model.errors import SandboxError
 from securecc.model.grant import JobLimits
 from securecc.sandbox import sandbox
-from securecc.sandbox.sandbox import Cell
+from securecc.sandbox.sandbox import SandboxSpec
 
 PROGRAM, CONFINE = "securecc-jail", "securecc-confine"
 _STATUS = 3  # the program's descriptor on which it tells how the job ended
@@ -47,37 +47,39 @@ class Jail:
         """It does."""
         return True
 
-    def start(self, cell: Cell, limits: JobLimits, overflowing: Callable[[], bool] = sandbox.silent) -> "Jailed":
-        """As `jailer.Jailer` has it."""
+    def start(
+        self, spec: SandboxSpec, limits: JobLimits, overflowing: Callable[[], bool] = sandbox.never_overflows
+    ) -> "RunningJail":
+        """See `sandbox.Sandbox`."""
         ours, theirs = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        environment = {**cell.environment, b"PWD": cell.cwd}
-        group = () if cell.group < 0 else (cell.group,)
+        environment = {**spec.environment, b"PWD": spec.cwd}
+        group = () if spec.group < 0 else (spec.group,)
         try:
             pid = sandbox.spawn(
-                command_line(self, cell, limits), environment, (*cell.stdio, theirs, *group, *cell.rulesets)
+                command_line(self, spec, limits), environment, (*spec.stdio, theirs, *group, *spec.rulesets)
             )
         except (OSError, ValueError) as error:
             os.close(ours)
             raise SandboxError(f"cannot start {os.fsdecode(self.program)}: {error}", _ADVICE) from error
         finally:
             os.close(theirs)
-        return Jailed(pid, ours, limits, overflowing)
+        return RunningJail(pid, ours, limits, overflowing)
 
 
-def command_line(way: Jail, cell: Cell, limits: JobLimits) -> list[bytes]:
-    """The program's arguments for a cell: each has its place, and none is an option."""
-    numbers = [os.getpid(), cell.umask & 0o777, cell.group >= 0, len(cell.rulesets)]
+def command_line(way: Jail, spec: SandboxSpec, limits: JobLimits) -> list[bytes]:
+    """The program's arguments for a spec: each has its place, and none is an option."""
+    numbers = [os.getpid(), spec.umask & 0o777, spec.group >= 0, len(spec.rulesets)]
     for limit in sandbox.rlimits(limits):
         numbers += limit
-    return [way.program, cell.root, cell.cwd, way.filter, b" ".join(b"%d" % n for n in numbers), *cell.arguments]
+    return [way.program, spec.root, spec.cwd, way.filter, b" ".join(b"%d" % n for n in numbers), *spec.arguments]
 
 
 def find(program: str = PROGRAM) -> bytes:
     """The path of a program of ours: beside this interpreter, or where programs are. Raises SandboxError."""
-    return sandbox.find(program, (os.path.dirname(sys.executable), *sandbox.PLACES), _ADVICE)
+    return sandbox.find(program, (os.path.dirname(sys.executable), *sandbox.PROGRAM_DIRECTORIES), _ADVICE)
 
 
-class Jailed(sandbox.Running):
+class RunningJail(sandbox.RunningSandbox):
     """A sandbox of the jail's that runs. Its outer process and the init are one process group, in which nothing else
     ever is: so the init is known for ours even where the outer process was killed before it had bound it. For it to
     come to us then we must be a subreaper (prctl(2)).

@@ -36,7 +36,7 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CgroupPlacement:
     """Where a process is among the control groups: the `mount` of version 2 (empty: there is none), its `folder` below
     it, whether that is `delegated` to it, and the `controllers` that it could use.
     """
@@ -94,7 +94,7 @@ def landlock(abi: int, modules: Collection[str]) -> Finding:
     return Finding(LANDLOCK, "note", "there is none, or a container's filter hides it", "Linux 5.13 and later has it")
 
 
-def groups(place: Place, wanted: Iterable[str]) -> Finding:
+def groups(place: CgroupPlacement, wanted: Iterable[str]) -> Finding:
     """Whether a job's resources can be bound together. `wanted` are the controllers for that."""
     without = "limits hold for each process, and a look ten times a second for all of a job"
     if not place.mount:

@@ -9,7 +9,7 @@ from securecc.model import limits
 from securecc.sandbox.machine_advice import Machine
 
 _LOOK_S = 20.0  # for a child that tries something; an interpreter's start takes 0.1 s
-_TRY = "from securecc.sandbox import namespaces as scratch\nscratch.renounce()\nscratch.enter()\n"
+_TRY = "from securecc.sandbox import namespaces\nnamespaces.harden()\nnamespaces.enter()\n"
 _SETTINGS = {
     "unprivileged_userns_clone": "kernel/unprivileged_userns_clone",
     "max_user_namespaces": "user/max_user_namespaces",

@@ -16,8 +16,8 @@ from securecc.model.errors import PathError
 from securecc.model.manifest import INPUT, Entry, Kind
 from securecc.model.printable import plain_path
 
-OWN = b"/.securecc"  # the job's temporary files; no client path may begin so
-TEMPORARY = OWN + b"/tmp"
+OWN_DIRECTORY = b"/.securecc"  # the job's temporary files; no client path may begin so
+TEMPORARY = OWN_DIRECTORY + b"/tmp"
 _INPUT = (INPUT, Kind.FILE)  # a descriptor by the time that anything runs
 _NEVER = frozenset({b"dev", b"proc", b"sys", b"etc", b".securecc"})
 _WAYMARK = {
@@ -28,7 +28,7 @@ _INCLUDE = re.compile(rb"include(-fixed|[.+0-9-]*)?|c\+\+")
 
 
 @dataclass(frozen=True)
-class Ground:
+class ToolchainTree:
     """The places that a toolchain's tree takes. `tops` are mounted whole; `links` lie outside them and are made in each
     job's tree; `guarded` are directories below which no client file may stand but in
     include directories; `catalogues` may, by path and digest.
@@ -58,7 +58,7 @@ class Ground:
         return {file.path: file for file in (*self.files, *self.links)}
 
 
-def ground(closure: ToolchainClosure) -> Ground:
+def toolchain_tree(closure: ToolchainClosure) -> ToolchainTree:
     """What this toolchain's tree takes. Raises PathError if it would take the root itself."""
     everything = (*closure.files, *closure.calls)
     tops = frozenset(_top(file.path) for file in everything if file.kind is Kind.FILE)
@@ -67,7 +67,7 @@ def ground(closure: ToolchainClosure) -> Ground:
     inside = tuple(file for file in everything if _top(file.path) in tops)
     outside = tuple(file for file in everything if _top(file.path) not in tops)
     catalogues = frozenset((file.path, file.blob) for file in closure.catalogues)
-    return Ground(tops, inside, outside, frozenset(closure.directories), closure.include_directories, catalogues)
+    return ToolchainTree(tops, inside, outside, frozenset(closure.directories), closure.include_directories, catalogues)
 
 
 def ancestors(path: bytes) -> list[bytes]:
@@ -76,7 +76,7 @@ def ancestors(path: bytes) -> list[bytes]:
     return [b"/".join(parts[:end]) for end in range(2, len(parts))]
 
 
-def mountpoints(entries: Iterable[Entry], taken: Ground) -> tuple[bytes, ...]:
+def mountpoints(entries: Iterable[Entry], taken: ToolchainTree) -> tuple[bytes, ...]:
     """The client's topmost directories below the toolchain's top directories, sorted.
 
     Raises PathError for a path that would put a file of the client's where the toolchain looks for its own, and for
@@ -91,7 +91,7 @@ def mountpoints(entries: Iterable[Entry], taken: Ground) -> tuple[bytes, ...]:
     return tuple(sorted(found))
 
 
-def uncovered(entries: Sequence[Entry], taken: Ground, places: Sequence[bytes]) -> list[int]:
+def uncovered(entries: Sequence[Entry], taken: ToolchainTree, places: Sequence[bytes]) -> list[int]:
     """The entries, by their indices, that are to be made: no directory that a toolchain's top directory will be laid
     over, unless it is, or lies below, one of the client's own `places` there.
     """
@@ -105,7 +105,7 @@ def uncovered(entries: Sequence[Entry], taken: Ground, places: Sequence[bytes]) 
     ]
 
 
-def _judge_shared_trees(entries: Iterable[Entry], taken: Ground) -> None:
+def _judge_shared_trees(entries: Iterable[Entry], taken: ToolchainTree) -> None:
     """A shared tree lies over nothing of the toolchain's, and hides nothing of the client's."""
     shared_trees = {entry.path for entry in entries if entry.kind is Kind.SHARED_TREE}
     for path in shared_trees & taken.claimed:
@@ -121,7 +121,7 @@ def _judge_shared_trees(entries: Iterable[Entry], taken: Ground) -> None:
 class _Survey:
     """Of one tree: each directory on the way to its entries is looked at once."""
 
-    def __init__(self, taken: Ground) -> None:
+    def __init__(self, taken: ToolchainTree) -> None:
         self._taken = taken
         self._met: dict[bytes, bytes] = {b"": b""}
         self._judged: dict[bytes, bytes] = {}
@@ -200,7 +200,7 @@ class _Survey:
             self._clear.add(folder)
 
 
-def _may_stand(entry: Entry, parent: bytes, taken: Ground) -> bool:
+def _may_stand(entry: Entry, parent: bytes, taken: ToolchainTree) -> bool:
     """Whether this is one of the files that may stand among a toolchain's own."""
     if entry.kind is Kind.FILE and (entry.path, entry.blob) in taken.catalogues:
         return True
@@ -208,7 +208,7 @@ def _may_stand(entry: Entry, parent: bytes, taken: Ground) -> bool:
     return mark is not None and parent not in taken.guarded and mark.fullmatch(entry.path) is not None
 
 
-def _same_link(entry: Entry, taken: Ground) -> bool:
+def _same_link(entry: Entry, taken: ToolchainTree) -> bool:
     there = taken.taken.get(entry.path)
     return there is not None and there.kind is Kind.LINK and entry.kind is Kind.LINK and there.blob == entry.blob
 

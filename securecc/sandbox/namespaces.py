@@ -41,7 +41,7 @@ _ADVICE = (
 )
 
 
-def become(uid: int, gid: int) -> None:
+def switch_user(uid: int, gid: int) -> None:
     """Drop root for good. Raises SandboxError if it does not work or if it was not for good."""
     try:
         os.setgroups([])
@@ -56,7 +56,7 @@ def become(uid: int, gid: int) -> None:
             raise SandboxError(f"uid {uid} can become root again")
 
 
-def renounce() -> None:
+def harden() -> None:
     """Nothing that this process or its children execute gains privileges. What it sees and holds, no other process of
     its user sees through it, nor does a core dump show it (prctl(2), ptrace(2)).
     """
@@ -64,7 +64,7 @@ def renounce() -> None:
     _prctl(_PR_SET_DUMPABLE, 0)
 
 
-def adopt() -> None:
+def become_subreaper() -> None:
     """Whatever loses its parent below this process becomes its child (prctl(2))."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
@@ -137,7 +137,7 @@ def unmount(path: bytes) -> None:
         raise SandboxError(f"cannot unmount {os.fsdecode(path)}: {_reason()}")
 
 
-def pivot(new_root: bytes) -> None:
+def change_root(new_root: bytes) -> None:
     """Make the mount `new_root` the process's root and let go of the old one (pivot_root(2), "." over ".").
 
     Raises SandboxError.

@@ -1,7 +1,7 @@
 """A job's sandbox, whichever program makes it: what it shows, its limits, its supervision and its end.
 
-It is made of namespaces of its own (user, mount, pid, net, ipc, uts, cgroup where there), the mounts that its `Cell`
-has and nothing else, and resource limits that are set on it before anything of the job runs.
+It is made of namespaces of its own (user, mount, pid, net, ipc, uts, cgroup where there), the mounts that its
+`SandboxSpec` has and nothing else, and resource limits that are set on it before anything of the job runs.
 """
 
 import asyncio
@@ -20,12 +20,12 @@ from securecc.model.errors import SandboxError
 from securecc.model.grant import JobLimits
 from securecc.model.messages import LimitName, Usage
 
-PLACES = ("/usr/bin", "/usr/local/bin", "/bin")
+PROGRAM_DIRECTORIES = ("/usr/bin", "/usr/local/bin", "/bin")
 """Where programs are that make sandboxes."""
 LAYERS = ("userns", "mountns", "pidns", "netns", "ipcns", "utsns", "noexec", "no-new-privs", "rlimits")
 """In force for every job, beside the program that sees to it; ``seccomp`` as well where a `Sandbox` has a filter, and
-``landlock`` where cells have rulesets."""
-FORGOTTEN = {signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT}
+``landlock`` where specs have rulesets."""
+DEFAULT_SIGNALS = {signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT}
 """What the runner ignores; a compiler must not."""
 _STACK = 8 * bound.MIB, 64 * bound.MIB  # gcc raises the soft limit to 64 MiB itself
 _OPEN_FILES = 1024
@@ -44,7 +44,7 @@ _SIGNS: tuple[tuple[bytes, LimitName], ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class SandboxSpec:
     """What one sandbox shows and runs. `root` becomes its root, with all that is mounted below; those mounts say what
     can be written, executed or used as a device there. `stdio` are the descriptors of standard input, output and error;
     no other is passed on. `rulesets` are those of `securecc.sandbox.landlock` that it is restricted to, at most two;
@@ -62,7 +62,7 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class SandboxResult:
     """How it ended: an exit status or minus a signal, the limit that ended it, and what it used. `ran` is false when
     the sandbox itself failed, before the program began; it has said why on standard error.
     """
@@ -88,10 +88,10 @@ class Sandbox(Protocol):
 
     @property
     def confines(self) -> bool:
-        """Whether a cell's rulesets come into force."""
+        """Whether a spec's rulesets come into force."""
         ...
 
-    def start(self, cell: Cell, limits: JobLimits, overflowing: Callable[[], bool] = ...) -> "Running":
+    def start(self, spec: SandboxSpec, limits: JobLimits, overflowing: Callable[[], bool] = ...) -> "RunningSandbox":
         """Start a sandbox on the running event loop; from the main thread, with which it dies (PR_SET_PDEATHSIG).
 
         `overflowing` is asked now and then whether the diagnostics are over their limit. Raises SandboxError.
@@ -111,7 +111,9 @@ def spawn(line: list[bytes], environment: Mapping[bytes, bytes], descriptors: Se
                 source = fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, len(descriptors))  # noqa: PLW2901
                 lifted.append(source)
             actions.append((os.POSIX_SPAWN_DUP2, source, target))
-        return os.posix_spawn(line[0], line, environment, file_actions=actions, setsigdef=FORGOTTEN, setsigmask=())
+        return os.posix_spawn(
+            line[0], line, environment, file_actions=actions, setsigdef=DEFAULT_SIGNALS, setsigmask=()
+        )
     finally:
         for descriptor in lifted:
             os.close(descriptor)
@@ -131,13 +133,13 @@ def layers(name: str, rules: bytes) -> tuple[str, ...]:
     return (name, *LAYERS, *(("seccomp",) if rules else ()))
 
 
-def silent() -> bool:
+def never_overflows() -> bool:
     """Diagnostics that are never over their limit."""
     return False
 
 
-class Running:
-    """A sandbox that runs. `ended` gives its Ending when no process of it is left.
+class RunningSandbox:
+    """A sandbox that runs. `ended` gives its SandboxResult when no process of it is left.
 
     This is what all ways have in common: `pid` is the process that was started, which dies with the runner and all of
     the sandbox with it. `_gone` is called when it has ended, and sees to what is left.
@@ -152,12 +154,12 @@ class Running:
         self._limit: LimitName = ""
         self._began = self._loop.time()
         self._usage = Usage()
-        self._done: asyncio.Future[Ending] = self._loop.create_future()
+        self._done: asyncio.Future[SandboxResult] = self._loop.create_future()
         self._watch(pid, self._gone)
         self._wall = self._loop.call_later(limits.wall_s, self.kill, "wall")
         self._supervision = self._loop.call_later(bound.SUPERVISION_S, self._supervise)
 
-    async def ended(self) -> Ending:
+    async def ended(self) -> SandboxResult:
         """Wait for the end."""
         return await asyncio.shield(self._done)
 
@@ -200,7 +202,7 @@ class Running:
         self._supervision.cancel()
         used = self._usage
         usage = Usage(self._loop.time() - self._began, used.user_s, used.system_s, memory or used.memory)
-        self._done.set_result(Ending(status, self._limit, usage, ran))
+        self._done.set_result(SandboxResult(status, self._limit, usage, ran))
 
     def _supervise(self) -> None:
         """What no rlimit bounds: diagnostics, and processor time and memory of all processes together."""
@@ -234,7 +236,7 @@ def rlimits(limits: JobLimits) -> tuple[tuple[int, int, int], ...]:
     )
 
 
-def recognise(ending: Ending, diagnostics: bytes, limits: JobLimits) -> LimitName:
+def limit_from_diagnostics(ending: SandboxResult, diagnostics: bytes, limits: JobLimits) -> LimitName:
     """The limit that ended a failed job, as far as can be told from the end of its diagnostics and its usage."""
     if ending.limit or ending.status == 0:
         return ending.limit

@@ -7,11 +7,11 @@ from securecc.sandbox import bubblewrap, jail, seccomp
 from securecc.sandbox.bubblewrap import Bubblewrap
 from securecc.sandbox.jail import Jail
 
-Way = Jail | Bubblewrap
+SandboxProgram = Jail | Bubblewrap
 Log = Callable[[str], None]
 
 
-def installed(wanted: str, rules: bytes, log: Log) -> tuple[Way, ...]:
+def installed(wanted: str, rules: bytes, log: Log) -> tuple[SandboxProgram, ...]:
     """Those that are there, the one to be preferred first; `wanted` names the only one that will do. `rules` is the
     path of the system call filter, empty where there is none. Raises SandboxError if there is no way.
     """
@@ -30,7 +30,7 @@ def installed(wanted: str, rules: bytes, log: Log) -> tuple[Way, ...]:
         return (first,)
 
 
-def system_calls(log: Log) -> bytes:
+def syscall_filter(log: Log) -> bytes:
     """The system call filter; empty, and a line in the log, where it cannot be had."""
     try:
         return seccomp.program()

@@ -23,7 +23,7 @@ _NOT_NORMAL = "no normalised absolute path"
 
 
 @dataclass(slots=True)
-class Built:
+class BuiltTree:
     """A tree that stands. `folders` are the client's and their parents, with the mtime that each has; `finished_ns` is
     the tree's own clock when it was done.
     """
@@ -44,9 +44,10 @@ def build(
     descriptors: Sequence[int],
     folders: Iterable[bytes] = (),
     links: Iterable[tuple[bytes, bytes]] = (),
-) -> Built:
+) -> BuiltTree:
     """Build the entries in the empty directory `root`; `descriptors[i]` holds the content of entry i. Directories
-    `folders`, and `links` (path, target) where nothing stands yet, are made as well. The caller closes `Built.root`.
+    `folders`, and `links` (path, target) where nothing stands yet, are made as well. The caller closes
+    `BuiltTree.root`.
 
     Raises PathError for entries that are no tree or contents of another size, SandboxError if the system refuses.
     """
@@ -110,9 +111,9 @@ class _Builder:
             raise _wrong(path, "something else stands where a directory must be") from None
         self._made[path] = None
 
-    def finish(self) -> Built:
+    def finish(self) -> BuiltTree:
         """Set the directories' times and modes, the deepest first."""
-        built = Built(self.root)
+        built = BuiltTree(self.root)
         for path in sorted(self._made, key=len, reverse=True):
             where, wanted = path[1:] or b".", self._made[path]
             if wanted is not None:

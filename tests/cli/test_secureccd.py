@@ -272,7 +272,7 @@ def test_a_folder_that_cannot_be_made(tmp_path):
 def test_as_many_descriptors_as_may_be_and_nobody_looks_in(monkeypatch):
     asked = []
     monkeypatch.setattr(resource, "setrlimit", lambda *words: asked.append(words))
-    monkeypatch.setattr(secureccd.namespaces, "renounce", lambda: asked.append("closed"))
+    monkeypatch.setattr(secureccd.namespaces, "harden", lambda: asked.append("closed"))
     secureccd._settle()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     assert asked == ["closed", (resource.RLIMIT_NOFILE, (most, most))]

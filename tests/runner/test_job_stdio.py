@@ -8,7 +8,7 @@ from securecc.model.errors import SandboxError
 from securecc.model.grant import JobLimits
 from securecc.model.messages import Terminal
 from securecc.runner import job_stdio as stdio_module
-from securecc.runner.job_stdio import Stdio
+from securecc.runner.job_stdio import JobStdio
 from securecc.runner_protocol.messages import WorkOrder
 
 
@@ -26,7 +26,7 @@ def counted():
 
 
 def test_what_is_too_much_is_cut_and_told(tmp_path, counted):
-    stdio = Stdio(order(), os.fsencode(tmp_path), 0)
+    stdio = JobStdio(order(), os.fsencode(tmp_path), 0)
     assert stdio.descriptors[0] == 0
     os.write(stdio.descriptors[1], b"out")
     assert not stdio.overflowing()
@@ -44,9 +44,9 @@ def test_nothing_is_left_where_there_is_no_terminal(tmp_path, counted, monkeypat
     def none(*_):
         raise SandboxError("no pseudo-terminal")
 
-    monkeypatch.setattr(stdio_module, "Terminal", none)
+    monkeypatch.setattr(stdio_module, "PseudoTerminal", none)
     with pytest.raises(SandboxError, match="no pseudo-terminal"):
-        Stdio(order(error=True), os.fsencode(tmp_path), 0)
+        JobStdio(order(error=True), os.fsencode(tmp_path), 0)
 
 
 def test_nothing_is_left_where_there_is_no_file(tmp_path, counted, monkeypatch):
@@ -54,4 +54,4 @@ def test_nothing_is_left_where_there_is_no_file(tmp_path, counted, monkeypatch):
     roots = iter((os.fsencode(tmp_path), b"/nonexistent"))
     monkeypatch.setattr(stdio_module, "_nameless", lambda _root: made(next(roots)))
     with pytest.raises(SandboxError, match="no file for a job's output: No such file"):
-        Stdio(order(), os.fsencode(tmp_path), 0)
+        JobStdio(order(), os.fsencode(tmp_path), 0)

@@ -37,7 +37,7 @@ class Tree:
         return self
 
     def look(self, entries=(), output=limits.OUTPUT, skip=frozenset(), within=()):
-        found = output_scan.harvest(self, entries, skip, output, within)
+        found = output_scan.scan_outputs(self, entries, skip, output, within)
         contents = {}
         for made, descriptor in zip(found.made, found.descriptors, strict=True):
             contents[made.path] = os.read(descriptor, limits.MIB)

@@ -439,18 +439,18 @@ async def settled(runner):
 
 def test_garbage_from_the_front_is_survived():
     async def body(runner):
-        end = runner.courier._end
+        end = runner.connection._end
         end.send(b"\0nonsense")
         end.send(b"\1")
         end.send(b"x")
         socket.send_fds(end, [b"\1"], [end.fileno()])
         socket.send_fds(end, [b"\0" + b"\xff" * 100], [0, 0, 0])
-        runner.courier.send(WorkBlobs(7), [0])
+        runner.connection.send(WorkBlobs(7), [0])
         runner.cancel(7)
         runner.cancel(8)
         order = WorkOrder(0, b"", (), {}, b"/", 0, Terminal(), JobLimits(), 0)
         future = runner.waiting[0] = asyncio.get_running_loop().create_future()
-        packets.post_order(runner.courier, order, WorkTree((), ()), [])
+        packets.post_order(runner.connection, order, WorkTree((), ()), [])
         assert (await future).report.failure
         outcome = await runner.run([b"gcc", b"-v"])
         assert outcome.report.status == 0

@@ -285,10 +285,14 @@ def test_nobody_waits(tmp_path):
 def test_control_groups_are_used_where_they_are_given(tmp_path, monkeypatch):
     prepared = []
     monkeypatch.setattr(runner_service.cgroup, "prepare", lambda *words: prepared.append(words) or "/groups")
-    monkeypatch.setattr(runner_service.cgroup, "place", lambda: runner_service.cgroup.Place("/m", "/m/own", False))
+    monkeypatch.setattr(
+        runner_service.cgroup, "placement", lambda: runner_service.cgroup.CgroupPlacement("/m", "/m/own", False)
+    )
     settings = DaemonSettings(*(tmp_path / name for name in "kpasc"))
     assert runner_service.prepare_groups(settings, None) == ""
-    monkeypatch.setattr(runner_service.cgroup, "place", lambda: runner_service.cgroup.Place("/m", "/m/own", True))
+    monkeypatch.setattr(
+        runner_service.cgroup, "placement", lambda: runner_service.cgroup.CgroupPlacement("/m", "/m/own", True)
+    )
     assert runner_service.prepare_groups(settings, None) == "/groups"
     named = DaemonSettings(*(tmp_path / name for name in "kpasc"), groups=tmp_path)
     runner_service.prepare_groups(named, runner_service.User(7, 8, "x"))

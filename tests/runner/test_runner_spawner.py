@@ -133,9 +133,9 @@ def test_runners_go_when_the_front_does(reachable):
 LEAVING = """
 import os, subprocess
 from securecc.runner.runner_spawner import end_children
-from securecc.sandbox import namespaces as scratch
-scratch.renounce()
-scratch.adopt()
+from securecc.sandbox import namespaces
+namespaces.harden()
+namespaces.become_subreaper()
 script = "trap '' TERM HUP; setsid sleep 600 <&- >&- & echo $!; sleep 600"
 left = subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, text=True)
 pid = int(left.stdout.readline())

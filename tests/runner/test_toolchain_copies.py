@@ -11,7 +11,7 @@ from securecc.model import limits, manifest
 from securecc.model.errors import SandboxError, ToolchainError
 from securecc.model.manifest import Kind
 from securecc.runner import toolchain_copies as shelf_module
-from securecc.runner.toolchain_copies import Shelved, copy_files
+from securecc.runner.toolchain_copies import ToolchainCopy, copy_files
 from tests.closure_sample import CLOSURE
 
 
@@ -36,7 +36,7 @@ def shelved(tmp_path, source, monkeypatch):
     monkeypatch.setattr(shelf_module.namespaces, "bind_read_only", lambda root, _root: mounted.append(root))
     monkeypatch.setattr(shelf_module.namespaces, "unmount", mounted.remove)
     closure = replace(CLOSURE, files=tuple(source), calls=(), directories=(), include_directories=())
-    shelved = Shelved(closure, os.fsencode(tmp_path / "store"))
+    shelved = ToolchainCopy(closure, os.fsencode(tmp_path / "store"))
     shelved.mounted = mounted
     return shelved
 

@@ -31,7 +31,7 @@ def tree(tmp_path):
 
 
 class Shelf:
-    """`shelve` without the mount, which is read-only and not to be run from."""
+    """`copy_trees` without the mount, which is read-only and not to be run from."""
 
     def __init__(self, folder, monkeypatch):
         self.store, self.mounted, self.log = os.fsencode(folder / "store"), [], []
@@ -43,7 +43,7 @@ class Shelf:
         self.mounted.append(source)
 
     def __call__(self, *roots, room=limits.GIB):
-        found = tree_copies.shelve([os.fsencode(root) for root in roots], self.store, room, self.log.append)
+        found = tree_copies.copy_trees([os.fsencode(root) for root in roots], self.store, room, self.log.append)
         assert self.mounted == list(found.values())
         assert set(os.listdir(self.store) if found else ()) == {path.rpartition(b"/")[2] for path in found.values()}
         return found
@@ -146,7 +146,7 @@ def test_by_default_shared_trees_are_where_toolchains_look_for_headers(tree, tmp
     places = ("include/sys", "include", "absent", "include-2", "by-link/sys/deep", "include/a.h")
     closure = replace(CLOSURE, include_directories=tuple(os.fsencode(tmp_path / place) for place in places))
     log = []
-    found = tree_copies.standing(None, [closure, closure], log.append)
+    found = tree_copies.directories_to_share(None, [closure, closure], log.append)
     assert found == (os.fsencode(tree), os.fsencode(tmp_path / "include-2"))
     assert log == []
 
@@ -154,7 +154,7 @@ def test_by_default_shared_trees_are_where_toolchains_look_for_headers(tree, tmp
 def test_shared_trees_by_name_go_by_their_real_paths(tree, tmp_path):
     (tmp_path / "now").symlink_to("include")
     wanted = [os.fsencode(path) for path in (tmp_path / "now", tree, tmp_path / "absent")]
-    assert tree_copies.standing(wanted, [CLOSURE], print) == (wanted[1], wanted[2])
+    assert tree_copies.directories_to_share(wanted, [CLOSURE], print) == (wanted[1], wanted[2])
 
 
 @pytest.mark.parametrize("path", [b"/", b"/usr", b"/usr/bin", b"/usr/share", b"/usr/lib", GCC, b"/etc", b"/proc/self"])
@@ -162,5 +162,5 @@ def test_what_would_lie_over_the_toolchains_own(path):
     log = []
     with suppress(OSError):
         path = os.path.realpath(path)
-    assert tree_copies.standing([path, b"/usr/include"], [CLOSURE], log.append) == (b"/usr/include",)
+    assert tree_copies.directories_to_share([path, b"/usr/include"], [CLOSURE], log.append) == (b"/usr/include",)
     assert len(log) == 1

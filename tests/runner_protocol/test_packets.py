@@ -37,7 +37,7 @@ def order(**more):
 
 
 class Ends:
-    """Two couriers; `got`, `garbage` and `lost` are the second one's."""
+    """Two connections; `got`, `garbage` and `lost` are the second one's."""
 
     def __init__(self, start=True):
         one, other = packets.pair()

@@ -21,13 +21,15 @@ MOMENTS = 60
 STEP_S = 0.00005
 
 
-def cell(root):
-    return sandbox.Cell(os.fsencode(root), b"/", (b"/prisoner", b"sleep", os.fsencode(root)), {}, 0o022, (0, 1, 2))
+def spec(root):
+    return sandbox.SandboxSpec(
+        os.fsencode(root), b"/", (b"/prisoner", b"sleep", os.fsencode(root)), {}, 0o022, (0, 1, 2)
+    )
 
 
 async def killed(way, root, after_s, *, init):
     """Whether it ran, its status, and the children that are left."""
-    running = way.start(cell(root), JobLimits())
+    running = way.start(spec(root), JobLimits())
     until = time.monotonic() + after_s
     while time.monotonic() < until:
         pass
@@ -54,7 +56,7 @@ async def wrapped(root, _rules):
 
 
 async def wait(root, rules):
-    running = jail.Jail(jail.find(), os.fsencode(rules)).start(cell(root), JobLimits())
+    running = jail.Jail(jail.find(), os.fsencode(rules)).start(spec(root), JobLimits())
     while not (inside := children_of(running._pid)):
         await asyncio.sleep(0.001)
     print(running._pid, int(inside[0]), flush=True)
@@ -63,6 +65,6 @@ async def wait(root, rules):
 
 
 if __name__ == "__main__":
-    namespaces.renounce()
-    namespaces.adopt()
+    namespaces.harden()
+    namespaces.become_subreaper()
     asyncio.run({"moments": moments, "bubblewrap": wrapped, "wait": wait}[sys.argv[1]](*sys.argv[2:]))

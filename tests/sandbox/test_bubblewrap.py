@@ -13,7 +13,7 @@ from securecc.model.grant import JobLimits
 from securecc.sandbox import bubblewrap, sandbox
 from securecc.sandbox.bubblewrap import Bubblewrap
 
-CELL = sandbox.Cell(
+SPEC = sandbox.SandboxSpec(
     root=b"/jobs/1",
     cwd=b"/home/alice",
     arguments=(b"gcc", b"--bind", b"/", b"/", b"-c", b"a.c"),
@@ -24,7 +24,7 @@ CELL = sandbox.Cell(
 
 
 def test_the_command_line_holds_every_promise():
-    line = bubblewrap.command_line(Bubblewrap(b"/usr/bin/bwrap"), CELL)
+    line = bubblewrap.command_line(Bubblewrap(b"/usr/bin/bwrap"), SPEC)
     for flag in ("user", "ipc", "pid", "net", "uts"):
         assert f"--unshare-{flag}".encode() in line
     for flag in (b"--disable-userns", b"--die-with-parent", b"--new-session", b"--clearenv"):
@@ -32,11 +32,11 @@ def test_the_command_line_holds_every_promise():
     own = line[: line.index(b"--")]
     assert own.count(b"--dev-bind") == 1
     assert not {b"--proc", b"--dev", b"--share-net", b"--cap-add", b"--ro-bind"} & set(own)
-    assert line[line.index(b"--") + 1 :] == list(CELL.arguments)
+    assert line[line.index(b"--") + 1 :] == list(SPEC.arguments)
 
 
 def test_a_filter_stands_in_for_a_network_namespace_of_each_job():
-    line = bubblewrap.command_line(Bubblewrap(b"/usr/bin/bwrap", b"/seccomp"), CELL)
+    line = bubblewrap.command_line(Bubblewrap(b"/usr/bin/bwrap", b"/seccomp"), SPEC)
     assert b"--unshare-net" not in line
     assert line[line.index(b"--seccomp") + 1] == b"5"
     assert Bubblewrap(b"/usr/bin/bwrap", b"/seccomp").layers == ("bubblewrap", *sandbox.LAYERS, "seccomp")
@@ -45,14 +45,14 @@ def test_a_filter_stands_in_for_a_network_namespace_of_each_job():
 
 def test_bwrap_is_looked_for(tmp_path, monkeypatch):
     assert bubblewrap.find() == b"/usr/bin/bwrap"
-    monkeypatch.setattr(sandbox, "PLACES", (str(tmp_path),))
+    monkeypatch.setattr(sandbox, "PROGRAM_DIRECTORIES", (str(tmp_path),))
     with pytest.raises(SandboxError, match="apt install bubblewrap"):
         bubblewrap.find()
 
 
 def test_no_program_to_start():
     async def whole():
-        Bubblewrap(b"/nonexistent/bwrap").start(CELL, JobLimits())
+        Bubblewrap(b"/nonexistent/bwrap").start(SPEC, JobLimits())
 
     before = len(os.listdir("/proc/self/fd"))
     mask = os.umask(0o027)
@@ -67,8 +67,8 @@ def test_a_sandbox_that_cannot_be_made_did_not_run(tmp_path):
 
     async def whole():
         with open(tmp_path / "error", "w+b") as error:  # noqa: ASYNC230 - nothing else waits
-            cell = sandbox.Cell(b"/nonexistent", b"/", (b"true",), {}, 0, (error.fileno(),) * 3)
-            ending = await Bubblewrap(bubblewrap.find()).start(cell, JobLimits()).ended()
+            spec = sandbox.SandboxSpec(b"/nonexistent", b"/", (b"true",), {}, 0, (error.fileno(),) * 3)
+            ending = await Bubblewrap(bubblewrap.find()).start(spec, JobLimits()).ended()
             error.seek(0)
             return ending, error.read()
 

@@ -16,7 +16,7 @@ from securecc.model.grant import JobLimits
 from securecc.sandbox import cgroup
 from tests.runnerside import NOBODY, Runner, listed
 
-HERE = cgroup.place()
+HERE = cgroup.placement()
 HOME = listed({b"/home/alice": None})
 SMALL = JobLimits(wall_s=20, memory=32 * limits.MIB, processes=12, output=limits.MIB, diagnostics=limits.MIB)
 
@@ -47,7 +47,7 @@ def empty(made):
 
 def settled(folder):
     """As a daemon's parent leaves it for another user."""
-    return cgroup.Groups(cgroup.prepare(folder, (NOBODY, NOBODY)))
+    return cgroup.JobGroups(cgroup.prepare(folder, (NOBODY, NOBODY)))
 
 
 @contextlib.contextmanager
@@ -104,15 +104,15 @@ def test_a_service_with_a_directory_of_its_own(tmp_path):
     (service / "cgroup.controllers").write_text("cpuset cpu io memory pids\n")
     os.setxattr(service, "user.delegate", b"1")
     mounts = f"30 23 0:26 / {mount} rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n"
-    found = cgroup.place(proc(tmp_path, mounts, "0::/system.slice/securecc-runner.service\n"))
-    assert found == cgroup.Place(str(mount), str(service), True, frozenset({"cpu", "memory", "pids"}))
+    found = cgroup.placement(proc(tmp_path, mounts, "0::/system.slice/securecc-runner.service\n"))
+    assert found == cgroup.CgroupPlacement(str(mount), str(service), True, frozenset({"cpu", "memory", "pids"}))
 
 
 def test_a_container_that_sees_a_part_of_the_hierarchy(tmp_path):
     mount = tmp_path / "cgroup"
     (mount / "here").mkdir(parents=True)
     mounts = f"30 23 0:26 /docker/1 {mount} rw - cgroup2 cgroup rw\n"
-    found = cgroup.place(proc(tmp_path, mounts, "9:name=systemd:/\n0::/docker/1/here\n"))
+    found = cgroup.placement(proc(tmp_path, mounts, "9:name=systemd:/\n0::/docker/1/here\n"))
     assert (found.mount, found.folder) == (str(mount), str(mount / "here"))
     assert found.controllers == frozenset()
     assert not found.delegated, "that it can be written to says nothing"
@@ -123,11 +123,11 @@ def test_a_container_that_sees_a_part_of_the_hierarchy(tmp_path):
     [("", "0::/\n"), ("30 23 0:26 / /cgroup rw - cgroup cgroup rw,cpu\n", "1:cpu:/\n"), ("nonsense\n - \n", "\n")],
 )
 def test_a_machine_without_version_2(tmp_path, mounts, groups):
-    assert cgroup.place(proc(tmp_path, mounts, groups)) == cgroup.Place()
+    assert cgroup.placement(proc(tmp_path, mounts, groups)) == cgroup.CgroupPlacement()
 
 
 def test_no_proc_at_all(tmp_path):
-    assert cgroup.place(str(tmp_path / "nowhere")) == cgroup.Place()
+    assert cgroup.placement(str(tmp_path / "nowhere")) == cgroup.CgroupPlacement()
 
 
 # What a directory of groups gives.
@@ -135,7 +135,7 @@ def test_no_proc_at_all(tmp_path):
 
 def test_a_directory_that_is_none(tmp_path):
     with pytest.raises(SandboxError, match="cannot use the control groups"):
-        cgroup.Groups(str(tmp_path / "nowhere"))
+        cgroup.JobGroups(str(tmp_path / "nowhere"))
     with pytest.raises(SandboxError, match="cannot use the control groups"):
         cgroup.prepare(str(tmp_path / "nowhere"))
 
@@ -166,7 +166,7 @@ def test_a_group_that_is_busy_is_removed_later(folder, monkeypatch):
     group = groups.new(1, SMALL)
     with in_group(group, "sleep", "60") as process:
         until(lambda: members(group) == [str(process.pid)])
-        monkeypatch.setattr(cgroup.Group, "kill", lambda _: None)
+        monkeypatch.setattr(cgroup.JobGroup, "kill", lambda _: None)
         group.close()
         assert len(groups._left) == 1
         process.kill()
@@ -178,7 +178,7 @@ def test_a_group_that_is_busy_is_removed_later(folder, monkeypatch):
 def test_groups_of_a_runner_that_is_no_more_go(folder):
     settled(folder)
     os.mkdir(f"{folder}/runner/job-4194304-1")
-    cgroup.Groups(f"{folder}/runner").new(1, SMALL).close()
+    cgroup.JobGroups(f"{folder}/runner").new(1, SMALL).close()
     assert jobs(folder) == []
 
 

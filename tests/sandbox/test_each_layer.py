@@ -20,7 +20,7 @@ from securecc.model import limits
 from securecc.model.errors import PathError, StaysLocal
 from securecc.model.grant import JobLimits
 from securecc.model.manifest import Entry, Kind
-from securecc.runner.output_scan import harvest
+from securecc.runner.output_scan import scan_outputs
 from securecc.sandbox import jail, landlock, mount_plan, sandbox, seccomp, tree_builder
 from tests.runnerside import NOBODY, Runner
 
@@ -82,9 +82,9 @@ def test_a_tree_alone_leads_nowhere_else(tmp_path, entries):
 
 @pytest.mark.parametrize("path", [b"/usr/bin/as", b"/etc/ld.so.preload", b"/proc/self/mem", b"/dev/zero"])
 def test_a_tree_alone_takes_no_place_of_the_toolchains(path):
-    ground = mount_plan.Ground(frozenset({b"usr"}), (), (), frozenset({b"/usr/bin"}), ())
+    tree = mount_plan.ToolchainTree(frozenset({b"usr"}), (), (), frozenset({b"/usr/bin"}), ())
     with pytest.raises(PathError):
-        mount_plan.mountpoints([Entry(path, Kind.FILE)], ground)
+        mount_plan.mountpoints([Entry(path, Kind.FILE)], tree)
 
 
 def test_a_harvest_alone_follows_no_link(tmp_path):
@@ -97,7 +97,7 @@ def test_a_harvest_alone_follows_no_link(tmp_path):
         (tmp_path / "root/home/d").symlink_to(tmp_path)
         os.mkfifo(tmp_path / "root/home/f")
         (tmp_path / "root/home/made").write_text("made")
-        found = harvest(built, [Entry(b"/home", Kind.DIRECTORY, mode=0o755)], frozenset(), limits.MIB, ())
+        found = scan_outputs(built, [Entry(b"/home", Kind.DIRECTORY, mode=0o755)], frozenset(), limits.MIB, ())
         assert [made.path for made in found.made] == [b"/home/made"]
         for descriptor in found.descriptors:
             os.close(descriptor)

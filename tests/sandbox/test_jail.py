@@ -49,8 +49,8 @@ def run(inside, *words, way=None, given=SMALL, **more):
 
     async def whole():
         with tempfile.TemporaryFile() as out:
-            cell = sandbox.Cell(os.fsencode(inside), b"/home/alice", words, {}, 0o027, (out.fileno(),) * 3)
-            ending = await (way or Jail(jail.find())).start(replace(cell, **more), given).ended()
+            spec = sandbox.SandboxSpec(os.fsencode(inside), b"/home/alice", words, {}, 0o027, (out.fileno(),) * 3)
+            ending = await (way or Jail(jail.find())).start(replace(spec, **more), given).ended()
             out.seek(0)
             return ending, out.read()
 
@@ -61,8 +61,8 @@ def run(inside, *words, way=None, given=SMALL, **more):
 
 
 def test_every_word_has_its_place():
-    cell = sandbox.Cell(b"--root", b"--cwd", (b"--help", b"-c"), {}, 0o7027, (0, 1, 2))
-    line = jail.command_line(Jail(b"/jail", b"--filter"), cell, SMALL)
+    spec = sandbox.SandboxSpec(b"--root", b"--cwd", (b"--help", b"-c"), {}, 0o7027, (0, 1, 2))
+    line = jail.command_line(Jail(b"/jail", b"--filter"), spec, SMALL)
     assert line[:4] == [b"/jail", b"--root", b"--cwd", b"--filter"]
     numbers = [int(word) for word in line[4].split()]
     assert numbers[:4] == [os.getpid(), 0o027, 0, 0]
@@ -78,7 +78,7 @@ def test_the_layers_say_who_makes_it():
 def test_it_is_looked_for(tmp_path, monkeypatch):
     assert os.path.basename(jail.find()) == b"securecc-jail"
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-    monkeypatch.setattr(sandbox, "PLACES", (str(tmp_path),))
+    monkeypatch.setattr(sandbox, "PROGRAM_DIRECTORIES", (str(tmp_path),))
     with pytest.raises(SandboxError, match=r"sandbox\.program"):
         jail.find()
 

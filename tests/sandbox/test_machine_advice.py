@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from securecc.sandbox import machine_advice
-from securecc.sandbox.machine_advice import Machine, Place
+from securecc.sandbox.machine_advice import CgroupPlacement, Machine
 
 FINE = Machine(
     unprivileged_userns_clone=None,
@@ -75,7 +75,7 @@ def test_landlock_that_was_left_out_at_boot():
     assert "5.13" in machine_advice.landlock(0, ()).advice
 
 
-WHOLE = Place("/sys/fs/cgroup", "/sys/fs/cgroup/s", True, frozenset(CONTROLLERS))
+WHOLE = CgroupPlacement("/sys/fs/cgroup", "/sys/fs/cgroup/s", True, frozenset(CONTROLLERS))
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ WHOLE = Place("/sys/fs/cgroup", "/sys/fs/cgroup/s", True, frozenset(CONTROLLERS)
         (WHOLE, "ok", ""),
         (replace(WHOLE, delegated=False), "note", "Delegate=yes"),
         (replace(WHOLE, controllers=frozenset({"pids"})), "note", "unified_cgroup_hierarchy=1"),
-        (Place(), "note", "mount version 2"),
+        (CgroupPlacement(), "note", "mount version 2"),
     ],
 )
 def test_control_groups(place, state, advice):

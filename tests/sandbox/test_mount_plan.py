@@ -11,17 +11,17 @@ from securecc.model.manifest import INPUT, Entry, Kind
 from securecc.sandbox import mount_plan
 from tests.closure_sample import CLOSURE, GCC
 
-GROUND = mount_plan.ground(CLOSURE)
+TREE = mount_plan.toolchain_tree(CLOSURE)
 
 
 def places(*paths, kind=Kind.FILE, blob=b""):
-    return mount_plan.mountpoints([Entry(path, kind, blob) for path in paths], GROUND)
+    return mount_plan.mountpoints([Entry(path, kind, blob) for path in paths], TREE)
 
 
 def test_what_a_toolchain_takes():
-    assert GROUND.tops == {b"usr"}
-    assert {link.path for link in GROUND.links} == {b"/lib", b"/etc/alternatives/cc"}
-    assert {b"/usr", b"/usr/bin", GCC} <= GROUND.folders
+    assert TREE.tops == {b"usr"}
+    assert {link.path for link in TREE.links} == {b"/lib", b"/etc/alternatives/cc"}
+    assert {b"/usr", b"/usr/bin", GCC} <= TREE.folders
 
 
 def test_a_toolchain_may_not_take_the_root():
@@ -29,7 +29,7 @@ def test_a_toolchain_may_not_take_the_root():
 
     rootless = dataclasses.replace(CLOSURE, files=(ClosureFile(b"/cc1", Kind.FILE, b""),))
     with pytest.raises(PathError, match="root directory"):
-        mount_plan.ground(rootless)
+        mount_plan.toolchain_tree(rootless)
 
 
 def test_where_a_usual_compile_meets_gcc():
@@ -112,18 +112,18 @@ def test_a_catalogue_of_the_toolchains_own_may_stand_there_and_no_other():
     import dataclasses
 
     ours = dataclasses.replace(CLOSURE, catalogues=(ClosureFile(MESSAGES, Kind.FILE, b"m" * 32),))
-    ground = mount_plan.ground(ours)
-    assert mount_plan.mountpoints([Entry(MESSAGES, Kind.FILE, b"m" * 32)], ground) == (b"/usr/share",)
+    tree = mount_plan.toolchain_tree(ours)
+    assert mount_plan.mountpoints([Entry(MESSAGES, Kind.FILE, b"m" * 32)], tree) == (b"/usr/share",)
     for entry in (
         Entry(MESSAGES, Kind.FILE, b"n" * 32),
         Entry(MESSAGES, Kind.LINK, b"m" * 32),
         Entry(MESSAGES[:-6] + b"13.mo", Kind.FILE, b"m" * 32),
     ):
         with pytest.raises(PathError):
-            mount_plan.mountpoints([entry], ground)
+            mount_plan.mountpoints([entry], tree)
     whole = dataclasses.replace(ours, files=(*ours.files, ClosureFile(MESSAGES + b"x", Kind.FILE, b"x")))
     with pytest.raises(PathError):
-        mount_plan.mountpoints([Entry(MESSAGES, Kind.FILE, b"m" * 32)], mount_plan.ground(whole))
+        mount_plan.mountpoints([Entry(MESSAGES, Kind.FILE, b"m" * 32)], mount_plan.toolchain_tree(whole))
 
 
 def test_a_link_that_both_have_is_no_conflict():
@@ -159,11 +159,11 @@ def test_where_no_shared_tree_may_stand(path):
 @pytest.mark.parametrize("kind", list(Kind))
 def test_nothing_of_the_clients_is_at_or_below_a_shared_tree(place, kind):
     beside = [Entry(place, Kind.SHARED_TREE), Entry(place + b"-2/x.h", Kind.FILE)]
-    mount_plan.mountpoints(beside, GROUND)
+    mount_plan.mountpoints(beside, TREE)
     for path in (place, place + b"/x", place + b"/x/y"):
         for both in ([*beside, Entry(path, kind)], [Entry(path, kind), *beside]):
             with pytest.raises(PathError):
-                mount_plan.mountpoints(both, GROUND)
+                mount_plan.mountpoints(both, TREE)
 
 
 def test_the_number_of_meetings_is_bounded():
@@ -191,8 +191,8 @@ def test_a_file_that_is_let_through_stands_below_a_mountpoint_that_the_toolchain
     if path.startswith(b"/usr/"):
         assert len(found) == 1
         assert path.startswith(found[0] + b"/")
-        assert found[0] not in GROUND.folders
-        above = [folder for folder in GROUND.guarded if path.startswith(folder + b"/")]
+        assert found[0] not in TREE.folders
+        above = [folder for folder in TREE.guarded if path.startswith(folder + b"/")]
         assert not above or b"include" in path
 
 
@@ -207,5 +207,5 @@ def test_what_the_toolchain_covers_is_not_made():
         Entry(b"/usr/local/include2", Kind.DIRECTORY),
         Entry(b"/usr/local/include/sub/a.h", Kind.FILE, b"d" * 32),
     ]
-    assert mount_plan.uncovered(entries, GROUND, [b"/usr/local/include"]) == [0, 4, 5, 7]
-    assert mount_plan.uncovered(entries, GROUND, []) == [0, 7]
+    assert mount_plan.uncovered(entries, TREE, [b"/usr/local/include"]) == [0, 4, 5, 7]
+    assert mount_plan.uncovered(entries, TREE, []) == [0, 7]

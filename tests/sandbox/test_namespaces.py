@@ -9,13 +9,13 @@ import pytest
 
 PREFIX = """
 import os, shutil, socket, sys
-from securecc.sandbox import namespaces as scratch
+from securecc.sandbox import namespaces
 from securecc.model.errors import SandboxError
 base = os.fsencode(sys.argv[1])
 if os.getuid() == 0:
-    scratch.become(64986, 64986)
-scratch.renounce()
-scratch.enter()
+    namespaces.switch_user(64986, 64986)
+namespaces.harden()
+namespaces.enter()
 """
 
 
@@ -40,11 +40,11 @@ def inside(tmp_path):
 
 CLOSED = """
 import ctypes, os
-from securecc.sandbox import namespaces as scratch
+from securecc.sandbox import namespaces
 libc = ctypes.CDLL(None)
-scratch.renounce()
+namespaces.harden()
 print([libc.prctl(number, 0, 0, 0, 0) for number in (3, 39)])  # PR_GET_DUMPABLE, PR_GET_NO_NEW_PRIVS
-scratch.adopt()
+namespaces.become_subreaper()
 if not os.fork():
     if not os.fork():
         os.read(0, 1)
@@ -78,7 +78,7 @@ def test_no_way_back_and_no_network(inside):
 
 def test_a_tmpfs_has_its_size_its_inodes_and_tells_of_reads(inside):
     said = inside("""
-        scratch.mount_tmpfs(base, 1 << 20, inodes=20)
+        namespaces.mount_tmpfs(base, 1 << 20, inodes=20)
         os.chdir(base)
         with open("f", "wb") as file:
             file.write(b"x")
@@ -109,7 +109,7 @@ def test_a_tmpfs_has_its_size_its_inodes_and_tells_of_reads(inside):
 def test_programs_lie_in_huge_pages_where_there_are_any(inside):
     said = inside("""
         for programs in (False, True):
-            scratch.mount_tmpfs(base, 1 << 20, programs=programs)
+            namespaces.mount_tmpfs(base, 1 << 20, programs=programs)
             with open("/proc/self/mountinfo") as mounts:
                 print("huge=within_size" in mounts.read().splitlines()[-1])
     """)
@@ -119,13 +119,13 @@ def test_programs_lie_in_huge_pages_where_there_are_any(inside):
 
 def test_a_kernel_that_knows_no_huge_pages_mounts_all_the_same(inside):
     said = inside("""
-        mount = scratch._mount
+        mount = namespaces._mount
         def old_kernel(source, target, kind, flags, data=b""):
             if b"huge" in data:
                 raise SandboxError("no tmpfs mount: Invalid argument")
             mount(source, target, kind, flags, data)
-        scratch._mount = old_kernel
-        scratch.mount_tmpfs(base, 1 << 20, programs=True)
+        namespaces._mount = old_kernel
+        namespaces.mount_tmpfs(base, 1 << 20, programs=True)
         print(os.path.ismount(base))
     """)
     assert said.split() == ["True"]
@@ -133,11 +133,11 @@ def test_a_kernel_that_knows_no_huge_pages_mounts_all_the_same(inside):
 
 def test_a_read_only_view(inside):
     said = inside("""
-        scratch.mount_tmpfs(base, 1 << 20, programs=True)
+        namespaces.mount_tmpfs(base, 1 << 20, programs=True)
         os.chdir(base)
         os.makedirs("a/b")
         os.mkdir("v")
-        scratch.bind_read_only(base + b"/a", base + b"/v")
+        namespaces.bind_read_only(base + b"/a", base + b"/v")
         for path in ("a/one", "v/two"):
             try:
                 open(path, "w").close()
@@ -145,7 +145,7 @@ def test_a_read_only_view(inside):
             except OSError as error:
                 print(error.strerror)
         print(sorted(os.listdir("v")))
-        scratch.unmount(base + b"/v")
+        namespaces.unmount(base + b"/v")
         print(sorted(os.listdir("v")))
     """)
     assert said.splitlines() == ["written", "Read-only file system", "['b', 'one']", "[]"]
@@ -154,14 +154,14 @@ def test_a_read_only_view(inside):
 def test_a_read_only_view_without_programs(inside):
     said = inside("""
         import shutil
-        scratch.mount_tmpfs(base, 1 << 20, programs=True)
+        namespaces.mount_tmpfs(base, 1 << 20, programs=True)
         os.chdir(base)
         for name in ("a", "job"):
             os.mkdir(name)
         shutil.copy("/usr/bin/true", "a/mine")
         os.utime("a/mine", (0, 0))
-        scratch.bind_read_only(base + b"/a", base + b"/a", programs=False)
-        scratch.bind(base + b"/a", base + b"/job")
+        namespaces.bind_read_only(base + b"/a", base + b"/a", programs=False)
+        namespaces.bind(base + b"/a", base + b"/job")
         open("job/mine", "rb").read()
         print(os.stat("job/mine").st_atime)
         for attempt in (
@@ -182,9 +182,9 @@ def test_a_read_only_view_without_programs(inside):
 
 def test_a_root_of_ones_own(inside):
     said = inside("""
-        scratch.mount_tmpfs(base, 1 << 20)
+        namespaces.mount_tmpfs(base, 1 << 20)
         os.mkdir(base + b"/only")
-        scratch.pivot(base)
+        namespaces.change_root(base)
         print(os.listdir("/"), os.getcwd(), os.path.exists("/etc/passwd"))
     """)
     assert said.split() == ["['only']", "/", "False"]
@@ -193,10 +193,10 @@ def test_a_root_of_ones_own(inside):
 def test_refusals_say_what_and_why(inside):
     said = inside("""
         for attempt in (
-            lambda: scratch.mount_tmpfs(b"/nonexistent", 1),
-            lambda: scratch.unmount(b"/nonexistent"),
-            lambda: scratch.bind(b"/nonexistent", base),
-            lambda: scratch.become(0, 0),
+            lambda: namespaces.mount_tmpfs(b"/nonexistent", 1),
+            lambda: namespaces.unmount(b"/nonexistent"),
+            lambda: namespaces.bind(b"/nonexistent", base),
+            lambda: namespaces.switch_user(0, 0),
         ):
             try:
                 attempt()
@@ -214,19 +214,19 @@ def test_refusals_say_what_and_why(inside):
 def test_dropping_root_is_for_good(inside):
     said = inside(
         """
-        scratch.become(64986, 64987)
+        namespaces.switch_user(64986, 64987)
         print(os.getresuid(), os.getresgid(), os.getgroups())
         """,
-        prefix="import os\nfrom securecc.sandbox import namespaces as scratch\n",
+        prefix="import os\nfrom securecc.sandbox import namespaces\n",
     )
     assert said.strip() == "(64986, 64986, 64986) (64987, 64987, 64987) []"
 
 
 def test_threads_that_are_ending_are_waited_for():
     program = (
-        "import os, threading, time; from securecc.sandbox import namespaces as scratch\n"
+        "import os, threading, time; from securecc.sandbox import namespaces\n"
         "threading.Thread(target=time.sleep, args=(0.05,)).start()\n"
-        "scratch._wait_for_threads(); print(len(os.listdir('/proc/self/task')))\n"
+        "namespaces._wait_for_threads(); print(len(os.listdir('/proc/self/task')))\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "1\n"

@@ -43,9 +43,13 @@ def test_none_of_a_jobs_processes_hides_behind_the_others():
     """Who may have many has all of them counted, those last that began first."""
     script = "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; for n in $(seq 400); do sleep 60 & done; echo; wait"
 
-    class Watched(sandbox.Running):
+    class Watched(sandbox.RunningSandbox):
         def __init__(self):
-            self._limits, self._limit, self._overflowing = JobLimits(processes=500, memory=1), "", sandbox.silent
+            self._limits, self._limit, self._overflowing = (
+                JobLimits(processes=500, memory=1),
+                "",
+                sandbox.never_overflows,
+            )
             self._loop = asyncio.new_event_loop()
 
         def kill(self, limit=""):
@@ -64,7 +68,7 @@ def test_none_of_a_jobs_processes_hides_behind_the_others():
 
 
 def ending(status, limit="", cpu_s=0.0):
-    return sandbox.Ending(status, limit, Usage(user_s=cpu_s), ran=True)
+    return sandbox.SandboxResult(status, limit, Usage(user_s=cpu_s), ran=True)
 
 
 @pytest.mark.parametrize(
@@ -84,4 +88,4 @@ def ending(status, limit="", cpu_s=0.0):
     ],
 )
 def test_which_limit_it_was(how, diagnostics, limit):
-    assert sandbox.recognise(how, diagnostics, JobLimits()) == limit
+    assert sandbox.limit_from_diagnostics(how, diagnostics, JobLimits()) == limit

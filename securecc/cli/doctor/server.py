@@ -102,11 +102,11 @@ def _machine(runner: User | None) -> Iterator[Finding]:
     yield _program("bubblewrap", bubblewrap.find)
 
 
-def _place() -> machine_advice.Place:
+def _place() -> machine_advice.CgroupPlacement:
     """Where the runner's service is, if it runs; else where this process is."""
-    place = cgroup.place()
+    place = cgroup.placement()
     service = os.path.join(place.mount, "system.slice/securecc-runner.service")
-    return cgroup.at(place.mount, service) if place.mount and os.path.isdir(service) else place
+    return cgroup.placement_at(place.mount, service) if place.mount and os.path.isdir(service) else place
 
 
 def _program(name: str, find: Callable[[], bytes]) -> Finding:
