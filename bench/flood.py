@@ -31,7 +31,7 @@ import peers
 from measure import RunFailed, processor_time, resident, run, settle
 from verdict import Target, judge, ms, table
 
-from securecc.channel.transport import dial
+from securecc.channel.dialer import dial
 from securecc.model.messages import Hello
 
 _MIB = 1024 * 1024

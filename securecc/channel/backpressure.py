@@ -1,26 +1,28 @@
-"""Room for what is written to a peer: whether it takes it, since when it does not, and who waits until it does."""
+"""Flow control of what is written to a peer (asyncio.BaseProtocol.pause_writing): whether it reads, since when it does
+not, and who waits until it does.
+"""
 
 import asyncio
 from collections.abc import Callable
 
 
 class Backpressure:
-    """Of one connection. `crowded`: more waits for the peer than `limits.WRITE_HIGH`."""
+    """Of one connection. `paused` says that more waits for the peer than `limits.WRITE_HIGH`."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.crowded = False
+        self.paused = False
         self._loop = loop
-        self._since = 0.0
+        self._paused_at = 0.0
         self._waiting: list[asyncio.Future[None]] = []
 
-    def filled(self) -> None:
-        """The peer takes less than is written."""
-        self.crowded = True
-        self._since = self._loop.time()
+    def pause(self) -> None:
+        """The peer reads less than is written."""
+        self.paused = True
+        self._paused_at = self._loop.time()
 
-    def made(self) -> None:
-        """The peer has taken what was too much, or nothing more is written: nobody waits any longer."""
-        self.crowded = False
+    def resume(self) -> None:
+        """The peer has read what was too much, or nothing more is written: nobody waits any longer."""
+        self.paused = False
         waiting, self._waiting = self._waiting, []
         for future in waiting:
             if not future.done():
@@ -32,11 +34,11 @@ class Backpressure:
         self._waiting.append(future)
         return future
 
-    def when(self, act: Callable[[], None]) -> None:
-        """`act` is called, soon, when there is room again."""
-        self.wait().add_done_callback(lambda _room: act())
+    def when_resumed(self, act: Callable[[], None]) -> None:
+        """Has `act` called, soon, once there is room again."""
+        self.wait().add_done_callback(lambda _resumed: act())
 
     @property
-    def crowded_for(self) -> float:
-        """For how many seconds it has been `crowded`."""
-        return self._loop.time() - self._since if self.crowded else 0.0
+    def paused_for(self) -> float:
+        """Seconds since it was `paused`; 0 if it is not."""
+        return self._loop.time() - self._paused_at if self.paused else 0.0

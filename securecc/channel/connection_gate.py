@@ -1,7 +1,7 @@
-"""Who may begin to speak at all: the address, then places, before a byte is read.
+"""Which connections are taken: the network list, penalties, limits, all before a byte is read.
 
-Rules after OpenSSH's sshd_config(5): MaxStartups and PerSourcePenalties. Sources from which somebody was let in lately
-are not strangers: they have places of their own, so strangers cannot take theirs, and get no penalties.
+Rules after OpenSSH's sshd_config(5): MaxStartups and PerSourcePenalties. Known sources, from which somebody was let in
+lately, have limits of their own, so that strangers cannot use these up, and get no penalties.
 """
 
 import ipaddress
@@ -19,10 +19,16 @@ from securecc.model.errors import Denied
 
 @dataclass(frozen=True, slots=True)
 class Penalties:
-    """For how long a source has to stay away. Seconds, added up: for what was not proven (a wrong proof, bytes that are
-    no TLS or no handshake), for silence, for a place that was held until the deadline. Enforced from `from_s` on, and
-    never more than `most_s`. `exempt` are networks that get none (PerSourcePenaltyExemptList): a host's own users share
-    one address, and so may the users behind a site's NAT.
+    """For how many seconds a source has to stay away; penalties of one source add up (PerSourcePenalties).
+
+    Attributes:
+        authentication_s: For what was not proven: a wrong proof, bytes that are not TLS or not a handshake.
+        silent_s: For a connection that sent nothing.
+        deadline_s: For one that was still unauthenticated at the deadline.
+        from_s: Enforced from this sum on.
+        most_s: The largest sum.
+        exempt: Networks that get none (PerSourcePenaltyExemptList): a host's own users share one address, and so may
+            the users behind a site's NAT.
     """
 
     authentication_s: float = limits.PENALTY_AUTHENTICATION_S
@@ -33,7 +39,7 @@ class Penalties:
     exempt: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
 
     def of(self, event: str) -> float:
-        """What an event costs that ended a connection."""
+        """The penalty for the event that ended a connection, in seconds."""
         if event in {"authentication", "protocol", "tls"}:
             return self.authentication_s
         return {"silent": self.silent_s, "deadline": self.deadline_s}.get(event, 0.0)
@@ -43,8 +49,13 @@ class Penalties:
 class ConnectionLimits:
     """How many connections may be open. The defaults' reasons stand in `securecc.model.limits`.
 
-    `begin` and `rate` are the number of strangers from which new ones are dropped at random, and the probability at
-    first.
+    Attributes:
+        per_source, unauthenticated: Unauthenticated ones, of one source and in all.
+        known_per_source, returning: The same of known sources, which do not count among those.
+        total: All, the authenticated ones included.
+        begin: From so many strangers on new ones are dropped at random ...
+        rate: ... with this probability at first.
+        penalties: For how long a source has to stay away.
     """
 
     per_source: int = limits.CONNECTIONS_PER_SOURCE
@@ -57,8 +68,8 @@ class ConnectionLimits:
     penalties: Penalties = Penalties()
 
 
-class _Unauthenticated:
-    """Connections that have not proven themselves yet."""
+class Startups:
+    """Unauthenticated connections of one kind, counted (sshd's word: MaxStartups)."""
 
     def __init__(self, per_source: int, most: int) -> None:
         self.per_source = per_source
@@ -67,10 +78,12 @@ class _Unauthenticated:
         self.count = 0
 
     def add(self, source: str) -> None:
+        """One more."""
         self.count += 1
         self.sources[source] += 1
 
     def remove(self, source: str) -> None:
+        """One has been authenticated, or has gone."""
         self.count -= 1
         self.sources[source] -= 1
         if not self.sources[source]:
@@ -78,122 +91,139 @@ class _Unauthenticated:
 
 
 class ConnectionSlot:
-    """One connection's place; `leave` is idempotent. `proxied` tells that it is a proxy's, which may say for whom."""
+    """What one connection takes of the limits until `leave`. `proxied` says that it is a proxy's, which may name the
+    client that it connects for.
+    """
 
-    __slots__ = ("_gate", "_left", "authenticated", "crowd", "proxied", "source")
+    __slots__ = ("_gate", "_left", "authenticated", "proxied", "source", "startups")
 
-    def __init__(self, gate: "ConnectionGate", source: str, crowd: _Unauthenticated, *, proxied: bool) -> None:
+    def __init__(self, gate: "ConnectionGate", source: str, startups: Startups, *, proxied: bool) -> None:
         self._gate = gate
         self.source = source
-        self.crowd = crowd
+        self.startups = startups
         self.proxied = proxied
         self.authenticated = False
         self._left = False
-        crowd.add(source)
+        startups.add(source)
 
     @property
     def known(self) -> bool:
-        """Whether somebody was let in from its source lately."""
-        return self._gate.is_returning(self.crowd)
+        """Whether it came from a known source."""
+        return self.startups is self._gate.returning
 
-    def named(self, address: str) -> None:
-        """A proxy has said for whom it connects: from now on the place is that address's. Raises Denied, as
-        `ConnectionGate.enter`.
+    def forward_for(self, address: str) -> None:
+        """The proxy has named its client: from now on the slot counts for that address.
+
+        Raises:
+            Denied: as by `ConnectionGate.enter`, of that address.
         """
-        source, crowd = self._gate.judge(address)
-        self.crowd.remove(self.source)
-        crowd.add(source)
-        self.source, self.crowd, self.proxied = source, crowd, False
+        source, startups = self._gate.admit(address)
+        self.startups.remove(self.source)
+        startups.add(source)
+        self.source, self.startups, self.proxied = source, startups, False
 
-    def prove(self) -> None:
-        """Somebody has been let in: the place among those who have not proven themselves is free again."""
+    def authenticate(self) -> None:
+        """Somebody was let in: the connection is no longer an unauthenticated one, and its source is known."""
         if not self.authenticated and not self._left:
             self.authenticated = True
-            self.crowd.remove(self.source)
+            self.startups.remove(self.source)
             if not self.proxied:
                 self._gate.known.learn(self.source)
 
     def leave(self, event: str = "") -> None:
-        """The connection has gone; what its end was goes on its source's account, unless that is a proxy."""
+        """The connection has gone; its source gets the penalty for the event that ended it, unless that is a proxy.
+        Further calls do nothing.
+        """
         if self._left:
             return
         self._left = True
         if not self.authenticated:
-            self.crowd.remove(self.source)
+            self.startups.remove(self.source)
         self._gate.left(self.source, "" if self.proxied else event)
 
 
 class ConnectionGate:
-    """Counts connections. Not for more than one event loop."""
+    """Counts connections; for one event loop.
+
+    Attributes:
+        allowed: Whether an address may connect.
+        known: The known sources.
+        total: Connections that are open.
+        strangers, returning, proxied: Unauthenticated ones: of unknown sources, of known ones, of proxies.
+    """
 
     def __init__(
         self,
         allowed: Callable[[str], bool] = lambda _address: True,
-        places: ConnectionLimits = ConnectionLimits(),
+        connection_limits: ConnectionLimits = ConnectionLimits(),
         *,
         known: KnownSources | None = None,
         proxies: Callable[[str], bool] = lambda _address: False,
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """`allowed` is the network ACL: an address as text. `proxies` tells whose word is taken for whom they connect.
-        `chance` is for early drop, in [0, 1).
+        """`allowed` is the network list: whether an address, as text, may connect. `proxies` says which addresses are
+        proxies whose headers are believed. `clock` gives seconds; `chance`, in [0, 1), decides on random drops.
         """
         self.allowed = allowed
         self.known = KnownSources() if known is None else known
-        self._places = places
+        self._limits = connection_limits
         self._proxies = proxies
-        self._spared = tuple(ipaddress.ip_network(network) for network in places.penalties.exempt)
+        self._exempt = tuple(ipaddress.ip_network(network) for network in connection_limits.penalties.exempt)
         self._clock = clock
         self._chance = chance
-        self._total = 0
-        self._strangers = _Unauthenticated(places.per_source, places.unauthenticated)
-        self._returning = _Unauthenticated(places.known_per_source, places.returning)
-        self._proxied = _Unauthenticated(places.known_per_source, places.returning)
+        self.total = 0
+        self.strangers = Startups(connection_limits.per_source, connection_limits.unauthenticated)
+        self.returning = Startups(connection_limits.known_per_source, connection_limits.returning)
+        self.proxied = Startups(connection_limits.known_per_source, connection_limits.returning)
         self._penalties: OrderedDict[str, float] = OrderedDict()
 
     def enter(self, address: str) -> ConnectionSlot:
-        """A place for a connection from `address`. Raises Denied; `rule` is the notice's event word."""
-        if proxied := self._proxies(address):
-            source, crowd = source_of(address), self._proxied
-            self._check_room(source, crowd)
-        else:
-            source, crowd = self.judge(address)
-        if self._total >= self._places.total:
-            raise Denied(f"{self._places.total} connections are open", rule="cap")
-        self._total += 1
-        return ConnectionSlot(self, source, crowd, proxied=proxied)
+        """A slot for a connection from `address`.
 
-    def judge(self, address: str) -> tuple[str, _Unauthenticated]:
-        """Source and crowd of a connection from `address` (`ConnectionSlot` calls this). Raises Denied, as `enter`."""
+        Raises:
+            Denied: it may not connect, or not now; `rule` is the event for the audit.
+        """
+        if proxied := self._proxies(address):
+            source, startups = source_of(address), self.proxied
+            self._check_count(source, startups)
+        else:
+            source, startups = self.admit(address)
+        if self.total >= self._limits.total:
+            raise Denied(f"{self._limits.total} connections are open", rule="cap")
+        self.total += 1
+        return ConnectionSlot(self, source, startups, proxied=proxied)
+
+    def admit(self, address: str) -> tuple[str, Startups]:
+        """The source of a connection from `address`, and what it counts among (for `ConnectionSlot`).
+
+        Raises:
+            Denied: as by `enter`.
+        """
         if not self.allowed(address):
-            raise Denied(f"{address} is not in the network that may connect", rule="acl")
+            raise Denied(f"{address} is not on the network list", rule="acl")
         source = source_of(address)
         if source in self.known:
-            self._check_room(source, self._returning)
-            return source, self._returning
+            self._check_count(source, self.returning)
+            return source, self.returning
         self._check_penalty(source)
-        self._check_room(source, self._strangers)
-        count = self._strangers.count
-        if count >= self._places.begin and self._chance() < self._drop():
+        self._check_count(source, self.strangers)
+        count = self.strangers.count
+        if count >= self._limits.begin and self._chance() < self._drop():
             raise Denied(f"dropped early: {count} connections are not authenticated yet", rule="early")
-        return source, self._strangers
+        return source, self.strangers
 
-    def _check_room(self, source: str, crowd: _Unauthenticated) -> None:
-        if crowd.sources[source] >= crowd.per_source:
-            raise Denied(f"{crowd.per_source} connections of {source} are not authenticated yet", rule="cap-source")
-        if crowd.count >= crowd.most:
-            raise Denied(f"{crowd.most} connections are not authenticated yet", rule="cap-strangers")
-
-    def is_returning(self, crowd: _Unauthenticated) -> bool:
-        """Whether these are the connections from known sources (`ConnectionSlot` asks)."""
-        return crowd is self._returning
+    def _check_count(self, source: str, startups: Startups) -> None:
+        if startups.sources[source] >= startups.per_source:
+            raise Denied(f"{startups.per_source} connections of {source} are not authenticated yet", rule="cap-source")
+        if startups.count >= startups.most:
+            raise Denied(f"{startups.most} connections are not authenticated yet", rule="cap-strangers")
 
     def _drop(self) -> float:
         """Probability of an early drop: `rate` at `begin`, 1 at `unauthenticated`, a line between."""
-        places = self._places
-        part = (self._strangers.count - places.begin) / max(1, places.unauthenticated - places.begin)
-        return places.rate + (1 - places.rate) * part
+        begin, rate = self._limits.begin, self._limits.rate
+        part = (self.strangers.count - begin) / max(1, self._limits.unauthenticated - begin)
+        return rate + (1 - rate) * part
 
     def _check_penalty(self, source: str) -> None:
         until = self._penalties.get(source)
@@ -202,21 +232,26 @@ class ConnectionGate:
         rest = until - self._clock()
         if rest <= 0:
             del self._penalties[source]
-        elif rest >= self._places.penalties.from_s:
-            raise Denied(f"{source} has to stay away for {rest:.0f} s", rule="penalty")
+        elif rest >= self._limits.penalties.from_s:
+            raise Denied(f"{source} must stay away for {rest:.0f} s", rule="penalty")
+
+    @property
+    def penalties(self) -> dict[str, float]:
+        """By source, until when it has to stay away, on the gate's clock."""
+        return dict(self._penalties)
 
     def left(self, source: str, event: str) -> None:
-        """A connection of `source` has gone (`ConnectionSlot` calls this)."""
-        self._total -= 1
-        penalty = self._places.penalties.of(event)
-        if penalty <= 0 or source in self.known or self._is_spared(source):
+        """A connection of `source` has gone (for `ConnectionSlot`)."""
+        self.total -= 1
+        penalty = self._limits.penalties.of(event)
+        if penalty <= 0 or source in self.known or self._is_exempt(source):
             return
         now = self._clock()
         until = max(now, self._penalties.pop(source, now)) + penalty
-        self._penalties[source] = min(until, now + self._places.penalties.most_s)
+        self._penalties[source] = min(until, now + self._limits.penalties.most_s)
         if len(self._penalties) > limits.PENALTY_SOURCES:
             self._penalties.popitem(last=False)
 
-    def _is_spared(self, source: str) -> bool:
+    def _is_exempt(self, source: str) -> bool:
         network = ipaddress.ip_network(source)
-        return any(network.overlaps(exempt) for exempt in self._spared if exempt.version == network.version)
+        return any(network.overlaps(exempt) for exempt in self._exempt if exempt.version == network.version)

@@ -17,30 +17,29 @@ _T = TypeVar("_T")
 
 
 class Call(Protocol):
-    """One call that waits for a thread. `run` is not begun once `shed` was called; `wanted` tells whether anybody still
-    waits for it.
-    """
+    """One call that waits for a thread. Either `run` or `shed` is called."""
 
     def run(self) -> None:
-        """Does it, on a thread."""
+        """Does it, on a thread of the pool's."""
 
     def shed(self) -> None:
-        """It will not be done."""
+        """It will not be done: the pool is full."""
 
     def wanted(self) -> bool:
-        """Whether it is still to be done."""
+        """Whether anybody still waits for its result; if not, it gives its place to others."""
 
 
 class Pool:
-    """At most `threads` calls at one time, started as they are needed; the others wait, those of strangers last.
+    """At most `most_threads` calls run at one time, on threads that are started as needed; others wait, those of
+    unauthenticated peers ("strangers") last.
 
-    At most `waiting` calls wait. In a full pool a stranger's call is shed; so is the stranger who came last, to make
-    room for somebody who is none. Who is no stranger is always taken: the gate bounds how many they are.
+    At most `most_waiting` calls wait. In a full pool a stranger's call is shed; so is the latest stranger's, to make
+    room for anybody else. Other calls are always taken: the connection gate bounds how many there are.
     """
 
-    def __init__(self, threads: int, waiting: int) -> None:
-        self._most = threads
-        self._waiting = waiting
+    def __init__(self, most_threads: int, most_waiting: int) -> None:
+        self._most_threads = most_threads
+        self._most_waiting = most_waiting
         self._first: deque[Call] = deque()
         self._strangers: deque[Call] = deque()
         self._work = threading.Condition()
@@ -48,7 +47,7 @@ class Pool:
         self._unfinished = 0
 
     def submit(self, call: Call, *, stranger: bool) -> None:
-        """From now on either `call.run` is called on a thread of the pool's, or `call.shed` on the caller's."""
+        """Has `call.run` called on a thread of the pool's, or `call.shed` on this one."""
         shed: Call | None = None
         with self._work:
             if self._is_full():
@@ -62,18 +61,18 @@ class Pool:
             shed.shed()
 
     def _is_full(self) -> bool:
-        """Those whom nobody waits for any more make room first."""
-        if len(self._first) + len(self._strangers) < self._waiting:
+        """Calls that nobody waits for any more make room first."""
+        if len(self._first) + len(self._strangers) < self._most_waiting:
             return False
         before = len(self._first) + len(self._strangers)
         self._first = deque(call for call in self._first if call.wanted())
         self._strangers = deque(call for call in self._strangers if call.wanted())
         after = len(self._first) + len(self._strangers)
         self._unfinished -= before - after
-        return after >= self._waiting
+        return after >= self._most_waiting
 
     def _start(self) -> None:
-        if self._unfinished > self.threads and self.threads < self._most:
+        if self._unfinished > self.threads and self.threads < self._most_threads:
             self.threads += 1
             threading.Thread(target=self._serve, name="securecc-blocking", daemon=True).start()
 
@@ -89,7 +88,7 @@ class Pool:
 
 
 pool = Pool(limits.GSS_THREADS, limits.GSS_WAITING)
-"""The process's, as threads are."""
+"""The process's own."""
 
 
 async def within(
@@ -97,16 +96,25 @@ async def within(
     late: SecureccError,
     function: Callable[..., _T],
     *arguments: object,
-    crowded: SecureccError | None = None,
+    shed: SecureccError | None = None,
 ) -> _T:
-    """The result of `function(*arguments)`, or its exception; raises `late` when `seconds` have passed.
+    """The result of `function(*arguments)`.
 
     At most GSS_THREADS calls run at one time. One that is late or cancelled before its turn is not begun; one that is
-    late while it runs goes on in its thread, its result unheard. `crowded` makes it a stranger's call: it is raised
-    where too many wait already.
+    late while it runs goes on in its thread, and its result is dropped.
+
+    Args:
+        seconds: The deadline, the wait for a thread included.
+        late: Raised at the deadline.
+        function: May block; called on a daemon thread.
+        arguments: Its arguments.
+        shed: Makes it the call of an unauthenticated peer, and is raised where too many wait already.
+
+    Raises:
+        TimeoutError: only if `function` does; whatever else it raises is raised as well.
     """
-    call = _Asked(functools.partial(function, *arguments), crowded)
-    pool.submit(call, stranger=crowded is not None)
+    call = _PendingCall(functools.partial(function, *arguments), shed)
+    pool.submit(call, stranger=shed is not None)
     try:
         async with asyncio.timeout(seconds):
             return cast("_T", await call.future)
@@ -116,12 +124,12 @@ async def within(
         raise late from None
 
 
-class _Asked:
+class _PendingCall:
     """A Call that an event loop waits for: `future` is settled there, and only there."""
 
-    def __init__(self, function: Callable[[], object], crowded: SecureccError | None) -> None:
+    def __init__(self, function: Callable[[], object], shed: SecureccError | None) -> None:
         self._function = function
-        self._crowded = crowded
+        self._shed_error = shed
         self._loop = asyncio.get_running_loop()
         self.future: asyncio.Future[object] = self._loop.create_future()
 
@@ -129,7 +137,7 @@ class _Asked:
         return not self.future.done()
 
     def shed(self) -> None:
-        self._tell(None, self._crowded)
+        self._tell(None, self._shed_error)
 
     def run(self) -> None:
         if self.future.done():

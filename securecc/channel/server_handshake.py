@@ -1,5 +1,5 @@
-"""A server's side of one connection, from its first byte to the verdict: a proxy's word for whom it is where one
-connects, TLS, Kerberos, proofs, judge, in this order.
+"""A server's side of one connection, from its first byte to the verdict: a proxy's header where one connects, TLS,
+Kerberos, proofs, authorisation, in this order.
 
 No step can be left out: each needs the value that the one before it made (`securecc.wire.handshake`).
 """
@@ -25,62 +25,69 @@ from securecc.wire.proxy_protocol import read_origin
 from securecc.wire.session import Session
 
 Peer = tuple[str, int]
-Judge = Callable[[bytes, Peer, tuple[str, ...]], Awaitable[Any]]
-Notice = Callable[[str, Peer, Mapping[str, str]], None]
+"""Address and port."""
+
+Authorise = Callable[[bytes, Peer, tuple[str, ...]], Awaitable[Any]]
+"""Given the principal, its address and the ticket's authentication indicators: a grant, or raises Denied."""
+
+OnEvent = Callable[[str, Peer, Mapping[str, str]], None]
+"""Told of what ended an unauthenticated connection: the event, the peer, and details for the audit: `why` and, where
+known, `reference`, `principal` and `rule`.
+"""
 
 
 @dataclass(frozen=True, slots=True)
-class House:
-    """What all connections of a server share. `acceptor` and `context` are asked anew for each, so that a new keytab or
-    certificate can take over.
+class HandshakeServices:
+    """What all handshakes of a server use. `acceptor` and `context` are asked anew for each, so that a new keytab or
+    certificate can take over; `deadline` is in seconds.
     """
 
     gate: ConnectionGate
     acceptor: Callable[[], Acceptor]
     context: Callable[[], Context]
-    judge: Judge
+    authorise: Authorise
     on_channel: Callable[[Channel], Listener]
-    notice: Notice
+    on_event: OnEvent
     deadline: float
 
 
 class ServerHandshake:
-    """One connection. `reference` is what the client is told and the audit finds it by."""
+    """The handshake of one connection. The client is told `reference`, by which the audit finds it."""
 
-    def __init__(self, house: House, link: TlsConnection, place: ConnectionSlot) -> None:
-        self._house = house
-        self._link = link
-        self._place = place
+    def __init__(self, services: HandshakeServices, connection: TlsConnection, slot: ConnectionSlot) -> None:
+        self._services = services
+        self._connection = connection
+        self._slot = slot
         self.reference = secrets.token_hex(4)
         self._principal = b""
 
     async def run(self) -> None:
-        """Ends in a channel that has its listener, or in a closed connection that was noticed."""
+        """Ends in a channel that has its listener, or in a closed connection that was reported."""
         event = ""
         try:
-            async with asyncio.timeout(self._house.deadline):
-                await self._meet()
+            async with asyncio.timeout(self._services.deadline):
+                await self._begin_tls()
                 channel = await self._admit()
             self._hand_over(channel)
         except TimeoutError:
-            event = self._noticed("deadline", f"not authenticated within {self._house.deadline:g} s")
-        except Denied as refused:  # who has no name yet was turned away by the gate
-            self._noticed("denied" if self._principal else refused.rule, refused.message, refused.rule)
+            event = self._report("deadline", f"not authenticated within {self._services.deadline:g} s")
+        except Denied as refused:  # without a principal it was the gate
+            self._report("denied" if self._principal else refused.rule, refused.message, refused.rule)
         except AuthenticationError as error:
-            event = self._noticed("authentication", error.message)
+            event = self._report("authentication", error.message)
         except ProtocolError as error:
-            event = self._noticed("protocol", error.message)
+            event = self._report("protocol", error.message)
         except SecureccError as error:
-            event = self._noticed(self._stage(), error.message)
+            event = self._report(self._stage(), error.message)
         finally:
-            if not self._place.authenticated:
-                self._link.finish(ChannelError("not admitted"))
-                self._place.leave(event)
+            if not self._slot.authenticated:
+                self._connection.finish(ChannelError("not admitted"))
+                self._slot.leave(event)
 
     def _hand_over(self, channel: Channel) -> None:
-        channel.when_closed(self._place.leave)
+        channel.when_closed(self._slot.leave)
         try:
-            listener = self._house.on_channel(channel)
+            listener = self._services.on_channel(channel)
         except BaseException:
             channel.close()
             raise
@@ -88,43 +95,45 @@ class ServerHandshake:
 
     def _stage(self) -> str:
         """The event of a connection that ended by itself."""
-        if not self._link.heard:
+        if not self._connection.heard:
             return "silent"
-        return "failed" if self._link.is_secured else "tls"
+        return "failed" if self._connection.is_secured else "tls"
 
-    def _noticed(self, event: str, why: str, rule: str = "") -> str:
+    def _report(self, event: str, why: str, rule: str = "") -> str:
         detail = {"reference": self.reference, "why": why}
         if self._principal:
             detail["principal"] = Principal.display(self._principal)
         if rule:
             detail["rule"] = rule
-        self._house.notice(event, self._link.peer, detail)
+        self._services.on_event(event, self._connection.peer, detail)
         return event
 
-    async def _meet(self) -> None:
-        link, skip = self._link, 0
-        if self._place.proxied:
-            origin = await link.preface(read_origin)
-            link.proxy, skip = link.peer[0], origin.size
+    async def _begin_tls(self) -> None:
+        """Reads the proxy's header, where one connects (HAProxy's PROXY protocol, version 2), and begins TLS."""
+        connection, skip = self._connection, 0
+        if self._slot.proxied:
+            origin = await connection.read_header(read_origin)
+            connection.proxy, skip = connection.peer[0], origin.size
             if origin.peer is not None:
-                link.peer = origin.peer
-                self._place.named(origin.peer[0])
-            elif not self._house.gate.allowed(link.proxy):
-                raise Denied(f"proxy {link.proxy} did not say for whom it connects", rule="acl")
-        link.secure(TlsPipe(self._house.context(), server=True), skip)
+                connection.peer = origin.peer
+                self._slot.forward_for(origin.peer[0])
+            elif not self._services.gate.allowed(connection.proxy):
+                raise Denied(f"proxy {connection.proxy} did not say whose connection it forwards", rule="acl")
+        connection.start_tls(TlsPipe(self._services.context(), server=True), skip)
 
     async def _admit(self) -> Channel:
-        authenticated = await self._hear_proof()
+        authenticated = await self._authenticate()
         self._principal = authenticated.principal
         try:
-            grant = await self._house.judge(authenticated.principal, self._link.peer, authenticated.indicators)
-        except SecureccError:  # not listed, no policy, no audit: one refusal for all of them
-            self._link.send(authenticated.refuse(self.reference))
+            peer = self._connection.peer
+            grant = await self._services.authorise(authenticated.principal, peer, authenticated.indicators)
+        except SecureccError:  # denied, no policy, no audit: the client is told the same
+            self._connection.send(authenticated.refuse(self.reference))
             raise
-        self._link.send(authenticated.admit(self.reference))
-        self._place.prove()
+        self._connection.send(authenticated.admit(self.reference))
+        self._slot.authenticate()
         return Channel(
-            self._link,
+            self._connection,
             Session(server=True),
             principal=authenticated.principal,
             lifetime=authenticated.lifetime,
@@ -132,32 +141,34 @@ class ServerHandshake:
             grant=grant,
         )
 
-    async def _hear_proof(self) -> handshake.Authenticated:
-        link = self._link
-        exporter = await link.secured()
-        exchange = self._house.acceptor().start(exporter)
+    async def _authenticate(self) -> handshake.Authenticated:
+        connection = self._connection
+        exporter = await connection.secured()
+        exchange = self._services.acceptor().start(exporter)
         try:
             return await self._exchange(exchange, exporter)
         except AuthenticationError:
             text = "authentication failed"
-            if exchange.skewed:  # only a holder of a ticket gets as far as this, so no stranger learns the time
+            if exchange.skewed:  # only the holder of a ticket gets this far, so nobody else learns the time
                 now = time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime())
                 text = f"clocks differ: the server's says {now}; set the one that is wrong (NTP)"
-            link.send(handshake.refusal("authentication", text, self.reference))
+            connection.send(handshake.refusal("authentication", text, self.reference))
             raise
 
     async def _exchange(self, exchange: Exchange, exporter: bytes) -> handshake.Authenticated:
-        link = self._link
-        crowded = None if self._place.known else Denied("too many strangers prove themselves at one time", rule="crowd")
+        connection = self._connection
+        too_many = Denied("too many clients authenticate themselves at one time", rule="crowd")
         stage: handshake.AwaitToken | handshake.Established = handshake.AwaitToken(exporter)
         while isinstance(stage, handshake.AwaitToken):
-            wanted = stage.receive(await link.receive())
+            wanted = stage.receive(await connection.receive())
             late = AuthenticationError(f"Kerberos took more than {limits.GSS_STEP_S:g} s over the client's token")
-            reply, facts = await within(limits.GSS_STEP_S, late, exchange.step, wanted.token, crowded=crowded)
+            reply, facts = await within(
+                limits.GSS_STEP_S, late, exchange.step, wanted.token, shed=None if self._slot.known else too_many
+            )
             stage, payloads = wanted.stepped(reply, facts)
             for payload in payloads:
-                link.send(payload)
+                connection.send(payload)
         awaited, payload = stage.proved(exchange.mic(stage.to_sign))
-        link.send(payload)
-        proof = awaited.receive(await link.receive())
+        connection.send(payload)
+        proof = awaited.receive(await connection.receive())
         return proof.verified(genuine=exchange.verify(proof.signed, proof.mic))

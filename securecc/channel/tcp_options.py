@@ -1,4 +1,4 @@
-"""A connection and the kernel: where its bytes go when they are read, and what it is told (tcp(7))."""
+"""A connection's socket: where its bytes go when they are read, and its options (tcp(7), socket(7))."""
 
 import socket
 import threading
@@ -10,7 +10,7 @@ _READ: Final = 256 * 1024
 
 
 class _Incoming(threading.local):
-    """Where a read puts its bytes. One for all links of a thread: the bytes are taken before the next read begins."""
+    """Where a read puts its bytes. One for all connections of a thread: they are taken before the next read begins."""
 
     def __init__(self) -> None:
         self.view = memoryview(bytearray(_READ))
@@ -20,7 +20,7 @@ incoming = _Incoming()
 
 
 def tune(sock: "socket.socket | None") -> None:
-    """No delay for small frames; a peer that is gone without a word is found by the kernel as well."""
+    """Sets TCP_NODELAY, for small frames, SO_KEEPALIVE and TCP_USER_TIMEOUT, for a peer that has silently gone."""
     if sock is None or sock.family not in {socket.AF_INET, socket.AF_INET6}:
         return
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Final, TypeVar, cast
 
 from securecc.channel.backpressure import Backpressure
-from securecc.channel.early_bytes import EarlyBytes
+from securecc.channel.pre_tls_buffer import PreTlsBuffer
 from securecc.channel.tcp_options import incoming, tune
 from securecc.channel.tls import TlsPipe
 from securecc.model import limits
@@ -17,17 +17,19 @@ _FLUSH: Final = 256 * 1024  # plain bytes gathered before they are encrypted in 
 
 
 class TlsConnection(asyncio.BufferedProtocol):
-    """Before `open`: `preface`, `secure`, `secured`, `send`, `receive`, one after the other, for a handshake.
-    Afterwards frames go to the callbacks that `open` was given. Whatever goes wrong ends the link: `lost` (or the
+    """Before `open`: `read_header`, `start_tls`, `secured`, `send`, `receive`, one after the other, for a handshake.
+    Afterwards frames go to the callbacks that `open` was given. Whatever goes wrong ends the connection: `lost` (or the
     waiting call) hears of it once.
+
+    `transport` is asyncio's, None before there is a connection and after it. `error` is why it has ended, None while it
+    has not. `peer` is address and port, `proxy` the address of the proxy that connects for it. `heard` and `spoke` say
+    that anything came, or went, since somebody set them to False.
     """
 
     def __init__(self, pipe: TlsPipe | None = None, made: "Callable[[TlsConnection], None] | None" = None) -> None:
-        """Without a `pipe` nothing is read as TLS before `secure` brings one. `made` is called as soon as there is a
-        connection.
-        """
-        self._preface = EarlyBytes()
-        self._pipe = pipe or cast("TlsPipe", self._preface)
+        """Without a `pipe` nothing is read as TLS before `start_tls`. `made` is called once TCP is connected."""
+        self._pre_tls = PreTlsBuffer()
+        self._pipe = pipe or cast("TlsPipe", self._pre_tls)
         self._made = made
         self._reader = FrameReader()
         self._view = incoming.view
@@ -39,25 +41,19 @@ class TlsConnection(asyncio.BufferedProtocol):
         self._illegal: Callable[[ProtocolError], None] | None = None
         self._out: list[bytes] = []
         self._pending = 0
-        self._corked = False
-        self._scheduled = False
-        self._unread = False
+        self._corked = self._scheduled = self._unread = False
         self._closed: ChannelError | None = None  # the peer has said so, and what it said before is still to be taken
-        self._transport: asyncio.Transport | None = None
+        self.transport: asyncio.Transport | None = None
         self.loop = asyncio.get_running_loop()
-        self.room = Backpressure(self.loop)
+        self.backpressure = Backpressure(self.loop)
         self.error: SecureccError | None = None
-        self.peer = ("", 0)
-        self.proxy = ""  # the proxy's address, where one said that it connects for `peer`
-        self.heard = False  # something came, anything went: for whoever watches the silence
-        self.spoke = False
-
-    # --- asyncio's side ---------------------------------------------------------------------------------------
+        self.peer, self.proxy = ("", 0), ""
+        self.heard = self.spoke = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.BaseProtocol."""
-        self._transport = cast("asyncio.Transport", transport)
-        self._transport.set_write_buffer_limits(high=limits.WRITE_HIGH)
+        self.transport = cast("asyncio.Transport", transport)
+        self.transport.set_write_buffer_limits(high=limits.WRITE_HIGH)
         tune(transport.get_extra_info("socket"))
         name = transport.get_extra_info("peername") or ("", 0)
         self.peer = (str(name[0]), int(name[1]))
@@ -65,9 +61,8 @@ class TlsConnection(asyncio.BufferedProtocol):
             self._made(self)
         self._push()
 
-    def get_buffer(self, sizehint: int) -> memoryview:
+    def get_buffer(self, _sizehint: int) -> memoryview:
         """See asyncio.BufferedProtocol."""
-        del sizehint
         return self._view
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -76,8 +71,8 @@ class TlsConnection(asyncio.BufferedProtocol):
         self.work(self._take, nbytes)
 
     def work(self, act: Callable[..., None], *arguments: object) -> None:
-        """Does something for the link; what it writes meanwhile goes out together. Every error of it ends here, in
-        `fail` or with whom `open` said: asyncio would swallow some of them.
+        """Calls `act` for the connection; what it writes meanwhile goes out together. Every error of it ends here, in
+        `fail` or in what `open` was given: asyncio would swallow some of them.
         """
         self._corked = True
         try:
@@ -86,7 +81,7 @@ class TlsConnection(asyncio.BufferedProtocol):
             (self._illegal or self.fail)(error)
         except SecureccError as error:
             self.fail(error)
-        except Exception as error:  # noqa: BLE001 (whatever it is, the link's end must be heard of)
+        except Exception as error:  # noqa: BLE001 (whatever it is, the connection's end must be heard of)
             failure = ChannelError(f"internal error: {error!r}", "this is a defect of securecc: report it")
             failure.__cause__ = error
             self.fail(failure)
@@ -102,22 +97,20 @@ class TlsConnection(asyncio.BufferedProtocol):
         """See asyncio.BaseProtocol."""
         if self.error is None:
             self.error = ChannelError(f"connection with {self.peer[0]} lost: {exc or 'closed'}")
-        self._transport = None
+        self.transport = None
         self._wake()
-        self.room.made()
+        self.backpressure.resume()
         lost, self._lost, self._frames, self._illegal = self._lost, None, None, None
         if lost is not None:
             lost(self.error)
 
     def pause_writing(self) -> None:
         """See asyncio.BaseProtocol."""
-        self.room.filled()
+        self.backpressure.pause()
 
     def resume_writing(self) -> None:
         """See asyncio.BaseProtocol."""
-        self.room.made()
-
-    # --- in ---------------------------------------------------------------------------------------------------
+        self.backpressure.resume()
 
     def _take(self, nbytes: int) -> None:
         if self.error is not None:
@@ -127,7 +120,7 @@ class TlsConnection(asyncio.BufferedProtocol):
         if self._frames is not None:
             if plain:
                 self._frames(self._reader.feed(plain))
-                self._more()
+                self._read_held()
         else:
             self._hold(nbytes, plain)
         if self._pipe.closed:
@@ -135,8 +128,8 @@ class TlsConnection(asyncio.BufferedProtocol):
             if self._frames is not None:
                 raise self._closed
 
-    def _more(self) -> None:
-        """Frames that are here already, unless whoever takes them wants no more now."""
+    def _read_held(self) -> None:
+        """Hands on frames that are here already, while the caller takes them."""
         while self._reader.more and not self._unread and self._frames is not None and self.error is None:
             self._frames(self._reader.feed(b""))
 
@@ -152,7 +145,7 @@ class TlsConnection(asyncio.BufferedProtocol):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    async def _news(self) -> None:
+    async def _wait_for_input(self) -> None:
         if self.error is None and self._closed is not None:
             self.fail(self._closed)
         if self.error is not None:
@@ -163,17 +156,25 @@ class TlsConnection(asyncio.BufferedProtocol):
         finally:
             self._waiter = None
 
-    async def preface(self, read: Callable[[bytes], _T | None]) -> _T:
-        """What `read` makes of the bytes before TLS, as soon as it makes anything of them. Raises its errors."""
-        while (found := read(bytes(self._preface.taken))) is None:
-            await self._news()
+    async def read_header(self, read: Callable[[bytes], _T | None]) -> _T:
+        """What `read` makes of the bytes before TLS; it returns None until they are enough.
+
+        Raises:
+            SecureccError: `read` raises it, or the connection has ended for it.
+        """
+        while (found := read(bytes(self._pre_tls.data))) is None:
+            await self._wait_for_input()
         return found
 
-    def secure(self, pipe: TlsPipe, skip: int = 0) -> None:
-        """TLS begins, after the first `skip` bytes of what has come. Raises ChannelError."""
+    def start_tls(self, pipe: TlsPipe, skip: int = 0) -> None:
+        """TLS begins, after the first `skip` bytes of what has come.
+
+        Raises:
+            ChannelError: the bytes after those are not TLS.
+        """
         self._pipe = pipe
-        rest = bytes(self._preface.taken[skip:])
-        self._preface.taken.clear()
+        rest = bytes(self._pre_tls.data[skip:])
+        self._pre_tls.data.clear()
         if rest:
             pipe.feed(rest)
             self._early += pipe.take_incoming()
@@ -186,24 +187,33 @@ class TlsConnection(asyncio.BufferedProtocol):
 
     @property
     def is_open(self) -> bool:
-        """Whether the handshake of all is over: somebody has it by `open`."""
+        """Whether the whole handshake is over: `open` was called."""
         return self._frames is not None
 
     async def secured(self) -> bytes:
-        """Waits for the TLS handshake; its exporter value. Raises ChannelError."""
+        """Waits for the TLS handshake; its exporter value (RFC 9266).
+
+        Raises:
+            ChannelError: the handshake failed, or the connection ended.
+        """
         while not self._pipe.secured:
-            await self._news()
+            await self._wait_for_input()
         return self._pipe.exporter()
 
     async def receive(self) -> bytes:
-        """The next handshake frame's payload. Raises FrameError, ChannelError."""
+        """The next handshake frame's payload.
+
+        Raises:
+            FrameError: what came is no frame, or more than a handshake may have.
+            ChannelError: the connection ended.
+        """
         while True:
             data = bytes(self._early)
             self._early.clear()
             frames = self._reader.feed(data)
             if frames:
                 return frames[0].payload
-            await self._news()
+            await self._wait_for_input()
 
     def open(
         self,
@@ -211,12 +221,12 @@ class TlsConnection(asyncio.BufferedProtocol):
         lost: Callable[[SecureccError], None],
         illegal: Callable[[ProtocolError], None],
     ) -> None:
-        """The handshake is over. Reading pauses until `resume`. `illegal` hears of bytes that are no legal frame, and
-        has to end the link; `lost` is called once, maybe soon.
+        """The handshake is over. Nothing is read before `start_reading`. `illegal` is called for bytes that are no
+        legal frame, and has to end the connection; `lost` is called once, maybe soon.
         """
         self._reader.open()
         self._frames, self._lost, self._illegal = frames, lost, illegal
-        if self._transport is None:
+        if self.transport is None:
             assert self.error is not None
             self.loop.call_soon(lost, self.error)
             self._lost = self._frames = self._illegal = None
@@ -224,36 +234,32 @@ class TlsConnection(asyncio.BufferedProtocol):
         self.pause_reading()
 
     def pause_reading(self) -> None:
-        """What comes waits in the kernel, and at the peer in the end."""
+        """What comes waits in the kernel, and then at the peer."""
         self._unread = True
-        if self._transport is not None:
-            self._transport.pause_reading()
+        if self.transport is not None:
+            self.transport.pause_reading()
 
-    def read_on(self) -> None:
-        """Reads again, after `pause_reading`; first what has come before that."""
+    def resume_reading(self) -> None:
+        """Reads again, after `pause_reading`; first what came before that."""
         self._unread = False
-        self._more()
-        if self._unread:
-            return
-        if self._transport is not None:
-            self._transport.resume_reading()
+        self._read_held()
+        if not self._unread and self.transport is not None:
+            self.transport.resume_reading()
 
-    def resume(self) -> None:
-        """Frames may come, those held back first."""
-        if self._transport is None or self._frames is None:
+    def start_reading(self) -> None:
+        """After `open`: frames may come, those held back first."""
+        if self.transport is None or self._frames is None:
             return
         self._unread = False
-        self._transport.resume_reading()
+        self.transport.resume_reading()
         early, self._early = bytes(self._early), bytearray()
         self.work(self._catch_up, self._frames, early)
 
     def _catch_up(self, frames: Callable[[list[Frame]], None], early: bytes) -> None:
         frames(self._reader.feed(early))
-        self._more()
+        self._read_held()
         if self._closed is not None:
             raise self._closed
-
-    # --- out --------------------------------------------------------------------------------------------------
 
     def send(self, payload: bytes) -> None:
         """A handshake frame, at once."""
@@ -274,7 +280,7 @@ class TlsConnection(asyncio.BufferedProtocol):
 
     def _flush(self) -> None:
         self._scheduled = False
-        if not self._out or self._transport is None or self.error is not None:
+        if not self._out or self.transport is None or self.error is not None:
             return
         data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
         self._out.clear()
@@ -285,21 +291,25 @@ class TlsConnection(asyncio.BufferedProtocol):
         except SecureccError as error:
             self.fail(error)
             return
-        self._transport.write(self._pipe.take_outgoing(len(data)))
-        if self._transport is not None and self._transport.get_write_buffer_size() > limits.SEND_BACKLOG:
+        self.transport.write(self._pipe.take_outgoing(len(data)))
+        if self.transport is not None and self.transport.get_write_buffer_size() > limits.SEND_BACKLOG:
             self.fail(ChannelError(f"{self.peer[0]} does not read: {limits.SEND_BACKLOG} bytes wait for it"))
 
     def _push(self) -> None:
         """What TLS itself has to say."""
         data = self._pipe.take_outgoing()
-        if data and self._transport is not None:
-            self._transport.write(data)
+        if data and self.transport is not None:
+            self.transport.write(data)
 
     async def drain(self) -> None:
-        """Waits while more than WRITE_HIGH bytes wait for the peer. Raises the link's error once it has ended."""
+        """Waits while more than WRITE_HIGH bytes wait for the peer.
+
+        Raises:
+            SecureccError: the connection has ended, for this reason.
+        """
         self._flush()
-        while self.room.crowded and self.error is None:  # of many that waited, the first may have used the room up
-            await self.room.wait()
+        while self.backpressure.paused and self.error is None:  # the first of many that waited may have filled it again
+            await self.backpressure.wait()
         if self.error is not None:
             raise self.error
 
@@ -308,36 +318,32 @@ class TlsConnection(asyncio.BufferedProtocol):
         """Whether some bytes of a frame have come and others lack."""
         return self._reader.held > 0
 
-    # --- end --------------------------------------------------------------------------------------------------
-
     def fail(self, error: SecureccError) -> None:
-        """Ends the link for `error`, the first one told. What was not sent is lost, but for TLS's own alert."""
+        """Ends the connection for `error`, the first one told. What was not sent is lost, but for TLS's own alert."""
         if self.error is not None:
             return
         self.error = error
-        if self._transport is not None:
+        if self.transport is not None:
             self._push()
-            self._transport.abort()
+            self.transport.abort()
         self._wake()
 
     def finish(self, error: SecureccError, *, hear_out: bool = False) -> None:
-        """Ends the link after what was written has gone, in CLOSE_S at most. With `hear_out` the peer may be in the
-        middle of something: what it says is thrown away until it has heard.
+        """Ends the connection once what was written has gone, in CLOSE_S at most. With `hear_out` the peer may be in
+        the middle of something: what it sends is thrown away until it has heard.
         """
         if self.error is not None:
             return
         self._flush()
-        if self.error is not None or self._transport is None:
+        if self.error is not None or self.transport is None:
             return
         self.error = error
         self._pipe.shut()
         self._push()
-        transport = self._transport
-        if (
-            self._unread or hear_out
-        ):  # closed with bytes unread, TCP takes back what was written: read on until the peer has heard
+        transport = self.transport
+        if self._unread or hear_out:  # with bytes unread, closing resets, and a reset takes back what was written
             transport.write_eof()
-            self.read_on()
+            self.resume_reading()
         else:
             transport.close()
         self.loop.call_later(limits.CLOSE_S, transport.abort)

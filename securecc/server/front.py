@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from securecc.audit.trail import AuditTrail
-from securecc.channel import transport
 from securecc.channel.channel import Channel
+from securecc.channel.server import Server
 from securecc.compiler.toolchain.toolchain_list import NAME
 from securecc.daemon import file_permissions
 from securecc.daemon.service_manager import ServiceManager
@@ -130,7 +130,7 @@ class Front:
             redact=redact,
         )
 
-    async def _listen(self) -> transport.Server:
+    async def _listen(self) -> Server:
         return await self._door.listen(
             lambda: self._keytab.value,
             lambda: self._certificate.value,

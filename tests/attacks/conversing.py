@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import msgspec
 import yaml
 
-from securecc.channel import tls, transport
+from securecc.channel import dialer, tls
 from securecc.model.errors import SecureccError
 from securecc.model.messages import Ask, Goodbye, Refuse
 from securecc.wire.framing import HEADER
@@ -94,7 +94,7 @@ async def _to_the_end(reader: asyncio.StreamReader) -> bytes:
 
 
 async def _over_tls(farm: Farm, said: Conversation) -> tuple[str, str]:
-    link = await transport._connect(tls.client_context(), "127.0.0.1", farm.server.port)
+    link = await dialer.connect(tls.client_context(), "127.0.0.1", farm.server.port)
     await link.secured()
     for step in said.steps:
         link.write(step["bytes"] if "bytes" in step else _frame(**step["frame"]))
@@ -127,9 +127,9 @@ async def _on_a_channel(farm: Farm, said: Conversation) -> tuple[str, str]:
 
 async def _take(raw: Raw, step: Mapping) -> None:
     if "frame" in step:
-        raw.channel._link.write(_frame(**step["frame"]))
+        raw.channel.connection.write(_frame(**step["frame"]))
     elif "say" in step:
-        raw.channel._link.write(_frame(kind=2, payload=msgspec.msgpack.encode(step["say"])))
+        raw.channel.connection.write(_frame(kind=2, payload=msgspec.msgpack.encode(step["say"])))
     elif "asks" in step:
         raw.tell(*(Ask(number, b"", raw.toolchain) for number in range(1, step["asks"] + 1)))
     else:

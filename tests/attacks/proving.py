@@ -12,7 +12,7 @@ import msgspec
 import yaml
 from gssapi.raw import ChannelBindings
 
-from securecc.channel import tls, transport
+from securecc.channel import dialer, tls
 from securecc.channel.tls_connection import TlsConnection
 from securecc.model.errors import SecureccError
 from securecc.wire import handshake
@@ -140,7 +140,7 @@ async def _attempt(farm: Farm, proof: Proof, cache: str) -> tuple[str, str]:
 
 
 async def _connect(farm: Farm) -> tuple[TlsConnection, bytes]:
-    link = await transport._connect(tls.client_context(), "127.0.0.1", farm.server.port)
+    link = await dialer.connect(tls.client_context(), "127.0.0.1", farm.server.port)
     return link, await link.secured()
 
 

@@ -12,7 +12,7 @@ from typing import Self
 import zstandard
 
 from securecc.channel.channel import Channel
-from securecc.channel.transport import dial
+from securecc.channel.dialer import dial
 from securecc.model import manifest
 from securecc.model.errors import SecureccError
 from securecc.model.manifest import Entry, Kind, Manifest, Role
@@ -151,14 +151,14 @@ class Raw:
 
     def tell(self, *messages: object) -> None:
         for message in messages:
-            self.channel._link.write(encode_control(message))
+            self.channel.connection.write(encode_control(message))
 
     def frame(
         self, kind: int, payload: bytes, *, job: int = 0, flags: int = 0, length: int = -1, zero: int = 0
     ) -> None:
         """Any bytes as a frame, with any header."""
         size = len(payload) if length < 0 else length
-        self.channel._link.write(HEADER.pack(size, kind, flags, zero, job) + payload)
+        self.channel.connection.write(HEADER.pack(size, kind, flags, zero, job) + payload)
 
     def bulk(self, job: int, content: bytes, chunk: int = 256 * 1024) -> None:
         for at in range(0, len(content), chunk):

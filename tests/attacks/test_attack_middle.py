@@ -7,8 +7,9 @@ import threading
 
 import pytest
 
-from securecc.channel import tls, transport
+from securecc.channel import tls
 from securecc.channel.connection_gate import ConnectionGate
+from securecc.channel.server import serve
 from securecc.wire.framing import Kind
 from tests.middle_stub import Liar, Relay, frames_of
 
@@ -64,14 +65,14 @@ def test_a_false_server_hears_nothing(farm, tmp_path):
     heard, noticed = [], []
 
     async def begin():
-        return await transport.serve(
+        return await serve(
             [("127.0.0.1", 0)],
             gate=ConnectionGate(),
             acceptor=Liar,
             context=tls.server_context(),
-            judge=None,
+            authorise=None,
             on_channel=heard.append,
-            notice=lambda event, *_: noticed.append(event),
+            on_event=lambda event, *_: noticed.append(event),
         )
 
     with Aside() as aside:

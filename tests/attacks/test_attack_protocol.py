@@ -192,11 +192,11 @@ def test_a_client_that_does_not_read(farm):
 
     async def go():
         async with Raw(farm) as raw:
-            raw.channel._link._transport.pause_reading()
+            raw.channel.connection.transport.pause_reading()
             for number in range(20_000):
                 raw.tell(Ping(number))
             await asyncio.sleep(0.2)
-            raw.channel._link._transport.resume_reading()
+            raw.channel.connection.transport.resume_reading()
 
     run(go())
 

@@ -220,7 +220,7 @@ def test_who_takes_no_results_gets_no_new_slots_and_others_do(farm, health, gran
                 need = await raw.hear_of(jobs[-1])
                 assert isinstance(need, Need), need
                 raw.supply(need, listed(content), {blob(known): known for known in (content, b"\n")})
-            raw.channel._link.pause_reading()
+            raw.channel.connection.pause_reading()
             async with asyncio.timeout(20):
                 while len(health.records(kind="job-end")) < 2:  # noqa: ASYNC110 (a file tells nobody)
                     await asyncio.sleep(0.05)
@@ -230,7 +230,7 @@ def test_who_takes_no_results_gets_no_new_slots_and_others_do(farm, health, gran
                 assert time.monotonic() - began < 2
             async with Raw(farm) as other:
                 assert isinstance(await other.hear_of(other.ask(), Invite, Wait), Wait)
-            raw.channel._link.read_on()
+            raw.channel.connection.resume_reading()
             results = set()
             while results != set(jobs):
                 heard = await raw.hear()

@@ -16,8 +16,8 @@ async def takes_bit_by_bit(farm):
     """Asks until answers wait for it, goes on saying that it lives, and reads less than it has to."""
     async with Raw(farm) as raw:
         raw.channel._beat.cancel()  # or it would give the server up by itself
-        link = raw.channel._link
-        sock = link._transport.get_extra_info("socket")
+        link = raw.channel.connection
+        sock = link.transport.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 0)  # nor by its own kernel
         link.pause_reading()
@@ -27,7 +27,7 @@ async def takes_bit_by_bit(farm):
             for _ in range(10):
                 raw.tell(Ping(2))
                 await asyncio.sleep(0.5)
-            link.read_on()  # often enough for the kernel, which gives up a peer that takes nothing for 15 s
+            link.resume_reading()  # often enough for the kernel, which gives up a peer that takes nothing for 15 s
             await asyncio.sleep(0)
             await asyncio.sleep(0)
             link.pause_reading()
@@ -38,12 +38,12 @@ async def sends_bit_by_bit(farm):
     """One message, a byte at a time, as often as keeps the silence short."""
     async with Raw(farm) as raw:
         raw.channel._beat.cancel()
-        raw.channel._link._frames = lambda _frames: None
+        raw.channel.connection._frames = lambda _frames: None
         began = time.monotonic()
         for byte in encode_control(Ask(1, b"k" * 4000, b"t")):
             if raw.lost.done() or time.monotonic() - began > limits.FRAME_S + 2 * SOON_S:
                 break
-            raw.channel._link.write(bytes((byte,)))
+            raw.channel.connection.write(bytes((byte,)))
             await asyncio.sleep(0.3)
         return time.monotonic() - began
 

@@ -7,21 +7,21 @@ def test_who_waits_goes_on_when_there_is_room():
     async def body():
         room = Backpressure(asyncio.get_running_loop())
         acted = []
-        assert (room.crowded, room.crowded_for) == (False, 0.0)
-        room.filled()
+        assert (room.paused, room.paused_for) == (False, 0.0)
+        room.pause()
         waiting, given_up = room.wait(), room.wait()
-        room.when(lambda: acted.append(1))
+        room.when_resumed(lambda: acted.append(1))
         given_up.cancel()
         await asyncio.sleep(0.01)
-        assert room.crowded
-        assert room.crowded_for > 0
+        assert room.paused
+        assert room.paused_for > 0
         assert not acted
-        room.made()
+        room.resume()
         await waiting
         await asyncio.sleep(0)
         assert acted == [1]
-        assert (room.crowded, room.crowded_for) == (False, 0.0)
-        room.made()
+        assert (room.paused, room.paused_for) == (False, 0.0)
+        room.resume()
         assert acted == [1]
 
     asyncio.run(body())

@@ -6,21 +6,12 @@ import os
 import socket
 import time
 
-import pytest
-
-from securecc.channel import transport
 from securecc.model import limits
 from securecc.model.messages import Ask, Goodbye, Hello, Invite, Need, Ping, Supply
 from securecc.wire.framing import encode_bulk, encode_control
-from tests.channel.test_channel_transport import Listener, house, joined, submit
-from tests.gss_stub import StubInitiator
+from tests.channel.loopback import Listener, dial, greeted, loopback, muted, submit
 
 ASKS = 1000
-
-
-@pytest.fixture(autouse=True)
-def _stub(monkeypatch):
-    monkeypatch.setattr(transport, "Initiator", StubInitiator)
 
 
 def run(body):
@@ -33,12 +24,12 @@ def asks(front):
 
 def flood(client, count=ASKS):
     """All at once, in as few reads as the kernel likes."""
-    client.channel._link.write(b"".join(encode_control(Ask(job, b"k", b"t")) for job in range(1, count + 1)))
+    client.channel.connection.write(b"".join(encode_control(Ask(job, b"k", b"t")) for job in range(1, count + 1)))
 
 
 def test_a_flood_is_taken_in_turns_and_in_order():
     async def body():
-        async with house() as some, joined(some) as (client, front):
+        async with loopback() as some, greeted(some) as (client, front):
             turns = []
             asyncio.get_running_loop().call_soon(count, front, turns)
             flood(client)
@@ -62,7 +53,7 @@ def test_chunks_that_grow_are_taken_in_turns(monkeypatch):
     size = limits.FRAME_BULK
 
     async def body():
-        async with house() as some, joined(some) as (client, front):
+        async with loopback() as some, greeted(some) as (client, front):
             client.channel.send(Ask(1, b"k", b"t"))
             await front.until(lambda: asks(front))
             for message in (Invite(1, 250), submit(1), Need(1, False, (0,)), Supply(1)):
@@ -84,7 +75,7 @@ def test_chunks_that_grow_are_taken_in_turns(monkeypatch):
                     asyncio.get_running_loop().call_soon(tick)
 
             tick()
-            client.channel._link.write(encode_bulk(1, bytes(size)) * 400)
+            client.channel.connection.write(encode_bulk(1, bytes(size)) * 400)
             async with asyncio.timeout(10):
                 while taken < 400 * size:  # noqa: ASYNC110 (counted, not told)
                     await asyncio.sleep(0.01)
@@ -95,9 +86,9 @@ def test_chunks_that_grow_are_taken_in_turns(monkeypatch):
 
 def test_an_illegal_message_in_a_flood_ends_the_channel_and_nothing_follows():
     async def body():
-        async with house() as some, joined(some) as (client, front):
+        async with loopback() as some, greeted(some) as (client, front):
             frames = [encode_control(Ask(job, b"k", b"t")) for job in (*range(1, 200), 7, *range(300, 400))]
-            client.channel._link.write(b"".join(frames))
+            client.channel.connection.write(b"".join(frames))
             await front.until(lambda: front.lost)
             assert asks(front) == list(range(1, 200))
 
@@ -108,9 +99,9 @@ def test_a_goodbye_reaches_who_is_still_talking():
     """What is closed with bytes unread is reset, and a reset takes back what was written before."""
 
     async def body():
-        async with house() as some, joined(some) as (client, front):
+        async with loopback() as some, greeted(some) as (client, front):
             frames = b"".join(encode_control(Ask(job, b"k", b"t")) for job in (*range(1, 200), 7))
-            client.channel._link.write(frames + encode_control(Ask(8, b"k" * 1000, b"t")) * 20_000)
+            client.channel.connection.write(frames + encode_control(Ask(8, b"k" * 1000, b"t")) * 20_000)
             await client.until(lambda: client.lost)
             assert [said.code for said in client.said if isinstance(said, Goodbye)] == ["protocol"]
             await front.until(lambda: front.lost)
@@ -122,14 +113,14 @@ def test_a_goodbye_reaches_who_sends_no_frame_and_reads_late():
     """Much is still under way to it when it sends what is none, and more of that: no reset may take it back."""
 
     async def body():
-        async with house() as some, joined(some) as (client, front):
-            client.channel._link.pause_reading()
+        async with loopback() as some, greeted(some) as (client, front):
+            client.channel.connection.pause_reading()
             small(client, socket.SO_RCVBUF)
-            front.channel._link.write(encode_control(Goodbye("draining", "x" * 1000, "")) * 500)
-            client.channel._link.write(bytes(12) + os.urandom(limits.MIB))
+            front.channel.connection.write(encode_control(Goodbye("draining", "x" * 1000, "")) * 500)
+            client.channel.connection.write(bytes(12) + os.urandom(limits.MIB))
             await front_is(front, lambda link: link.error is not None)
             await asyncio.sleep(0.2)  # time for a reset
-            client.channel._link.read_on()
+            client.channel.connection.resume_reading()
             await client.until(lambda: client.lost)
             assert client.said[-1].code == "protocol"
             await front.until(lambda: front.lost)
@@ -139,9 +130,9 @@ def test_a_goodbye_reaches_who_sends_no_frame_and_reads_late():
 
 def test_a_client_hears_all_that_was_said_before_the_end():
     async def body():
-        async with house() as some, joined(some) as (client, front):
+        async with loopback() as some, greeted(some) as (client, front):
             goodbyes = [encode_control(Goodbye("draining", str(number), "")) for number in range(ASKS)]
-            front.channel._link.write(b"".join(goodbyes))
+            front.channel.connection.write(b"".join(goodbyes))
             front.channel.close()
             await client.until(lambda: client.lost)
             assert len(client.said) == ASKS + 1
@@ -153,9 +144,9 @@ def test_what_is_said_at_once_with_the_verdict_is_heard():
     """A server that has no more room for somebody says so, and closes, before the client is ready to listen."""
 
     async def body():
-        async with house(on_channel=full) as some:
+        async with loopback(on_channel=full) as some:
             for _ in range(20):
-                channel = await transport.dial("127.0.0.1", some.port)
+                channel = await dial(some.port)
                 client = Listener(channel)
                 channel.attach(client)
                 channel.send(Hello((1,), "test"))
@@ -171,7 +162,7 @@ def test_what_is_said_at_once_with_the_verdict_is_heard():
 
 def test_a_channel_that_is_held_takes_nothing_and_goes_on_in_order():
     async def body():
-        async with house() as some, joined(some) as (client, front):
+        async with loopback() as some, greeted(some) as (client, front):
             on_message = front.on_message
 
             def hold(message):
@@ -195,7 +186,7 @@ def test_a_channel_that_is_held_takes_nothing_and_goes_on_in_order():
 
 def test_a_held_channel_that_goes_is_heard_of():
     async def body():
-        async with house() as some, joined(some) as (client, front):
+        async with loopback() as some, greeted(some) as (client, front):
             front.channel.hold(30)
             flood(client)
             await asyncio.sleep(0.05)
@@ -210,7 +201,7 @@ def test_who_takes_much_of_the_time_has_to_wait():
     """Full turns are told to whoever counts them; nothing else is."""
 
     async def body():
-        async with house() as some, joined(some) as (client, front):
+        async with loopback() as some, greeted(some) as (client, front):
             told = []
             front.channel.pace = lambda seconds: (told.append(seconds), 0.05)[1]
             client.channel.send(Ask(1, b"k", b"t"))
@@ -218,7 +209,7 @@ def test_who_takes_much_of_the_time_has_to_wait():
             assert told == []
             began = time.monotonic()
             frames = [encode_control(Ask(job, b"k", b"t")) for job in range(2, 1 + 64 * 4)]
-            client.channel._link.write(b"".join(frames))
+            client.channel.connection.write(b"".join(frames))
             await front.until(lambda: len(asks(front)) == 64 * 4)
             assert time.monotonic() - began >= 0.05 * 3
             assert 3 <= len(told) < 12
@@ -232,19 +223,19 @@ def test_a_client_that_does_not_read_is_not_listened_to(monkeypatch):
     monkeypatch.setattr(limits, "WRITE_HIGH", 64 * 1024)
 
     async def body():
-        async with house() as some, joined(some) as (client, front):
-            client.channel._link.pause_reading()
+        async with loopback() as some, greeted(some) as (client, front):
+            client.channel.connection.pause_reading()
             small(client, socket.SO_RCVBUF)
             small(front, socket.SO_SNDBUF)
             ping = encode_control(Ping(1))
             for _ in range(8):
-                client.channel._link._transport.write(b"")
-                client.channel._link.write(ping * 20_000)
+                client.channel.connection.transport.write(b"")
+                client.channel.connection.write(ping * 20_000)
                 await asyncio.sleep(0.01)
-            await front_is(front, lambda link: link.room.crowded)
-            assert front.channel._link._transport.get_write_buffer_size() < 4 * 64 * 1024
+            await front_is(front, lambda link: link.backpressure.paused)
+            assert front.channel.connection.transport.get_write_buffer_size() < 4 * 64 * 1024
             assert not front.lost
-            client.channel._link.read_on()
+            client.channel.connection.resume_reading()
             client.channel.send(Ask(1, b"k", b"t"))
             await front.until(lambda: asks(front))
 
@@ -253,18 +244,12 @@ def test_a_client_that_does_not_read_is_not_listened_to(monkeypatch):
 
 def small(end, buffer):
     """Little of what waits, waits in the kernel."""
-    end.channel._link._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, buffer, 128 * 1024)
-
-
-def mute(client):
-    """The client itself says and answers nothing any more."""
-    client.channel._beat.cancel()
-    client.channel._link._frames = lambda frames: None
+    end.channel.connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, buffer, 128 * 1024)
 
 
 async def front_is(front, test):
     async with asyncio.timeout(10):
-        while not test(front.channel._link):  # noqa: ASYNC110 (the link tells nobody)
+        while not test(front.channel.connection):  # noqa: ASYNC110 (the link tells nobody)
             await asyncio.sleep(0.01)
 
 
@@ -274,10 +259,10 @@ def test_who_reads_too_slowly_is_cut_off(monkeypatch):
     monkeypatch.setattr(limits, "READER_S", 0.3)
 
     async def body():
-        async with house() as some, joined(some) as (client, front):
-            client.channel._link.pause_reading()
+        async with loopback() as some, greeted(some) as (client, front):
+            client.channel.connection.pause_reading()
             began = time.monotonic()
-            front.channel._link.write(os.urandom(16 * limits.MIB))
+            front.channel.connection.write(os.urandom(16 * limits.MIB))
             while not front.lost:
                 client.channel.send(Ping(1))
                 await asyncio.sleep(0.02)
@@ -292,13 +277,12 @@ def test_who_sends_a_frame_bit_by_bit_is_cut_off(monkeypatch):
     monkeypatch.setattr(limits, "FRAME_S", 0.3)
 
     async def body():
-        async with house() as some, joined(some) as (client, front):
-            mute(client)
+        async with loopback() as some, muted(some) as (connection, front):
             began = time.monotonic()
             for byte in encode_control(Ask(1, b"k" * 4000, b"t")):
                 if front.lost:
                     break
-                client.channel._link.write(bytes((byte,)))
+                connection.write(bytes((byte,)))
                 await asyncio.sleep(0.02)
             assert "sends too slowly" in str(front.lost[0])
             assert 0.25 < time.monotonic() - began < 3
@@ -311,13 +295,12 @@ def test_who_sends_frame_after_frame_slowly_is_not(monkeypatch):
     monkeypatch.setattr(limits, "FRAME_S", 0.2)
 
     async def body():
-        async with house() as some, joined(some) as (client, front):
-            mute(client)
+        async with loopback() as some, muted(some) as (connection, front):
             for job in range(1, 12):
                 frame = encode_control(Ask(job, b"k", b"t"))
-                client.channel._link.write(frame[:7])
+                connection.write(frame[:7])
                 await asyncio.sleep(0.04)
-                client.channel._link.write(frame[7:])
+                connection.write(frame[7:])
             await front.until(lambda: len(asks(front)) == 11)
             assert not front.lost
 

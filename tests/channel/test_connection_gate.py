@@ -17,10 +17,10 @@ class Clock:
 
 def gate(chance=1.0, clock=None, known=(), proxies=(), **places):
     return ConnectionGate(
-        places=ConnectionLimits(penalties=Penalties(exempt=()), **places),
+        connection_limits=ConnectionLimits(penalties=Penalties(exempt=()), **places),
         known=KnownSources(dict.fromkeys(known, 0.0), lambda: 1.0),
         proxies=lambda address: address in proxies,
-        chance=lambda: chance,
+        chance=chance if callable(chance) else lambda: chance,
         clock=clock or Clock(),
     )
 
@@ -33,7 +33,7 @@ def refused(some, address="192.0.2.1"):
 
 def test_the_network_list_comes_first():
     some = ConnectionGate(
-        allowed=lambda address: address.startswith("10."), places=ConnectionLimits(total=0, per_source=5)
+        allowed=lambda address: address.startswith("10."), connection_limits=ConnectionLimits(total=0, per_source=5)
     )
     assert refused(some) == "acl"
     assert refused(some, "10.0.0.1") == "cap"
@@ -53,9 +53,9 @@ def test_a_source_has_its_share():
 def test_authenticated_connections_do_not_count_against_their_source():
     some = gate(per_source=1, total=2)
     first = some.enter("192.0.2.1")
-    first.prove()
-    first.prove()
-    some.enter("192.0.2.1").prove()
+    first.authenticate()
+    first.authenticate()
+    some.enter("192.0.2.1").authenticate()
     assert refused(some) == "cap"
     first.leave()
     some.enter("192.0.2.1")
@@ -72,11 +72,10 @@ def test_strangers_have_a_limit_in_all():
     ("held", "chance", "falls"), [(9, 0.0, False), (10, 0.29, True), (10, 0.31, False), (99, 0.98, True)]
 )
 def test_early_drop_grows_with_the_crowd(held, chance, falls):
-    some = gate(chance=chance)
-    some._chance = lambda: 1.0
+    rolls = iter([1.0] * (held - limits.STARTUPS_BEGIN) + [chance])
+    some = gate(chance=lambda: next(rolls))
     for number in range(held):
         some.enter(f"192.0.2.{number}")
-    some._chance = lambda: chance
     if falls:
         assert refused(some, "198.51.100.1") == "early"
     else:
@@ -95,20 +94,19 @@ def test_penalties_add_up_and_pass():
     some.enter("192.0.2.1").leave()  # below PENALTY_FROM_S again
     clock.now += limits.PENALTY_MOST_S
     some.enter("192.0.2.1").leave()
-    assert not some._penalties
+    assert not some.penalties
 
 
 def test_penalties_have_an_end_and_the_list_of_them_too(monkeypatch):
     clock = Clock()
     some = gate(clock=clock)
-    some._total = 1000
     for _ in range(200):
         some.left("192.0.2.1", "authentication")
-    assert some._penalties["192.0.2.1"] == clock.now + limits.PENALTY_MOST_S
+    assert some.penalties["192.0.2.1"] == clock.now + limits.PENALTY_MOST_S
     monkeypatch.setattr(limits, "PENALTY_SOURCES", 3)
     for number in range(10):
         some.left(f"198.51.100.{number}", "tls")
-    assert len(some._penalties) == 3
+    assert len(some.penalties) == 3
 
 
 def test_a_host_does_not_shut_out_its_own_users():
@@ -132,7 +130,7 @@ def test_what_counts_as_one_source(address, source):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["enter", "prove", "leave"])), max_size=40))
+@given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["enter", "authenticate", "leave"])), max_size=40))
 def test_what_enters_and_leaves_adds_up(script):
     some, places = gate(per_source=3, total=6, unauthenticated=5), []
     for number, act in script:
@@ -143,12 +141,12 @@ def test_what_enters_and_leaves_adds_up(script):
                 continue
         elif places:
             place = places[number % len(places)]
-            (place.prove if act == "prove" else place.leave)()
+            (place.authenticate if act == "authenticate" else place.leave)()
             if act == "leave":
                 places.remove(place)
-    assert some._total == len(places)
+    assert some.total == len(places)
     waiting = sum(not place.authenticated for place in places)
-    crowds = (some._strangers, some._returning)
+    crowds = (some.strangers, some.returning)
     assert sum(crowd.count for crowd in crowds) == waiting
     assert sum(crowd.sources.total() for crowd in crowds) == waiting
 
@@ -166,17 +164,15 @@ LOGIN_NODE = "192.0.2.1"
 
 def test_a_login_node_with_a_hundred_users_is_not_shut_out_after_a_restart():
     """All of them come back at once, while strangers hold every place of theirs."""
-    some = gate(chance=0.0, known=[LOGIN_NODE])
-    some._chance = lambda: 1.0
+    some = gate(chance=1.0, known=[LOGIN_NODE])
     for number in range(100):
         some.enter(f"198.51.100.{number}")
-    some._chance = lambda: 0.0
     assert refused(some, "203.0.113.1") == "cap-strangers"
     places = [some.enter(LOGIN_NODE) for _ in range(100)]
     assert all(place.known for place in places)
     for place in places:
-        place.prove()
-    assert some._returning.count == 0
+        place.authenticate()
+    assert some.returning.count == 0
 
 
 def test_a_known_source_gets_no_penalties():
@@ -202,7 +198,7 @@ def test_a_source_is_known_once_somebody_was_let_in_and_not_before():
     first = some.enter(LOGIN_NODE)
     assert not first.known
     assert refused(some, LOGIN_NODE) == "cap-source"
-    first.prove()
+    first.authenticate()
     assert not first.known
     assert some.enter(LOGIN_NODE).known
     assert not some.enter("198.51.100.1").known
@@ -216,22 +212,22 @@ def test_a_proxys_connections_count_for_those_whom_it_names():
     for _ in range(2):
         place = some.enter(PROXY)
         assert place.proxied
-        place.named("198.51.100.1")
+        place.forward_for("198.51.100.1")
         assert (place.proxied, place.source) == (False, "198.51.100.1")
     third = some.enter(PROXY)
     with pytest.raises(Denied) as denied:
-        third.named("198.51.100.1")
+        third.forward_for("198.51.100.1")
     assert denied.value.rule == "cap-source"
     third.leave("authentication")
-    assert some._proxied.count == 0
-    assert some._total == 2
-    some.enter(PROXY).named("198.51.100.2")
+    assert some.proxied.count == 0
+    assert some.total == 2
+    some.enter(PROXY).forward_for("198.51.100.2")
 
 
 def test_a_proxy_cannot_bring_whom_the_network_does_not_admit():
     some = ConnectionGate(allowed=lambda address: address != "203.0.113.1", proxies=lambda address: address == PROXY)
     with pytest.raises(Denied) as denied:
-        some.enter(PROXY).named("203.0.113.1")
+        some.enter(PROXY).forward_for("203.0.113.1")
     assert denied.value.rule == "acl"
 
 
@@ -249,15 +245,15 @@ def test_whom_a_proxy_names_is_punished():
     some = gate(proxies=[PROXY])
     for _ in range(3):
         place = some.enter(PROXY)
-        place.named("198.51.100.1")
+        place.forward_for("198.51.100.1")
         place.leave("authentication")
     with pytest.raises(Denied) as denied:
-        some.enter(PROXY).named("198.51.100.1")
+        some.enter(PROXY).forward_for("198.51.100.1")
     assert denied.value.rule == "penalty"
-    some.enter(PROXY).named("198.51.100.2")
+    some.enter(PROXY).forward_for("198.51.100.2")
 
 
 def test_a_proxy_that_names_nobody_makes_itself_no_known_source():
     some = gate(proxies=[PROXY])
-    some.enter(PROXY).prove()
+    some.enter(PROXY).authenticate()
     assert PROXY not in some.known

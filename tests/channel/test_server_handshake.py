@@ -7,24 +7,18 @@ import threading
 
 import pytest
 
-from securecc.channel import deadline, tls, transport
+from securecc.channel import deadline, dialer, tls
 from securecc.channel.connection_gate import ConnectionGate, ConnectionLimits
 from securecc.channel.known_sources import KnownSources
 from securecc.channel.tls_connection import TlsConnection
-from securecc.channel.transport import dial
 from securecc.model import limits
 from securecc.model.errors import ChannelError
 from securecc.wire.framing import Kind, encode_frame
 from securecc.wire.proxy_protocol import SIGNATURE
-from tests.channel.test_channel_transport import ends, house, raw
-from tests.gss_stub import StubAcceptor, StubInitiator
+from tests.channel.loopback import dial, ends, loopback, raw
+from tests.gss_stub import StubAcceptor
 
 HERE = "127.0.0.1"
-
-
-@pytest.fixture(autouse=True)
-def _stub(monkeypatch):
-    monkeypatch.setattr(transport, "Initiator", StubInitiator)
 
 
 def header(source="198.51.100.7", port=4711, command=0x21):
@@ -66,14 +60,14 @@ class Proxy:
 
 
 def behind_proxies(**changes):
-    return house(gate=ConnectionGate(proxies=lambda address: address == HERE, **changes))
+    return loopback(gate=ConnectionGate(proxies=lambda address: address == HERE, **changes))
 
 
 @pytest.mark.parametrize("piece", [1, 1000])
 def test_whom_a_proxy_names_is_judged_and_on_record(piece):
     async def run():
         async with behind_proxies() as some, Proxy(some.port, header(), piece) as port:
-            channel = await dial(HERE, port)
+            channel = await dial(port)
             assert some.channels[0].peer == ("198.51.100.7", 4711)
             assert some.channels[0].proxy == HERE
             assert some.channels[0].grant[2] == "198.51.100.7"
@@ -85,7 +79,7 @@ def test_whom_a_proxy_names_is_judged_and_on_record(piece):
 def test_without_a_header_the_peer_is_the_proxy():
     async def run():
         async with behind_proxies() as some:
-            channel = await dial(HERE, some.port)
+            channel = await dial(some.port)
             assert some.channels[0].peer[0] == some.channels[0].proxy == HERE
             channel.close()
 
@@ -95,7 +89,7 @@ def test_without_a_header_the_peer_is_the_proxy():
 def test_what_the_proxy_says_for_itself_names_nobody():
     async def run():
         async with behind_proxies() as some, Proxy(some.port, header(command=0x20)) as port:
-            channel = await dial(HERE, port)
+            channel = await dial(port)
             assert some.channels[0].peer[0] == some.channels[0].proxy == HERE
             channel.close()
 
@@ -104,9 +98,9 @@ def test_what_the_proxy_says_for_itself_names_nobody():
 
 def test_a_header_from_anybody_else_is_no_tls_and_names_nobody():
     async def run():
-        async with house() as some, Proxy(some.port, header()) as port:
+        async with loopback() as some, Proxy(some.port, header()) as port:
             with pytest.raises(ChannelError):
-                await dial(HERE, port)
+                await dial(port)
             [(event, _)] = some.noticed
             assert event == "tls"
             assert some.channels == []
@@ -132,13 +126,13 @@ def test_a_header_that_is_none_is_refused_without_a_byte(first):
 def test_a_header_that_does_not_end_ends_at_the_deadline():
     async def run():
         gate = ConnectionGate(proxies=lambda address: address == HERE)
-        async with house(gate=gate, deadline=0.2) as some:
+        async with loopback(gate=gate, deadline=0.2) as some:
             reader, writer = await raw(some.port)
             writer.write(header()[:20])
             assert await ends(reader) == b""
             writer.close()
             assert [event for event, _ in some.noticed] == ["deadline"]
-            assert gate._total == 0
+            assert gate.total == 0
 
     asyncio.run(run())
 
@@ -150,7 +144,7 @@ def test_whom_the_network_does_not_admit_no_proxy_brings():
 
         async with behind_proxies(allowed=allowed) as some, Proxy(some.port, header()) as port:
             with pytest.raises(ChannelError):
-                await dial(HERE, port)
+                await dial(port)
             [(event, detail)] = some.noticed
             assert (event, detail["rule"]) == ("acl", "acl")
 
@@ -164,9 +158,9 @@ def test_a_proxy_that_the_network_does_not_admit_has_to_name_somebody():
 
         async with behind_proxies(allowed=allowed) as some, Proxy(some.port, header()) as port:
             with pytest.raises(ChannelError):
-                await dial(HERE, some.port)
+                await dial(some.port)
             assert [event for event, _ in some.noticed] == ["acl"]
-            channel = await dial(HERE, port)
+            channel = await dial(port)
             channel.close()
 
     asyncio.run(run())
@@ -210,8 +204,8 @@ def test_a_crowd_of_strangers_is_shed_and_who_is_known_is_not(monkeypatch):
     acceptor = Stuck(release)
 
     async def run():
-        gate = ConnectionGate(places=ConnectionLimits(begin=90), known=known)
-        async with house(gate=gate, acceptor=lambda: acceptor) as some:
+        gate = ConnectionGate(connection_limits=ConnectionLimits(begin=90), known=known)
+        async with loopback(gate=gate, acceptor=lambda: acceptor) as some:
             strangers = [await knocking(some.port)]
             await until(acceptor.begun.is_set)
             strangers += [await knocking(some.port) for _ in range(3)]
@@ -235,10 +229,10 @@ def test_a_step_that_blocks_ends_at_its_deadline_and_holds_up_nobody(monkeypatch
     asked = [stuck, StubAcceptor()]
 
     async def run():
-        async with house(acceptor=lambda: asked.pop(0)) as some:
+        async with loopback(acceptor=lambda: asked.pop(0)) as some:
             first = await knocking(some.port)
             await until(stuck.begun.is_set)
-            channel = await dial(HERE, some.port)
+            channel = await dial(some.port)
             assert some.noticed == []  # nobody's step has ended yet but the second's
             channel.close()
             await some.until_noticed("authentication")
@@ -267,8 +261,8 @@ def test_nothing_is_decompressed_before_the_verdict(monkeypatch):
     monkeypatch.setattr("securecc.wire.framing._decompress", decompress)
 
     async def run():
-        async with house() as some:
-            link = await transport._connect(tls.client_context(), HERE, some.port)
+        async with loopback() as some:
+            link = await dialer.connect(tls.client_context(), HERE, some.port)
             await link.secured()
             link.write(struct.pack(">IBBHI", limits.FRAME_BULK, Kind.BULK, 1, 0, 1) + b"\x28\xb5\x2f\xfd")
             with pytest.raises(ChannelError):

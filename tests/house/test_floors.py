@@ -34,7 +34,7 @@ HOUSE = {
         "audit.collectors": "destination",
         "audit.records": "daemon_events escaped_text job_events record",
         "audit.review": "anomalies summary",
-        "channel": "connection_gate early_bytes known_sources",
+        "channel": "connection_gate known_sources pre_tls_buffer",
         "client.inputs": "interning special_files",
         "client.ipc": "fields frames",
         "client.state": "journal_record",
@@ -79,7 +79,7 @@ HOUSE = {
     JOINING: {
         "audit": "log trail",
         "audit.collectors": "posting",
-        "channel": "channel server_handshake tls_connection transport",
+        "channel": "channel client_handshake dialer server server_handshake tls_connection",
         "client.compile": "compiler_query invocation remote_compile request_handler submission",
         "client.doctor": "checks",
         "client.farm": "farm farm_registry server_connection",

@@ -13,7 +13,7 @@ import pytest
 
 from securecc.audit.settings import AuditSettings
 from securecc.audit.trail import AuditTrail
-from securecc.channel import transport
+from securecc.channel import dialer
 from securecc.daemon.service_manager import ServiceManager
 from securecc.daemon.settings import DaemonSettings
 from securecc.model.errors import AuditError, CredentialError, Denied, SandboxError
@@ -95,7 +95,6 @@ class House:
         monkeypatch.setattr(keytab_module.kerberos, "check_keytab", self.check_keytab)
         monkeypatch.setattr(keytab_module.kerberos, "Acceptor", lambda *_: gss_stub.StubAcceptor())
         monkeypatch.setattr(front_module, "_HOUSEKEEPING_S", 0.01)
-        monkeypatch.setattr(transport, "Initiator", gss_stub.StubInitiator)
 
     def check_keytab(self, *_):
         self.read += 1
@@ -161,7 +160,7 @@ class House:
                 close()
 
     async def client(self):
-        return Client(await transport.dial("127.0.0.1", self.listening.result()))
+        return Client(await dialer.dial("127.0.0.1", self.listening.result(), initiate=gss_stub.StubInitiator))
 
 
 @pytest.fixture
@@ -250,7 +249,7 @@ def test_a_client_that_goes_takes_its_jobs_with_it(house):
             client = await house.client()
             await compiled(client)
             order, _ = await house.runner.until(WorkOrder)
-            client.channel._link.fail(ConnectionResetError())
+            client.channel.connection.fail(ConnectionResetError())
             cancel, _ = await house.runner.until(WorkCancel)
             assert cancel.job == order.job
             house.runner.say(report(order.job, status=-9), b"", b"")

@@ -14,7 +14,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from securecc.channel import tls, transport
+from securecc.channel import dialer, tls
 from securecc.model.errors import SecureccError
 from securecc.model.messages import Need, Supply
 from tests.attacks.raw import PREDEF, SOURCE, Raw, blob, file
@@ -84,8 +84,8 @@ def disconnect(farm: Farm, chance: random.Random) -> None:
         raw = Raw(farm)
         with contextlib.suppress(SecureccError, TimeoutError, AssertionError):  # the server may be the first to go
             await _advance(raw, stage, chance)
-        if hasattr(raw, "channel") and raw.channel._link._transport is not None:
-            _leave(raw.channel._link._transport, stage, way)
+        if hasattr(raw, "channel") and raw.channel.connection.transport is not None:
+            _leave(raw.channel.connection.transport, stage, way)
 
     asyncio.run(go())
 
@@ -125,10 +125,10 @@ def strange(farm: Farm, chance: random.Random) -> None:
                 writer.write(b"\x16\x03\x01\x02\x00" if stage == "half" else b"")
                 goes = writer.transport
             else:
-                link = await transport._connect(tls.client_context(), "127.0.0.1", farm.server.port)
+                link = await dialer.connect(tls.client_context(), "127.0.0.1", farm.server.port)
                 await link.secured()
                 link.write(b"\0\0\x10\0\x01\0\0\0\0\0\0\0\x01token" if stage == "token" else b"")
-                goes = link._transport
+                goes = link.transport
             _leave(goes, stage, way)
 
     asyncio.run(go())

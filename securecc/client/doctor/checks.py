@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 
 from securecc.channel import kerberos
 from securecc.channel.deadline import within
-from securecc.channel.transport import dial
+from securecc.channel.dialer import dial
 from securecc.client.doctor.kdc_clock import kdc_time
 from securecc.client.farm.server_connection import ServerConnection
 from securecc.client.ipc import agent_socket

@@ -11,7 +11,7 @@ import time
 from securecc.channel import kerberos
 from securecc.channel.channel import Channel
 from securecc.channel.deadline import within
-from securecc.channel.transport import dial
+from securecc.channel.dialer import dial
 from securecc.client.farm.farm import Farm
 from securecc.client.ipc.frames import Request
 from securecc.client.state.settings import Host, Settings

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from securecc.channel.channel import Channel
-from securecc.channel.transport import Peer
+from securecc.channel.server_handshake import Peer
 from securecc.model.errors import Denied, ProtocolError, SecureccError
 from securecc.model.grant import Grant
 from securecc.model.principal import Principal

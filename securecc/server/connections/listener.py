@@ -6,10 +6,12 @@ import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from securecc.channel import kerberos, tls, transport
-from securecc.channel.channel import Channel
+from securecc.channel import kerberos, tls
+from securecc.channel.channel import Channel, Listener
 from securecc.channel.connection_gate import ConnectionGate
 from securecc.channel.known_sources import KnownSources
+from securecc.channel.server import Server, serve
+from securecc.channel.server_handshake import Authorise, OnEvent
 from securecc.daemon.settings import DaemonSettings
 from securecc.model import limits
 from securecc.policy.policy_in_force import PolicyInForce
@@ -38,19 +40,19 @@ class NetworkListener:
         self,
         acceptor: Callable[[], kerberos.Acceptor],
         context: Callable[[], tls.Context],
-        judge: transport.Judge,
-        on_channel: Callable[[Channel], transport.Listener],
-        notice: transport.Notice,
-    ) -> transport.Server:
-        """See `securecc.channel.transport.serve`. Raises ChannelError."""
-        return await transport.serve(
+        authorise: Authorise,
+        on_channel: Callable[[Channel], Listener],
+        on_event: OnEvent,
+    ) -> Server:
+        """See `securecc.channel.server.serve`. Raises ChannelError."""
+        return await serve(
             [] if self._sockets else [(address, self._settings.port) for address in self._settings.listen],
             gate=self._gate,
             acceptor=acceptor,
             context=context,
-            judge=judge,
+            authorise=authorise,
             on_channel=on_channel,
-            notice=notice,
+            on_event=on_event,
             deadline=self._settings.limits.preauth_deadline_s,
             sockets=self._sockets,
         )

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from securecc.channel import tls, transport
+from securecc.channel import dialer, tls
 from securecc.daemon.settings import DaemonSettings
 from securecc.model import limits
 from securecc.model.errors import ChannelError
@@ -58,7 +58,6 @@ class House:
 
 @pytest.fixture
 def house(tmp_path, monkeypatch):
-    monkeypatch.setattr(transport, "Initiator", gss_stub.StubInitiator)
     return House(tmp_path)
 
 
@@ -70,7 +69,7 @@ def test_who_was_let_in_is_known_after_a_restart(house, monkeypatch):
         server = await house.listen(door)
         await door.keep()
         assert house.on_disk() == {}
-        channel = await transport.dial("127.0.0.1", server.addresses[0][1])
+        channel = await dialer.dial("127.0.0.1", server.addresses[0][1], initiate=gss_stub.StubInitiator)
         await door.keep()
         assert list(house.on_disk()) == ["127.0.0.1"]
         channel.close()

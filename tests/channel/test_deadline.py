@@ -84,15 +84,17 @@ def test_cancelling_the_caller_is_no_deadline():
 
 
 class Call:
-    """Says on a list what became of it; `wanted` until somebody has gone."""
+    """Says on a list what became of it; `wanted` until somebody has gone. Calls `then` once it has run."""
 
-    def __init__(self, name, told, gone=()):
+    def __init__(self, name, told, gone=(), then=lambda: None):
         self.name = name
         self.told = told
         self.gone = gone
+        self.then = then
 
     def run(self):
         self.told.append(f"ran {self.name}")
+        self.then()
 
     def shed(self):
         self.told.append(f"shed {self.name}")
@@ -110,6 +112,7 @@ class Blocked:
         self.gone = set()
         self.released = threading.Event()
         self.begun = threading.Event()
+        self.ran = threading.Semaphore(0)
         call = Call("first", self.told)
         call.run = self._block
         self.pool.submit(call, stranger=False)
@@ -121,17 +124,14 @@ class Blocked:
 
     def submit(self, *names):
         for name in names:
-            self.pool.submit(Call(name, self.told, self.gone), stranger=name.startswith("stranger"))
+            call = Call(name, self.told, self.gone, self.ran.release)
+            self.pool.submit(call, stranger=name.startswith("stranger"))
 
-    def finish(self):
-        """What became of all, once the last has run."""
-        done = threading.Event()
-        last = Call("", self.told)
-        last.run = done.set
-        self.pool._waiting = 99
-        self.pool.submit(last, stranger=True)
+    def finish(self, running=0):
+        """What became of all, once so many have run."""
         self.released.set()
-        assert done.wait(5)
+        for _ in range(running):
+            assert self.ran.acquire(timeout=60)
         return self.told
 
 
@@ -139,20 +139,20 @@ def test_a_full_pool_sheds_strangers():
     blocked = Blocked(2)
     blocked.submit("stranger 1", "stranger 2", "stranger 3")
     assert blocked.told == ["shed stranger 3"]
-    assert blocked.finish()[1:] == ["ran stranger 1", "ran stranger 2"]
+    assert blocked.finish(2)[1:] == ["ran stranger 1", "ran stranger 2"]
 
 
 def test_a_full_pool_sheds_a_stranger_for_somebody_who_is_none():
     blocked = Blocked(2)
     blocked.submit("stranger 1", "stranger 2", "alice", "bob", "carol")
     assert blocked.told == ["shed stranger 2", "shed stranger 1"]
-    assert blocked.finish()[2:] == ["ran alice", "ran bob", "ran carol"]
+    assert blocked.finish(3)[2:] == ["ran alice", "ran bob", "ran carol"]
 
 
 def test_strangers_wait_behind_the_others():
     blocked = Blocked(9)
     blocked.submit("stranger 1", "alice", "stranger 2", "bob")
-    assert blocked.finish() == ["ran alice", "ran bob", "ran stranger 1", "ran stranger 2"]
+    assert blocked.finish(4) == ["ran alice", "ran bob", "ran stranger 1", "ran stranger 2"]
 
 
 def test_who_has_gone_makes_room():
@@ -160,7 +160,7 @@ def test_who_has_gone_makes_room():
     blocked.submit("stranger 1", "stranger 2")
     blocked.gone |= {"stranger 1"}
     blocked.submit("stranger 3")
-    assert blocked.finish() == ["ran stranger 2", "ran stranger 3"]
+    assert blocked.finish(2) == ["ran stranger 2", "ran stranger 3"]
     assert blocked.pool.threads == 1
 
 
@@ -170,7 +170,7 @@ def test_a_stranger_who_is_shed_hears_of_it(monkeypatch):
 
     async def run():
         with pytest.raises(CredentialError, match="too many"):
-            await within(5, LATE, int, crowded=CredentialError("too many"))
+            await within(5, LATE, int, shed=CredentialError("too many"))
 
     asyncio.run(run())
     blocked.finish()

@@ -106,17 +106,21 @@ def test_a_session_cannot_be_resumed():
     context = client_context()
 
     def connect(session=None):
-        client, server = TlsPipe(context, server=False), TlsPipe(CONTEXT, server=True)
+        client, server = SSL.Connection(context, None), TlsPipe(CONTEXT, server=True)
+        client.set_connect_state()
         if session is not None:
-            client = TlsPipe.__new__(TlsPipe)
-            client._connection = SSL.Connection(context, None)
-            client._connection.set_session(session)
-            client._connection.set_connect_state()
-            client._verify_host, client.secured, client.closed = "", False, False
-            client._shake()
-        flights = pump(client, server)
-        client.take_incoming()
-        return flights[0], client._connection.get_session()
+            client.set_session(session)
+        with pytest.raises(SSL.WantReadError):
+            client.do_handshake()
+        server.feed(client.bio_read(65536))
+        flight = server.take_outgoing()
+        client.bio_write(flight)
+        client.do_handshake()
+        server.feed(client.bio_read(65536))
+        client.bio_write(server.take_outgoing())
+        with pytest.raises(SSL.WantReadError):
+            client.recv(1)
+        return len(flight), client.get_session()
 
     first, session = connect()
     again, _ = connect(session)

@@ -13,10 +13,11 @@ import gssapi
 import pytest
 from gssapi.raw import ChannelBindings
 
-from securecc.channel import kerberos, tls, transport
+from securecc.channel import dialer, kerberos, tls
 from securecc.channel.connection_gate import ConnectionGate
+from securecc.channel.dialer import dial
 from securecc.channel.kerberos import Acceptor, Initiator, check_keytab, clock_skew, credentials
-from securecc.channel.transport import dial, serve
+from securecc.channel.server import serve
 from securecc.model import limits
 from securecc.model.errors import AuthenticationError, ChannelError, CredentialError, Denied
 from securecc.model.messages import Ask, Hello, Refuse, Welcome
@@ -405,9 +406,9 @@ async def server(acceptor, **changes):
         "gate": ConnectionGate(),
         "acceptor": acceptor,
         "context": tls.server_context(),
-        "judge": only_alice,
+        "authorise": only_alice,
         "on_channel": on_channel,
-        "notice": lambda event, _peer, detail: noticed.append((event, detail)),
+        "on_event": lambda event, _peer, detail: noticed.append((event, detail)),
         **changes,
     }
     house = await serve([("127.0.0.1", 0)], **settings)
@@ -539,7 +540,7 @@ def test_a_proof_of_another_channel_is_refused(realm, acceptor):
 
     async def run():
         async with server(acceptor) as (port, heard, noticed):
-            link = await transport._connect(tls.client_context(), "127.0.0.1", port)
+            link = await dialer.connect(tls.client_context(), "127.0.0.1", port)
             exporter = await link.secured()
             exchange = Initiator("securecc@localhost", realm.ticket("alice")).start(exporter)
             token, _ = exchange.step(None)
@@ -561,7 +562,7 @@ def test_a_proof_of_another_channel_is_refused(realm, acceptor):
 def test_compile_frames_before_the_verdict_end_the_connection(realm, acceptor):
     async def run():
         async with server(acceptor) as (port, heard, noticed):
-            link = await transport._connect(tls.client_context(), "127.0.0.1", port)
+            link = await dialer.connect(tls.client_context(), "127.0.0.1", port)
             await link.secured()
             link.write(encode_frame(Kind.CONTROL, b"\x93"))
             with pytest.raises(ChannelError):

@@ -1,0 +1,73 @@
+"""A client's side of the handshake, once TCP stands: TLS, Kerberos, the server's proof, its verdict, in this order.
+
+No step can be left out: each needs the value that the one before it made (`securecc.wire.handshake`).
+"""
+
+from collections.abc import Awaitable
+from typing import TypeVar
+
+from securecc.channel.deadline import within
+from securecc.channel.kerberos import Exchange, Initiator
+from securecc.channel.tls_connection import TlsConnection
+from securecc.model import limits
+from securecc.model.errors import AuthenticationError, ChannelError, Denied, KdcError, SecureccError
+from securecc.model.printable import plain
+from securecc.wire import handshake
+
+_T = TypeVar("_T")
+
+
+async def authenticate(connection: TlsConnection, initiator: Initiator, server: str) -> handshake.Admitted:
+    """Proves both ends to each other; what the server says of the channel. `server` is its name in messages.
+
+    Raises:
+        ChannelError: the connection ended, or TLS failed.
+        CredentialError: there are no usable tickets; KdcError: nor does the realm give one.
+        AuthenticationError: the server's proof or ours is wrong.
+        Denied: the server's policy does not admit us.
+        ProtocolError: the server does not keep to the handshake.
+    """
+    exporter = await _hear(connection.secured())
+    exchange = initiator.start(exporter)
+    stage: handshake.Initiate | handshake.AwaitServerProof = handshake.Initiate(exporter)
+    while isinstance(stage, handshake.Initiate):
+        reply, facts = await _step(exchange, stage.token)
+        awaited, payloads = stage.stepped(reply, facts)
+        for payload in payloads:
+            connection.send(payload)
+        if isinstance(awaited, handshake.AwaitServerProof):
+            stage = awaited
+        else:
+            stage = _accepted(awaited.receive(await _hear(connection.receive())), server)
+    proof = _accepted(stage.receive(await _hear(connection.receive())), server)
+    proven = proof.verified(genuine=exchange.verify(proof.signed, proof.mic))
+    verdict, payload = proven.proved(exchange.mic(proven.to_sign))
+    connection.send(payload)
+    return _accepted(verdict.receive(await _hear(connection.receive())), server)
+
+
+async def _step(exchange: Exchange, token: bytes | None) -> tuple[bytes | None, handshake.Facts | None]:
+    late = KdcError(
+        f"no KDC answered within {limits.GSS_STEP_S:g} s", "check the network and the realm's `kdc` in krb5.conf"
+    )
+    return await within(limits.GSS_STEP_S, late, exchange.step, token)
+
+
+async def _hear(coming: Awaitable[bytes]) -> bytes:
+    try:
+        return await coming
+    except ChannelError as error:
+        if error.__cause__ is not None:  # TLS failed, or something on this side
+            raise
+        advice = "it may be too busy, or its network list may not have this address"
+        raise ChannelError(f"{error.message} before the server admitted us", advice) from error
+
+
+def _accepted(answer: _T | handshake.Refusal, server: str) -> _T:
+    """What the next stage begins with, or the server's refusal as an error."""
+    if not isinstance(answer, handshake.Refusal):
+        return answer
+    text, reference = (plain(part)[:256] for part in (answer.text, answer.reference))
+    advice = f"give its administrators the reference {reference}"
+    failure: type[SecureccError] = Denied if answer.code == "denied" else AuthenticationError
+    raise failure(f"{server} refused: {text}", advice)
