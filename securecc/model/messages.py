@@ -84,15 +84,18 @@ class Hello(Message, frozen=True, array_like=True, tag="hello"):
 
 
 class Ask(Message, frozen=True, array_like=True, tag="ask"):
-    """Would you take this? `size` is the bytes of all inputs, `cost_ms` the client's guess (0: none). `description` is
-    given where the server is not known to have the toolchain: its refusal then says what differs.
+    """Would you take this?
+
+    `key` is the compile's, by which a server that keeps results finds one (`securecc.compiler.compile_key`). `size` is
+    the bytes of all inputs. `description` is given where the server is not known to have the toolchain: its refusal
+    then says what differs. `reserved` is 0: it was a guess at the time that the compile takes, and nobody read it.
     """
 
     job: int
     key: bytes
     toolchain: bytes
     size: int = 0
-    cost_ms: int = 0
+    reserved: int = 0
     description: Description | None = None
 
 
@@ -161,7 +164,7 @@ class Welcome(Message, frozen=True, array_like=True, tag="welcome"):
 
 
 class Invite(Message, frozen=True, array_like=True, tag="invite"):
-    """A slot is leased to the job for `lease_ms`."""
+    """A slot is leased to the job for `lease_ms`; submitted later, the job waits for the next one."""
 
     job: int
     lease_ms: int
@@ -196,6 +199,8 @@ class Result(Message, frozen=True, array_like=True, tag="result"):
     The bytes of standard output, standard error and the outputs follow in bulk frames, in that order. `strays` are
     indices of manifest entries that the run did not read though their role is READ, or read though it is PRESENT.
     `read` has a bit for each entry, the lowest of the first byte for the first: set for a file that the run read.
+    `server_s` is how long the server had the job, in seconds: its wait for a slot and its run. A Result that answers an
+    Ask speaks of the manifest that the Ask's key was made of.
     """
 
     job: int

@@ -47,14 +47,16 @@ class State(Enum):
     DONE = auto()
 
 
-_NEXT: Final = {
+TRANSITIONS: Final = {
     (State.ASKED, Invite): State.INVITED,
     (State.ASKED, Wait): State.WAITING,
+    (State.ASKED, Result): State.DELIVERING,  # the server knew it by its key
     (State.ASKED, Refuse): State.DONE,
     (State.ASKED, Forget): State.DONE,
     (State.ASKED, Cancel): State.DONE,
     (State.WAITING, Wait): State.WAITING,
     (State.WAITING, Invite): State.INVITED,
+    (State.WAITING, Result): State.DELIVERING,
     (State.WAITING, Refuse): State.DONE,
     (State.WAITING, Forget): State.DONE,
     (State.WAITING, Cancel): State.DONE,
@@ -73,13 +75,20 @@ _NEXT: Final = {
     (State.SUPPLIED, Result): State.DELIVERING,
     (State.SUPPLIED, Refuse): State.DONE,
     (State.SUPPLIED, Cancel): State.DONE,
+    (State.DELIVERING, Forget): State.DONE,  # of a job whose Result answers its Ask
     (State.DELIVERING, Cancel): State.DONE,
 }
+"""What may be said of a job in each state, and the state after it; whatever is not here is illegal."""
+
 _ANY_TIME: Final = frozenset({Ping, Pong, Goodbye})
 
 
 def agree(versions: Iterable[int]) -> int:
-    """The version that both sides speak, the newest of several. Raises ProtocolError."""
+    """The version that both sides speak, the newest of several.
+
+    Raises:
+        ProtocolError: there is none.
+    """
     common = set(versions) & set(PROTOCOL_VERSIONS)
     if not common:
         theirs, ours = (" ".join(map(str, sorted(some)[:8])) or "none" for some in (versions, PROTOCOL_VERSIONS))
@@ -102,9 +111,9 @@ class _Job:
 class Session:
     """One channel's conversation, at either end.
 
-    `received` and `sent` say whether a message counts: False is one for a job that has ended meanwhile, which is no
-    fault, for both sides may end a job while the other still speaks of it; it is to be dropped. Job numbers grow on a
-    channel, so a number that was used can be told from one that was not. Illegal messages raise ProtocolError.
+    `received` and `sent` say whether a message counts: False means that its job has ended meanwhile, which is no fault,
+    since both sides may end a job while the other still speaks of it; the message is to be dropped. Job numbers grow on
+    a channel, so a number that was used can be told from one that was not.
     """
 
     __slots__ = ("_hello", "_highest", "_jobs", "_welcome", "server")
@@ -127,7 +136,11 @@ class Session:
         return State.DONE if entry is None else entry.state
 
     def passed(self, message: FromClient | FromServer) -> bool:
-        """A message that is sent or was received: the same rules hold."""
+        """Whether a message that is sent or was received counts: the same rules hold for both.
+
+        Raises:
+            ProtocolError: the message is not allowed in the state of its job, or of the channel.
+        """
         kind = type(message)
         if kind in _ANY_TIME:
             return True
@@ -176,7 +189,7 @@ class Session:
 
     def _advance(self, entry: _Job, message: _OfJob) -> None:
         kind = type(message)
-        state = _NEXT.get((entry.state, kind))
+        state = TRANSITIONS.get((entry.state, kind))
         if state is None:
             raise ProtocolError(f"{kind.__name__} for job {message.job}, which is {entry.state.name.lower()}")
         if isinstance(message, Result):
@@ -190,11 +203,19 @@ class Session:
             del self._jobs[message.job]
 
     def received_bulk(self, job: int, size: int) -> bool:
-        """A chunk from the peer; as `received`."""
+        """Whether a chunk of `size` bytes from the peer counts; as `received`.
+
+        Raises:
+            ProtocolError: nothing is due for the job, or less than that.
+        """
         return self._bulk(job, size, State.SUPPLIED if self.server else State.DELIVERING)
 
     def sent_bulk(self, job: int, size: int) -> bool:
-        """A chunk for the peer; as `sent`."""
+        """Whether a chunk of `size` bytes for the peer counts; as `sent`.
+
+        Raises:
+            ProtocolError: nothing is due for the job, or less than that.
+        """
         return self._bulk(job, size, State.DELIVERING if self.server else State.SUPPLIED)
 
     def _bulk(self, job: int, size: int, due: State) -> bool:

@@ -1,5 +1,7 @@
 """Equal keys mean equal compiles: every field counts, and no two compiles share an encoding."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from securecc.compiler.compile_key import compile_key
 from securecc.model.messages import Terminal
 
+VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "frames.json").read_text())["keys"]
 COMPILE: dict[str, Any] = {
     "toolchain": b"t" * 32,
     "arguments": (b"/usr/bin/gcc", b"-c", b"a.c"),
@@ -24,8 +27,18 @@ def key(**changes: Any) -> bytes:
     return compile_key(**{**COMPILE, **changes})
 
 
-def test_the_key_is_stable_over_versions() -> None:
-    assert key().hex() == "bde6b023bdfa6466356539f7fff77bfac58b05d4b559bf8cd9a095a1f289e144"
+@pytest.mark.parametrize("vector", VECTORS)
+def test_vectors(vector: dict[str, Any]) -> None:
+    found = key(
+        toolchain=bytes.fromhex(vector["toolchain"]),
+        manifest=bytes.fromhex(vector["manifest"]),
+        cwd=bytes.fromhex(vector["cwd"]),
+        umask=vector["umask"],
+        terminal=Terminal(*vector["terminal"]),
+        arguments=[bytes.fromhex(argument) for argument in vector["arguments"]],
+        environment={bytes.fromhex(name): bytes.fromhex(value) for name, value in reversed(vector["environment"])},
+    )
+    assert found.hex() == vector["key"]
 
 
 @pytest.mark.parametrize(

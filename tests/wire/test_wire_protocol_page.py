@@ -38,7 +38,7 @@ def table():
 
 
 def test_the_states_of_a_job_are_the_pages():
-    ours = {(state.name, kind.__struct_config__.tag): then.name for (state, kind), then in session._NEXT.items()}
+    ours = {(state.name, kind.__struct_config__.tag): then.name for (state, kind), then in session.TRANSITIONS.items()}
     theirs = {key: then for key, then in table().items() if key[0] in State.__members__}
     assert ours == theirs
 

@@ -1,3 +1,8 @@
+"""The table of what may be said when, applied by both ends."""
+
+import json
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,9 +29,11 @@ from securecc.model.messages import (
     Wait,
     Welcome,
 )
-from securecc.wire.session import _NEXT, Session, State, agree
+from securecc.wire.framing import FrameReader, Kind, decode_from_client, decode_from_server
+from securecc.wire.session import TRANSITIONS, Session, State, agree
 
 HELLO = Hello((1,), "test")
+VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "frames.json").read_text())
 WELCOME = Welcome(1, "test", "alice@EXAMPLE.COM", "ref", 1, ())
 
 
@@ -77,7 +84,7 @@ def brought_to(state, *, server=True):
 @pytest.mark.parametrize("kind", [Invite, Wait, Refuse, Submit, Need, Supply, Result, Forget, Cancel])
 def test_every_message_in_every_state(state, kind):
     session = brought_to(state)
-    following = _NEXT.get((state, kind))
+    following = TRANSITIONS.get((state, kind))
     if following is None:
         with pytest.raises(ProtocolError, match=state.name.lower()):
             session.passed(message(kind))
@@ -88,8 +95,38 @@ def test_every_message_in_every_state(state, kind):
 
 
 def test_forget_is_for_jobs_that_went_elsewhere_and_cancel_for_all():
-    assert {state for state, kind in _NEXT if kind is Cancel} == set(ROUTE)
-    assert {state for state, kind in _NEXT if kind is Forget} == {State.ASKED, State.WAITING, State.INVITED}
+    assert {state for state, kind in TRANSITIONS if kind is Cancel} == set(ROUTE)
+    assert {state for state, kind in TRANSITIONS if kind is Forget} == {
+        State.ASKED,
+        State.WAITING,
+        State.INVITED,
+        State.DELIVERING,
+    }
+
+
+@pytest.mark.parametrize("route", [(Ask,), (Ask, Wait)], ids=["asked", "waiting"])
+@pytest.mark.parametrize("server", [True, False])
+def test_a_result_may_answer_an_ask(route: tuple[type, ...], server: bool) -> None:
+    session = greeted(server=server)
+    for kind in (*route, Result):
+        assert session.passed(message(kind, size=10))
+    assert session.state(1) is State.DELIVERING
+    assert (session.sent_bulk if server else session.received_bulk)(1, 10)
+    assert session.jobs == 0
+
+
+def test_an_invitation_is_answered_before_a_result() -> None:
+    session = brought_to(State.INVITED)
+    with pytest.raises(ProtocolError, match="Result for job 1, which is invited"):
+        session.passed(message(Result))
+
+
+def test_an_ask_that_went_elsewhere_may_cross_its_result() -> None:
+    session = greeted()
+    for kind in (Ask, Result, Forget):
+        assert session.passed(message(kind, size=10))
+    assert session.jobs == 0
+    assert session.sent_bulk(1, 10) is False
 
 
 @pytest.mark.parametrize("kind", [Invite, Submit, Supply, Result, Cancel, Forget, Refuse, Need, Wait])
@@ -116,6 +153,29 @@ def test_a_job_may_begin_with_its_submission():
     assert session.passed(message(Submit, 2)) is False
     with pytest.raises(ProtocolError, match="grow"):
         session.passed(message(Ask, 3))
+
+
+@pytest.mark.parametrize("vector", VECTORS["conversations"], ids=lambda vector: vector["name"])
+@pytest.mark.parametrize("server", [True, False])
+def test_vectors_of_conversations(vector, server):
+    session = greeted(server=server)
+    if vector.get("error"):
+        with pytest.raises(ProtocolError):
+            converse(session, vector["frames"])
+        return
+    converse(session, vector["frames"])
+    assert session.state(9).name == vector["ends"]
+
+
+def converse(session, frames):
+    for sender, data in frames:
+        reader = FrameReader()
+        reader.open()
+        [frame] = reader.feed(bytes.fromhex(data))
+        if frame.kind == Kind.BULK:
+            (session.sent_bulk if session.server else session.received_bulk)(frame.job, len(frame.payload))
+        else:
+            session.passed((decode_from_client if sender == "client" else decode_from_server)(frame.payload))
 
 
 @pytest.mark.parametrize("job", [5, 4, 0, -1, 2**32])

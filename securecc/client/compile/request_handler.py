@@ -162,20 +162,29 @@ class RequestHandler:
                 return
             self._local(caller, request, error.reason, error.message)
             return
-        said = [_line(f"compiled on {remote.server}") for remote in remotes if order.settings.verbose]
+        said = [_line(_where(remote)) for remote in remotes if order.settings.verbose]
         errors = b"".join([*dict.fromkeys(said), said_together(request, [remote.stderr for remote in remotes])])
         failed = await caller.finish(made, b"".join(remote.stdout for remote in remotes), errors)
         if failed is not None:
             self._local(caller, request, "output", f"{os.fsdecode(failed.path)}: {os.strerror(failed.error)}")
             return
         for remote in remotes:
-            self._journal.remote(remote.server, request.arguments, sent=remote.sent, received=_received(remote))
+            self._count(remote, request)
+
+    def _count(self, remote: Remote, request: Request) -> None:
+        self._journal.remote(
+            remote.server,
+            request.arguments,
+            sent=remote.sent,
+            received=_received(remote),
+            wall_s=max(remote.result.server_s, 0.0),
+        )
 
     async def _judge(self, caller: LauncherConnection, order: Invocation, remote: Remote) -> None:
         """A remote failure: the local compiler's outcome is what the user sees, unless local compiles are forbidden."""
         result = remote.result
         if not order.settings.fallback:
-            self._journal.remote(remote.server, order.request.arguments, sent=remote.sent, received=_received(remote))
+            self._count(remote, order.request)
             caller.write(2, remote.stderr)
             caller.write(1, remote.stdout)
             if result.limit:
@@ -249,6 +258,13 @@ def _farm(request: Request, settings: Settings) -> _Farm:
 
 def _line(text: str) -> bytes:
     return f"securecc: {plain(text)}\n".encode()
+
+
+def _where(remote: Remote) -> str:
+    if not remote.queued:
+        return f"compiled on {remote.server}"
+    jobs = "job" if remote.queued == 1 else "jobs"
+    return f"compiled on {remote.server} after {remote.queued} {jobs} in its queue"
 
 
 def _received(remote: Remote) -> int:

@@ -14,7 +14,7 @@ from securecc.model.messages import Invite, Need, Output, Refuse, Result, Submit
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """What a server made of an order."""
+    """What a server made of a compile, and how many jobs were before it in the queue when it was asked."""
 
     result: Result
     stdout: bytes
@@ -22,6 +22,7 @@ class Remote:
     files: tuple[tuple[Output, bytes], ...]
     server: str
     sent: int
+    queued: int = 0
 
 
 async def submit(job: RemoteJob, order: Invocation, inputs: Inputs, attempt: int = 1) -> Remote:
@@ -31,6 +32,8 @@ async def submit(job: RemoteJob, order: Invocation, inputs: Inputs, attempt: int
     request = order.request
     channel = job.conversation.channel
     sent = b"" if inputs.digest in job.conversation.known else packed(inputs)
+    if job.lapsed:  # its slot is another's by now
+        job.conversation.crowded()
     environment = environment_of(order, inputs)  # or StaysLocal, before the job has a number
     channel.send(
         Submit(
@@ -53,7 +56,7 @@ async def submit(job: RemoteJob, order: Invocation, inputs: Inputs, attempt: int
         if isinstance(answer, Need):
             total += await _supply(job, answer, inputs)
         elif isinstance(answer, Result):
-            return _split(answer, job.take(), job.conversation.peer, total)
+            return _split(answer, job.take(), job.conversation.peer, total, job.queued)
         elif isinstance(answer, Refuse):
             raise Refused(answer.code, answer.reason)
         elif not isinstance(answer, Invite):
@@ -94,7 +97,7 @@ def _read(entry: Entry) -> bytes:
         raise StaysLocal("changed", f"{os.fsdecode(entry.path)}: {error.strerror}") from error
 
 
-def _split(result: Result, content: bytes, server: str, sent: int) -> Remote:
+def _split(result: Result, content: bytes, server: str, sent: int, queued: int = 0) -> Remote:
     at = result.stdout + result.stderr
     files = []
     for output in result.outputs:
@@ -107,4 +110,5 @@ def _split(result: Result, content: bytes, server: str, sent: int) -> Remote:
         tuple(files),
         server,
         sent,
+        queued,
     )

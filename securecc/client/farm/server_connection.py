@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -38,21 +39,39 @@ Answer = Invite | Wait | Refuse | Need | Result
 
 
 class RemoteJob:
-    """One job on one conversation, from Ask or Submit to Result. `number` is 0 until one of them is said. Not used
-    after `close`.
+    """One job on one conversation, from Ask or Submit to Result. `number` is 0 until one of them is said, `queued` how
+    many jobs were before it when it last had to wait. Not used after `close`.
     """
 
-    __slots__ = ("_answers", "_closed", "_received", "_result", "_waiter", "_wanted", "conversation", "number")
+    __slots__ = (
+        "_answers",
+        "_closed",
+        "_lapses",
+        "_received",
+        "_result",
+        "_waiter",
+        "_wanted",
+        "conversation",
+        "number",
+        "queued",
+    )
 
     def __init__(self, conversation: "ServerConnection") -> None:
         self.conversation = conversation
         self.number = 0
+        self.queued = 0
+        self._lapses = math.inf
         self._answers: deque[Answer | SecureccError] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._received: list[bytes] = []
         self._wanted = 0
         self._result: Result | None = None
         self._closed = False
+
+    @property
+    def lapsed(self) -> bool:
+        """Whether its invitation was not used in time: it waits for a slot again if it is submitted now."""
+        return time.monotonic() >= self._lapses
 
     async def answer(self) -> Answer:
         """The server's next word on this job; a Result only once its bytes are here (`take`).
@@ -83,6 +102,10 @@ class RemoteJob:
             if wanted:
                 self._result, self._wanted = answer, wanted
                 return
+        if isinstance(answer, Invite):
+            self._lapses = time.monotonic() + answer.lease_ms / 1000
+        elif isinstance(answer, Wait):
+            self.queued = answer.ahead
         self._answers.append(answer)
         self._wake()
 
@@ -130,6 +153,7 @@ class ServerConnection:
         self.shared_trees: tuple[SharedTree, ...] = ()
         self.slots = 1
         self._crowded_until = 0.0
+        self._queued = 0
         self.welcome: Welcome | None = None
         self.known: set[bytes] = set()
         self.lacking: dict[bytes, str] = {}
@@ -139,17 +163,22 @@ class ServerConnection:
 
     @property
     def busy(self) -> float:
-        """Jobs here for each slot of the server's."""
-        return len(self._jobs) / max(self.slots, 1)
+        """Jobs there for each slot of the server's: as far as it is known here, or as the server said lately."""
+        return max(len(self._jobs), 0 if self._seems_free else self.slots + self._queued) / max(self.slots, 1)
+
+    @property
+    def _seems_free(self) -> bool:
+        return time.monotonic() >= self._crowded_until
 
     @property
     def roomy(self) -> bool:
         """Whether there seems to be a slot for one more: as far as it is known here, and as the server said last."""
-        return len(self._jobs) < self.slots and time.monotonic() >= self._crowded_until
+        return len(self._jobs) < self.slots and self._seems_free
 
-    def crowded(self) -> None:
-        """The server had no slot where there seemed to be one: others use it too."""
+    def crowded(self, queued: int = 0) -> None:
+        """The server had no slot where there seemed to be one: others use it too, and `queued` jobs of all wait."""
         self._crowded_until = time.monotonic() + ASK_FIRST_S
+        self._queued = queued
 
     @property
     def full(self) -> bool:
@@ -216,6 +245,8 @@ class ServerConnection:
         elif isinstance(message, Goodbye):
             self._end(ChannelError(f"{self.peer} closes the channel: {message.reason}"))
         elif isinstance(message, Invite | Wait | Refuse | Need | Result):
+            if isinstance(message, Wait):
+                self.crowded(message.ahead + 1)
             job = self._jobs.get(message.job)
             if job is not None:
                 job.put(message)

@@ -16,8 +16,8 @@ _SOURCES = (b".c", b".cc", b".cpp", b".cxx", b".C", b".c++", b".cp", b".i", b".i
 
 
 class Served(msgspec.Struct, frozen=True):
-    """What one server did: compiles, bytes sent to it and received from it, seconds waited for it in all, and when
-    last (seconds since the epoch).
+    """What one server did: compiles, bytes sent to it and received from it, the seconds that it took in all, and
+    when last (seconds since the epoch).
     """
 
     count: int = 0

@@ -136,6 +136,10 @@ class ClientConnection:
             reason = f"rule {self.grant.rule} does not grant {offer.name}"
             self._record_refusal(next(self._service.numbers), offer.name, "denied", reason, ())
             self.channel.send(Refuse(ask.job, "denied", reason))
+        elif ask.size > self.grant.limits.source:
+            reason = f"{ask.size} bytes of source; rule {self.grant.rule} grants {self.grant.limits.source}"
+            self._record_refusal(next(self._service.numbers), offer.name, "limit", reason, ())
+            self.channel.send(Refuse(ask.job, "limit", reason))
         else:
             self._admit(ask, submitted=submitted)
 

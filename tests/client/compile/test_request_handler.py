@@ -81,7 +81,7 @@ class NotingJournal:
         self.noted.append((reason, detail))
 
     def remote(self, server, arguments=(), *, sent=0, received=0, wall_s=0.0):
-        self.noted.append(("remote", server, sent, received))
+        self.noted.append(("remote", server, sent, received, wall_s))
 
     def disagreement(self, server, arguments, status, errors):
         self.noted.append(("disagreement", server, status, errors))
@@ -121,7 +121,7 @@ def test_a_remote_compile_ends_as_a_local_one_would():
     caller, noted = served()
     assert caller.told == [("commit", MADE), ("exit", 0)]
     assert caller.printed == {1: b"out", 2: b"err"}
-    assert noted == [("remote", "farm1:3643", 7, 12)]
+    assert noted == [("remote", "farm1:3643", 7, 12, 0.1)]
 
 
 def test_a_compile_that_stays_is_the_launchers_own():
@@ -332,6 +332,6 @@ def test_several_sources_are_delivered_together_or_not_at_all():
     caller, noted = served(sources=2)
     assert caller.told == [("commit", (*MADE, *MADE)), ("exit", 0)]
     assert caller.printed == {1: b"outout", 2: b"errerr"}
-    assert noted == [("remote", "farm1:3643", 7, 12)] * 2
+    assert noted == [("remote", "farm1:3643", 7, 12, 0.1)] * 2
     caller, noted = served(sources=2, made=StaysLocal("disagreement", "read another file"))
     assert (caller.told, noted) == (LOCALLY, [("disagreement", "read another file")])

@@ -93,6 +93,28 @@ def test_a_job_is_asked_for_and_answered_in_order():
     in_loop(body)
 
 
+def test_a_server_whose_jobs_wait_is_busy_with_more_than_is_known_here():
+    async def body(channel, conversation, ended):
+        await conversation.welcomed()
+        job = conversation.ask(b"key", GCC.digest, 10)
+        channel.hear(Wait(job.number, 3))
+        assert (job.queued, conversation.busy, conversation.roomy) == (3, 2.0, False)  # 4 slots, and 4 jobs that wait
+
+    in_loop(body)
+
+
+@pytest.mark.parametrize(("lease_ms", "lapsed"), [(0, True), (600_000, False)])
+def test_an_invitation_lapses_with_its_lease(lease_ms, lapsed):
+    async def body(channel, conversation, ended):
+        await conversation.welcomed()
+        job = conversation.ask(b"key", GCC.digest, 10)
+        assert not job.lapsed
+        channel.hear(Invite(job.number, lease_ms))
+        assert job.lapsed is lapsed
+
+    in_loop(body)
+
+
 def test_a_result_is_given_out_with_its_last_byte():
     """Whoever was busy sending meanwhile must not find the Result before what it announces."""
 

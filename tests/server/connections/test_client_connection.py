@@ -125,6 +125,17 @@ def test_what_is_not_here_or_not_granted_is_refused_with_the_reason(tmp_path):
     with_front(tmp_path, body, grant=replace(GRANT, toolchains=("gcc-*",)))
 
 
+def test_more_source_than_granted_is_refused_before_anything_is_sent(tmp_path):
+    async def body(front):
+        front.channel.hear(ask(1, size=5), ask(2, size=6))
+        invited, refused = front.channel.said
+        assert isinstance(invited, Invite)
+        assert (refused.code, refused.reason) == ("limit", "6 bytes of source; rule committers grants 5")
+        assert [(record.code, record.reason) for record in front.records] == [("limit", refused.reason)]
+
+    with_front(tmp_path, body, grant=replace(GRANT, limits=replace(GRANT.limits, source=5)))
+
+
 def test_a_toolchain_that_lacks_is_compared_with_those_that_are_granted_and_is_on_record_once(tmp_path):
     async def body(front):
         wanted = Description("clang-14", "clang", "14.0.6", "x86_64-linux-gnu", (Part(b"/usr/bin/clang", b"1"),))
