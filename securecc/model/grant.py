@@ -1,6 +1,7 @@
 """What a principal has been granted: made by the policy only, asked for by everything that spends something."""
 
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Literal
 
 from securecc.model import limits as bound
@@ -54,3 +55,7 @@ class Grant:
     jobs: int = bound.JOBS_PER_PRINCIPAL
     weight: float = 1.0
     cache: CacheScope = "none"
+
+    def covers(self, toolchain: str) -> bool:
+        """Whether a toolchain of this name may be used."""
+        return any(fnmatchcase(toolchain, pattern) for pattern in self.toolchains)

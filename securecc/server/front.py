@@ -1,8 +1,7 @@
-"""The front: the process that has the network, keytab, policy, audit and blobs, and runs no compiler."""
+"""The front: the process that has the network, keytab, policy, audit log and blobs, and runs no compiler."""
 
 import asyncio
 import functools
-import itertools
 import logging
 import signal
 import socket
@@ -32,23 +31,24 @@ from securecc.server.connections.keytab import keytab
 from securecc.server.connections.listener import NetworkListener
 from securecc.server.execution.pipeline import pipeline
 from securecc.server.execution.runner_pool import RunnerPool
+from securecc.server.execution.toolchain_catalogue import ToolchainCatalogue
 from securecc.server.jobs.fair_queue import FairQueue
-from securecc.server.jobs.job_session import Service
+from securecc.server.jobs.service import Service
 
 log = logging.getLogger("securecc")
 
 READY = "securecc: ready"
-"""The line of the log that says that connections are taken."""
+"""The log line that says that connections are accepted."""
 
 TOLD = "told to stop"
-"""Why a front ends that was asked to."""
+"""Why a front ends that was told to."""
 
 _HOUSEKEEPING_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Equipment:
-    """What the front works with, opened by its parent or by itself before anything listens."""
+    """What the front works with, all opened before anything listens."""
 
     settings: DaemonSettings
     policy: PolicyInForce
@@ -56,54 +56,58 @@ class Equipment:
     store: BlobStore
     runner: socket.socket
     spawner: socket.socket | None = None
-    supervisor: ServiceManager = field(default_factory=ServiceManager)
+    service_manager: ServiceManager = field(default_factory=ServiceManager)
 
 
 class Front:
-    """One daemon's front. Made in a running loop."""
+    """One daemon's front. Made in a running loop. `listening` is done once it accepts connections."""
 
     def __init__(self, equipment: Equipment) -> None:
         self._settings = equipment.settings
         self._policy = equipment.policy
         self._audit = equipment.audit
         self._store = equipment.store
-        self._accounting = AuditEvents(equipment.audit.append, lambda: equipment.policy.revision)
-        self._channels = ConnectionRegistry(equipment.policy, self._accounting)
-        self._supervisor = equipment.supervisor
-        self._policy.on_change = self._channels.judge_again
+        self._events = AuditEvents(equipment.audit.append, lambda: equipment.policy.revision)
+        self.connections = ConnectionRegistry(equipment.policy, self._events)
+        self._service_manager = equipment.service_manager
+        self._policy.on_change = self.connections.judge_again
         self._stop: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        ledger = equipment.settings.state / NAME
-        self._offering = RunnerPool(equipment.runner, equipment.spawner, ledger, self._runner_lost)
+        self.listening: asyncio.Future[tuple[tuple[str, int], ...]] = asyncio.get_running_loop().create_future()
+        self.catalogue = ToolchainCatalogue(equipment.settings.state / NAME)
+        self._pool = RunnerPool(equipment.runner, equipment.spawner, self.catalogue, self._runner_lost)
         self._renewed = -limits.TOOLCHAIN_RENEWAL_S
         self._keytab = keytab(equipment.settings)
         self._certificate = certificate(equipment.settings)
-        self._door = NetworkListener(equipment.settings, equipment.policy, equipment.supervisor.sockets)
-        self._service: Service
+        self._listener = NetworkListener(equipment.settings, equipment.policy, equipment.service_manager.sockets)
+        self._service = self._make_service()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> int:
-        """Serves until told to stop; the exit status. Raises what keeps it from starting."""
-        ready = await self._offering.begin()
+        """Serves until told to stop; the exit status.
+
+        Raises:
+            SecureccError: what keeps it from starting.
+        """
+        ready = await self._pool.begin()
         self._check(ready)
-        self._service = self._make_service()
         server = await self._listen()
+        self.listening.set_result(tuple(server.addresses))
         self._handle_signals()
-        self._accounting.daemon("start", "", ready.layers)
+        self._events.daemon("start", "", ready.layers)
         names = ", ".join(offer.name for offer in ready.toolchains)
         log.info("toolchains %s; sandbox %s; policy %s", names, " ".join(ready.layers), self._policy.revision)
         log.info(READY)
-        self._supervisor.ready(self._status())
-        going_on = (self._policy.keep_fresh, self._keep_house, self._stay_alive)
-        for go_on in going_on:
-            self._begin(go_on(), vital=True)
+        self._service_manager.ready(self._status())
+        for keep in (self._policy.keep_fresh, self._keep_house, self._stay_alive):
+            self._begin(keep(), vital=True)
         why = await self._stop
-        self._supervisor.stopping(why)
+        self._service_manager.stopping(why)
         server.stop_listening()
-        await self._channels.end(why, self._service.running, DRAIN_S if why == TOLD else 0.0)
+        await self.connections.end(why, self._service.running, DRAIN_S if why == TOLD else 0.0)
         for task in self._tasks:
             task.cancel()
         await server.close()
-        await self._channels.end(why, self._service.running, 0.0)  # of those who were let in meanwhile
+        await self.connections.end(why, self._service.running, 0.0)  # those that were admitted meanwhile
         self._end(why)
         return 0 if why == TOLD else 1
 
@@ -117,42 +121,40 @@ class Front:
 
     def _make_service(self) -> Service:
         redact = Redaction(self._settings.audit.redact)
+        queue = FairQueue(self._settings.slots, limits.LEASE_S)
         return Service(
-            admission=FairQueue(self._settings.slots, limits.LEASE_S),
+            queue=queue,
             store=self._store,
-            executor=pipeline(self._offering, self._audit.append, self._offering.sandbox, redact),
-            offers=self._offering.offers,
+            executor=pipeline(self._pool, queue, self._audit.append, self._pool.sandbox, redact),
+            catalogue=self.catalogue,
             append=self._audit.append,
-            gone=self._channels.gone,
-            numbers=itertools.count(1),
-            lacking=self._look_again,
-            shared_trees=self._offering.shared_trees,
             redact=redact,
+            on_lacking=self._look_again,
         )
 
     async def _listen(self) -> Server:
-        return await self._door.listen(
+        return await self._listener.listen(
             lambda: self._keytab.value,
             lambda: self._certificate.value,
-            self._channels.judge,
+            self.connections.judge,
             self._open,
-            self._accounting.notice,
+            self._events.notice,
         )
 
     def _open(self, channel: Channel) -> ClientConnection:
-        return self._channels.open(channel, self._service)
+        return self.connections.open(channel, self._service)
 
     # What happens meanwhile.
 
     def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGHUP, lambda: self._begin(self._reload()))
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._begin(self.reload()))
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._finish, TOLD)
+            loop.add_signal_handler(number, self.stop)
 
     def _begin(self, work: Coroutine[Any, Any, None], *, vital: bool = False) -> None:
-        """Has something done beside the channels. A front without what is `vital`, which no longer ends a channel with
-        its ticket, say, must not go on.
+        """Runs something beside the connections. The front ends if what is `vital` fails: without it, a connection
+        would outlive its ticket, say.
         """
         task = asyncio.create_task(work)
         self._tasks.add(task)
@@ -162,38 +164,40 @@ class Front:
         self._tasks.discard(task)
         if task.cancelled() or (error := task.exception()) is None:
             return
-        log.error("the front has met what it should never meet: %r", error, exc_info=error)
+        log.error("the front: internal error: %r", error, exc_info=error)
         if vital:
-            self._finish("an error of its own")
+            self.stop("internal error")
 
-    def _finish(self, why: str) -> None:
+    def stop(self, why: str = TOLD) -> None:
+        """Ends it: no new jobs, and `run` returns."""
         if not self._stop.done():
             self._stop.set_result(why)
 
     def _runner_lost(self, reason: str) -> None:
         log.error("the runner has gone: %s", reason)
-        self._finish("the runner has gone")
+        self.stop("the runner has gone")
 
-    async def _reload(self) -> None:
-        self._supervisor.reloading()
+    async def reload(self) -> None:
+        """Reads policy, keys and certificate again, opens the audit log again and looks for compilers again."""
+        self._service_manager.reloading()
         try:
-            await self._take_anew()
+            await self._reload_all()
         finally:
-            self._supervisor.ready(self._status())
+            self._service_manager.ready(self._status())
 
-    async def _take_anew(self) -> None:
+    async def _reload_all(self) -> None:
         self._look_at_keys()
         try:
             file_permissions.check(self._settings)
             self._audit.reopen()
         except SecureccError as error:
             log.error("%s", error)  # noqa: TRY400 - the error says it all
-            self._accounting.daemon("reload-refused", error.message)
+            self._events.daemon("reload-refused", error.message)
         refused = await self._policy.reload()
         if refused is not None:
-            self._accounting.daemon("reload-refused", refused.message)
+            self._events.daemon("reload-refused", refused.message)
         else:
-            self._accounting.daemon("reload", f"revision {self._policy.revision}")
+            self._events.daemon("reload", f"revision {self._policy.revision}")
         await self._renew()
 
     def _look_at_keys(self) -> None:
@@ -201,33 +205,33 @@ class Front:
         self._certificate.look()
 
     def _look_again(self) -> None:
-        """Somebody asked for a toolchain that is not here: perhaps it is by now."""
+        """Somebody asked for a toolchain that is not offered: it may have been installed meanwhile."""
         if time.monotonic() - self._renewed >= limits.TOOLCHAIN_RENEWAL_S:
             self._renewed = time.monotonic()
             self._begin(self._renew())
 
     async def _renew(self) -> None:
-        """Clients hear of other toolchains on a channel of their next compile's; their running jobs go on."""
+        """Connections are drained, so that clients hear of other toolchains when they connect again."""
         try:
-            names = await self._offering.renew()
+            names = await self._pool.renew()
         except SandboxError as error:
-            log.error("the toolchains stay as they were: %s", error)  # noqa: TRY400 - the error says it all
-            self._accounting.daemon("reload-refused", error.message)
+            log.error("the toolchains stay as they are: %s", error)  # noqa: TRY400 - the error says it all
+            self._events.daemon("reload-refused", error.message)
             return
         if names:
             log.info("toolchains %s", names)
-            self._accounting.daemon("reload", f"toolchains {names}")
-            self._channels.drain("the toolchains have changed")
+            self._events.daemon("reload", f"toolchains {names}")
+            self.connections.drain("the toolchains have changed")
 
     def _status(self) -> str:
-        """One line for who looks after services."""
-        return f"serves {len(self._offering.offers)} toolchains under policy {self._policy.revision[:12]}"
+        """One line for the service manager."""
+        return f"serves {len(self.catalogue.toolchains)} toolchains under policy {self._policy.revision[:12]}"
 
     async def _stay_alive(self) -> None:
-        """The service manager hears of us as long as this loop turns."""
-        while self._supervisor.pulse_s:
-            self._supervisor.alive()
-            await asyncio.sleep(self._supervisor.pulse_s)
+        """Tells the service manager that the daemon is alive as long as the event loop runs."""
+        while self._service_manager.pulse_s:
+            self._service_manager.alive()
+            await asyncio.sleep(self._service_manager.pulse_s)
 
     async def _keep_house(self) -> None:
         ended = 0
@@ -235,18 +239,22 @@ class Front:
             await asyncio.sleep(_HOUSEKEEPING_S)
             self._look_at_keys()
             self._audit.tick()
-            self._accounting.write_strangers()
-            self._channels.end_tickets(time.monotonic())
-            await self._door.keep()
-            now_ended = self._channels.ended + self._accounting.turned_away
-            if ended != now_ended:  # what a connection held lies in pieces between what others hold
+            self._events.write_strangers()
+            self.connections.end_tickets(time.monotonic())
+            await self._listener.keep()
+            now_ended = self.connections.ended + self._events.turned_away
+            if ended != now_ended:  # the memory that a connection held is scattered among what others hold
                 ended = now_ended
                 heap.trim()
 
     def _end(self, why: str) -> None:
-        self._accounting.write_strangers(ending=True)
-        self._accounting.daemon("stop", why)
-        self._door.close()
-        self._offering.close()
+        self._events.write_strangers(ending=True)
+        self._events.daemon("stop", why)
+        self.close()
+
+    def close(self) -> None:
+        """Closes all that it works with, also if it never ran."""
+        self._listener.close()
+        self._pool.close()
         self._audit.close()
         self._store.close()

@@ -130,6 +130,11 @@ class Session:
         """How many jobs are open."""
         return len(self._jobs)
 
+    @property
+    def highest(self) -> int:
+        """The highest job number that was used; the next one must be higher."""
+        return self._highest
+
     def state(self, job: int) -> State:
         """Where a job stands. DONE as well for one that never was."""
         entry = self._jobs.get(job)

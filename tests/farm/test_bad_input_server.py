@@ -383,7 +383,7 @@ def test_a_full_audit_disk_refuses_jobs_until_there_is_room(farm, small_disks, t
     done = other.compile(second)
     assert done.returncode == 0
     assert second.with_suffix(".o").exists()
-    assert "the server cannot keep its record" in str(other.journal()["reasons"])
+    assert "the server cannot write its audit log" in str(other.journal()["reasons"])
     assert (small_disks["audit"] / "audit.jsonl").read_bytes().startswith(log)
     (small_disks["audit"] / "ballast").unlink()
     before = remote_compiles(other)

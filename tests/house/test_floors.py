@@ -51,6 +51,7 @@ HOUSE = {
         "sandbox": "machine_advice mount_plan",
         "server.blobs": "blob_index",
         "server.connections": "refusal_tally",
+        "server.execution": "refusal",
         "server.jobs": "delivery_backlog principal_accounts token_bucket validation",
         "wire": "framing handshake proxy_protocol session",
     },
@@ -95,8 +96,9 @@ HOUSE = {
         "sandbox": "bubblewrap jail selection",
         "server.blobs": "blob_store",
         "server.connections": "audit_events certificate client_connection connection_registry keytab listener",
-        "server.execution": "executor pipeline runner_client runner_pool",
-        "server.jobs": "fair_queue job_session result_delivery",
+        "server.execution": "audited authorised executor measured pipeline queued runner_client runner_pool"
+        " toolchain_catalogue",
+        "server.jobs": "fair_queue job_session result_delivery service upload",
     },
     PROCESS: {
         "client": "__main__ agent",

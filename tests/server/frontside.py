@@ -1,4 +1,4 @@
-"""What stands around one channel at the front: a channel without a network, a store that counts, jobs that wait."""
+"""One front with one connection: a channel without a network, a store that counts, an executor that waits."""
 
 import asyncio
 import itertools
@@ -15,9 +15,11 @@ from securecc.runner_protocol.packets import memory
 from securecc.server.blobs.blob_store import BlobStore
 from securecc.server.connections.client_connection import ClientConnection
 from securecc.server.execution.executor import Outcome
+from securecc.server.execution.pipeline import pipeline
+from securecc.server.execution.toolchain_catalogue import ToolchainCatalogue
 from securecc.server.jobs.fair_queue import FairQueue
-from securecc.server.jobs.job_session import Service
 from securecc.server.jobs.principal_accounts import PrincipalAccounts
+from securecc.server.jobs.service import Service
 from tests.channel_stub import StubChannel
 
 GRANT = Grant(principal="alice@EXAMPLE.COM", rule="committers", revision="r1")
@@ -31,6 +33,8 @@ GCC = Offer(
     whole=b"g" * 32,
 )
 CLANG = Offer("clang-14", b"c" * 32, "x86_64-linux-gnu", (b"/usr/bin/clang",), (b"/usr/bin",), ())
+FIRST_NUMBER = 100
+SANDBOX = ("bubblewrap", "userns")
 CWD = b"/home/alice/p"
 SOURCE = b"int a;\n"
 HEADER = b"extern int a;\n"
@@ -117,7 +121,7 @@ def outcome(stdout=b"", stderr=b"", made=(), **changes):
 
 
 class StubExecutor:
-    """Takes the job's slot; `answers` says how each job ends: an Outcome, an error, or None to run until cancelled."""
+    """`answers` says how each job ends: an Outcome, an error, or None to run until cancelled."""
 
     def __init__(self, *answers):
         self.answers = list(answers)
@@ -126,11 +130,10 @@ class StubExecutor:
         self.running = 0
         self.given = []
 
-    async def run(self, job, grant):
+    async def run(self, job, grant, inputs):
         self.jobs.append((job, grant))
         self.running += 1
         try:
-            await job.occupy()
             answer = self.answers.pop(0) if self.answers else outcome(made=((CWD + b"/a.o", b"object"),))
             if answer is None:
                 await asyncio.get_running_loop().create_future()
@@ -146,29 +149,29 @@ class StubExecutor:
 
 
 class Front:
-    """One front with one channel; all that it holds can be counted."""
+    """One front with one connection; all that it holds can be counted."""
 
     def __init__(
         self, folder, *answers, slots=2, grant=GRANT, greeted=True, offers=(GCC, CLANG), shared_trees=(), **bounds
     ):
-        self.admission = FairQueue(slots, 60)
+        self.queue = FairQueue(slots, 60)
         self.store = CountingStore(folder, **bounds)
         self.executor = StubExecutor(*answers)
         self.accounts = PrincipalAccounts()
         self.records = []
         self.gone = []
+        self.catalogue = ToolchainCatalogue(folder.with_name("toolchains.json"))
+        self.catalogue.replace(offers, frozenset(shared_trees))
         self.service = Service(
-            admission=self.admission,
+            queue=self.queue,
             store=self.store,
-            executor=self.executor,
-            offers={offer.digest: offer for offer in offers},
+            executor=pipeline(self.executor, self.queue, self.append, lambda _job: SANDBOX),
+            catalogue=self.catalogue,
             append=self.append,
-            gone=lambda attendant, _error: self.gone.append(attendant),
-            numbers=itertools.count(100),
-            shared_trees=shared_trees,
+            numbers=itertools.count(FIRST_NUMBER),
         )
         self.refuses_records = None
-        self.channel, self.attendant = self.connect(grant, greeted=greeted)
+        self.channel, self.connection = self.connect(grant, greeted=greeted)
 
     def append(self, record):
         if self.refuses_records is not None:
@@ -177,15 +180,19 @@ class Front:
 
     def connect(self, grant=GRANT, *, greeted=True):
         channel = FrontChannel(greeted=greeted)
-        attendant = ClientConnection(channel, grant, self.service, self.accounts.open(grant.principal))
-        channel.attach(attendant)
-        return channel, attendant
+        account = self.accounts.open(grant.principal)
+        connection = ClientConnection(channel, grant, self.service, account, self._lost)
+        channel.attach(connection)
+        return channel, connection
+
+    def _lost(self, connection, _error):
+        self.gone.append(connection)
 
     async def all_given_back(self):
         """Once its tasks have ended: nothing of any job is left."""
         for _ in range(20):
             await asyncio.sleep(0)
-        assert (self.admission.taken, self.admission.waiting, self.executor.running) == (0, 0, 0)
+        assert (self.queue.taken, self.queue.waiting, self.executor.running) == (0, 0, 0)
         assert self.store.all_given_back()
         assert not any(is_open(descriptor, inode) for descriptor, inode in self.executor.given)
         return True

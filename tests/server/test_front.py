@@ -14,6 +14,7 @@ import pytest
 from securecc.audit.settings import AuditSettings
 from securecc.audit.trail import AuditTrail
 from securecc.channel import dialer
+from securecc.daemon.reloadable import Reloadable
 from securecc.daemon.service_manager import ServiceManager
 from securecc.daemon.settings import DaemonSettings
 from securecc.model.errors import AuditError, CredentialError, Denied, SandboxError
@@ -78,6 +79,27 @@ class Client:
         return await self.until(lambda: next((said for said in self.said if isinstance(said, kind)), None))
 
 
+class Trail(AuditTrail):
+    """Fails as the test wants it to: `trouble` when a record is written, `trouble_reopening` when it is reopened."""
+
+    def __init__(self, *words):
+        super().__init__(*words)
+        self.trouble = self.trouble_reopening = None
+        self.reopened = 0
+        self.write, self.append = self.append, self.append_or_fail
+
+    def append_or_fail(self, record):
+        if self.trouble is not None:
+            raise self.trouble
+        return self.write(record)
+
+    def reopen(self):
+        if self.trouble_reopening is not None:
+            raise self.trouble_reopening
+        self.reopened += 1
+        super().reopen()
+
+
 class House:
     """A front that runs, and all around it."""
 
@@ -89,11 +111,12 @@ class House:
         self.keytab = folder / "keytab"
         self.keytab.write_bytes(b"key")
         self.keytab.chmod(0o600)
+        self.acceptor = gss_stub.StubAcceptor()
         self.trouble = None
         self.read = 0
         self.log = []
         monkeypatch.setattr(keytab_module.kerberos, "check_keytab", self.check_keytab)
-        monkeypatch.setattr(keytab_module.kerberos, "Acceptor", lambda *_: gss_stub.StubAcceptor())
+        monkeypatch.setattr(keytab_module.kerberos, "Acceptor", lambda *_: self.acceptor)
         monkeypatch.setattr(front_module, "_HOUSEKEEPING_S", 0.01)
 
     def check_keytab(self, *_):
@@ -125,42 +148,34 @@ class House:
     async def serving(self, *, ready=READY_WORK, spawner=None, supervisor=NO_MANAGER, **changes):
         """The front as a task; `self.front`, `self.runner`, `self.end` (its exit status)."""
         settings = self.settings(**changes)
+        self.audit = Trail(settings.audit, self.folder)
         ours, theirs = pair()
         self.runner = Runner(theirs)
-        self.runner.courier.send(ready)
+        self.runner.packets.send(ready)
         equipment = Equipment(
             settings,
             PolicyInForce(settings.policy),
-            AuditTrail(settings.audit, self.folder),
+            self.audit,
             BlobStore(settings.state / "store"),
             ours,
             spawner,
             supervisor,
         )
         self.front = Front(equipment)
-        self.listening = asyncio.get_running_loop().create_future()
-        listen = self.front._listen
-
-        async def listens():
-            server = await listen()
-            self.listening.set_result(server.addresses[0][1])
-            return server
-
-        self.front._listen = listens
         self.end = asyncio.create_task(self.front.run())
         try:
-            await asyncio.wait({self.end, self.listening}, timeout=5, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({self.end, self.front.listening}, timeout=5, return_when=asyncio.FIRST_COMPLETED)
             yield self
         finally:
-            self.front._finish(front_module.TOLD)
+            self.front.stop()
             with suppress(Exception):
                 await asyncio.wait_for(self.end, 10)
             self.runner.close()
-            for close in (self.front._offering.close, equipment.audit.close, equipment.store.close):
-                close()
+            self.front.close()
 
     async def client(self):
-        return Client(await dialer.dial("127.0.0.1", self.listening.result(), initiate=gss_stub.StubInitiator))
+        port = self.front.listening.result()[0][1]
+        return Client(await dialer.dial("127.0.0.1", port, initiate=gss_stub.StubInitiator))
 
 
 @pytest.fixture
@@ -233,7 +248,7 @@ def test_a_compile_from_the_wire_to_the_runner_and_back(house, caplog):
             await client.until(lambda: client.bulk == b"outerr")
             client.channel.close()
             await client.channel.wait_closed()
-            house.front._finish(front_module.TOLD)
+            house.front.stop()
             assert await house.end == 0
 
     asyncio.run(body())
@@ -270,7 +285,7 @@ def test_a_machine_that_cannot_do_it_keeps_the_front_from_starting(house, change
         async with house.serving(**changes):
             with pytest.raises(SandboxError, match=message):
                 await house.end
-            assert not house.listening.done()
+            assert not house.front.listening.done()
 
     asyncio.run(body())
 
@@ -345,7 +360,12 @@ def test_who_is_let_in_while_the_front_ends_is_ended_too(house, monkeypatch):
             await compiled(first)
             order, _ = await house.runner.until(WorkOrder)
             house.runner.heard.clear()
-            monkeypatch.setattr(house.front._keytab, "value", Late())
+            house.acceptor = Late()
+            before = house.read
+            house.keytab.write_bytes(b"newer key")
+            async with asyncio.timeout(60):
+                while house.read == before:  # noqa: ASYNC110 - the daemon's own pace
+                    await asyncio.sleep(0.005)
             dialling = asyncio.create_task(house.client())
             await asyncio.to_thread(came.wait, 5)
             os.kill(os.getpid(), signal.SIGTERM)
@@ -374,7 +394,7 @@ def test_a_front_without_its_runner_ends_with_an_error(house):
         async with house.serving():
             client = await house.client()
             await client.hears(Welcome)
-            house.runner.courier.close()
+            house.runner.packets.close()
             assert await house.end == 1
             await client.until(lambda: client.lost)
 
@@ -406,9 +426,9 @@ def test_a_changed_policy_that_admits_is_in_force_for_open_channels(house):
             client = await house.client()
             await client.hears(Welcome)
             house.policy.write_text(POLICY.replace("everybody", "newer"))
-            await house.front._reload()
-            [attendant] = house.front._channels
-            assert attendant.grant.rule == "newer"
+            await house.front.reload()
+            [connection] = house.front.connections
+            assert connection.grant.rule == "newer"
             assert client.lost is None
 
     asyncio.run(body())
@@ -448,29 +468,29 @@ def test_compilers_that_cannot_be_looked_for_stay_as_they_were(house):
         door, behind = pair()
         behind.close()
         async with house.serving(spawner=door):
-            await house.front._reload()
-            assert [offer.name for offer in house.front._service.offers.values()] == ["gcc-12"]
+            await house.front.reload()
+            assert [offer.name for offer in house.front.catalogue.toolchains] == ["gcc-12"]
 
     asyncio.run(body())
     assert "reload-refused" in house.events("daemon", "event")
 
 
-def fails():
+def fails(*_):
     raise RuntimeError("a defect")
 
 
-def test_a_front_that_keeps_house_no_longer_ends(house, caplog):
+def test_a_front_that_keeps_house_no_longer_ends(house, caplog, monkeypatch):
     """Else no ticket would end a channel any more, and nobody would know."""
 
     async def body():
         async with house.serving():
-            await house.listening
-            house.front._keytab.look = fails
+            await house.front.listening
+            monkeypatch.setattr(Reloadable, "look", fails)
             assert await asyncio.wait_for(house.end, 5) == 1
 
     asyncio.run(body())
-    assert "should never meet: RuntimeError('a defect')" in caplog.text
-    assert house.events("daemon", "detail")[-1] == "an error of its own"
+    assert "internal error: RuntimeError('a defect')" in caplog.text
+    assert house.events("daemon", "detail")[-1] == "internal error"
 
 
 def test_a_reload_that_fails_for_a_defect_leaves_all_as_it_was_and_is_told(house, caplog):
@@ -478,8 +498,8 @@ def test_a_reload_that_fails_for_a_defect_leaves_all_as_it_was_and_is_told(house
 
     async def body():
         async with house.serving(supervisor=manager):
-            await house.listening
-            house.front._audit.reopen = fails
+            await house.front.listening
+            house.audit.trouble_reopening = RuntimeError("a defect")
             os.kill(os.getpid(), signal.SIGHUP)
             async with asyncio.timeout(5):
                 while len(manager.heard) < 3:  # noqa: ASYNC110 - the stub has no event
@@ -488,7 +508,7 @@ def test_a_reload_that_fails_for_a_defect_leaves_all_as_it_was_and_is_told(house
             await client.hears(Welcome)
 
     asyncio.run(body())
-    assert "should never meet: RuntimeError('a defect')" in caplog.text
+    assert "internal error: RuntimeError('a defect')" in caplog.text
     assert [lines[0] for lines in manager.heard] == ["READY=1", "RELOADING=1", "READY=1", "STOPPING=1"]
 
 
@@ -510,11 +530,11 @@ def test_the_service_manager_hears_how_it_goes(house):
 
     async def body():
         async with house.serving(supervisor=manager):
-            await house.listening
+            await house.front.listening
             while ("WATCHDOG=1",) not in manager.heard:  # noqa: ASYNC110 - the watchdog's own pace
                 await asyncio.sleep(0.005)
             before = len(manager.heard)
-            await house.front._reload()
+            await house.front.reload()
         told = [lines[0] for lines in manager.heard if lines != ("WATCHDOG=1",)]
         assert told == ["READY=1", "RELOADING=1", "READY=1", "STOPPING=1"]
         assert before < len(manager.heard)
@@ -528,7 +548,7 @@ def test_a_bad_policy_leaves_the_old_one_in_force(house):
     async def body():
         async with house.serving():
             house.policy.write_text("version: 1\nrules: {")
-            await house.front._reload()
+            await house.front.reload()
             client = await house.client()
             await client.hears(Welcome)
 
@@ -539,11 +559,9 @@ def test_a_bad_policy_leaves_the_old_one_in_force(house):
 def test_a_log_that_others_can_write_is_said_and_the_open_one_goes_on(house, caplog):
     async def body():
         async with house.serving():
-            opened = []
-            house.front._audit.reopen = lambda: opened.append(1)
             (house.folder / "audit.jsonl").chmod(0o666)
-            await house.front._reload()
-            assert not opened
+            await house.front.reload()
+            assert not house.audit.reopened
             client = await house.client()
             await client.hears(Welcome)
 
@@ -555,13 +573,8 @@ def test_a_log_that_others_can_write_is_said_and_the_open_one_goes_on(house, cap
 def test_a_log_that_cannot_be_opened_again_is_said(house, caplog):
     async def body():
         async with house.serving():
-            failing = AuditError("the log cannot be opened")
-
-            def reopen():
-                raise failing
-
-            house.front._audit.reopen = reopen
-            await house.front._reload()
+            house.audit.trouble_reopening = AuditError("the log cannot be opened")
+            await house.front.reload()
 
     asyncio.run(body())
     assert "the log cannot be opened" in caplog.text
@@ -570,14 +583,10 @@ def test_a_log_that_cannot_be_opened_again_is_said(house, caplog):
 def test_a_front_whose_log_is_full_admits_nobody_and_still_ends(house, caplog):
     async def body():
         async with house.serving():
-
-            def append(_record):
-                raise AuditError("the disk is full")
-
-            house.front._accounting._append = append
+            house.audit.trouble = AuditError("the disk is full")
             client = await house.client()
             await client.until(lambda: client.lost)
-            assert not house.front._channels
+            assert not house.front.connections
 
     asyncio.run(body())
     assert "the disk is full" in caplog.text
@@ -588,8 +597,8 @@ def test_a_ticket_that_ends_ends_the_channel_softly(house):
         async with house.serving():
             client = await house.client()
             await client.hears(Welcome)
-            [attendant] = house.front._channels
-            attendant.channel.lifetime_end = 0.0
+            [connection] = house.front.connections
+            connection.channel.lifetime_end = 0.0
             goodbye = await client.hears(Goodbye)
             assert goodbye.code == "ticket"
             await client.until(lambda: client.lost)

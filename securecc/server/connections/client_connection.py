@@ -1,10 +1,9 @@
-"""One authenticated channel at the front: greets it, admits its jobs, and hands each message to its job."""
+"""One authenticated channel at the front: welcomes its client, queues its jobs and hands each message to its job."""
 
 import contextlib
 import logging
 import time
 from collections.abc import Callable
-from typing import get_args
 
 from securecc import __version__
 from securecc.audit.records import job_events
@@ -23,49 +22,61 @@ from securecc.model.messages import (
     Hello,
     Invite,
     Refuse,
-    RefuseCode,
     Submit,
     Supply,
     Toolchain,
     Wait,
     Welcome,
 )
+from securecc.runner_protocol.messages import Offer
 from securecc.server.execution.executor import Origin
-from securecc.server.execution.pipeline import permits
+from securecc.server.execution.refusal import Refusal, refusal_of
 from securecc.server.jobs.fair_queue import Stage
-from securecc.server.jobs.job_session import Host, JobSession, Service
+from securecc.server.jobs.job_session import JobSession
 from securecc.server.jobs.principal_accounts import PrincipalAccount
+from securecc.server.jobs.service import Service
+from securecc.server.jobs.validation import Manifests
 from securecc.wire.session import agree
 
 log = logging.getLogger("securecc")
 
-_CODES: frozenset[str] = frozenset(get_args(RefuseCode))
-
 
 class ClientConnection:
-    """The front's end of one channel. `grant` may be replaced while it lives: the next job runs under the new one."""
+    """The front's end of one channel. `grant` may be replaced while it lives: the next job runs under the new one.
+    `on_lost` is called once, when the channel has ended.
+    """
 
-    def __init__(self, channel: Channel, grant: Grant, service: Service, account: PrincipalAccount) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        grant: Grant,
+        service: Service,
+        account: PrincipalAccount,
+        on_lost: Callable[["ClientConnection", SecureccError], None],
+    ) -> None:
         self.channel = channel
         self.grant = grant
         self.account = account
         self.draining = ""
+        self.origin = Origin(grant.principal, address(*channel.peer), channel.reference)
         self._service = service
-        self._visits: dict[int, JobSession] = {}
+        self._on_lost = on_lost
+        self._jobs: dict[int, JobSession] = {}
         self._lacking: set[bytes] = set()
         self._newest = 0
-        self._host = Host(
-            channel=channel,
-            grant=lambda: self.grant,
-            origin=Origin(grant.principal, address(*channel.peer), channel.reference),
-            manifests=account.manifests,
-            service=service,
-            refuse=self._refuse,
-            done=self._done,
-        )
+
+    @property
+    def manifests(self) -> Manifests:
+        """Those that its principal has sent."""
+        return self.account.manifests
+
+    @property
+    def jobs(self) -> int:
+        """How many of its jobs have not ended."""
+        return len(self._jobs)
 
     def drain(self, code: str, reason: str) -> None:
-        """Takes no more jobs; the channel closes when the running ones have ended."""
+        """Takes no more jobs; the channel closes when those that it has have ended."""
         self.draining = reason
         self.channel.send(Goodbye(code, reason, self.channel.reference))
         self._close_if_drained()
@@ -85,168 +96,163 @@ class ClientConnection:
             case Ask():
                 self._ask(message)
             case Submit():
-                if message.job > self._newest:  # nothing to choose for this client, and room as far as it knows
+                if message.job > self._newest:  # a client of this server alone, which knew of a free slot
                     self._ask(Ask(message.job, b"", message.toolchain, 0), submitted=True)
-                self._with(message.job, lambda visit: visit.submit(message))
+                self._with(message.job, lambda job: job.submit(message))
             case Supply():
-                self._with(message.job, lambda visit: visit.supply(message))
+                self._with(message.job, lambda job: job.supply(message))
             case Forget() | Cancel():
                 self._drop(message.job)
             case _:
                 pass
 
-    def on_bulk(self, job: int, data: bytes) -> None:
+    def on_bulk(self, number: int, data: bytes) -> None:
         """Some bytes of the blob that is arriving for a job."""
-        self._with(job, lambda visit: visit.receive(data))
+        self._with(number, lambda job: job.receive(data))
 
     def on_lost(self, error: SecureccError) -> None:
-        """The client has gone: nothing of its jobs may run on."""
+        """The client is gone: nothing of its jobs may run on."""
         self._end_all()
-        self._service.gone(self, error)
+        self._on_lost(self, error)
 
-    # Admission.
+    # New jobs.
 
     def _welcome(self, hello: Hello) -> None:
-        offers = self._service.offers.values()
+        catalogue = self._service.catalogue
         self.channel.send(
             Welcome(
                 version=agree(hello.versions),
                 software=f"secureccd {__version__}",
                 principal=self.grant.principal,
                 reference=self.channel.reference,
-                slots=self._service.admission.slots,
-                toolchains=tuple(Toolchain(o.digest, o.name, o.target) for o in offers if permits(self.grant, o.name)),
-                shared_trees=tuple(self._service.shared_trees),
+                slots=self._service.queue.slots,
+                toolchains=tuple(Toolchain(o.digest, o.name, o.target) for o in catalogue.granted(self.grant)),
+                shared_trees=tuple(catalogue.shared_trees),
                 time_ns=time.time_ns(),
             )
         )
 
     def _ask(self, ask: Ask, *, submitted: bool = False) -> None:
         self._newest = ask.job
-        offer = self._service.offers.get(ask.toolchain)
+        offer = self._service.catalogue.get(ask.toolchain)
         if self.draining:
             self.channel.send(Refuse(ask.job, "draining", self.draining))
-        elif len(self._visits) >= limits.JOBS_PER_CHANNEL:
-            self.channel.send(Refuse(ask.job, "busy", f"{limits.JOBS_PER_CHANNEL} jobs on this channel"))
-        elif self._service.admission.waits(self.grant.principal) >= limits.JOBS_WAITING:
-            self.channel.send(Refuse(ask.job, "busy", f"{limits.JOBS_WAITING} jobs of yours wait already"))
+        elif len(self._jobs) >= limits.JOBS_PER_CHANNEL:
+            self.channel.send(Refuse(ask.job, "busy", f"{limits.JOBS_PER_CHANNEL} jobs are open on this channel"))
+        elif self._service.queue.waits(self.grant.principal) >= limits.JOBS_WAITING:
+            self.channel.send(Refuse(ask.job, "busy", f"{limits.JOBS_WAITING} of your jobs are waiting already"))
         elif offer is None:
             self._no_such_toolchain(ask)
-        elif not permits(self.grant, offer.name):
-            reason = f"rule {self.grant.rule} does not grant {offer.name}"
-            self._record_refusal(next(self._service.numbers), offer.name, "denied", reason, ())
-            self.channel.send(Refuse(ask.job, "denied", reason))
+        elif not self.grant.covers(offer.name):
+            self._refuse_ask(ask, offer, Refusal("denied", f"rule {self.grant.rule} does not grant {offer.name}"))
         elif ask.size > self.grant.limits.source:
             reason = f"{ask.size} bytes of source; rule {self.grant.rule} grants {self.grant.limits.source}"
-            self._record_refusal(next(self._service.numbers), offer.name, "limit", reason, ())
-            self.channel.send(Refuse(ask.job, "limit", reason))
+            self._refuse_ask(ask, offer, Refusal("limit", reason))
         else:
-            self._admit(ask, submitted=submitted)
+            self._enter(ask, offer, submitted=submitted)
+
+    def _refuse_ask(self, ask: Ask, offer: Offer, refusal: Refusal) -> None:
+        self._record(next(self._service.numbers), offer.name, refusal)
+        self.channel.send(Refuse(ask.job, refusal.code, refusal.reason))
 
     def _no_such_toolchain(self, ask: Ask) -> None:
-        """Says what is nearest among those that the policy grants; each toolchain that lacks is on record once."""
-        offers = [offer.description for offer in self._service.offers.values() if permits(self.grant, offer.name)]
+        """Names the nearest of those that the policy grants; each missing toolchain is recorded once."""
+        offers = [offer.description for offer in self._service.catalogue.granted(self.grant)]
         reason = explain_missing(ask.description, offers)
         if ask.toolchain not in self._lacking and len(self._lacking) < limits.TOOLCHAINS_LACKING:
             self._lacking.add(ask.toolchain)
             name = ask.description.name[: limits.PATH_COMPONENT] if ask.description else ""
-            self._record_refusal(next(self._service.numbers), name, "toolchain", reason, ())
+            self._record(next(self._service.numbers), name, Refusal("toolchain", reason))
         self.channel.send(Refuse(ask.job, "toolchain", reason))
-        self._service.lacking()
+        self._service.on_lacking()
 
-    def _admit(self, ask: Ask, *, submitted: bool) -> None:
-        """Who has submitted without asking gets a slot that is free at once, or none: nothing of it waits here."""
-        admission = self._service.admission
-        invite = Invite(ask.job, int(admission.lease_s * 1000))
-        lease = _untold if submitted else lambda: self._invite(invite)
-        ticket = admission.ask(self.grant, lease, self.account.starts)
-        if ticket.stage is Stage.LEASED or not submitted:
-            self._visits[ask.job] = JobSession(self._host, ask, ticket)
-        else:
-            ticket.leave()
+    def _enter(self, ask: Ask, offer: Offer, *, submitted: bool) -> None:
+        """Queues a job. One that was submitted without an Ask gets a slot that is free at once, or none."""
+        queue = self._service.queue
+        invite = Invite(ask.job, int(queue.lease_s * 1000))
+        on_lease = _already_submitted if submitted else lambda: self._invite(invite)
+        entry = queue.ask(next(self._service.numbers), self.grant, on_lease, self.account.starts)
+        if submitted and entry.stage is not Stage.LEASED:
+            entry.leave()
             self.channel.send(Refuse(ask.job, "busy", "no slot is free: ask for one"))
             return
-        if ticket.stage is Stage.WAITING:
-            self.channel.send(Wait(ask.job, admission.waiting - 1))
+        self._jobs[ask.job] = JobSession(self, self._service, ask, offer, entry)
+        if entry.stage is Stage.WAITING:
+            self.channel.send(Wait(ask.job, queue.waiting - 1))
 
     def _invite(self, invite: Invite) -> None:
         self.channel.send(invite)
-        visit = self._visits.get(invite.job)
-        if visit is not None:  # there is none yet where the slot was free at once
-            visit.invited()
+        job = self._jobs.get(invite.job)
+        if job is not None:  # there is none yet if the slot was free at once
+            job.invited()
 
     # One job among the others.
 
     def _with(self, number: int, act: Callable[[JobSession], None]) -> None:
-        """Acts on a job; what the client did wrong with it ends that job alone."""
-        visit = self._visits.get(number)
-        if visit is None:
+        """Acts on a job; an error of the client's with it ends that job alone."""
+        job = self._jobs.get(number)
+        if job is None:
             return
         try:
-            act(visit)
-        except Refused as error:
-            self._refuse(visit, error.code, error.message)
-        except PathError as error:
-            self._refuse(visit, "tree", error.message)
-        except BlobError as error:
-            self._refuse(visit, "limit", error.message)
-        except StoreError as error:
-            log.error("%s", error)  # noqa: TRY400 - the error says it all
-            self._refuse(visit, "server", error.message)
+            act(job)
+        except (Refused, PathError, StoreError) as error:
+            if isinstance(error, StoreError) and not isinstance(error, BlobError):
+                log.error("%s", error)  # noqa: TRY400 - the error says it all
+            self.refuse(job, refusal_of(error))
 
-    def _refuse(self, visit: JobSession, code: str, reason: str, told: str = "") -> None:
-        """On record with its `reason`; the client is told that, or in its place `told` and where to ask."""
-        known = known_code(code)
-        arguments = visit.submitted.arguments if visit.submitted is not None else ()
-        self._record_refusal(visit.number, visit.offer.name, known, reason, arguments)
-        said = f"{told}; its administrators find why under {self.channel.reference}" if told else reason
-        self.channel.send(Refuse(visit.asked.job, known, said))
-        self._drop(visit.asked.job)
+    # What jobs call (securecc.server.jobs.job_session.Connection).
 
-    def _record_refusal(
-        self, number: int, toolchain: str, code: RefuseCode, reason: str, arguments: tuple[bytes, ...]
-    ) -> None:
-        origin = self._host.origin
+    def refuse(self, job: JobSession, refusal: Refusal) -> None:
+        """Records why a job is not taken, tells the client and ends the job."""
+        arguments = job.submitted.arguments if job.submitted is not None else ()
+        self._record(job.number, job.offer.name, refusal, arguments)
+        self.report_refused(job, refusal)
+
+    def report_refused(self, job: JobSession, refusal: Refusal) -> None:
+        """Tells the client why a job failed, which is on record already, and ends the job."""
+        told = refusal.reason
+        if refusal.told:
+            told = f"{refusal.told}; its administrator finds the cause under reference {self.channel.reference}"
+        self.channel.send(Refuse(job.asked.job, refusal.code, told))
+        self._drop(job.asked.job)
+
+    def done(self, job: JobSession) -> None:
+        """A job has ended by itself."""
+        if self._jobs.get(job.asked.job) is job:
+            del self._jobs[job.asked.job]
+        self._close_if_drained()
+
+    def _record(self, number: int, toolchain: str, refusal: Refusal, arguments: tuple[bytes, ...] = ()) -> None:
         record = job_events.job_refused(
-            peer=origin.peer,
-            principal=origin.principal,
+            peer=self.origin.peer,
+            principal=self.origin.principal,
             rule=self.grant.rule,
-            reference=origin.reference,
+            reference=self.origin.reference,
             job=number,
-            code=code,
-            reason=reason,
+            code=refusal.code,
+            reason=refusal.reason,
             toolchain=toolchain,
             arguments=arguments,
             redact=self._service.redact,
         )
-        with contextlib.suppress(AuditError):  # the log says by itself that a record could not be written
+        with contextlib.suppress(AuditError):  # the log reports by itself that a record could not be written
             self._service.append(record)
 
     def _drop(self, number: int) -> None:
-        visit = self._visits.pop(number, None)
-        if visit is not None:
-            visit.end()
+        job = self._jobs.pop(number, None)
+        if job is not None:
+            job.end()
             self._close_if_drained()
 
-    def _done(self, visit: JobSession) -> None:
-        if self._visits.get(visit.asked.job) is visit:
-            del self._visits[visit.asked.job]
-        self._close_if_drained()
-
     def _end_all(self) -> None:
-        visits, self._visits = self._visits, {}
-        for visit in visits.values():
-            visit.end()
+        jobs, self._jobs = self._jobs, {}
+        for job in jobs.values():
+            job.end()
 
     def _close_if_drained(self) -> None:
-        if self.draining and not self._visits:
+        if self.draining and not self._jobs:
             self.channel.close(None)
 
 
-def _untold() -> None:
-    """Who has submitted needs no invitation."""
-
-
-def known_code(code: str) -> RefuseCode:
-    """The protocol's word for a refusal; `server` for what it has no word for."""
-    return code if code in _CODES else "server"  # type: ignore[return-value]
+def _already_submitted() -> None:
+    """A job that was submitted without an Ask needs no invitation."""

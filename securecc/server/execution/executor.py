@@ -1,11 +1,11 @@
-"""The one interface of the server's pipeline: a job and a grant in, an outcome out.
+"""The one interface of the server's pipeline: a job, its grant and its inputs go in, an outcome comes out.
 
 What concerns every job (audit, authorisation, queueing) wraps an Executor and is one itself; the chain is composed in
 `securecc.server.execution.pipeline`.
 """
 
 import os
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,7 +19,7 @@ from securecc.runner_protocol.messages import Made
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Who a job comes from: for the audit and for fairness. `reference` names the connection."""
+    """Who a job comes from. `peer` is the client's address and port, `reference` names its connection in the audit."""
 
     principal: str
     peer: str
@@ -27,10 +27,14 @@ class Origin:
 
 
 class Inputs(Protocol):
-    """The contents that a job reads."""
+    """The contents of the files that a job reads."""
 
     def descriptors(self, digests: Iterable[Digest]) -> list[int]:
-        """A read-only descriptor for each, borrowed for the time of the call's statement. Raises StoreError."""
+        """A read-only descriptor for each digest, for the caller to pass on at once and not to close.
+
+        Raises:
+            StoreError: a content is not held, or is damaged.
+        """
         ...
 
 
@@ -38,11 +42,12 @@ class Inputs(Protocol):
 class Job:
     """One compile, checked: the plan is the server's own reading of `arguments`, the manifest has passed every rule.
 
-    `number` is unique in the daemon's life. `source` counts the bytes of all inputs, `inputs` gives them. `occupy`
-    returns when a slot is the job's. `attempt` is the client's word on how often it has submitted this compile.
+    `number` is unique in the daemon's life. `key` is the server's own (`securecc.compiler.compile_key`), whatever the
+    client asked by. `source` is the bytes of all inputs. `attempt` is the client's count of its submissions.
     """
 
     number: int
+    key: Digest
     origin: Origin
     toolchain: Toolchain
     arguments: tuple[bytes, ...]
@@ -54,15 +59,13 @@ class Job:
     manifest: CheckedManifest
     manifest_digest: bytes
     source: int
-    inputs: Inputs
-    occupy: Callable[[], Awaitable[None]]
     attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How a job ended. `descriptors` are standard output, standard error and the outputs, in the order of `made`; the
-    holder closes them with `close`.
+    holder closes them with `close`. `server_s` is how long the whole pipeline took, in seconds.
     """
 
     status: int
@@ -73,6 +76,7 @@ class Outcome:
     strays: tuple[int, ...]
     usage: Usage
     read: bytes = b""
+    server_s: float = 0.0
 
     @property
     def outputs(self) -> tuple[Output, ...]:
@@ -89,6 +93,14 @@ class Outcome:
 class Executor(Protocol):
     """Runs a job to its end. Cancelling the coroutine kills the job and returns only when nothing of it runs."""
 
-    async def run(self, job: Job, grant: Grant) -> Outcome:
-        """Raises Refused (with a code for the client), AuditError, SandboxError or StoreError."""
+    async def run(self, job: Job, grant: Grant, inputs: Inputs) -> Outcome:
+        """What the job printed and made.
+
+        Raises:
+            Denied: the grant does not cover the job.
+            Refused: the job cannot run here; its code is for the client.
+            AuditError: the job cannot be recorded.
+            SandboxError: the job could not be run.
+            StoreError: an input is lost.
+        """
         ...

@@ -13,38 +13,47 @@ from securecc.model.grant import Grant
 from securecc.model.manifest import Kind
 from securecc.runner_protocol.messages import FromRunner, WorkCancel, WorkOrder, WorkReady, WorkReport, WorkTree
 from securecc.runner_protocol.packets import PacketConnection, close_all, from_runner, post_order
-from securecc.server.execution.executor import Job, Outcome
+from securecc.server.execution.executor import Inputs, Job, Outcome
 
 _READ = limits.MIB  # some 0.5 to 2 ms
 
 OVERDUE_S = 30.0
-"""A runner that has not reported this long after the job's wall limit, or after it was told to end the job, is broken;
-the daemon ends with it."""
+"""Seconds. A runner that has not reported this long after the job's wall-clock limit, or after it was told to end the
+job, is broken, and the daemon ends with it."""
 
 
 class RunnerClient:
     """The front's end of the runner. `lost` is called once if the runner goes away."""
 
     def __init__(self, end: socket.socket, lost: Callable[[str], None]) -> None:
-        self._courier: PacketConnection[FromRunner] = PacketConnection(
+        self._packets: PacketConnection[FromRunner] = PacketConnection(
             end, from_runner, self._receive, self._gone, self._garbage
         )
         self._lost = lost
         self._reports: dict[int, asyncio.Future[tuple[WorkReport, list[int]]]] = {}
         self._ready: asyncio.Future[WorkReady] = asyncio.get_running_loop().create_future()
-        self._courier.start()
+        self._packets.start()
 
     async def ready(self) -> WorkReady:
-        """What the runner can do. Raises SandboxError when it ends before it could say so."""
+        """What the runner can do.
+
+        Raises:
+            SandboxError: it ended before it could say so.
+        """
         return await self._ready
 
     def close(self) -> None:
-        """The runner kills what runs and leaves."""
-        self._courier.close()
+        """The runner kills its jobs and exits."""
+        self._packets.close()
 
-    async def run(self, job: Job, grant: Grant) -> Outcome:
-        """See Executor. Raises SandboxError when the runner could not run the job, StoreError for a lost blob."""
-        report, descriptors = await self._report(job, grant)
+    async def run(self, job: Job, grant: Grant, inputs: Inputs) -> Outcome:
+        """See Executor.
+
+        Raises:
+            SandboxError: the runner could not run the job, or is gone.
+            StoreError: a blob of the job's is lost.
+        """
+        report, descriptors = await self._report(job, grant, inputs)
         if report.failure:
             close_all(descriptors)
             raise SandboxError(f"the runner could not run the job: {report.failure}")
@@ -64,11 +73,11 @@ class RunnerClient:
             report.read,
         )
 
-    async def _report(self, job: Job, grant: Grant) -> tuple[WorkReport, list[int]]:
+    async def _report(self, job: Job, grant: Grant, inputs: Inputs) -> tuple[WorkReport, list[int]]:
         answer = asyncio.get_running_loop().create_future()
         self._reports[job.number] = answer
         try:
-            self._send(job, grant)
+            self._send(job, grant, inputs)
         except SecureccError as error:
             self._reports.pop(job.number, None)
             if isinstance(error, ChannelError):
@@ -81,10 +90,10 @@ class RunnerClient:
             await self._kill(job.number, answer)
             raise
         except TimeoutError as error:
-            self._give_up("it keeps no limit")
-            raise SandboxError("the runner is silent about the job", "see the daemon's log") from error
+            self._give_up("it did not enforce the job's wall-clock limit")
+            raise SandboxError("the runner did not report on the job in time", "see the daemon's log") from error
 
-    def _send(self, job: Job, grant: Grant) -> None:
+    def _send(self, job: Job, grant: Grant, inputs: Inputs) -> None:
         numbers: dict[bytes, int] = {}
         places = tuple(
             numbers.setdefault(entry.blob, len(numbers)) if entry.kind is Kind.FILE else -1
@@ -101,14 +110,14 @@ class RunnerClient:
             limits=grant.limits,
             blobs=len(numbers),
         )
-        post_order(self._courier, order, WorkTree(job.manifest.entries, places), job.inputs.descriptors(numbers))
+        post_order(self._packets, order, WorkTree(job.manifest.entries, places), inputs.descriptors(numbers))
 
     async def _kill(self, number: int, answer: "asyncio.Future[tuple[WorkReport, list[int]]]") -> None:
         """Cancelled: nothing may run on, so the report is awaited all the same."""
         try:
-            self._courier.send(WorkCancel(number))
+            self._packets.send(WorkCancel(number))
             if not (await asyncio.wait((answer,), timeout=OVERDUE_S))[0]:
-                self._give_up("it does not end a job that it was told to end")
+                self._give_up("it did not end a job that it was told to end")
             _, descriptors = await answer
         except (ChannelError, SandboxError):
             return
@@ -129,12 +138,12 @@ class RunnerClient:
         answer.set_result((message, descriptors))
 
     def _garbage(self, reason: str) -> None:
-        """Whose report cannot be read is unknown: nobody may wait for it for ever."""
-        self._give_up(f"what it sends is no message: {reason}")
+        """Nobody knows which job an unreadable report is of, so no job may wait for one."""
+        self._give_up(f"it sent an invalid message: {reason}")
 
     def _give_up(self, reason: str) -> None:
-        """A runner that breaks one of its promises can be trusted with nothing more."""
-        self._courier.close()
+        """A runner that broke one of its promises is trusted with nothing more."""
+        self._packets.close()
         self._gone(reason)
 
     def _gone(self, reason: str) -> None:
@@ -150,7 +159,7 @@ class RunnerClient:
 
 
 def _fits(report: WorkReport, descriptors: list[int]) -> bool:
-    """Whether the descriptors are those of the report: regular files, the made ones of the sizes that it says."""
+    """Whether the descriptors are those of the report: regular files, the outputs of the sizes that it says."""
     if report.failure or len(descriptors) != 2 + len(report.made):
         return bool(report.failure) and not descriptors
     found = [os.fstat(descriptor) for descriptor in descriptors]
@@ -159,9 +168,13 @@ def _fits(report: WorkReport, descriptors: list[int]) -> bool:
 
 
 async def _digests(report: WorkReport, descriptors: Iterable[int], most: int) -> list[bytes]:
-    """Of what was made, `most` bytes in all. Raises SandboxError."""
+    """Of what was made, `most` bytes in all.
+
+    Raises:
+        SandboxError: there is more, or it cannot be read.
+    """
     if sum(made.size for made in report.made) > most:
-        raise SandboxError(f"the runner's report is of more output than the {most} bytes that the job may make")
+        raise SandboxError(f"the runner reports more output than the {most} bytes that the job may make")
     try:
         return [await _digest(descriptor, made.size) for descriptor, made in zip(descriptors, report.made, strict=True)]
     except OSError as error:

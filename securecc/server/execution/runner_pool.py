@@ -1,34 +1,29 @@
-"""The toolchains that a daemon offers, and the runners that have them: one for new jobs, and older ones with jobs left.
+"""The runners of a daemon: one for new jobs, and older ones with jobs left.
 
 A new runner takes over when it has other toolchains than the one before it, which leaves when its last job has ended.
 """
 
 import asyncio
-import logging
-import os
 import socket
 from collections.abc import Callable
-from pathlib import Path
 
-from securecc.compiler.toolchain.toolchain_list import KnownToolchain, write
 from securecc.model import limits
 from securecc.model.errors import Refused, SandboxError
 from securecc.model.grant import Grant
 from securecc.model.manifest import Digest
 from securecc.model.messages import SharedTree
-from securecc.runner_protocol.messages import Offer, WorkReady
+from securecc.runner_protocol.messages import WorkReady
 from securecc.runner_protocol.packets import order_runner
-from securecc.server.execution.executor import Job, Outcome
+from securecc.server.execution.executor import Inputs, Job, Outcome
 from securecc.server.execution.runner_client import RunnerClient
-
-log = logging.getLogger("securecc")
+from securecc.server.execution.toolchain_catalogue import ToolchainCatalogue
 
 
 class Runner:
-    """One runner: its dispatch, what it has, and how many jobs are with it."""
+    """One runner: the client of it, what it has, and how many jobs are with it."""
 
     def __init__(self, end: socket.socket, lost: Callable[["Runner", str], None]) -> None:
-        self.dispatch = RunnerClient(end, lambda reason: lost(self, reason))
+        self.client = RunnerClient(end, lambda reason: lost(self, reason))
         self.digests: frozenset[Digest] = frozenset()
         self.wholes: frozenset[Digest] = frozenset()
         self.shared_trees: frozenset[SharedTree] = frozenset()
@@ -37,42 +32,48 @@ class Runner:
 
 
 class RunnerPool:
-    """An Executor. `offers` are the toolchains and `shared_trees` the directory trees that are offered now; mapping and
-    set are the same ones all the time.
-
-    `lost` is called if the runner goes that takes new jobs. `ledger` is written whenever the offers change.
-    """
+    """An Executor. Its `catalogue` says what it offers; `lost` is called if the runner for new jobs goes away."""
 
     def __init__(
-        self, end: socket.socket, spawner: socket.socket | None, ledger: Path, lost: Callable[[str], None]
+        self,
+        end: socket.socket,
+        spawner: socket.socket | None,
+        catalogue: ToolchainCatalogue,
+        lost: Callable[[str], None],
     ) -> None:
-        self.offers: dict[Digest, Offer] = {}
-        self.shared_trees: set[SharedTree] = set()
         self._spawner = spawner
-        self._ledger = ledger
+        self.catalogue = catalogue
         self._lost = lost
         self._runner = Runner(end, self._gone)
         self._older: set[Runner] = set()
-        self._renewing = self._asked = False
+        self._renewing = self._again = False
 
     async def begin(self) -> WorkReady:
-        """What the first runner can do. Raises SandboxError when it ends before it could say so."""
-        ready = await self._runner.dispatch.ready()
+        """What the first runner can do.
+
+        Raises:
+            SandboxError: it ended before it could say so.
+        """
+        ready = await self._runner.client.ready()
         self._take(self._runner, ready)
         return ready
 
-    async def run(self, job: Job, grant: Grant) -> Outcome:
-        """See Executor. Raises Refused for a toolchain or a shared tree that is offered no longer."""
+    async def run(self, job: Job, grant: Grant, inputs: Inputs) -> Outcome:
+        """See Executor.
+
+        Raises:
+            Refused: the toolchain, or a shared tree of the job's, is no longer offered.
+        """
         runner = self._choose(job)
         runner.jobs += 1
         try:
-            return await runner.dispatch.run(job, grant)
+            return await runner.client.run(job, grant, inputs)
         finally:
             runner.jobs -= 1
             self._retire(runner)
 
     def sandbox(self, job: Job) -> tuple[str, ...]:
-        """The sandbox layers in force for the job: of a runner that follows these are no fewer."""
+        """The sandbox layers in force for the job: a later runner has no fewer."""
         try:
             return self._choose(job).sandbox
         except Refused:
@@ -81,32 +82,33 @@ class RunnerPool:
     def _choose(self, job: Job) -> Runner:
         holders = [runner for runner in (self._runner, *self._older) if job.toolchain.digest in runner.digests]
         if not holders:
-            raise Refused("toolchain", f"{job.toolchain.name} is offered no longer")
+            raise Refused("toolchain", f"{job.toolchain.name} is no longer offered")
         shared_trees = {SharedTree(entry.path, entry.blob) for entry in job.manifest.shared_trees}
         runner = next((runner for runner in holders if shared_trees <= runner.shared_trees), None)
         if runner is None:
-            raise Refused("layer", "a shared tree of the job's is offered no longer")
+            raise Refused("layer", "a shared tree of the job's is no longer offered")
         return runner
 
     async def renew(self) -> str:
-        """Looks for compilers anew; what is offered now, in words, if it is other than before. Who asks while somebody
-        looks has that one look once more.
+        """Looks for compilers again; the names of what is offered now, or nothing if that is unchanged. A call during a
+        look has that look repeated.
 
-        Raises SandboxError when no new runner could be had: everything stays as it was.
+        Raises:
+            SandboxError: no new runner could be had, and everything stays as it was.
         """
         if self._spawner is None:
             return ""
-        self._asked = True
+        self._again = True
         if self._renewing:
             return ""
         self._renewing, said = True, ""
         try:
-            while self._asked:
-                self._asked = False
+            while self._again:
+                self._again = False
                 try:
                     said = await self._renew(self._spawner) or said
                 except SandboxError:
-                    if not self._asked:
+                    if not self._again:
                         raise
         finally:
             self._renewing = False
@@ -117,16 +119,16 @@ class RunnerPool:
         new = Runner(order_runner(spawner, tuple(old.wholes), tuple(old.shared_trees)), self._gone)
         try:
             async with asyncio.timeout(limits.RUNNER_START_S):
-                ready = await new.dispatch.ready()
+                ready = await new.client.ready()
         except TimeoutError as error:
-            new.dispatch.close()
+            new.client.close()
             raise SandboxError(f"a new runner was not ready within {limits.RUNNER_START_S:.0f} s") from error
         if not ready.toolchains:
-            new.dispatch.close()
+            new.client.close()
             return ""
         lacking = sorted(set(old.sandbox) - set(ready.layers))
         if lacking:
-            new.dispatch.close()
+            new.client.close()
             raise SandboxError(
                 f"a new runner has fewer sandbox layers, without {' '.join(lacking)}", "restart to allow it"
             )
@@ -137,9 +139,9 @@ class RunnerPool:
         return ", ".join(offer.name for offer in ready.toolchains)
 
     def close(self) -> None:
-        """All runners kill what runs and leave."""
+        """All runners kill their jobs and exit."""
         for runner in (self._runner, *self._older):
-            runner.dispatch.close()
+            runner.client.close()
         if self._spawner is not None:
             self._spawner.close()
 
@@ -148,25 +150,15 @@ class RunnerPool:
         runner.wholes = frozenset(offer.whole for offer in ready.toolchains)
         runner.sandbox = ready.layers
         runner.shared_trees = frozenset(ready.trees[: limits.SHARED_TREES])
-        self.shared_trees.clear()
-        self.shared_trees |= runner.shared_trees
-        self.offers.clear()
-        self.offers |= {offer.digest: offer for offer in ready.toolchains}
-        try:
-            write(
-                self._ledger,
-                [KnownToolchain(offer.digest, offer.called_by, offer.description) for offer in ready.toolchains],
-            )
-        except OSError as error:
-            log.warning("%s cannot be written: %s", os.fspath(self._ledger), error.strerror)
+        self.catalogue.replace(ready.toolchains, runner.shared_trees)
 
     def _retire(self, runner: Runner) -> None:
         if runner in self._older and not runner.jobs:
             self._older.discard(runner)
-            runner.dispatch.close()
+            runner.client.close()
 
     def _gone(self, runner: Runner, reason: str) -> None:
-        """An older one that goes takes its jobs with it, and no more; one that was never ready is nobody's loss."""
+        """An older one takes only its jobs with it; one that was never ready had none."""
         if runner is self._runner:
             self._lost(reason)
         self._older.discard(runner)

@@ -1,12 +1,12 @@
 """Slots, and who gets the next one: fair between principals by weight, not first come.
 
 A principal that has used little comes before one that has used much (start-time fair queueing over slots taken); one
-principal's own jobs keep their order. A ticket is waiting, then leased (the slot is held for a moment so that the
+principal's own jobs keep their order. An entry is waiting, then leased (the slot is held for a moment so that the
 client can send the job), then running, then over (the slot is free, the result is not delivered yet), then done. A
-lease that runs out lapses: the slot goes to the next, and a job that arrives all the same queues again.
+lease that runs out lapses: the slot goes to the next entry, and a job that arrives all the same queues again.
 
-Nobody has more than its quota at one time, whatever is free: of jobs, and of the memory that they may use, until their
-results are delivered; of jobs that begin in a second.
+However many slots are free, a principal stays within its quotas: jobs at one time and the memory that they may use,
+counted until their results are delivered, and jobs that begin in a second.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from securecc.server.jobs.token_bucket import TokenBucket
 
 
 class Stage(Enum):
-    """Where a ticket stands."""
+    """Where an entry stands."""
 
     WAITING = "waiting"
     LEASED = "leased"
@@ -31,7 +31,7 @@ class Stage(Enum):
 
 
 class _Share:
-    """What one principal has asked for and used."""
+    """What one principal has asked for and holds."""
 
     __slots__ = ("finish", "holding", "leased", "memory", "waiting")
 
@@ -42,40 +42,41 @@ class _Share:
         self.memory = 0
         self.finish = 0.0
 
-    def hold(self, ticket: "QueueEntry") -> None:
-        """It has got a slot."""
+    def hold(self, entry: "QueueEntry") -> None:
+        """An entry has got a slot."""
         self.holding += 1
         self.leased += 1
-        self.memory += ticket.grant.limits.memory
+        self.memory += entry.grant.limits.memory
 
-    def drop(self, ticket: "QueueEntry") -> None:
-        """It holds nothing any more."""
+    def drop(self, entry: "QueueEntry") -> None:
+        """An entry holds nothing any more."""
         self.holding -= 1
-        self.leased -= ticket.stage is Stage.LEASED
-        self.memory -= ticket.grant.limits.memory
+        self.leased -= entry.stage is Stage.LEASED
+        self.memory -= entry.grant.limits.memory
 
     def ready_in(self) -> float | None:
-        """In how many seconds the next one may have a slot; None if that is no matter of time."""
-        ticket = self.waiting[0]
-        grant, quota = ticket.grant, ticket.grant.quota
+        """In how many seconds its next entry may have a slot; None if that is not a matter of time."""
+        entry = self.waiting[0]
+        grant, quota = entry.grant, entry.grant.quota
         if self.holding >= grant.jobs or 0 < quota.memory < self.memory + grant.limits.memory:
             return None
-        if not quota.rate or ticket.starts is None:
+        if not quota.rate or entry.starts is None:
             return 0.0
-        return ticket.starts.wait(self.leased + 1, quota.rate, quota.burst)
+        return entry.starts.wait(self.leased + 1, quota.rate, quota.burst)
 
 
 class QueueEntry:
-    """One job's place. `on_lease` is called, once for each lease, when a slot is held for it. `starts` counts those of
-    its principal's jobs that begin.
+    """One job's place, by the daemon's `number` of it. `on_lease` is called once for each lease, when a slot is held
+    for it. `starts` counts the jobs of its principal that begin.
     """
 
-    __slots__ = ("_admission", "_occupied", "_timer", "grant", "on_lease", "stage", "starts", "wanted")
+    __slots__ = ("_occupied", "_queue", "_timer", "grant", "number", "on_lease", "stage", "starts", "wanted")
 
     def __init__(
-        self, admission: "FairQueue", grant: Grant, on_lease: Callable[[], None], starts: TokenBucket | None
+        self, queue: "FairQueue", number: int, grant: Grant, on_lease: Callable[[], None], starts: TokenBucket | None
     ) -> None:
-        self._admission = admission
+        self._queue = queue
+        self.number = number
         self._timer: asyncio.TimerHandle | None = None
         self._occupied: asyncio.Future[None] | None = None
         self.grant = grant
@@ -85,43 +86,44 @@ class QueueEntry:
         self.wanted = False
 
     def hold(self, seconds: float) -> None:
-        """Keeps a lease for `seconds` from now; without effect in other stages."""
+        """Keeps a lease for `seconds` from now; in other stages it does nothing."""
         if self.stage is Stage.LEASED:
-            self._stop_timer()
-            self._timer = asyncio.get_running_loop().call_later(seconds, self._admission.expire, self)
+            self.stop_timer()
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._queue.expire, self)
 
     async def occupy(self) -> None:
         """Returns when the slot is the job's until `free` or `leave`."""
         self.wanted = True
         if self.stage is Stage.LEASED:
-            self._admission.start(self)
+            self._queue.start(self)
         if self.stage is Stage.LAPSED:
-            self._admission.queue(self)
+            self._queue.queue(self)
         if self.stage is Stage.WAITING:
             self._occupied = asyncio.get_running_loop().create_future()
             await self._occupied
 
     def free(self) -> None:
         """The job has run: its slot is free for another. It counts among its principal's until `leave`."""
-        self._admission.free(self)
+        self._queue.free(self)
 
     def leave(self) -> None:
         """Gives the slot or the place in the queue back. May be called at any stage, more than once."""
-        self._admission.leave(self)
+        self._queue.leave(self)
 
-    def _stop_timer(self) -> None:
+    def stop_timer(self) -> None:
+        """The queue's word that the lease cannot run out any more."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def granted(self) -> None:
-        """The admission's word that the slot is this ticket's now."""
+        """The queue's word that the slot is this entry's now."""
         if self._occupied is not None and not self._occupied.done():
             self._occupied.set_result(None)
 
     def ended(self) -> None:
-        """The admission's word that the ticket holds nothing any more."""
-        self._stop_timer()
+        """The queue's word that the entry holds nothing any more."""
+        self.stop_timer()
         if self._occupied is not None and not self._occupied.done():
             self._occupied.cancel()
 
@@ -135,6 +137,7 @@ class FairQueue:
         self._taken = 0
         self._clock = 0.0
         self._shares: dict[str, _Share] = {}
+        self._entries: dict[int, QueueEntry] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -144,72 +147,79 @@ class FairQueue:
 
     @property
     def waiting(self) -> int:
-        """Tickets without a slot."""
+        """Entries without a slot."""
         return sum(len(share.waiting) for share in self._shares.values())
 
     def waits(self, principal: str) -> int:
-        """Tickets of one principal without a slot."""
+        """Entries of one principal without a slot."""
         share = self._shares.get(principal)
         return 0 if share is None else len(share.waiting)
 
-    def ask(self, grant: Grant, on_lease: Callable[[], None], starts: TokenBucket | None = None) -> QueueEntry:
-        """A new ticket; it may be leased before this returns (its `stage` tells)."""
-        ticket = QueueEntry(self, grant, on_lease, starts)
-        self.queue(ticket)
-        return ticket
+    def ask(
+        self, number: int, grant: Grant, on_lease: Callable[[], None], starts: TokenBucket | None = None
+    ) -> QueueEntry:
+        """A new entry for a job; it may be leased before this returns (its `stage` tells)."""
+        entry = self._entries[number] = QueueEntry(self, number, grant, on_lease, starts)
+        self.queue(entry)
+        return entry
 
-    def queue(self, ticket: QueueEntry) -> None:
-        """Puts a new or lapsed ticket behind its principal's others."""
-        share = self._shares.setdefault(ticket.grant.principal, _Share())
+    def entry(self, number: int) -> QueueEntry:
+        """The entry of a job that has asked and not left."""
+        return self._entries[number]
+
+    def queue(self, entry: QueueEntry) -> None:
+        """Puts a new or lapsed entry behind its principal's others."""
+        share = self._shares.setdefault(entry.grant.principal, _Share())
         if not share.waiting and not share.holding:
-            # Somebody who was away has saved up nothing: it starts level with those who are here.
+            # A principal that was away has saved up nothing: it starts level with those that are here.
             share.finish = max(share.finish, self._clock)
-        ticket.stage = Stage.WAITING
-        share.waiting.append(ticket)
+        entry.stage = Stage.WAITING
+        share.waiting.append(entry)
         self._serve()
 
-    def start(self, ticket: QueueEntry) -> None:
+    def start(self, entry: QueueEntry) -> None:
         """Turns a lease into a run."""
-        ticket._stop_timer()  # noqa: SLF001 - ticket and admission are one concept
-        self._shares[ticket.grant.principal].leased -= 1
-        ticket.stage = Stage.RUNNING
-        quota = ticket.grant.quota
-        if quota.rate and ticket.starts is not None:
-            ticket.starts.take(1, quota.rate, quota.burst)
-        ticket.granted()
+        entry.stop_timer()
+        self._shares[entry.grant.principal].leased -= 1
+        entry.stage = Stage.RUNNING
+        quota = entry.grant.quota
+        if quota.rate and entry.starts is not None:
+            entry.starts.take(1, quota.rate, quota.burst)
+        entry.granted()
 
-    def free(self, ticket: QueueEntry) -> None:
+    def free(self, entry: QueueEntry) -> None:
         """See `QueueEntry.free`."""
-        if ticket.stage is Stage.RUNNING:
-            ticket.stage = Stage.OVER
+        if entry.stage is Stage.RUNNING:
+            entry.stage = Stage.OVER
             self._taken -= 1
             self._serve()
 
-    def expire(self, ticket: QueueEntry) -> None:
-        """A lease has run out: its slot goes to whoever is next."""
-        if ticket.stage is Stage.LEASED:
-            self._release(ticket)
-            ticket.stage = Stage.LAPSED
+    def expire(self, entry: QueueEntry) -> None:
+        """A lease has run out: its slot goes to the next entry."""
+        if entry.stage is Stage.LEASED:
+            self._release(entry)
+            entry.stage = Stage.LAPSED
             self._serve()
 
-    def leave(self, ticket: QueueEntry) -> None:
+    def leave(self, entry: QueueEntry) -> None:
         """See `QueueEntry.leave`."""
-        if ticket.stage is Stage.DONE:
+        if entry.stage is Stage.DONE:
             return
-        if ticket.stage is Stage.WAITING:
-            self._shares[ticket.grant.principal].waiting.remove(ticket)
-        elif ticket.stage is not Stage.LAPSED:
-            self._release(ticket)
-        ticket.stage = Stage.DONE
-        ticket.ended()
-        self._forget(ticket.grant.principal)
+        if entry.stage is Stage.WAITING:
+            self._shares[entry.grant.principal].waiting.remove(entry)
+        elif entry.stage is not Stage.LAPSED:
+            self._release(entry)
+        entry.stage = Stage.DONE
+        del self._entries[entry.number]
+        entry.ended()
+        self._forget(entry.grant.principal)
         self._serve()
 
-    def _release(self, ticket: QueueEntry) -> None:
-        ticket._stop_timer()  # noqa: SLF001 - ticket and admission are one concept
-        if ticket.stage is not Stage.OVER:
+    def _release(self, entry: QueueEntry) -> None:
+        entry.stop_timer()
+        if entry.stage is not Stage.OVER:
             self._taken -= 1
-        self._shares[ticket.grant.principal].drop(ticket)
+        self._shares[entry.grant.principal].drop(entry)
 
     def _forget(self, principal: str) -> None:
         share = self._shares.get(principal)
@@ -227,15 +237,15 @@ class FairQueue:
         if best is None:
             self._look_again(soonest)
             return None
-        ticket = best.waiting.popleft()
+        entry = best.waiting.popleft()
         self._clock = max(self._clock, best.finish)
-        best.finish = max(best.finish, self._clock) + 1.0 / ticket.grant.weight
-        best.hold(ticket)
-        ticket.stage = Stage.LEASED
-        return ticket
+        best.finish = max(best.finish, self._clock) + 1.0 / entry.grant.weight
+        best.hold(entry)
+        entry.stage = Stage.LEASED
+        return entry
 
     def _look_again(self, seconds: float) -> None:
-        """Slots are free, and all who wait have to wait for so long; a later look that was planned is none too many."""
+        """Slots are free, and every entry must wait this many seconds; an earlier look that is planned stands."""
         if seconds == math.inf:
             return
         loop = asyncio.get_running_loop()
@@ -251,12 +261,12 @@ class FairQueue:
 
     def _serve(self) -> None:
         while self._taken < self.slots:
-            ticket = self._next()
-            if ticket is None:
+            entry = self._next()
+            if entry is None:
                 return
             self._taken += 1
-            if ticket.wanted:
-                self.start(ticket)
+            if entry.wanted:
+                self.start(entry)
             else:
-                ticket.hold(self.lease_s)
-                ticket.on_lease()
+                entry.hold(self.lease_s)
+                entry.on_lease()

@@ -1,101 +1,85 @@
-"""One job of one channel: from its Submit until nothing of it is left.
+"""One job of one connection, from its Ask until nothing of it is left.
 
-Each step meets the job as `securecc.wire.session` allows it. What a job holds (its ticket, its blobs, its task) is
-given back in one place, `JobSession.end`, however it ends.
+Messages come in the order that `securecc.wire.session` allows. What a job holds (its queue entry, its blobs, its task)
+is given back in one place, `JobSession.end`, however it ends.
 """
 
 import asyncio
-import itertools
 import logging
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from securecc.audit.records.record import Record
 from securecc.channel.channel import Channel
+from securecc.compiler.compile_key import compile_key
 from securecc.model import limits
-from securecc.model.errors import AuditError, Denied, PathError, Refused, SandboxError, SecureccError
+from securecc.model.errors import Refused, SecureccError
 from securecc.model.grant import Grant
-from securecc.model.manifest import Digest, Kind, Manifest
-from securecc.model.messages import Ask, Need, SharedTree, Submit, Supply
-from securecc.model.redaction import Redact, unredacted
+from securecc.model.manifest import Manifest
+from securecc.model.messages import Ask, Need, Submit, Supply
 from securecc.runner_protocol.messages import Offer
-from securecc.server.blobs.blob_store import BlobStore, Hold, Intake
-from securecc.server.execution.executor import Executor, Job, Origin
-from securecc.server.jobs.delivery_backlog import DeliveryBacklog
-from securecc.server.jobs.fair_queue import FairQueue, QueueEntry, Stage
+from securecc.server.execution.executor import Job, Origin
+from securecc.server.execution.refusal import Refusal, refusal_of
+from securecc.server.jobs.fair_queue import QueueEntry, Stage
 from securecc.server.jobs.result_delivery import deliver
+from securecc.server.jobs.service import Service
+from securecc.server.jobs.upload import Upload
 from securecc.server.jobs.validation import Manifests, Submission, read
-
-if TYPE_CHECKING:
-    from securecc.server.connections.client_connection import ClientConnection
 
 log = logging.getLogger("securecc")
 
 UPLOAD_HOLDS_S = 2.0
-"""A slot is kept this long for a job whose files are still arriving."""
+"""Seconds that a slot is kept for a job whose files are still arriving."""
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
-    """What all channels of one front share. `numbers` counts the daemon's jobs; `gone` is told of a lost channel and
-    why; `running` are the tasks of jobs that have not ended, killed ones included; `lacking` is told that somebody
-    asked for a toolchain that is not here; `shared_trees` are the directory trees that a job may have whole; `redact`
-    takes secrets out of what is recorded; `undelivered` are the results that wait for their clients.
-    """
+class Connection(Protocol):
+    """The connection that a job came by, as far as its jobs see it."""
 
-    admission: FairQueue
-    store: BlobStore
-    executor: Executor
-    offers: Mapping[Digest, Offer]
-    append: Callable[[Record], object]
-    gone: Callable[["ClientConnection", SecureccError], None]
-    numbers: "itertools.count[int]"
-    running: "set[asyncio.Task[None]]" = field(default_factory=set)
-    lacking: Callable[[], None] = lambda: None
-    shared_trees: Collection[SharedTree] = ()
-    redact: Redact = unredacted
-    undelivered: DeliveryBacklog = field(default_factory=DeliveryBacklog)
+    @property
+    def channel(self) -> Channel:
+        """Where messages go."""
 
+    @property
+    def grant(self) -> Grant:
+        """What its principal may do now."""
 
-class Refusal(Protocol):
-    """How a visit is ended that is refused."""
+    @property
+    def origin(self) -> Origin:
+        """Who its principal is."""
 
-    def __call__(self, visit: "JobSession", code: str, reason: str, told: str = "") -> None:
-        """`reason` is for the record, and for the client as well unless it is `told` something else."""
+    @property
+    def manifests(self) -> Manifests:
+        """Those that its principal has sent."""
 
+    def refuse(self, job: "JobSession", refusal: Refusal) -> None:
+        """Records why a job is not taken, tells the client and ends the job."""
 
-@dataclass(frozen=True, slots=True)
-class Host:
-    """Whose job it is: the channel that it came by, and what that channel's principal may do."""
+    def report_refused(self, job: "JobSession", refusal: Refusal) -> None:
+        """Tells the client why a job failed, which is on record already, and ends the job."""
 
-    channel: Channel
-    grant: Callable[[], Grant]
-    origin: Origin
-    manifests: Manifests
-    service: Service
-    refuse: "Refusal"
-    done: Callable[["JobSession"], None]
+    def done(self, job: "JobSession") -> None:
+        """A job has ended by itself."""
 
 
 class JobSession:
-    """One job. `number` is the daemon's, `asked.job` the client's number for it, `offer` the toolchain asked for."""
+    """One job. `number` is the daemon's for it, `asked.job` the client's, `offer` is the toolchain asked for."""
 
-    def __init__(self, host: Host, asked: Ask, ticket: QueueEntry) -> None:
-        self.number = next(host.service.numbers)
+    def __init__(self, connection: Connection, service: Service, asked: Ask, offer: Offer, entry: QueueEntry) -> None:
         self.asked = asked
-        self.offer = host.service.offers[asked.toolchain]
+        self.offer = offer
         self.submitted: Submit | None = None
-        self._host = host
-        self._ticket = ticket
+        self._connection = connection
+        self._service = service
+        self._entry = entry
         self._submission: Submission | None = None
-        self._hold: Hold | None = None
-        self._arriving: list[tuple[Digest, int]] = []
-        self._intake: Intake | None = None
+        self._upload: Upload | None = None
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        if ticket.stage is Stage.LEASED:
+        if entry.stage is Stage.LEASED:
             self.invited()
+
+    @property
+    def number(self) -> int:
+        """The daemon's number for it."""
+        return self._entry.number
 
     def invited(self) -> None:
         """A slot is held for it: from now on its files have SUBMIT_S to arrive."""
@@ -105,8 +89,8 @@ class JobSession:
         """Gives everything back; a running task is cancelled and gives back what it holds when it has ended."""
         if self._timer is not None:
             self._timer.cancel()
-        if self._intake is not None:
-            self._intake.abandon()
+        if self._upload is not None:
+            self._upload.abandon()
         if self._task is not None and not self._task.done():
             if self._task is not asyncio.current_task():
                 self._task.cancel()
@@ -114,141 +98,124 @@ class JobSession:
         self._give_back()
 
     def _give_back(self) -> None:
-        if self._hold is not None:
-            self._hold.release()
-        self._ticket.leave()
-
-    # Each of these may raise Refused, PathError or StoreError, which end this job alone.
+        if self._upload is not None:
+            self._upload.release()
+        self._entry.leave()
 
     def submit(self, submit: Submit) -> None:
-        """The job itself. Asks for what lacks, or runs it."""
+        """The job itself. Asks for what the server lacks, or runs it.
+
+        Raises:
+            Refused: the job breaks a rule.
+            PathError: its manifest does.
+            StoreError: there is no room for its files.
+        """
         if submit.toolchain != self.asked.toolchain:
-            raise Refused("toolchain", "the job names another toolchain than was asked for")
+            raise Refused("toolchain", "the job names a different toolchain from the one it asked for")
         self.submitted = submit
-        self._ticket.hold(UPLOAD_HOLDS_S)
-        manifests = self._host.manifests
+        self._entry.hold(UPLOAD_HOLDS_S)
+        manifests = self._connection.manifests
         if submit.manifest:
             self._read(submit, manifests.put(submit.manifest_digest, submit.manifest))
         elif (known := manifests.get(submit.manifest_digest)) is not None:
             self._read(submit, known)
         else:
-            self._host.channel.send(Need(submit.job, manifest=True, blobs=()))
+            self._connection.channel.send(Need(submit.job, manifest=True, blobs=()))
 
     def supply(self, supply: Supply) -> None:
-        """The manifest that was asked for, or the word that blobs follow."""
+        """The manifest that was asked for, or the announcement that blobs follow.
+
+        Raises:
+            Refused: nothing was asked for, or the job breaks a rule.
+            PathError: its manifest does.
+            StoreError: there is no room for its files.
+        """
         if self.submitted is None:
             raise Refused("protocol", "nothing was asked for")
-        if self._submission is None:
-            digest = self.submitted.manifest_digest
-            self._read(self.submitted, self._host.manifests.put(digest, supply.manifest))
-        else:
-            self._next_blob()
-
-    def receive(self, data: bytes) -> None:
-        """Some bytes of the blob that is arriving."""
-        if self._intake is None:
-            raise Refused("protocol", "bytes that nobody asked for")
-        self._intake.write(data)
-        if not self._intake.lacking:
-            self._intake.finish()
-            self._intake = None
-            self._next_blob()
-
-    def _read(self, submit: Submit, manifest: Manifest) -> None:
-        self._submission = read(submit, self.offer, manifest, self._host.service.shared_trees)
-        sizes = _sizes(manifest)
-        quota = self._host.grant().quota.store
-        self._hold = self._host.service.store.hold(self._host.origin.principal, sizes, quota)
-        missing = self._hold.missing
-        if missing:
-            self._need(submit, manifest, sizes, missing)
-        else:
+        if self._upload is None:
+            manifests = self._connection.manifests
+            self._read(self.submitted, manifests.put(self.submitted.manifest_digest, supply.manifest))
+        elif self._upload.advance():
             self._run()
 
-    def _need(self, submit: Submit, manifest: Manifest, sizes: Mapping[Digest, int], missing: list[Digest]) -> None:
-        most = self._host.grant().limits.source
-        if sum(sizes[digest] for digest in missing) > most:
-            raise Refused("limit", f"more than {most} bytes of source")
-        lacking = dict.fromkeys(missing)
-        indices = []
-        for index, entry in enumerate(manifest.entries):
-            if entry.kind is Kind.FILE and entry.blob in lacking:
-                del lacking[entry.blob]
-                indices.append(index)
-                self._arriving.append((entry.blob, entry.size))
-        self._arriving.reverse()
-        self._host.channel.send(Need(submit.job, manifest=False, blobs=tuple(indices)))
+    def receive(self, data: bytes) -> None:
+        """Some bytes of the blob that is arriving.
 
-    def _next_blob(self) -> None:
-        assert self._hold is not None
-        while self._arriving:
-            digest, size = self._arriving.pop()
-            self._intake = self._hold.intake(digest, size)
-            if size:
-                return
-            self._intake.finish()
-            self._intake = None
-        self._run()
+        Raises:
+            Refused: no blob is arriving.
+            StoreError: the bytes are not the blob's, or there is no room for them.
+        """
+        if self._upload is None:
+            raise Refused("protocol", "the job has bytes that were not asked for")
+        if self._upload.receive(data):
+            self._run()
+
+    def _read(self, submit: Submit, manifest: Manifest) -> None:
+        grant = self._connection.grant
+        self._submission = read(submit, self.offer, manifest, self._service.catalogue.shared_trees)
+        self._upload = Upload(self._service.store, self._connection.origin.principal, manifest, grant.quota.store)
+        if not self._upload.needed:
+            self._run()
+            return
+        if self._upload.size > grant.limits.source:
+            raise Refused("limit", f"more than {grant.limits.source} bytes of source")
+        self._connection.channel.send(Need(submit.job, manifest=False, blobs=self._upload.needed))
 
     def _late(self) -> None:
         if self.submitted is None:
-            self._host.refuse(self, "busy", f"the invitation was not used within {limits.SUBMIT_S:.0f} s")
-            return
-        self._host.refuse(self, "limit", f"the job's files did not arrive within {limits.SUBMIT_S:.0f} s")
+            refusal = Refusal("busy", f"the invitation was not used within {limits.SUBMIT_S:.0f} s")
+        else:
+            refusal = Refusal("limit", f"the job's files did not arrive within {limits.SUBMIT_S:.0f} s")
+        self._connection.refuse(self, refusal)
 
     def _run(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
         assert self._submission is not None
-        assert self._hold is not None
-        self._task = asyncio.create_task(self._execute(self._submission, self._hold))
-        self._host.service.running.add(self._task)
+        assert self._upload is not None
+        self._task = asyncio.create_task(self._execute(self._submission, self._upload))
+        self._service.running.add(self._task)
         self._task.add_done_callback(self._executed)
 
     def _executed(self, task: "asyncio.Task[None]") -> None:
-        """Also of a task that was cancelled before its first step, which no `finally` of its own would hear of."""
-        self._host.service.running.discard(task)
+        """Also of a task that was cancelled before its first step, in which no `finally` of its own would run."""
+        self._service.running.discard(task)
         self._give_back()
-        self._host.done(self)
+        self._connection.done(self)
 
-    async def _execute(self, submission: Submission, hold: Hold) -> None:
-        host = self._host
-        job = _job(self.number, submission, hold, host.origin, self._ticket)
+    async def _execute(self, submission: Submission, upload: Upload) -> None:
+        connection = self._connection
+        job = _job(self.number, submission, connection.origin)
         try:
-            outcome = await host.service.executor.run(job, host.grant())
-            self._ticket.free()
-            try:
-                await deliver(host.channel, self.asked.job, outcome, host.service.undelivered)
-            finally:
-                outcome.close()
-        except Denied as error:
-            host.refuse(self, "denied", error.message)
-        except Refused as error:
-            host.refuse(self, error.code, error.message)
-        except AuditError:
-            host.refuse(self, "server", "the server cannot keep its record now")
-        except SandboxError as error:  # its words are about the server's own places
-            host.refuse(self, "server", error.message, "the server's sandbox could not run the job")
-        except SecureccError as error:
-            host.refuse(self, "server", error.message)
-        except Exception:
-            log.exception("job %d met what it should never meet", self.number)
-            host.refuse(self, "server", "the server met an error of its own")
+            outcome = await self._service.executor.run(job, connection.grant, upload.blobs)
+        except Exception as error:
+            if not isinstance(error, SecureccError):
+                log.exception("job %d: internal error", self.number)
+            connection.report_refused(self, refusal_of(error))
+            return
+        try:
+            await deliver(connection.channel, self.asked.job, outcome, self._service.backlog)
+        except Exception as error:
+            if not isinstance(error, SecureccError):
+                log.exception("job %d: internal error", self.number)
+            connection.refuse(self, refusal_of(error))
+        finally:
+            outcome.close()
 
 
-def _sizes(manifest: Manifest) -> dict[Digest, int]:
-    """Each content's size in bytes. Raises PathError where one content is said to have two."""
-    sizes: dict[Digest, int] = {}
-    for entry in manifest.entries:
-        if entry.kind is Kind.FILE and sizes.setdefault(entry.blob, entry.size) != entry.size:
-            raise PathError(f"one content of {sizes[entry.blob]} and of {entry.size} bytes")
-    return sizes
-
-
-def _job(number: int, submission: Submission, hold: Hold, origin: Origin, ticket: QueueEntry) -> Job:
+def _job(number: int, submission: Submission, origin: Origin) -> Job:
     submit = submission.submit
     return Job(
         number=number,
+        key=compile_key(
+            toolchain=submit.toolchain,
+            arguments=submit.arguments,
+            cwd=submit.cwd,
+            environment=submit.environment,
+            umask=submit.umask,
+            terminal=submit.terminal,
+            manifest=submit.manifest_digest,
+        ),
         origin=origin,
         toolchain=submission.toolchain,
         arguments=submit.arguments,
@@ -261,6 +228,4 @@ def _job(number: int, submission: Submission, hold: Hold, origin: Origin, ticket
         manifest=submission.manifest,
         manifest_digest=submit.manifest_digest,
         source=submission.manifest.source,
-        inputs=hold,
-        occupy=ticket.occupy,
     )

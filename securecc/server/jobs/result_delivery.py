@@ -1,4 +1,4 @@
-"""A finished job's way back to the client: the Result, then the bytes of what was printed and made."""
+"""A finished job's result on its way to the client: the Result, then the bytes of what was printed and made."""
 
 import asyncio
 import os
@@ -11,11 +11,15 @@ from securecc.server.execution.executor import Outcome
 from securecc.server.jobs.delivery_backlog import DeliveryBacklog
 
 
-async def deliver(channel: Channel, number: int, outcome: Outcome, undelivered: DeliveryBacklog) -> None:
-    """Sends all of it, as fast as the client takes it. The outcome stays the caller's to close.
+async def deliver(channel: Channel, number: int, outcome: Outcome, backlog: DeliveryBacklog) -> None:
+    """Sends all of it, as fast as the client takes it. The caller closes the outcome.
 
-    A file that the runner cuts short meanwhile ends the channel: what was announced cannot be taken back. So does a
+    A file that becomes shorter meanwhile ends the channel, for what was announced cannot be taken back; so does a
     client that has not taken all of it within DELIVERY_S.
+
+    Raises:
+        ChannelError: the channel has ended.
+        ProtocolError: the result is larger than a result may be.
     """
     printed = [os.fstat(descriptor).st_size for descriptor in outcome.descriptors[:2]]
     channel.send(
@@ -28,7 +32,7 @@ async def deliver(channel: Channel, number: int, outcome: Outcome, undelivered: 
             outputs=outcome.outputs,
             strays=outcome.strays,
             usage=outcome.usage,
-            server_s=outcome.usage.wall_s,
+            server_s=outcome.server_s,
             read=outcome.read,
         )
     )
@@ -36,18 +40,18 @@ async def deliver(channel: Channel, number: int, outcome: Outcome, undelivered: 
     waiting = sum(sizes)
     if not waiting:
         return
-    undelivered.add(channel, waiting)
+    backlog.add(channel, waiting)
     try:
         async with asyncio.timeout(limits.DELIVERY_S):
             whole = await _send_files(channel, number, outcome.descriptors, sizes)
     except TimeoutError:
-        reason = f"a result was not taken within {limits.DELIVERY_S:.0f} s"
+        reason = f"a result was not received within {limits.DELIVERY_S:.0f} s"
         channel.close(Goodbye("limit", reason, channel.reference))
         return
     finally:
-        undelivered.remove(channel, waiting)
+        backlog.remove(channel, waiting)
     if not whole:
-        channel.close(Goodbye("server", "an output became shorter than it was", channel.reference))
+        channel.close(Goodbye("server", "an output became shorter while it was sent", channel.reference))
 
 
 async def _send_files(channel: Channel, number: int, descriptors: Iterable[int], sizes: Iterable[int]) -> bool:

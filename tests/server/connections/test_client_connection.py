@@ -1,6 +1,7 @@
 """One channel at the front: who is let in with what, and that a job's end gives everything back."""
 
 import asyncio
+import contextlib
 from dataclasses import replace
 
 import msgspec
@@ -29,8 +30,20 @@ from securecc.model.messages import (
     Wait,
     Welcome,
 )
-from securecc.server.connections.client_connection import known_code
-from tests.server.frontside import CLANG, ENTRIES, GCC, GRANT, HEADER, SOURCE, Front, ask, outcome, submit, toolchain_of
+from tests.server.frontside import (
+    CLANG,
+    ENTRIES,
+    FIRST_NUMBER,
+    GCC,
+    GRANT,
+    HEADER,
+    SOURCE,
+    Front,
+    ask,
+    outcome,
+    submit,
+    toolchain_of,
+)
 
 
 def with_front(folder, body, *answers, **options):
@@ -71,7 +84,7 @@ def test_versions_that_nobody_speaks_end_the_channel(tmp_path):
     async def body(front):
         front.channel.hear(Hello((99,), "someone"))
         assert front.channel.closed
-        assert front.gone == [front.attendant]
+        assert front.gone == [front.connection]
 
     with_front(tmp_path, body, greeted=False)
 
@@ -90,7 +103,7 @@ def test_a_job_from_ask_to_result(tmp_path):
         assert (result.stdout, result.stderr, result.outputs[0].path) == (1, 2, b"/home/alice/p/a.o")
         await asyncio.sleep(0)
         assert channel.bulk[1] == b"o" + b"ee" + b"object"
-        assert front.admission.taken == 0
+        assert front.queue.taken == 0
         job, grant = front.executor.jobs[0]
         assert (job.origin.principal, job.origin.peer, grant) == (GRANT.principal, "192.0.2.1:4000", GRANT)
 
@@ -155,13 +168,10 @@ def test_a_toolchain_that_lacks_is_compared_with_those_that_are_granted_and_is_o
 
 def test_too_many_jobs_are_told_to_wait_elsewhere(tmp_path, monkeypatch):
     async def body(front):
-        monkeypatch.setattr(limits, "JOBS_PER_CHANNEL", 1)
-        front.channel.session._jobs.clear()
         front.channel.hear(ask(1))
-        monkeypatch.setattr(limits, "JOBS_PER_CHANNEL", 9)
         front.channel.session.received(ask(2))
         monkeypatch.setattr(limits, "JOBS_PER_CHANNEL", 1)
-        front.attendant.on_message(ask(2))
+        front.connection.on_message(ask(2))
         assert front.channel.said[-1].code == "busy"
 
     with_front(tmp_path, body)
@@ -171,7 +181,7 @@ def test_a_draining_channel_ends_with_its_last_job(tmp_path):
     async def body(front):
         channel = front.channel
         channel.hear(ask(1))
-        front.attendant.drain("draining", "the server stops")
+        front.connection.drain("draining", "the server stops")
         channel.hear(ask(2))
         assert channel.said[-2:] == [
             Goodbye("draining", "the server stops", "ref"),
@@ -189,7 +199,7 @@ def test_a_channel_that_is_denied_loses_its_jobs_at_once(tmp_path):
         upload(front.channel)
         await asyncio.sleep(0)
         assert front.executor.running == 1
-        front.attendant.end("denied", "the policy has changed")
+        front.connection.end("denied", "the policy has changed")
         assert front.channel.said[-1] == Goodbye("denied", "the policy has changed", "ref")
         await front.all_given_back()
         assert front.executor.cancelled == 1
@@ -199,7 +209,7 @@ def test_a_channel_that_is_denied_loses_its_jobs_at_once(tmp_path):
 
 def test_the_next_job_runs_under_the_new_grant(tmp_path):
     async def body(front):
-        front.attendant.grant = replace(GRANT, rule="newer")
+        front.connection.grant = replace(GRANT, rule="newer")
         upload(front.channel)
         await front.channel.until(Result)
         assert front.executor.jobs[0][1].rule == "newer"
@@ -229,7 +239,7 @@ def test_a_job_that_did_not_ask_runs_in_a_slot_that_is_free(tmp_path):
         front.channel.hear(submit(5))
         await front.channel.until(Need)
         assert not [said for said in front.channel.said if isinstance(said, Invite | Wait)]
-        assert front.admission.taken == 1
+        assert front.queue.taken == 1
 
     with_front(tmp_path, body)
 
@@ -237,14 +247,14 @@ def test_a_job_that_did_not_ask_runs_in_a_slot_that_is_free(tmp_path):
 def test_nothing_of_a_job_that_did_not_ask_waits_for_a_slot(tmp_path):
     async def body(front):
         front.channel.hear(ask(1), ask(2))
-        assert front.admission.taken == front.admission.slots
+        assert front.queue.taken == front.queue.slots
         front.channel.hear(submit(3))
         assert front.channel.said[-1] == Refuse(3, "busy", "no slot is free: ask for one")
-        assert front.admission.waiting == 0
+        assert front.queue.waiting == 0
         front.channel.hear(submit(4, toolchain=b"x" * 32))
         assert (front.channel.said[-1].job, front.channel.said[-1].code) == (4, "toolchain")
         front.channel.hear(Forget(1), submit(3))  # its number has been used
-        assert front.admission.taken == 1
+        assert front.queue.taken == 1
         assert front.channel.said[-1].job == 4
 
     with_front(tmp_path, body)
@@ -259,7 +269,7 @@ def test_a_refusal_is_on_record_with_the_arguments_and_survives_a_full_log(tmp_p
         front.refuses_records = AuditError("full")
         front.channel.hear(ask(2), submit(2, cwd=b"/etc"))
         assert front.channel.said[-1].code == "tree"
-        assert front.admission.taken == 0
+        assert front.queue.taken == 0
 
     with_front(tmp_path, body)
 
@@ -278,25 +288,21 @@ def test_a_store_without_room_refuses_that_job_alone(tmp_path):
 def test_bytes_for_a_job_that_has_gone_are_dropped(tmp_path):
     async def body(front):
         front.channel.hear(ask(1), submit(1), Cancel(1))
-        front.attendant.on_bulk(1, b"late")
+        front.connection.on_bulk(1, b"late")
         front.channel.hear(ask(2))
         assert not front.channel.closed
 
     with_front(tmp_path, body)
 
 
-def test_codes():
-    assert known_code("tree") == "tree"
-    assert known_code("weird") == "server"
-
-
 def lapse(front):
-    for visit in front.attendant._visits.values():
-        front.admission.expire(visit._ticket)
+    for number in range(FIRST_NUMBER, next(front.service.numbers)):
+        with contextlib.suppress(KeyError):
+            front.queue.expire(front.queue.entry(number))
 
 
 STEPS = {
-    "ask": lambda front, _: front.channel.hear(ask(front.channel.session._highest + 1)),
+    "ask": lambda front, _: front.channel.hear(ask(front.channel.session.highest + 1)),
     "submit": lambda front, job: front.channel.hear(submit(job)),
     "short": lambda front, job: front.channel.hear(submit(job, manifest=b"")),
     "odd": lambda front, job: front.channel.hear(submit(job, entries=(*ENTRIES, *ENTRIES))),
@@ -304,14 +310,14 @@ STEPS = {
     "manifest": lambda front, job: front.channel.hear(Supply(job, submit().manifest)),
     "source": lambda front, job: front.channel.hear_bulk(job, SOURCE),
     "header": lambda front, job: front.channel.hear_bulk(job, HEADER),
-    "whole": lambda front, _: upload(front.channel, front.channel.session._highest + 1),
+    "whole": lambda front, _: upload(front.channel, front.channel.session.highest + 1),
     "half": lambda front, job: front.channel.hear_bulk(job, SOURCE[:3]),
     "junk": lambda front, job: front.channel.hear_bulk(job, b"?" * 99),
     "forget": lambda front, job: front.channel.hear(Forget(job)),
     "cancel": lambda front, job: front.channel.hear(Cancel(job)),
     "hello": lambda front, _: front.channel.hear(Hello((1,), "again")),
     "lapse": lambda front, _: lapse(front),
-    "drain": lambda front, _: front.attendant.drain("draining", "drained"),
+    "drain": lambda front, _: front.connection.drain("draining", "drained"),
     "loop": None,
 }
 OFTEN = ("ask", "ask", "submit", "submit", "whole", "whole", "loop")
@@ -339,12 +345,12 @@ def test_whatever_a_client_says_nothing_is_held_once_it_has_gone(tmp_path_factor
                     await asyncio.sleep(0)
             else:
                 STEPS[step](front, job)
-            assert 0 <= front.admission.taken <= 2
+            assert 0 <= front.queue.taken <= 2
         front.channel.lose(ChannelError("gone"))
         try:
             assert await front.all_given_back()
-            assert front.gone == [front.attendant]
-            assert not front.attendant._visits
+            assert front.gone == [front.connection]
+            assert not front.connection.jobs
         finally:
             for left in front.executor.answers:
                 if not isinstance(left, Exception) and left is not None:

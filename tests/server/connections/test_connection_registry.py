@@ -1,4 +1,4 @@
-"""The channels of a front together: let in, judged again, sent away."""
+"""The connections of a front together: admitted, judged again, drained."""
 
 import asyncio
 from dataclasses import replace
@@ -11,7 +11,6 @@ from securecc.model.grant import Grant, Quota
 from securecc.model.messages import Goodbye
 from securecc.server.connections.audit_events import AuditEvents
 from securecc.server.connections.connection_registry import ConnectionRegistry
-from securecc.server.jobs.job_session import Service
 from tests.server.frontside import Front as Side
 from tests.server.frontside import FrontChannel
 
@@ -35,20 +34,23 @@ class Hall:
         self.policy = Policy()
         self.records = []
         self.side = Side(folder / "store")
-        self.channels = ConnectionRegistry(self.policy, AuditEvents(self.records.append, lambda: "r2"))
-        service = self.side.service
-        self.service = Service(
-            **{name: getattr(service, name) for name in Service.__slots__} | {"gone": self.channels.gone}
-        )
+        self.registry = ConnectionRegistry(self.policy, AuditEvents(self.append, lambda: "r2"))
+        self.trouble = None
+        self.service = self.side.service
+
+    def append(self, record):
+        if self.trouble is not None:
+            raise self.trouble
+        self.records.append(record)
 
     async def come(self, lifetime_end=1e9):
         channel = FrontChannel()
         channel.lifetime_end = lifetime_end
-        channel.grant = await self.channels.judge(b"alice@EXAMPLE.COM", channel.peer, ("pkinit",))
+        channel.grant = await self.registry.judge(b"alice@EXAMPLE.COM", channel.peer, ("pkinit",))
         channel.wait_closed = lambda: closed(channel)
-        attendant = self.channels.open(channel, self.service)
-        channel.attach(attendant)
-        return channel, attendant
+        connection = self.registry.open(channel, self.service)
+        channel.attach(connection)
+        return channel, connection
 
 
 async def closed(channel):
@@ -69,9 +71,9 @@ def run(body):
 def test_channels_are_judged_by_name_address_and_indicators(hall):
     async def body():
         some = hall()
-        _, attendant = await some.come()
+        _, connection = await some.come()
         assert some.policy.asked == (b"alice@EXAMPLE.COM", "192.0.2.1", ("pkinit",))
-        assert list(some.channels) == [attendant]
+        assert list(some.registry) == [connection]
         assert [record.decision for record in some.records] == ["allowed"]
         some.side.close()
 
@@ -83,11 +85,11 @@ def test_who_is_denied_now_is_sent_away_and_on_record(hall):
         some = hall()
         channel, _ = await some.come()
         some.policy.grant = None
-        some.channels.judge_again()
+        some.registry.judge_again()
         assert some.policy.asked == (b"alice@EXAMPLE.COM", "192.0.2.1", ("pkinit",))
         assert channel.said[-1] == Goodbye("denied", "the policy has changed", "ref")
         assert channel.closed
-        assert not some.channels
+        assert not some.registry
         assert [(record.decision, record.rule if record.decision == "denied" else "") for record in some.records] == [
             ("allowed", ""),
             ("denied", "leavers"),
@@ -100,10 +102,10 @@ def test_who_is_denied_now_is_sent_away_and_on_record(hall):
 def test_who_is_still_admitted_goes_on_under_the_new_grant(hall):
     async def body():
         some = hall()
-        channel, attendant = await some.come()
+        channel, connection = await some.come()
         some.policy.grant = Grant("alice@EXAMPLE.COM", "newer", "r2")
-        some.channels.judge_again()
-        assert attendant.grant.rule == "newer"
+        some.registry.judge_again()
+        assert connection.grant.rule == "newer"
         assert not channel.closed
         some.side.close()
 
@@ -115,10 +117,10 @@ def test_a_ticket_that_ends_ends_its_channel_alone(hall):
         some = hall()
         short, _ = await some.come(lifetime_end=10.0)
         long, _ = await some.come(lifetime_end=20.0)
-        some.channels.end_tickets(9.0)
+        some.registry.end_tickets(9.0)
         assert not short.closed
-        some.channels.end_tickets(10.0)
-        some.channels.end_tickets(11.0)
+        some.registry.end_tickets(10.0)
+        some.registry.end_tickets(11.0)
         assert [said.code for said in short.said if isinstance(said, Goodbye)] == ["ticket"]
         assert (short.closed, long.closed) == (True, False)
         some.side.close()
@@ -129,14 +131,10 @@ def test_a_ticket_that_ends_ends_its_channel_alone(hall):
 def test_a_channel_that_cannot_be_recorded_is_not_opened(hall):
     async def body():
         some = hall()
-
-        def append(_record):
-            raise AuditError("the disk is full")
-
-        some.channels._accounting = AuditEvents(append, lambda: "r1")
+        some.trouble = AuditError("the disk is full")
         with pytest.raises(AuditError):
             await some.come()
-        assert len(some.channels) == 0
+        assert len(some.registry) == 0
         some.side.close()
 
     run(body())
@@ -152,7 +150,7 @@ def test_a_principal_has_so_many_channels_and_no_more(hall):
         assert third.said[-1].code == "limit"
         assert "2 connections of alice@EXAMPLE.COM are open already" in third.said[-1].reason
         assert [record.decision for record in some.records] == ["allowed"] * 3 + ["denied"]
-        assert len(some.channels) == 2
+        assert len(some.registry) == 2
         first.lose(ChannelError("leaves"))
         assert not (await some.come())[0].closed
         assert not second.closed
@@ -176,8 +174,8 @@ def test_the_end_of_all_says_so(hall):
     async def body():
         some = hall()
         channels = [(await some.come())[0] for _ in range(3)]
-        await some.channels.end("told to stop", some.service.running, 5.0)
-        assert not some.channels
+        await some.registry.end("told to stop", some.service.running, 5.0)
+        assert not some.registry
         for channel in channels:
             assert channel.said[-1] == Goodbye("draining", "the server stops: told to stop", "ref")
         some.side.close()
@@ -192,7 +190,7 @@ def test_who_breaks_the_protocol_is_on_record_and_who_just_goes_is_not(hall):
         _, second = await some.come()
         first.on_lost(ChannelError("closed"))
         second.on_lost(FrameError("a frame of kind 77"))
-        assert not some.channels
+        assert not some.registry
         (denied,) = (record for record in some.records if record.decision == "denied")
         assert denied.reason == "broke the protocol: a frame of kind 77"
         assert denied.principal == "alice@EXAMPLE.COM"

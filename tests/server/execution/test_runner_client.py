@@ -13,13 +13,13 @@ from securecc.model import manifest
 from securecc.model.errors import ProtocolError, SandboxError, StoreError
 from securecc.model.grant import JobLimits
 from securecc.model.manifest import Entry, Kind
-from securecc.model.messages import Terminal, Usage
+from securecc.model.messages import Usage
 from securecc.runner_protocol.messages import Made, WorkBlobs, WorkCancel, WorkOrder, WorkReady, WorkReport
 from securecc.runner_protocol.packets import PacketConnection, from_front, memory, pair, read_tree
-from securecc.server.execution import runner_client as dispatch_module
-from securecc.server.execution.executor import Job, Origin
+from securecc.server.execution import runner_client as client_module
 from securecc.server.execution.runner_client import RunnerClient
-from tests.server.frontside import CWD, ENTRIES, GCC, GRANT, HEADER, SOURCE, file_entry, is_open, submit, toolchain_of
+from tests.server.execution import chain
+from tests.server.frontside import CWD, ENTRIES, GCC, GRANT, HEADER, SOURCE, file_entry, is_open
 
 
 class Contents:
@@ -39,27 +39,9 @@ class Contents:
             os.close(descriptor)
 
 
-def job(number=1, inputs=None, entries=ENTRIES):
-    async def occupy():
-        pass
-
-    order = submit()
-    return Job(
-        number=number,
-        origin=Origin(GRANT.principal, "192.0.2.1:4", "ref"),
-        toolchain=toolchain_of(GCC),
-        arguments=order.arguments,
-        plan=None,
-        cwd=CWD,
-        environment={b"LC_ALL": b"C"},
-        umask=0o22,
-        terminal=Terminal(),
-        manifest=CheckedManifest(tuple(entries), (b"/",), 10),
-        manifest_digest=b"m" * 32,
-        source=10,
-        inputs=inputs,
-        occupy=occupy,
-    )
+def job(number=1, entries=ENTRIES):
+    checked = CheckedManifest(tuple(entries), (b"/",), 10)
+    return chain.job(number=number, environment={b"LC_ALL": b"C"}, manifest=checked)
 
 
 def report(number=1, **changes):
@@ -74,8 +56,8 @@ class Runner:
         self.end = end
         self.heard = []
         self.news = asyncio.Event()
-        self.courier = PacketConnection(end, from_front, self._receive, lambda _reason: self.news.set())
-        self.courier.start()
+        self.packets = PacketConnection(end, from_front, self._receive, lambda _reason: self.news.set())
+        self.packets.start()
 
     def _receive(self, message, descriptors):
         self.heard.append((message, descriptors))
@@ -92,12 +74,12 @@ class Runner:
 
     def say(self, message, *contents):
         descriptors = [content if isinstance(content, int) else memory(content) for content in contents]
-        self.courier.send(message, descriptors)
+        self.packets.send(message, descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
 
     def close(self):
-        self.courier.close()
+        self.packets.close()
         for _, descriptors in self.heard:
             for descriptor in descriptors:
                 os.close(descriptor)
@@ -107,12 +89,12 @@ def with_runner(body):
     async def run():
         ours, theirs = pair()
         lost = []
-        dispatch, runner = RunnerClient(ours, lost.append), Runner(theirs)
+        client, runner = RunnerClient(ours, lost.append), Runner(theirs)
         inputs = Contents(SOURCE, HEADER)
         try:
-            await body(dispatch, runner, inputs, lost)
+            await body(client, runner, inputs, lost)
         finally:
-            dispatch.close()
+            client.close()
             runner.close()
             inputs.close()
 
@@ -122,32 +104,32 @@ def with_runner(body):
 
 
 def test_the_runner_says_once_what_it_can():
-    async def body(dispatch, runner, inputs, lost):
+    async def body(client, runner, inputs, lost):
         ready = WorkReady(("userns",), (GCC,))
         runner.say(ready)
-        assert await dispatch.ready() == ready
+        assert await client.ready() == ready
         runner.say(WorkReady((), ()), b"with a descriptor that nobody wants")
         runner.say(report(99), b"", b"")
         await asyncio.sleep(0.01)
-        assert await dispatch.ready() == ready
+        assert await client.ready() == ready
 
     with_runner(body)
 
 
 def test_a_runner_that_ends_before_it_is_ready():
-    async def body(dispatch, runner, inputs, lost):
+    async def body(client, runner, inputs, lost):
         runner.close()
         with pytest.raises(SandboxError, match="the runner has gone"):
-            await dispatch.ready()
+            await client.ready()
         assert len(lost) == 1
 
     with_runner(body)
 
 
 def test_a_job_goes_with_its_tree_and_comes_back_with_its_files():
-    async def body(dispatch, runner, inputs, lost):
+    async def body(client, runner, inputs, lost):
         entries = (*ENTRIES, file_entry(CWD + b"/again.h", HEADER), Entry(CWD + b"/l", Kind.LINK, b"a.h"))
-        running = asyncio.create_task(dispatch.run(job(inputs=inputs, entries=entries), GRANT))
+        running = asyncio.create_task(client.run(job(entries=entries), GRANT, inputs))
         order, [tree] = await runner.until(WorkOrder)
         assert (order.toolchain, order.limits, order.blobs, order.cwd) == (GCC.digest, GRANT.limits, 2, CWD)
         assert read_tree(tree).descriptors == (0, 1, 1, -1)
@@ -164,8 +146,8 @@ def test_a_job_goes_with_its_tree_and_comes_back_with_its_files():
 
 
 def test_a_runner_in_trouble_says_so():
-    async def body(dispatch, runner, inputs, lost):
-        running = asyncio.create_task(dispatch.run(job(inputs=inputs), GRANT))
+    async def body(client, runner, inputs, lost):
+        running = asyncio.create_task(client.run(job(), GRANT, inputs))
         await runner.until(WorkOrder)
         runner.say(report(failure="no space"))
         with pytest.raises(SandboxError, match="no space"):
@@ -194,8 +176,8 @@ def half_a_pipe():
 
 @pytest.mark.parametrize("lie", LIES)
 def test_a_report_that_does_not_fit_what_came_with_it_is_no_result(lie):
-    async def body(dispatch, runner, inputs, lost):
-        running = asyncio.create_task(dispatch.run(job(inputs=inputs), GRANT))
+    async def body(client, runner, inputs, lost):
+        running = asyncio.create_task(client.run(job(), GRANT, inputs))
         await runner.until(WorkOrder)
         runner.say(*LIES[lie]())
         with pytest.raises(SandboxError, match="does not fit"):
@@ -207,8 +189,8 @@ def test_a_report_that_does_not_fit_what_came_with_it_is_no_result(lie):
 def test_a_made_file_that_cannot_be_read_is_no_result(tmp_path):
     (tmp_path / "a.o").write_bytes(b"object")
 
-    async def body(dispatch, runner, inputs, lost):
-        running = asyncio.create_task(dispatch.run(job(inputs=inputs), GRANT))
+    async def body(client, runner, inputs, lost):
+        running = asyncio.create_task(client.run(job(), GRANT, inputs))
         await runner.until(WorkOrder)
         written_only = os.open(tmp_path / "a.o", os.O_WRONLY)
         runner.say(report(made=(Made(b"/a.o", 6, 0o644),)), b"", b"", written_only)
@@ -221,8 +203,8 @@ def test_a_made_file_that_cannot_be_read_is_no_result(tmp_path):
 def test_more_output_than_the_job_may_make_is_no_result_and_is_not_even_read():
     grant = replace(GRANT, limits=JobLimits(output=10))
 
-    async def body(dispatch, runner, inputs, lost):
-        running = asyncio.create_task(dispatch.run(job(inputs=inputs), grant))
+    async def body(client, runner, inputs, lost):
+        running = asyncio.create_task(client.run(job(), grant, inputs))
         await runner.until(WorkOrder)
         made = tuple(Made(path, 6, 0o644) for path in (b"/a.o", b"/b.o"))
         runner.say(report(made=made), b"", b"", b"object", b"object")
@@ -233,13 +215,13 @@ def test_more_output_than_the_job_may_make_is_no_result_and_is_not_even_read():
 
 
 def test_a_large_output_leaves_others_their_turns():
-    content = os.urandom(5 * dispatch_module._READ + 1)
+    content = os.urandom(5 * client_module._READ + 1)
 
-    async def body(dispatch, runner, inputs, lost):
-        running = asyncio.create_task(dispatch.run(job(inputs=inputs), GRANT))
+    async def body(client, runner, inputs, lost):
+        running = asyncio.create_task(client.run(job(), GRANT, inputs))
         await asyncio.sleep(0)
         made = (Made(b"/a.o", len(content), 0o644),)
-        dispatch._receive(report(made=made), list(map(memory, (b"", b"", content))))
+        client._receive(report(made=made), list(map(memory, (b"", b"", content))))
         turns = 0
         while not running.done():
             await asyncio.sleep(0)
@@ -253,11 +235,11 @@ def test_a_large_output_leaves_others_their_turns():
 
 
 def test_a_job_that_is_cancelled_while_its_output_is_read_leaves_nothing_open():
-    async def body(dispatch, runner, inputs, lost):
-        running = asyncio.create_task(dispatch.run(job(inputs=inputs), GRANT))
+    async def body(client, runner, inputs, lost):
+        running = asyncio.create_task(client.run(job(), GRANT, inputs))
         await asyncio.sleep(0)
-        size = 3 * dispatch_module._READ
-        dispatch._receive(report(made=(Made(b"/a.o", size, 0o644),)), list(map(memory, (b"", b"", bytes(size)))))
+        size = 3 * client_module._READ
+        client._receive(report(made=(Made(b"/a.o", size, 0o644),)), list(map(memory, (b"", b"", bytes(size)))))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         running.cancel()
@@ -270,24 +252,24 @@ def test_a_job_that_is_cancelled_while_its_output_is_read_leaves_nothing_open():
 def test_what_is_no_message_is_the_end_of_the_runner():
     """Whose report it was cannot be known, so no job may go on waiting for it."""
 
-    async def body(dispatch, runner, inputs, lost):
-        running = asyncio.create_task(dispatch.run(job(inputs=inputs), GRANT))
+    async def body(client, runner, inputs, lost):
+        running = asyncio.create_task(client.run(job(), GRANT, inputs))
         await runner.until(WorkOrder)
         runner.end.send(b"\0garbage")
-        with pytest.raises(SandboxError, match="no message"):
+        with pytest.raises(SandboxError, match="invalid message"):
             await running
         assert len(lost) == 1
         with pytest.raises(SandboxError, match="has gone"):
-            await dispatch.run(job(2, inputs), GRANT)
+            await client.run(job(2), GRANT, inputs)
 
     with_runner(body)
 
 
 def test_a_runner_that_goes_takes_its_jobs_with_it():
-    async def body(dispatch, runner, inputs, lost):
-        jobs = [asyncio.create_task(dispatch.run(job(number, inputs), GRANT)) for number in (1, 2)]
+    async def body(client, runner, inputs, lost):
+        jobs = [asyncio.create_task(client.run(job(number), GRANT, inputs)) for number in (1, 2)]
         await runner.until(WorkOrder)
-        runner.courier.close()
+        runner.packets.close()
         for running in jobs:
             with pytest.raises(SandboxError, match="the runner has gone"):
                 await running
@@ -297,30 +279,30 @@ def test_a_runner_that_goes_takes_its_jobs_with_it():
 
 
 def test_a_runner_that_keeps_no_limit_is_the_end_of_it(monkeypatch):
-    monkeypatch.setattr(dispatch_module, "OVERDUE_S", 0.01)
+    monkeypatch.setattr(client_module, "OVERDUE_S", 0.01)
     grant = replace(GRANT, limits=JobLimits(wall_s=0.01))
 
-    async def body(dispatch, runner, inputs, lost):
-        with pytest.raises(SandboxError, match="silent about the job"):
-            await dispatch.run(job(1, inputs), grant)
-        assert lost == ["it keeps no limit"]
+    async def body(client, runner, inputs, lost):
+        with pytest.raises(SandboxError, match="did not report on the job in time"):
+            await client.run(job(1), grant, inputs)
+        assert lost == ["it did not enforce the job's wall-clock limit"]
 
     with_runner(body)
 
 
 @pytest.mark.parametrize("error", [StoreError("a blob is lost"), ProtocolError("cannot be sent")])
 def test_a_job_that_cannot_be_sent_is_not_waited_for(error):
-    async def body(dispatch, runner, inputs, lost):
+    async def body(client, runner, inputs, lost):
         with pytest.raises(type(error)):
-            await dispatch.run(job(inputs=Contents(error=error)), GRANT)
-        assert not dispatch._reports
+            await client.run(job(), GRANT, Contents(error=error))
+        assert not client._reports
 
     with_runner(body)
 
 
 def test_a_cancelled_job_ends_only_when_the_runner_has_ended_it():
-    async def body(dispatch, runner, inputs, lost):
-        running = asyncio.create_task(dispatch.run(job(inputs=inputs), GRANT))
+    async def body(client, runner, inputs, lost):
+        running = asyncio.create_task(client.run(job(), GRANT, inputs))
         await runner.until(WorkOrder)
         running.cancel()
         assert (await runner.until(WorkCancel))[0] == WorkCancel(1)
@@ -333,12 +315,12 @@ def test_a_cancelled_job_ends_only_when_the_runner_has_ended_it():
 
 
 def test_a_cancelled_job_ends_with_a_runner_that_goes():
-    async def body(dispatch, runner, inputs, lost):
-        running = asyncio.create_task(dispatch.run(job(inputs=inputs), GRANT))
+    async def body(client, runner, inputs, lost):
+        running = asyncio.create_task(client.run(job(), GRANT, inputs))
         await runner.until(WorkOrder)
         running.cancel()
         await runner.until(WorkCancel)
-        runner.courier.close()
+        runner.packets.close()
         with pytest.raises(asyncio.CancelledError):
             await running
 
@@ -346,16 +328,16 @@ def test_a_cancelled_job_ends_with_a_runner_that_goes():
 
 
 def test_a_runner_that_ends_no_cancelled_job_is_the_end_of_it(monkeypatch):
-    monkeypatch.setattr(dispatch_module, "OVERDUE_S", 0.05)
+    monkeypatch.setattr(client_module, "OVERDUE_S", 0.05)
 
-    async def body(dispatch, runner, inputs, lost):
-        running = asyncio.create_task(dispatch.run(job(inputs=inputs), GRANT))
-        other = asyncio.create_task(dispatch.run(job(2, inputs), GRANT))
+    async def body(client, runner, inputs, lost):
+        running = asyncio.create_task(client.run(job(), GRANT, inputs))
+        other = asyncio.create_task(client.run(job(2), GRANT, inputs))
         await runner.until(WorkOrder)
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
-        assert lost == ["it does not end a job that it was told to end"]
+        assert lost == ["it did not end a job that it was told to end"]
         with pytest.raises(SandboxError, match="the runner has gone"):
             await other
 
@@ -363,12 +345,12 @@ def test_a_runner_that_ends_no_cancelled_job_is_the_end_of_it(monkeypatch):
 
 
 def test_a_result_that_comes_with_the_cancel_is_closed():
-    async def body(dispatch, runner, inputs, lost):
-        running = asyncio.create_task(dispatch.run(job(inputs=inputs), GRANT))
+    async def body(client, runner, inputs, lost):
+        running = asyncio.create_task(client.run(job(), GRANT, inputs))
         await runner.until(WorkOrder)
         descriptors = [memory(b""), memory(b"")]
         known = [(descriptor, os.fstat(descriptor).st_ino) for descriptor in descriptors]
-        dispatch._receive(report(), descriptors)
+        client._receive(report(), descriptors)
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
@@ -384,11 +366,11 @@ def test_a_result_that_comes_with_the_cancel_is_closed():
     st.sampled_from(["", "failed"]),
 )
 def test_any_report_is_an_outcome_that_fits_or_an_error(sizes, contents, failure):
-    async def body(dispatch, runner, inputs, lost):
-        running = asyncio.create_task(dispatch.run(job(inputs=inputs), GRANT))
+    async def body(client, runner, inputs, lost):
+        running = asyncio.create_task(client.run(job(), GRANT, inputs))
         await asyncio.sleep(0)
         made = tuple(Made(b"/%d" % number, size, 0o644) for number, size in enumerate(sizes))
-        dispatch._receive(report(made=made, failure=failure), list(map(memory, contents)))
+        client._receive(report(made=made, failure=failure), list(map(memory, contents)))
         try:
             outcome = await running
         except SandboxError:

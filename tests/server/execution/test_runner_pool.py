@@ -15,8 +15,9 @@ from securecc.model.manifest import Entry, Kind
 from securecc.model.messages import SharedTree
 from securecc.runner_protocol.messages import WorkOrder, WorkReady, WorkRunner
 from securecc.runner_protocol.packets import pair
-from securecc.server.execution import runner_pool as offering_module
+from securecc.server.execution import runner_pool as pool_module
 from securecc.server.execution.runner_pool import RunnerPool
+from securecc.server.execution.toolchain_catalogue import ToolchainCatalogue
 from tests.server.execution.test_runner_client import Contents, Runner, job, report
 from tests.server.frontside import CLANG, GCC, GRANT, HEADER, SOURCE, toolchain_of
 
@@ -57,18 +58,17 @@ class RunnerSpawner:
 
 @asynccontextmanager
 async def offered(folder, *ready, trees=()):
-    """An offering with one runner that has gcc, and a spawner for those after it."""
+    """A pool with one runner that has gcc, and a spawner for those after it."""
     (ours, theirs), (door, behind) = pair(), pair()
     lost = []
-    offering = RunnerPool(ours, door, folder / "toolchains.json", lost.append)
+    pool = RunnerPool(ours, door, ToolchainCatalogue(folder / "toolchains.json"), lost.append)
     first, spawner = Runner(theirs), RunnerSpawner(behind, *ready)
     first.say(WorkReady(("userns",), (GCC,), trees))
-    await offering.begin()
-    offering.lost = lost
+    await pool.begin()
     try:
-        yield offering, first, spawner
+        yield pool, first, spawner, lost
     finally:
-        offering.close()
+        pool.close()
         first.close()
         spawner.close()
 
@@ -76,28 +76,27 @@ async def offered(folder, *ready, trees=()):
 def test_new_jobs_go_to_the_new_runner_and_the_old_one_leaves_after_its_last(tmp_path):
     async def body():
         inputs = Contents(SOURCE, HEADER)
-        async with offered(tmp_path, WorkReady(("userns",), (NEWER, CLANG))) as (offering, first, spawner):
-            offers = offering.offers
-            running = asyncio.create_task(offering.run(job(1, inputs), GRANT))
+        async with offered(tmp_path, WorkReady(("userns",), (NEWER, CLANG))) as (pool, first, spawner, lost):
+            running = asyncio.create_task(pool.run(job(1), GRANT, inputs))
             await first.until(WorkOrder)
-            assert await offering.renew() == "gcc-12, clang-14"
+            assert await pool.renew() == "gcc-12, clang-14"
             assert spawner.asked == [WorkRunner((GCC.digest,))]
-            assert offers == {NEWER.digest: NEWER, CLANG.digest: CLANG}
+            assert pool.catalogue.toolchains == (NEWER, CLANG)
             assert [known.digest for known in toolchain_list.read(tmp_path / "toolchains.json").toolchains] == [
                 NEWER.digest,
                 CLANG.digest,
             ]
-            late = asyncio.create_task(offering.run(replace(job(2, inputs), toolchain=toolchain_of(CLANG)), GRANT))
+            late = asyncio.create_task(pool.run(replace(job(2), toolchain=toolchain_of(CLANG)), GRANT, inputs))
             await spawner.runners[0].until(WorkOrder)
-            assert not first.courier._closed
+            assert not first.packets._closed
             first.say(report(1), b"", b"")
             spawner.runners[0].say(report(2), b"", b"")
             for outcome in (await running, await late):
                 outcome.close()
             await closed(first)
-            with pytest.raises(Refused, match="offered no longer"):
-                await offering.run(job(3, inputs), GRANT)
-            assert offering.lost == []
+            with pytest.raises(Refused, match="no longer offered"):
+                await pool.run(job(3), GRANT, inputs)
+            assert lost == []
         inputs.close()
 
     asyncio.run(body())
@@ -105,7 +104,7 @@ def test_new_jobs_go_to_the_new_runner_and_the_old_one_leaves_after_its_last(tmp
 
 async def closed(runner):
     async with asyncio.timeout(5):
-        while not runner.courier._closed:
+        while not runner.packets._closed:
             runner.news.clear()
             await runner.news.wait()
 
@@ -113,8 +112,8 @@ async def closed(runner):
 OLD, NEW = SharedTree(b"/usr/include", b"o" * 32), SharedTree(b"/usr/include", b"n" * 32)
 
 
-def with_shared_trees(number, inputs, shared_tree):
-    plain = job(number, inputs)
+def with_shared_trees(number, shared_tree):
+    plain = job(number)
     entry = Entry(shared_tree.path, Kind.SHARED_TREE, shared_tree.digest)
     return replace(plain, manifest=replace(plain.manifest, shared_trees=(entry,)))
 
@@ -123,17 +122,15 @@ def test_shared_trees_follow_the_runner_and_a_job_goes_where_its_shared_tree_is(
     async def body():
         inputs = Contents(SOURCE, HEADER)
         ready = WorkReady(("userns",), (GCC,), (NEW,))
-        async with offered(tmp_path, ready, trees=(OLD,)) as (offering, first, spawner):
-            shared_trees = offering.shared_trees
-            assert shared_trees == {OLD}
-            running = asyncio.create_task(offering.run(with_shared_trees(1, inputs, OLD), GRANT))
+        async with offered(tmp_path, ready, trees=(OLD,)) as (pool, first, spawner, _):
+            assert pool.catalogue.shared_trees == {OLD}
+            running = asyncio.create_task(pool.run(with_shared_trees(1, OLD), GRANT, inputs))
             await first.until(WorkOrder)
-            assert await offering.renew() == "gcc-12"
+            assert await pool.renew() == "gcc-12"
             assert spawner.asked == [WorkRunner((GCC.digest,), (OLD,))]
-            assert shared_trees == {NEW}
-            assert offering.shared_trees is shared_trees
-            more = [with_shared_trees(2, inputs, OLD), with_shared_trees(3, inputs, NEW)]
-            jobs = [asyncio.create_task(offering.run(one, GRANT)) for one in more]
+            assert pool.catalogue.shared_trees == {NEW}
+            more = [with_shared_trees(2, OLD), with_shared_trees(3, NEW)]
+            jobs = [asyncio.create_task(pool.run(one, GRANT, inputs)) for one in more]
             second = spawner.runners[0]
             await second.until(WorkOrder)
             async with asyncio.timeout(5):
@@ -146,7 +143,7 @@ def test_shared_trees_follow_the_runner_and_a_job_goes_where_its_shared_tree_is(
                 outcome.close()
             await closed(first)
             with pytest.raises(Refused, match="shared tree") as refused:
-                await offering.run(with_shared_trees(4, inputs, OLD), GRANT)
+                await pool.run(with_shared_trees(4, OLD), GRANT, inputs)
             assert refused.value.code == "layer"
         inputs.close()
 
@@ -156,18 +153,18 @@ def test_shared_trees_follow_the_runner_and_a_job_goes_where_its_shared_tree_is(
 def test_so_many_shared_trees_are_taken_from_a_runner(tmp_path):
     async def body():
         crowd = tuple(SharedTree(b"/opt/%d" % number, b"x" * 32) for number in range(limits.SHARED_TREES + 1))
-        async with offered(tmp_path, trees=crowd) as (offering, _, _):
-            assert offering.shared_trees == set(crowd[:-1])
+        async with offered(tmp_path, trees=crowd) as (pool, _, _, _):
+            assert pool.catalogue.shared_trees == set(crowd[:-1])
 
     asyncio.run(body())
 
 
 def test_nothing_new(tmp_path):
     async def body():
-        async with offered(tmp_path, WorkReady((), ())) as (offering, first, spawner):
-            assert await offering.renew() == ""
-            assert list(offering.offers) == [GCC.digest]
-            assert not first.courier._closed
+        async with offered(tmp_path, WorkReady((), ())) as (pool, first, spawner, _):
+            assert await pool.renew() == ""
+            assert pool.catalogue.toolchains == (GCC,)
+            assert not first.packets._closed
             await closed(spawner.runners[0])
 
     asyncio.run(body())
@@ -175,40 +172,40 @@ def test_nothing_new(tmp_path):
 
 @pytest.mark.parametrize("ready", [None, ()])
 def test_a_new_runner_that_does_not_come_changes_nothing(tmp_path, monkeypatch, ready):
-    monkeypatch.setattr(offering_module.limits, "RUNNER_START_S", 0.05)
+    monkeypatch.setattr(pool_module.limits, "RUNNER_START_S", 0.05)
 
     async def body():
-        async with offered(tmp_path, ready) as (offering, _, _):
+        async with offered(tmp_path, ready) as (pool, _, _, lost):
             with pytest.raises(SandboxError):
-                await offering.renew()
-            assert list(offering.offers) == [GCC.digest]
-            assert offering.lost == []
+                await pool.renew()
+            assert pool.catalogue.toolchains == (GCC,)
+            assert lost == []
 
     asyncio.run(body())
 
 
 def test_one_look_at_a_time_and_once_more_for_who_asks_meanwhile(tmp_path):
     async def body():
-        async with offered(tmp_path, WorkReady((), ()), WorkReady(("userns",), (NEWER,))) as (offering, _, spawner):
-            looking = asyncio.create_task(offering.renew())
+        async with offered(tmp_path, WorkReady((), ()), WorkReady(("userns",), (NEWER,))) as (pool, _, spawner, _):
+            looking = asyncio.create_task(pool.renew())
             await asyncio.sleep(0)
-            assert await offering.renew() == ""
-            assert await offering.renew() == ""
+            assert await pool.renew() == ""
+            assert await pool.renew() == ""
             assert await looking == "gcc-12"
             assert len(spawner.asked) == 2
             spawner.end.close()
             with pytest.raises(SandboxError, match="no further runner"):
-                await offering.renew()
+                await pool.renew()
 
     asyncio.run(body())
 
 
 def test_the_loss_of_the_runner_for_new_jobs_is_told(tmp_path):
     async def body():
-        async with offered(tmp_path) as (offering, first, _):
-            first.courier.close()
+        async with offered(tmp_path) as (_, first, _, lost):
+            first.packets.close()
             async with asyncio.timeout(5):
-                while not offering.lost:  # noqa: ASYNC110 - the loop must turn
+                while not lost:  # noqa: ASYNC110 - the loop must turn
                     await asyncio.sleep(0)
 
     asyncio.run(body())
@@ -218,14 +215,14 @@ def test_the_sandbox_of_a_job_is_that_of_the_runner_that_has_it(tmp_path):
     better = WorkReady(("userns", "landlock"), (NEWER,))
 
     async def body():
-        async with offered(tmp_path, better) as (offering, first, _):
-            running = asyncio.create_task(offering.run(job(1, Contents(SOURCE, HEADER)), GRANT))
+        async with offered(tmp_path, better) as (pool, first, _, _):
+            running = asyncio.create_task(pool.run(job(1), GRANT, Contents(SOURCE, HEADER)))
             await first.until(WorkOrder)
-            assert offering.sandbox(job()) == ("userns",)
-            await offering.renew()
-            assert offering.sandbox(job()) == ("userns",)  # it is with the older one
-            assert offering.sandbox(replace(job(), toolchain=toolchain_of(NEWER))) == ("userns", "landlock")
-            assert offering.sandbox(replace(job(), toolchain=toolchain_of(CLANG))) == ("userns", "landlock")
+            assert pool.sandbox(job()) == ("userns",)
+            await pool.renew()
+            assert pool.sandbox(job()) == ("userns",)  # it is with the older one
+            assert pool.sandbox(replace(job(), toolchain=toolchain_of(NEWER))) == ("userns", "landlock")
+            assert pool.sandbox(replace(job(), toolchain=toolchain_of(CLANG))) == ("userns", "landlock")
             first.say(report(1), b"", b"")
             (await running).close()
 
@@ -234,10 +231,10 @@ def test_the_sandbox_of_a_job_is_that_of_the_runner_that_has_it(tmp_path):
 
 def test_a_new_runner_with_fewer_sandbox_layers_does_not_take_over(tmp_path):
     async def body():
-        async with offered(tmp_path, WorkReady(("seccomp",), (NEWER,))) as (offering, _, _):
+        async with offered(tmp_path, WorkReady(("seccomp",), (NEWER,))) as (pool, _, _, _):
             with pytest.raises(SandboxError, match="fewer sandbox layers, without userns; restart to allow it"):
-                await offering.renew()
-            assert list(offering.offers) == [GCC.digest]
-            assert offering.sandbox(job()) == ("userns",)
+                await pool.renew()
+            assert pool.catalogue.toolchains == (GCC,)
+            assert pool.sandbox(job()) == ("userns",)
 
     asyncio.run(body())

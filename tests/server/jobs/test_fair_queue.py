@@ -1,6 +1,7 @@
 """Slots and fairness."""
 
 import asyncio
+import itertools
 import time
 from dataclasses import replace
 
@@ -15,6 +16,13 @@ ALICE = Grant(principal="alice@EXAMPLE.COM", rule="committers", revision="r")
 BOB = replace(ALICE, principal="bob@EXAMPLE.COM")
 
 
+NUMBERS = itertools.count(1)
+
+
+def enter(queue, *words):
+    return queue.ask(next(NUMBERS), *words)
+
+
 def nothing():
     pass
 
@@ -26,28 +34,28 @@ def in_loop(test):
     return asyncio.run(body())
 
 
-def test_a_free_slot_is_leased_at_once_and_the_next_ticket_waits():
+def test_a_free_slot_is_leased_at_once_and_the_next_entry_waits():
     def test():
-        admission = FairQueue(1, 10)
+        queue = FairQueue(1, 10)
         leased = []
-        first = admission.ask(ALICE, lambda: leased.append(1))
-        second = admission.ask(ALICE, lambda: leased.append(2))
+        first = enter(queue, ALICE, lambda: leased.append(1))
+        second = enter(queue, ALICE, lambda: leased.append(2))
         assert (first.stage, second.stage, leased) == (Stage.LEASED, Stage.WAITING, [1])
         first.leave()
         assert (first.stage, second.stage, leased) == (Stage.DONE, Stage.LEASED, [1, 2])
         second.leave()
-        assert admission.taken == 0
-        assert admission.waiting == 0
+        assert queue.taken == 0
+        assert queue.waiting == 0
 
     in_loop(test)
 
 
 def test_a_lapsed_lease_frees_the_slot_and_its_job_queues_again():
     async def body():
-        admission = FairQueue(1, 0.01)
-        first = admission.ask(ALICE, nothing)
+        queue = FairQueue(1, 0.01)
+        first = enter(queue, ALICE, nothing)
         leased = asyncio.Event()
-        second = admission.ask(BOB, leased.set)
+        second = enter(queue, BOB, leased.set)
         await asyncio.wait_for(leased.wait(), 5)
         assert first.stage is Stage.LAPSED
         second.hold(60)
@@ -58,19 +66,19 @@ def test_a_lapsed_lease_frees_the_slot_and_its_job_queues_again():
         await asyncio.wait_for(late, 5)
         assert first.stage is Stage.RUNNING
         first.leave()
-        assert admission.taken == 0
+        assert queue.taken == 0
 
     asyncio.run(body())
 
 
 def test_a_principal_that_asked_for_little_is_not_behind_one_that_asked_for_much():
     def test():
-        admission = FairQueue(1, 10)
+        queue = FairQueue(1, 10)
         order = []
-        tickets = [admission.ask(ALICE, lambda: order.append("alice")) for _ in range(6)]
-        tickets += [admission.ask(BOB, lambda: order.append("bob")) for _ in range(2)]
-        while any(ticket.stage is Stage.LEASED for ticket in tickets):
-            next(ticket for ticket in tickets if ticket.stage is Stage.LEASED).leave()
+        entries = [enter(queue, ALICE, lambda: order.append("alice")) for _ in range(6)]
+        entries += [enter(queue, BOB, lambda: order.append("bob")) for _ in range(2)]
+        while any(entry.stage is Stage.LEASED for entry in entries):
+            next(entry for entry in entries if entry.stage is Stage.LEASED).leave()
         assert sorted(order) == ["alice"] * 6 + ["bob"] * 2
         assert order.index("bob") <= 2
         assert order[:5].count("bob") == 2
@@ -80,13 +88,13 @@ def test_a_principal_that_asked_for_little_is_not_behind_one_that_asked_for_much
 
 def test_weight_is_a_share_of_the_slots():
     def test():
-        admission = FairQueue(1, 10)
+        queue = FairQueue(1, 10)
         order = []
         heavy = replace(BOB, weight=3.0)
-        tickets = [admission.ask(ALICE, lambda: order.append("alice")) for _ in range(40)]
-        tickets += [admission.ask(heavy, lambda: order.append("bob")) for _ in range(40)]
+        entries = [enter(queue, ALICE, lambda: order.append("alice")) for _ in range(40)]
+        entries += [enter(queue, heavy, lambda: order.append("bob")) for _ in range(40)]
         for _ in range(40):
-            next(ticket for ticket in tickets if ticket.stage is Stage.LEASED).leave()
+            next(entry for entry in entries if entry.stage is Stage.LEASED).leave()
         assert 27 <= order[:40].count("bob") <= 31
 
     in_loop(test)
@@ -94,35 +102,35 @@ def test_weight_is_a_share_of_the_slots():
 
 def test_a_principals_own_bound_leaves_the_other_slots_to_others():
     def test():
-        admission = FairQueue(4, 10)
+        queue = FairQueue(4, 10)
         bounded = replace(ALICE, jobs=2)
-        mine = [admission.ask(bounded, nothing) for _ in range(5)]
-        assert sum(ticket.stage is Stage.LEASED for ticket in mine) == 2
-        other = admission.ask(BOB, nothing)
+        mine = [enter(queue, bounded, nothing) for _ in range(5)]
+        assert sum(entry.stage is Stage.LEASED for entry in mine) == 2
+        other = enter(queue, BOB, nothing)
         assert other.stage is Stage.LEASED
         mine[0].leave()
-        assert sum(ticket.stage is Stage.LEASED for ticket in mine) == 2
+        assert sum(entry.stage is Stage.LEASED for entry in mine) == 2
 
     in_loop(test)
 
 
 def test_leaving_twice_gives_one_slot_back():
     def test():
-        admission = FairQueue(1, 10)
-        ticket = admission.ask(ALICE, nothing)
-        ticket.leave()
-        ticket.leave()
-        assert admission.taken == 0
+        queue = FairQueue(1, 10)
+        entry = enter(queue, ALICE, nothing)
+        entry.leave()
+        entry.leave()
+        assert queue.taken == 0
 
     in_loop(test)
 
 
-def check_accounts(admission, tickets):
-    held = [t for t in tickets if t.stage in (Stage.LEASED, Stage.RUNNING)]
-    assert admission.taken == len(held) <= 3
-    held += [t for t in tickets if t.stage is Stage.OVER]
+def check_accounts(queue, entries):
+    held = [t for t in entries if t.stage in (Stage.LEASED, Stage.RUNNING)]
+    assert queue.taken == len(held) <= 3
+    held += [t for t in entries if t.stage is Stage.OVER]
     for principal in {t.grant.principal for t in held}:
-        share = admission._shares[principal]
+        share = queue._shares[principal]
         own = [t for t in held if t.grant.principal == principal]
         assert share.holding == len(own) <= 2
         assert share.memory == sum(t.grant.limits.memory for t in own)
@@ -133,60 +141,60 @@ def check_accounts(admission, tickets):
 @given(st.lists(st.tuples(st.sampled_from(["ask", "run", "free", "leave", "lapse"]), st.integers(0, 7)), max_size=60))
 def test_slots_are_never_oversold_nor_lost(steps):
     async def body():
-        admission = FairQueue(3, 60)
-        tickets = []
+        queue = FairQueue(3, 60)
+        entries = []
         running = []
         for step, number in steps:
             if step == "ask":
                 grant = replace(ALICE, principal=f"user{number % 3}@EXAMPLE.COM", jobs=2)
-                tickets.append(admission.ask(grant, nothing))
-            elif tickets:
-                ticket = tickets[number % len(tickets)]
-                if step == "run" and not ticket.wanted and ticket.stage is not Stage.DONE:
-                    running.append(asyncio.create_task(ticket.occupy()))
+                entries.append(enter(queue, grant, nothing))
+            elif entries:
+                entry = entries[number % len(entries)]
+                if step == "run" and not entry.wanted and entry.stage is not Stage.DONE:
+                    running.append(asyncio.create_task(entry.occupy()))
                     await asyncio.sleep(0)
                 elif step == "lapse":
-                    admission.expire(ticket)
+                    queue.expire(entry)
                 elif step == "leave":
-                    ticket.leave()
+                    entry.leave()
                 elif step == "free":
-                    ticket.free()
-            check_accounts(admission, tickets)
-        for ticket in tickets:
-            ticket.leave()
-        assert (admission.taken, admission.waiting) == (0, 0)
+                    entry.free()
+            check_accounts(queue, entries)
+        for entry in entries:
+            entry.leave()
+        assert (queue.taken, queue.waiting) == (0, 0)
         await asyncio.gather(*running, return_exceptions=True)
 
     asyncio.run(body())
 
 
-def leased(tickets):
-    return sum(ticket.stage is Stage.LEASED for ticket in tickets)
+def leased(entries):
+    return sum(entry.stage is Stage.LEASED for entry in entries)
 
 
 def test_memory_is_reserved_by_each_jobs_limit_until_it_has_left():
     async def body():
-        admission = FairQueue(9, 10)
+        queue = FairQueue(9, 10)
         limits = replace(ALICE.limits, memory=2 << 30)
         alice = replace(ALICE, limits=limits, quota=Quota(memory=5 << 30))
-        tickets = [admission.ask(alice, nothing) for _ in range(4)]
-        assert leased(tickets) == 2
-        await tickets[0].occupy()
-        tickets[0].free()
-        assert (admission.taken, leased(tickets)) == (1, 1)
-        tickets[0].leave()
-        assert leased(tickets) == 2
-        assert admission.ask(BOB, nothing).stage is Stage.LEASED
+        entries = [enter(queue, alice, nothing) for _ in range(4)]
+        assert leased(entries) == 2
+        await entries[0].occupy()
+        entries[0].free()
+        assert (queue.taken, leased(entries)) == (1, 1)
+        entries[0].leave()
+        assert leased(entries) == 2
+        assert enter(queue, BOB, nothing).stage is Stage.LEASED
 
     asyncio.run(body())
 
 
 def test_a_slot_that_is_free_goes_to_others_while_a_result_is_delivered():
     async def body():
-        admission = FairQueue(1, 10)
+        queue = FairQueue(1, 10)
         alice = replace(ALICE, jobs=1)
-        first, second = (admission.ask(alice, nothing) for _ in range(2))
-        bob = admission.ask(BOB, nothing)
+        first, second = (enter(queue, alice, nothing) for _ in range(2))
+        bob = enter(queue, BOB, nothing)
         await first.occupy()
         first.free()
         assert (second.stage, bob.stage) == (Stage.WAITING, Stage.LEASED)
@@ -195,7 +203,7 @@ def test_a_slot_that_is_free_goes_to_others_while_a_result_is_delivered():
         first.leave()
         assert second.stage is Stage.LEASED
         first.free()
-        assert admission.taken == 1
+        assert queue.taken == 1
 
     asyncio.run(body())
 
@@ -213,35 +221,35 @@ PACED = replace(ALICE, quota=Quota(rate=10.0, burst=3))
 def test_a_rate_bounds_the_jobs_that_begin_not_those_that_ask():
     async def body():
         clock = Clock()
-        admission, starts = FairQueue(9, 60), TokenBucket(clock)
-        tickets = [admission.ask(PACED, nothing, starts) for _ in range(9)]
-        assert leased(tickets) == 3
-        tickets[0].leave()  # it went elsewhere: that was no job
-        assert leased(tickets) == 3
-        began = [ticket for ticket in tickets if ticket.stage is Stage.LEASED]
-        for ticket in began:
-            await ticket.occupy()
-            ticket.leave()
-        assert leased(tickets) == 0
-        assert admission.ask(BOB, nothing, TokenBucket(clock)).stage is Stage.LEASED
+        queue, starts = FairQueue(9, 60), TokenBucket(clock)
+        entries = [enter(queue, PACED, nothing, starts) for _ in range(9)]
+        assert leased(entries) == 3
+        entries[0].leave()  # it went elsewhere: that was no job
+        assert leased(entries) == 3
+        began = [entry for entry in entries if entry.stage is Stage.LEASED]
+        for entry in began:
+            await entry.occupy()
+            entry.leave()
+        assert leased(entries) == 0
+        assert enter(queue, BOB, nothing, TokenBucket(clock)).stage is Stage.LEASED
         clock.now = 0.2
-        admission._serve()
-        assert leased(tickets) == 2
+        queue._serve()
+        assert leased(entries) == 2
 
     asyncio.run(body())
 
 
 def test_who_waits_for_the_rate_is_served_in_time():
     async def body():
-        admission, starts = FairQueue(9, 60), TokenBucket(time.monotonic)
+        queue, starts = FairQueue(9, 60), TokenBucket(time.monotonic)
         alice = replace(ALICE, quota=Quota(rate=50.0, burst=1))
         began = time.monotonic()
         for _ in range(6):
             there = asyncio.Event()
-            ticket = admission.ask(alice, there.set, starts)
+            entry = enter(queue, alice, there.set, starts)
             await asyncio.wait_for(there.wait(), 5)
-            await ticket.occupy()
-            ticket.leave()
+            await entry.occupy()
+            entry.leave()
         assert time.monotonic() - began >= 5 / 50
 
     asyncio.run(body())
@@ -249,28 +257,28 @@ def test_who_waits_for_the_rate_is_served_in_time():
 
 def test_who_waits_for_hours_holds_nobody_up_who_waits_for_moments():
     async def body():
-        admission = FairQueue(9, 60)
+        queue = FairQueue(9, 60)
         slow = replace(BOB, quota=Quota(rate=1 / 3600, burst=1))
         soon = replace(ALICE, quota=Quota(rate=50.0, burst=1))
         for grant in (slow, soon):  # both have used up what they may do at once
-            ticket = admission.ask(grant, nothing, starts := TokenBucket(time.monotonic))
-            await ticket.occupy()
-            ticket.leave()
+            entry = enter(queue, grant, nothing, starts := TokenBucket(time.monotonic))
+            await entry.occupy()
+            entry.leave()
             there = asyncio.Event()
-            admission.ask(grant, there.set, starts)
+            enter(queue, grant, there.set, starts)
         await asyncio.wait_for(there.wait(), 5)
-        assert admission.waits(slow.principal) == 1
+        assert queue.waits(slow.principal) == 1
 
     asyncio.run(body())
 
 
 def test_how_many_wait_is_known_by_principal():
     def test():
-        admission = FairQueue(1, 10)
+        queue = FairQueue(1, 10)
         for _ in range(4):
-            admission.ask(ALICE, nothing)
-        admission.ask(BOB, nothing)
-        assert [admission.waits(grant.principal) for grant in (ALICE, BOB)] == [3, 1]
-        assert admission.waits("carol@OTHER.ORG") == 0
+            enter(queue, ALICE, nothing)
+        enter(queue, BOB, nothing)
+        assert [queue.waits(grant.principal) for grant in (ALICE, BOB)] == [3, 1]
+        assert queue.waits("carol@OTHER.ORG") == 0
 
     in_loop(test)

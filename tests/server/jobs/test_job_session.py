@@ -180,11 +180,13 @@ def test_bytes_that_are_not_what_was_asked_for_end_the_job_alone(tmp_path, conte
     with_front(tmp_path, body, None)
 
 
-def test_bytes_between_a_manifest_and_the_need_that_follows_it_are_refused(tmp_path):
+@pytest.mark.parametrize("early", [lambda front: front.on_message(Supply(1)), lambda front: front.on_bulk(1, b"?")])
+def test_files_before_the_job_itself_are_refused(tmp_path, early):
+    """The session table lets none through; a job does not rely on it."""
+
     async def body(front, channel):
-        channel.hear(ask(), submit(manifest=b""))
-        front.attendant._visits[1].submitted = None
-        front.attendant.on_message(Supply(1, b""))
+        channel.hear(ask())
+        early(front.connection)
         assert channel.said[-1].code == "protocol"
 
     with_front(tmp_path, body)
@@ -196,7 +198,7 @@ def test_files_that_never_arrive_end_the_job(tmp_path, monkeypatch):
     async def body(front, channel):
         channel.hear(ask(), submit())
         refusal = await channel.until(Refuse)
-        assert (refusal.code, front.admission.taken) == ("limit", 0)
+        assert (refusal.code, front.queue.taken) == ("limit", 0)
 
     with_front(tmp_path, body)
 
@@ -207,8 +209,8 @@ def test_a_slot_is_not_kept_for_files_that_dawdle(tmp_path, monkeypatch):
     async def body(front, channel):
         channel.hear(ask(), submit())
         lapsed = asyncio.Event()
-        front.admission.slots = 1
-        waiting = front.admission.ask(GRANT, lapsed.set)
+        front.queue.slots = 1
+        waiting = front.queue.ask(1, GRANT, lapsed.set)
         await asyncio.wait_for(lapsed.wait(), 5)
         waiting.leave()
         supply(channel)
@@ -282,8 +284,8 @@ def test_the_slot_is_free_while_the_result_is_delivered_but_not_for_who_does_not
         channel.hear(ask(), submit())
         supply(channel)
         await channel.until(Result)
-        assert front.admission.taken == 0
-        assert front.service.undelivered.total == len(b"object")
+        assert front.queue.taken == 0
+        assert front.service.backlog.total == len(b"object")
         channel.hear(ask(2))
         assert isinstance(channel.said[-1], Wait)
         other, _ = front.connect(replace(GRANT, principal="bob@EXAMPLE.COM"))
@@ -292,7 +294,7 @@ def test_the_slot_is_free_while_the_result_is_delivered_but_not_for_who_does_not
         other.lose(ChannelError("leaves"))
         channel.room.set()
         await channel.until(Invite)
-        assert front.service.undelivered.total == 0
+        assert front.service.backlog.total == 0
         channel.hear(Forget(2))
 
     with_front(tmp_path, body, slots=1, grant=replace(GRANT, jobs=1))
@@ -306,7 +308,7 @@ def test_an_invitation_that_is_not_used_is_taken_back(tmp_path, monkeypatch):
         assert isinstance(channel.said[-1], Invite)
         refusal = await channel.until(Refuse)
         assert (refusal.code, refusal.reason) == ("busy", "the invitation was not used within 0 s")
-        assert not front.attendant._visits
+        assert not front.connection.jobs
 
     with_front(tmp_path, body)
 
@@ -316,12 +318,12 @@ def test_a_job_that_waits_for_its_slot_has_all_the_time(tmp_path, monkeypatch):
     monkeypatch.setattr(limits, "SUBMIT_S", 0.1)
 
     async def body(front, channel):
-        front.admission.slots = 0
+        front.queue.slots = 0
         channel.hear(ask())
         await asyncio.sleep(0.2)
         assert isinstance(channel.said[-1], Wait)
-        front.admission.slots = 1
-        front.admission._serve()
+        front.queue.slots = 1
+        front.queue._serve()
         await channel.until(Invite)
         refusal = await channel.until(Refuse)
         assert refusal.code == "busy"

@@ -7,7 +7,7 @@ import pytest
 
 from securecc.model import limits
 from securecc.model.errors import ChannelError
-from securecc.model.messages import Goodbye, Invite, Output, Result, Usage
+from securecc.model.messages import Goodbye, Invite, Output, Result, Welcome
 from securecc.server.jobs.delivery_backlog import DeliveryBacklog
 from securecc.server.jobs.result_delivery import deliver
 from tests.server.frontside import FrontChannel, ask, outcome, submit
@@ -22,9 +22,8 @@ class Nobody:
 
 def channel_with_a_job():
     channel = FrontChannel()
-    channel._greeted = False
     channel.attach(Nobody())
-    channel.session._welcome = channel.session._hello = True
+    channel.send(Welcome(1, "test", "alice@EXAMPLE.COM", "ref", 1, ()))
     channel.hear(ask())
     channel.send(Invite(1, 10))
     channel.hear(submit())
@@ -46,7 +45,7 @@ def delivered(result):
 
 def test_the_result_says_all_and_the_bytes_follow_in_its_order():
     made = ((b"/p/a.o", b"object"), (b"/p/a.d", b""), (b"/p/a.su", b"stack"))
-    given = outcome(b"printed", b"said", made, strays=(3,), read=b"\5", usage=Usage(wall_s=2.0), status=1, limit="cpu")
+    given = outcome(b"printed", b"said", made, strays=(3,), read=b"\5", server_s=2.0, status=1, limit="cpu")
     digests = given.digests
     channel = delivered(given)
     [result] = channel.said
