@@ -15,7 +15,7 @@ from securecc.audit.records.daemon_events import Checkpoint
 NAME = "securecc-audit-checkpoint"
 """The word that an anchor line begins with, whatever a collector puts before it."""
 
-Proves = Callable[[str, bytes, str], bool]
+Verify = Callable[[str, bytes, str], bool]
 """Whether a public key has made a signature (the last) over some bytes."""
 
 _ANCHOR = re.compile(
@@ -56,17 +56,17 @@ def host_name(name: str) -> str:
     return _ODD.sub("_", name)[:255] or "unknown"
 
 
-def proven(record: Checkpoint, proves: Proves) -> bool:
+def proven(record: Checkpoint, proves: Verify) -> bool:
     """Whether a checkpoint's signature is that of the key that it names."""
     return _proven(Link(record.signed_seq, record.signed_hash), record.signed_time, record, proves)
 
 
-def anchor_proven(anchor: Anchor, proves: Proves) -> bool:
+def anchor_proven(anchor: Anchor, proves: Verify) -> bool:
     """The same of an anchor."""
     return _proven(anchor.link, anchor.time, anchor, proves)
 
 
-def _proven(link: Link, time: str, said: Checkpoint | Anchor, proves: Proves) -> bool:
+def _proven(link: Link, time: str, said: Checkpoint | Anchor, proves: Verify) -> bool:
     try:
         return proves(said.key, statement(link, time, said.every, said.host), said.signature)
     except UnicodeEncodeError:

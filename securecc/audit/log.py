@@ -11,11 +11,11 @@ from pathlib import Path
 
 import msgspec
 
+from securecc.audit.append_file import AppendFile, open_own, translated
 from securecc.audit.chain import Link, first_seq, head_line, parse_head, recover, seal, stamp
 from securecc.audit.records.daemon_events import Checkpoint, Repair
 from securecc.audit.records.escaped_text import text
 from securecc.audit.records.record import Record
-from securecc.audit.storage import Storage, open_own, translated
 from securecc.model import limits
 from securecc.model.errors import AuditError
 
@@ -59,13 +59,13 @@ class AuditLog:
         self._unwritten = 0
         self._head = -1
         self._ready = False
-        self._storage = Storage(path)
+        self._file = AppendFile(path)
         try:
             with translated(path):
                 self._head = open_own(path.with_name(path.name + ".head"), os.O_RDWR)
                 head = parse_head(os.pread(self._head, _HEAD_SIZE + 1, 0)) or Link()
                 self._continue(max(head, known or head, key=lambda link: link.seq))
-                self._first = first_seq(os.pread(self._storage.fd, _FRAME, 0)) or self._last.seq + 1
+                self._first = first_seq(os.pread(self._file.fd, _FRAME, 0)) or self._last.seq + 1
             self._ready = True
         except BaseException:
             self.close()
@@ -79,7 +79,7 @@ class AuditLog:
     @property
     def size(self) -> int:
         """Bytes of the file."""
-        return self._storage.size
+        return self._file.size
 
     @property
     def unsigned(self) -> int:
@@ -89,7 +89,7 @@ class AuditLog:
     @property
     def renamed(self) -> bool:
         """Whether the file was renamed or removed: `reopen` goes on in a new one."""
-        return self._storage.renamed()
+        return self._file.renamed()
 
     def append(self, record: Record) -> int:
         """Writes one record and returns its number. Raises AuditError, and leaves the log whole, if it cannot.
@@ -99,7 +99,7 @@ class AuditLog:
         """
         now = stamp(self._clock())
         try:
-            self._storage.settle()
+            self._file.settle()
             with contextlib.suppress(OSError) if record.pressing else contextlib.nullcontext():
                 self._settle()
             self._write(record, now)
@@ -120,7 +120,7 @@ class AuditLog:
     def descriptor(self) -> int:
         """A descriptor of the file that is the caller's own: to wait for the disk in another thread."""
         with translated(self._path):
-            return os.dup(self._storage.fd)
+            return os.dup(self._file.fd)
 
     def rotate(self) -> Path:
         """Renames the file to ``PATH.FIRST-LAST``, by the records that it holds, and goes on in a new one."""
@@ -137,16 +137,16 @@ class AuditLog:
         """After the file was renamed (rotated): goes on in a new one, which continues the chain."""
         if not self.renamed:
             return
-        storage = Storage(self._path)
+        storage = AppendFile(self._path)
         if storage.size:
             storage.close()
             raise AuditError(f"{self._path} is another log", "rotate by renaming; the daemon makes the new file")
         with contextlib.suppress(AuditError):  # the new file begins with one in any case
             self.checkpoint()
         with contextlib.suppress(OSError):
-            self._storage.settle()
-        self._storage.close()
-        self._storage = storage
+            self._file.settle()
+        self._file.close()
+        self._file = storage
         self._first = self._last.seq + 1
         self._signed = self._last.seq - self._every
         self.checkpoint()
@@ -158,7 +158,7 @@ class AuditLog:
                 self._settle()
                 self.checkpoint()
         self._ready = False
-        self._storage.close()
+        self._file.close()
         if self._head >= 0:
             os.close(self._head)
         self._head = -1
@@ -168,8 +168,8 @@ class AuditLog:
 
     def _continue(self, head: Link) -> None:
         """`head` is the last record that is known to have been written."""
-        size = self._storage.size
-        tail = self._storage.tail(_TAIL)
+        size = self._file.size
+        tail = self._file.tail(_TAIL)
         torn, last = recover(tail, whole=size <= _TAIL)
         repairs = [self._cut(tail[-torn:])] if torn else []
         if last is not None and head.seq > last.seq:
@@ -189,7 +189,7 @@ class AuditLog:
                 os.write(fd, torn)
         finally:
             os.close(fd)
-        self._storage.cut(len(torn))
+        self._file.cut(len(torn))
         detail = f"{len(torn)} bytes of an unfinished record were cut off the end into {text(path.name)}"
         return Repair("torn", len(torn), hashlib.sha256(torn).hexdigest(), detail)
 
@@ -227,7 +227,7 @@ class AuditLog:
 
     def _put(self, record: Record, now: str) -> None:
         line, link = seal(record, self._last, now)
-        self._storage.append(line, leaving=0 if record.pressing else limits.AUDIT_RESERVE)
+        self._file.append(line, leaving=0 if record.pressing else limits.AUDIT_RESERVE)
         self._last = link
         with contextlib.suppress(OSError):  # an old head is a true one
             os.pwrite(self._head, head_line(link), 0)

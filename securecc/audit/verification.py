@@ -7,7 +7,7 @@ from typing import TypeVar
 import msgspec
 
 from securecc.audit.chain import Link, Sealed, unseal
-from securecc.audit.checkpoint import Anchor, Proves, anchor_proven, proven
+from securecc.audit.checkpoint import Anchor, Verify, anchor_proven, proven
 from securecc.audit.records.daemon_events import Checkpoint, Repair
 from securecc.model import limits
 from securecc.model.errors import AuditError
@@ -20,7 +20,7 @@ _decode_checkpoint = msgspec.json.Decoder(Checkpoint).decode
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class Expected:
     """What is known of a log from elsewhere.
 
     `head` is the record that was written last, as the file beside the log says; `after` what the first line must
@@ -55,11 +55,11 @@ class Verdict:
     anchored: int = 0
 
 
-class Chain:
+class ChainVerifier:
     """Checks lines in order, in constant memory. `proves` checks a signature; without it none is looked at."""
 
-    def __init__(self, known: Known | None = None, proves: Proves | None = None) -> None:
-        self._known = known or Known()
+    def __init__(self, known: Expected | None = None, proves: Verify | None = None) -> None:
+        self._known = known or Expected()
         self._proves = proves
         self._last = self._known.after or Link()
         self._gap: tuple[Link, str, int] | None = None
@@ -206,7 +206,9 @@ class Chain:
             self._notes.append(said)
 
 
-def choose(anchors: Iterable[Anchor], keys: frozenset[str], proves: Proves) -> tuple[dict[int, Anchor], list[str], str]:
+def choose_anchors(
+    anchors: Iterable[Anchor], keys: frozenset[str], proves: Verify
+) -> tuple[dict[int, Anchor], list[str], str]:
     """Those anchors that are of this log, by record; what is to be noted of others; and what they contradict each
     other in, or an empty text. With `keys` these are the ones that one of them has signed, else all.
     """

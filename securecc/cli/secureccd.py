@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from securecc import __version__
-from securecc.audit.trail import AuditTrail
+from securecc.audit.signed_log import SignedAuditLog
 from securecc.daemon import file_permissions
 from securecc.daemon.service_manager import ServiceManager, supervisor
 from securecc.daemon.settings import DaemonSettings, User, read_settings
@@ -121,7 +121,7 @@ async def _front(
 ) -> int:
     file_permissions.check(settings)
     policy = PolicyInForce(settings.policy)
-    audit = AuditTrail(settings.audit, settings.state)
+    audit = SignedAuditLog(settings.audit, settings.state)
     bounds = settings.limits
     store = BlobStore(settings.state / "store", limit=bounds.store, quota=bounds.store_per_principal)
     heap.freeze_gc()

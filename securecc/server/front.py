@@ -10,7 +10,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
-from securecc.audit.trail import AuditTrail
+from securecc.audit.signed_log import SignedAuditLog
 from securecc.channel.channel import Channel
 from securecc.channel.server import Server
 from securecc.compiler.toolchain.toolchain_list import NAME
@@ -52,7 +52,7 @@ class Equipment:
 
     settings: DaemonSettings
     policy: PolicyInForce
-    audit: AuditTrail
+    audit: SignedAuditLog
     store: BlobStore
     runner: socket.socket
     spawner: socket.socket | None = None

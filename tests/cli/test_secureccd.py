@@ -293,7 +293,7 @@ def test_the_front_is_equipped_before_it_listens(tmp_path, monkeypatch):
             return 3
 
     monkeypatch.setattr(secureccd, "Front", Front)
-    monkeypatch.setattr(secureccd.heap, "leave_alone", lambda: equipped.append("what there is stays"))
+    monkeypatch.setattr(secureccd.heap, "freeze_gc", lambda: equipped.append("what there is stays"))
     ours, theirs = socket.socketpair()
     with ours, theirs:
         assert asyncio.run(secureccd._front(settings_of(tmp_path), ServiceManager(), ours, theirs)) == 3

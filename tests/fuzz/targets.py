@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 import msgspec
 from msgspec.structs import replace
 
-from securecc.audit.verification import Chain
+from securecc.audit.verification import ChainVerifier
 from securecc.cli.securecctl import main
 from securecc.client.ipc.frames import OrderReader, RequestReader
 from securecc.compiler.command_line.compile_plan import dependency_command, parse
@@ -238,7 +238,7 @@ def policies(data: bytes) -> None:
 
 def audits(data: bytes) -> None:
     """The reader of the log has no error: it has a verdict on any bytes."""
-    chain = Chain()
+    chain = ChainVerifier()
     lines = io.BytesIO(data).readlines()
     for line in lines:
         if not chain.feed(line):

@@ -57,8 +57,8 @@ HOUSE = {
     },
     SYSTEM: {"system": "atomic_file peer_credentials stat_key"},
     FOREIGN: {
-        "audit": "signing storage",
-        "audit.collectors": "outlet",
+        "audit": "append_file signing",
+        "audit.collectors": "collector_connection",
         "channel": "backpressure deadline kerberos tcp_options tls",
         "client.compile": "argument_files",
         "client.doctor": "kdc_clock",
@@ -78,8 +78,8 @@ HOUSE = {
         "server.connections": "known_sources_file",
     },
     JOINING: {
-        "audit": "log trail",
-        "audit.collectors": "posting",
+        "audit": "log signed_log",
+        "audit.collectors": "forwarder",
         "channel": "channel client_handshake dialer server server_handshake tls_connection",
         "client.compile": "compiler_query invocation remote_compile request_handler submission",
         "client.doctor": "checks",
@@ -107,7 +107,7 @@ HOUSE = {
     },
     PERSON: {
         "cli": "masquerade policy printing secureccd securecctl stats toolchain why",
-        "cli.audit": "command export follow key parts rows selection show summary trace verify",
+        "cli.audit": "command export follow key log_parts rows selection show summary trace verify",
         "cli.doctor": "client command server",
     },
 }

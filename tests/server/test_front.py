@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from securecc.audit.settings import AuditSettings
-from securecc.audit.trail import AuditTrail
+from securecc.audit.signed_log import SignedAuditLog
 from securecc.channel import dialer
 from securecc.daemon.reloadable import Reloadable
 from securecc.daemon.service_manager import ServiceManager
@@ -79,7 +79,7 @@ class Client:
         return await self.until(lambda: next((said for said in self.said if isinstance(said, kind)), None))
 
 
-class Trail(AuditTrail):
+class Trail(SignedAuditLog):
     """Fails as the test wants it to: `trouble` when a record is written, `trouble_reopening` when it is reopened."""
 
     def __init__(self, *words):
@@ -296,7 +296,7 @@ def test_a_bad_keytab_keeps_the_front_from_starting(house):
     async def body():
         ours, theirs = pair()
         settings = house.settings()
-        audit = AuditTrail(settings.audit, house.folder)
+        audit = SignedAuditLog(settings.audit, house.folder)
         equipment = Equipment(settings, PolicyInForce(settings.policy), audit, None, ours)
         with ours, theirs, pytest.raises(CredentialError):
             Front(equipment)

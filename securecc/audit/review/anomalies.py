@@ -13,7 +13,7 @@ from typing import Any, Literal
 from securecc.model import limits
 from securecc.model.address import host_of, source_of
 
-Rule = Literal["first-seen", "new-address", "out-of-hours", "burst"]
+AnomalyKind = Literal["first-seen", "new-address", "out-of-hours", "burst"]
 Fields = Mapping[str, Any]
 
 
@@ -21,7 +21,7 @@ Fields = Mapping[str, Any]
 class Finding:
     """Something unusual: when it began, whose it is, and what it was in words."""
 
-    rule: Rule
+    rule: AnomalyKind
     time: str
     principal: str
     detail: str
@@ -38,7 +38,7 @@ class Hours:
     days: frozenset[int] = frozenset(range(7))
     zone: dt.tzinfo | None = None
 
-    def hold(self, moment: dt.datetime) -> bool:
+    def contain(self, moment: dt.datetime) -> bool:
         """Whether people work then."""
         local = moment.astimezone(self.zone)
         minute, day = local.hour * 60 + local.minute, local.weekday()
@@ -56,7 +56,7 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class AnomalyRules:
     """`since` is where history ends, as records write time (empty: there is none, all is looked at)."""
 
     since: str = ""
@@ -77,21 +77,21 @@ class _Person:
     bursts: dict[str, int] = field(default_factory=dict)
 
 
-class Watch:
+class AnomalyDetector:
     """Looks at records in their order; `findings` are what it saw, at most `limits.AUDIT_FINDINGS`."""
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: AnomalyRules) -> None:
         self._rules = rules
         self._people: dict[str, _Person] = {}
         self._history = False
         self.findings: list[Finding] = []
 
     @property
-    def compares(self) -> bool:
+    def has_history(self) -> bool:
         """Whether there was a history to compare with."""
         return self._history
 
-    def look(self, fields: Fields) -> None:
+    def add(self, fields: Fields) -> None:
         """The next record. What is no record of a connection or job is passed over."""
         what = _WHAT.get(str(fields.get("kind")))
         time, principal = fields.get("time"), fields.get("principal")
@@ -122,7 +122,7 @@ class Watch:
         person.sources.add(source)
 
     def _night(self, person: _Person, fields: Fields, kind: str, moment: dt.datetime) -> None:
-        if kind == "denials" or self._rules.hours.hold(moment):
+        if kind == "denials" or self._rules.hours.contain(moment):
             return
         local = moment.astimezone(self._rules.hours.zone)
         night = local.date().isoformat()
@@ -144,7 +144,7 @@ class Watch:
             person.bursts[kind] = 1
             self._find("burst", fields["time"], fields["principal"], f"over {rate.count} {kind} in {rate.seconds:g} s")
 
-    def _find(self, rule: Rule, time: str, principal: str, detail: str) -> None:
+    def _find(self, rule: AnomalyKind, time: str, principal: str, detail: str) -> None:
         if len(self.findings) < limits.AUDIT_FINDINGS:
             self.findings.append(Finding(rule, time, principal, detail))
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from securecc.cli.audit.parts import add_files, named
+from securecc.cli.audit.log_parts import add_files, named
 from securecc.cli.audit.selection import Fields, Selection, add_filters
 from securecc.cli.printing import as_json, plain
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from securecc.audit.chain import first_seq
-from securecc.cli.audit.parts import CONFIG, beside, ordered
+from securecc.cli.audit.log_parts import CONFIG, beside, ordered
 from securecc.cli.audit.rows import Rows
 from securecc.cli.audit.selection import Selection, add_filters
 from securecc.cli.printing import plain

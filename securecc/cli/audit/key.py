@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from securecc.audit.signing import parse_public
-from securecc.cli.audit.parts import CONFIG
+from securecc.cli.audit.log_parts import CONFIG
 from securecc.cli.printing import plain
 from securecc.daemon.settings import read_settings
 from securecc.model.errors import AuditError

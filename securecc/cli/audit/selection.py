@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from securecc.cli.audit.parts import Part
+from securecc.cli.audit.log_parts import Part
 from securecc.cli.printing import moment, plain
 from securecc.model.errors import AuthenticationError, ConfigError
 from securecc.model.principal import Principal

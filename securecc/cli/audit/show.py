@@ -2,7 +2,7 @@
 
 import argparse
 
-from securecc.cli.audit.parts import add_files, named
+from securecc.cli.audit.log_parts import add_files, named
 from securecc.cli.audit.rows import Rows
 from securecc.cli.audit.selection import Selection, add_filters
 

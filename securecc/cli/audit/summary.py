@@ -8,9 +8,9 @@ from collections.abc import Sized
 from dataclasses import asdict
 from typing import Final
 
-from securecc.audit.review.anomalies import Hours, Rate, Rules, Watch
+from securecc.audit.review.anomalies import AnomalyDetector, AnomalyRules, Hours, Rate
 from securecc.audit.review.summary import Person, Summary
-from securecc.cli.audit.parts import add_files, named
+from securecc.cli.audit.log_parts import add_files, named
 from securecc.cli.audit.selection import Selection, said_at, stamp
 from securecc.cli.printing import as_json, columns, moment, plain, size
 from securecc.config_file.quantities import duration
@@ -43,22 +43,22 @@ def add_arguments(actions: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(options: argparse.Namespace) -> int:
     """Prints the summary. Exit status 1 if a line was no record."""
     rules = rules_of(options, dt.datetime.now(dt.UTC))
-    selection, summary, watch = Selection(named(options, rotated=True)), Summary(), Watch(rules)
+    selection, summary, detector = Selection(named(options, rotated=True)), Summary(), AnomalyDetector(rules)
     for fields in selection:
-        watch.look(fields)
+        detector.add(fields)
         if said_at(fields) >= rules.since:
             summary.add(fields)
     if options.format == "json":
-        print(as_json(_plain_data(summary, watch)))
+        print(as_json(_plain_data(summary, detector)))
     else:
-        for block in (_head(summary), _people(summary), _denials(summary), _strangers(summary), _unusual(watch)):
+        for block in (_head(summary), _people(summary), _denials(summary), _strangers(summary), _unusual(detector)):
             print(block)
     return 1 if selection.bad else 0
 
 
-def rules_of(options: argparse.Namespace, now: dt.datetime) -> Rules:
+def rules_of(options: argparse.Namespace, now: dt.datetime) -> AnomalyRules:
     """The rules that the command line sets. Raises ConfigError."""
-    return Rules(
+    return AnomalyRules(
         since=stamp(moment(options.since, now)),
         hours=_hours(options.hours, options.days, options.zone),
         jobs=_rate(options.burst_jobs),
@@ -105,11 +105,11 @@ def _strangers(summary: Summary) -> str:
     return f"\nSTRANGERS ({summary.strangers.total():g})\n{columns(rows)}{_more(counted)}"
 
 
-def _unusual(watch: Watch) -> str:
+def _unusual(detector: AnomalyDetector) -> str:
     rows: list[tuple[str, ...]] = [("TIME", "RULE", "PRINCIPAL", "WHAT")]
-    rows += [(plain(f.time), f.rule, plain(f.principal), plain(f.detail)) for f in watch.findings[:_SHOWN]]
-    note = "" if watch.compares else "\nno record is older: first-seen and new-address have nothing to compare with"
-    return f"\nUNUSUAL ({len(watch.findings)})\n{columns(rows)}{_more(watch.findings)}{note}"
+    rows += [(plain(f.time), f.rule, plain(f.principal), plain(f.detail)) for f in detector.findings[:_SHOWN]]
+    note = "" if detector.has_history else "\nno older records: nothing to compare first-seen and new-address with"
+    return f"\nUNUSUAL ({len(detector.findings)})\n{columns(rows)}{_more(detector.findings)}{note}"
 
 
 def _more(rows: Sized) -> str:
@@ -117,7 +117,7 @@ def _more(rows: Sized) -> str:
     return f"\nand {count} more (--format json has all)" if count > 0 else ""
 
 
-def _plain_data(summary: Summary, watch: Watch) -> dict[str, object]:
+def _plain_data(summary: Summary, detector: AnomalyDetector) -> dict[str, object]:
     people = {
         name: {**asdict(person), "ended": dict(person.ended), "hosts": sorted(person.hosts)}
         for name, person in summary.people.items()
@@ -131,8 +131,8 @@ def _plain_data(summary: Summary, watch: Watch) -> dict[str, object]:
         "strangers": [{"source": s, "reason": r, "count": n} for (s, r), n in summary.strangers.items()],
         "daemon": dict(summary.daemon),
         "repairs": dict(summary.repairs),
-        "unusual": [asdict(finding) for finding in watch.findings],
-        "history": watch.compares,
+        "unusual": [asdict(finding) for finding in detector.findings],
+        "history": detector.has_history,
     }
 
 

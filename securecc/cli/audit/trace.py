@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from securecc.cli.audit.parts import Part, add_files, named
+from securecc.cli.audit.log_parts import Part, add_files, named
 from securecc.cli.audit.selection import Fields, decode
 from securecc.cli.printing import as_json, columns, plain, size
 from securecc.model.digest import sha256_of_file

@@ -8,8 +8,8 @@ from pathlib import Path
 from securecc.audit.chain import Link
 from securecc.audit.checkpoint import Anchor, parse_anchor
 from securecc.audit.signing import PREFIX, parse_public, proves
-from securecc.audit.verification import Chain, Known, Verdict, choose
-from securecc.cli.audit.parts import Part, add_files, beside, head_beside, named
+from securecc.audit.verification import ChainVerifier, Expected, Verdict, choose_anchors
+from securecc.cli.audit.log_parts import Part, add_files, beside, head_beside, named
 from securecc.cli.printing import plain
 from securecc.model import limits
 from securecc.model.errors import AuditError
@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     after, digest = _matching(options.after, _LINK, "--after"), _matching(options.head, _DIGEST, "--head")
     parts = named(options, rotated=options.rotated or not options.files)
     head = head_beside(parts)
-    anchors, notes, trouble = choose(_anchors(options.anchor), keys, proves)
+    anchors, notes, trouble = choose_anchors(_anchors(options.anchor), keys, proves)
     for note in notes:
         print(f"note: {plain(note)}")
     if options.anchor and not anchors and not trouble:
@@ -49,13 +49,13 @@ def run(options: argparse.Namespace) -> int:
     if trouble:
         print(f"{trouble}\nnot verified")
         return 1
-    known = Known(head, _link(after), digest, keys, anchors)
+    known = Expected(head, _link(after), digest, keys, anchors)
     return _say(check(parts, known), known, parts)
 
 
-def check(parts: Iterable[Part], known: Known) -> Verdict:
+def check(parts: Iterable[Part], known: Expected) -> Verdict:
     """Follows the chain through the files."""
-    chain = Chain(known, proves)
+    chain = ChainVerifier(known, proves)
     for part in parts:
         chain.new_file(str(part.path))
         for line in () if part.empty else part.lines():
@@ -64,7 +64,7 @@ def check(parts: Iterable[Part], known: Known) -> Verdict:
     return chain.verdict()
 
 
-def _say(verdict: Verdict, known: Known, parts: list[Part]) -> int:
+def _say(verdict: Verdict, known: Expected, parts: list[Part]) -> int:
     for note in verdict.notes:
         print(f"note: {plain(note)}")
     if verdict.problem:

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from securecc.audit.review.anomalies import Hours, Rate, Rules, Watch, moment_of
+from securecc.audit.review.anomalies import AnomalyDetector, AnomalyRules, Hours, Rate, moment_of
 from securecc.model import limits
 
 WINDOW = "2026-11-20T00:00:00.000000Z"
-DAY = Rules(since=WINDOW, hours=Hours(zone=dt.UTC))
+DAY = AnomalyRules(since=WINDOW, hours=Hours(zone=dt.UTC))
 
 
 def at(day, clock="12:00:00", kind="job-start", principal="alice@EXAMPLE.COM", peer="10.0.0.1:5", **more):
@@ -19,10 +19,10 @@ def at(day, clock="12:00:00", kind="job-start", principal="alice@EXAMPLE.COM", p
 
 
 def found(rules, *records):
-    watch = Watch(rules)
+    detector = AnomalyDetector(rules)
     for record in records:
-        watch.look(record)
-    return [(finding.rule, finding.principal, finding.detail) for finding in watch.findings]
+        detector.add(record)
+    return [(finding.rule, finding.principal, finding.detail) for finding in detector.findings]
 
 
 def test_a_principal_that_history_does_not_know():
@@ -62,8 +62,8 @@ def test_an_address_that_a_principal_never_came_from():
     ],
 )
 def test_hours(hours, clock, day, holds):
-    assert hours.hold(moment_of(at(day, clock)["time"])) == holds
-    assert bool(found(Rules(since=WINDOW, hours=hours), at(day, clock))) != holds
+    assert hours.contain(moment_of(at(day, clock)["time"])) == holds
+    assert bool(found(AnomalyRules(since=WINDOW, hours=hours), at(day, clock))) != holds
 
 
 def test_a_night_is_told_of_once():
@@ -75,7 +75,7 @@ def test_a_night_is_told_of_once():
     ("kind", "rate"), [("job-start", "jobs"), ("connection", "connections"), ("job-refused", "denials")]
 )
 def test_a_burst_is_told_of_once_until_it_is_over(kind, rate):
-    rules = Rules(since=WINDOW, hours=Hours(zone=dt.UTC), **{rate: Rate(3, 10.0)})
+    rules = AnomalyRules(since=WINDOW, hours=Hours(zone=dt.UTC), **{rate: Rate(3, 10.0)})
     calm = [at(20, f"12:00:{second:02}", kind=kind) for second in range(0, 60, 5)]
     assert found(rules, *calm) == []
     storm = [at(20, f"13:00:{second:02}", kind=kind) for second in (*range(9), *range(30, 39))]
@@ -92,10 +92,10 @@ def test_findings_and_addresses_are_bounded(monkeypatch):
     monkeypatch.setattr(limits, "AUDIT_ADDRESSES", 3)
     records = [at(20, "02:00:00", principal=f"p{number}") for number in range(9)]
     assert len(found(DAY, *records)) == 5
-    watch = Watch(DAY)
+    detector = AnomalyDetector(DAY)
     for number in range(9):
-        watch.look(at(20, peer=f"10.0.0.{number}:1"))
-    assert len(watch._people["alice@EXAMPLE.COM"].sources) == 3
+        detector.add(at(20, peer=f"10.0.0.{number}:1"))
+    assert len(detector._people["alice@EXAMPLE.COM"].sources) == 3
 
 
 VALUE = st.one_of(st.none(), st.integers(), st.text(max_size=20), st.lists(st.integers(), max_size=2))

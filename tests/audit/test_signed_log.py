@@ -4,15 +4,15 @@ import socket
 import msgspec
 import pytest
 
-from securecc.audit import trail as trail_module
+from securecc.audit import signed_log
 from securecc.audit.chain import unseal
 from securecc.audit.checkpoint import parse_anchor
 from securecc.audit.collectors.destination import Destination
 from securecc.audit.records.daemon_events import daemon
 from securecc.audit.settings import AuditSettings
+from securecc.audit.signed_log import SignedAuditLog
 from securecc.audit.signing import proves
-from securecc.audit.trail import AuditTrail
-from securecc.audit.verification import Chain, Known, choose
+from securecc.audit.verification import ChainVerifier, Expected, choose_anchors
 from securecc.model.errors import AuditError
 from tests.audit.chains import lines_of
 
@@ -23,7 +23,7 @@ def path(tmp_path):
 
 
 def opened(path, **changes):
-    return AuditTrail(AuditSettings(path, **changes), path.parent, host="farm1")
+    return SignedAuditLog(AuditSettings(path, **changes), path.parent, host="farm1")
 
 
 def kinds(path):
@@ -32,7 +32,7 @@ def kinds(path):
 
 def verdict(trail, *paths, anchors=()):
     keys = frozenset([trail.public_key])
-    chain = Chain(Known(keys=keys, anchors=choose(anchors, keys, proves)[0]), proves)
+    chain = ChainVerifier(Expected(keys=keys, anchors=choose_anchors(anchors, keys, proves)[0]), proves)
     for path in paths:
         chain.new_file(path.name)
         for line in lines_of(path.read_bytes()):
@@ -103,7 +103,7 @@ def test_a_kept_checkpoint_of_somebody_else_is_not_believed(path, tmp_path):
 
 def test_time_signs_too(path, monkeypatch):
     now = [100.0]
-    monkeypatch.setattr(trail_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(signed_log.time, "monotonic", lambda: now[0])
     trail = opened(path, seconds=60.0)
     trail.append(daemon("start"))
     trail.tick()
@@ -193,7 +193,7 @@ def test_what_never_got_room_is_in_the_daemon_s_log(path, monkeypatch, caplog):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(trail._log._storage, "append", full)
+    monkeypatch.setattr(trail._log._file, "append", full)
     with pytest.raises(AuditError):
         trail.append(daemon("stop", detail="why\x1b"))
     caplog.set_level(logging.ERROR)

@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from securecc.audit.collectors.outlet import Outlet
+from securecc.audit.collectors.collector_connection import CollectorConnection
 from securecc.model import limits
 
 log = logging.getLogger("securecc")
@@ -18,13 +18,13 @@ _RETRY_S = 5.0
 _CLOSE_S = 3.0
 
 
-class CheckpointPosting:
+class CheckpointForwarder:
     """For one thread, which never waits but in `close`. `keep` is called with each line that is on the disk."""
 
-    def __init__(self, outlets: Iterable[Outlet], *, host: str, keep: Callable[[str], None]) -> None:
+    def __init__(self, connections: Iterable[CollectorConnection], *, host: str, keep: Callable[[str], None]) -> None:
         self._queue: queue.SimpleQueue[tuple[int, str, str] | None] = queue.SimpleQueue()
         self._keep = keep
-        self._lines = [_Line(outlet, host) for outlet in outlets]
+        self._queues = [_CollectorQueue(connection, host) for connection in connections]
         self._thread = threading.Thread(target=self._run, name="audit-disk", daemon=True)
         self._thread.start()
 
@@ -37,8 +37,8 @@ class CheckpointPosting:
         ends = time.monotonic() + _CLOSE_S
         self._queue.put(None)
         self._thread.join(_CLOSE_S)
-        for line in self._lines:
-            line.close(max(0.0, ends - time.monotonic()))
+        for each in self._queues:
+            each.close(max(0.0, ends - time.monotonic()))
 
     def _run(self) -> None:
         while (item := self._queue.get()) is not None:
@@ -51,17 +51,17 @@ class CheckpointPosting:
                 continue
             finally:
                 os.close(descriptor)
-            for outlet in self._lines:
-                outlet.put(line, stamp)
+            for each in self._queues:
+                each.put(line, stamp)
 
 
-class _Line:
+class _CollectorQueue:
     """The way to one collector and what waits for it. What it cannot have is tried again; of too many the newest stay,
     for each covers all before it.
     """
 
-    def __init__(self, outlet: Outlet, host: str) -> None:
-        self._outlet = outlet
+    def __init__(self, connection: CollectorConnection, host: str) -> None:
+        self._connection = connection
         self._host = host
         self._waiting: deque[tuple[str, str]] = deque(maxlen=limits.AUDIT_UNSENT)
         self._changed = threading.Condition()
@@ -86,7 +86,9 @@ class _Line:
         while self._next():
             line, stamp = self._waiting[0]
             try:
-                self._outlet.send(self._outlet.destination.message(line, host=self._host, time=stamp, pid=os.getpid()))
+                self._connection.send(
+                    self._connection.destination.message(line, host=self._host, time=stamp, pid=os.getpid())
+                )
             except OSError as error:
                 self._say(error.strerror or str(error))
                 if last:
@@ -96,7 +98,7 @@ class _Line:
             self._say("")
             with self._changed, contextlib.suppress(ValueError):
                 self._waiting.remove((line, stamp))
-        self._outlet.close()
+        self._connection.close()
 
     def _next(self) -> bool:
         """Waits for something to send; false when nothing more will come."""
@@ -115,6 +117,6 @@ class _Line:
             return
         self._said = trouble
         if trouble:
-            log.error("checkpoints of the audit cannot be sent to %s: %s", self._outlet.destination, trouble)
+            log.error("checkpoints of the audit cannot be sent to %s: %s", self._connection.destination, trouble)
         else:
-            log.warning("checkpoints of the audit are sent to %s again", self._outlet.destination)
+            log.warning("checkpoints of the audit are sent to %s again", self._connection.destination)

@@ -1,4 +1,4 @@
-from securecc.cli.audit.parts import beside, ordered
+from securecc.cli.audit.log_parts import beside, ordered
 
 
 def test_what_lies_beside_a_log_is_its_own(tmp_path):

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from securecc.audit import storage as storage_module
-from securecc.audit.storage import Storage, open_own, translated
+from securecc.audit import append_file
+from securecc.audit.append_file import AppendFile, open_own, translated
 from securecc.model import limits
 from securecc.model.errors import AuditError
 from tests.audit.disks import fill, needs_root, small_disk
@@ -21,32 +21,32 @@ def blocks(path):
 
 
 def test_lines_are_added_and_counted(path):
-    storage = Storage(path)
-    storage.append(b"one\n")
-    storage.append(b"two\n")
-    assert (path.read_bytes(), storage.size, storage.tail(4)) == (b"one\ntwo\n", 8, b"two\n")
-    storage.close()
-    storage.close()
+    file = AppendFile(path)
+    file.append(b"one\n")
+    file.append(b"two\n")
+    assert (path.read_bytes(), file.size, file.tail(4)) == (b"one\ntwo\n", 8, b"two\n")
+    file.close()
+    file.close()
 
 
 def test_it_is_readable_by_its_group_whatever_the_umask(path):
     before = os.umask(0o077)
     try:
-        Storage(path).close()
+        AppendFile(path).close()
     finally:
         os.umask(before)
     assert path.stat().st_mode & 0o777 == 0o640
     path.chmod(0o600)
-    Storage(path).close()
+    AppendFile(path).close()
     assert path.stat().st_mode & 0o777 == 0o600
 
 
 def test_room_is_reserved_and_given_back(path):
-    storage = Storage(path)
-    storage.append(b"x" * 100, leaving=limits.AUDIT_RESERVE)
+    file = AppendFile(path)
+    file.append(b"x" * 100, leaving=limits.AUDIT_RESERVE)
     assert path.stat().st_size == 100
     assert blocks(path) >= limits.AUDIT_RESERVE
-    storage.close()
+    file.close()
     assert blocks(path) < limits.AUDIT_RESERVE
 
 
@@ -56,83 +56,83 @@ def test_a_file_system_that_reserves_nothing_is_written_to_all_the_same(path, mo
 
         def fallocate(self, *_):
             self.asked += 1
-            storage_module.ctypes.set_errno(errno.EOPNOTSUPP)
+            append_file.ctypes.set_errno(errno.EOPNOTSUPP)
             return -1
 
     libc = Libc()
-    monkeypatch.setattr(storage_module, "_libc", libc)
-    storage = Storage(path)
+    monkeypatch.setattr(append_file, "_libc", libc)
+    file = AppendFile(path)
     for _ in range(3):
-        storage.append(b"line\n", leaving=1000)
-    assert (storage.size, libc.asked) == (15, 1)
-    storage.close()
+        file.append(b"line\n", leaving=1000)
+    assert (file.size, libc.asked) == (15, 1)
+    file.close()
 
 
 @needs_root
 def test_what_was_reserved_can_be_written_on_a_full_disk(tmp_path):
     with small_disk(tmp_path / "disk") as disk:
-        storage = Storage(disk / "log")
-        storage.append(b"start\n", leaving=64 * 1024)
+        file = AppendFile(disk / "log")
+        file.append(b"start\n", leaving=64 * 1024)
         fill(disk / "ballast")
         written = 0
         with contextlib.suppress(OSError):
             while written < 100:
-                storage.append(b"s" * 4096, leaving=64 * 1024)
+                file.append(b"s" * 4096, leaving=64 * 1024)
                 written += 1
         assert written < 70  # what had been reserved ahead, and no more
-        before = storage.size
+        before = file.size
         for _ in range(15):
-            storage.append(b"e" * 4095 + b"\n")
-        assert storage.size == before + 15 * 4096
+            file.append(b"e" * 4095 + b"\n")
+        assert file.size == before + 15 * 4096
         (disk / "ballast").unlink()
-        storage.append(b"start\n", leaving=64 * 1024)
-        storage.close()
+        file.append(b"start\n", leaving=64 * 1024)
+        file.close()
 
 
 def test_half_a_line_is_taken_back(path, monkeypatch):
-    storage = Storage(path)
-    storage.append(b"one\n")
+    file = AppendFile(path)
+    file.append(b"one\n")
     real = os.write
     with monkeypatch.context() as patch:
-        patch.setattr(storage_module.os, "write", lambda fd, data: real(fd, data[:2]))
+        patch.setattr(append_file.os, "write", lambda fd, data: real(fd, data[:2]))
         with pytest.raises(OSError, match="No space"):
-            storage.append(b"two\n")
-    assert (path.read_bytes(), storage.size) == (b"one\n", 4)
-    storage.append(b"three\n")
+            file.append(b"two\n")
+    assert (path.read_bytes(), file.size) == (b"one\n", 4)
+    file.append(b"three\n")
     assert path.read_bytes() == b"one\nthree\n"
-    storage.close()
+    file.close()
 
 
 def test_a_renamed_file_is_noticed(path):
-    storage = Storage(path)
-    assert not storage.renamed()
+    file = AppendFile(path)
+    assert not file.renamed()
     path.rename(path.with_name("old"))
-    assert storage.renamed()
+    assert file.renamed()
     path.touch()
-    assert storage.renamed()
-    storage.close()
+    assert file.renamed()
+    file.close()
 
 
 def test_only_a_file_of_our_own_with_one_name(path, tmp_path):
     path.touch(mode=0o640)
     path.with_name("second").hardlink_to(path)
     with pytest.raises(AuditError, match="one name"):
-        Storage(path)
+        AppendFile(path)
     path.with_name("second").unlink()
     path.chmod(0o666)
     with pytest.raises(AuditError, match="others may write"):
-        Storage(path)
+        AppendFile(path)
     path.unlink()
     path.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(AuditError, match="symbolic links"):
-        Storage(path)
+        AppendFile(path)
     assert not (tmp_path / "elsewhere").exists()
 
 
 def test_a_file_in_use_is_said_to_be(path):
     fd = open_own(path, os.O_RDWR)
     with pytest.raises(AuditError, match="another daemon"):
-        Storage(path)
+        AppendFile(path)
     os.close(fd)
 
 

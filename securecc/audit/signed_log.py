@@ -11,8 +11,8 @@ import msgspec
 
 from securecc.audit import checkpoint
 from securecc.audit.chain import Link
-from securecc.audit.collectors.outlet import Outlet
-from securecc.audit.collectors.posting import CheckpointPosting
+from securecc.audit.collectors.collector_connection import CollectorConnection
+from securecc.audit.collectors.forwarder import CheckpointForwarder
 from securecc.audit.log import AuditLog
 from securecc.audit.records.daemon_events import Checkpoint
 from securecc.audit.records.record import Record
@@ -26,7 +26,7 @@ log = logging.getLogger("securecc")
 _LINE = 1024  # bytes of the file that has the last checkpoint
 
 
-class AuditTrail:
+class SignedAuditLog:
     """For one thread. `state` is the daemon's directory: the key lies there unless the settings name another place, and
     in ``audit.checkpoint`` the last checkpoint that is on the disk. Raises AuditError when log or key cannot be had.
     """
@@ -45,7 +45,7 @@ class AuditTrail:
         self._signed_at = time.monotonic()
         self._trouble = ""
         self._signer = load_or_make(settings.key or state / "audit.key")
-        self._posting: CheckpointPosting | None = None
+        self._forwarder: CheckpointForwarder | None = None
         self._log = AuditLog(
             settings.file,
             clock=clock,
@@ -54,7 +54,7 @@ class AuditTrail:
             told=self._told,
             known=_known(self._kept, self._signer),
         )
-        self._posting = CheckpointPosting(map(Outlet, settings.send), host=self._host, keep=self._keep)
+        self._forwarder = CheckpointForwarder(map(CollectorConnection, settings.send), host=self._host, keep=self._keep)
         self.append: Callable[[Record], int] = self._log.append
         """Writes one record; see AuditLog."""
 
@@ -85,9 +85,9 @@ class AuditTrail:
         """The last checkpoint; what could not be written goes into the daemon's own log."""
         for record in self._log.close():
             log.error("not in the audit: %s", msgspec.json.encode(record).decode())
-        if self._posting is not None:
-            self._posting.close()
-            self._posting = None
+        if self._forwarder is not None:
+            self._forwarder.close()
+            self._forwarder = None
 
     def _sign(self, link: Link, now: str) -> Checkpoint:
         return checkpoint.make(
@@ -101,10 +101,10 @@ class AuditTrail:
 
     def _told(self, record: Checkpoint) -> None:
         self._signed_at = time.monotonic()
-        if self._posting is None:
+        if self._forwarder is None:
             return
         try:
-            self._posting.put(self._log.descriptor(), checkpoint.anchor_line(record), record.signed_time)
+            self._forwarder.put(self._log.descriptor(), checkpoint.anchor_line(record), record.signed_time)
         except AuditError as error:
             self._say(str(error))
 

@@ -7,7 +7,7 @@ from securecc.audit.collectors.destination import Destination
 TIMEOUT_S = 5.0
 
 
-class Outlet:
+class CollectorConnection:
     """A way to one collector, opened when it is first used and again after it was lost. Methods raise OSError."""
 
     def __init__(self, destination: Destination) -> None:

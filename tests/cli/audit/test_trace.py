@@ -6,7 +6,7 @@ import pytest
 
 from securecc.audit.records import job_events
 from securecc.audit.settings import AuditSettings
-from securecc.audit.trail import AuditTrail
+from securecc.audit.signed_log import SignedAuditLog
 from securecc.cli.securecctl import main
 from securecc.model.messages import Output
 
@@ -31,7 +31,7 @@ def farm(tmp_path):
     for host in ("farm1", "farm2"):
         folder = tmp_path / host
         folder.mkdir()
-        trail = AuditTrail(AuditSettings(folder / "audit.jsonl"), folder, host=host)
+        trail = SignedAuditLog(AuditSettings(folder / "audit.jsonl"), folder, host=host)
         compile_on(trail, b"other", 1)
         compile_on(trail, OBJECT, 2, principal=f"{host}@EXAMPLE.COM")
         if host == "farm1":

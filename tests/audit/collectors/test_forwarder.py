@@ -4,9 +4,9 @@ import threading
 
 import pytest
 
-from securecc.audit.collectors import posting as posting_module
+from securecc.audit.collectors import forwarder
 from securecc.audit.collectors.destination import Destination
-from securecc.audit.collectors.posting import CheckpointPosting
+from securecc.audit.collectors.forwarder import CheckpointForwarder
 from securecc.model import limits
 
 TIME = "2026-11-05T08:09:10.123456Z"
@@ -42,16 +42,16 @@ def descriptor(tmp_path):
 
 
 def test_what_is_on_the_disk_goes_to_all(descriptor):
-    kept, outlets = [], [StubOutlet(), StubOutlet("udp")]
-    post = CheckpointPosting(outlets, host="farm1", keep=kept.append)
+    kept, connections = [], [StubOutlet(), StubOutlet("udp")]
+    post = CheckpointForwarder(connections, host="farm1", keep=kept.append)
     before = len(os.listdir("/proc/self/fd"))
     for number in range(20):
         post.put(descriptor(), f"line{number}", TIME)
     post.close()
     lines = [f"line{number}" for number in range(20)]
     assert kept == lines
-    assert [outlet.got for outlet in outlets] == [lines, lines]
-    assert all(outlet.closed for outlet in outlets)
+    assert [connection.got for connection in connections] == [lines, lines]
+    assert all(connection.closed for connection in connections)
     assert len(os.listdir("/proc/self/fd")) == before
 
 
@@ -59,29 +59,29 @@ def test_what_is_not_on_the_disk_is_not_told(descriptor, monkeypatch, caplog):
     def broken(_):
         raise OSError(5, "Input/output error")
 
-    outlet = StubOutlet()
+    connection = StubOutlet()
     with monkeypatch.context() as patch:
-        patch.setattr(posting_module.os, "fdatasync", broken)
-        post = CheckpointPosting([outlet], host="farm1", keep=lambda _: None)
+        patch.setattr(forwarder.os, "fdatasync", broken)
+        post = CheckpointForwarder([connection], host="farm1", keep=lambda _: None)
         post.put(descriptor(), "line", TIME)
         post.close()
-    assert outlet.got == []
+    assert connection.got == []
     assert "not on the disk: Input/output error" in caplog.text
 
 
 def test_a_collector_that_is_away_gets_all_later_and_is_spoken_of_once(descriptor, monkeypatch, caplog):
     caplog.set_level(logging.WARNING)
-    monkeypatch.setattr(posting_module, "_RETRY_S", 0.01)
-    outlet = StubOutlet()
-    outlet.down = True
-    post = CheckpointPosting([outlet], host="farm1", keep=lambda _: None)
+    monkeypatch.setattr(forwarder, "_RETRY_S", 0.01)
+    connection = StubOutlet()
+    connection.down = True
+    post = CheckpointForwarder([connection], host="farm1", keep=lambda _: None)
     for number in range(5):
         post.put(descriptor(), f"line{number}", TIME)
-    assert outlet.tried.wait(5)
-    outlet.down = False
-    assert outlet.news.wait(5)
+    assert connection.tried.wait(5)
+    connection.down = False
+    assert connection.news.wait(5)
     post.close()
-    assert outlet.got == [f"line{number}" for number in range(5)]
+    assert connection.got == [f"line{number}" for number in range(5)]
     said = [record.message for record in caplog.records if record.name == "securecc"]
     assert said == [
         "checkpoints of the audit cannot be sent to tcp:loghost:601: Connection refused",
@@ -91,23 +91,23 @@ def test_a_collector_that_is_away_gets_all_later_and_is_spoken_of_once(descripto
 
 def test_of_too_many_that_wait_the_newest_stay(descriptor, monkeypatch):
     monkeypatch.setattr(limits, "AUDIT_UNSENT", 3)
-    outlet = StubOutlet()
-    outlet.down = True
+    connection = StubOutlet()
+    connection.down = True
     put = threading.Semaphore(0)
-    post = CheckpointPosting([outlet], host="farm1", keep=lambda _: put.release())
+    post = CheckpointForwarder([connection], host="farm1", keep=lambda _: put.release())
     for number in range(9):
         post.put(descriptor(), f"line{number}", TIME)
         assert put.acquire(timeout=5)
-    outlet.down = False
+    connection.down = False
     post.close()
-    assert outlet.got == ["line6", "line7", "line8"]
+    assert connection.got == ["line6", "line7", "line8"]
 
 
 def test_an_end_does_not_wait_for_who_is_away(descriptor):
-    outlet = StubOutlet()
-    outlet.down = True
-    post = CheckpointPosting([outlet], host="farm1", keep=lambda _: None)
+    connection = StubOutlet()
+    connection.down = True
+    post = CheckpointForwarder([connection], host="farm1", keep=lambda _: None)
     post.put(descriptor(), "line", TIME)
-    assert outlet.tried.wait(5)
+    assert connection.tried.wait(5)
     post.close()
-    assert outlet.closed
+    assert connection.closed

@@ -22,7 +22,7 @@ def test_the_parts_of_a_summary(audit_log, capsys):
     assert "1      mallory@EXAMPLE.COM  connection  no rule matches" in out
     assert "4      10.9.9.9  acl" in out
     assert "out-of-hours  alice@EXAMPLE.COM  a connection at Wed 12:01 UTC" in out
-    assert "no record is older" in out
+    assert "no older records" in out
 
 
 def test_history_is_not_added_up_but_compared_with(audit_log, capsys):

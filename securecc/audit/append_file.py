@@ -19,7 +19,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_longlong, ctypes.c_longlong)
 
 
-class Storage:
+class AppendFile:
     """An open, locked file. `path` is its name when it was opened. Methods raise OSError unless they say otherwise."""
 
     def __init__(self, path: Path) -> None:

@@ -9,7 +9,7 @@ from securecc.audit.chain import Link, seal, stamp, unseal
 from securecc.audit.checkpoint import anchor_line, parse_anchor
 from securecc.audit.records.daemon_events import Repair, daemon
 from securecc.audit.signing import proves
-from securecc.audit.verification import Chain, Known, choose
+from securecc.audit.verification import ChainVerifier, Expected, choose_anchors
 from securecc.model import limits
 from tests.audit.chains import DAEMON, MALLORY, lines_of, make_log, make_signed, resealed, sealed_anew, signed, time_of
 
@@ -20,7 +20,7 @@ KEYS = frozenset([DAEMON.public])
 
 
 def check(lines, head=None, after=None, **known):
-    chain = Chain(Known(head=head, after=after, **known), proves)
+    chain = ChainVerifier(Expected(head=head, after=after, **known), proves)
     for line in lines:
         if not chain.feed(line):
             break
@@ -63,7 +63,7 @@ def test_what_is_wrong_is_named(lines, line, said):
 
 
 def test_parts_follow_each_other():
-    chain = Chain()
+    chain = ChainVerifier()
     chain.new_file("old")
     assert all(chain.feed(line) for line in LOG[:3])
     chain.new_file("new")
@@ -74,7 +74,7 @@ def test_parts_follow_each_other():
 
 
 def test_a_part_that_lacks_is_named_with_the_file_that_shows_it():
-    chain = Chain()
+    chain = ChainVerifier()
     for name, lines in (("first", LOG[:2]), ("third", LOG[3:4]), ("fourth", LOG[4:])):
         chain.new_file(name)
         for line in lines:
@@ -262,13 +262,13 @@ def test_a_part_is_held_to_the_anchor_before_it():
 
 def test_which_anchors_are_this_log_s():
     _, others = make_signed(signer=MALLORY)
-    chosen, notes, trouble = choose([*ANCHORS, *others[:1]], KEYS, proves)
+    chosen, notes, trouble = choose_anchors([*ANCHORS, *others[:1]], KEYS, proves)
     assert (chosen, notes, trouble) == (by_record(ANCHORS), ["1 lines of the anchors are of other keys"], "")
 
 
 def test_a_forged_anchor_is_noted_and_not_believed():
     false = replace(ANCHORS[1], link=Link(4, "a" * 64), line=9)
-    chosen, notes, trouble = choose([false, *ANCHORS], KEYS, proves)
+    chosen, notes, trouble = choose_anchors([false, *ANCHORS], KEYS, proves)
     assert chosen == by_record(ANCHORS)
     assert notes == ["line 9 of the anchors is forged: its signature is false"]
     assert trouble == ""
@@ -276,7 +276,7 @@ def test_a_forged_anchor_is_noted_and_not_believed():
 
 def test_anchors_of_two_chains_contradict_each_other():
     one, two = (parse_anchor(anchor_line(signed(Link(1, digest * 64))), line) for digest, line in (("a", 5), ("b", 8)))
-    _, _, trouble = choose([one, *ANCHORS, two], KEYS, proves)
+    _, _, trouble = choose_anchors([one, *ANCHORS, two], KEYS, proves)
     assert trouble == "lines 5 and 8 of the anchors are two records 1"
 
 

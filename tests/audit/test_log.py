@@ -12,7 +12,7 @@ from securecc.audit.log import AuditLog
 from securecc.audit.records import job_events
 from securecc.audit.records.daemon_events import daemon
 from securecc.audit.signing import proves
-from securecc.audit.verification import Chain, Known
+from securecc.audit.verification import ChainVerifier, Expected
 from securecc.model import limits
 from securecc.model.errors import AuditError
 from tests.audit.chains import DAEMON, signed
@@ -29,7 +29,7 @@ def lines(path):
 
 
 def verdict(path):
-    chain = Chain()
+    chain = ChainVerifier()
     for line in lines(path):
         if not chain.feed(line):
             break
@@ -137,7 +137,7 @@ def test_rotation_while_running_and_while_down(path):
     log.close()
     path.rename(path.with_name("2"))
     assert write(path, "start").last.seq == 3
-    chain = Chain()
+    chain = ChainVerifier()
     for name in ("1", "2", "audit.jsonl"):
         chain.new_file()
         assert all(chain.feed(line) for line in lines(path.with_name(name)))
@@ -316,7 +316,7 @@ class FullDisk:
 
     def __init__(self, monkeypatch, log, room=0):
         self.room = room
-        real = log._storage.append
+        real = log._file.append
 
         def append(line, *, leaving=0):
             if len(line) + leaving > self.room:
@@ -324,7 +324,7 @@ class FullDisk:
             self.room -= len(line)
             real(line, leaving=0)
 
-        monkeypatch.setattr(log._storage, "append", append)
+        monkeypatch.setattr(log._file, "append", append)
 
 
 def job(number):
@@ -445,7 +445,7 @@ def test_every_so_many_records_are_signed_and_each_file_begins_with_it(path):
 
 
 def check_signed(*paths):
-    chain = Chain(Known(keys=frozenset([DAEMON.public])), proves)
+    chain = ChainVerifier(Expected(keys=frozenset([DAEMON.public])), proves)
     for part in paths:
         chain.new_file(part.name)
         assert all(chain.feed(line) for line in lines(part)), chain.verdict()

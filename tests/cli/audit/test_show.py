@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from securecc.cli.audit import parts as parts_module
+from securecc.cli.audit import log_parts
 from securecc.cli.securecctl import main
 
 SECOND = 1_000_000_000
@@ -83,7 +83,7 @@ def test_what_cannot_be_read_is_told(tmp_path, capsys):
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=300))
 def test_any_bytes_get_a_verdict_and_no_exception(tmp_path, capsys, monkeypatch, data):
-    monkeypatch.setattr(parts_module.time, "sleep", lambda _: None)
+    monkeypatch.setattr(log_parts.time, "sleep", lambda _: None)
     path = tmp_path / "log"
     path.write_bytes(data)
     assert main(["audit", "verify", str(path)]) == (1 if data else 0)

@@ -6,8 +6,8 @@ import pytest
 from securecc.audit.log import AuditLog
 from securecc.audit.records import daemon_events
 from securecc.audit.settings import AuditSettings
-from securecc.audit.trail import AuditTrail
-from securecc.cli.audit import parts as parts_module
+from securecc.audit.signed_log import SignedAuditLog
+from securecc.cli.audit import log_parts
 from securecc.cli.securecctl import main
 from securecc.model import limits
 
@@ -55,7 +55,7 @@ def test_verify_waits_for_a_line_that_is_being_written(audit_log, capsys, monkey
         with audit_log.open("ab") as file:
             file.write(whole[-30:])
 
-    monkeypatch.setattr(parts_module.time, "sleep", finish)
+    monkeypatch.setattr(log_parts.time, "sleep", finish)
     assert main(["audit", "verify", str(audit_log)]) == 0
 
 
@@ -87,9 +87,9 @@ def signed_log(tmp_path):
     """A signed log of three parts, with its public key in a file and its checkpoints as a collector has them."""
     path = tmp_path / "audit.jsonl"
     anchors = tmp_path / "collected"
-    trail = AuditTrail(AuditSettings(path, every=3), tmp_path, host="farm1")
+    trail = SignedAuditLog(AuditSettings(path, every=3), tmp_path, host="farm1")
     lines = []
-    trail._posting._keep = lines.append
+    trail._forwarder._keep = lines.append
     for part in range(3):
         for number in range(4):
             trail.append(daemon_events.daemon("reload", detail=f"{part}.{number}"))
@@ -101,7 +101,7 @@ def signed_log(tmp_path):
 
 
 def beside(path):
-    return [part.path for part in parts_module.ordered([path, *parts_module.beside(path)])]
+    return [part.path for part in log_parts.ordered([path, *log_parts.beside(path)])]
 
 
 def verified(capsys, *arguments):
@@ -167,7 +167,7 @@ def test_keys_and_anchors(signed_log, capsys, tmp_path):
     status, out = verified(capsys, *parts, "--anchor", collected)
     assert "by the log's own word, for no --key was given" in out
     (tmp_path / "other").mkdir()
-    AuditTrail(AuditSettings(tmp_path / "other" / "log"), tmp_path / "other").close()
+    SignedAuditLog(AuditSettings(tmp_path / "other" / "log"), tmp_path / "other").close()
     status, out = verified(capsys, *parts, "--key", tmp_path / "other" / "audit.key.pub")
     assert status == 1
     assert "the checkpoint at record 1 is signed by another key" in out
@@ -250,7 +250,7 @@ def test_half_a_gzip_file_is_told(signed_log, capsys, tmp_path):
 
 
 def test_a_young_log_says_that_nothing_is_signed_yet(tmp_path, capsys):
-    trail = AuditTrail(AuditSettings(tmp_path / "log"), tmp_path, host="farm1")
+    trail = SignedAuditLog(AuditSettings(tmp_path / "log"), tmp_path, host="farm1")
     trail.append(daemon_events.daemon("start"))
     status, out = verified(capsys, tmp_path / "log", "--key", tmp_path / "audit.key.pub")
     assert (status, "signed up to record 0 by the key given; 2 records after it not yet" in out) == (0, True)

@@ -3,9 +3,9 @@ import socket
 
 import pytest
 
-from securecc.audit.collectors import outlet
+from securecc.audit.collectors import collector_connection
+from securecc.audit.collectors.collector_connection import CollectorConnection
 from securecc.audit.collectors.destination import Destination
-from securecc.audit.collectors.outlet import Outlet
 
 
 @pytest.fixture
@@ -34,34 +34,34 @@ def tcp():
 @pytest.mark.parametrize("kind", ["local", "udp"])
 def test_a_datagram_a_message(kind, request):
     server, destination = request.getfixturevalue(kind)
-    with contextlib.closing(Outlet(destination)) as outlet:
+    with contextlib.closing(CollectorConnection(destination)) as connection:
         for message in (b"one", b"two"):
-            outlet.send(message)
+            connection.send(message)
             assert server.recv(100) == message
 
 
 def test_a_local_collector_that_was_restarted(tmp_path):
     destination = Destination("local", str(tmp_path / "log"))
-    with contextlib.closing(Outlet(destination)) as outlet:
+    with contextlib.closing(CollectorConnection(destination)) as connection:
         with pytest.raises(OSError, match="No such file"):
-            outlet.send(b"nobody there")
+            connection.send(b"nobody there")
         for message in (b"one", b"two"):
             (tmp_path / "log").unlink(missing_ok=True)
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
                 server.bind(str(tmp_path / "log"))
-                outlet.send(message)
+                connection.send(message)
                 assert server.recv(100) == message
             with pytest.raises(ConnectionRefusedError):
-                outlet.send(b"lost")
+                connection.send(b"lost")
 
 
 def test_a_stream(tcp):
     server, destination = tcp
-    with contextlib.closing(Outlet(destination)) as outlet:
-        outlet.send(b"3 one")
+    with contextlib.closing(CollectorConnection(destination)) as connection:
+        connection.send(b"3 one")
         taken, _ = server.accept()
         with taken:
-            outlet.send(b"3 two")
+            connection.send(b"3 two")
             with taken.makefile("rb") as file:
                 assert file.read(10) == b"3 one3 two"
 
@@ -69,15 +69,15 @@ def test_a_stream(tcp):
 def test_after_a_break_the_last_message_goes_again(tcp):
     """What the broken stream took may never have arrived."""
     server, destination = tcp
-    with contextlib.closing(Outlet(destination)) as outlet:
-        outlet.send(b"3 one")
+    with contextlib.closing(CollectorConnection(destination)) as connection:
+        connection.send(b"3 one")
         server.accept()[0].close()
         with pytest.raises(OSError, match=r"closed by the collector|reset"):
-            outlet.send(b"3 two")
-        outlet.send(b"3 two")
+            connection.send(b"3 two")
+        connection.send(b"3 two")
         taken, _ = server.accept()
         with taken:
-            outlet.close()
+            connection.close()
             assert taken.recv(100) == b"3 one3 two"
 
 
@@ -85,7 +85,7 @@ def test_nobody_listens(tcp):
     server, destination = tcp
     server.close()
     with pytest.raises(ConnectionRefusedError):
-        Outlet(destination).send(b"x")
+        CollectorConnection(destination).send(b"x")
 
 
 def test_nothing_stays_open_where_nothing_could_be_reached(tmp_path, monkeypatch):
@@ -96,7 +96,7 @@ def test_nothing_stays_open_where_nothing_could_be_reached(tmp_path, monkeypatch
         made.append(real(*arguments))
         return made[-1]
 
-    monkeypatch.setattr(outlet.socket, "socket", remembered)
+    monkeypatch.setattr(collector_connection.socket, "socket", remembered)
     with pytest.raises(OSError, match="No such file"):
-        Outlet(Destination("local", str(tmp_path / "none"))).send(b"x")
+        CollectorConnection(Destination("local", str(tmp_path / "none"))).send(b"x")
     assert [item.fileno() for item in made] == [-1]
