@@ -96,7 +96,7 @@ def test_a_damaged_place_is_told(state, capsys):
 
 def test_every_reason_in_the_sources_has_advice():
     root = Path(securecc.__file__).parent
-    words = {special_files.REASON, special_files.TAKEN}
+    words = {special_files.SPECIAL, special_files.CONSUMED}
     for folder in ("client", "compiler"):
         for path in (root / folder).rglob("*.py"):
             words |= set(re.findall(r'StaysLocal\(\s*"([a-z-]+)"', path.read_text()))

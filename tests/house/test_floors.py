@@ -25,7 +25,7 @@ NAMES = (
 # Every module by name: whoever adds one says on which floor it stands.
 HOUSE = {
     WORDS: {
-        "model": "address digest errors file_trust finding grant limits manifest messages principal"
+        "model": "address digest errors file_trust finding generational_cache grant limits manifest messages principal"
         " printable redaction service",
         "runner_protocol": "messages",
     },
@@ -35,7 +35,7 @@ HOUSE = {
         "audit.records": "daemon_events escaped_text job_events record",
         "audit.review": "anomalies summary",
         "channel": "connection_gate known_sources pre_tls_buffer",
-        "client.inputs": "interning special_files",
+        "client.inputs": "include_search interning special_files spelled_paths wanted_names",
         "client.ipc": "fields frames",
         "client.state": "journal_record",
         "compiler.command_line": "arguments clang_frontend compile_plan environment languages option_table options"
@@ -55,7 +55,7 @@ HOUSE = {
         "server.jobs": "delivery_backlog principal_accounts token_bucket validation",
         "wire": "framing handshake proxy_protocol session",
     },
-    SYSTEM: {"system": "atomic_file peer_credentials stat_key"},
+    SYSTEM: {"system": "atomic_file file_type peer_credentials stat_key"},
     FOREIGN: {
         "audit": "append_file signing",
         "audit.collectors": "collector_connection",
@@ -85,8 +85,8 @@ HOUSE = {
         "client.doctor": "checks",
         "client.farm": "farm farm_registry server_connection",
         "client.host": "file_watch message_catalogues shared_trees terminal_types toolchain_cache wrapper_lists",
-        "client.inputs": "assembler_inputs dependency_cache has_include include_scanner input_set"
-        " manifest_builder name_watch",
+        "client.inputs": "assembler_inputs compile_inputs dependency_cache has_include include_scanner input_set"
+        " manifest_builder manifest_entries name_watch",
         "client.ipc": "launcher_connection",
         "client.state": "settings_cache",
         "compiler.toolchain": "clang discovery gcc wrapper_scripts",

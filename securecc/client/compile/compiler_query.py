@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from securecc.client.compile.invocation import Invocation, search_of
-from securecc.client.inputs.manifest_builder import Search, absolute
+from securecc.client.inputs.include_search import IncludeSearch
+from securecc.client.inputs.spelled_paths import absolute
 from securecc.client.ipc.launcher_connection import LauncherConnection
 from securecc.compiler.command_line import compile_plan
 from securecc.compiler.command_line.arguments import ROOTS
@@ -19,7 +20,7 @@ _PREFIX = b"--gcc-toolchain="
 _PROBED = b"/crtbegin.o"  # by which it knows one (Gnu.cpp: GCCInstallationDetector)
 
 
-async def listed(caller: LauncherConnection, order: Invocation) -> tuple[tuple[bytes, ...], Search]:
+async def listed(caller: LauncherConnection, order: Invocation) -> tuple[tuple[bytes, ...], IncludeSearch]:
     """The files that the compiler says it would read, and where it looks for them. Raises StaysLocal."""
     command = compile_plan.dependency_command(order.plan)
     search = search_of(order)
@@ -61,7 +62,7 @@ def _prefixes(order: Invocation) -> Iterator[bytes]:
             yield absolute(argument[len(_PREFIX) :], cwd)
 
 
-def _led(search: Search, said: bytes, own: frozenset[bytes], prefixes: Iterable[bytes]) -> Search:
+def _led(search: IncludeSearch, said: bytes, own: frozenset[bytes], prefixes: Iterable[bytes]) -> IncludeSearch:
     """Where options lead the compiler, as it says with -v. It does not say which directories it has tried and found
     missing, so whatever comes to stand beside those that it has found is noticed as well.
     """

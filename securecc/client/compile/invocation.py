@@ -5,9 +5,10 @@ import time
 from dataclasses import dataclass
 
 from securecc.client.host import local_time
+from securecc.client.inputs.compile_inputs import Inputs
 from securecc.client.inputs.dependency_cache import Key
-from securecc.client.inputs.include_scanner import Chain
-from securecc.client.inputs.manifest_builder import Inputs, Search, absolute
+from securecc.client.inputs.include_search import IncludeSearch, SearchPath
+from securecc.client.inputs.spelled_paths import absolute
 from securecc.client.ipc.frames import Request
 from securecc.client.state.settings import Settings
 from securecc.compiler.command_line import profile_data
@@ -74,7 +75,7 @@ def key_of(order: Invocation, inputs: Inputs) -> bytes:
     )
 
 
-def search_of(order: Invocation) -> Search:
+def search_of(order: Invocation) -> IncludeSearch:
     """Where it looks for headers."""
     cwd = order.request.cwd
     plan = order.plan
@@ -89,7 +90,7 @@ def search_of(order: Invocation) -> Search:
     inherited = [absolute(path or b".", cwd) for path in order.environment.directories]
     outputs = [absolute(path, cwd).rpartition(b"/")[0] or b"/" for path in plan.outputs]
     alias = order.request.environment.get(b"PWD", b"")
-    return Search(
+    return IncludeSearch(
         cwd=cwd,
         directories=(*named, *inherited, *own, *rooted),
         forced=tuple(option.path for option in plan.forced_includes),
@@ -104,7 +105,7 @@ def search_of(order: Invocation) -> Search:
             *profile_data.read(plan, cwd),
             *(profile_data.read(plan, alias) if alias.startswith(b"/") else ()),
         ),
-        chain=Chain(
+        search_path=SearchPath(
             tuple(given[b"-iquote"]),
             (*given[b"-I"], *inherited, *given[b"-isystem"], *rooted, *own, *given[b"-idirafter"]),
         ),
@@ -128,14 +129,14 @@ def environment_of(order: Invocation, inputs: Inputs) -> dict[bytes, bytes]:
     Raises StaysLocal when that cannot be told.
     """
     variables = dict(order.environment.variables)
-    if inputs.clocked and b"SOURCE_DATE_EPOCH" not in variables:
+    if inputs.uses_time and b"SOURCE_DATE_EPOCH" not in variables:
         time.tzset()  # the machine's zone may have become another one
         now = local_time.seconds(order.request.environment.get(b"TZ"))
         if now is None:
             raise StaysLocal("time", "the time zone is not known here")
         variables[b"SOURCE_DATE_EPOCH"] = b"%d" % now
-    if inputs.stamped:
-        rule = local_time.rule(order.request.environment.get(b"TZ"), inputs.stamped)
+    if inputs.timestamps:
+        rule = local_time.rule(order.request.environment.get(b"TZ"), inputs.timestamps)
         if rule is None:
             raise StaysLocal("time", "no server can be told what the times of files are in the time zone here")
         variables[b"TZ"] = rule

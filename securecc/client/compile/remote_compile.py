@@ -15,9 +15,10 @@ from securecc.client.host.native_options import NativeOptions
 from securecc.client.host.shared_trees import SharedTrees
 from securecc.client.host.terminal_types import TerminalTypes
 from securecc.client.inputs import special_files
+from securecc.client.inputs.compile_inputs import Inputs, narrowed
 from securecc.client.inputs.dependency_cache import DependencyCache
-from securecc.client.inputs.manifest_builder import Inputs, ManifestBuilder, absolute, learn
-from securecc.client.inputs.name_watch import nature
+from securecc.client.inputs.manifest_builder import ManifestBuilder
+from securecc.client.inputs.spelled_paths import absolute
 from securecc.client.ipc.frames import Die, Keep, Request
 from securecc.client.ipc.launcher_connection import LauncherConnection, MadeFile
 from securecc.client.state.settings import Settings
@@ -29,6 +30,7 @@ from securecc.compiler.toolchain.discovery import ToolchainClosure
 from securecc.model import limits
 from securecc.model.errors import Refused, StaysLocal
 from securecc.model.messages import SharedTree
+from securecc.system.file_type import file_type
 
 _OF_ONE_COMPILE = {
     "tree",
@@ -117,11 +119,11 @@ class Compiles:
             return await self._asked(caller, order)
         try:
             if known is None:
-                inputs = self._gatherer.reach(absolute(order.plan.source, search.cwd), search)
+                inputs = self._gatherer.from_scan(absolute(order.plan.source, search.cwd), search)
             else:
-                inputs = replace(self._gatherer.gather(known.learned, search), asked=False)
+                inputs = replace(self._gatherer.from_list(known.learned, search), asked=False)
         except StaysLocal as error:
-            if error.reason == special_files.REASON:  # the compiler that is asked would be the only one to read it
+            if error.reason == special_files.SPECIAL:  # the compiler that is asked would be the only one to read it
                 raise
             return await self._asked(caller, order)
         self._recollections.keep(key, inputs)
@@ -134,19 +136,19 @@ class Compiles:
         content = await caller.input()
         if content is None:
             raise StaysLocal("standard-input", f"standard input is no pipe or file of up to {limits.INPUT} bytes")
-        return self._gatherer.given(content, search_of(order))
+        return self._gatherer.from_standard_input(content, search_of(order))
 
     async def _asked(self, caller: LauncherConnection, order: Invocation) -> Inputs:
         """What the compile reads, from the compiler itself. Raises StaysLocal."""
         listed, search = await compiler_query.listed(caller, order)
         _check_taken(listed, search.cwd)
         try:
-            inputs = self._gatherer.gather(listed, search)
+            inputs = self._gatherer.from_list(listed, search)
         except StaysLocal as error:
             if error.reason != "computed-line" or not order.plan.source_type.preprocesses:
                 raise
             shown = (*search.shown, *await compiler_query.marked(caller, order))
-            inputs = self._gatherer.gather(listed, replace(search, shown=shown, marked=True))
+            inputs = self._gatherer.from_list(listed, replace(search, shown=shown, marked=True))
         self._recollections.keep(memory_key(order), inputs)
         return inputs
 
@@ -174,7 +176,7 @@ class Compiles:
         if remote.result.status:
             self._recollections.forget(memory_key(order))
         elif inputs.reached:
-            self._recollections.keep(memory_key(order), learn(inputs, remote.result.read))
+            self._recollections.keep(memory_key(order), narrowed(inputs, remote.result.read))
         return remote
 
     def _doubt(self, shared_trees: tuple[SharedTree, ...]) -> None:
@@ -264,15 +266,15 @@ def _check_named(order: Invocation) -> None:
     plan, cwd = order.plan, order.request.cwd
     for path in (plan.source, *(option.path for option in plan.forced_includes), *plan.option_files):
         named = absolute(path, cwd)
-        special_files.refuse(os.path.realpath(named), nature(named))
+        special_files.refuse(os.path.realpath(named), file_type(named))
 
 
 def _check_taken(listed: tuple[bytes, ...], cwd: bytes) -> None:
     """Raises StaysLocal where the compiler that was asked has read what nobody can read again."""
     for path in listed:
-        if stat.S_ISFIFO(nature(absolute(path, cwd))):
+        if stat.S_ISFIFO(file_type(absolute(path, cwd))):
             said = f"{os.fsdecode(path)} is a FIFO, and was read when the compiler was asked; write it to a file first"
-            raise StaysLocal(special_files.TAKEN, said)
+            raise StaysLocal(special_files.CONSUMED, said)
 
 
 def _check_apart(orders: tuple[Invocation, ...]) -> None:

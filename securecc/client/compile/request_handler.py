@@ -69,7 +69,7 @@ class RequestHandler:
             orders = await self._compiles.understand(request, settings)
             remotes = [remote async for remote in self._remotes(caller, orders)]
         except StaysLocal as error:
-            if error.reason == special_files.TAKEN:
+            if error.reason == special_files.CONSUMED:
                 self._journal.local(error.reason, error.message, request.arguments)
                 caller.write(2, _line(error.message))
                 caller.exit(EXIT_IO)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from securecc.client.compile.invocation import Invocation, environment_of, sent_arguments
 from securecc.client.farm.server_connection import RemoteJob
-from securecc.client.inputs.manifest_builder import Inputs, packed
+from securecc.client.inputs.compile_inputs import Inputs, compressed_manifest
 from securecc.model import limits, manifest
 from securecc.model.errors import ChannelError, Refused, StaysLocal
 from securecc.model.manifest import INPUT, Entry, Kind
@@ -31,7 +31,7 @@ async def submit(job: RemoteJob, order: Invocation, inputs: Inputs, attempt: int
     """
     request = order.request
     channel = job.conversation.channel
-    sent = b"" if inputs.digest in job.conversation.known else packed(inputs)
+    sent = b"" if inputs.digest in job.conversation.known else compressed_manifest(inputs)
     if job.lapsed:  # its slot is another's by now
         job.conversation.crowded()
     environment = environment_of(order, inputs)  # or StaysLocal, before the job has a number
@@ -65,14 +65,14 @@ async def submit(job: RemoteJob, order: Invocation, inputs: Inputs, attempt: int
 
 async def _supply(job: RemoteJob, need: Need, inputs: Inputs) -> int:
     channel = job.conversation.channel
-    listed = packed(inputs) if need.manifest else b""
+    listed = compressed_manifest(inputs) if need.manifest else b""
     job.conversation.supply(job, listed)
     sent = waiting = len(listed)
     for index in need.blobs:
         if not 0 <= index < len(inputs.entries) or inputs.entries[index].kind is not Kind.FILE:
             raise ChannelError(f"{job.conversation.peer} asks for a file that is not in the manifest")
         entry = inputs.entries[index]
-        content = inputs.given if entry.path == INPUT else _read(entry)
+        content = inputs.standard_input if entry.path == INPUT else _read(entry)
         if manifest.digest(content) != entry.blob:
             raise StaysLocal("changed", f"{os.fsdecode(entry.path)} changed while it was being sent")
         for at in range(0, len(content), limits.FRAME_BULK):

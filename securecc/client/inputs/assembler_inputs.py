@@ -1,8 +1,8 @@
-"""What the assembler, or #embed, may read for a compile: files that few lists of the compiler's name.
+"""What the assembler, or #embed, may read for a compile: files that few compilers list.
 
 A name is looked for in the working directory and in the directories of -I. Where it is put together, by macros or
 from pieces of strings, each word of the texts that is a file's name may be meant: more is found than is read, and a
-name that is found in one directory is looked for in all. What is found nowhere fails, there as here.
+name that is found in one directory is looked for in all. What is found nowhere fails on the server as it does here.
 """
 
 import os
@@ -12,71 +12,76 @@ from dataclasses import dataclass
 
 from securecc.client.inputs.file_cache import FileCache, FileFacts
 from securecc.client.inputs.input_set import InputSet
-from securecc.client.inputs.name_watch import Watching, nature, under
+from securecc.client.inputs.name_watch import NameWatchBuilder
+from securecc.client.inputs.spelled_paths import under
 from securecc.compiler.source import assembler_directives
 from securecc.model import limits
 from securecc.model.errors import StaysLocal
 from securecc.model.manifest import Role
+from securecc.system.file_type import file_type
 
-_ELSEWHERE = (b"/dev/", b"/proc/", b"/sys/", b"/etc/")
-"""No file of a client's is shown there; what is guessed need not be looked for."""
+_NO_CLIENT_FILES = (b"/dev/", b"/proc/", b"/sys/", b"/etc/")
+"""A sandbox shows no client's file there, so a word that names one need not be looked for."""
 
 
 @dataclass(frozen=True, slots=True)
 class AssemblerInputs:
-    """The `names` that were looked for; `hidden` says that there may be others."""
+    """The `names` that were looked for; `hidden`: there may be others."""
 
     names: frozenset[bytes]
     hidden: bool
 
 
-class Assembling:
-    """Adds to a scene, in which all else that is read is noted, what is read beside it. `directories` are searched."""
+class AssemblerScanner:
+    """Adds what the assembler reads to the inputs of one compile, which hold all else already."""
 
     def __init__(
-        self, scene: InputSet, watching: Watching, fingerprints: FileCache, directories: Iterable[bytes]
+        self, inputs: InputSet, watches: NameWatchBuilder, files: FileCache, directories: Iterable[bytes]
     ) -> None:
-        self._scene = scene
-        self._watching = watching
-        self._fingerprints = fingerprints
+        """`directories` are searched."""
+        self._inputs = inputs
+        self._watches = watches
+        self._files = files
         self._directories = tuple(dict.fromkeys(directories))
         self._names: set[bytes] = set()
 
-    def look(self, macros: Iterable[bytes], *, assembly_itself: bool) -> AssemblerInputs:
-        """`macros` are texts of the command line; `assembly_itself` says that the source is no C. Raises StaysLocal
-        where a name is put together that cannot be guessed.
+    def scan(self, macros: Iterable[bytes], *, is_assembly: bool) -> AssemblerInputs:
+        """Scans all texts of the compile. `macros` are texts of -D and -U; `is_assembly`: the source is no C.
+
+        Raises:
+            StaysLocal: a name is put together in a way that cannot be guessed, or too many files may be meant.
         """
-        texts = {seen.path: seen for seen, _ in self._scene.files.values()}
+        texts = {file.path: file for file, _ in self._inputs.files.values()}
         hidden = unnamed = False
         todo = list(texts.values())
         while todo:
-            seen = todo.pop()
-            found = self._fingerprints.directives(seen)
-            hidden = hidden or (found.joins if assembly_itself else found.assembles)
-            unnamed = unnamed or found.unnamed
-            for name in found.embedded:
-                for path in self._places(name):
-                    self._scene.embed(path)
-            for name in found.assembled:
-                for path in self._places(name):
-                    seen = self._scene.read(path, Role.MAY_READ)
-                    if seen.path not in texts:
-                        texts[seen.path] = seen
-                        todo.append(seen)
+            file = todo.pop()
+            directives = self._files.directives(file)
+            hidden = hidden or (directives.joins if is_assembly else directives.assembles)
+            unnamed = unnamed or directives.unnamed
+            for name in directives.embedded:
+                for path in self._new_matches(name):
+                    self._inputs.add_embedded(path)
+            for name in directives.assembled:
+                for path in self._new_matches(name):
+                    file = self._inputs.add_read(path, Role.MAY_READ)
+                    if file.path not in texts:
+                        texts[file.path] = file
+                        todo.append(file)
         if hidden and not self._guess([*map(_content, texts.values()), *macros]) and unnamed:
-            raise StaysLocal("assembler", "may have the assembler read a file whose name is put together")
+            raise StaysLocal("assembler", "the assembler may read a file whose name is put together")
         return AssemblerInputs(frozenset(self._names), hidden)
 
-    def _places(self, name: bytes) -> list[bytes]:
-        """Where a file of this name is, in every directory."""
+    def _new_matches(self, name: bytes) -> list[bytes]:
+        """Where a file of this name is, in every directory; nowhere if it was looked for before."""
         if name in self._names:
             return []
         self._names.add(name)
-        return [path for path in (under(directory, name) for directory in self._directories) if self._listed(path)]
+        return [path for path in (under(directory, name) for directory in self._directories) if self._exists(path)]
 
-    def _listed(self, path: bytes) -> bool:
-        folder, _, name = path.rpartition(b"/")
-        listing = self._watching.look(folder or b"/")
+    def _exists(self, path: bytes) -> bool:
+        directory, _, name = path.rpartition(b"/")
+        listing = self._watches.listing(directory or b"/")
         return listing is not None and name in listing.names
 
     def _guess(self, texts: Iterable[bytes]) -> int:
@@ -84,34 +89,34 @@ class Assembling:
         words = set[bytes]().union(*map(assembler_directives.words, texts))
         if any(map(assembler_directives.leads_upwards, words)):
             raise StaysLocal("assembler", "the name of a file for the assembler may be put together from `..`")
-        before = len(self._scene.files)
-        for name in self._files_among(words - self._names):
-            for path in self._places(name):
-                if nature(path) == stat.S_IFREG:
-                    self._scene.embed(path)
-            if len(self._scene.files) > limits.REACHED_FILES:
-                raise StaysLocal("assembler", "too many words name files that the assembler may read")
-        return len(self._scene.files) - before
+        before = len(self._inputs.files)
+        for name in self._existing(words - self._names):
+            for path in self._new_matches(name):
+                if file_type(path) == stat.S_IFREG:
+                    self._inputs.add_embedded(path)
+            if len(self._inputs.files) > limits.REACHED_FILES:
+                raise StaysLocal("assembler", f"the assembler may read more than {limits.REACHED_FILES} files")
+        return len(self._inputs.files) - before
 
-    def _files_among(self, words: Iterable[bytes]) -> set[bytes]:
+    def _existing(self, words: Iterable[bytes]) -> set[bytes]:
         """The words that name something, in whatever directory."""
         by_head: dict[bytes, set[bytes]] = {}
         for word in words:
             head, slash, tail = word.rpartition(b"/")
-            if tail and not word.startswith(_ELSEWHERE):
+            if tail and not word.startswith(_NO_CLIENT_FILES):
                 by_head.setdefault(head + slash, set()).add(tail)
         found: set[bytes] = set()
         for head, tails in by_head.items():
             for directory in (head,) if head.startswith(b"/") else self._directories:
-                listing = self._watching.look(under(directory, head).rstrip(b"/") or b"/")
+                listing = self._watches.listing(under(directory, head).rstrip(b"/") or b"/")
                 found.update(head + tail for tail in (listing.names & tails if listing else ()))
         return found
 
 
-def _content(seen: FileFacts) -> bytes:
-    """Whatever stands there now: it is the names that count."""
+def _content(file: FileFacts) -> bytes:
+    """Whatever is there now: only the names matter."""
     try:
-        with open(seen.path, "rb") as file:
-            return file.read(limits.BLOB)
+        with open(file.path, "rb") as stream:
+            return stream.read(limits.BLOB)
     except OSError as error:
-        raise StaysLocal("changed", f"{os.fsdecode(seen.path)}: {error.strerror}") from error
+        raise StaysLocal("changed", f"{os.fsdecode(file.path)}: {error.strerror}") from error

@@ -1,44 +1,41 @@
-"""Memory of compiles: the same command in the same place need not ask the compiler again what it reads.
+"""What compiles read: the same command in the same place need not ask the compiler again.
 
-A memory holds as long as every file, symlink and directory that it rests on is what it was, and no directory that was
-searched has gained or lost one of the names that were looked for. Looking is all it takes: nothing is read.
+An entry holds as long as every file, symlink and directory that it rests on is what it was, and no directory that was
+searched has gained or lost one of the names that were looked for. To check it takes stat(2) alone: nothing is read.
 """
 
 import os
 import stat
-from collections import OrderedDict
 from dataclasses import replace
 
+from cachetools import LRUCache
+
+from securecc.client.inputs.compile_inputs import Directories, Inputs
 from securecc.client.inputs.directory_cache import DirectoryCache
 from securecc.client.inputs.file_cache import FileCache, FileFacts
-from securecc.client.inputs.manifest_builder import Directories, Inputs
-from securecc.client.inputs.name_watch import NameWatch, nature
+from securecc.client.inputs.name_watch import NameWatch
+from securecc.model import limits
 from securecc.model.errors import StaysLocal
-
-REMEMBERED = 4096
-"""Compiles. At some 5 kB each this bounds the agent's memory; the least recently used goes first."""
+from securecc.system.file_type import file_type
 
 Key = tuple[object, ...]
 """All that decides what a compile reads and does: command, directory, environment, toolchain."""
 
 
 class DependencyCache:
-    """What an agent remembers."""
+    """The inputs of the compiles that one agent has seen, `most` of them."""
 
-    def __init__(self, fingerprints: FileCache, listings: DirectoryCache) -> None:
-        self._fingerprints = fingerprints
-        self._listings = listings
-        self._known: OrderedDict[Key, Inputs] = OrderedDict()
+    def __init__(self, files: FileCache, directories: DirectoryCache, most: int = limits.COMPILES_REMEMBERED) -> None:
+        self._files = files
+        self._directories = directories
+        self._known: LRUCache[Key, Inputs] = LRUCache(most)
 
     def __len__(self) -> int:
         return len(self._known)
 
     def keep(self, key: Key, inputs: Inputs) -> None:
-        """Remembers."""
+        """Remembers the inputs of a compile; where there are too many, the least recently used go."""
         self._known[key] = inputs
-        self._known.move_to_end(key)
-        if len(self._known) > REMEMBERED:
-            self._known.popitem(last=False)
 
     def forget(self, key: Key) -> None:
         """The inputs turned out to be others than those that the compile read."""
@@ -51,29 +48,28 @@ class DependencyCache:
             return None
         directories = _way_holds(inputs) if self._files_hold(inputs.files) else None
         watches = self._watches_hold(inputs.watches) if directories is not None else None
-        if directories is None or watches is None or any(nature(path) != kind for path, kind in inputs.natures):
-            del self._known[key]
+        if directories is None or watches is None or any(file_type(path) != kind for path, kind in inputs.file_types):
+            self.forget(key)
             return None
         if watches is not inputs.watches or directories is not inputs.directories:
-            inputs = replace(inputs, watches=watches, directories=directories)
-            self._known[key] = inputs
-        self._known.move_to_end(key)
+            self._known[key] = inputs = replace(inputs, watches=watches, directories=directories)
         return inputs
 
     def _files_hold(self, files: tuple[FileFacts, ...]) -> bool:
+        """The loop that most of a known compile's time goes to: no calls but lstat(2)."""
         lstat = os.lstat
         try:
-            for seen in files:
-                status = lstat(seen.path)
+            for known in files:
+                status = lstat(known.path)
                 if (
                     status.st_dev,
                     status.st_ino,
                     status.st_size,
                     status.st_mtime_ns,
                     status.st_ctime_ns,
-                ) != seen.stamp:
+                ) != known.stat_key:
                     return False
-                if seen.racy and self._fingerprints.look(seen.path).digest != seen.digest:
+                if known.racy and self._files.facts(known.path).digest != known.digest:
                     return False
         except (OSError, StaysLocal):
             return False
@@ -84,7 +80,7 @@ class DependencyCache:
         fresh: list[NameWatch] | None = None
         for index, watch in enumerate(watches):
             try:
-                listing = self._listings.look(watch.listing.path)
+                listing = self._directories.listing(watch.listing.path)
             except StaysLocal:
                 return None
             if listing is watch.listing:

@@ -1,4 +1,4 @@
-"""Which names a directory holds, remembered as long as the directory does not change."""
+"""Which names a directory holds, remembered until the directory changes."""
 
 import os
 import stat
@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 from securecc.model import limits
 from securecc.model.errors import StaysLocal
+from securecc.model.generational_cache import GenerationalCache
 from securecc.system.stat_key import StatKey, stat_key
+
+_LEAST_WEIGHT = 16  # names that an empty directory counts for: the listing itself takes memory, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,26 +18,30 @@ class Listing:
     """The names in one directory at one moment. `precompiled` are the names of headers that a precompiled form is there
     for: ``.gch`` is gcc's, ``.pch`` clang's, which it also takes for a header named by -include.
 
-    `racy`: a name may have come or gone without the stamp changing.
+    `racy`: a name may have come or gone without the stat key changing.
     """
 
     path: bytes
-    stamp: StatKey
+    stat_key: StatKey
     names: frozenset[bytes]
     precompiled: frozenset[bytes]
     racy: bool
 
 
 class DirectoryCache:
-    """The listings of one agent's life."""
+    """The listings that one agent has read. `most` bounds the names in all of them together."""
 
-    def __init__(self) -> None:
-        self._known: dict[bytes, Listing] = {}
+    def __init__(self, most: int = limits.DIRECTORY_NAMES_REMEMBERED) -> None:
+        self._known: GenerationalCache[bytes, Listing] = GenerationalCache(most, weigh=_weight)
 
-    def look(self, path: bytes) -> Listing | None:
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def listing(self, path: bytes) -> Listing | None:
         """The directory as it is now (symlinks followed, as a compiler's search does), None where there is none.
 
-        Raises StaysLocal where it may not be listed, for files can be found in it all the same.
+        Raises:
+            StaysLocal: it may not be listed, though files in it can be found all the same.
         """
         try:
             status = os.stat(path)
@@ -42,7 +49,7 @@ class DirectoryCache:
                 return None
             now = stat_key(status)
             known = self._known.get(path)
-            if known is not None and known.stamp == now and not known.racy:
+            if known is not None and known.stat_key == now and not known.racy:
                 return known
             rested = time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns)
             names = frozenset(os.listdir(path))
@@ -58,3 +65,7 @@ class DirectoryCache:
             listing = Listing(path, now, names, precompiled, racy)
         self._known[path] = listing
         return listing
+
+
+def _weight(listing: Listing) -> int:
+    return max(len(listing.names), _LEAST_WEIGHT)

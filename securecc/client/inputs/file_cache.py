@@ -1,30 +1,33 @@
-"""What a file was when it was looked at: its stamp, the digest of its content, what its content may ask for.
+"""What is in a file: its digest, and what its text may ask for. Remembered by path, until its stat key changes.
 
-A digest is remembered by path and stamp. A stamp is trusted only when the file had rested for a while when it was
-read: a file changed within `RACY_STAT_S` may change once more without its stamp changing.
+A stat key vouches for content only when the file had rested for a while before it was read: a file that changed within
+`RACY_STAT_S` may change once more within the same tick of the file system's clock.
 """
 
 import errno
 import os
 import stat
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from securecc.client.inputs import special_files
 from securecc.compiler.source.directives import Directives, scan
 from securecc.model import limits
 from securecc.model.digest import sha256
 from securecc.model.errors import StaysLocal
+from securecc.model.generational_cache import GenerationalCache
 from securecc.model.manifest import INPUT, Digest
 from securecc.system.stat_key import StatKey, stat_key
 
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
-    """One file at one moment. `racy`: its stamp does not vouch for its content yet."""
+    """One regular file at one moment. `mode` holds the permission bits, `links` counts its hard links. `racy`: its stat
+    key does not vouch for its content yet.
+    """
 
     path: bytes
-    stamp: StatKey
+    stat_key: StatKey
     mode: int
     links: int
     digest: Digest
@@ -32,61 +35,79 @@ class FileFacts:
 
 
 class FileCache:
-    """The fingerprints of one agent's life. Paths are absolute, physical (no symlink in them), bytes."""
+    """The files that one agent has read, `most` of them. Paths are absolute and physical (they cross no symlink)."""
 
-    def __init__(self) -> None:
-        self._known: dict[bytes, FileFacts] = {}
-        self._directives: dict[Digest, Directives] = {}
+    def __init__(self, most: int = limits.FILES_REMEMBERED) -> None:
+        self._known: GenerationalCache[bytes, FileFacts] = GenerationalCache(most)
+        self._directives: GenerationalCache[Digest, Directives] = GenerationalCache(most)
 
-    def look(self, path: bytes) -> FileFacts:
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def facts(self, path: bytes) -> FileFacts:
         """The file as it is now; reads it if need be.
 
-        Raises StaysLocal when it is no regular file (a special one is not opened), cannot be read or is over the
-        limit: the compiler alone knows what to say to that.
+        Raises:
+            StaysLocal: it is no regular file (a special one is not opened), cannot be read or is larger than
+                `limits.BLOB`: only the compiler itself can report that.
         """
         try:
             status = os.lstat(path)
             now = stat_key(status)
             known = self._known.get(path)
-            if known is not None and known.stamp == now and not known.racy:
+            if known is not None and known.stat_key == now and not known.racy:
                 return known
             special_files.refuse(path, status.st_mode)
-            seen = self._read(path)
+            found = self._read(path)
         except OSError as error:
             raise StaysLocal("input", f"{os.fsdecode(path)}: {os.strerror(error.errno or errno.EIO)}") from error
-        if known is not None and known.stamp == seen.stamp and known.digest == seen.digest and not seen.racy:
-            seen = FileFacts(known.path, known.stamp, seen.mode, seen.links, known.digest, racy=False)
-        self._known[seen.path] = seen
-        return seen
+        if known is not None and known.digest == found.digest:
+            found = replace(found, path=known.path, digest=known.digest)  # the same objects, for the memory's sake
+        self._known[found.path] = found
+        return found
 
-    def given(self, content: bytes) -> FileFacts:
-        """Standard input, as if it were a file."""
+    def standard_input(self, content: bytes) -> FileFacts:
+        """Facts for what a compile is given on standard input, as if it were a file."""
         digest = sha256(content)
-        if digest not in self._directives:
-            self._directives[digest] = scan(content)
+        self._scan(digest, content)
         return FileFacts(INPUT, StatKey(0, 0, len(content), 0, 0), 0o600, 1, digest, racy=True)
 
-    def directives(self, fingerprint: FileFacts) -> Directives:
-        """What the content of a file that was looked at may ask for."""
-        return self._directives[fingerprint.digest]
+    def directives(self, file: FileFacts) -> Directives:
+        """What the text of this file may ask for.
 
-    def content(self, fingerprint: FileFacts) -> bytes:
-        """What a file that was looked at contains. Raises StaysLocal when it does no longer."""
+        Raises:
+            StaysLocal: it has been forgotten, and the file has changed since.
+        """
+        found = self._directives.get(file.digest)
+        return found if found is not None else self._scan(file.digest, self.content(file))
+
+    def content(self, file: FileFacts) -> bytes:
+        """The content that the facts are of.
+
+        Raises:
+            StaysLocal: the file cannot be read, or contains something else by now.
+        """
         try:
-            with open(fingerprint.path, "rb") as file:
-                content = file.read(limits.BLOB)
+            with open(file.path, "rb") as stream:
+                content = stream.read(limits.BLOB)
         except OSError as error:
-            raise StaysLocal("input", f"{os.fsdecode(fingerprint.path)}: {error.strerror}") from error
-        if sha256(content) != fingerprint.digest:
-            raise StaysLocal("input", f"{os.fsdecode(fingerprint.path)} changes while it is read")
+            raise StaysLocal("input", f"{os.fsdecode(file.path)}: {error.strerror}") from error
+        if sha256(content) != file.digest:
+            raise _changes(file.path)
         return content
+
+    def _scan(self, digest: Digest, content: bytes) -> Directives:
+        found = self._directives.get(digest)
+        if found is None:
+            self._directives[digest] = found = scan(content)
+        return found
 
     def _read(self, path: bytes) -> FileFacts:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY)
         try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
-                raise StaysLocal("input", f"{os.fsdecode(path)} is no regular file")
+                raise StaysLocal("input", f"{os.fsdecode(path)} is not a regular file")
             if status.st_size > limits.BLOB:
                 raise StaysLocal("input", f"{os.fsdecode(path)} is larger than {limits.BLOB} bytes")
             before = time.time_ns()
@@ -94,17 +115,20 @@ class FileCache:
         finally:
             os.close(descriptor)
         if len(content) != status.st_size:
-            raise StaysLocal("input", f"{os.fsdecode(path)} changes while it is read")
+            raise _changes(path)
         digest = sha256(content)
-        if digest not in self._directives:
-            self._directives[digest] = scan(content)
+        self._scan(digest, content)
         rested = before - max(status.st_mtime_ns, status.st_ctime_ns)
         racy = rested < limits.RACY_STAT_S * 1e9
         return FileFacts(path, stat_key(status), stat.S_IMODE(status.st_mode), status.st_nlink, digest, racy=racy)
 
 
+def _changes(path: bytes) -> StaysLocal:
+    return StaysLocal("input", f"{os.fsdecode(path)} changed while it was being read")
+
+
 def _content(descriptor: int, size: int) -> bytes:
-    """One byte more than `size` is asked for, so that a file that grows shows."""
+    """The whole file; one byte more than `size` is asked for, so that a file that grows shows."""
     parts = []
     left = size + 1
     while left > 0:

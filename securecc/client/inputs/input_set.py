@@ -5,69 +5,82 @@ import stat
 from collections.abc import Iterable
 
 from securecc.client.inputs.file_cache import FileCache, FileFacts
-from securecc.client.inputs.name_watch import NameWatch, nature, under
+from securecc.client.inputs.name_watch import NameWatch
 from securecc.client.inputs.path_walk import PathWalk
+from securecc.client.inputs.spelled_paths import under
 from securecc.model.errors import StaysLocal
 from securecc.model.manifest import Role
+from securecc.system.file_type import file_type
 
 _SECOND = 1_000_000_000  # in nanoseconds
 
 
 class InputSet:
-    """One compile's. `files` are by their place, `spelled` are the paths that were read, with the place of each. What
-    is in `embedded` is taken as it is, and says nothing about other files.
+    """Grows while a compile's inputs are looked for.
+
+    `files` are by their physical path; `spelled` maps the paths that were read to these. What is in `embedded` is taken
+    as bytes, and names no other file. `directories` hold the files that were read, as spelled. `file_types` are names
+    that are there and are no files to the compiler. All methods that add raise StaysLocal for what a remote compiler
+    cannot be shown.
     """
 
-    def __init__(self, fingerprints: FileCache, cwd: bytes) -> None:
-        self._fingerprints = fingerprints
-        self._cwd = cwd
-        self.crossings = PathWalk()
+    def __init__(self, files: FileCache) -> None:
+        self._file_cache = files
+        self.walk = PathWalk()
         self.files: dict[bytes, tuple[FileFacts, Role]] = {}
         self.spelled: dict[bytes, bytes] = {}
         self.embedded: set[bytes] = set()
-        self.around: dict[bytes, None] = {}
-        self.natures: dict[bytes, int] = {}
-        self._shared: tuple[bytes, ...] = ()
+        self.directories: dict[bytes, None] = {}
+        self.file_types: dict[bytes, int] = {}
+        self._excluded: tuple[bytes, ...] = ()
 
-    def cross(self, directory: bytes) -> None:
-        """A directory that is searched or written to, or a file in its place, which the compiler may remark upon."""
-        if self.crossings.directory(directory) is None and os.path.exists(directory):
-            self._add_candidate(directory.rstrip(b"/"), set())
-            self.note_nature(directory)
+    def add_directory(self, path: bytes) -> None:
+        """A directory that is searched or written to, or a file in its place, which the compiler may warn of."""
+        if self.walk.directory(path) is None and os.path.exists(path):
+            self._add_candidate(path.rstrip(b"/"), set())
+            self.add_file_type(path)
 
-    def read(self, path: bytes, role: Role = Role.READ) -> FileFacts:
+    def add_read(self, path: bytes, role: Role = Role.READ) -> FileFacts:
         """A file that the compiler says it reads, or may read."""
-        self.around[path.rpartition(b"/")[0] or b"/"] = None
+        self.directories[path.rpartition(b"/")[0] or b"/"] = None
         self.spelled[path] = place = self._add(path, role)
         return self.files[place][0]
 
-    def give(self, seen: FileFacts) -> None:
-        """Standard input, which lies nowhere."""
-        self.files[seen.path] = (seen, Role.READ)
+    def add_standard_input(self, file: FileFacts) -> None:
+        """Standard input, which lies in no directory."""
+        self.files[file.path] = (file, Role.READ)
 
-    def embed(self, path: bytes) -> None:
-        """A file whose bytes may be taken as they are, if it is one."""
-        kind = nature(path)
+    def add_embedded(self, path: bytes) -> None:
+        """A file whose bytes may be taken as they are, if it is one.
+
+        Raises:
+            StaysLocal: it is a special file.
+        """
+        kind = file_type(path)
         if kind == stat.S_IFREG:
             self.embedded.add(self._add(path, Role.MAY_READ))
         elif kind not in {0, stat.S_IFDIR}:
-            raise StaysLocal("input", f"{os.fsdecode(path)} is no regular file")
+            raise StaysLocal("input", f"{os.fsdecode(path)} is not a regular file")
 
-    def show(self, path: bytes) -> bytes:
-        """A file that #line names: diagnostics quote from it, if it is there."""
-        kind = nature(path)
+    def add_shown(self, path: bytes) -> bytes:
+        """A file that #line names: diagnostics quote from it, if it is there. Returns the path.
+
+        Raises:
+            StaysLocal: it is a special file.
+        """
+        kind = file_type(path)
         if kind == stat.S_IFREG:
             self._add(path, Role.MAY_READ)
         elif kind not in {0, stat.S_IFDIR}:
-            raise StaysLocal("line", f"#line names {os.fsdecode(path)}, which is no regular file")
+            raise StaysLocal("line", f"#line names {os.fsdecode(path)}, which is not a regular file")
         return path
 
     def add_candidates(self, watches: Iterable[NameWatch], asked: frozenset[bytes]) -> None:
         """Every file that could be found under a name that some file is found under, as well. Where the run's own
         conditions differ from those of `-M` (``#pragma GCC target``), it must not find another file instead.
         """
-        equal = {_once(seen) for seen, _ in self.files.values()}
-        alike = {(seen.stamp[2], seen.stamp[3] // _SECOND) for seen, _ in self.files.values()}
+        equal = {_once(file) for file, _ in self.files.values()}
+        alike = {(file.stat_key.size, file.stat_key.mtime_ns // _SECOND) for file, _ in self.files.values()}
         matched = asked | {path.rpartition(b"/")[2] for path in (*self.spelled, *self.files)}
         for watch in watches:
             for name in watch.present:
@@ -75,46 +88,48 @@ class InputSet:
                 if path not in self.spelled and (name in matched or _leads_to_one(path, alike)):
                     self._add_candidate(path, equal)
 
-    def leave_out(self, roots: tuple[bytes, ...]) -> None:
-        """What lies in these directories is in a shared tree: it need not be told, and need not be looked at again."""
-        self._shared = tuple(root + b"/" for root in roots)
-        if roots:
-            self.files = {path: value for path, value in self.files.items() if not self.left_out(path)}
-            self.natures = {path: value for path, value in self.natures.items() if not self.left_out(path)}
-            self.crossings.leave_out(self.left_out)
-
-    def left_out(self, path: bytes) -> bool:
-        """Whether a physical path is a shared tree, or lies in one."""
-        return (path + b"/").startswith(self._shared)
-
-    def note_nature(self, path: bytes) -> None:
+    def add_file_type(self, path: bytes) -> None:
         """Something that is there, but no file or no directory where one would be used."""
-        self.natures[path] = nature(path)
+        self.file_types[path] = file_type(path)
+
+    def exclude(self, roots: tuple[bytes, ...]) -> None:
+        """What is in these directories is on the server already, in a shared tree: it does not travel, and need not be
+        looked at again.
+        """
+        self._excluded = tuple(root + b"/" for root in roots)
+        if roots:
+            self.files = {path: value for path, value in self.files.items() if not self.excludes(path)}
+            self.file_types = {path: value for path, value in self.file_types.items() if not self.excludes(path)}
+            self.walk.exclude(self.excludes)
+
+    def excludes(self, path: bytes) -> bool:
+        """Whether a physical path is a shared tree, or lies in one."""
+        return (path + b"/").startswith(self._excluded)
 
     def _add_candidate(self, path: bytes, equal: set[tuple[bytes, int]]) -> None:
-        kind = nature(path)
+        kind = file_type(path)
         if kind == stat.S_IFREG:
-            place = self.crossings.file(path)
-            seen = self._fingerprints.look(place)
-            self.files.setdefault(place, (seen, Role.MAY_READ if _once(seen) in equal else Role.PRESENT))
+            place = self.walk.file(path)
+            file = self._file_cache.facts(place)
+            self.files.setdefault(place, (file, Role.MAY_READ if _once(file) in equal else Role.PRESENT))
         elif kind in {0, stat.S_IFDIR}:
-            self.crossings.directory(path)
-            self.natures[path] = kind
+            self.walk.directory(path)
+            self.file_types[path] = kind
         else:
-            raise StaysLocal("input", f"{os.fsdecode(path)} is no regular file")
+            raise StaysLocal("input", f"{os.fsdecode(path)} is not a regular file")
 
     def _add(self, path: bytes, role: Role) -> bytes:
-        place = self.crossings.file(path)
+        place = self.walk.file(path)
         if self.files.get(place, (None, Role.PRESENT))[1] is Role.PRESENT:
-            self.files[place] = (self._fingerprints.look(place), role)
+            self.files[place] = (self._file_cache.facts(place), role)
         return place
 
 
-def _once(seen: FileFacts) -> tuple[bytes, int]:
+def _once(file: FileFacts) -> tuple[bytes, int]:
     """Files that agree in this are one to ``#pragma once`` (libcpp/files.cc: check_file_against_entries), which reads
     the second to see that it does, and lists it nowhere.
     """
-    return seen.digest, seen.stamp[3] // _SECOND
+    return file.digest, file.stat_key.mtime_ns // _SECOND
 
 
 def _leads_to_one(path: bytes, alike: set[tuple[int, int]]) -> bool:

@@ -1,22 +1,23 @@
-"""Equal values as one object. An agent remembers thousands of compiles that read mostly the same."""
+"""Equal values as one object: an agent remembers thousands of compiles that read mostly the same."""
 
 from typing import TypeVar
 
-_T = TypeVar("_T")
+from securecc.model import limits
+from securecc.model.generational_cache import GenerationalCache
 
-KEPT = 65536
-"""Values; beyond that it begins anew, and memory grows a little."""
+_T = TypeVar("_T")
 
 
 class Interner:
-    """Gives back the first object that was equal to one. Values must be immutable and hashable."""
+    """Returns the first object that was equal to a given one. Values must be immutable and hashable."""
 
-    def __init__(self) -> None:
-        self._known: dict[object, object] = {}
+    def __init__(self, most: int = limits.VALUES_SHARED) -> None:
+        """`most` values are known at one time; equal ones may exist twice beyond that."""
+        self._known: GenerationalCache[object, object] = GenerationalCache(most)
 
     def one(self, value: _T) -> _T:
         """The object that stands for `value` and all that are equal and of its type."""
-        known = self._known.setdefault(value, value)
-        if len(self._known) > KEPT:
-            self._known.clear()
+        known = self._known.get(value)
+        if known is None:
+            self._known[value] = known = value
         return known if type(known) is type(value) else value

@@ -14,41 +14,46 @@ from securecc.compiler.tree.symlinks import TooManyLinksError, resolve
 from securecc.model.errors import StaysLocal
 
 
-class _NowhereError(Exception):
-    """The path leads to nothing, or through something that is no directory."""
+class _NoDirectoryError(Exception):
+    """The path leads through something that is no directory."""
 
 
 @dataclass(slots=True)
 class PathWalk:
     """All components that the paths of one compile pass through.
 
-    `directories` maps a physical directory to (device, inode); `links` maps a symlink to its target.
+    `directories` maps a physical directory to its (device, inode); `links` maps a symlink to its target.
     """
 
     directories: dict[bytes, tuple[int, int]] = field(default_factory=dict)
     links: dict[bytes, bytes] = field(default_factory=dict)
-    _places: dict[bytes, bytes | None] = field(default_factory=dict)
+    _known: dict[bytes, bytes | None] = field(default_factory=dict)
 
     def directory(self, spelled: bytes) -> bytes | None:
         """The physical path of an absolute spelled directory; None when there is no such directory. What exists of the
-        way is recorded in both cases. Raises StaysLocal for what each process sees otherwise, such as /proc/self.
+        way is recorded in both cases.
+
+        Raises:
+            StaysLocal: the way leads through what each process sees otherwise, such as /proc/self.
         """
-        if spelled in self._places:
-            return self._places[spelled]
+        if spelled in self._known:
+            return self._known[spelled]
         place = self._walk(spelled)
         if place is not None and place not in self.directories:
             place = None
-        self._places[spelled] = place
+        self._known[spelled] = place
         return place
 
     def file(self, spelled: bytes) -> bytes:
-        """The physical path of an absolute spelled file, its own symlinks followed. Raises StaysLocal when the way to
-        it does not exist (any more).
+        """The physical path of an absolute spelled file, its own symlinks followed.
+
+        Raises:
+            StaysLocal: the way to it does not exist (any more), or leads through what each process sees otherwise.
         """
         head, _, tail = spelled.rpartition(b"/")
         parent = self.directory(head or b"/")
         if parent is None or tail in {b"", b".", b".."}:
-            raise StaysLocal("input", f"{os.fsdecode(spelled)} is not there")
+            raise StaysLocal("input", f"{os.fsdecode(spelled)} does not exist")
         place = _join(parent, tail)
         try:
             target = os.readlink(place)
@@ -57,31 +62,31 @@ class PathWalk:
         self.links[place] = target
         found = self._walk(target if target.startswith(b"/") else _join(parent, target))
         if found is None or found in self.directories:
-            raise StaysLocal("input", f"{os.fsdecode(spelled)} leads nowhere")
+            raise StaysLocal("input", f"{os.fsdecode(spelled)} is a symlink that leads to no file")
         return found
 
-    def leave_out(self, left_out: Callable[[bytes], bool]) -> None:
-        """Forget the components of which this is true."""
-        self.directories = {path: value for path, value in self.directories.items() if not left_out(path)}
-        self.links = {path: value for path, value in self.links.items() if not left_out(path)}
+    def exclude(self, excluded: Callable[[bytes], bool]) -> None:
+        """Drops the components of which this is true."""
+        self.directories = {path: value for path, value in self.directories.items() if not excluded(path)}
+        self.links = {path: value for path, value in self.links.items() if not excluded(path)}
 
     def _walk(self, spelled: bytes) -> bytes | None:
         """Follows `spelled` component by component; the physical path of what is there, None for nothing."""
         if b"/" not in self.directories:
-            root = os.lstat("/")
+            root = os.lstat(b"/")
             self.directories[b"/"] = (root.st_dev, root.st_ino)
         try:
             return resolve(spelled, self._link_target, self._enter)[0]
-        except (_NowhereError, TooManyLinksError, OSError):
+        except (OSError, TooManyLinksError, _NoDirectoryError):
             return None
 
     def _link_target(self, place: bytes) -> bytes | None:
-        """Records what is there."""
+        """Records what is there. Raises OSError for nothing."""
         if place in self.directories:
             return None
         if place in self.links:
             return self.links[place]
-        if place in special_files.OWN:
+        if place in special_files.PER_PROCESS:
             special_files.refuse(place, 0)
         status = os.lstat(place)
         if stat.S_ISLNK(status.st_mode):
@@ -93,7 +98,7 @@ class PathWalk:
 
     def _enter(self, place: bytes) -> None:
         if place not in self.directories:
-            raise _NowhereError
+            raise _NoDirectoryError
 
 
 def _join(directory: bytes, name: bytes) -> bytes:

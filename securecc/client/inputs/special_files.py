@@ -1,6 +1,6 @@
 """Files that only the compiler itself may open: they give their content once, or to one process alone.
 
-Whoever looked at them before it would leave it an empty source, which compiles: bash's ``<(command)``, a FIFO.
+Reading one before the compiler does would leave it an empty source, which compiles: bash's ``<(command)``, a FIFO.
 """
 
 import os
@@ -8,23 +8,26 @@ import stat
 
 from securecc.model.errors import StaysLocal
 
-REASON = "special"
-TAKEN = "special-taken"
-"""A FIFO that the compiler has read when it was asked what it reads: no later run of it would find the same."""
-NOTHING = b"/dev/null"
+SPECIAL = "special"
+"""The reason of a compile that stays local for one; the compiler must not be asked what it reads, either."""
+CONSUMED = "special-taken"
+"""The reason where the compiler that was asked has read a FIFO: no later run of it would find the same."""
+DEV_NULL = b"/dev/null"
 """The one device that a compile may name as a header: empty here, and in every sandbox."""
-OWN = frozenset((b"/dev", b"/proc"))
-"""What stands below depends on the process that looks."""
+PER_PROCESS = frozenset((b"/dev", b"/proc"))
+"""Directories whose contents depend on the process that looks."""
 
-_KINDS = frozenset((stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR, stat.S_IFBLK))
+_SPECIAL_TYPES = frozenset((stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR, stat.S_IFBLK))
 
 
 def refuse(place: bytes, mode: int) -> None:
-    """Raises StaysLocal for what lies in `OWN`, and for a FIFO, a socket or a device: `place` is physical, `mode` is of
-    what stands there, 0 for nothing.
+    """Refuses what must not be opened. `place` is a physical path, `mode` that of what is there, 0 for nothing.
+
+    Raises:
+        StaysLocal: it is below a directory of `PER_PROCESS`, or a FIFO, a socket or a device.
     """
     top = b"/" + place.split(b"/", 2)[1]
-    if top in OWN and place != NOTHING:
-        raise StaysLocal(REASON, f"the compile looks into {os.fsdecode(top)}, which is another one elsewhere")
-    if stat.S_IFMT(mode) in _KINDS and place != NOTHING:
-        raise StaysLocal(REASON, f"{os.fsdecode(place)} is no regular file")
+    if top in PER_PROCESS and place != DEV_NULL:
+        raise StaysLocal(SPECIAL, f"the compile reads {os.fsdecode(top)}, whose contents differ on the server")
+    if stat.S_IFMT(mode) in _SPECIAL_TYPES and place != DEV_NULL:
+        raise StaysLocal(SPECIAL, f"{os.fsdecode(place)} is not a regular file")

@@ -36,10 +36,10 @@ def order(*words, shared_trees=(), folder="/w", **changes):
 def test_it_looks_where_the_compiler_does_and_in_its_order():
     words = ("-idirafter", "d", "-isystem", "s", "-I", "i", "-iquote", "q", "-I/j", "-include", "f.h")
     search = search_of(order("gcc", *words, "-c", "a.c", environment={b"CPATH": b"/c"}))
-    assert search.chain.quoted == (b"/w/q",)
-    assert search.chain.bracketed == (b"/w/i", b"/j", b"/c", b"/w/s", b"/own", b"/w/d")
+    assert search.search_path.quoted == (b"/w/q",)
+    assert search.search_path.bracketed == (b"/w/i", b"/j", b"/c", b"/w/s", b"/own", b"/w/d")
     assert search.forced == (b"f.h",)
-    assert set(search.directories) == {*search.chain.quoted, *search.chain.bracketed}
+    assert set(search.directories) == {*search.search_path.quoted, *search.search_path.bracketed}
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,11 @@ import pytest
 from securecc.client.compile.invocation import environment_of
 from securecc.client.compile.remote_compile import Compiles, check_places, end, judge
 from securecc.client.compile.submission import Remote
+from securecc.client.inputs.compile_inputs import compressed_manifest
 from securecc.client.inputs.dependency_cache import DependencyCache
 from securecc.client.inputs.directory_cache import DirectoryCache
 from securecc.client.inputs.file_cache import FileCache
-from securecc.client.inputs.manifest_builder import ManifestBuilder, packed
+from securecc.client.inputs.manifest_builder import ManifestBuilder
 from securecc.client.ipc.frames import Die, Keep
 from securecc.client.state.settings import Settings
 from securecc.compiler.command_line import compile_plan
@@ -342,7 +343,7 @@ def test_the_time_of_day_in_a_zone_that_is_not_known_is_another_compile(bench):
         told = {} if zone is None else {b"TZ": zone.encode()}
         order = await bench.order(environment=told)
         inputs = await bench.inputs(order)
-        assert inputs.clocked
+        assert inputs.uses_time
         assert b"SOURCE_DATE_EPOCH" in environment_of(order, inputs)
         elsewhere = await bench.order(environment={b"TZ": b"XXX+3"})
         with pytest.raises(StaysLocal) as local:
@@ -362,7 +363,7 @@ def test_where_a_file_says_its_own_time_the_zone_travels(bench):
         assert environment_of(order, inputs)[b"TZ"] == b"JST-9"
         with pytest.raises(StaysLocal):
             environment_of(await bench.order(environment={b"TZ": b"No/Such"}), inputs)
-        assert b"TZ" not in environment_of(order, replace(inputs, stamped=()))
+        assert b"TZ" not in environment_of(order, replace(inputs, timestamps=()))
 
     run(body())
 
@@ -484,12 +485,12 @@ def test_a_compile_goes_whole_and_comes_back_whole(bench):
         order, inputs, found = await remote(bench)
         assert (found.stdout, found.stderr, found.server) == (b"out", b"er", "farm1:3643")
         [(output, content)] = found.files
-        assert (output.path, content, found.sent) == (bench.object, b"object", len(packed(inputs)))
+        assert (output.path, content, found.sent) == (bench.object, b"object", len(compressed_manifest(inputs)))
         [made] = bench.compiles.made(order, found)
         assert (made.path, made.content, made.keep) == (os.fsencode(bench.folder) + b"/a.o", b"object", False)
         submit = bench.channel._answer.submits[1]
         assert submit.arguments == (b"/usr/bin/gcc", *order.request.arguments[1:])
-        assert (submit.manifest, submit.manifest_digest) == (packed(inputs), inputs.digest)
+        assert (submit.manifest, submit.manifest_digest) == (compressed_manifest(inputs), inputs.digest)
 
     run(body())
 
@@ -504,7 +505,7 @@ def test_the_files_that_lack_are_sent_and_the_manifest_only_once(bench):
         first = await bench.compiles.remote(bench.caller(), order, inputs)
         contents = b"".join((bench.folder / name).read_bytes() for name in ("a.c", "a.h"))
         assert bench.channel.bulk[1] == contents
-        assert first.sent == len(packed(inputs)) + len(contents)
+        assert first.sent == len(compressed_manifest(inputs)) + len(contents)
         bench.channel._answer.need = None
         second = await bench.compiles.remote(bench.caller(), order, inputs)
         assert (bench.channel._answer.submits[2].manifest, second.sent) == (b"", 0)
@@ -525,7 +526,7 @@ def test_a_server_that_forgot_the_manifest_gets_it_again(bench):
 
         bench.channel._answer.finish = forgetful
         found = await bench.compiles.remote(bench.caller(), order, inputs)
-        assert found.sent == 2 * len(packed(inputs))
+        assert found.sent == 2 * len(compressed_manifest(inputs))
 
     run(body())
 

@@ -9,7 +9,8 @@ from securecc.client.inputs import dependency_cache, directory_cache, file_cache
 from securecc.client.inputs.dependency_cache import DependencyCache
 from securecc.client.inputs.directory_cache import DirectoryCache
 from securecc.client.inputs.file_cache import FileCache
-from securecc.client.inputs.manifest_builder import ManifestBuilder, Search
+from securecc.client.inputs.include_search import IncludeSearch
+from securecc.client.inputs.manifest_builder import ManifestBuilder
 from securecc.model import limits
 
 KEY = ("gcc", "-c", "a.c")
@@ -23,9 +24,9 @@ class Memory:
         for name, text in (("a.c", "#include <c.h>\n"), ("i2/c.h", "#define V 2\n"), ("i1/x", ""), ("i2/y", "")):
             self.put(name, text)
         (top / "link").symlink_to("i2")
-        self.fingerprints, self.listings = FileCache(), DirectoryCache()
-        self.recollections = DependencyCache(self.fingerprints, self.listings)
-        self.gather()
+        self.files, self.directories = FileCache(), DirectoryCache()
+        self.cache = DependencyCache(self.files, self.directories, most=2)
+        self.remember()
 
     def put(self, name, text):
         path = self.top / name
@@ -33,14 +34,14 @@ class Memory:
         path.write_text(text)
         return path
 
-    def gather(self):
+    def remember(self):
         base = os.fsencode(self.top)
-        search = Search(cwd=base, directories=(base + b"/i1", base + b"/link", base + b"/late"))
-        inputs = ManifestBuilder(self.fingerprints, self.listings).gather([b"a.c", b"link/c.h"], search)
-        self.recollections.keep(KEY, inputs)
+        search = IncludeSearch(cwd=base, directories=(base + b"/i1", base + b"/link", base + b"/late"))
+        inputs = ManifestBuilder(self.files, self.directories).from_list([b"a.c", b"link/c.h"], search)
+        self.cache.keep(KEY, inputs)
 
     def recall(self):
-        return self.recollections.recall(KEY)
+        return self.cache.recall(KEY)
 
 
 @pytest.fixture(params=[0, limits.RACY_STAT_S + 1], ids=["just made", "rested"])
@@ -59,7 +60,7 @@ def test_it_holds(memory):
 
 
 def test_nothing_is_known_at_first(memory):
-    assert memory.recollections.recall(("another",)) is None
+    assert memory.cache.recall(("another",)) is None
 
 
 def test_unrelated_names_come_and_go(memory):
@@ -132,22 +133,22 @@ def test_it_does_not_hold_any_more(memory, change):
     assert memory.recall() is not None
     CHANGES[change](memory)
     assert memory.recall() is None
-    assert len(memory.recollections) == 0
+    assert len(memory.cache) == 0
 
 
 @pytest.mark.parametrize("blocking", ["i1/c.h", "late"])
 def test_a_name_that_is_no_file_becomes_one(memory, blocking):
     path = memory.top / blocking
     path.symlink_to(memory.top / "target")
-    memory.gather()
+    memory.remember()
     assert memory.recall() is not None
     (memory.top / "target").mkdir() if blocking == "late" else memory.put("target", "")
     assert memory.recall() is None
 
 
-def test_a_change_that_no_stamp_shows_is_seen_while_the_file_is_young(tmp_path, monkeypatch):
+def test_a_change_that_no_stat_key_shows_is_seen_while_the_file_is_young(tmp_path, monkeypatch):
     memory = Memory(tmp_path.resolve())
-    stamps = {inputs.path: inputs.stamp for inputs in memory.recall().files}
+    stamps = {inputs.path: inputs.stat_key for inputs in memory.recall().files}
     path = memory.top / "i2/c.h"
     path.write_text("#define V 9\n")
 
@@ -180,16 +181,15 @@ def test_a_directory_that_may_not_be_listed_any_more(memory, monkeypatch):
 
 
 def test_forgetting(memory):
-    memory.recollections.forget(KEY)
-    memory.recollections.forget(KEY)
+    memory.cache.forget(KEY)
+    memory.cache.forget(KEY)
     assert memory.recall() is None
 
 
-def test_the_least_recently_used_goes_first(memory, monkeypatch):
-    monkeypatch.setattr(dependency_cache, "REMEMBERED", 2)
+def test_the_least_recently_used_goes_first(memory):
     inputs = memory.recall()
-    memory.recollections.keep(("second",), inputs)
+    memory.cache.keep(("second",), inputs)
     memory.recall()
-    memory.recollections.keep(("third",), inputs)
-    assert memory.recollections.recall(("second",)) is None
+    memory.cache.keep(("third",), inputs)
+    assert memory.cache.recall(("second",)) is None
     assert memory.recall() is not None

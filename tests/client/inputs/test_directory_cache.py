@@ -23,7 +23,7 @@ def later(monkeypatch):
 def test_names(tmp_path):
     (tmp_path / "a").touch()
     (tmp_path / "b").mkdir()
-    seen = DirectoryCache().look(os.fsencode(tmp_path))
+    seen = DirectoryCache().listing(os.fsencode(tmp_path))
     assert seen.names == {b"a", b"b"}
 
 
@@ -31,49 +31,49 @@ def test_names(tmp_path):
 def test_no_directory_is_none(tmp_path, name):
     (tmp_path / "file").touch()
     (tmp_path / "broken").symlink_to("nowhere")
-    assert DirectoryCache().look(os.fsencode(tmp_path / name)) is None
+    assert DirectoryCache().listing(os.fsencode(tmp_path / name)) is None
 
 
 def test_symlinks_are_followed(tmp_path):
     (tmp_path / "d").mkdir()
     (tmp_path / "d/a").touch()
     (tmp_path / "link").symlink_to("d")
-    assert DirectoryCache().look(os.fsencode(tmp_path / "link")).names == {b"a"}
+    assert DirectoryCache().listing(os.fsencode(tmp_path / "link")).names == {b"a"}
 
 
 def test_what_rested_is_not_listed_again(tmp_path, later, monkeypatch):
     listings = DirectoryCache()
     path = os.fsencode(tmp_path)
-    first = listings.look(path)
+    first = listings.listing(path)
     assert not first.racy
     monkeypatch.setattr(directory_cache.os, "listdir", lambda _: pytest.fail("listed again"))
-    assert listings.look(path) is first
+    assert listings.listing(path) is first
 
 
 def test_what_has_just_changed_is_listed_again(tmp_path):
     listings = DirectoryCache()
     path = os.fsencode(tmp_path)
-    first = listings.look(path)
+    first = listings.listing(path)
     assert first.racy
     (tmp_path / "a").touch()
-    os.utime(tmp_path, ns=(first.stamp[3], first.stamp[3]))
-    assert listings.look(path).names == {b"a"}
+    os.utime(tmp_path, ns=(first.stat_key[3], first.stat_key[3]))
+    assert listings.listing(path).names == {b"a"}
 
 
 def test_a_change_is_seen(tmp_path, later):
     listings = DirectoryCache()
     path = os.fsencode(tmp_path)
-    listings.look(path)
+    listings.listing(path)
     (tmp_path / "a").touch()
-    assert listings.look(path).names == {b"a"}
+    assert listings.listing(path).names == {b"a"}
     (tmp_path / "a").unlink()
-    assert listings.look(path).names == frozenset()
+    assert listings.listing(path).names == frozenset()
 
 
 def test_names_that_did_not_change_are_the_same_object(tmp_path):
     listings = DirectoryCache()
-    first = listings.look(os.fsencode(tmp_path))
-    assert listings.look(os.fsencode(tmp_path)).names is first.names
+    first = listings.listing(os.fsencode(tmp_path))
+    assert listings.listing(os.fsencode(tmp_path)).names is first.names
 
 
 def test_a_directory_that_may_not_be_listed_is_no_absence(tmp_path, monkeypatch):
@@ -82,4 +82,19 @@ def test_a_directory_that_may_not_be_listed_is_no_absence(tmp_path, monkeypatch)
 
     monkeypatch.setattr(directory_cache.os, "listdir", refuse)
     with pytest.raises(StaysLocal, match="cannot be listed"):
-        DirectoryCache().look(os.fsencode(tmp_path))
+        DirectoryCache().listing(os.fsencode(tmp_path))
+
+
+def test_large_directories_are_forgotten_first(tmp_path, later):
+    for name, entries in (("large", 50), ("small", 1), ("other", 1)):
+        (tmp_path / name).mkdir()
+        for number in range(entries):
+            (tmp_path / name / str(number)).touch()
+    cache = DirectoryCache(most=100)
+    large, small, other = (os.fsencode(tmp_path / name) for name in ("large", "small", "other"))
+    first = cache.listing(small)
+    for _ in range(3):
+        cache.listing(large)
+        cache.listing(other)
+        assert cache.listing(small) is first
+        assert len(cache) <= 3

@@ -29,59 +29,59 @@ def later(monkeypatch):
 
 def test_what_is_seen(file):
     file.chmod(0o640)
-    seen = FileCache().look(os.fsencode(file))
+    seen = FileCache().facts(os.fsencode(file))
     assert seen.digest == hashlib.sha256(file.read_bytes()).digest()
-    assert (seen.mode, seen.links, seen.stamp[2]) == (0o640, 1, file.stat().st_size)
+    assert (seen.mode, seen.links, seen.stat_key.size) == (0o640, 1, file.stat().st_size)
 
 
 def test_directives_come_with_it(file):
-    fingerprints = FileCache()
-    found = fingerprints.directives(fingerprints.look(os.fsencode(file)))
+    files = FileCache()
+    found = files.directives(files.facts(os.fsencode(file)))
     assert [name.spelled for name in found.includes] == [b"x.h"]
 
 
 def test_what_rested_is_not_read_again(file, later, monkeypatch):
-    fingerprints = FileCache()
-    first = fingerprints.look(os.fsencode(file))
+    files = FileCache()
+    first = files.facts(os.fsencode(file))
     assert not first.racy
     monkeypatch.setattr(file_cache.os, "open", lambda *_: pytest.fail("read again"))
-    assert fingerprints.look(os.fsencode(file)) is first
+    assert files.facts(os.fsencode(file)) is first
 
 
 def test_what_has_just_changed_is_read_again(file, monkeypatch):
     """As where the file system's clock ticks slowly: the content changes, the stamp does not."""
-    fingerprints = FileCache()
-    first = fingerprints.look(os.fsencode(file))
+    files = FileCache()
+    first = files.facts(os.fsencode(file))
     assert first.racy
     file.write_text('#include "y.h"\n')
-    monkeypatch.setattr(file_cache, "stat_key", lambda _: first.stamp)
-    second = fingerprints.look(os.fsencode(file))
-    assert second.stamp == first.stamp
+    monkeypatch.setattr(file_cache, "stat_key", lambda _: first.stat_key)
+    second = files.facts(os.fsencode(file))
+    assert second.stat_key == first.stat_key
     assert second.digest != first.digest
 
 
 def test_once_it_has_rested_it_is_trusted(file, monkeypatch):
-    fingerprints = FileCache()
-    assert fingerprints.look(os.fsencode(file)).racy
+    files = FileCache()
+    assert files.facts(os.fsencode(file)).racy
     real = time.time_ns
     monkeypatch.setattr(file_cache.time, "time_ns", lambda: real() + REST_NS)
-    assert not fingerprints.look(os.fsencode(file)).racy
+    assert not files.facts(os.fsencode(file)).racy
 
 
 def test_a_file_set_back_in_time_has_not_rested(file):
     """Its mtime is old; its ctime is not."""
     os.utime(file, ns=(1, 1))
-    assert FileCache().look(os.fsencode(file)).racy
+    assert FileCache().facts(os.fsencode(file)).racy
 
 
 @pytest.mark.parametrize(
     "change", [lambda path: path.write_text("longer than it was\n"), lambda path: os.utime(path, ns=(1, 1))]
 )
 def test_a_change_is_seen(file, later, change):
-    fingerprints = FileCache()
-    first = fingerprints.look(os.fsencode(file))
+    files = FileCache()
+    first = files.facts(os.fsencode(file))
     change(file)
-    assert fingerprints.look(os.fsencode(file)).stamp != first.stamp
+    assert files.facts(os.fsencode(file)).stat_key != first.stat_key
 
 
 @pytest.mark.parametrize("kind", ["nothing", "directory", "symlink", "fifo"])
@@ -94,7 +94,7 @@ def test_what_is_no_regular_file_stays_local(tmp_path, kind):
     elif kind == "fifo":
         os.mkfifo(path)
     with pytest.raises(StaysLocal) as caught:
-        FileCache().look(os.fsencode(path))
+        FileCache().facts(os.fsencode(path))
     assert caught.value.reason == ("special" if kind == "fifo" else "input")
 
 
@@ -103,17 +103,32 @@ def test_a_file_over_the_limit_stays_local(tmp_path):
     with path.open("wb") as file:
         file.truncate(limits.BLOB + 1)
     with pytest.raises(StaysLocal, match="larger than"):
-        FileCache().look(os.fsencode(path))
+        FileCache().facts(os.fsencode(path))
 
 
 @pytest.mark.parametrize("content", [b"short", b"much longer than stat said it would be"])
 def test_a_file_that_changes_while_it_is_read_stays_local(file, monkeypatch, content):
     monkeypatch.setattr(file_cache, "_content", lambda *_: content)
-    with pytest.raises(StaysLocal, match="changes while"):
-        FileCache().look(os.fsencode(file))
+    with pytest.raises(StaysLocal, match="changed while"):
+        FileCache().facts(os.fsencode(file))
 
 
 def test_short_reads_are_put_together(file, monkeypatch):
     real = os.read
     monkeypatch.setattr(file_cache.os, "read", lambda descriptor, size: real(descriptor, min(size, 3)))
-    assert FileCache().look(os.fsencode(file)).digest == hashlib.sha256(file.read_bytes()).digest()
+    assert FileCache().facts(os.fsencode(file)).digest == hashlib.sha256(file.read_bytes()).digest()
+
+
+def test_directives_that_were_forgotten_are_found_again(file, tmp_path):
+    files = FileCache(most=2)
+    facts = files.facts(os.fsencode(file))
+    for number in range(4):
+        (tmp_path / f"{number}.h").write_text(f"int i{number};\n")
+        files.facts(os.fsencode(tmp_path / f"{number}.h"))
+    assert len(files) <= 2
+    assert [name.spelled for name in files.directives(facts).includes] == [b"x.h"]
+    for number in range(4):
+        files.facts(os.fsencode(tmp_path / f"{number}.h"))
+    file.write_text("something else\n")
+    with pytest.raises(StaysLocal, match="changed while"):
+        files.directives(facts)

@@ -4,7 +4,6 @@ import os
 
 import pytest
 
-from securecc.client.inputs import has_include
 from securecc.client.inputs.file_cache import FileCache
 from securecc.client.inputs.has_include import HasIncludeQueries
 from securecc.model.errors import StaysLocal
@@ -14,16 +13,16 @@ MACRO = "#define HAS(x) __has_include(x)\n"
 
 @pytest.fixture
 def asked(tmp_path):
-    fingerprints = FileCache()
-    kept = HasIncludeQueries(fingerprints)
+    cache = FileCache()
+    queries = HasIncludeQueries(cache, most=4)
 
     def ask(*texts, given=()):
-        seen = []
+        files = []
         for number, text in enumerate(texts):
             path = tmp_path / f"{number}.h"
             path.write_text(text)
-            seen.append(fingerprints.look(os.fsencode(path)))
-        return kept.asked(seen, given)
+            files.append(cache.facts(os.fsencode(path)))
+        return queries.names(files, given)
 
     return ask
 
@@ -65,21 +64,20 @@ def test_a_file_is_read_once_for_it_and_no_more_is_kept_than_may_be(asked, monke
     for _ in range(2):
         asked(MACRO, "#if HAS(<y.h>)\n")
     assert len(read) == 4  # each for its uses, and for what it makes of words
-    monkeypatch.setattr(has_include, "_KEPT", 4)
     asked(MACRO, "#if HAS(<z.h>)\n")
     asked(MACRO, "#if HAS(<y.h>)\n")
     assert len(read) > 6
 
 
 def test_a_file_that_has_changed_stays_local(asked, monkeypatch):
-    look = FileCache.look
+    facts = FileCache.facts
 
     def late(self, path):
-        seen = look(self, path)
+        seen = facts(self, path)
         with open(path, "ab") as file:
             file.write(b"more")
         return seen
 
-    monkeypatch.setattr(FileCache, "look", late)
-    with pytest.raises(StaysLocal, match="changes"):
+    monkeypatch.setattr(FileCache, "facts", late)
+    with pytest.raises(StaysLocal, match="changed"):
         asked(MACRO)

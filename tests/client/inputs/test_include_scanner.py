@@ -8,8 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from securecc.client.inputs.directory_cache import DirectoryCache
-from securecc.client.inputs.include_scanner import Chain, IncludeScanner
-from securecc.client.inputs.name_watch import under
+from securecc.client.inputs.include_scanner import IncludeScanner
+from securecc.client.inputs.include_search import SearchPath
+from securecc.client.inputs.spelled_paths import under
 from securecc.compiler.source.directives import scan
 from securecc.model import limits
 from securecc.model.errors import StaysLocal
@@ -25,25 +26,27 @@ class World:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
 
-    def reach(self, source="a.c", forced=(), quoted=(), bracketed=()):
-        chain = Chain(*(tuple(under(self.top, os.fsencode(name)) for name in names) for names in (quoted, bracketed)))
-        taken = []
+    def reached(self, source="a.c", forced=(), quoted=(), bracketed=()):
+        search_path = SearchPath(
+            *(tuple(under(self.top, os.fsencode(name)) for name in names) for names in (quoted, bracketed))
+        )
+        found = []
 
-        def take(path):
-            taken.append(path)
+        def read(path):
+            found.append(path)
             with open(path, "rb") as file:
                 return scan(file.read()), (os.path.realpath(path), os.path.realpath(os.path.dirname(path)))
 
-        walk = IncludeScanner(chain, DirectoryCache().look, take).walk
-        walk(under(self.top, os.fsencode(source)), [os.fsencode(name) for name in forced], self.top)
-        assert len(taken) == len(set(taken))
-        return {os.fsdecode(os.path.relpath(path, self.top)) for path in taken}
+        scanner = IncludeScanner(search_path, DirectoryCache().listing, read)
+        scanner.scan(under(self.top, os.fsencode(source)), [os.fsencode(name) for name in forced], self.top)
+        assert len(found) == len(set(found))
+        return {os.fsdecode(os.path.relpath(path, self.top)) for path in found}
 
 
-def test_conditions_are_not_judged(tmp_path):
+def test_conditions_are_not_evaluated(tmp_path):
     text = '#if 0\n#include "b.h"\n#elif defined X\n#include <c.h>\n#endif\n'
     world = World(tmp_path, {"a.c": text, "b.h": '#include "d.h"\n', "i/c.h": "", "d.h": "", "e.h": ""})
-    assert world.reach(bracketed=["i"]) == {"a.c", "b.h", "i/c.h", "d.h"}
+    assert world.reached(bracketed=["i"]) == {"a.c", "b.h", "i/c.h", "d.h"}
 
 
 def test_the_first_in_the_compilers_order_is_meant(tmp_path):
@@ -56,56 +59,56 @@ def test_the_first_in_the_compilers_order_is_meant(tmp_path):
         "j/y.h": "",
     }
     world = World(tmp_path, files)
-    assert world.reach("s/a.c", quoted=["q"], bracketed=["i", "j"]) == {"s/a.c", "q/x.h", "i/y.h"}
+    assert world.reached("s/a.c", quoted=["q"], bracketed=["i", "j"]) == {"s/a.c", "q/x.h", "i/y.h"}
     (tmp_path / "s/x.h").write_text("")
-    assert "s/x.h" in world.reach("s/a.c", quoted=["q"], bracketed=["i", "j"])
+    assert "s/x.h" in world.reached("s/a.c", quoted=["q"], bracketed=["i", "j"])
 
 
 def test_a_header_looks_beside_itself_first(tmp_path):
     world = World(tmp_path, {"a.c": '#include "d/b.h"\n', "d/b.h": '#include "c.h"\n', "d/c.h": "", "c.h": ""})
-    assert world.reach() == {"a.c", "d/b.h", "d/c.h"}
+    assert world.reached() == {"a.c", "d/b.h", "d/c.h"}
 
 
 def test_include_next_may_mean_any_that_follows(tmp_path):
     files = {"a.c": "#include <x.h>\n", "i/x.h": "#include_next <x.h>\n", "j/x.h": "#include_next <x.h>\n", "k/x.h": ""}
-    assert World(tmp_path, files).reach(bracketed=["i", "j", "k"]) == {"a.c", "i/x.h", "j/x.h", "k/x.h"}
+    assert World(tmp_path, files).reached(bracketed=["i", "j", "k"]) == {"a.c", "i/x.h", "j/x.h", "k/x.h"}
 
 
 def test_forced_absolute_and_dotted_names(tmp_path):
     world = World(tmp_path, {"s/a.c": '#include "../b.h"\n', "b.h": "", "f.h": "", "c.h": ""})
     (tmp_path / "f.h").write_text(f'#include "{tmp_path.resolve()}/c.h"\n#include "/nosuch.h"\n')
-    assert world.reach("s/a.c", forced=["f.h", "nosuch.h"]) == {"s/a.c", "b.h", "f.h", "c.h"}
+    assert world.reached("s/a.c", forced=["f.h", "nosuch.h"]) == {"s/a.c", "b.h", "f.h", "c.h"}
 
 
 def test_what_is_read_before_every_source(tmp_path):
     world = World(tmp_path, {"a.c": "", "stdc-predef.h": "", "i/stdc-predef.h": "#include <x.h>\n", "i/x.h": ""})
-    assert world.reach(bracketed=["i"]) == {"a.c", "i/stdc-predef.h", "i/x.h"}
+    assert world.reached(bracketed=["i"]) == {"a.c", "i/stdc-predef.h", "i/x.h"}
 
 
 def test_files_that_include_each_other(tmp_path):
-    assert World(tmp_path, {"a.c": '#include "b.h"\n', "b.h": '#include "a.c"\n'}).reach() == {"a.c", "b.h"}
+    assert World(tmp_path, {"a.c": '#include "b.h"\n', "b.h": '#include "a.c"\n'}).reached() == {"a.c", "b.h"}
 
 
 def test_directories_that_include_each_other(tmp_path):
     files = {"a.c": '#include "d/b.h"\n', "d/b.h": '#include "../e/c.h"\n', "e/c.h": '#include "../d/b.h"\n'}
-    assert World(tmp_path, files).reach() == {"a.c", "d/b.h", "e/c.h"}
+    assert World(tmp_path, files).reached() == {"a.c", "d/b.h", "e/c.h"}
 
 
 def test_only_the_compiler_knows_what_a_macro_names(tmp_path):
     with pytest.raises(StaysLocal, match="macro"):
-        World(tmp_path, {"a.c": '#include "b.h"\n', "b.h": "#include NAME\n"}).reach()
+        World(tmp_path, {"a.c": '#include "b.h"\n', "b.h": "#include NAME\n"}).reached()
 
 
 def test_no_file_has_such_a_name(tmp_path):
     with pytest.raises(StaysLocal, match="NUL"):
-        World(tmp_path, {"a.c": '#include "d\0/b.h"\n'}).reach()
+        World(tmp_path, {"a.c": '#include "d\0/b.h"\n'}).reached()
 
 
 def test_too_much_is_within_reach(tmp_path, monkeypatch):
     monkeypatch.setattr(limits, "REACHED_FILES", 3)
     files = {"a.c": "".join(f'#include "{n}.h"\n' for n in range(3))} | {f"{n}.h": "" for n in range(3)}
-    with pytest.raises(StaysLocal, match="within reach"):
-        World(tmp_path, files).reach()
+    with pytest.raises(StaysLocal, match="can reach more than 3 files"):
+        World(tmp_path, files).reached()
 
 
 NAMES = some.sampled_from(["x.h", "y.h", "d/x.h", "d/y.h", "../d/y.h", "z/../x.h"])
@@ -129,7 +132,7 @@ def test_never_less_than_the_compiler_names(tmp_path_factory, files, source):
     )
     command = ["gcc", "-M", "-iquote", "i", "-I", "j", "-isystem", "d", "a.c"]
     listed = subprocess.run(command, cwd=folder, capture_output=True, check=False, timeout=10)
-    reached = {os.path.normpath(name) for name in world.reach(quoted=["i"], bracketed=["j", "d"])}
+    reached = {os.path.normpath(name) for name in world.reached(quoted=["i"], bracketed=["j", "d"])}
     if listed.returncode == 0:
         named = listed.stdout.decode().replace("\\\n", " ").split()[1:]
         ours = {os.path.normpath(name) for name in named if not name.startswith("/usr")}

@@ -3,7 +3,6 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from securecc.client.inputs import interning
 from securecc.client.inputs.interning import Interner
 
 
@@ -23,11 +22,12 @@ def test_the_first_stands_for_all():
     assert known.one(first) is known.one(second) is first
 
 
-def test_it_begins_anew_when_it_is_full(monkeypatch):
-    monkeypatch.setattr(interning, "KEPT", 2)
-    known = Interner()
-    first = bytes(bytearray(b"same"))
-    known.one(first)
-    known.one(b"b")
-    known.one(b"c")
-    assert known.one(bytes(bytearray(b"same"))) is not first
+def test_only_what_is_not_used_is_forgotten():
+    known = Interner(most=4)
+    unused, used = bytes(bytearray(b"unused")), bytes(bytearray(b"used"))
+    known.one(unused)
+    known.one(used)
+    for other in range(10):
+        known.one(other)
+        assert known.one(bytes(bytearray(b"used"))) is used
+    assert known.one(bytes(bytearray(b"unused"))) is not unused

@@ -5,10 +5,11 @@ import os
 import pytest
 import zstandard
 
+from securecc.client.inputs.compile_inputs import compressed_manifest
 from securecc.client.inputs.directory_cache import DirectoryCache
 from securecc.client.inputs.file_cache import FileCache
-from securecc.client.inputs.include_scanner import Chain
-from securecc.client.inputs.manifest_builder import ManifestBuilder, Search, absolute, packed
+from securecc.client.inputs.include_search import IncludeSearch, SearchPath
+from securecc.client.inputs.manifest_builder import ManifestBuilder
 from securecc.model import limits, manifest
 from securecc.model.errors import StaysLocal
 from securecc.model.manifest import Kind, Role
@@ -30,8 +31,8 @@ def put(top, **files):
 def gather(top, *listed, directories=(), **search):
     base = os.fsencode(top)
     where = tuple(base + b"/" + directory.encode() for directory in directories)
-    return ManifestBuilder(FileCache(), DirectoryCache()).gather(
-        [name.encode() for name in listed], Search(cwd=base, directories=where, **search)
+    return ManifestBuilder(FileCache(), DirectoryCache()).from_list(
+        [name.encode() for name in listed], IncludeSearch(cwd=base, directories=where, **search)
     )
 
 
@@ -59,7 +60,7 @@ def test_files_and_the_way_to_them(top):
 def test_the_manifest_is_what_its_digest_says(top):
     put(top, a_c="int a;\n")
     inputs = gather(top, "a.c")
-    encoded = zstandard.decompress(packed(inputs))
+    encoded = zstandard.decompress(compressed_manifest(inputs))
     assert manifest.digest(encoded) == inputs.digest
     assert manifest.decode(encoded).entries == inputs.entries
     assert [entry.path for entry in inputs.entries] == sorted(entry.path for entry in inputs.entries)
@@ -135,24 +136,24 @@ def test_a_device_that_line_names_stays_local(top):
     assert caught.value.reason == "line"
 
 
-@pytest.mark.parametrize("nature", ["directory", "broken"])
-def test_what_is_no_file_is_watched_by_what_it_is(top, nature):
+@pytest.mark.parametrize("kind", ["directory", "broken"])
+def test_what_is_no_file_is_watched_by_what_it_is(top, kind):
     put(top, a_c="#include <c.h>\n", i2__c_h="2\n", i1__x="")
-    (top / "i1/c.h").mkdir() if nature == "directory" else (top / "i1/c.h").symlink_to("nowhere")
+    (top / "i1/c.h").mkdir() if kind == "directory" else (top / "i1/c.h").symlink_to("nowhere")
     inputs = gather(top, "a.c", "i2/c.h", directories=["i1", "i2"])
-    assert [path for path, _ in inputs.natures] == [os.fsencode(top / "i1/c.h")]
+    assert [path for path, _ in inputs.file_types] == [os.fsencode(top / "i1/c.h")]
 
 
 def test_what_blocks_a_way_is_watched_by_what_it_is(top):
     put(top, a_c="#include <s/c.h>\n", i1__s="a file", i2__s__c_h="2\n")
     inputs = gather(top, "a.c", "i2/s/c.h", directories=["i1", "i2"])
-    assert os.fsencode(top / "i1/s") in dict(inputs.natures)
+    assert os.fsencode(top / "i1/s") in dict(inputs.file_types)
 
 
 def test_a_special_file_that_could_be_included_stays_local(top):
     put(top, a_c="#include <c.h>\n", i2__c_h="2\n", i1__x="")
     os.mkfifo(top / "i1/c.h")
-    with pytest.raises(StaysLocal, match="no regular file"):
+    with pytest.raises(StaysLocal, match="not a regular file"):
         gather(top, "a.c", "i2/c.h", directories=["i1", "i2"])
 
 
@@ -160,13 +161,13 @@ def test_an_include_directory_that_is_a_file_is_there_and_must_not_be_read(top):
     put(top, a_c="", x_h="")
     inputs = gather(top, "a.c", directories=["a.c", "x.h"])
     assert roles(top, inputs) == {"a.c": Role.READ, "x.h": Role.PRESENT}
-    assert {path for path, _ in inputs.natures} == {os.fsencode(top / name) for name in ("a.c", "x.h")}
+    assert {path for path, _ in inputs.file_types} == {os.fsencode(top / name) for name in ("a.c", "x.h")}
 
 
 def test_an_include_directory_that_is_a_device_stays_local(top):
     put(top, a_c="")
     os.mkfifo(top / "fifo")
-    with pytest.raises(StaysLocal, match="no regular file"):
+    with pytest.raises(StaysLocal, match="not a regular file"):
         gather(top, "a.c", directories=["fifo"])
 
 
@@ -205,7 +206,7 @@ def test_what_a_file_or_macro_says_may_stay_local(top, text, macros, reason):
 def test_a_time_that_the_command_line_redefines_is_none(top):
     put(top, a_c="const char *t = __TIME__ __TIMESTAMP__;")
     inputs = gather(top, "a.c", macros=(b'D__TIME__="redacted"', b"U__TIMESTAMP__"))
-    assert not inputs.clocked
+    assert not inputs.uses_time
     for macros in (
         (b'D__TIME__="x"', b"DX=__DATE__", b"U__TIMESTAMP__"),
         (b"D__TIMESTAMP__X=1",),
@@ -232,7 +233,7 @@ def test_where_a_file_says_its_own_time_those_of_all_texts_count(top, text, macr
     put(top, a_c='#include "a.h"\n' + text, a_h="")
     os.utime(top / "a.h", (1700000000, 1700000000))
     inputs = gather(top, "a.c", "a.h", macros=macros)
-    assert (inputs.stamped, inputs.clocked) == (stamped, False)
+    assert (inputs.timestamps, inputs.uses_time) == (stamped, False)
 
 
 def test_names_that_macros_make_are_watched(top):
@@ -268,15 +269,10 @@ def test_a_file_that_is_listed_twice_is_there_once(top):
     assert roles(top, gather(top, "a.c", "x.h", "./x.h")) == {"a.c": Role.READ, "x.h": Role.READ}
 
 
-def test_absolute():
-    assert absolute(b"/x", b"/c") == b"/x"
-    assert absolute(b"../x", b"/c") == b"/c/../x"
-
-
 def test_files_that_the_assembler_reads_travel_and_their_absence_is_watched(top):
     put(top, a_c='asm(".include \\"m.h\\"");\n', i__m_h='.incbin "blob_h"\n', i__blob_h="1")
     (top / "i/blob_h").write_bytes(b"1")
-    inputs = gather(top, "a.c", directories=["i"], chain=Chain((), (os.fsencode(top / "i"),)))
+    inputs = gather(top, "a.c", directories=["i"], search_path=SearchPath((), (os.fsencode(top / "i"),)))
     assert roles(top, inputs) == {"a.c": Role.READ, "i/m.h": Role.MAY_READ, "i/blob_h": Role.MAY_READ}
     watched = {name for watch in inputs.watches for name in watch.names if watch.listing.path == os.fsencode(top)}
     assert {b"m.h", b"blob_h"} <= watched
@@ -284,9 +280,9 @@ def test_files_that_the_assembler_reads_travel_and_their_absence_is_watched(top)
 
 def given(top, content, **search):
     base = os.fsencode(top)
-    chain = Chain(bracketed=(base + b"/inc",))
-    where = Search(cwd=base, directories=(base + b"/inc",), chain=chain, **search)
-    return ManifestBuilder(FileCache(), DirectoryCache()).given(content, where)
+    search_path = SearchPath(bracketed=(base + b"/inc",))
+    where = IncludeSearch(cwd=base, directories=(base + b"/inc",), search_path=search_path, **search)
+    return ManifestBuilder(FileCache(), DirectoryCache()).from_standard_input(content, where)
 
 
 def test_standard_input_and_what_it_includes(top):
@@ -295,7 +291,7 @@ def test_standard_input_and_what_it_includes(top):
     inputs = given(top, content)
     source = next(entry for entry in inputs.entries if entry.path == manifest.INPUT)
     assert (source.blob, source.size, source.role) == (manifest.digest(content), len(content), Role.READ)
-    assert inputs.given == content
+    assert inputs.standard_input == content
     assert {e.path.rpartition(b"/")[2]: e.role for e in inputs.entries if e.kind is Kind.FILE and e is not source} == {
         b"a.h": Role.MAY_READ,
         b"b.h": Role.MAY_READ,

@@ -1,13 +1,12 @@
 """securecc.client.inputs.name_watch: the names that matter, in the directories where they would be looked for."""
 
 import os
-import stat
 
 import pytest
 
 from securecc.client.inputs.directory_cache import DirectoryCache
 from securecc.client.inputs.interning import Interner
-from securecc.client.inputs.name_watch import Watching, nature, under
+from securecc.client.inputs.name_watch import NameWatchBuilder
 from securecc.model.errors import StaysLocal
 
 
@@ -21,9 +20,9 @@ def top(tmp_path):
 
 
 def watched(top, names, *directories):
-    watching = Watching(DirectoryCache(), Interner())
-    watching.look_for(names, [top + b"/" + directory for directory in directories])
-    return watching, {watch.listing.path[len(top) + 1 :]: watch for watch in watching.watches()}
+    watches = NameWatchBuilder(DirectoryCache(), Interner())
+    watches.watch_names(names, [top + b"/" + directory for directory in directories])
+    return watches, {watch.listing.path[len(top) + 1 :]: watch for watch in watches.watches()}
 
 
 def test_a_name_is_watched_in_every_directory(top):
@@ -57,15 +56,15 @@ def test_a_way_through_a_missing_directory(top):
 @pytest.mark.parametrize("make", [lambda path: open(path, "w").close(), lambda path: os.symlink("nowhere", path)])
 def test_what_stands_in_the_way(top, make):
     make(top + b"/gen")
-    watching, found = watched(top, [b"s/c.h"], b"gen")
+    watches, found = watched(top, [b"s/c.h"], b"gen")
     assert found[b""].present == {b"gen"}
-    assert watching.blocking() == {top + b"/gen"}
+    assert watches.obstacles() == {top + b"/gen"}
 
 
 def test_one_path(top):
-    watching = Watching(DirectoryCache(), Interner())
-    watching.look_at(top + b"/g.y")
-    (watch,) = watching.watches()
+    watches = NameWatchBuilder(DirectoryCache(), Interner())
+    watches.watch_path(top + b"/g.y")
+    (watch,) = watches.watches()
     assert (watch.listing.path, set(watch.names), watch.present) == (top, {b"g.y"}, frozenset())
 
 
@@ -82,45 +81,19 @@ def test_absolute_names(top):
     assert found[b"i2"].present == {b"c.h"}
 
 
-def test_nature(top):
-    os.symlink(b"nowhere", top + b"/broken")
-    os.symlink(b"i2/c.h", top + b"/link")
-    assert [nature(top + b"/" + name) for name in (b"i1", b"i2/c.h", b"link", b"broken", b"gone")] == [
-        stat.S_IFDIR,
-        stat.S_IFREG,
-        stat.S_IFREG,
-        0,
-        0,
-    ]
-
-
-@pytest.mark.parametrize(
-    ("directory", "name", "path"),
-    [
-        (b"/a", b"b", b"/a/b"),
-        (b"/", b"b", b"/b"),
-        (b"/a", b"/b", b"/b"),
-        (b"/a", b"", b"/a"),
-        (b"/a", b"../b", b"/a/../b"),
-    ],
-)
-def test_under(directory, name, path):
-    assert under(directory, name) == path
-
-
 def test_a_directory_that_gains_an_unrelated_name_still_holds(top):
     _, found = watched(top, [b"c.h"], b"i1")
     for name, holds in ((b"a.o", True), (b"c.h.gch", False), (b"c.h", False)):
         open(top + b"/i1/" + name, "w").close()
-        assert found[b"i1"].holds_for(DirectoryCache().look(top + b"/i1")) == holds
+        assert found[b"i1"].holds_for(DirectoryCache().listing(top + b"/i1")) == holds
 
 
 def test_a_whole_directory_holds_only_with_the_same_names(top):
     listings = DirectoryCache()
-    watching = Watching(listings, Interner())
-    watching.look_around([top + b"/i1", top + b"/none"])
-    (watch,) = watching.watches()
+    watches = NameWatchBuilder(listings, Interner())
+    watches.watch_whole([top + b"/i1", top + b"/none"])
+    (watch,) = watches.watches()
     assert watch.whole
-    assert watch.holds_for(listings.look(top + b"/i1"))
+    assert watch.holds_for(listings.listing(top + b"/i1"))
     open(top + b"/i1/13", "w").close()
-    assert not watch.holds_for(listings.look(top + b"/i1"))
+    assert not watch.holds_for(listings.listing(top + b"/i1"))

@@ -24,7 +24,7 @@ from securecc.model.errors import StaysLocal
 def test_what_is_refused(place, mode):
     with pytest.raises(StaysLocal) as refused:
         special_files.refuse(place, mode)
-    assert refused.value.reason == special_files.REASON
+    assert refused.value.reason == special_files.SPECIAL
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_what_is_refused(place, mode):
         (b"/w/nothing", 0),
         (b"/w/link", stat.S_IFLNK),
         (b"/device/a.c", stat.S_IFREG),
-        (special_files.NOTHING, stat.S_IFCHR),
+        (special_files.DEV_NULL, stat.S_IFCHR),
     ],
 )
 def test_what_is_not(place, mode):

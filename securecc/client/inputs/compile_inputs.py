@@ -1,0 +1,63 @@
+"""What one compile reads, ready to be sent."""
+
+from dataclasses import dataclass, replace
+
+import zstandard
+
+from securecc.client.inputs.file_cache import FileFacts
+from securecc.client.inputs.name_watch import NameWatch
+from securecc.model import manifest
+from securecc.model.manifest import Entry, Manifest
+
+Directories = tuple[tuple[bytes, tuple[int, int]], ...]
+"""Physical directories with the (device, inode) of each."""
+
+_compressor = zstandard.ZstdCompressor(level=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """A manifest, and what must stay true for it to hold. `digest` is that of the encoded manifest, `size` the bytes of
+    all its files.
+
+    `file_types` are paths that are there and no files to the compiler, with what they are (see `file_type`). `asked`:
+    the compiler itself named the files. Where it was not asked, `reached` maps the files that a run may read, as
+    spelled, to their paths in the manifest, and `learned` are those that one has read. `uses_time`: a file may tell the
+    time of day. `timestamps` are the times of all texts (seconds since the epoch), where one may tell its own.
+    `standard_input` is the content of that file of the manifest.
+    """
+
+    digest: bytes
+    entries: tuple[Entry, ...]
+    size: int
+    files: tuple[FileFacts, ...]
+    directories: Directories
+    links: tuple[tuple[bytes, bytes], ...]
+    watches: tuple[NameWatch, ...]
+    file_types: tuple[tuple[bytes, int], ...] = ()
+    asked: bool = True
+    reached: tuple[tuple[bytes, bytes], ...] = ()
+    learned: tuple[bytes, ...] = ()
+    uses_time: bool = False
+    timestamps: tuple[int, ...] = ()
+    standard_input: bytes = b""
+
+
+def compressed_manifest(inputs: Inputs) -> bytes:
+    """The manifest as it is sent (zstd). Made when it is needed, for most servers know most manifests."""
+    return _compressor.compress(manifest.encode(Manifest(inputs.entries)))
+
+
+def narrowed(inputs: Inputs, read: bytes) -> Inputs:
+    """The inputs with what a run has read of all that it could reach (bits as in `messages.Result`): the next run must
+    read the same.
+
+    What is empty, or lies in a shared tree, counts as read, for nothing tells.
+    """
+    unread = {entry.path for index, entry in enumerate(inputs.entries) if entry.size and not _bit(read, index)}
+    learned = tuple(spelled for spelled, place in inputs.reached if place not in unread)
+    return replace(inputs, reached=(), learned=learned)
+
+
+def _bit(bits: bytes, index: int) -> int:
+    return bits[index >> 3] >> (index & 7) & 1 if index >> 3 < len(bits) else 0
