@@ -16,8 +16,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from securecc.client.compile.remote_compile import Compiles
+from securecc.client.compile import pipeline
+from securecc.client.compile.prepare import Preparer
 from securecc.client.compile.request_handler import RequestHandler
+from securecc.client.compile.resolve_inputs import InputResolver
 from securecc.client.farm.farm_registry import FarmRegistry
 from securecc.client.host.local_slots import LocalSlots
 from securecc.client.host.message_catalogues import MessageCatalogues
@@ -29,7 +31,8 @@ from securecc.client.inputs.file_cache import FileCache
 from securecc.client.inputs.manifest_builder import ManifestBuilder
 from securecc.client.ipc import agent_socket
 from securecc.client.ipc.frames import Request
-from securecc.client.ipc.launcher_connection import LauncherConnection, LauncherGoneError
+from securecc.client.ipc.launcher import LauncherGoneError
+from securecc.client.ipc.launcher_connection import LauncherConnection
 from securecc.client.state.journal import Journal, default_path
 from securecc.client.state.redaction_patterns import read_patterns
 from securecc.client.state.settings_cache import SettingsCache
@@ -55,16 +58,14 @@ LOG = 64 * limits.KIB
 class Agent:
     """The door, the pulse and the end of one agent."""
 
-    def __init__(
-        self, path: Path, attendance: RequestHandler, farms: FarmRegistry, journal: Journal, idle: float
-    ) -> None:
+    def __init__(self, path: Path, handler: RequestHandler, farms: FarmRegistry, journal: Journal, idle: float) -> None:
         """`idle`: it leaves when nobody has needed it for so many seconds."""
         self._path = path
         self._idle = idle
-        self._attendance = attendance
+        self._handler = handler
         self._farms = farms
         self._journal = journal
-        self._callers: set[LauncherConnection] = set()
+        self._launchers: set[LauncherConnection] = set()
         self._idle_since = asyncio.get_running_loop().time()
         self._finished = asyncio.Event()
         self._worked = False
@@ -75,7 +76,7 @@ class Agent:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._finished.set)
-        server = await loop.create_unix_server(self._caller, sock=listening)
+        server = await loop.create_unix_server(self._connected, sock=listening)
         identity = _identity(self._path)
         ready()
         pulse = asyncio.create_task(self._pulse(identity))
@@ -85,21 +86,21 @@ class Agent:
         if _identity(self._path) == identity:
             with contextlib.suppress(OSError):
                 self._path.unlink()
-        for caller in tuple(self._callers):
-            caller.close()
+        for launcher in tuple(self._launchers):
+            launcher.close()
         self._farms.close("the agent ends")
         self._journal.close()
 
-    def _caller(self) -> LauncherConnection:
-        caller = LauncherConnection(self._serve)
-        caller.done = self._callers.discard
-        self._callers.add(caller)
+    def _connected(self) -> LauncherConnection:
+        launcher = LauncherConnection(self._serve)
+        launcher.done = self._launchers.discard
+        self._launchers.add(launcher)
         self._worked = True
-        return caller
+        return launcher
 
-    async def _serve(self, caller: LauncherConnection, request: Request) -> None:
+    async def _serve(self, launcher: LauncherConnection, request: Request) -> None:
         try:
-            await self._attendance.serve(caller, request)
+            await self._handler.serve(launcher, request)
         except LauncherGoneError:
             raise
         except Exception as error:
@@ -111,18 +112,18 @@ class Agent:
         beats = 0
         while True:
             await asyncio.sleep(limits.AGENT_KEEPALIVE_S)
-            for caller in self._callers:
-                caller.keep_alive()
+            for launcher in self._launchers:
+                launcher.keep_alive()
             self._farms.look()
             if self._worked:
                 self._idle_since = loop.time()
-                self._worked = bool(self._callers)
+                self._worked = bool(self._launchers)
                 self._swollen = True
             elif self._swollen and loop.time() - self._idle_since > GIVE_BACK_S:
                 self._swollen = False
                 heap.trim()
             beats += 1
-            if not self._callers or beats % JOURNAL_BEATS == 0:
+            if not self._launchers or beats % JOURNAL_BEATS == 0:
                 self._journal.flush()
             idle = loop.time() - self._idle_since > self._idle
             if idle or _identity(self._path) != identity:
@@ -140,22 +141,18 @@ def _identity(path: Path) -> tuple[int, int] | None:
 def compose(path: Path, idle: float = limits.AGENT_IDLE_S) -> Agent:
     """All parts of an agent, put together. Needs a running loop."""
     redaction, trouble = read_patterns()
-    fingerprints, listings = FileCache(), DirectoryCache()
-    preferences = SettingsCache()
     journal = Journal(redaction=redaction)
     if trouble:
         journal.trouble("settings", trouble)
-    farms = FarmRegistry()
-    compiles = Compiles(
-        ManifestBuilder(fingerprints, listings),
-        DependencyCache(fingerprints, listings),
-        ToolchainCache(default_path().with_name(toolchain_list.NAME)).closure,
-        farms.of,
-        MessageCatalogues(),
-        shared_trees=SharedTrees(),
-    )
+    files, directories = FileCache(), DirectoryCache()
+    inputs = InputResolver(ManifestBuilder(files, directories), DependencyCache(files, directories))
+    farms, shared_trees = FarmRegistry(), SharedTrees()
+    toolchains = ToolchainCache(default_path().with_name(toolchain_list.NAME))
+    preparer = Preparer(toolchains.closure, farms.of, MessageCatalogues(), shared_trees.standing)
     slots = LocalSlots(os.cpu_count() or 1)
-    return Agent(path, RequestHandler(compiles, journal, slots, preferences.of), farms, journal, idle)
+    executor = pipeline.compose(farms.of, inputs, shared_trees.doubt, slots)
+    handler = RequestHandler(preparer, inputs, executor, journal=journal, slots=slots, settings=SettingsCache().of)
+    return Agent(path, handler, farms, journal, idle)
 
 
 def listen(path: Path) -> socket.socket:

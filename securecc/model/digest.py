@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import BinaryIO
 
 _CHUNK = 256 * 1024
+_Steps = tuple[Callable[[bytes], None], Callable[[], bytes]]
 
 
 def sha256(*parts: bytes) -> bytes:
@@ -18,11 +19,32 @@ def sha256_of_file(file: BinaryIO) -> bytes:
     return _digest(iter(lambda: file.read(_CHUNK), b""))
 
 
+class Sha256:
+    """The same over parts that come one at a time: `update` takes the next, `digest` gives the 32 bytes, once."""
+
+    __slots__ = ("digest", "update")
+
+    def __init__(self) -> None:
+        self.update, self.digest = _begun()
+
+
 def _by_hashlib(parts: Iterable[bytes]) -> bytes:
     hasher = hashlib.sha256()
     for part in parts:
         hasher.update(part)
     return hasher.digest()
+
+
+def _begun_by_hashlib() -> _Steps:
+    hasher = hashlib.sha256()
+    return hasher.update, hasher.digest
+
+
+def _begun_by_cryptography() -> _Steps:
+    from cryptography.hazmat.primitives import hashes  # noqa: PLC0415 - only where it is TLS's anyway
+
+    hasher = hashes.Hash(hashes.SHA256())
+    return hasher.update, hasher.finalize
 
 
 def _by_cryptography() -> Callable[[Iterable[bytes]], bytes]:
@@ -48,3 +70,4 @@ def _has_openssl() -> bool:
 
 
 _digest = _by_hashlib if _has_openssl() else _by_cryptography()
+_begun = _begun_by_hashlib if _has_openssl() else _begun_by_cryptography

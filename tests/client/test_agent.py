@@ -169,7 +169,7 @@ def test_a_path_that_no_socket_can_have(tmp_path):
 
 
 class Parts:
-    """Attendance, farms and journal at once, for an agent in this very process."""
+    """Handler, farms and journal at once, for an agent in this very process."""
 
     def __init__(self):
         self.closed = []
@@ -179,8 +179,8 @@ class Parts:
     def local(self, reason, detail, arguments):
         self.told.append((reason, detail))
 
-    async def serve(self, caller, said):
-        caller.execute(said)
+    async def serve(self, launcher, said):
+        launcher.execute(said)
 
     def close(self, reason=""):
         self.closed.append(reason)
@@ -226,7 +226,7 @@ def test_all_ends_with_the_agent(tmp_path, monkeypatch):
 
 
 def test_what_should_never_happen_is_told_and_ends_no_compile(tmp_path, monkeypatch):
-    async def fails(self, caller, said):
+    async def fails(self, launcher, said):
         raise ZeroDivisionError("what nobody thought of")
 
     async def act(agent):

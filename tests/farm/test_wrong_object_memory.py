@@ -231,7 +231,7 @@ def test_the_compiler_changes(twins):
     until(lambda: own.journal()["remote"] == 2, what="word of both compiles")
     own.end_agents()
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("no server has this very compiler") == done.stderr.count("\n") == 1
+    assert done.stderr.count("no server has exactly this compiler") == done.stderr.count("\n") == 1
     before1, before2, after1, after2, alone = (
         twins.content(f"{name}.o") for name in ("before1", "before2", "after1", "after2", "alone")
     )

@@ -20,6 +20,15 @@ def test_parts_count_as_one(way, parts):
     assert way(parts) == hashlib.sha256(b"".join(parts)).digest()
 
 
+@pytest.mark.parametrize("begun", [digest._begun_by_hashlib, digest._begun_by_cryptography])
+def test_parts_may_come_one_at_a_time(begun, monkeypatch):
+    monkeypatch.setattr(digest, "_begun", begun)
+    hasher = digest.Sha256()
+    hasher.update(b"one")
+    hasher.update(b"two")
+    assert hasher.digest() == digest.sha256(b"onetwo")
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_a_file_larger_than_a_chunk(way, monkeypatch):
     monkeypatch.setattr(digest, "_digest", way)

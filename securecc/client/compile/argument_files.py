@@ -11,7 +11,8 @@ from securecc.model.errors import StaysLocal
 def expanded(arguments: tuple[bytes, ...], cwd: bytes) -> tuple[bytes, ...]:
     """The command line as the compiler reads it, each `@FILE` replaced by what the file holds.
 
-    Raises StaysLocal for a file that is not there, no plain file, or too large: the compiler alone knows what then.
+    Raises:
+        StaysLocal: a file is missing, no regular file, or too large: the compiler itself says what is wrong.
     """
     return response_files.expand(
         arguments, lambda name: _read(os.path.join(cwd, name), limits.RESPONSE_BYTES + 1, "response-file")
@@ -19,8 +20,10 @@ def expanded(arguments: tuple[bytes, ...], cwd: bytes) -> tuple[bytes, ...]:
 
 
 def without_specs(arguments: tuple[bytes, ...]) -> tuple[tuple[bytes, ...], bool]:
-    """The command line without its specs file, and whether it had one. Raises StaysLocal for one that does more than
-    options can say, or cannot be read.
+    """The command line without its specs file, and whether it had one.
+
+    Raises:
+        StaysLocal: the file does more than options can say, or cannot be read.
     """
     path = specs_files.named(arguments)
     return (specs_files.without(arguments, _read(path, limits.SPECS, "program")), True) if path else (arguments, False)

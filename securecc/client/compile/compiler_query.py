@@ -1,14 +1,14 @@
-"""What the compiler itself says of what it reads, run in the launcher's place."""
+"""What the compiler itself says when it is asked what it reads. The launcher runs it."""
 
 import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from securecc.client.compile.invocation import Invocation, search_of
+from securecc.client.compile.invocation import Invocation
 from securecc.client.inputs.include_search import IncludeSearch
 from securecc.client.inputs.spelled_paths import absolute
-from securecc.client.ipc.launcher_connection import LauncherConnection
+from securecc.client.ipc.launcher import Launcher
 from securecc.compiler.command_line import compile_plan
 from securecc.compiler.command_line.arguments import ROOTS
 from securecc.compiler.source import dependency_output
@@ -20,39 +20,56 @@ _PREFIX = b"--gcc-toolchain="
 _PROBED = b"/crtbegin.o"  # by which it knows one (Gnu.cpp: GCCInstallationDetector)
 
 
-async def listed(caller: LauncherConnection, order: Invocation) -> tuple[tuple[bytes, ...], IncludeSearch]:
-    """The files that the compiler says it would read, and where it looks for them. Raises StaysLocal."""
-    command = compile_plan.dependency_command(order.plan)
-    search = search_of(order)
+async def listed(launcher: Launcher, invocation: Invocation) -> tuple[tuple[bytes, ...], IncludeSearch]:
+    """The files that the compiler says it would read, and where it looks for them.
+
+    Raises:
+        StaysLocal: it fails.
+        LauncherGoneError: the launcher, which runs it, has ended.
+    """
+    command = compile_plan.dependency_command(invocation.plan)
+    search = invocation.search
     if not command:
-        return (order.plan.source,), search
-    own = frozenset(file.path for file in order.toolchain.files)  # clang names lists of its own; the server has them
-    if order.plan.alters_system_search:
-        status, output, said = await caller.capture_all((order.request.compiler, *command[1:], b"-v"))
+        return (invocation.plan.source,), search
+    own = frozenset(
+        file.path for file in invocation.toolchain.files
+    )  # clang names lists of its own; the server has them
+    if invocation.plan.alters_system_search:
+        status, output, said = await launcher.capture_all((invocation.request.compiler, *command[1:], b"-v"))
     else:
-        (status, output), said = await caller.capture((order.request.compiler, *command[1:])), b""
+        (status, output), said = await launcher.capture((invocation.request.compiler, *command[1:])), b""
     if status:
-        raise _unsaid(order)
-    if order.plan.alters_system_search:
-        search = _led(search, said, own, _prefixes(order))
+        raise _unsaid(invocation)
+    if invocation.plan.alters_system_search:
+        search = _led(search, said, own, _prefixes(invocation))
     return tuple(path for path in dependency_output.parse(output) if path not in own), search
 
 
-async def marked(caller: LauncherConnection, order: Invocation) -> tuple[bytes, ...]:
-    """The files that #line names, as the compiler itself understands it. Raises StaysLocal."""
-    status, text = await caller.capture((order.request.compiler, *compile_plan.preprocess_command(order.plan)[1:]))
+async def marked(launcher: Launcher, invocation: Invocation) -> tuple[bytes, ...]:
+    """The files that #line names, as the compiler itself understands it.
+
+    Raises:
+        StaysLocal: it fails.
+        LauncherGoneError: the launcher, which runs it, has ended.
+    """
+    status, text = await launcher.capture(
+        (invocation.request.compiler, *compile_plan.preprocess_command(invocation.plan)[1:])
+    )
     if status:
-        raise _unsaid(order)
+        raise _unsaid(invocation)
     return tuple(name for name in dependency_output.marked(text) if name and b"\0" not in name)
 
 
-def _unsaid(order: Invocation) -> StaysLocal:
-    return StaysLocal("does-not-preprocess", f"{os.fsdecode(order.plan.source)}: the compiler alone shall say why")
+def _unsaid(invocation: Invocation) -> StaysLocal:
+    source = os.fsdecode(invocation.plan.source)
+    return StaysLocal(
+        "does-not-preprocess", f"{source}: preprocessing failed; compiling locally to show the compiler's own error"
+    )
 
 
-def _prefixes(order: Invocation) -> Iterator[bytes]:
+def _prefixes(invocation: Invocation) -> Iterator[bytes]:
     """Below which clang may look for a gcc."""
-    plan, cwd = order.plan, order.request.cwd
+    plan, cwd = invocation.plan, invocation.request.cwd
     yield b"/usr"
     for option in plan.search_options:
         if option.name in ROOTS:

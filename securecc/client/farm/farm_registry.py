@@ -94,7 +94,7 @@ class FarmRegistry:
     def look(self) -> None:
         """Whether the tickets of farms in use are as they were; to be called about once a second."""
         for kept in self._kept.values():
-            if kept.farm.conversations or any(server.trouble for server in kept.farm.servers):
+            if kept.farm.connections or any(server.trouble for server in kept.farm.servers):
                 kept.look()
 
 

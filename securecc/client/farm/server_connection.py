@@ -2,16 +2,18 @@
 
 import asyncio
 import itertools
-import math
 import time
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
+
+from cachetools import LRUCache
 
 from securecc import __version__
 from securecc.channel.channel import Channel
+from securecc.client.farm.remote_job import RemoteJob
 from securecc.model import limits
 from securecc.model.address import address
-from securecc.model.errors import ChannelError, ProtocolError, SecureccError
+from securecc.model.errors import ChannelError, SecureccError
+from securecc.model.manifest import Digest
 from securecc.model.messages import (
     PROTOCOL_VERSIONS,
     Ask,
@@ -26,7 +28,6 @@ from securecc.model.messages import (
     Refuse,
     Result,
     SharedTree,
-    Supply,
     Toolchain,
     Wait,
     Welcome,
@@ -35,114 +36,29 @@ from securecc.model.messages import (
 ASK_FIRST_S = 1.0
 """A server that others use as well is asked for a slot before it is sent anything, for so long."""
 
-Answer = Invite | Wait | Refuse | Need | Result
+MANIFESTS = 4096
+"""Digests of manifests that a connection remembers to have sent: as many as there are compiles in an agent's memory."""
 
-
-class RemoteJob:
-    """One job on one conversation, from Ask or Submit to Result. `number` is 0 until one of them is said, `queued` how
-    many jobs were before it when it last had to wait. Not used after `close`.
-    """
-
-    __slots__ = (
-        "_answers",
-        "_closed",
-        "_lapses",
-        "_received",
-        "_result",
-        "_waiter",
-        "_wanted",
-        "conversation",
-        "number",
-        "queued",
-    )
-
-    def __init__(self, conversation: "ServerConnection") -> None:
-        self.conversation = conversation
-        self.number = 0
-        self.queued = 0
-        self._lapses = math.inf
-        self._answers: deque[Answer | SecureccError] = deque()
-        self._waiter: asyncio.Future[None] | None = None
-        self._received: list[bytes] = []
-        self._wanted = 0
-        self._result: Result | None = None
-        self._closed = False
-
-    @property
-    def lapsed(self) -> bool:
-        """Whether its invitation was not used in time: it waits for a slot again if it is submitted now."""
-        return time.monotonic() >= self._lapses
-
-    async def answer(self) -> Answer:
-        """The server's next word on this job; a Result only once its bytes are here (`take`).
-
-        Raises ChannelError when the channel is gone.
-        """
-        while not self._answers:
-            self._waiter = asyncio.get_running_loop().create_future()
-            await self._waiter
-        answer = self._answers.popleft()
-        if isinstance(answer, SecureccError):
-            self._closed = True
-            raise answer
-        if isinstance(answer, Result | Refuse):
-            self._closed = True
-        return answer
-
-    def take(self) -> bytes:
-        """Standard output, standard error and the outputs of the Result, in one piece."""
-        return b"".join(self._received)
-
-    def put(self, answer: Answer) -> None:
-        """The conversation's word; see `answer`."""
-        if isinstance(answer, Result):
-            wanted = answer.stdout + answer.stderr + sum(output.size for output in answer.outputs)
-            if wanted > limits.RESULT:
-                raise ProtocolError(f"a result of {wanted} bytes is over the limit of {limits.RESULT}")
-            if wanted:
-                self._result, self._wanted = answer, wanted
-                return
-        if isinstance(answer, Invite):
-            self._lapses = time.monotonic() + answer.lease_ms / 1000
-        elif isinstance(answer, Wait):
-            self.queued = answer.ahead
-        self._answers.append(answer)
-        self._wake()
-
-    def put_bulk(self, data: bytes) -> None:
-        """The conversation's word; see `take`."""
-        if self._wanted < len(data):
-            raise ProtocolError("more bytes than the result announced")
-        self._received.append(data)
-        self._wanted -= len(data)
-        if self._wanted == 0 and self._result is not None:
-            self._answers.append(self._result)
-            self._result = None
-            self._wake()
-
-    def fail(self, error: SecureccError) -> None:
-        """The channel has gone."""
-        self._answers.clear()
-        self._answers.append(error)
-        self._wake()
-
-    def close(self) -> None:
-        """Ends the job wherever it stands; what has ended by itself is only forgotten."""
-        self.conversation.forget(self, asked_only=False, ended=self._closed)
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+LACKING = 64
+"""Toolchains of which a connection remembers why the server lacks them; a user has a few."""
 
 
 class ServerConnection:
-    """The jobs of one channel. `on_end` is called once, when the channel takes no more jobs. `limit` is what the host
-    list allows here at one time; 0 is no limit. `lacking` says of toolchains why the server has them not.
+    """The jobs of one channel.
+
+    `name` is the server's, as the user wrote it. `manifests` are the digests of those that the server was sent last.
+    `lacking` says of toolchains that the server lacks what it said of the difference.
     """
 
-    def __init__(self, channel: Channel, on_end: Callable[["ServerConnection"], None], limit: int = 0) -> None:
+    def __init__(
+        self, channel: Channel, on_end: Callable[["ServerConnection"], None], limit: int = 0, *, name: str = ""
+    ) -> None:
+        """`on_end` is called once, when the channel takes no more jobs. `limit` is how many jobs the host list allows
+        here at one time, 0 for no such limit. Without a `name` the server is called by its address.
+        """
         self.channel = channel
         self.limit = limit
+        self.name = name or address(*channel.peer)
         self.ended: SecureccError | None = None
         self._on_end = on_end
         self._closing = ""
@@ -155,9 +71,8 @@ class ServerConnection:
         self._crowded_until = 0.0
         self._queued = 0
         self.welcome: Welcome | None = None
-        self.known: set[bytes] = set()
-        self.lacking: dict[bytes, str] = {}
-        self.peer = address(*channel.peer)
+        self.manifests: MutableMapping[Digest, bool] = LRUCache(MANIFESTS)
+        self.lacking: LRUCache[Digest, str] = LRUCache(LACKING)
         channel.attach(self)
         channel.send(Hello(PROTOCOL_VERSIONS, f"securecc {__version__}"))
 
@@ -191,7 +106,11 @@ class ServerConnection:
         return len(self._jobs)
 
     async def welcomed(self) -> None:
-        """Returns when the server has said what it offers. Raises ChannelError."""
+        """Returns when the server has said what it offers.
+
+        Raises:
+            ChannelError: the channel ended before.
+        """
         welcome = await self._welcome
         self.welcome = welcome
         self.slots = welcome.slots
@@ -199,9 +118,11 @@ class ServerConnection:
         self.toolchains = {toolchain.digest: toolchain for toolchain in welcome.toolchains}
 
     def ask(self, key: bytes, toolchain: bytes, size: int, description: Description | None = None) -> RemoteJob:
-        """A new job, asked for. `description` is for a server that lacks the toolchain and shall say what differs.
+        """A new job, asked for. `size` is bytes of all inputs. `description` is for a server that lacks the toolchain,
+        to say what differs.
 
-        Raises ChannelError when the conversation has ended.
+        Raises:
+            ChannelError: the connection has ended.
         """
         if self.ended is not None:
             raise self.ended
@@ -210,9 +131,10 @@ class ServerConnection:
         return job
 
     def enter(self, job: RemoteJob) -> int:
-        """The job's number: if it has none, the next, to be said at once, for numbers grow on a channel.
+        """The job's number: if it has none, the next, to be sent at once, for numbers grow on a channel.
 
-        Raises ChannelError when the conversation has ended.
+        Raises:
+            ChannelError: the connection has ended.
         """
         if not job.number:
             if self.ended is not None:
@@ -222,7 +144,7 @@ class ServerConnection:
         return job.number
 
     def forget(self, job: RemoteJob, *, asked_only: bool, ended: bool) -> None:
-        """Drops a job; tells the server unless it has ended there. The last job of a closed conversation ends it."""
+        """Drops a job; tells the server unless it has ended there. The last job of a closed connection ends it."""
         if self._jobs.pop(job.number, None) is None:
             return
         if not ended:
@@ -232,10 +154,8 @@ class ServerConnection:
     def close(self, reason: str) -> None:
         """No more jobs; the channel closes when the running ones have ended."""
         self._closing = reason
-        self._end(ChannelError(f"the channel to {self.peer} was closed: {reason}"))
+        self._end(ChannelError(f"the channel to {self.name} was closed: {reason}"))
         self._close_if_done()
-
-    # What the channel calls.
 
     def on_message(self, message: FromServer) -> None:
         """See securecc.channel.channel.Listener."""
@@ -243,7 +163,7 @@ class ServerConnection:
             if not self._welcome.done():
                 self._welcome.set_result(message)
         elif isinstance(message, Goodbye):
-            self._end(ChannelError(f"{self.peer} closes the channel: {message.reason}"))
+            self._end(ChannelError(f"{self.name} closes the channel: {message.reason}"))
         elif isinstance(message, Invite | Wait | Refuse | Need | Result):
             if isinstance(message, Wait):
                 self.crowded(message.ahead + 1)
@@ -275,7 +195,3 @@ class ServerConnection:
                 self._welcome.set_exception(error)
                 self._welcome.exception()  # whoever awaits it gets it; nobody may
             self._on_end(self)
-
-    def supply(self, job: RemoteJob, manifest: bytes) -> None:
-        """Announces what a Need asked for."""
-        self.channel.send(Supply(job.number, manifest))

@@ -1,11 +1,10 @@
-"""One launcher at the agent's door: its request, orders to it, its reports."""
+"""The agent's end of the connection to one launcher: its request, orders to it, its reports."""
 
 import asyncio
 import logging
 import os
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from securecc.client.ipc import frames
 from securecc.client.ipc.agent_socket import peer, same_world
@@ -18,12 +17,13 @@ from securecc.client.ipc.frames import (
     Exit,
     Failed,
     FromAgent,
-    Keep,
     Output,
     Request,
     RequestReader,
     Spawned,
 )
+from securecc.client.ipc.launcher import LauncherGoneError, MadeFile
+from securecc.client.spool import Content
 from securecc.model import limits
 from securecc.model.errors import AgentError, SecureccError
 
@@ -34,26 +34,16 @@ Report = Captured | CaptureDone | Spawned | Committed | Failed
 _KEEPALIVE = frames.encode(frames.Keepalive())
 _AT_ONCE = 64 * limits.KIB
 
-
-@dataclass(frozen=True, slots=True)
-class MadeFile:
-    """One output as the launcher is to write it. `keep` says what becomes of a file that is there."""
-
-    path: bytes
-    content: bytes
-    keep: Keep
-
-
-class LauncherGoneError(AgentError):
-    """The launcher has ended: nobody waits for this compile any more."""
+_BATCH = 1 * limits.MIB
+"""Bytes of a delivery that are written without looking whether the launcher takes them: most are smaller."""
 
 
 _incoming = memoryview(bytearray(_AT_ONCE))
-"""Where what launchers say is put: it is read before another is heard, so that one place does for all."""
+"""Where the bytes from launchers are put: they are taken out before others come, so that one place does for all."""
 
 
 class LauncherConnection(asyncio.BufferedProtocol):
-    """The agent's end of one launcher's connection. `serve` is called with the request, as a task of its own; when the
+    """See `securecc.client.ipc.launcher.Launcher`. `serve` is called with the request, as a task of its own; when the
     launcher goes away, that task is cancelled.
     """
 
@@ -66,10 +56,9 @@ class LauncherConnection(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._input: tuple[bytes | None, ...] = ()
         self._quiet = True
+        self._held_back = False
         self.process = 0
         self.done: Callable[[LauncherConnection], None] = lambda _: None
-
-    # What the event loop calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.BufferedProtocol."""
@@ -104,10 +93,20 @@ class LauncherConnection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """See asyncio.Protocol."""
         self._transport = None
+        self._wake()
         # A launcher that has written everything goes without being told again: what it made still counts.
         if self._task is not None and not any(isinstance(report, Committed) for report in self._reports):
             self._task.cancel()
         self.done(self)
+
+    def pause_writing(self) -> None:
+        """See asyncio.BaseProtocol."""
+        self._held_back = True
+
+    def resume_writing(self) -> None:
+        """See asyncio.BaseProtocol."""
+        self._held_back = False
+        self._wake()
 
     async def _run(self, request: Request) -> None:
         try:
@@ -115,7 +114,7 @@ class LauncherConnection(asyncio.BufferedProtocol):
         except LauncherGoneError:
             pass
         except Exception:
-            log.exception("a compile met what it should never meet; it runs locally")
+            log.exception("internal error: compiling locally")
         finally:
             self.close()
 
@@ -129,18 +128,20 @@ class LauncherConnection(asyncio.BufferedProtocol):
         if self._transport is not None:
             self._transport.close()
 
-    # Orders.
-
     def keep_alive(self) -> None:
-        """Tells the launcher that the agent is at work; to be called every AGENT_KEEPALIVE_S. One that has asked since
-        the last call needs no word yet.
+        """Tells the launcher that the agent is at work; to be called every AGENT_KEEPALIVE_S. One whose request is
+        newer than the last call is not told yet.
         """
         if not self._quiet and self._transport is not None and self._task is not None:
             self._transport.write(_KEEPALIVE)
         self._quiet = False
 
     def order(self, frame: FromAgent) -> None:
-        """Sends one order. Raises CallerGoneError."""
+        """Sends one order.
+
+        Raises:
+            LauncherGoneError: the launcher has ended.
+        """
         if self._transport is None:
             raise LauncherGoneError("the launcher has gone")
         self._transport.write(frames.encode(frame))
@@ -197,22 +198,28 @@ class LauncherConnection(asyncio.BufferedProtocol):
             if isinstance(report, Failed):
                 return 127 << 8
 
-    async def finish(self, outputs: Sequence[MadeFile], stdout: bytes, stderr: bytes) -> Failed | None:
-        """Writes all outputs or none. When all are written, prints and ends the launcher with success, in one go;
-        returns what kept them from being written, and the launcher waits for another order. What is printed on
-        standard output is one of the outputs: it comes after what is said, as compilers have it, and before the files
-        have their names.
+    async def finish(self, outputs: Sequence[MadeFile], stdout: Sequence[Content], stderr: bytes) -> Failed | None:
+        """Writes all outputs or none. When all are written, prints and ends the launcher with success, without waiting
+        for a word in between; returns what kept them from being written, and the launcher waits for another order.
+        What is printed on standard output is one of the outputs: it comes after what is said, as compilers have it,
+        and before the files have their names.
+
+        Raises:
+            LauncherGoneError: the launcher has ended.
+            AgentError: the result cannot be read from where it is kept.
         """
-        parts = []
-        for output in outputs:
-            parts.append(frames.encode(Output(output.path, len(output.content), output.keep)))
-            parts.append(frames.data_frames(output.content))
-        commit, said = frames.encode(Commit()), frames.print_frames(2, stderr)
-        parts += (said, frames.print_frames(1, stdout), commit) if stdout else (commit, said)
-        parts.append(frames.encode(Exit(0)))
-        if self._transport is None:
-            raise LauncherGoneError("the launcher has gone")
-        self._transport.write(b"".join(parts))
+        batch: list[bytes] = []
+        size = 0
+        for frame in _delivery(outputs, stdout, stderr):
+            batch.append(frame)
+            size += len(frame)
+            if size >= _BATCH:
+                self._write(batch)
+                batch, size = [], 0
+                await self._drain()
+                if self._failed():
+                    break
+        self._write(batch)
         while True:
             report = await self._report()
             if isinstance(report, Committed):
@@ -220,14 +227,50 @@ class LauncherConnection(asyncio.BufferedProtocol):
             if isinstance(report, Failed):
                 return report
 
+    def _write(self, pieces: Sequence[bytes]) -> None:
+        if self._transport is None:
+            raise LauncherGoneError("the launcher has gone")
+        self._transport.write(b"".join(pieces))
+
+    def _failed(self) -> bool:
+        """Whether the launcher has given up what is being sent."""
+        return any(isinstance(report, Failed) for report in self._reports)
+
+    async def _drain(self) -> None:
+        """Waits until the launcher has taken most of what was written, or has given up."""
+        while self._held_back and self._transport is not None and not self._failed():
+            await self._woken()
+
     async def _report(self) -> Report:
         while not self._reports:
             if self._transport is None:
                 raise LauncherGoneError("the launcher has gone")
-            self._waiter = asyncio.get_running_loop().create_future()
-            await self._waiter
+            await self._woken()
         return self._reports.popleft()
+
+    async def _woken(self) -> None:
+        self._waiter = asyncio.get_running_loop().create_future()
+        await self._waiter
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+
+def _delivery(outputs: Sequence[MadeFile], stdout: Sequence[Content], stderr: bytes) -> Iterator[bytes]:
+    """The frames that write a result and end the launcher."""
+    for output in outputs:
+        yield frames.encode(Output(output.path, output.content.size, output.keep))
+        for chunk in output.content.chunks():
+            yield frames.data_frames(chunk)
+    commit, said = frames.encode(Commit()), frames.print_frames(2, stderr)
+    printed = any(content.size for content in stdout)
+    if not printed:
+        yield commit
+    yield said
+    for content in stdout:
+        for chunk in content.chunks():
+            yield frames.print_frames(1, chunk)
+    if printed:
+        yield commit
+    yield frames.encode(Exit(0))

@@ -13,7 +13,7 @@ from securecc.compiler.command_line.environment import SentEnvironment
 from securecc.compiler.toolchain.closure import ClosureFile, ToolchainClosure
 from securecc.model.errors import StaysLocal
 from securecc.model.manifest import Kind
-from tests.client.farm_stub import SETTINGS, NotingCaller, request
+from tests.client.farm_stub import SETTINGS, NotingLauncher, request
 
 CLANG = ToolchainClosure(
     "clang-14",
@@ -40,13 +40,13 @@ End of search list.
 """
 
 
-def order(folder, *words, closure=CLANG):
+def invocation(folder, *words, closure=CLANG):
     asks = request(folder, *words)
     return Invocation(asks, compile_plan.parse(asks.arguments), SentEnvironment({}), closure, SETTINGS)
 
 
-def listed(caller, this):
-    return asyncio.run(compiler_query.listed(caller, this))
+def listed(launcher, this):
+    return asyncio.run(compiler_query.listed(launcher, this))
 
 
 @pytest.fixture
@@ -58,23 +58,23 @@ def top(tmp_path):
 
 
 def test_without_options_that_lead_elsewhere_it_is_asked_for_files_only(tmp_path):
-    caller = NotingCaller(listed=b"a.o: a.c a.h\n")
-    files, search = listed(caller, order(tmp_path, "clang", "-c", "a.c"))
+    launcher = NotingLauncher(listed=b"a.o: a.c a.h\n")
+    files, search = listed(launcher, invocation(tmp_path, "clang", "-c", "a.c"))
     assert files == (b"a.c", b"a.h")
-    assert caller.told == [("capture", (b"/usr/bin/gcc", b"a.c", b"-M"))]
+    assert launcher.told == [("capture", (b"/usr/bin/gcc", b"a.c", b"-M"))]
     assert search.around == ()
 
 
 def test_what_is_not_preprocessed_reads_itself(tmp_path):
-    caller = NotingCaller()
-    assert listed(caller, order(tmp_path, "gcc", "-c", "a.i"))[0] == (b"a.i",)
-    assert caller.told == []
+    launcher = NotingLauncher()
+    assert listed(launcher, invocation(tmp_path, "gcc", "-c", "a.i"))[0] == (b"a.i",)
+    assert launcher.told == []
 
 
 def test_where_options_lead_is_searched_and_all_around_it_is_watched(top):
-    caller = NotingCaller(listed=b"a.o: a.c\n", said=SAID % {b"top": top})
-    _, search = listed(caller, order(top, "clang", "--target=aarch64-linux-gnu", "-c", "a.c"))
-    assert caller.told[0][1][-2:] == (b"-M", b"-v")
+    launcher = NotingLauncher(listed=b"a.o: a.c\n", said=SAID % {b"top": top})
+    _, search = listed(launcher, invocation(top, "clang", "--target=aarch64-linux-gnu", "-c", "a.c"))
+    assert launcher.told[0][1][-2:] == (b"-M", b"-v")
     assert {b"/usr/include", b"/nowhere/include", top + b"/aarch64/include"} <= set(search.directories)
     assert top + b"/cross/12/crtbegin.o" in search.shown
     wanted = (b"", b"/aarch64", b"/aarch64/include", b"/cross", b"/cross/12")
@@ -85,21 +85,21 @@ def test_where_options_lead_is_searched_and_all_around_it_is_watched(top):
 def test_what_the_toolchain_has_is_not_shown(top):
     path = top + b"/cross/12/crtbegin.o"
     closure = replace(CLANG, files=(ClosureFile(path, Kind.FILE, b"d" * 32),))
-    caller = NotingCaller(listed=b"a.o: a.c\n", said=SAID % {b"top": top})
-    _, search = listed(caller, order(top, "clang", "-m32", "-c", "a.c", closure=closure))
+    launcher = NotingLauncher(listed=b"a.o: a.c\n", said=SAID % {b"top": top})
+    _, search = listed(launcher, invocation(top, "clang", "-m32", "-c", "a.c", closure=closure))
     assert path not in search.shown
 
 
 @pytest.mark.parametrize("words", [("clang", "-c", "a.c"), ("clang", "-m32", "-c", "a.c")])
 def test_a_compiler_that_fails_shall_say_why_itself(tmp_path, words):
     with pytest.raises(StaysLocal) as local:
-        listed(NotingCaller(preprocesses=256), order(tmp_path, *words))
+        listed(NotingLauncher(preprocesses=256), invocation(tmp_path, *words))
     assert local.value.reason == "does-not-preprocess"
 
 
 def test_what_linemarkers_name(tmp_path):
-    caller = NotingCaller(listed=b'# 1 "a.c"\n# 7 "g.y"\n# 1 ""\n')
-    this = order(tmp_path, "gcc", "-c", "a.c")
-    assert asyncio.run(compiler_query.marked(caller, this)) == (b"a.c", b"g.y")
+    launcher = NotingLauncher(listed=b'# 1 "a.c"\n# 7 "g.y"\n# 1 ""\n')
+    this = invocation(tmp_path, "gcc", "-c", "a.c")
+    assert asyncio.run(compiler_query.marked(launcher, this)) == (b"a.c", b"g.y")
     with pytest.raises(StaysLocal):
-        asyncio.run(compiler_query.marked(NotingCaller(preprocesses=256), this))
+        asyncio.run(compiler_query.marked(NotingLauncher(preprocesses=256), this))

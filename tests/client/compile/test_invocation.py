@@ -1,16 +1,19 @@
 """securecc.client.compile.invocation: by what a compile is known again, and where it looks."""
 
 import os
+from dataclasses import replace
 
 import pytest
 
-from securecc.client.compile.invocation import Invocation, memory_key, physical, search_of
+from securecc.client.compile.invocation import Invocation, environment_of, physical
 from securecc.client.state.settings import Settings
 from securecc.compiler.command_line import compile_plan, environment
 from securecc.compiler.command_line.environment import EffectiveLocale
 from securecc.compiler.toolchain.discovery import ToolchainClosure
+from securecc.model.errors import StaysLocal
 from securecc.model.messages import SharedTree
-from tests.client.farm_stub import request
+from tests.client.compile.compile_rig import Rig, run
+from tests.client.farm_stub import NotingLauncher, request
 
 CLOSURE = ToolchainClosure(
     name="gcc-12",
@@ -26,7 +29,7 @@ CLOSURE = ToolchainClosure(
 )
 
 
-def order(*words, shared_trees=(), folder="/w", **changes):
+def invocation(*words, shared_trees=(), folder="/w", **changes):
     asked = request(folder, *words, **changes)
     plan = compile_plan.parse(asked.arguments)
     sent = environment.sent_environment(asked.environment, plan.language, EffectiveLocale(b"C"))
@@ -35,7 +38,7 @@ def order(*words, shared_trees=(), folder="/w", **changes):
 
 def test_it_looks_where_the_compiler_does_and_in_its_order():
     words = ("-idirafter", "d", "-isystem", "s", "-I", "i", "-iquote", "q", "-I/j", "-include", "f.h")
-    search = search_of(order("gcc", *words, "-c", "a.c", environment={b"CPATH": b"/c"}))
+    search = invocation("gcc", *words, "-c", "a.c", environment={b"CPATH": b"/c"}).search
     assert search.search_path.quoted == (b"/w/q",)
     assert search.search_path.bracketed == (b"/w/i", b"/j", b"/c", b"/w/s", b"/own", b"/w/d")
     assert search.forced == (b"f.h",)
@@ -45,16 +48,16 @@ def test_it_looks_where_the_compiler_does_and_in_its_order():
 @pytest.mark.parametrize(
     "other",
     [
-        order("gcc", "-O2", "-c", "a.c"),
-        order("gcc", "-c", "a.c", folder="/v"),
-        order("gcc", "-c", "a.c", compiler=b"/usr/local/bin/gcc"),
-        order("gcc", "-c", "a.c", environment={b"CPATH": b"/c"}),
-        order("gcc", "-c", "a.c", shared_trees=(SharedTree(b"/usr/include", bytes(32)),)),
+        invocation("gcc", "-O2", "-c", "a.c"),
+        invocation("gcc", "-c", "a.c", folder="/v"),
+        invocation("gcc", "-c", "a.c", compiler=b"/usr/local/bin/gcc"),
+        invocation("gcc", "-c", "a.c", environment={b"CPATH": b"/c"}),
+        invocation("gcc", "-c", "a.c", shared_trees=(SharedTree(b"/usr/include", bytes(32)),)),
     ],
 )
 def test_what_makes_another_compile(other):
-    assert memory_key(order("gcc", "-c", "a.c")) == memory_key(order("gcc", "-c", "a.c"))
-    assert memory_key(other) != memory_key(order("gcc", "-c", "a.c"))
+    assert invocation("gcc", "-c", "a.c").key == invocation("gcc", "-c", "a.c").key
+    assert other.key != invocation("gcc", "-c", "a.c").key
 
 
 def test_where_an_output_really_lies(tmp_path):
@@ -62,3 +65,35 @@ def test_where_an_output_really_lies(tmp_path):
     (tmp_path / "link").symlink_to("real")
     assert physical(b"link/a.o", os.fsencode(tmp_path)) == os.path.realpath(os.fsencode(tmp_path)) + b"/real/a.o"
     assert physical(b"/a.o", b"/w") == b"/a.o"
+
+
+def test_the_time_of_day_in_a_zone_that_is_not_known_is_another_compile(rig: Rig) -> None:
+    async def body() -> None:
+        (rig.folder / "a.c").write_text("const char *t = __TIME__;\n")
+        zone = os.environ.get("TZ")
+        told = {} if zone is None else {b"TZ": zone.encode()}
+        known = await rig.prepare(environment=told)
+        inputs = await rig.resolve(known)
+        assert inputs.uses_time
+        assert b"SOURCE_DATE_EPOCH" in environment_of(known, inputs)
+        elsewhere = await rig.prepare(environment={b"TZ": b"XXX+3"})
+        with pytest.raises(StaysLocal) as local:
+            await rig.resolve(elsewhere, NotingLauncher(listed=b"a.o: a.c\n"))
+        assert local.value.reason == "time"
+        with pytest.raises(StaysLocal):
+            environment_of(elsewhere, inputs)
+
+    run(body())
+
+
+def test_where_a_file_says_its_own_time_the_zone_travels(rig: Rig) -> None:
+    async def body() -> None:
+        (rig.folder / "a.c").write_text("const char *t = __TIMESTAMP__;\n")
+        known = await rig.prepare(environment={b"TZ": b"Asia/Tokyo"})
+        inputs = await rig.resolve(known)
+        assert environment_of(known, inputs)[b"TZ"] == b"JST-9"
+        with pytest.raises(StaysLocal):
+            environment_of(await rig.prepare(environment={b"TZ": b"No/Such"}), inputs)
+        assert b"TZ" not in environment_of(known, replace(inputs, timestamps=()))
+
+    run(body())

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from securecc.client.farm import farm as farm_module
-from securecc.client.farm.farm import BACKOFF_S, Farm, Server, Wanted
+from securecc.client.farm import server as server_module
+from securecc.client.farm.farm import Farm, Wanted
+from securecc.client.farm.server import BACKOFF_S, Server
 from securecc.client.farm.server_connection import ServerConnection
 from securecc.client.state.settings import Host
 from securecc.compiler.toolchain.closure import ToolchainClosure
@@ -46,12 +47,12 @@ def test_a_job_goes_to_the_server_that_invites():
     async def body():
         channel = ServerChannel(answer=answering(invite))
         farm = farm_of(channel)
-        (await farm.place(WANTED)).conversation.crowded()
+        (await farm.place(WANTED)).crowded()
         job = await farm.place(WANTED)
-        assert (job.number, job.conversation.peer) == (1, "farm1:3643")
-        assert len(farm.conversations) == 1
+        assert (job.number, job.server) == (1, "farm1")
+        assert len(farm.connections) == 1
         again = await farm.place(WANTED)
-        assert again.conversation is job.conversation
+        assert again.server == job.server
 
     asyncio.run(body())
 
@@ -61,7 +62,7 @@ def test_one_server_with_room_need_not_be_asked():
         channel = ServerChannel(answer=answering(invite))
         farm = farm_of(channel)
         jobs = [await farm.place(WANTED) for _ in range(WELCOME.slots)]
-        numbers = [job.conversation.enter(job) for job in jobs]
+        numbers = [job.enter() for job in jobs]
         assert numbers == [1, 2, 3, 4]
         assert not [said for said in channel.said if isinstance(said, Ask)]
         assert (await farm.place(WANTED)).number == 5
@@ -73,12 +74,12 @@ def test_one_server_with_room_need_not_be_asked():
 def test_the_first_of_two_to_invite_gets_it_and_the_other_is_told():
     async def body():
         slow, fast = ServerChannel("slow", answer=answering(lambda job: Wait(job, 5))), ServerChannel("fast")
-        fast._answer = answering(invite)
+        fast.answer = answering(invite)
         farm = farm_of(slow, fast)
         job = await farm.place(WANTED)
-        assert job.conversation.channel is fast
+        assert job.connection.channel is fast
         await slow.until(Forget)
-        assert [conversation.jobs for conversation in farm.conversations] == [0, 1]
+        assert [connection.jobs for connection in farm.connections] == [0, 1]
 
     asyncio.run(body())
 
@@ -88,7 +89,7 @@ def test_a_second_invite_at_the_same_moment_is_given_back():
         channels = [ServerChannel(name, answer=answering(invite)) for name in ("one", "two")]
         farm = farm_of(*channels)
         await farm.place(WANTED)
-        assert sorted(conversation.jobs for conversation in farm.conversations) == [0, 1]
+        assert sorted(connection.jobs for connection in farm.connections) == [0, 1]
         assert sum(isinstance(said, Forget) for channel in channels for said in channel.said) == 1
 
     asyncio.run(body())
@@ -123,13 +124,13 @@ def test_the_host_lists_limits_bound_the_jobs_at_one_time():
     asyncio.run(body())
 
 
-def test_a_conversation_is_full_at_the_limit_of_its_host():
+def test_a_connection_is_full_at_the_limit_of_its_host():
     async def body():
-        conversation = ServerConnection(ServerChannel(), lambda _: None, 1)
-        assert not conversation.full
-        await conversation.welcomed()
-        conversation.ask(b"k", b"t" * 32, 1)
-        assert conversation.full
+        connection = ServerConnection(ServerChannel(), lambda _: None, 1)
+        assert not connection.full
+        await connection.welcomed()
+        connection.ask(b"k", b"t" * 32, 1)
+        assert connection.full
         assert not ServerConnection(ServerChannel(), lambda _: None).full
 
     asyncio.run(body())
@@ -143,7 +144,7 @@ def test_a_busy_server_leaves_the_job_to_the_other():
         asked = await two.until(Ask)
         await asyncio.sleep(0)
         two.hear(Invite(asked.job, 250))
-        assert (await placing).conversation.channel is two
+        assert (await placing).connection.channel is two
 
     asyncio.run(body())
 
@@ -153,7 +154,7 @@ def test_all_refuse():
         farm = farm_of(ServerChannel("one", answer=answering(busy)), ServerChannel("two", answer=answering(busy)))
         with pytest.raises(Refused, match="no slot"):
             await farm.place(WANTED)
-        assert [conversation.jobs for conversation in farm.conversations] == [0, 0]
+        assert [connection.jobs for connection in farm.connections] == [0, 0]
 
     asyncio.run(body())
 
@@ -170,7 +171,7 @@ def test_a_compile_that_is_given_up_while_it_waits_holds_no_place():
         with pytest.raises(asyncio.CancelledError):
             await placing
         await asyncio.sleep(0)
-        assert [conversation.jobs for conversation in farm.conversations] == [0, 0]
+        assert [connection.jobs for connection in farm.connections] == [0, 0]
         assert all(isinstance(channel.said[-1], Forget) for channel in channels)
 
     asyncio.run(body())
@@ -190,7 +191,7 @@ def test_an_invite_that_comes_with_the_cancel_is_given_back():
         with pytest.raises(asyncio.CancelledError):
             await placing
         await asyncio.sleep(0)
-        assert [conversation.jobs for conversation in farm.conversations] == [0, 0]
+        assert [connection.jobs for connection in farm.connections] == [0, 0]
 
     asyncio.run(body())
 
@@ -201,9 +202,9 @@ def test_a_server_that_answers_with_something_else_is_no_server():
         farm = farm_of(channel)
         placing = asyncio.create_task(farm.place(WANTED))
         await channel.until(Ask)
-        [conversation] = farm.conversations
-        conversation._jobs[1].put(Need(1, manifest=True, blobs=()))
-        with pytest.raises(ChannelError, match="something else"):
+        [connection] = farm.connections
+        connection.on_message(Need(1, manifest=True, blobs=()))  # a channel would not pass it on
+        with pytest.raises(ChannelError, match="answered an Ask with Need"):
             await placing
 
     asyncio.run(body())
@@ -234,7 +235,7 @@ def test_the_server_says_once_what_differs():
         alike = ServerChannel("two", welcome=Welcome(1, "s", "alice@EXAMPLE.COM", "ref", 4, (OTHER,)), answer=refuses)
         farm = farm_of(unlike, alike)
         for _ in range(2):
-            with pytest.raises(Refused, match=r"offered: gcc-13; two.*: nearest to gcc-13"):
+            with pytest.raises(Refused, match=r"offered: gcc-13; farm2: nearest to gcc-13"):
                 await farm.place(replace(WANTED, closure=closure))
         assert len([message for message in alike.said if isinstance(message, Ask)]) == 1
         assert not [message for message in unlike.said if isinstance(message, Ask)]
@@ -248,7 +249,7 @@ def test_the_less_busy_servers_are_asked():
         farm = farm_of(*channels)
         for _ in range(9):
             await farm.place(WANTED)
-        assert sorted(conversation.jobs for conversation in farm.conversations) == [3, 3, 3]
+        assert sorted(connection.jobs for connection in farm.connections) == [3, 3, 3]
 
     asyncio.run(body())
 
@@ -303,7 +304,7 @@ def test_many_compiles_share_one_attempt():
 
 def test_a_server_that_failed_is_left_alone_longer_each_time(monkeypatch):
     now = [100.0]
-    monkeypatch.setattr(farm_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(server_module.time, "monotonic", lambda: now[0])
 
     async def body():
         dials = []
@@ -344,7 +345,7 @@ def test_a_compile_that_is_given_up_does_not_end_the_attempt_of_others():
         first.cancel()
         await asyncio.sleep(0)
         admitted.set()
-        assert (await second) is server.conversation
+        assert (await second) is server.connection
 
     asyncio.run(body())
 
@@ -363,7 +364,7 @@ def test_a_server_that_welcomes_and_leaves_in_one_breath_is_dialled_again():
         leaving.hear(WELCOME, GOODBYE)
         with pytest.raises(ChannelError, match="the server stops"):
             await first
-        assert server.conversation is None
+        assert server.connection is None
         server.retry()
         assert (await server.connected()).channel is staying
 
@@ -379,7 +380,7 @@ def test_a_server_that_admits_and_says_no_more_holds_nobody_up(monkeypatch):
         async def dial(host):
             return mute
 
-        with pytest.raises(ChannelError, match="says no more"):
+        with pytest.raises(ChannelError, match="went silent"):
             await Server(HOST, dial).connected()
 
     asyncio.run(body())
@@ -396,8 +397,8 @@ def test_a_lost_channel_is_made_anew():
         farm = Farm((HOST,), dial)
         await farm.place(WANTED)
         channels[0].lose(ChannelError("the server restarts"))
-        assert farm.conversations == ()
-        assert (await farm.place(WANTED)).conversation.channel is channels[1]
+        assert farm.connections == ()
+        assert (await farm.place(WANTED)).connection.channel is channels[1]
 
     asyncio.run(body())
 
@@ -445,7 +446,7 @@ def test_whoever_answers_what_a_job_is_at_one_server_or_at_none(servers, jobs, l
         placed = [job for job in await asyncio.gather(*placing, return_exceptions=True) if hasattr(job, "number")]
         for _ in range(5):
             await asyncio.sleep(0)
-        alive = [job for job in placed if job.conversation.ended is None]
-        assert sum(conversation.jobs for conversation in farm.conversations) == sum(job.number > 0 for job in alive)
+        alive = [job for job in placed if job.connection.ended is None]
+        assert sum(connection.jobs for connection in farm.connections) == sum(job.number > 0 for job in alive)
 
     asyncio.run(body())

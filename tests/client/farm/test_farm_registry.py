@@ -52,7 +52,7 @@ def test_a_cache_in_a_file_is_asked_again_when_it_has_changed(cache, tmp_path):
         await until(lambda: cache.asked > asked)
         cache.content = CredentialError("kdestroy")
         file.unlink()
-        await until(lambda: not farm.conversations)
+        await until(lambda: not farm.connections)
 
     with_farms(body)
 
@@ -168,7 +168,7 @@ def test_another_ticket_or_none_closes_the_channels(cache, content, reason):
         cache.content = content
         await until(lambda: cache.channels[0].closed)
         assert cache.channels[0].said[-1].reason == reason
-        assert server.conversation is None
+        assert server.connection is None
 
     with_farms(body)
 
@@ -176,11 +176,11 @@ def test_another_ticket_or_none_closes_the_channels(cache, content, reason):
 def test_the_same_ticket_keeps_them(cache):
     async def body(farms):
         [server] = farms.of(SETTINGS, launched()).servers
-        conversation = await server.connected()
+        connection = await server.connected()
         cache.content = (b"alice@EXAMPLE.COM", 3599.0)
         seen = cache.asked
         await until(lambda: cache.asked > seen + 2)
-        assert server.conversation is conversation
+        assert server.connection is connection
 
     with_farms(body)
 

@@ -1,14 +1,17 @@
 """One channel and the jobs on it."""
 
 import asyncio
+import errno
+import os
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from securecc.client.farm.server_connection import ServerConnection
+from securecc.client.farm.server_connection import MANIFESTS, ServerConnection
+from securecc.client.spool import IN_MEMORY
 from securecc.model import limits
-from securecc.model.errors import ChannelError, ProtocolError
+from securecc.model.errors import AgentError, ChannelError, ProtocolError
 from securecc.model.messages import (
     Ask,
     Cancel,
@@ -21,7 +24,6 @@ from securecc.model.messages import (
     Pong,
     Refuse,
     Submit,
-    Supply,
     Terminal,
     Wait,
 )
@@ -33,8 +35,8 @@ def in_loop(body, **options):
     async def run():
         channel = ServerChannel(**options)
         ended = []
-        conversation = ServerConnection(channel, ended.append)
-        await body(channel, conversation, ended)
+        connection = ServerConnection(channel, ended.append)
+        await body(channel, connection, ended)
 
     asyncio.run(run())
 
@@ -43,9 +45,9 @@ def submit(job):
     return Submit(job, GCC.digest, (b"gcc",), b"/", {}, 0, Terminal(), b"d")
 
 
-async def submitted(channel, conversation):
-    await conversation.welcomed()
-    job = conversation.ask(b"key", GCC.digest, 10)
+async def submitted(channel, connection):
+    await connection.welcomed()
+    job = connection.ask(b"key", GCC.digest, 10)
     channel.hear(Invite(job.number, 250))
     assert isinstance(await job.answer(), Invite)
     channel.send(submit(job.number))
@@ -53,33 +55,33 @@ async def submitted(channel, conversation):
 
 
 def test_a_greeting_says_what_the_server_offers():
-    async def body(channel, conversation, ended):
+    async def body(channel, connection, ended):
         assert isinstance(channel.said[0], Hello)
-        await conversation.welcomed()
-        assert conversation.toolchains == {GCC.digest: GCC}
-        assert (conversation.slots, conversation.peer, conversation.jobs) == (4, "farm1:3643", 0)
-        conversation.on_message(WELCOME)  # a second one changes nothing
-        conversation.on_message(Pong(1))
+        await connection.welcomed()
+        assert connection.toolchains == {GCC.digest: GCC}
+        assert (connection.slots, connection.name, connection.jobs) == (4, "farm1:3643", 0)
+        connection.on_message(WELCOME)  # a second one changes nothing
+        connection.on_message(Pong(1))
 
     in_loop(body)
 
 
 def test_a_server_that_ends_before_it_greets():
-    async def body(channel, conversation, ended):
+    async def body(channel, connection, ended):
         channel.lose(ChannelError("reset"))
         with pytest.raises(ChannelError, match="reset"):
-            await conversation.welcomed()
-        assert ended == [conversation]
+            await connection.welcomed()
+        assert ended == [connection]
 
     in_loop(body, welcome=None)
 
 
 def test_a_job_is_asked_for_and_answered_in_order():
-    async def body(channel, conversation, ended):
-        await conversation.welcomed()
-        job = conversation.ask(b"key", GCC.digest, 10)
+    async def body(channel, connection, ended):
+        await connection.welcomed()
+        job = connection.ask(b"key", GCC.digest, 10)
         assert channel.said[-1] == Ask(1, b"key", GCC.digest, 10)
-        assert conversation.busy == 0.25
+        assert connection.busy == 0.25
         channel.hear(Wait(1, 3), Invite(1, 250))
         assert [await job.answer(), await job.answer()] == [Wait(1, 3), Invite(1, 250)]
         waiting = asyncio.create_task(job.answer())
@@ -88,26 +90,26 @@ def test_a_job_is_asked_for_and_answered_in_order():
         assert await waiting == Refuse(1, "busy", "no")
         job.close()
         assert not isinstance(channel.said[-1], Cancel)
-        assert conversation.jobs == 0
+        assert connection.jobs == 0
 
     in_loop(body)
 
 
 def test_a_server_whose_jobs_wait_is_busy_with_more_than_is_known_here():
-    async def body(channel, conversation, ended):
-        await conversation.welcomed()
-        job = conversation.ask(b"key", GCC.digest, 10)
+    async def body(channel, connection, ended):
+        await connection.welcomed()
+        job = connection.ask(b"key", GCC.digest, 10)
         channel.hear(Wait(job.number, 3))
-        assert (job.queued, conversation.busy, conversation.roomy) == (3, 2.0, False)  # 4 slots, and 4 jobs that wait
+        assert (job.queued, connection.busy, connection.roomy) == (3, 2.0, False)  # 4 slots, and 4 jobs that wait
 
     in_loop(body)
 
 
 @pytest.mark.parametrize(("lease_ms", "lapsed"), [(0, True), (600_000, False)])
 def test_an_invitation_lapses_with_its_lease(lease_ms, lapsed):
-    async def body(channel, conversation, ended):
-        await conversation.welcomed()
-        job = conversation.ask(b"key", GCC.digest, 10)
+    async def body(channel, connection, ended):
+        await connection.welcomed()
+        job = connection.ask(b"key", GCC.digest, 10)
         assert not job.lapsed
         channel.hear(Invite(job.number, lease_ms))
         assert job.lapsed is lapsed
@@ -118,8 +120,8 @@ def test_an_invitation_lapses_with_its_lease(lease_ms, lapsed):
 def test_a_result_is_given_out_with_its_last_byte():
     """Whoever was busy sending meanwhile must not find the Result before what it announces."""
 
-    async def body(channel, conversation, ended):
-        job = await submitted(channel, conversation)
+    async def body(channel, connection, ended):
+        job = await submitted(channel, connection)
         announced = result(job.number, 3, 2, [Output(b"/p/a.o", 6, 0o644, b"d")])
         channel.hear(announced)
         waiting = asyncio.create_task(job.answer())
@@ -130,73 +132,112 @@ def test_a_result_is_given_out_with_its_last_byte():
             assert not waiting.done()
         channel.hear_bulk(job.number, b"ect")
         assert await waiting == announced
-        assert job.take() == b"outerobject"
+        received = job.received()
+        assert received.stdout.read() + received.stderr.read() == b"outer"
+        assert received.outputs[0].content.read() == b"object"
 
     in_loop(body)
 
 
 def test_an_empty_result_is_given_out_at_once():
-    async def body(channel, conversation, ended):
-        job = await submitted(channel, conversation)
+    async def body(channel, connection, ended):
+        job = await submitted(channel, connection)
         channel.hear(result(job.number))
-        assert (await job.answer(), job.take()) == (result(job.number), b"")
+        assert (await job.answer(), job.received().size) == (result(job.number), 0)
 
     in_loop(body)
 
 
-def test_a_supply_is_announced_with_its_manifest():
-    async def body(channel, conversation, ended):
-        job = await submitted(channel, conversation)
-        channel.hear(Need(job.number, manifest=True, blobs=()))
-        await job.answer()
-        conversation.supply(job, b"manifest")
-        assert channel.said[-1] == Supply(job.number, b"manifest")
+def test_a_manifest_counts_as_known_once_it_was_sent():
+    async def body(channel, connection, ended):
+        job = await submitted(channel, connection)
+        assert [job.knows_manifest(b"d" * 32) for _ in range(2)] == [False, True]
+        for number in range(MANIFESTS):
+            job.knows_manifest(number.to_bytes(32, "big"))
+        assert not job.knows_manifest(b"d" * 32)
+
+    in_loop(body)
+
+
+def test_a_result_without_room_is_given_up_and_the_channel_goes_on(monkeypatch, tmp_path):
+    async def body(channel, connection, ended):
+        first, second = await submitted(channel, connection), await submitted(channel, connection)
+        monkeypatch.setenv("TMPDIR", str(tmp_path / "missing"))
+        channel.hear(result(first.number, IN_MEMORY + 1))
+        channel.hear_bulk(first.number, b"dropped")
+        with pytest.raises(AgentError, match="cannot keep a large result"):
+            await first.answer()
+        first.close()
+        assert channel.said[-1] == Cancel(first.number)
+        channel.hear(result(second.number, 2))
+        channel.hear_bulk(second.number, b"ok")
+        await second.answer()
+        assert second.received().stdout.read() == b"ok"
+
+    in_loop(body)
+
+
+def test_a_disk_that_fills_up_while_a_result_comes_ends_that_job_alone(monkeypatch, tmp_path):
+    def full(descriptor, data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    async def body(channel, connection, ended):
+        job = await submitted(channel, connection)
+        monkeypatch.setenv("TMPDIR", str(tmp_path))
+        channel.hear(result(job.number, IN_MEMORY + 1))
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", full)
+            channel.hear_bulk(job.number, b"some")
+        channel.hear_bulk(job.number, b"more")
+        with pytest.raises(AgentError, match="No space left"):
+            await job.answer()
+        assert not ended
 
     in_loop(body)
 
 
 def test_a_server_that_sends_more_than_it_announced_loses_the_channel():
-    async def body(channel, conversation, ended):
-        job = await submitted(channel, conversation)
+    async def body(channel, connection, ended):
+        job = await submitted(channel, connection)
         channel.hear(result(job.number, 3))
         channel.hear_bulk(job.number, b"more than three")
         with pytest.raises(ProtocolError):
             await job.answer()
-        assert ended == [conversation]
+        assert ended == [connection]
 
     in_loop(body)
 
 
 def test_neither_trusts_the_session_to_have_counted():
-    async def body(channel, conversation, ended):
-        job = await submitted(channel, conversation)
-        with pytest.raises(ProtocolError, match="more bytes"):
-            conversation.on_bulk(job.number, b"unannounced")
+    async def body(channel, connection, ended):
+        job = await submitted(channel, connection)
+        with pytest.raises(ProtocolError, match="no result has announced"):
+            connection.on_bulk(job.number, b"unannounced")
         with pytest.raises(ProtocolError, match="over the limit"):
-            conversation.on_message(result(job.number, limits.RESULT, 1))
-        conversation.on_bulk(99, b"for nobody")
-        conversation.on_message(result(99))
+            connection.on_message(result(job.number, limits.RESULT, 1))
+        connection.on_bulk(99, b"for nobody")
+        connection.on_message(result(99))
 
     in_loop(body)
 
 
 @pytest.mark.parametrize(("asked_only", "word"), [(True, Forget), (False, Cancel)])
 def test_an_unfinished_job_is_taken_back(asked_only, word):
-    async def body(channel, conversation, ended):
-        await conversation.welcomed()
-        job = conversation.ask(b"key", GCC.digest, 10)
-        conversation.forget(job, asked_only=asked_only, ended=False)
+    async def body(channel, connection, ended):
+        await connection.welcomed()
+        job = connection.ask(b"key", GCC.digest, 10)
+        connection.forget(job, asked_only=asked_only, ended=False)
         assert channel.said[-1] == word(1)
-        conversation.forget(job, asked_only=asked_only, ended=False)
+        connection.forget(job, asked_only=asked_only, ended=False)
         assert len(channel.said) == 3
 
     in_loop(body)
 
 
 def test_a_lost_channel_ends_its_jobs():
-    async def body(channel, conversation, ended):
-        await conversation.welcomed()
-        first, second = (conversation.ask(b"key", GCC.digest, 10) for _ in range(2))
+    async def body(channel, connection, ended):
+        await connection.welcomed()
+        first, second = (connection.ask(b"key", GCC.digest, 10) for _ in range(2))
         waiting = asyncio.create_task(first.answer())
         await asyncio.sleep(0)
         channel.hear(Wait(2, 0))
@@ -204,32 +245,32 @@ def test_a_lost_channel_ends_its_jobs():
         for answer in (waiting, second.answer()):
             with pytest.raises(ChannelError, match="reset"):
                 await answer
-        assert (conversation.jobs, ended) == (0, [conversation])
+        assert (connection.jobs, ended) == (0, [connection])
         with pytest.raises(ChannelError, match="reset"):
-            conversation.ask(b"key", GCC.digest, 10)
+            connection.ask(b"key", GCC.digest, 10)
         first.close()
 
     in_loop(body)
 
 
 def test_a_server_that_says_goodbye_finishes_what_it_has():
-    async def body(channel, conversation, ended):
-        job = await submitted(channel, conversation)
+    async def body(channel, connection, ended):
+        job = await submitted(channel, connection)
         channel.hear(GOODBYE)
-        assert ended == [conversation]
+        assert ended == [connection]
         with pytest.raises(ChannelError, match="the server stops"):
-            conversation.ask(b"key", GCC.digest, 10)
+            connection.ask(b"key", GCC.digest, 10)
         channel.hear(result(job.number, 2))
         channel.hear_bulk(job.number, b"ok")
         await job.answer()
-        assert job.take() == b"ok"
+        assert job.received().stdout.read() == b"ok"
 
     in_loop(body)
 
 
 def test_a_job_given_up_after_goodbye_is_cancelled_there_as_well():
-    async def body(channel, conversation, ended):
-        job = await submitted(channel, conversation)
+    async def body(channel, connection, ended):
+        job = await submitted(channel, connection)
         channel.hear(GOODBYE)
         job.close()
         assert channel.said[-1] == Cancel(job.number)
@@ -237,25 +278,25 @@ def test_a_job_given_up_after_goodbye_is_cancelled_there_as_well():
     in_loop(body)
 
 
-def test_a_closed_conversation_ends_its_channel_with_its_last_job():
-    async def body(channel, conversation, ended):
-        job = await submitted(channel, conversation)
-        conversation.close("there is another ticket")
+def test_a_closed_connection_ends_its_channel_with_its_last_job():
+    async def body(channel, connection, ended):
+        job = await submitted(channel, connection)
+        connection.close("there is another ticket")
         assert not channel.closed
         channel.hear(result(job.number))
         await job.answer()
         job.close()
         assert channel.said[-1] == Goodbye("closing", "there is another ticket", "")
         assert channel.closed
-        assert ended == [conversation]
+        assert ended == [connection]
 
     in_loop(body)
 
 
-def test_an_idle_conversation_closes_at_once():
-    async def body(channel, conversation, ended):
-        await conversation.welcomed()
-        conversation.close("the agent ends")
+def test_an_idle_connection_closes_at_once():
+    async def body(channel, connection, ended):
+        await connection.welcomed()
+        connection.close("the agent ends")
         assert channel.closed
 
     in_loop(body)
@@ -278,9 +319,9 @@ said = st.lists(
 @settings(max_examples=100, deadline=None)
 @given(said)
 def test_whatever_a_server_says_a_result_is_whole_or_there_is_none(messages):
-    async def body(channel, conversation, ended):
-        await conversation.welcomed()
-        jobs = [conversation.ask(b"key", GCC.digest, 1) for _ in range(3)]
+    async def body(channel, connection, ended):
+        await connection.welcomed()
+        jobs = [connection.ask(b"key", GCC.digest, 1) for _ in range(3)]
         waiting = [asyncio.create_task(whole(job)) for job in jobs]
         for message in messages:
             if isinstance(message, tuple):
@@ -294,7 +335,7 @@ def test_whatever_a_server_says_a_result_is_whole_or_there_is_none(messages):
         for outcome in await asyncio.gather(*waiting, return_exceptions=True):
             assert isinstance(outcome, bool | ChannelError | ProtocolError)
             assert outcome is not False
-        assert conversation.jobs == 0
+        assert connection.jobs == 0
         assert len(ended) == 1
 
     in_loop(body)
@@ -306,4 +347,5 @@ async def whole(job):
         if isinstance(answer, Refuse):
             return True
         if not isinstance(answer, Invite | Wait | Need):
-            return len(job.take()) == answer.stdout + answer.stderr
+            received = job.received()
+            return len(received.stdout.read() + received.stderr.read()) == answer.stdout + answer.stderr

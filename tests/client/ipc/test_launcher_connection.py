@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from securecc.client.ipc import launcher_connection as caller_module
+from securecc.client.ipc import launcher_connection as connection_module
 from securecc.client.ipc.frames import (
     Capture,
     Captured,
@@ -23,6 +23,7 @@ from securecc.client.ipc.frames import (
     Exit,
     Failed,
     Input,
+    Keep,
     Keepalive,
     OrderReader,
     Output,
@@ -32,7 +33,9 @@ from securecc.client.ipc.frames import (
     Spawned,
     encode,
 )
-from securecc.client.ipc.launcher_connection import LauncherConnection, LauncherGoneError, MadeFile
+from securecc.client.ipc.launcher import LauncherGoneError, MadeFile
+from securecc.client.ipc.launcher_connection import LauncherConnection
+from securecc.client.spool import CHUNK, Content
 from securecc.model.errors import AgentError
 from tests.client.farm_stub import request
 
@@ -65,25 +68,25 @@ class Launcher:
             return self._heard.pop(0)
 
 
-def received(caller, data):
+def received(connection, data):
     """As the event loop does it."""
-    caller.get_buffer(-1)[: len(data)] = data
-    caller.buffer_updated(len(data))
+    connection.get_buffer(-1)[: len(data)] = data
+    connection.buffer_updated(len(data))
 
 
-def with_caller(serve, body):
+def with_connection(serve, body, kind=LauncherConnection):
     async def run():
         ours, theirs = socket.socketpair()
-        caller = LauncherConnection(serve)
+        connection = kind(serve)
         done = asyncio.get_running_loop().create_future()
-        caller.done = done.set_result
-        await asyncio.get_running_loop().create_unix_connection(lambda: caller, sock=ours)
+        connection.done = done.set_result
+        await asyncio.get_running_loop().create_unix_connection(lambda: connection, sock=ours)
         launcher = Launcher(theirs)
         try:
-            await body(caller, launcher)
+            await body(connection, launcher)
         finally:
             theirs.close()
-            assert await asyncio.wait_for(done, 5) is caller
+            assert await asyncio.wait_for(done, 5) is connection
 
     asyncio.run(run())
 
@@ -92,60 +95,60 @@ REQUEST = request("/")
 
 
 def test_a_request_is_served_and_then_hung_up_on():
-    async def serve(caller, said):
+    async def serve(connection, said):
         assert said == REQUEST
-        caller.execute(said)
+        connection.execute(said)
 
-    async def body(caller, launcher):
-        assert caller.process == os.getpid()
+    async def body(connection, launcher):
+        assert connection.process == os.getpid()
         launcher.say(REQUEST)
         assert await launcher.hears() == Execute(b"/usr/bin/gcc", REQUEST.arguments)
         assert await launcher.hears() is None
 
-    with_caller(serve, body)
+    with_connection(serve, body)
 
 
 def test_standard_input_is_asked_for_once():
-    async def serve(caller, said):
-        assert await caller.input() == b"int a;"
-        assert await caller.input() == b"int a;"
-        caller.exit(0)
+    async def serve(connection, said):
+        assert await connection.input() == b"int a;"
+        assert await connection.input() == b"int a;"
+        connection.exit(0)
 
-    async def body(caller, launcher):
+    async def body(connection, launcher):
         launcher.say(REQUEST)
         assert await launcher.hears() == Input()
         launcher.say(Captured(0, b"int "), Captured(2, b"no"), Captured(0, b"a;"), CaptureDone(0))
         assert await launcher.hears() == Exit(0)
 
-    with_caller(serve, body)
+    with_connection(serve, body)
 
 
 @pytest.mark.parametrize("answer", [CaptureDone(0, truncated=True), Failed(22, b"")])
 def test_standard_input_that_is_none_for_servers(answer):
-    async def serve(caller, said):
-        assert await caller.input() is None
-        caller.exit(0)
+    async def serve(connection, said):
+        assert await connection.input() is None
+        connection.exit(0)
 
-    async def body(caller, launcher):
+    async def body(connection, launcher):
         launcher.say(REQUEST)
         await launcher.hears()
         launcher.say(Captured(0, b"int "), answer)
         assert await launcher.hears() == Exit(0)
 
-    with_caller(serve, body)
+    with_connection(serve, body)
 
 
 def test_a_command_is_run_in_the_launchers_place():
-    async def serve(caller, said):
-        assert await caller.capture((b"gcc", b"-M")) == (0, b"a.o: a.c")
-        assert await caller.capture((b"gcc", b"-M")) == (1 << 8, b"much")
-        assert await caller.capture((b"none",)) == (127 << 8, b"")
-        assert await caller.capture_all((b"gcc", b"-v")) == (0, b"a.o:", b"looks here")
-        assert await caller.spawn((b"gcc",)) == 256
-        assert await caller.spawn((b"none",)) == 127 << 8
-        caller.exit(0)
+    async def serve(connection, said):
+        assert await connection.capture((b"gcc", b"-M")) == (0, b"a.o: a.c")
+        assert await connection.capture((b"gcc", b"-M")) == (1 << 8, b"much")
+        assert await connection.capture((b"none",)) == (127 << 8, b"")
+        assert await connection.capture_all((b"gcc", b"-v")) == (0, b"a.o:", b"looks here")
+        assert await connection.spawn((b"gcc",)) == 256
+        assert await connection.spawn((b"none",)) == 127 << 8
+        connection.exit(0)
 
-    async def body(caller, launcher):
+    async def body(connection, launcher):
         launcher.say(REQUEST)
         assert await launcher.hears() == Capture((b"gcc", b"-M"))
         launcher.say(Captured(1, b"a.o: "), Captured(1, b"a.c"), CaptureDone(0))
@@ -161,21 +164,24 @@ def test_a_command_is_run_in_the_launchers_place():
         launcher.say(Failed(2, b"none"))
         assert await launcher.hears() == Exit(0)
 
-    with_caller(serve, body)
+    with_connection(serve, body)
 
 
 def test_outputs_are_written_all_or_none():
-    made = (MadeFile(b"/p/a.o", b"object", keep=False), MadeFile(b"/p/a.d", b"", keep=True))
+    made = (
+        MadeFile(b"/p/a.o", Content.of(b"object"), Keep.IF_EMPTY),
+        MadeFile(b"/p/a.d", Content.of(b""), Keep.ALWAYS),
+    )
 
-    async def serve(caller, said):
-        assert await caller.finish(made, b"", b"") is None
-        assert await caller.finish(made, b"out", b"err") == Failed(28, b"/p/a.d")
-        assert await caller.finish((), b"", b"err") is None
-        caller.write(1, b"out")
-        caller.write(2, b"")
-        caller.exit(1)
+    async def serve(connection, said):
+        assert await connection.finish(made, (), b"") is None
+        assert await connection.finish(made, (Content.of(b"out"),), b"err") == Failed(28, b"/p/a.d")
+        assert await connection.finish((), (Content.of(b""),), b"err") is None
+        connection.write(1, b"out")
+        connection.write(2, b"")
+        connection.exit(1)
 
-    async def body(caller, launcher):
+    async def body(connection, launcher):
         launcher.say(REQUEST)
         assert [await launcher.hears() for _ in range(5)] == [
             Output(b"/p/a.o", 6, keep=False),
@@ -192,98 +198,169 @@ def test_outputs_are_written_all_or_none():
         launcher.say(Committed())
         assert [await launcher.hears(), await launcher.hears()] == [Print(1, b"out"), Exit(1)]
 
-    with_caller(serve, body)
+    with_connection(serve, body)
+
+
+def large_file() -> MadeFile:
+    return MadeFile(b"/p/a.o", Content.of(os.urandom(20 * CHUNK + 1)), Keep.IF_EMPTY)
+
+
+async def drained(launcher):
+    """Everything that the launcher is sent, until the agent hangs up."""
+    found = []
+    while (frame := await launcher.hears()) is not None:
+        found.append(frame)
+        if frame == Commit():
+            launcher.say(Committed())
+    return found
+
+
+def test_a_large_result_goes_as_fast_as_the_launcher_takes_it():
+    made = large_file()
+    held_back = []
+
+    class Slow(LauncherConnection):
+        def pause_writing(self):
+            super().pause_writing()
+            held_back.append(True)
+
+    async def serve(connection, said):
+        assert await connection.finish((made,), (), b"") is None
+
+    async def body(connection, launcher):
+        launcher.say(REQUEST)
+        heard = await drained(launcher)
+        assert heard[0] == Output(b"/p/a.o", made.content.size, Keep.IF_EMPTY)
+        assert b"".join(frame.data for frame in heard if isinstance(frame, Data)) == made.content.read()
+        assert heard[-2:] == [Commit(), Exit(0)]
+
+    with_connection(serve, body, Slow)
+    assert len(held_back) > 1
+
+
+def test_a_launcher_that_gives_up_a_large_result_is_sent_no_more_of_it():
+    made = large_file()
+
+    async def serve(connection, said):
+        assert await connection.finish((made,), (), b"") == Failed(28, b"/p/a.o")
+        connection.execute(said)
+
+    async def body(connection, launcher):
+        launcher.say(REQUEST)
+        await launcher.hears()
+        launcher.say(Failed(28, b"/p/a.o"))
+        heard = await drained(launcher)
+        assert Commit() not in heard
+        assert heard[-1] == Execute(b"/usr/bin/gcc", REQUEST.arguments)
+
+    with_connection(serve, body)
+
+
+def test_a_launcher_that_goes_in_the_middle_of_a_large_result_ends_its_compile():
+    ends = []
+
+    async def serve(connection, said):
+        try:
+            await connection.finish((large_file(),), (), b"")
+        except asyncio.CancelledError:
+            ends.append("cancelled")
+            raise
+
+    async def body(connection, launcher):
+        launcher.say(REQUEST)
+        await launcher.hears()
+
+    with_connection(serve, body)
+    assert ends == ["cancelled"]
 
 
 def test_a_launcher_that_has_written_everything_may_go():
     ends = []
 
-    async def serve(caller, said):
-        ends.append(await caller.finish((), b"", b""))
+    async def serve(connection, said):
+        ends.append(await connection.finish((), (), b""))
 
-    async def body(caller, launcher):
+    async def body(connection, launcher):
         launcher.say(REQUEST)
         await launcher.hears()
-        received(caller, encode(Committed()))
-        caller.connection_lost(None)
+        received(connection, encode(Committed()))
+        connection.connection_lost(None)
         for _ in range(5):
             await asyncio.sleep(0)
         assert ends == [None]
 
-    with_caller(serve, body)
+    with_connection(serve, body)
 
 
 def test_a_launcher_that_goes_ends_its_compile():
     ends = []
 
-    async def serve(caller, said):
+    async def serve(connection, said):
         try:
-            await caller.spawn((b"gcc",))
+            await connection.spawn((b"gcc",))
         except asyncio.CancelledError:
             ends.append("cancelled")
             with pytest.raises(LauncherGoneError):
-                caller.exit(0)
+                connection.exit(0)
             with pytest.raises(LauncherGoneError):
-                await caller.finish((), b"", b"")
-            with pytest.raises(LauncherGoneError):
-                await caller._report()
-            caller.write(1, b"to nobody")
-            caller.keep_alive()
-            caller.close()
+                await connection.finish((), (), b"")
+            connection.write(1, b"to nobody")
+            connection.keep_alive()
+            connection.close()
             raise
 
-    async def body(caller, launcher):
+    async def body(connection, launcher):
         launcher.say(REQUEST)
         await launcher.hears()
 
-    with_caller(serve, body)
+    with_connection(serve, body)
     assert ends == ["cancelled"]
 
 
 def test_a_compile_that_nobody_waits_for_is_abandoned():
-    async def serve(caller, said):
-        caller.abandon()
+    async def serve(connection, said):
+        connection.abandon()
         await asyncio.sleep(5)
 
-    async def body(caller, launcher):
-        caller.abandon()
+    async def body(connection, launcher):
+        connection.abandon()
         launcher.say(REQUEST)
         assert await launcher.hears() is None
 
-    with_caller(serve, body)
+    with_connection(serve, body)
 
 
 def test_the_launcher_hears_that_the_agent_is_at_work():
-    async def serve(caller, said):
-        caller.keep_alive()  # it has only just asked
+    async def serve(connection, said):
+        connection.keep_alive()  # it has only just asked
         with contextlib.suppress(LauncherGoneError):
-            await caller.spawn((b"first",))
-        caller.keep_alive()
-        await caller.spawn((b"x",))
+            await connection.spawn((b"first",))
+        connection.keep_alive()
+        await connection.spawn((b"x",))
 
-    async def body(caller, launcher):
+    async def body(connection, launcher):
         launcher.say(REQUEST)
         assert await launcher.hears() == Spawn((b"first",))
         launcher.say(Spawned(0))
         assert [await launcher.hears(), await launcher.hears()] == [Keepalive(), Spawn((b"x",))]
 
-    with_caller(serve, body)
+    with_connection(serve, body)
 
 
 @pytest.mark.parametrize("error", [LauncherGoneError("gone"), KeyError("a defect")])
 def test_whatever_happens_the_launcher_is_let_go(error, caplog):
-    async def serve(caller, said):
+    async def serve(connection, said):
         raise error
 
-    async def body(caller, launcher):
+    async def body(connection, launcher):
         launcher.say(REQUEST)
         assert await launcher.hears() is None
 
-    with_caller(serve, body)
-    assert ("never meet" in caplog.text) == isinstance(error, KeyError)
+    with_connection(serve, body)
+    assert ("internal error" in caplog.text) == isinstance(error, KeyError)
 
 
-def never(caller, said):
+def never(connection, said):
     raise AssertionError("served")
 
 
@@ -298,29 +375,29 @@ def never(caller, said):
     ],
 )
 def test_garbage_is_hung_up_on(said):
-    async def body(caller, launcher):
+    async def body(connection, launcher):
         launcher.say(said)
         assert await launcher.hears() is None
 
-    with_caller(never, body)
+    with_connection(never, body)
 
 
 def test_a_second_request_ends_the_first():
     ends = []
 
-    async def serve(caller, said):
+    async def serve(connection, said):
         try:
-            await caller.spawn((b"x",))
+            await connection.spawn((b"x",))
         finally:
             ends.append(said)
 
-    async def body(caller, launcher):
+    async def body(connection, launcher):
         launcher.say(REQUEST)
         await launcher.hears()
         launcher.say(REQUEST)
         assert await launcher.hears() is None
 
-    with_caller(serve, body)
+    with_connection(serve, body)
     assert ends == [REQUEST]
 
 
@@ -330,19 +407,19 @@ def test_only_our_own_user_in_our_own_world_is_served(door, monkeypatch):
         raise AgentError("cannot tell who is connected")
 
     if door == "another user":
-        monkeypatch.setattr(caller_module, "peer", lambda _: (1, os.getuid() + 1))
+        monkeypatch.setattr(connection_module, "peer", lambda _: (1, os.getuid() + 1))
     elif door == "another world":
-        monkeypatch.setattr(caller_module, "same_world", lambda _: False)
+        monkeypatch.setattr(connection_module, "same_world", lambda _: False)
     else:
-        monkeypatch.setattr(caller_module, "peer", refuse)
+        monkeypatch.setattr(connection_module, "peer", refuse)
 
-    async def body(caller, launcher):
+    async def body(connection, launcher):
         launcher.say(REQUEST)
         assert await launcher.hears() is None
-        received(caller, encode(REQUEST))
-        assert caller._task is None
+        received(connection, encode(REQUEST))
+        assert connection._task is None
 
-    with_caller(never, body)
+    with_connection(never, body)
 
 
 ATTACK = """
@@ -377,9 +454,9 @@ def test_a_stranger_at_the_door_is_not_served(tmp_path, attack):
     path = f"/tmp/door-{os.getpid()}-{attack}"  # a place that the other user can reach
     served = []
 
-    async def serve(caller, said):
+    async def serve(connection, said):
         served.append(said)
-        caller.execute(said)
+        connection.execute(said)
 
     async def run():
         server = await asyncio.get_running_loop().create_unix_server(lambda: LauncherConnection(serve), path)
@@ -405,19 +482,19 @@ frames = st.sampled_from(
 @settings(max_examples=60, deadline=None)
 @given(st.lists(frames | st.binary(min_size=1, max_size=9), max_size=8))
 def test_any_reports_end_in_orders_or_in_a_hang_up(said):
-    async def serve(caller, _):
-        await caller.capture((b"x",))
-        await caller.spawn((b"y",))
-        await caller.finish((MadeFile(b"/a", b"b", keep=False),), b"", b"")
-        caller.exit(0)
+    async def serve(connection, _):
+        await connection.capture((b"x",))
+        await connection.spawn((b"y",))
+        await connection.finish((MadeFile(b"/a", Content.of(b"b"), Keep.IF_EMPTY),), (), b"")
+        connection.exit(0)
 
-    async def body(caller, launcher):
+    async def body(connection, launcher):
         launcher.say(REQUEST, *said)
         for _ in range(12):
             await asyncio.sleep(0)
 
-    with_caller(serve, body)
+    with_connection(serve, body)
 
 
 def test_a_request_is_not_a_report():
-    assert Request not in caller_module.Report.__args__
+    assert Request not in connection_module.Report.__args__

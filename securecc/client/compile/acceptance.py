@@ -1,0 +1,85 @@
+"""Whether a server's result is exactly what the command makes: the server is trusted with nothing else."""
+
+import os
+from dataclasses import replace
+
+from securecc.client.compile.executor import Compile, Executor, Outcome
+from securecc.client.compile.invocation import Invocation, physical
+from securecc.client.farm.received_result import ReceivedResult
+from securecc.client.host.message_catalogues import ERRORS
+from securecc.client.inputs.spelled_paths import absolute
+from securecc.client.ipc.frames import Keep
+from securecc.client.ipc.launcher import MadeFile
+from securecc.compiler.command_line.compile_plan import CompilePlan
+from securecc.compiler.command_line.outputs import STDOUT
+from securecc.model import limits
+from securecc.model.errors import StaysLocal
+
+DIAGNOSTICS = 16 * limits.DIAGNOSTICS
+"""Bytes of standard error that are taken: they are in memory as a whole, whatever a server's policy lets a job say."""
+
+
+class NotAcceptedError(StaysLocal):
+    """A server's result is not the command's."""
+
+
+class Accepted:
+    """An executor: of a success, the files that the launcher is to write, or an error where they are not the command's.
+    A failure passes as it is.
+    """
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+    async def run(self, compile_: Compile) -> Outcome:
+        """See `securecc.client.compile.executor.Executor`.
+
+        Raises:
+            NotAcceptedError: the result is not exactly the command's.
+        """
+        outcome = await self._executor.run(compile_)
+        if outcome.received.stderr.size > DIAGNOSTICS:
+            raise NotAcceptedError(
+                "diagnostics", f"{outcome.server} sent {outcome.received.stderr.size} bytes of diagnostics"
+            )
+        return outcome if outcome.failed else replace(outcome, files=accept(compile_.invocation, outcome.received))
+
+
+def accept(invocation: Invocation, received: ReceivedResult) -> tuple[MadeFile, ...]:
+    """The outputs as the launcher is to write them.
+
+    Raises:
+        NotAcceptedError: something else was made, an output is damaged, the object is missing, or the compiler read
+            other files than were found here.
+    """
+    plan, cwd = invocation.plan, invocation.request.cwd
+    if received.result.strays:
+        raise NotAcceptedError("disagreement", "the server's compiler read other files than this one would")
+    if invocation.environment.locale.system:
+        said = received.stderr.read()
+        if any(word in said for word in ERRORS):
+            raise NotAcceptedError("locale", "the diagnostics hold a system error, whose text differs in this locale")
+    spelled = {physical(path, cwd): path for path in plan.outputs}
+    made = []
+    for output in received.outputs:
+        name = os.fsdecode(output.announced.path)
+        path = spelled.pop(output.announced.path, None)
+        if path is None:
+            raise NotAcceptedError("disagreement", f"the server made {name}, which was not asked for")
+        if output.digest != output.announced.digest:
+            raise NotAcceptedError("disagreement", f"{name} arrived damaged: its digest is not the announced one")
+        made.append(MadeFile(absolute(path, cwd), output.content, _keep(plan, path)))
+    here = absolute(plan.output, cwd)
+    if not (received.stdout.size if plan.output == STDOUT else any(file.path == here for file in made)):
+        raise NotAcceptedError("disagreement", "the server's compiler made no object")
+    return tuple(made)
+
+
+def _keep(plan: CompilePlan, path: bytes) -> Keep:
+    """What becomes of a file that is there, as was seen of GCC 12, binutils 2.40 and clang 14: gcc's assembler and
+    objcopy make theirs anew unless it is empty, and clang what it compiles in any case.
+    """
+    main = path == plan.output
+    if plan.family == "clang":
+        return Keep.NEVER if main and plan.source_type.compiles else Keep.ALWAYS
+    return Keep.IF_EMPTY if (main and not plan.assembly) or path.endswith(b".dwo") else Keep.ALWAYS

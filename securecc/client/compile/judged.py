@@ -1,0 +1,32 @@
+"""Lets the local compiler have the last word on what a server reports as a failure."""
+
+from dataclasses import replace
+
+from securecc.client.compile.executor import Compile, Executor, Outcome
+from securecc.client.host.local_slots import LocalSlots
+
+
+class Judged:
+    """An executor: what fails on a server is run here, with the user's own descriptors, unless that is forbidden."""
+
+    def __init__(self, executor: Executor, slots: LocalSlots) -> None:
+        self._executor = executor
+        self._slots = slots
+
+    async def run(self, compile_: Compile) -> Outcome:
+        """See `securecc.client.compile.executor.Executor`.
+
+        Raises:
+            LauncherGoneError: nobody waits for it any more.
+        """
+        outcome = await self._executor.run(compile_)
+        request, settings = compile_.invocation.request, compile_.invocation.settings
+        if not outcome.failed or not settings.fallback:
+            return outcome
+        await self._slots.enter(settings.local_slots)
+        try:
+            # The whole command: of several sources, the first that fails on a server ends the others.
+            status = await compile_.launcher.spawn((request.compiler, *request.arguments[1:]))
+        finally:
+            self._slots.leave()
+        return replace(outcome, local_status=status)

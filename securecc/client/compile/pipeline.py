@@ -1,0 +1,25 @@
+"""The executors of an agent, one around the other."""
+
+from collections.abc import Callable
+
+from securecc.client.compile.acceptance import Accepted
+from securecc.client.compile.executor import Executor
+from securecc.client.compile.judged import Judged
+from securecc.client.compile.placed import Placed
+from securecc.client.compile.resolve_inputs import InputResolver
+from securecc.client.compile.retried import Retried
+from securecc.client.compile.watched import Watched
+from securecc.client.farm.farm import Farm
+from securecc.client.host.local_slots import LocalSlots
+from securecc.client.ipc.frames import Request
+from securecc.client.state.settings import Settings
+
+
+def compose(
+    farm: Callable[[Settings, Request], Farm],
+    inputs: InputResolver,
+    doubt: Callable[[bytes], None],
+    slots: LocalSlots,
+) -> Executor:
+    """Judged by the local compiler, watched for its launcher, accepted, retried, placed: the outermost comes first."""
+    return Judged(Watched(Accepted(Retried(Placed(farm), inputs, doubt))), slots)

@@ -1,0 +1,51 @@
+"""Gives a compile to a server of the user's farm."""
+
+from collections.abc import Callable
+
+from securecc.client.compile.executor import Compile, Outcome
+from securecc.client.compile.submission import submit
+from securecc.client.farm.farm import Farm, Wanted
+from securecc.client.ipc.frames import Request
+from securecc.client.state.settings import Settings
+from securecc.model.errors import Refused, StaysLocal
+
+_OF_ONE_COMPILE = frozenset(("tree", "option", "limit"))
+"""Refusals that say nothing of the farm: they are for `securecctl why`, not for the terminal."""
+
+
+class Placed:
+    """An executor: asks the farm for a place and submits the compile there."""
+
+    def __init__(self, farm: Callable[[Settings, Request], Farm]) -> None:
+        """`farm` gives the farm for a launcher's settings and environment."""
+        self._farm = farm
+
+    async def run(self, compile_: Compile) -> Outcome:
+        """See `securecc.client.compile.executor.Executor`.
+
+        Raises:
+            StaysLocal: an input has changed meanwhile, or the server does not take this one compile.
+            ChannelError: no server can be reached, or the one that had the compile is gone.
+            CredentialError: the user has no ticket.
+            AuthenticationError: server or user cannot prove who they are.
+            Denied: no server lets the user in.
+            Refused: no server takes the compile now.
+        """
+        invocation = compile_.invocation
+        toolchain = invocation.toolchain
+        farm = self._farm(invocation.settings, invocation.request)
+        wanted = Wanted(compile_.key, toolchain.digest, compile_.inputs.size, toolchain)
+        async with farm.room():
+            while True:
+                job = await farm.place(wanted)
+                asked = job.number > 0
+                try:
+                    return await submit(job, compile_)
+                except Refused as error:
+                    if error.code in _OF_ONE_COMPILE and invocation.settings.fallback:
+                        raise StaysLocal(f"refused-{error.code}", error.message) from error
+                    if asked or error.code != "busy":
+                        raise
+                    job.crowded()
+                finally:
+                    job.close()

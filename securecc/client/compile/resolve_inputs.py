@@ -1,0 +1,110 @@
+"""What one compile reads: from memory, else by scanning its includes, else as the compiler itself says when asked."""
+
+import os
+import stat
+from dataclasses import replace
+
+from securecc.client.compile import compiler_query
+from securecc.client.compile.invocation import Invocation
+from securecc.client.inputs import special_files
+from securecc.client.inputs.compile_inputs import Inputs, narrowed
+from securecc.client.inputs.dependency_cache import DependencyCache
+from securecc.client.inputs.manifest_builder import ManifestBuilder
+from securecc.client.inputs.spelled_paths import absolute
+from securecc.client.ipc.launcher import Launcher
+from securecc.compiler.command_line.languages import STDIN
+from securecc.model import limits
+from securecc.model.errors import StaysLocal
+from securecc.system.file_type import file_type
+
+
+class InputResolver:
+    """Finds inputs. One for an agent's life, for the sake of what it remembers of compiles."""
+
+    def __init__(self, builder: ManifestBuilder, cache: DependencyCache) -> None:
+        self._builder = builder
+        self._cache = cache
+
+    async def resolve(self, launcher: Launcher, invocation: Invocation) -> Inputs:
+        """What the compile reads: from memory where that still holds, else all that it may read.
+
+        Raises:
+            StaysLocal: that cannot be told, or cannot be shown to a server.
+            LauncherGoneError: the launcher, which runs the compiler that is asked, has ended.
+        """
+        if invocation.plan.source == STDIN:
+            return await self._from_standard_input(launcher, invocation)
+        known = self._cache.recall(invocation.key)
+        if known is not None and not known.learned:
+            return known
+        _check_named(invocation)
+        if invocation.shared_trees:  # what was remembered without them is of no use any more
+            self._cache.forget(replace(invocation, shared_trees=()).key)
+        if known is None and invocation.plan.alters_system_search:
+            return await self.ask(launcher, invocation)
+        search = invocation.search
+        try:
+            if known is None:
+                inputs = self._builder.from_scan(absolute(invocation.plan.source, search.cwd), search)
+            else:
+                inputs = replace(self._builder.from_list(known.learned, search), asked=False)
+        except StaysLocal as error:
+            if error.reason == special_files.SPECIAL:  # the compiler that is asked would be the only one to read it
+                raise
+            return await self.ask(launcher, invocation)
+        self._cache.keep(invocation.key, inputs)
+        return inputs
+
+    async def ask(self, launcher: Launcher, invocation: Invocation) -> Inputs:
+        """What the compile reads, from the compiler itself.
+
+        Raises:
+            StaysLocal: the compiler does not say, or what it names cannot be shown to a server.
+            LauncherGoneError: the launcher, which runs the compiler, has ended.
+        """
+        listed, search = await compiler_query.listed(launcher, invocation)
+        _check_taken(listed, search.cwd)
+        try:
+            inputs = self._builder.from_list(listed, search)
+        except StaysLocal as error:
+            if error.reason != "computed-line" or not invocation.plan.source_type.preprocesses:
+                raise
+            shown = (*search.shown, *await compiler_query.marked(launcher, invocation))
+            inputs = self._builder.from_list(listed, replace(search, shown=shown, marked=True))
+        self._cache.keep(invocation.key, inputs)
+        return inputs
+
+    def learn(self, invocation: Invocation, inputs: Inputs, read: bytes) -> None:
+        """A run has read these of the inputs (bits as in `messages.Result`): the next one must read the same."""
+        self._cache.keep(invocation.key, narrowed(inputs, read))
+
+    def forget(self, invocation: Invocation) -> None:
+        """The inputs turned out to be others than those that the compile read."""
+        self._cache.forget(invocation.key)
+
+    async def _from_standard_input(self, launcher: Launcher, invocation: Invocation) -> Inputs:
+        if invocation.plan.alters_system_search:
+            raise StaysLocal("standard-input", "standard input, and options that lead to other headers")
+        content = await launcher.input()
+        if content is None:
+            raise StaysLocal("standard-input", f"standard input is no pipe or file of up to {limits.INPUT} bytes")
+        return self._builder.from_standard_input(content, invocation.search)
+
+
+def _check_named(invocation: Invocation) -> None:
+    """Raises StaysLocal where the command itself names what nobody but the compiler may open."""
+    plan, cwd = invocation.plan, invocation.request.cwd
+    for path in (plan.source, *(option.path for option in plan.forced_includes), *plan.option_files):
+        named = absolute(path, cwd)
+        special_files.refuse(os.path.realpath(named), file_type(named))
+
+
+def _check_taken(listed: tuple[bytes, ...], cwd: bytes) -> None:
+    """Raises StaysLocal where the compiler that was asked has read what nobody can read again."""
+    for path in listed:
+        if stat.S_ISFIFO(file_type(absolute(path, cwd))):
+            said = (
+                f"{os.fsdecode(path)} is a FIFO, and was read when the compiler was asked for its headers;"
+                " write it to a file first"
+            )
+            raise StaysLocal(special_files.CONSUMED, said)
