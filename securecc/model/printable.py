@@ -1,18 +1,67 @@
-"""Text for terminals and logs: never a character of somebody's that a terminal acts upon."""
+r"""Text for terminals, logs and records: never a character of a stranger's that a terminal acts upon.
+
+There is one rule: a character that is not printable, and a byte that is not UTF-8, stands as its bytes, ``\xNN`` each,
+as in a Principal. `plain` leaves backslashes alone, so that text may pass through it again; `escape` doubles them, so
+that `unescape` gets the bytes back.
+"""
 
 import logging
+import re
 from collections.abc import Callable
 from typing import TextIO
 
+QUOTED = 200
+"""Bytes of a path or an argument that a message quotes: enough to recognise it by."""
+
+_is_plain = re.compile(rb"[ -\[\]-~]*\Z").match
+_NOT_PLAIN = re.compile(r"[^ -\[\]-~]")
+_ESCAPE = re.compile(rb"\\(?:\\|x([0-9a-f]{2}))")
+
 
 def plain(text: str) -> str:
-    r"""The text on one line, what is not printable as ``\xNN``, ``\uNNNN``."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    """The text on one line, all of it printable."""
+    return text if text.isprintable() else "".join(char if char.isprintable() else _hex(char) for char in text)
 
 
 def plain_path(path: bytes) -> str:
-    r"""A path of whatever bytes, in ASCII; what is no UTF-8 as ``\udcNN``."""
-    return ascii(path.decode("utf-8", "surrogateescape"))[1:-1]
+    """A path of whatever bytes, as `plain`."""
+    return plain(path.decode("utf-8", "surrogateescape"))
+
+
+def quote(value: bytes, longest: int = QUOTED) -> str:
+    """A path or an argument as messages quote it: in quotation marks, in ASCII, at most `longest` bytes of it."""
+    return repr(value[:longest])[1:] + ("..." if len(value) > longest else "")
+
+
+def escape(value: bytes) -> str:
+    r"""Any bytes as printable text; a backslash as ``\\``."""
+    if _is_plain(value):
+        return value.decode("ascii")
+    return _NOT_PLAIN.sub(_escaped, value.decode("utf-8", errors="surrogateescape"))
+
+
+def unescape(shown: str) -> bytes:
+    """The bytes that `escape` was given."""
+    return _ESCAPE.sub(lambda match: b"\\" if match[1] is None else bytes.fromhex(match[1].decode()), shown.encode())
+
+
+def to_bytes(text: str) -> bytes:
+    """The bytes of any text: those that os.fsdecode or JSON made surrogates of, too."""
+    try:
+        return text.encode("utf-8", errors="surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", errors="surrogatepass")
+
+
+def _escaped(match: re.Match[str]) -> str:
+    char = match[0]
+    if char == "\\":
+        return "\\\\"
+    return char if char.isprintable() else _hex(char)
+
+
+def _hex(char: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in to_bytes(char))
 
 
 class PrintableFormatter(logging.Formatter):

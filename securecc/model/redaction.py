@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from securecc.model import limits
 from securecc.model.errors import ConfigError
+from securecc.model.printable import QUOTED, quote
 
 MARK: Final = b"[redacted]"
 
-_QUOTED = 200  # bytes of an argument that messages quote (securecc.compiler.options.show)
 _SECRET_LEAST = 3  # bytes: what is shorter stands in too many words
 
 Redact = Callable[[Sequence[bytes]], Sequence[bytes]]
@@ -133,6 +133,6 @@ def _quotations(argument: bytes, without: bytes) -> Iterator[tuple[str, str]]:
     if mark and len(secret) >= _SECRET_LEAST:
         pairs.append((secret, MARK))
     for whole, instead in pairs:
-        for part in (whole, whole[:_QUOTED]):
-            yield repr(part)[2:-1], repr(instead)[2:-1]
+        for part in (whole, whole[:QUOTED]):
+            yield quote(part, len(part))[1:-1], quote(instead, len(instead))[1:-1]
             yield part.decode("utf-8", "surrogateescape"), instead.decode("utf-8", "replace")

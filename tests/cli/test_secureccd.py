@@ -312,7 +312,7 @@ def test_the_log_goes_to_standard_error(monkeypatch):
     [handler] = seen[0]["handlers"]
     assert (handler.stream, seen[0]["level"]) == (sys.stderr, "INFO")
     record = logging.LogRecord("securecc", logging.INFO, "", 1, "%s", ("-DTOKEN=hunter2\x1b[2J\nforged",), None)
-    assert handler.format(record) == "-DTOKEN=[redacted]\\x1b[2J\\nforged"
+    assert handler.format(record) == "-DTOKEN=[redacted]\\x1b[2J\\x0aforged"
 
 
 def test_a_wrong_command_line_reaches_the_terminal_as_plain_text(capsys):

@@ -12,10 +12,10 @@ from securecc.compiler.command_line.options import (
     check_separate,
     included_by_assembler,
     recognise,
-    show,
 )
 from securecc.compiler.command_line.outputs import STDOUT, OutputOptions
 from securecc.model.errors import StaysLocal
+from securecc.model.printable import quote
 
 _PREFIXED = {b"-iwithprefix": b"-idirafter", b"-iwithprefixbefore": b"-I"}
 _ROOTED = frozenset((b"-I", b"-iquote", b"-isystem", b"-idirafter"))
@@ -102,7 +102,7 @@ class ParsedArguments:
                 _, value = next(rest, (at, b""))
                 spelled.append(value)
                 if not value:
-                    raise StaysLocal("option-value", f"{show(option.name)} lacks its value")
+                    raise StaysLocal("option-value", f"{quote(option.name)} lacks its value")
             self._note(option, argument, spelled)
             if self._take(option, value):
                 self.preprocessor_arguments += spelled
@@ -159,7 +159,7 @@ class ParsedArguments:
             value = next(rest, b"") if option and option.separate else option.value if option else b""
             if option is None or not value or option.name not in _HANDED:
                 raise StaysLocal(
-                    "option", f"{show(part)}, handed to the preprocessor, is not known to be safe elsewhere"
+                    "option", f"{quote(part)}, handed to the preprocessor, is not known to be safe elsewhere"
                 )
             self._take(option, value)
 
@@ -168,7 +168,7 @@ class ParsedArguments:
         if option.meaning is Meaning.PREPROCESSOR:
             self.preprocessor_words += [value] if option.separate else value.split(b",")
         elif not option.separate:
-            raise StaysLocal("option", f"{show(option.name + value)} is not known to be safe elsewhere")
+            raise StaysLocal("option", f"{quote(option.name + value)} is not known to be safe elsewhere")
         elif option.name == b"-mllvm":
             clang_frontend.check_llvm(value)
         else:
@@ -183,7 +183,7 @@ class ParsedArguments:
             self.include_prefix = path
         elif option.name in _PREFIXED:
             if not self.include_prefix:
-                raise StaysLocal("search", f"{show(option.name)} of the compiler's own directories")
+                raise StaysLocal("search", f"{quote(option.name)} of the compiler's own directories")
             self.search_options.append(SearchOption(_PREFIXED[option.name], self.include_prefix + path))
         else:
             self.search_options.append(SearchOption(option.name, path))
@@ -192,7 +192,7 @@ class ParsedArguments:
         """A sysroot of the compiler's own is known to nobody else."""
         rooted = next((option for option in self.search_options if option.path.startswith(SYSROOT_MARKS)), None)
         if rooted and not any(option.name in ROOTS for option in self.search_options):
-            raise StaysLocal("search", f"{show(rooted.name)} {show(rooted.path)} without --sysroot")
+            raise StaysLocal("search", f"{quote(rooted.name)} {quote(rooted.path)} without --sysroot")
 
     def _take_plain(self, option: Option, value: bytes) -> None:
         self.alters_system_search |= option.meaning is Meaning.TARGET
@@ -233,7 +233,7 @@ class ParsedArguments:
 def plain_path(option: Option, value: bytes) -> bytes:
     """The value of an option that names a file or a directory. Raises StaysLocal if it means more than itself."""
     if value.startswith(SYSROOT_MARKS) or value == b"-" or not value:
-        raise StaysLocal("option-value", f"{show(option.name)} {show(value)} is not a plain path")
+        raise StaysLocal("option-value", f"{quote(option.name)} {quote(value)} is not a plain path")
     refuse_expanded(option.name, value)
     return value
 
@@ -243,4 +243,4 @@ def refuse_expanded(name: bytes, value: bytes) -> None:
     -D@FILE would bring options that nobody looked at.
     """
     if value.startswith(b"@"):
-        raise StaysLocal("response-file", f"{show(name)} {show(value)} would be read as a file of arguments")
+        raise StaysLocal("response-file", f"{quote(name)} {quote(value)} would be read as a file of arguments")

@@ -7,8 +7,9 @@ to `-cc1 --help-hidden` and `-mllvm --help-hidden`).
 import re
 from collections.abc import Sequence
 
-from securecc.compiler.command_line.options import Meaning, recognise, show
+from securecc.compiler.command_line.options import Meaning, recognise
 from securecc.model.errors import StaysLocal
+from securecc.model.printable import quote
 
 _FLAGS = frozenset(
     (
@@ -54,7 +55,7 @@ def check_llvm(value: bytes) -> None:
     name = match[1] if match else b""
     if name in _CHOOSES or (name.startswith(_OF_SANITIZERS) and not _PRINTS.search(name)):
         return
-    raise StaysLocal("backend", f"-mllvm {show(value)} is not known to be safe elsewhere")
+    raise StaysLocal("backend", f"-mllvm {quote(value)} is not known to be safe elsewhere")
 
 
 def check(words: Sequence[bytes]) -> None:
@@ -82,4 +83,4 @@ def _is_plain(word: bytes) -> bool:
 
 
 def _unknown(word: bytes) -> StaysLocal:
-    return StaysLocal("backend", f"-Xclang {show(word)} is not known to be safe elsewhere")
+    return StaysLocal("backend", f"-Xclang {quote(word)} is not known to be safe elsewhere")

@@ -11,9 +11,9 @@ from securecc.compiler.command_line import languages, outputs
 from securecc.compiler.command_line.arguments import ROOTS, ParsedArguments, SearchOption
 from securecc.compiler.command_line.languages import Language, SourceType
 from securecc.compiler.command_line.option_table import Family
-from securecc.compiler.command_line.options import show
 from securecc.model import limits
 from securecc.model.errors import StaysLocal
+from securecc.model.printable import quote
 
 __all__ = [
     "CompilePlan",
@@ -177,7 +177,7 @@ class ParsedCommand:
             return None
         recorder = next((word for word in parsed.other_arguments if _records_options(word, parsed.family)), b"")
         if recorder:
-            message = f"{show(parsed.native_option)} is about this machine, and {show(recorder)} records it"
+            message = f"{quote(parsed.native_option)} is about this machine, and {quote(recorder)} records it"
             raise StaysLocal("native", message)
         return ProcessorOptions(tuple(parsed.machine_options), tuple(parsed.other_arguments))
 
@@ -215,7 +215,7 @@ def parse(arguments: tuple[bytes, ...], family: Family | None = None) -> Compile
     """
     command = parse_command(arguments, family)
     if command.parsed.native_option:
-        raise StaysLocal("native", f"{show(command.parsed.native_option)} asks for this machine's own processor")
+        raise StaysLocal("native", f"{quote(command.parsed.native_option)} asks for this machine's own processor")
     return command.plan()
 
 
@@ -276,7 +276,7 @@ def _matched(path: bytes) -> re.Match[bytes]:
     """The parts of a compiler's name."""
     match = _COMPILER.fullmatch(path.rpartition(b"/")[2])
     if match is None:
-        raise StaysLocal("compiler", f"{show(path)} is neither gcc nor clang")
+        raise StaysLocal("compiler", f"{quote(path)} is neither gcc nor clang")
     return match
 
 
@@ -285,7 +285,7 @@ def _check_one_source(command: ParsedCommand) -> None:
     if not found:
         raise StaysLocal("no-source", "the command line names no source")
     if len(found) > 1:
-        raise StaysLocal("several-sources", f"{show(found[0])} and {show(found[1])} are compiled by one command")
+        raise StaysLocal("several-sources", f"{quote(found[0])} and {quote(found[1])} are compiled by one command")
 
 
 def _check_size(arguments: tuple[bytes, ...]) -> None:
@@ -296,12 +296,12 @@ def _check_size(arguments: tuple[bytes, ...]) -> None:
     if len(arguments) > limits.ARGUMENTS or longest > limits.ARGUMENT or total > limits.ARGUMENTS_TOTAL:
         raise StaysLocal("limit", f"{len(arguments)} arguments of {total} bytes, the longest of {longest}")
     if b"\0" in arguments[0]:
-        raise StaysLocal("compiler", f"{show(arguments[0])} is not a path")
+        raise StaysLocal("compiler", f"{quote(arguments[0])} is not a path")
     for argument in arguments[1:]:
         if argument[:1] == b"@":
-            raise StaysLocal("response-file", f"{show(argument)} names a file of further arguments")
+            raise StaysLocal("response-file", f"{quote(argument)} names a file of further arguments")
         if not argument or b"\0" in argument:
-            raise StaysLocal("option", f"{show(argument)} is not an argument that a compiler takes")
+            raise StaysLocal("option", f"{quote(argument)} is not an argument that a compiler takes")
 
 
 def _check_mode(arguments: tuple[bytes, ...]) -> None:

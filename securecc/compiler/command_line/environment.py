@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 from securecc.compiler.command_line.languages import Language
-from securecc.compiler.command_line.options import show
 from securecc.compiler.toolchain import gettext
 from securecc.model import limits
 from securecc.model.errors import Refused, StaysLocal
+from securecc.model.printable import quote
 
 # Sent as they are: how diagnostics look, where the compile stands, which date it writes.
 _SENT = frozenset(
@@ -116,11 +116,11 @@ def sent_environment(
     """
     for name, value in environment.items():
         if value and _decides(name):
-            raise StaysLocal("environment", f"{show(name)} is set")
+            raise StaysLocal("environment", f"{quote(name)} is set")
     variables = {name: environment[name] for name in _SENT if name in environment}
     epoch = variables.get(b"SOURCE_DATE_EPOCH")
     if epoch is not None and not _EPOCH.fullmatch(epoch):
-        raise StaysLocal("environment", f"SOURCE_DATE_EPOCH is {show(epoch)}")
+        raise StaysLocal("environment", f"SOURCE_DATE_EPOCH is {quote(epoch)}")
     directories: list[bytes] = []
     for name in (b"CPATH", _SEARCH[language]):
         if environment.get(name):
@@ -155,10 +155,10 @@ def effective_locale(environment: Mapping[bytes, bytes], locales: Locales) -> Ef
     elif _UTF8.fullmatch(ctype) is not None:
         meant = b"C.UTF-8"
     else:
-        raise StaysLocal("locale", f"the character set of {show(ctype)}")
+        raise StaysLocal("locale", f"the character set of {quote(ctype)}")
     strange = not all(map(gettext.is_language, wanted)) or any(map(locales.renamed, wanted))
     if languages and (strange or meant == b"C" or environment.get(b"OUTPUT_CHARSET") or len(languages) > _LANGUAGES):
-        raise StaysLocal("locale", f"messages in {show(languages[0])}")
+        raise StaysLocal("locale", f"messages in {quote(languages[0])}")
     return EffectiveLocale(meant, tuple(languages), system)
 
 
@@ -169,7 +169,7 @@ def compiler_environment(sent: Mapping[bytes, bytes], path: bytes = b"/usr/bin:/
     """
     for name in sent:
         if name not in _SENT and name not in _SEARCHES and name not in _MADE:
-            raise Refused("option", f"environment variable {show(name)} is not one that a compile may bring")
+            raise Refused("option", f"environment variable {quote(name)} is not one that a compile may bring")
     _check(sent)
     return {b"LC_ALL": b"C", **sent, b"PATH": path}
 
@@ -185,17 +185,17 @@ def _check(variables: Mapping[bytes, bytes]) -> None:
         raise Refused("limit", f"an environment of {total} bytes; at most {limits.ENVIRONMENT_TOTAL}")
     for name, value in variables.items():
         if len(value) > _VALUE:
-            raise Refused("limit", f"environment variable {show(name)} of {len(value)} bytes; at most {_VALUE}")
+            raise Refused("limit", f"environment variable {quote(name)} of {len(value)} bytes; at most {_VALUE}")
         if _CONTROL.search(value):
-            raise Refused("option", f"environment variable {show(name)} has a control character")
+            raise Refused("option", f"environment variable {quote(name)} has a control character")
     if variables.get(b"LC_ALL", b"C") not in _LOCALES:
-        raise Refused("option", f"LC_ALL is {show(variables[b'LC_ALL'])}")
+        raise Refused("option", f"LC_ALL is {quote(variables[b'LC_ALL'])}")
     if not all(map(gettext.is_language, variables.get(b"LANGUAGE", b"en").split(b":"))):
-        raise Refused("option", f"LANGUAGE is {show(variables[b'LANGUAGE'])}")
+        raise Refused("option", f"LANGUAGE is {quote(variables[b'LANGUAGE'])}")
     if not ZONE.fullmatch(variables.get(b"TZ", b"UTC0")):
-        raise Refused("option", f"TZ is {show(variables[b'TZ'])}")
+        raise Refused("option", f"TZ is {quote(variables[b'TZ'])}")
     if not _EPOCH.fullmatch(variables.get(b"SOURCE_DATE_EPOCH", b"0")):
-        raise Refused("option", f"SOURCE_DATE_EPOCH is {show(variables[b'SOURCE_DATE_EPOCH'])}")
+        raise Refused("option", f"SOURCE_DATE_EPOCH is {quote(variables[b'SOURCE_DATE_EPOCH'])}")
 
 
 def _category(environment: Mapping[bytes, bytes], name: bytes) -> bytes:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from securecc.compiler.command_line.option_table import Family
-from securecc.compiler.command_line.options import show
 from securecc.model.errors import StaysLocal
+from securecc.model.printable import quote
 
 Language = Literal["c", "c++", "objective-c", "objective-c++"]
 Stage = Literal["source", "preprocessed", "assembler-with-cpp", "assembler"]
@@ -83,7 +83,7 @@ def of_name(language: bytes) -> SourceType:
     text = _NAMED.get(language)
     if text is None:
         reason = "precompiled-header" if language.endswith((b"-header", b"-header-unit")) else "language"
-        raise StaysLocal(reason, f"-x {show(language)}")
+        raise StaysLocal(reason, f"-x {quote(language)}")
     return text
 
 
@@ -94,5 +94,5 @@ def of_file(source: bytes, driver: Language, family: Family) -> SourceType:
     text = _SUFFIXES.get(suffix) or _OF_FAMILY[family].get(suffix)
     if text is None:
         reason = "precompiled-header" if suffix in _HEADERS else "language"
-        raise StaysLocal(reason, f"{show(source)} is no source of C, C++, Objective-C or assembly by its name")
+        raise StaysLocal(reason, f"{quote(source)} is no source of C, C++, Objective-C or assembly by its name")
     return SourceType("c++", text.stage) if driver == "c++" and suffix in _PROMOTED else text

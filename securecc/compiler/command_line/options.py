@@ -11,6 +11,7 @@ from functools import lru_cache
 
 from securecc.compiler.command_line.option_table import Family, Row, table
 from securecc.model.errors import StaysLocal
+from securecc.model.printable import quote
 
 _CACHED = 256  # bytes; longer arguments are recognised anew, so that nobody fills the memory through the cache
 
@@ -190,14 +191,9 @@ def _listing(value: bytes, family: Family) -> Option:
 def _stays(argument: bytes, reason: str) -> StaysLocal:
     if reason == "option":
         return _unknown(argument)
-    return StaysLocal(reason, f"{show(argument)} {_WHY.get(reason, 'is for the machine at hand only')}")
+    return StaysLocal(reason, f"{quote(argument)} {_WHY.get(reason, 'is for the machine at hand only')}")
 
 
 def _unknown(argument: bytes) -> StaysLocal:
     reason = "assembler" if argument.startswith(b"-Wa,") else "option"
-    return StaysLocal(reason, f"{show(argument)} is not known to be safe elsewhere")
-
-
-def show(argument: bytes, longest: int = 200) -> str:
-    """An argument fit for a message: one line, printable, at most `longest` bytes of it."""
-    return repr(argument[:longest])[1:] + ("..." if len(argument) > longest else "")
+    return StaysLocal(reason, f"{quote(argument)} is not known to be safe elsewhere")

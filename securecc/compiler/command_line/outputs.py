@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from securecc.compiler.command_line import languages
 from securecc.compiler.command_line.languages import SourceType
 from securecc.compiler.command_line.option_table import Family
-from securecc.compiler.command_line.options import Option, show
+from securecc.compiler.command_line.options import Option
 from securecc.model.errors import StaysLocal
+from securecc.model.printable import quote
 
 STDOUT = b"-"
 """As the name of a file: standard output."""
@@ -147,7 +148,7 @@ def _check_basename(path: bytes) -> None:
     further arguments, or as an option.
     """
     if path.rpartition(b"/")[2][:1] in {b"@", b"-", b""}:
-        raise StaysLocal("option-value", f"{show(path)} is not a plain file name")
+        raise StaysLocal("option-value", f"{quote(path)} is not a plain file name")
 
 
 def _check(outputs: tuple[bytes, ...], source: bytes) -> None:
@@ -155,4 +156,4 @@ def _check(outputs: tuple[bytes, ...], source: bytes) -> None:
         raise StaysLocal("output", "one file is to be written twice, or over its source")
     for path in outputs:
         if path.startswith(b"/dev/") or path.rpartition(b"/")[2] in {b"", b".", b".."}:
-            raise StaysLocal("output", f"{show(path)} is not a file to be made")
+            raise StaysLocal("output", f"{quote(path)} is not a file to be made")

@@ -8,9 +8,9 @@ stays local.
 import re
 from collections.abc import Callable, Iterable
 
-from securecc.compiler.command_line.options import show
 from securecc.model import limits
 from securecc.model.errors import StaysLocal
+from securecc.model.printable import quote
 
 _PIECE = re.compile(
     rb"""(?P<blank>[ \t\r\n]+)|\\(?P<escaped>.)|'(?P<single>(?:[^'\\]|\\.)*)'|"(?P<double>(?:[^"\\]|\\.)*)"|"""
@@ -54,7 +54,7 @@ def split(content: bytes) -> Iterable[bytes]:
     while at < len(content):
         piece = _PIECE.match(content, at)
         if piece is None:
-            raise StaysLocal("response-file", f"a response file with an open quote at {show(content[at:], 40)}")
+            raise StaysLocal("response-file", f"a response file with an open quote at {quote(content[at:], 40)}")
         at = piece.end()
         if piece["blank"] is not None:
             if word is not None:

@@ -7,8 +7,8 @@ line has one of those that it lists. gcc puts them behind all others.
 import re
 from collections.abc import Sequence
 
-from securecc.compiler.command_line.options import show
 from securecc.model.errors import StaysLocal
+from securecc.model.printable import quote
 
 _NAMED = re.compile(rb"--?specs=(.*)", re.DOTALL)
 _SELF = re.compile(rb"\s*\*self_spec:\n\+ ((?:%\{![A-Za-z-]+:)+)([A-Za-z -]+?)(\}+)\s*")
@@ -23,7 +23,7 @@ def named(arguments: Sequence[bytes]) -> bytes:
     """
     found = [match[1] for argument in arguments if argument[:3] in _BEGINS and (match := _NAMED.fullmatch(argument))]
     if len(found) > 1 or (found and not found[0].startswith(b"/")):
-        raise StaysLocal("program", f"-specs={show(found[0])} brings a program, or code for one")
+        raise StaysLocal("program", f"-specs={quote(found[0])} brings a program, or code for one")
     return found[0] if found else b""
 
 
@@ -55,7 +55,7 @@ def _applies(arguments: Sequence[bytes], conditions: Sequence[bytes]) -> bool:
         if argument[1:] in conditions:
             return False
         if argument not in (b"-static", b"-shared"):
-            raise StaysLocal("program", f"a specs file, and {show(argument)} beside those that it asks for")
+            raise StaysLocal("program", f"a specs file, and {quote(argument)} beside those that it asks for")
     return True
 
 

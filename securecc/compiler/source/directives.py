@@ -9,9 +9,9 @@ import re
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from securecc.compiler.command_line.options import show
 from securecc.compiler.source import assembler_directives
 from securecc.model.errors import StaysLocal
+from securecc.model.printable import quote
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,7 @@ def needs_local(
         ("precompiled-header", directives.precompiled, "loads a precompiled header"),
         ("computed-question", directives.computed_asked, "asks by a macro whether a file is there"),
         ("computed-line", directives.computed_shown and not marked, "names by a macro the file that diagnostics quote"),
-        ("time", bool(clocked), f"says {', '.join(show(name) for name in sorted(clocked))}"),
+        ("time", bool(clocked), f"says {', '.join(quote(name) for name in sorted(clocked))}"),
     )
     return next((StaysLocal(reason, message) for reason, applies, message in reasons if applies), None)
 

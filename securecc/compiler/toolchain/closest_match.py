@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from securecc.model import limits
 from securecc.model.messages import Description
-from securecc.model.printable import plain_path
+from securecc.model.printable import plain, plain_path
 
 NAMED = 3
 """Files that are named of each kind of difference; the others are counted."""
@@ -69,7 +69,7 @@ def _shown(description: Description) -> str:
 
 
 def _word(text: str) -> str:
-    return ascii(text[:_NAME])[1:-1]
+    return plain(text[:_NAME])
 
 
 def _path(path: bytes) -> str:

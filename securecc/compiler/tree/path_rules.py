@@ -7,6 +7,7 @@ from functools import lru_cache
 from securecc.model import limits
 from securecc.model.errors import PathError
 from securecc.model.manifest import Kind
+from securecc.model.printable import quote
 
 FORBIDDEN = (b"/etc", b"/dev", b"/proc", b"/sys", b"/.securecc")
 MERGED = (b"/bin", b"/sbin", b"/lib", b"/lib32", b"/lib64", b"/libx32")  # links into /usr where /usr is merged
@@ -140,5 +141,4 @@ def ancestors(path: bytes) -> list[bytes]:
 
 def wrong(path: bytes, why: str) -> PathError:
     """An error that names a path, whatever its letters."""
-    shown = repr(path[:200])[1:] + ("..." if len(path) > 200 else "")  # noqa: PLR2004 - enough to recognise it by
-    return PathError(f"path {shown} {why}")
+    return PathError(f"path {quote(path)} {why}")

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from securecc.audit.chain import Link, seal, stamp
 from securecc.audit.records import job_events
-from securecc.compiler.command_line.options import show
 from securecc.model import limits
 from securecc.model.messages import Output, Usage
+from securecc.model.printable import quote
 from securecc.model.redaction import Redaction
 
 
@@ -143,7 +143,7 @@ def test_no_reason_quotes_a_secret(reason):
 @given(st.binary(min_size=3, max_size=300).filter(lambda secret: len(set(secret)) > 2 and secret not in b"[redacted]"))
 def test_no_reason_quotes_a_secret_as_messages_quote(secret):
     argument = b"-DTOKEN=" + secret
-    said = refusal(f"{show(argument)} is refused", b"gcc", argument).reason
+    said = refusal(f"{quote(argument)} is refused", b"gcc", argument).reason
     assert said.replace("...", "")[1:] in {f"-DTOKEN=[redacted]{quote} is refused" for quote in "'\""}
 
 

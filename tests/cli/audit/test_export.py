@@ -70,4 +70,4 @@ def test_a_hostile_name_is_no_formula(audit_log, capsys):
     _, out = exported(capsys, audit_log, "--format", "csv")
     [row] = csv.DictReader(io.StringIO(out))
     assert row["principal"] == '\'=HYPERLINK("http://example.com")'
-    assert (row["reason"], row["rule"], row["peer"]) == ("x;'=1+1", "'@SUM(1)", "\\tx")
+    assert (row["reason"], row["rule"], row["peer"]) == ("x;'=1+1", "'@SUM(1)", "\\x09x")

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from securecc.compiler.command_line import options
 from securecc.compiler.command_line.option_table import table
-from securecc.compiler.command_line.options import Meaning, Option, check_separate, recognise, show
+from securecc.compiler.command_line.options import Meaning, Option, check_separate, recognise
 from securecc.model.errors import StaysLocal
+from securecc.model.printable import quote
 
 FAMILIES = ["gcc", "clang"]
 LEAVES = re.compile(rb"[a-z]")
@@ -165,8 +166,8 @@ def test_parameters(value):
 
 
 def test_show_is_one_printable_line():
-    assert show(b"\x1b\n\xff" + b"x" * 1000).isprintable()
-    assert len(show(b"x" * 1000)) < 220
+    assert quote(b"\x1b\n\xff" + b"x" * 1000).isprintable()
+    assert len(quote(b"x" * 1000)) < 220
 
 
 def printed(*command):
