@@ -103,7 +103,7 @@ def test_every_block_of_the_page_is_run_here():
         "meson": 1,
         "ninja by itself": 1,
         "ccache": 1,
-        "Whatever calls gcc by its name: a masquerade directory": 1,
+        "Builds that call gcc by name: a masquerade directory": 1,
         "Keeping a build off this machine": 1,
     }
     assert {section: len(blocks) for section, blocks in BLOCKS.items() if blocks} == known
@@ -167,7 +167,7 @@ def test_ccache(site, files, script):
 
 
 def test_a_masquerade_directory(site):
-    (script,) = BLOCKS["Whatever calls gcc by its name: a masquerade directory"]
+    (script,) = BLOCKS["Builds that call gcc by name: a masquerade directory"]
     alone = site.build(MAKE, "make CC=gcc")
     build = f"{script}\nmake CC=gcc\nsecurecctl masquerade remove ~/.local/lib/securecc"
     reasons = site.remote(alone, MAKE, build, HOME=str(site.apart))
