@@ -148,9 +148,9 @@ def compose(path: Path, idle: float = limits.AGENT_IDLE_S) -> Agent:
     inputs = InputResolver(ManifestBuilder(files, directories), DependencyCache(files, directories))
     farms, shared_trees = FarmRegistry(), SharedTrees()
     toolchains = ToolchainCache(default_path().with_name(toolchain_list.NAME))
-    preparer = Preparer(toolchains.closure, farms.of, MessageCatalogues(), shared_trees.standing)
+    preparer = Preparer(toolchains.closure, farms.of, MessageCatalogues(), shared_trees.usable)
     slots = LocalSlots(os.cpu_count() or 1)
-    executor = pipeline.compose(farms.of, inputs, shared_trees.doubt, slots)
+    executor = pipeline.compose(farms.of, inputs, shared_trees.distrust, slots)
     handler = RequestHandler(preparer, inputs, executor, journal=journal, slots=slots, settings=SettingsCache().of)
     return Agent(path, handler, farms, journal, idle)
 

@@ -64,7 +64,7 @@ HOUSE = {
         "client": "spool",
         "client.compile": "argument_files",
         "client.doctor": "kdc_clock",
-        "client.host": "inotify local_slots local_time mount_table native_options",
+        "client.host": "digest_cache inotify local_slots local_time mount_table native_options",
         "client.inputs": "directory_cache file_cache path_walk",
         "client.ipc": "agent_socket process_ancestry",
         "client.state": "journal redaction_patterns settings",

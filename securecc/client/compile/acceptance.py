@@ -6,7 +6,7 @@ from dataclasses import replace
 from securecc.client.compile.executor import Compile, Executor, Outcome
 from securecc.client.compile.invocation import Invocation, physical
 from securecc.client.farm.received_result import ReceivedResult
-from securecc.client.host.message_catalogues import ERRORS
+from securecc.client.host.message_catalogues import SYSTEM_ERRORS
 from securecc.client.inputs.spelled_paths import absolute
 from securecc.client.ipc.frames import Keep
 from securecc.client.ipc.launcher import MadeFile
@@ -57,7 +57,7 @@ def accept(invocation: Invocation, received: ReceivedResult) -> tuple[MadeFile, 
         raise NotAcceptedError("disagreement", "the server's compiler read other files than this one would")
     if invocation.environment.locale.system:
         said = received.stderr.read()
-        if any(word in said for word in ERRORS):
+        if any(word in said for word in SYSTEM_ERRORS):
             raise NotAcceptedError("locale", "the diagnostics hold a system error, whose text differs in this locale")
     spelled = {physical(path, cwd): path for path in plan.outputs}
     made = []

@@ -29,10 +29,10 @@ COMPILERS = 256
 class Catalogues(Protocol):
     """What compilers say here (see `securecc.client.host.message_catalogues`)."""
 
-    def speech(self, closure: ToolchainClosure, given: Mapping[bytes, bytes]) -> EffectiveLocale:
+    def locale(self, closure: ToolchainClosure, variables: Mapping[bytes, bytes]) -> EffectiveLocale:
         """What the locale of these variables means to this toolchain."""
 
-    def read(self, closure: ToolchainClosure, speech: EffectiveLocale) -> tuple[bytes, ...]:
+    def files(self, closure: ToolchainClosure, locale: EffectiveLocale) -> tuple[bytes, ...]:
         """Every catalogue that the toolchain's programs would look for."""
 
 
@@ -80,7 +80,7 @@ class Preparer:
         plan, toolchain = await self._plan(request, settings, command)
         if has_specs and plan.family != "gcc":
             raise StaysLocal("program", "-specs= is an option of gcc, and this compiler is clang")
-        locale = self._catalogues.speech(toolchain, request.environment)
+        locale = self._catalogues.locale(toolchain, request.environment)
         sent = environment.sent_environment(request.environment, plan.language, locale)
         sent = await self._with_terminal(request, toolchain, sent)
         return Invocation(
@@ -90,7 +90,7 @@ class Preparer:
             toolchain,
             settings,
             shared_trees=self._standing(request, settings, plan),
-            catalogues=self._catalogues.read(toolchain, locale),
+            catalogues=self._catalogues.files(toolchain, locale),
         )
 
     async def _plan(

@@ -11,44 +11,45 @@ from securecc.compiler.tree.symlinks import TooManyLinksError, resolve
 from securecc.model.errors import StaysLocal
 from securecc.system.stat_key import StatKey, path_stat_key
 
-LOOKED_AT_S = 2.0
-"""Files that nothing tells of are looked at again after this long; so are the others, once something has happened."""
-WATCHED_S = 60.0
-"""Files that are watched are looked at again all the same: of a write through a shared mapping nobody is told."""
+POLL_S = 2.0
+"""Files whose changes inotify(7) does not tell are looked at this often; so are the others once something happened."""
+RECHECK_S = 60.0
+"""Watched files are looked at all the same after this long: inotify tells of no write through a shared mapping."""
 
 
 class FileWatch:
-    """Over some absolute paths, there or not. `stamps` says what each was when it began, None for nothing."""
+    """Over some absolute paths, there or not. `stat_keys` says what each was when the watch began, None for nothing."""
 
     def __init__(self, paths: Iterable[bytes], watches: "FileWatches", owner: bytes) -> None:
-        """Watched before they are looked at, so nothing is missed between."""
+        """The watch begins before the paths are looked at, so that no change is missed between."""
         paths = tuple(dict.fromkeys(paths))
         self._watches = watches
         self._owner = owner
-        unseen = watches.begin(paths, owner)
-        self.stamps = tuple((path, path_stat_key(path)) for path in paths)
-        self._told = frozenset(path for path, stamp in self.stamps if path not in unseen and not _linked(path, stamp))
-        self._looked = time.monotonic()
-        self._looked_at_all = self._looked
+        unwatched = watches.begin(paths, owner)
+        self.stat_keys = tuple((path, path_stat_key(path)) for path in paths)
+        self._watched = frozenset(
+            path for path, key in self.stat_keys if path not in unwatched and not _has_other_names(path, key)
+        )
+        self._polled = self._checked = time.monotonic()
 
     def holds(self) -> bool:
-        """Whether all is as it was. May be LOOKED_AT_S behind."""
+        """Whether all is as it was, at most POLL_S ago."""
         now = time.monotonic()
-        if now - self._looked < LOOKED_AT_S:
+        if now - self._polled < POLL_S:
             return True
-        self._looked = now
-        if self._watches.happened(self._owner) or now - self._looked_at_all >= WATCHED_S:
-            self._looked_at_all = now
-            return all(path_stat_key(path) == stamp for path, stamp in self.stamps)
-        return all(path_stat_key(path) == stamp for path, stamp in self.stamps if path not in self._told)
+        self._polled = now
+        if self._watches.happened(self._owner) or now - self._checked >= RECHECK_S:
+            self._checked = now
+            return all(path_stat_key(path) == key for path, key in self.stat_keys)
+        return all(path_stat_key(path) == key for path, key in self.stat_keys if path not in self._watched)
 
     def end(self) -> None:
-        """Watch no more."""
+        """Stops watching."""
         self._watches.end(self._owner)
 
 
 class FileWatches:
-    """What the vigils of one agent are told by the kernel. Where it tells nothing, they look for themselves."""
+    """What the kernel tells all watches of one agent. Where it tells nothing, they look for themselves."""
 
     def __init__(self) -> None:
         self._inotify: Inotify | None = None
@@ -58,15 +59,17 @@ class FileWatches:
         self._making = threading.Lock()
 
     def begin(self, paths: Iterable[bytes], owner: bytes) -> frozenset[bytes]:
-        """Watches the folders of these paths for `owner`; those paths of which it will not be told. Of any thread."""
+        """Watches the directories of these paths for `owner`; the paths whose changes will not be told. May be called
+        from any thread.
+        """
         paths = tuple(paths)
-        folders = {path: _folder(path) for path in paths}
-        ways = {folder: _way(folder) for folder in set(folders.values())}
-        firm = {folder: way for folder, way in ways.items() if way and all(map(is_local, way))}
-        watched = {step for way in firm.values() for step in way}
-        held = ((path, firm[folder][-1]) for path, folder in folders.items() if folder in firm)
-        real = (os.path.join(folder, os.path.basename(path)) for path, folder in held)
-        inner = {path for path in real if path not in watched and _is_folder(path)}
+        parents = {path: _existing_parent(path) for path in paths}
+        ways = {parent: _way(parent) for parent in set(parents.values())}
+        told = {parent: way for parent, way in ways.items() if way and all(map(is_local, way))}
+        watched = {step for way in told.values() for step in way}
+        ends = ((path, told[parent][-1]) for path, parent in parents.items() if parent in told)
+        physical = (os.path.join(parent, os.path.basename(path)) for path, parent in ends)
+        inner = {path for path in physical if path not in watched and _is_directory(path)}
         try:
             with self._making:
                 if self._inotify is None:
@@ -76,10 +79,10 @@ class FileWatches:
         except (StaysLocal, OSError):
             return frozenset(paths)
         self._owners.add(owner)
-        return frozenset(path for path, folder in folders.items() if folder not in firm)
+        return frozenset(path for path, parent in parents.items() if parent not in told)
 
     def happened(self, owner: bytes) -> bool:
-        """Whether anything has, in a folder watched for `owner` or above it, since it last asked."""
+        """Whether anything has, in a directory watched for `owner` or above it, since it last asked."""
         if self._inotify is None or self._mounts is None:
             return False
         self._pending |= self._inotify.changed()
@@ -90,24 +93,24 @@ class FileWatches:
         return found
 
     def end(self, owner: bytes) -> None:
-        """Nothing more for this one."""
+        """Stops watching for `owner`."""
         self._owners.discard(owner)
         self._pending.discard(owner)
         if self._inotify is not None:
             self._inotify.forget(owner)
 
 
-def _folder(path: bytes) -> bytes:
+def _existing_parent(path: bytes) -> bytes:
     """The nearest directory above a path that is there."""
-    folder = os.path.dirname(path)
-    while folder != b"/" and not os.path.isdir(folder):
-        folder = os.path.dirname(folder)
-    return folder
+    parent = os.path.dirname(path)
+    while parent != b"/" and not os.path.isdir(parent):
+        parent = os.path.dirname(parent)
+    return parent
 
 
-def _way(folder: bytes) -> tuple[bytes, ...]:
-    """The real directories whose entries decide what a path to a directory means: those of symlinks on the way, and
-    last the one where it ends. Empty where links lead nowhere (path_resolution(7)).
+def _way(directory: bytes) -> tuple[bytes, ...]:
+    """The physical directories whose entries decide what a path to a directory means: those of symlinks on the way, and
+    last the one where it ends. Empty where the links lead nowhere.
     """
     holders: dict[bytes, None] = {}
 
@@ -118,19 +121,19 @@ def _way(folder: bytes) -> tuple[bytes, ...]:
         return os.readlink(step)
 
     try:
-        end, _ = resolve(folder, link_target)
+        end, _ = resolve(directory, link_target)
     except (OSError, TooManyLinksError):
         return ()
     return (*holders, end)
 
 
-def _is_folder(path: bytes) -> bool:
+def _is_directory(path: bytes) -> bool:
     return os.path.isdir(path) and not os.path.islink(path)
 
 
-def _linked(path: bytes, stamp: StatKey | None) -> bool:
-    """Whether a file may be changed by another name, in a folder that nobody watches."""
+def _has_other_names(path: bytes, key: StatKey | None) -> bool:
+    """Whether a file may be changed by a hard link in a directory that nobody watches."""
     try:
-        return stamp is not None and not os.path.isdir(path) and os.lstat(path).st_nlink > 1
+        return key is not None and not os.path.isdir(path) and os.lstat(path).st_nlink > 1
     except OSError:
         return True

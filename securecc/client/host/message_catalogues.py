@@ -6,29 +6,29 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from cachetools import LRUCache
+
 from securecc.compiler.command_line import environment
 from securecc.compiler.command_line.environment import EffectiveLocale, Locales
 from securecc.compiler.toolchain import catalogue_files
 from securecc.compiler.toolchain.closure import ToolchainClosure
+from securecc.model import limits
 from securecc.model.manifest import Digest
 from securecc.system.stat_key import StatKey, path_stat_key
 
-LOOKED_AT_S = 2.0
-"""How long nobody looks whether what was asked is still as it was."""
-ASKED_AGAIN_S = 60.0
-"""All is asked again after this long: a locale's own files could be others without a trace where one looks."""
+POLL_S = 2.0
+"""An answer is used this long before anything is checked."""
+EXPIRY_S = 60.0
+"""An answer is worked out anew after this long: a locale's own files may change where nothing checked shows it."""
 
-ERRORS = frozenset(os.strerror(number).encode() for number in range(1, 134))
-"""What the system says of errors, in English."""
+SYSTEM_ERRORS = frozenset(os.strerror(number).encode() for number in range(1, 134))
+"""The English texts of strerror(3)."""
 
-_DECIDING = (b"LC_ALL", b"LC_CTYPE", b"LC_MESSAGES", b"LANG", b"LANGUAGE", b"OUTPUT_CHARSET")
-_REMEMBERED = 64  # ways to set these variables; a person has one or two
+LOCALE_ALIASES = catalogue_files.SYSTEM + b"/locale.alias"
+
+_VARIABLES = (b"LC_ALL", b"LC_CTYPE", b"LC_MESSAGES", b"LANG", b"LANGUAGE", b"OUTPUT_CHARSET")
 _LC_ALL_MASK = 0x1FBF  # every category of glibc's locale.h
-_ALIASES = catalogue_files.SYSTEM + b"/locale.alias"
-_LOCALES = (
-    b"/usr/lib/locale",
-    b"/usr/lib/locale/locale-archive",
-)  # one changes when a locale comes or goes
+_LOCALES = (b"/usr/lib/locale", b"/usr/lib/locale/locale-archive")  # one changes when a locale comes or goes
 
 _libc = ctypes.CDLL(None)
 _libc.newlocale.restype = ctypes.c_void_p
@@ -36,77 +36,83 @@ _libc.newlocale.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
 _libc.freelocale.argtypes = (ctypes.c_void_p,)
 
 
+@dataclass(slots=True)
+class _Answer:
+    locale: EffectiveLocale
+    stat_keys: dict[bytes, StatKey | None]
+    made: float = field(default_factory=time.monotonic)
+    checked: float = field(default_factory=time.monotonic)
+
+    def holds(self) -> bool:
+        now = time.monotonic()
+        if now - self.checked < POLL_S:
+            return True
+        self.checked = now
+        return now - self.made < EXPIRY_S and all(path_stat_key(path) == key for path, key in self.stat_keys.items())
+
+
 class MessageCatalogues:
-    """What compilers say here in the locale of an environment."""
+    """What compilers say here in the locale of an environment; `most` answers are remembered."""
 
-    def __init__(self) -> None:
-        self._known: dict[tuple[object, ...], _Answer] = {}
-        self._folders: dict[Digest, tuple[bytes, ...]] = {}
+    def __init__(self, most: int = limits.LOCALES_REMEMBERED) -> None:
+        self._answers: LRUCache[tuple[object, ...], _Answer] = LRUCache(most)
+        self._directories: LRUCache[Digest, tuple[bytes, ...]] = LRUCache(limits.TOOLCHAINS_REMEMBERED)
 
-    def speech(self, closure: ToolchainClosure, given: Mapping[bytes, bytes]) -> EffectiveLocale:
-        """What the locale means to this toolchain; nothing to clang. Raises StaysLocal for one that no server has."""
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    def locale(self, closure: ToolchainClosure, variables: Mapping[bytes, bytes]) -> EffectiveLocale:
+        """What the locale of these environment variables means to this toolchain; nothing to clang.
+
+        Raises:
+            StaysLocal: no server has such a locale.
+        """
         if closure.family == "clang":
             return EffectiveLocale(b"C")
-        key = (closure.digest, *map(given.get, _DECIDING))
-        known = self._known.get(key)
+        key = (closure.digest, *map(variables.get, _VARIABLES))
+        known = self._answers.get(key)
         if known is not None and known.holds():
-            return known.speech
-        if len(self._known) >= _REMEMBERED:
-            self._known.clear()
-        seen: dict[bytes, StatKey | None] = {path: path_stat_key(path) for path in _LOCALES}
-        speech = environment.effective_locale(given, self._locales(closure, seen))
-        self._known[key] = _Answer(speech, seen)
-        return speech
+            return known.locale
+        stat_keys: dict[bytes, StatKey | None] = {path: path_stat_key(path) for path in _LOCALES}
+        locale = environment.effective_locale(variables, self._locales(closure, stat_keys))
+        self._answers[key] = _Answer(locale, stat_keys)
+        return locale
 
-    def read(self, closure: ToolchainClosure, speech: EffectiveLocale) -> tuple[bytes, ...]:
+    def files(self, closure: ToolchainClosure, locale: EffectiveLocale) -> tuple[bytes, ...]:
         """Every catalogue that the toolchain's programs would look for, whether it is there or not."""
-        return catalogue_files.of_language(closure, self._places(closure), speech.languages) if speech.languages else ()
+        if not locale.languages:
+            return ()
+        return catalogue_files.of_language(closure, self._searched(closure), locale.languages)
 
-    def _places(self, closure: ToolchainClosure) -> tuple[bytes, ...]:
-        if closure.digest not in self._folders:
-            self._folders[closure.digest] = catalogue_files.folders(closure)
-        return self._folders[closure.digest]
+    def _searched(self, closure: ToolchainClosure) -> tuple[bytes, ...]:
+        known = self._directories.get(closure.digest)
+        if known is None:
+            known = self._directories[closure.digest] = catalogue_files.folders(closure)
+        return known
 
-    def _locales(self, closure: ToolchainClosure, seen: dict[bytes, StatKey | None]) -> Locales:
-        """What is looked at goes to `seen`, as it was just before."""
-        names, places = catalogue_files.names(closure), self._places(closure)
+    def _locales(self, closure: ToolchainClosure, stat_keys: dict[bytes, StatKey | None]) -> Locales:
+        """Notes in `stat_keys` what each path was just before it was read."""
+        names, directories = catalogue_files.names(closure), self._searched(closure)
         own = frozenset((catalogue_files.SYSTEMS_OWN,))
 
-        def held(folder: bytes, language: bytes, files: frozenset[bytes]) -> bool:
-            path = b"/".join((folder, language, b"LC_MESSAGES"))
-            seen.setdefault(path, path_stat_key(path))
-            return _holds(path, files)
+        def has_any(directory: bytes, language: bytes, files: frozenset[bytes]) -> bool:
+            path = b"/".join((directory, language, b"LC_MESSAGES"))
+            stat_keys.setdefault(path, path_stat_key(path))
+            return _has_any(path, files)
 
         def renamed(language: bytes) -> bool:
-            seen.setdefault(_ALIASES, path_stat_key(_ALIASES))
+            stat_keys.setdefault(LOCALE_ALIASES, path_stat_key(LOCALE_ALIASES))
             return language.lower() in _aliases()
 
         return Locales(
-            _available,
-            lambda language: any(held(place, language, names) for place in places),
-            lambda language: held(catalogue_files.SYSTEM, language, own),
+            locale_exists,
+            lambda language: any(has_any(directory, language, names) for directory in directories),
+            lambda language: has_any(catalogue_files.SYSTEM, language, own),
             renamed,
         )
 
 
-@dataclass(slots=True)
-class _Answer:
-    speech: EffectiveLocale
-    seen: dict[bytes, StatKey | None]
-    asked: float = field(default_factory=time.monotonic)
-    looked: float = field(default_factory=time.monotonic)
-
-    def holds(self) -> bool:
-        now = time.monotonic()
-        if now - self.looked < LOOKED_AT_S:
-            return True
-        self.looked = now
-        return now - self.asked < ASKED_AGAIN_S and all(
-            path_stat_key(path) == stamp for path, stamp in self.seen.items()
-        )
-
-
-def _available(name: bytes) -> bool:
+def locale_exists(name: bytes) -> bool:
     """newlocale(3) takes the very names that setlocale(3) takes, and changes nothing in this process."""
     made = _libc.newlocale(_LC_ALL_MASK, name, None)
     if made:
@@ -114,17 +120,17 @@ def _available(name: bytes) -> bool:
     return bool(made)
 
 
-def _holds(folder: bytes, names: frozenset[bytes]) -> bool:
+def _has_any(directory: bytes, names: frozenset[bytes]) -> bool:
     try:
-        return not names.isdisjoint(os.listdir(folder))
+        return not names.isdisjoint(os.listdir(directory))
     except (OSError, ValueError):
         return False
 
 
 def _aliases() -> frozenset[bytes]:
-    """Names that stand for others (locale.alias, in no regard of case)."""
+    """Names that stand for others (locale.alias), in lower case."""
     try:
-        with open(_ALIASES, "rb") as file:
+        with open(LOCALE_ALIASES, "rb") as file:
             lines = file.read().splitlines()
     except OSError:
         return frozenset()

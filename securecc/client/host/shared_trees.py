@@ -8,7 +8,10 @@ whatever goes wrong here, the files travel instead.
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+
+from cachetools import LRUCache
 
 from securecc.client.host.inotify import Inotify, is_local
 from securecc.client.host.mount_table import MountTable, overlap
@@ -18,94 +21,12 @@ from securecc.model.messages import SharedTree
 
 WORTH_IT = 8
 """Compiles that could have used a shared tree before it is read: a child's second is not spent on a single file."""
-AGAIN_S = 60.0
+RETRY_S = 60.0
 """How long a tree that changed, or that a server took for another, is left alone."""
 
 
-class SharedTrees:
-    """The shared trees of one agent's life. Needs a running loop. `inotify` makes what watches, once it is needed."""
-
-    def __init__(self, inotify: Callable[[], Inotify] = Inotify) -> None:
-        self._make = inotify
-        self._inotify: Inotify | None = None
-        self._mounts: MountTable | None = None
-        self._ours: dict[bytes, bytes] = {}
-        self._until: dict[bytes, float] = {}
-        self._asked: dict[bytes, int] = {}
-        self._looking: dict[bytes, asyncio.Task[None]] = {}
-
-    def standing(self, offered: Iterable[SharedTree]) -> tuple[SharedTree, ...]:
-        """Those of the offered shared trees that this machine has exactly so at this moment; others may be later."""
-        for path in self._changed():
-            self.doubt(path)
-        found = []
-        for tree in offered:
-            ours = self._ours.get(tree.path)
-            if ours == tree.digest:
-                found.append(tree)
-            elif ours is None:
-                self._consider(tree.path)
-        return tuple(found)
-
-    def doubt(self, path: bytes) -> None:
-        """Not to be used for a while: it has changed, or a server says that it has another."""
-        self._ours.pop(path, None)
-        self._until[path] = asyncio.get_running_loop().time() + AGAIN_S
-        if path in self._looking:
-            self._looking.pop(path).cancel()
-        if self._inotify is not None:
-            self._inotify.forget(path)
-
-    def _changed(self) -> set[bytes]:
-        if self._inotify is None or self._mounts is None:
-            return set()
-        changed = self._inotify.changed()
-        for point in self._mounts.changed():
-            changed.update(path for path in (*self._ours, *self._looking) if overlap(path, point))
-        return changed
-
-    def _consider(self, path: bytes) -> None:
-        self._asked[path] = self._asked.get(path, 0) + 1
-        late = self._until.get(path, 0.0) <= asyncio.get_running_loop().time()
-        if self._asked[path] > WORTH_IT and late and path not in self._looking:
-            self._looking[path] = asyncio.create_task(self._look(path))
-
-    async def _look(self, path: bytes) -> None:
-        """Watch first, then digest: what changes meanwhile shows."""
-        try:
-            if self._inotify is None:
-                self._mounts = MountTable()
-                self._inotify = self._make()
-            self._inotify.watch(_folders(path), path)
-            digest = await _digest(path)
-        except (StaysLocal, OSError):
-            digest = b""
-        self._looking.pop(path, None)
-        if digest:
-            self._ours[path] = digest
-        else:
-            self.doubt(path)
-
-
-def _folders(root: bytes) -> list[bytes]:
-    """All directories of a tree. Raises StaysLocal where its changes would not show."""
-    if os.path.realpath(root) != root or not is_local(root):
-        raise StaysLocal("layer", f"{os.fsdecode(root)} is a link or on a file system of others")
-    found = []
-    device = os.lstat(root).st_dev
-    todo = [root]
-    while todo:
-        folder = todo.pop()
-        if os.lstat(folder).st_dev != device:
-            raise StaysLocal("layer", f"{os.fsdecode(folder)} is another file system")
-        found.append(folder)
-        with os.scandir(folder) as listed:
-            todo += [entry.path for entry in listed if entry.is_dir(follow_symlinks=False)]
-    return found
-
-
-async def _digest(path: bytes) -> bytes:
-    """The digest of a tree, by a child; empty where it is none."""
+async def tree_digest(path: bytes) -> bytes:
+    """The digest of a tree, worked out by a child process; empty where it is no tree that can be shared."""
     child = await asyncio.create_subprocess_exec(
         *(sys.executable, "-I", "-m", "securecc.compiler.tree.shared_tree", os.fsdecode(path)),
         stdin=asyncio.subprocess.DEVNULL,
@@ -121,3 +42,142 @@ async def _digest(path: bytes) -> bytes:
             await child.wait()
         raise
     return bytes.fromhex(said.decode("ascii", "replace")) if child.returncode == 0 else b""
+
+
+def watchable_directories(root: bytes) -> list[bytes]:
+    """All directories of a tree.
+
+    Raises:
+        StaysLocal: the tree could change without inotify(7) telling.
+        OSError: a directory cannot be listed.
+    """
+    if os.path.realpath(root) != root or not is_local(root):
+        raise StaysLocal("layer", f"{os.fsdecode(root)} is a symlink or on a file system that others can change")
+    found = []
+    device = os.lstat(root).st_dev
+    todo = [root]
+    while todo:
+        directory = todo.pop()
+        if os.lstat(directory).st_dev != device:
+            raise StaysLocal("layer", f"{os.fsdecode(directory)} is another file system")
+        found.append(directory)
+        with os.scandir(directory) as listed:
+            todo += [entry.path for entry in listed if entry.is_dir(follow_symlinks=False)]
+    return found
+
+
+@dataclass(slots=True)
+class _Tree:
+    """What is known of one path: our digest (empty: not known to be sharable), the compiles that could have used it,
+    and when it may be examined again (the loop's seconds).
+    """
+
+    digest: bytes = b""
+    wanted: int = 0
+    not_before: float = 0.0
+    examining: asyncio.Task[None] | None = None
+
+
+class _Trees(LRUCache[bytes, _Tree]):
+    """Whoever falls out is watched no more."""
+
+    def __init__(self, most: int, dropped: Callable[[bytes, _Tree], None]) -> None:
+        super().__init__(most)
+        self._dropped = dropped
+
+    def popitem(self) -> tuple[bytes, _Tree]:
+        path, tree = super().popitem()
+        self._dropped(path, tree)
+        return path, tree
+
+
+class SharedTrees:
+    """The shared trees that one agent knows, `most` of them. Needs a running loop."""
+
+    def __init__(
+        self,
+        inotify: Callable[[], Inotify] = Inotify,
+        digest: Callable[[bytes], Awaitable[bytes]] = tree_digest,
+        *,
+        most: int = limits.SHARED_TREES_REMEMBERED,
+    ) -> None:
+        """`inotify` makes what watches, once it is needed; `digest` works out a tree's."""
+        self._make_inotify = inotify
+        self._digest = digest
+        self._inotify: Inotify | None = None
+        self._mounts: MountTable | None = None
+        self._trees = _Trees(most, self._abandon)
+
+    def __len__(self) -> int:
+        return len(self._trees)
+
+    def usable(self, offered: Iterable[SharedTree]) -> tuple[SharedTree, ...]:
+        """Those of the offered trees that this machine has exactly so at this moment; others may be later."""
+        for path in self._changed():
+            self.distrust(path)
+        found = []
+        for offer in offered:
+            tree = self._tree(offer.path)
+            if tree.digest == offer.digest:
+                found.append(offer)
+            elif not tree.digest:
+                self._consider(offer.path, tree)
+        return tuple(found)
+
+    def distrust(self, path: bytes) -> None:
+        """Leaves a tree alone for a while: it has changed, or a server says that it has another."""
+        tree = self._tree(path)
+        self._abandon(path, tree)
+        tree.digest = b""
+        tree.not_before = asyncio.get_running_loop().time() + RETRY_S
+
+    async def examined(self) -> None:
+        """Returns when no tree is being examined."""
+        await asyncio.gather(*self._examinations(), return_exceptions=True)
+
+    def _tree(self, path: bytes) -> _Tree:
+        tree = self._trees.get(path)
+        if tree is None:
+            tree = self._trees[path] = _Tree()
+        return tree
+
+    def _examinations(self) -> list[asyncio.Task[None]]:
+        return [tree.examining for tree in self._trees.values() if tree.examining is not None]
+
+    def _abandon(self, path: bytes, tree: _Tree) -> None:
+        if tree.examining is not None:
+            tree.examining.cancel()
+            tree.examining = None
+        if self._inotify is not None:
+            self._inotify.forget(path)
+
+    def _changed(self) -> set[bytes]:
+        if self._inotify is None or self._mounts is None:
+            return set()
+        changed = self._inotify.changed()
+        for point in self._mounts.changed():
+            watched = [path for path, tree in self._trees.items() if tree.digest or tree.examining is not None]
+            changed.update(path for path in watched if overlap(path, point))
+        return changed
+
+    def _consider(self, path: bytes, tree: _Tree) -> None:
+        tree.wanted += 1
+        due = tree.not_before <= asyncio.get_running_loop().time()
+        if tree.wanted > WORTH_IT and due and tree.examining is None:
+            tree.examining = asyncio.create_task(self._examine(path, tree))
+
+    async def _examine(self, path: bytes, tree: _Tree) -> None:
+        """Watches first, then digests: what changes meanwhile shows."""
+        try:
+            if self._inotify is None:
+                self._mounts = MountTable()
+                self._inotify = self._make_inotify()
+            self._inotify.watch(watchable_directories(path), path)
+            digest = await self._digest(path)
+        except (StaysLocal, OSError):
+            digest = b""
+        tree.examining = None
+        if digest:
+            tree.digest = digest
+        else:
+            self.distrust(path)

@@ -1,7 +1,7 @@
-"""The kind of terminal that a clang is told of, which asks its description whether it has colours (terminfo(5)).
+"""The terminal type that a clang is told, which asks its description whether it has colours (terminfo(5)).
 
 A server has the descriptions of the toolchain, and none of a person's own. Where another may count here, tput(1), which
-finds and reads them as clang does, says once whether there are colours, and the server is told of a kind that agrees.
+finds and reads them as clang does, says once whether there are colours, and the server is told a type that agrees.
 """
 
 import asyncio
@@ -10,52 +10,55 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping
 
+from cachetools import LRUCache
+
 from securecc.client.ipc.frames import Request
 from securecc.compiler.toolchain.discovery import ToolchainClosure
 from securecc.model import limits
 from securecc.model.errors import StaysLocal
 
 COLOURED, PLAIN = b"xterm", b"dumb"
-ASKED_AGAIN_S = 60.0
-"""A description may be installed, or changed, while an agent lives."""
+EXPIRY_S = 60.0
+"""tput is asked anew after this long: a description may be installed, or changed, while an agent lives."""
 
-_DECIDING = (b"TERM", b"TERMINFO", b"TERMINFO_DIRS", b"HOME")
-_READS = b"/libtinfo.so"  # a clang without it goes by the name
+_VARIABLES = (b"TERM", b"TERMINFO", b"TERMINFO_DIRS", b"HOME")
+_READS_TERMINFO = b"/libtinfo.so"  # a clang without it goes by the name
 _UNKNOWN = 3  # tput(1), "EXIT CODES"
-_REMEMBERED = 64
 
 
 class TerminalTypes:
-    """The answers of one agent's life."""
+    """The answers that one agent remembers."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[bytes | None, ...], tuple[float, bytes]] = {}
+        self._known: LRUCache[tuple[bytes | None, ...], tuple[float, bytes]] = LRUCache(limits.TERMINALS_REMEMBERED)
 
     async def kind(self, closure: ToolchainClosure, asked: Request) -> bytes:
-        """The TERM that a server is to be told. Raises StaysLocal where nobody says what a terminal can do."""
+        """The TERM that a server is to be told.
+
+        Raises:
+            StaysLocal: it cannot be told what the terminal can do.
+        """
         name = asked.environment.get(b"TERM", b"")
         if closure.family != "clang" or not asked.terminal.error or not name:
             return name
         entry = _entry(name)
-        described = any(place and _describes(place, entry) for place in _places(asked.environment))
+        described = any(place and _describes(place, entry) for place in _own_places(asked.environment))
         if _has(closure, entry) and not described:
             return name
-        key = tuple(map(asked.environment.get, _DECIDING))
-        asked_at, found = self._known.get(key, (-ASKED_AGAIN_S, b""))
-        if time.monotonic() - asked_at >= ASKED_AGAIN_S:
-            if not _has(closure, _entry(COLOURED)) or not any(_READS in file.path for file in closure.files):
-                raise StaysLocal("terminal", f"clang may know a terminal of the kind {os.fsdecode(name)} here alone")
+        key = tuple(map(asked.environment.get, _VARIABLES))
+        made, found = self._known.get(key, (-EXPIRY_S, b""))
+        if time.monotonic() - made >= EXPIRY_S:
+            if not _has(closure, _entry(COLOURED)) or not any(_READS_TERMINFO in file.path for file in closure.files):
+                raise StaysLocal("terminal", f"the server's clang may not know the terminal type {os.fsdecode(name)}")
             found = COLOURED if await asyncio.to_thread(_colours, asked.environment) > 0 else PLAIN
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
             self._known[key] = time.monotonic(), found
         return found
 
 
 def _colours(environment: Mapping[bytes, bytes]) -> int:
-    own = {name: environment[name] for name in _DECIDING if name in environment}
+    own = {name: environment[name] for name in _VARIABLES if name in environment}
     try:
-        told = subprocess.run(
+        done = subprocess.run(
             ("tput", "colors"),
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -63,7 +66,7 @@ def _colours(environment: Mapping[bytes, bytes]) -> int:
             timeout=limits.PROBE_S,
             check=False,
         )
-        return 0 if told.returncode == _UNKNOWN else int(told.stdout)
+        return 0 if done.returncode == _UNKNOWN else int(done.stdout)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         raise StaysLocal("terminal", f"tput does not say what the terminal can do: {error}") from error
 
@@ -76,7 +79,7 @@ def _has(closure: ToolchainClosure, entry: bytes) -> bool:
     return any(file.path.endswith(b"/terminfo" + entry) for file in closure.files)
 
 
-def _places(environment: Mapping[bytes, bytes]) -> Iterator[bytes]:
+def _own_places(environment: Mapping[bytes, bytes]) -> Iterator[bytes]:
     """Where descriptions of terminals are looked for before those that a server has (terminfo(5), "Fetching Compiled
     Descriptions").
     """

@@ -8,55 +8,83 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from cachetools import LRUCache
+
 from securecc.client.host import wrapper_lists
+from securecc.client.host.digest_cache import DigestCache
 from securecc.client.host.file_watch import FileWatch, FileWatches
 from securecc.compiler.toolchain import gcc, toolchain_list
 from securecc.compiler.toolchain.closure import describe
-from securecc.compiler.toolchain.discovery import Digests, ToolchainClosure, discover
+from securecc.compiler.toolchain.discovery import ToolchainClosure, discover
 from securecc.compiler.toolchain.toolchain_list import KnownToolchain
+from securecc.model import limits
 from securecc.model.errors import StaysLocal, ToolchainError
 from securecc.system.stat_key import StatKey, path_stat_key
 
-_LOOKED_FOR = (*gcc.PROGRAMS, b"specs")
-_CHOOSES = b"/crtbegin.o"  # beside its directory stand the other versions of gcc, of which clang takes the newest
+_SOUGHT = (*gcc.PROGRAMS, b"specs")
+_GCC_MARK = b"/crtbegin.o"  # beside its directory are the other versions of gcc, of which clang takes the newest
+
+_Key = tuple[bytes, bytes]  # the compiler's path as called, and the PATH it was called with
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Found:
+    """A closure with what it rests on: what the compiler's name leads to, and the files that it is made of."""
+
     closure: ToolchainClosure
     called: tuple[tuple[bytes, StatKey | None], ...]
-    vigil: FileWatch
+    watch: FileWatch
+
+    def stale(self) -> bool:
+        return any(path_stat_key(path) != key for path, key in self.called) or not self.watch.holds()
+
+
+class _Toolchains(LRUCache[_Key, _Found]):
+    """Whoever falls out is watched no more."""
+
+    def popitem(self) -> tuple[_Key, _Found]:
+        key, found = super().popitem()
+        found.watch.end()
+        return key, found
 
 
 class ToolchainCache:
-    """The closures of one agent's life. `lists` name the scripts that stand for compilers; what is met is written to
-    `record`, for people to look at.
+    """The closures that one agent has discovered, `most` of them. `lists` name the scripts that stand for compilers.
+    What is met is written to `record`, for people to look at.
     """
 
-    def __init__(self, record: Path | None = None, lists: tuple[Path, ...] | None = None) -> None:
+    def __init__(
+        self,
+        record: Path | None = None,
+        lists: tuple[Path, ...] | None = None,
+        *,
+        most: int = limits.TOOLCHAINS_REMEMBERED,
+    ) -> None:
         self._record = record
         self._lists = wrapper_lists.default_paths() if lists is None else lists
-        self._digests: Digests = {}
+        self._digests = DigestCache()
         self._watches = FileWatches()
         self._numbers = itertools.count()
-        self._known: dict[tuple[bytes, bytes], _Found] = {}
-        self._finding: dict[tuple[bytes, bytes], asyncio.Task[_Found]] = {}
+        self._known = _Toolchains(most)
+        self._discovering: dict[_Key, asyncio.Task[_Found]] = {}
 
     async def closure(self, compiler: bytes, search_path: bytes) -> ToolchainClosure:
         """The closure of the compiler at this absolute path, `as` and its like looked for along `search_path`.
 
-        Raises StaysLocal for what is no compiler that can be shown whole.
+        Raises:
+            StaysLocal: it is no compiler all of whose files can be found.
         """
         key = (compiler, search_path)
         known = self._known.get(key)
         if known is not None:
-            if not _stale(known):
+            if not known.stale():
                 return known.closure
-            self._known.pop(key).vigil.end()  # nobody may get the old one while the new one is looked at
-        task = self._finding.get(key)
+            self._known.pop(key).watch.end()  # nobody may get the old one while the new one is looked at
+        task = self._discovering.get(key)
         if task is None:
-            task = self._finding[key] = asyncio.create_task(asyncio.to_thread(self._find, compiler, search_path))
-            task.add_done_callback(lambda _: self._finding.pop(key, None))
+            task = asyncio.create_task(asyncio.to_thread(self._discover, compiler, search_path))
+            self._discovering[key] = task
+            task.add_done_callback(lambda _: self._discovering.pop(key, None))
         try:
             found = await asyncio.shield(task)
         except ToolchainError as error:
@@ -67,17 +95,18 @@ class ToolchainCache:
             self._write()
         return found.closure
 
-    def _find(self, compiler: bytes, search_path: bytes) -> _Found:
-        called = _stamps([compiler, os.path.realpath(compiler), *map(os.fsencode, self._lists)])
+    def _discover(self, compiler: bytes, search_path: bytes) -> _Found:
+        called = [compiler, os.path.realpath(compiler), *map(os.fsencode, self._lists)]
+        called_keys = tuple((path, path_stat_key(path)) for path in called)
         began = time.time_ns()
         closure = discover(compiler, search_path, self._digests, wrapper_lists.vouched(self._lists))
-        own = _own(closure)
-        vigil = FileWatch((*own, *_deciding(closure, search_path)), self._watches, b"%d" % next(self._numbers))
-        seen = dict(vigil.stamps)
-        if any((stamp := seen[path]) is None or stamp[4] > began for path in own):
-            vigil.end()
-            raise ToolchainError(f"{os.fsdecode(compiler)} changes while it is looked at")
-        return _Found(closure, called, vigil)
+        own = own_paths(closure)
+        watch = FileWatch((*own, *_deciding(closure, search_path)), self._watches, b"%d" % next(self._numbers))
+        keys = dict(watch.stat_keys)
+        if any((key := keys[path]) is None or key.ctime_ns > began for path in own):
+            watch.end()
+            raise ToolchainError(f"{os.fsdecode(compiler)} changed while it was being examined")
+        return _Found(closure, called_keys, watch)
 
     def _write(self) -> None:
         if self._record is None:
@@ -90,9 +119,9 @@ class ToolchainCache:
             toolchain_list.write(self._record, known)
 
 
-def _own(closure: ToolchainClosure) -> list[bytes]:
-    """The closure's paths, with one for all of glibc's 250 converters: packages put new ones in their places, which
-    changes the directory.
+def own_paths(closure: ToolchainClosure) -> list[bytes]:
+    """The closure's paths, with one directory for all of glibc's 250 converters: packages replace these one by one,
+    which changes the directory.
     """
     paths = [file.path for file in (*closure.files, *closure.calls)]
     converters = {os.path.dirname(path) for path in paths if path.endswith(b".so") and b"/gconv/" in path}
@@ -100,18 +129,10 @@ def _own(closure: ToolchainClosure) -> list[bytes]:
 
 
 def _deciding(closure: ToolchainClosure, search_path: bytes) -> list[bytes]:
-    """What would be found before, or beside, what is used, if it came to be there; mostly it is not."""
-    folders = [*closure.directories, *(folder for folder in search_path.split(b":") if folder.startswith(b"/"))]
-    chosen = [file.path for file in closure.files if file.path.endswith(_CHOOSES)]
+    """Paths, mostly of nothing, that would be found before or beside what is used if something came to be there."""
+    directories = [*closure.directories, *(path for path in search_path.split(b":") if path.startswith(b"/"))]
+    marks = [file.path for file in closure.files if file.path.endswith(_GCC_MARK)]
     return [
-        *(os.path.join(folder, name) for folder in dict.fromkeys(folders) for name in _LOOKED_FOR),
-        *(os.path.dirname(os.path.dirname(path)) for path in chosen),
+        *(os.path.join(directory, name) for directory in dict.fromkeys(directories) for name in _SOUGHT),
+        *(os.path.dirname(os.path.dirname(path)) for path in marks),
     ]
-
-
-def _stamps(paths: list[bytes]) -> tuple[tuple[bytes, StatKey | None], ...]:
-    return tuple((path, path_stat_key(path)) for path in paths)
-
-
-def _stale(known: _Found) -> bool:
-    return any(path_stat_key(path) != stamp for path, stamp in known.called) or not known.vigil.holds()

@@ -51,11 +51,11 @@ class Catalogues:
         self.folder = folder
         self.spoken = EffectiveLocale(b"C")
 
-    def speech(self, closure: ToolchainClosure, given: Mapping[bytes, bytes]) -> EffectiveLocale:
+    def locale(self, closure: ToolchainClosure, variables: Mapping[bytes, bytes]) -> EffectiveLocale:
         return self.spoken
 
-    def read(self, closure: ToolchainClosure, speech: EffectiveLocale) -> tuple[bytes, ...]:
-        return tuple(os.fsencode(self.folder) + b"/" + language + b".mo" for language in speech.languages)
+    def files(self, closure: ToolchainClosure, locale: EffectiveLocale) -> tuple[bytes, ...]:
+        return tuple(os.fsencode(self.folder) + b"/" + language + b".mo" for language in locale.languages)
 
 
 class Rig:

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from securecc.client.host import file_watch
-from securecc.client.host.file_watch import LOOKED_AT_S, WATCHED_S, FileWatch, FileWatches
+from securecc.client.host.file_watch import POLL_S, RECHECK_S, FileWatch, FileWatches
 from securecc.model.errors import StaysLocal
 
 
@@ -24,7 +24,7 @@ class Time:
         monkeypatch.setattr(file_watch.time, "monotonic", lambda: self.now)
         monkeypatch.setattr(file_watch, "path_stat_key", counted)
 
-    def passes(self, seconds=LOOKED_AT_S + 0.01):
+    def passes(self, seconds=POLL_S + 0.01):
         self.now += seconds
         self.looks = 0
 
@@ -65,7 +65,7 @@ def test_a_change_shows_and_without_one_nothing_is_looked_at(place, time, change
     assert kept.holds()
     assert not time.looks
     CHANGES[change](place)
-    assert kept.holds()  # for LOOKED_AT_S nobody asks
+    assert kept.holds()  # within POLL_S nobody asks
     time.passes()
     assert not kept.holds()
 
@@ -86,7 +86,7 @@ def test_all_is_looked_at_after_a_while(place, time, monkeypatch):
     (place / "a/lib/cc1").write_text("13")
     time.passes()
     assert kept.holds()
-    time.passes(WATCHED_S)
+    time.passes(RECHECK_S)
     assert not kept.holds()
 
 

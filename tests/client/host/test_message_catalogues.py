@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from securecc.client.host import message_catalogues
-from securecc.client.host.message_catalogues import ERRORS, MessageCatalogues
+from securecc.client.host.message_catalogues import SYSTEM_ERRORS, MessageCatalogues, locale_exists
 from securecc.compiler.command_line.environment import EffectiveLocale
 from securecc.compiler.toolchain import catalogue_files
 from securecc.model.errors import StaysLocal
@@ -18,7 +18,7 @@ GERMAN = {b"LC_ALL": b"C.UTF-8", b"LANGUAGE": b"de"}
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     monkeypatch.setattr(catalogue_files, "SYSTEM", os.fsencode(tmp_path))
-    monkeypatch.setattr(message_catalogues, "_ALIASES", os.fsencode(tmp_path / "locale.alias"))
+    monkeypatch.setattr(message_catalogues, "LOCALE_ALIASES", os.fsencode(tmp_path / "locale.alias"))
     return tmp_path
 
 
@@ -31,7 +31,7 @@ def put(place, language, name):
     ("name", "there"), [(b"C", True), (b"C.UTF-8", True), (b"POSIX", True), (b"xx_YY.UTF-8", False)]
 )
 def test_locales_are_there_as_libc_says(name, there):
-    assert message_catalogues._available(name) is there
+    assert locale_exists(name) is there
 
 
 @pytest.mark.parametrize(
@@ -47,44 +47,44 @@ def test_locales_are_there_as_libc_says(name, there):
 )
 def test_a_catalogue_of_the_compilers_makes_a_language(place, name, languages):
     put(place, "de", name)
-    tongues = MessageCatalogues()
-    speech = tongues.speech(CLOSURE, GERMAN)
-    assert speech == EffectiveLocale(b"C.UTF-8", languages, system=name == "libc.mo")
-    read = tongues.read(CLOSURE, speech)
+    catalogues = MessageCatalogues()
+    locale = catalogues.locale(CLOSURE, GERMAN)
+    assert locale == EffectiveLocale(b"C.UTF-8", languages, system=name == "libc.mo")
+    read = catalogues.files(CLOSURE, locale)
     assert (os.fsencode(place / "de/LC_MESSAGES" / name) in read) == bool(languages)
     assert all(path.startswith(os.fsencode(place / "de/LC_MESSAGES/")) for path in read)
 
 
 def test_clang_heeds_no_locale(place):
     put(place, "de", "gcc-12.mo")
-    assert MessageCatalogues().speech(
+    assert MessageCatalogues().locale(
         replace(CLOSURE, family="clang"), {b"LC_ALL": b"de_DE.ISO-8859-1"}
     ) == EffectiveLocale(b"C")
 
 
 def test_new_catalogues_are_seen_in_a_while(place, monkeypatch):
-    tongues = MessageCatalogues()
-    assert tongues.speech(CLOSURE, GERMAN).languages == ()
+    catalogues = MessageCatalogues()
+    assert catalogues.locale(CLOSURE, GERMAN).languages == ()
     put(place, "de", "gcc-12.mo")
-    assert tongues.speech(CLOSURE, GERMAN).languages == ()
-    monkeypatch.setattr(message_catalogues, "LOOKED_AT_S", 0.0)
-    assert tongues.speech(CLOSURE, GERMAN).languages == (b"de",)
+    assert catalogues.locale(CLOSURE, GERMAN).languages == ()
+    monkeypatch.setattr(message_catalogues, "POLL_S", 0.0)
+    assert catalogues.locale(CLOSURE, GERMAN).languages == (b"de",)
 
 
 def test_ways_to_set_a_locale_are_not_remembered_for_ever(place):
-    tongues = MessageCatalogues()
-    for number in range(3 * message_catalogues._REMEMBERED):
-        tongues.speech(CLOSURE, {b"LANG": b"xx%d" % number})
-    assert len(tongues._known) <= message_catalogues._REMEMBERED
+    catalogues = MessageCatalogues(most=3)
+    for number in range(10):
+        catalogues.locale(CLOSURE, {b"LANG": b"xx%d" % number})
+        assert len(catalogues) <= 3
 
 
 def test_a_name_for_another_locale_stays_local(place):
     put(place, "de", "gcc-12.mo")
     (place / "locale.alias").write_text("# names\n\nDE de_DE.ISO-8859-1\n")
     with pytest.raises(StaysLocal):
-        MessageCatalogues().speech(CLOSURE, GERMAN)
+        MessageCatalogues().locale(CLOSURE, GERMAN)
 
 
 def test_what_the_system_says_of_errors():
-    assert {b"No such file or directory", b"Not a directory"} <= ERRORS
-    assert b"Success" not in ERRORS
+    assert {b"No such file or directory", b"Not a directory"} <= SYSTEM_ERRORS
+    assert b"Success" not in SYSTEM_ERRORS

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from securecc.client.host.native_options import Chosen, NativeOptions, chosen, machine_options
+from securecc.client.host.native_options import NativeOptions, Processor, clang_processor, gcc_machine_options
 from securecc.compiler.command_line.compile_plan import for_processor, parse
 from securecc.model.errors import StaysLocal
 
@@ -17,7 +17,7 @@ COLLECT_GCC=gcc
 
 
 def test_all_that_chooses_the_processor_is_found():
-    assert machine_options(SAID) == (
+    assert gcc_machine_options(SAID) == (
         b"-march=core i",
         b"-mavx",
         b"--param",
@@ -31,16 +31,16 @@ CLANG = b' "/usr/bin/clang-14" "-cc1" "-target-cpu" "znver3" "-target-feature" "
 
 
 def test_what_clang_says():
-    assert chosen(b"clang version 14\n" + CLANG) == Chosen("znver3", "", frozenset({"+avx"}))
+    assert clang_processor(b"clang version 14\n" + CLANG) == Processor("znver3", "", frozenset({"+avx"}))
     for said in (b"", CLANG.replace(b"-target-cpu", b"-cpu"), CLANG.replace(b"+avx", b"avx")):
         with pytest.raises(StaysLocal):
-            chosen(said)
+            clang_processor(said)
 
 
 @pytest.mark.parametrize("said", [b"", b"gcc: error\n", b" as -mavx\n", b" /usr/bin/clang -cc1 -mavx\n"])
 def test_no_answer_stays_local(said):
     with pytest.raises(StaysLocal):
-        machine_options(said)
+        gcc_machine_options(said)
 
 
 @pytest.mark.parametrize("compiler", [b"/bin/false", b"/nowhere/gcc"])

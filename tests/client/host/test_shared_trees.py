@@ -8,7 +8,7 @@ import pytest
 
 from securecc.client.host import shared_trees
 from securecc.client.host.inotify import Inotify
-from securecc.client.host.shared_trees import AGAIN_S, WORTH_IT, SharedTrees
+from securecc.client.host.shared_trees import RETRY_S, WORTH_IT, SharedTrees, watchable_directories
 from securecc.compiler.tree import shared_tree
 from securecc.model.errors import StaysLocal
 from securecc.model.messages import SharedTree
@@ -22,7 +22,13 @@ class Machine:
         (top / "sub").mkdir(parents=True)
         (top / "sub/a.h").write_text("int a;\n")
         self.watches = []
-        self.shared_trees = SharedTrees(self._inotify)
+        self.meanwhile = lambda: None
+        self.shared_trees = SharedTrees(self._inotify, self._digest, most=2)
+
+    async def _digest(self, path):
+        digest = await shared_trees.tree_digest(path)
+        self.meanwhile()
+        return digest
 
     def _inotify(self):
         self.watches.append(Inotify())
@@ -35,9 +41,9 @@ class Machine:
     async def ask(self, *offered, times=WORTH_IT + 1):
         """As so many compiles would, then once more when nothing is looked at any longer."""
         for _ in range(times):
-            self.shared_trees.standing(offered)
-        await asyncio.gather(*self.shared_trees._looking.values(), return_exceptions=True)
-        return self.shared_trees.standing(offered)
+            self.shared_trees.usable(offered)
+        await self.shared_trees.examined()
+        return self.shared_trees.usable(offered)
 
 
 @pytest.fixture
@@ -69,7 +75,7 @@ def test_it_stands_no_longer_when_anything_changes(machine):
         (machine.top / "sub/b.h").write_text("")
         assert await machine.ask(offered) == ()
         assert await machine.ask(machine.offer()) == ()
-        asyncio.get_running_loop().time = lambda: AGAIN_S * 1e9
+        asyncio.get_running_loop().time = lambda: RETRY_S * 1e9
         assert await machine.ask(machine.offer()) == (machine.offer(),)
 
     asyncio.run(body())
@@ -84,22 +90,15 @@ def test_what_is_mounted_over_it_shows(machine, monkeypatch, tmp_path, point, st
         offered = machine.offer()
         assert await machine.ask(offered) == (offered,)
         mounted.append(os.fsencode(tmp_path.resolve() / point))
-        return bool(machine.shared_trees.standing((offered,)))
+        return bool(machine.shared_trees.usable((offered,)))
 
     assert asyncio.run(body()) is stands
 
 
-def test_a_change_while_it_is_digested_shows(machine, monkeypatch):
-    real = shared_trees._digest
-
-    async def slow(path):
-        digest = await real(path)
-        (machine.top / "sub/a.h").write_text("int b;\n")
-        return digest
-
+def test_a_change_while_it_is_digested_shows(machine):
     async def body():
         offered = machine.offer()
-        monkeypatch.setattr(shared_trees, "_digest", slow)
+        machine.meanwhile = lambda: (machine.top / "sub/a.h").write_text("int b;\n")
         return await machine.ask(offered)
 
     assert asyncio.run(body()) == ()
@@ -109,7 +108,7 @@ def test_what_a_server_takes_for_another_is_left_alone(machine):
     async def body():
         offered = machine.offer()
         await machine.ask(offered)
-        machine.shared_trees.doubt(offered.path)
+        machine.shared_trees.distrust(offered.path)
         return await machine.ask(offered)
 
     assert asyncio.run(body()) == ()
@@ -120,9 +119,9 @@ def test_trees_whose_changes_would_not_show(machine, tmp_path, monkeypatch):
     (tmp_path / "link").symlink_to("include")
     for path in (tmp_path / "link", tmp_path / "nowhere"):
         with pytest.raises((StaysLocal, OSError)):
-            shared_trees._folders(os.fsencode(path))
+            watchable_directories(os.fsencode(path))
     with pytest.raises(StaysLocal, match="others"):
-        shared_trees._folders(b"/proc/self")
+        watchable_directories(b"/proc/self")
     monkeypatch.setattr(shared_trees, "is_local", lambda path: False)
     assert asyncio.run(machine.ask(offered)) == ()
 
@@ -130,3 +129,16 @@ def test_trees_whose_changes_would_not_show(machine, tmp_path, monkeypatch):
 def test_what_hangs_is_ended(machine, monkeypatch):
     monkeypatch.setattr(shared_trees.limits, "SHARED_TREE_LOOK_S", 0.01)
     assert asyncio.run(machine.ask(machine.offer())) == ()
+
+
+def test_trees_that_are_offered_no_more_are_forgotten(machine):
+    async def body():
+        offered = machine.offer()
+        assert await machine.ask(offered) == (offered,)
+        for number in range(5):
+            assert await machine.ask(SharedTree(b"/nowhere/%d" % number, bytes(32))) == ()
+            assert len(machine.shared_trees) <= 2
+        assert machine.shared_trees.usable((offered,)) == ()
+        assert await machine.ask(offered) == (offered,)
+
+    asyncio.run(body())

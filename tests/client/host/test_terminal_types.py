@@ -82,7 +82,7 @@ def test_it_is_asked_once_a_while(own, monkeypatch):
     assert told(environment, known=known) == terminal_types.COLOURED
     monkeypatch.setattr(terminal_types, "_colours", lambda _: 0)
     assert told(environment, known=known) == terminal_types.COLOURED
-    monkeypatch.setattr(terminal_types, "ASKED_AGAIN_S", 0.0)
+    monkeypatch.setattr(terminal_types, "EXPIRY_S", 0.0)
     assert told(environment, known=known) == terminal_types.PLAIN
 
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from securecc.client.host import file_watch, toolchain_cache
-from securecc.client.host.file_watch import LOOKED_AT_S
+from securecc.client.host.file_watch import POLL_S
 from securecc.client.host.toolchain_cache import ToolchainCache
 from securecc.compiler.toolchain import toolchain_list
 from securecc.compiler.toolchain.closure import ToolchainClosure
@@ -39,7 +39,7 @@ class Discovery:
         new = self.program.with_suffix(".new")
         new.write_text(text)
         new.replace(self.program)
-        self.now += LOOKED_AT_S + 0.01
+        self.now += POLL_S + 0.01
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_a_compiler_is_discovered_once_however_many_ask(discovery):
         known = ToolchainCache()
         found = await asyncio.gather(*(known.closure(b"/gcc", b"/bin") for _ in range(9)))
         assert {closure.digest for closure in found} == {"12"}
-        discovery.now += LOOKED_AT_S + 0.01
+        discovery.now += POLL_S + 0.01
         await known.closure(b"/gcc", b"/bin")
         assert discovery.found == 1
         await known.closure(b"/gcc", b"/other")
@@ -79,7 +79,7 @@ def test_what_is_no_compiler_stays_local_and_is_asked_again(discovery):
         known = ToolchainCache()
         await known.closure(b"/gcc", b"/bin")
         discovery.program.unlink()
-        discovery.now += LOOKED_AT_S + 0.01
+        discovery.now += POLL_S + 0.01
         for _ in range(2):
             with pytest.raises(StaysLocal) as local:
                 await known.closure(b"/gcc", b"/bin")
@@ -99,7 +99,7 @@ def test_a_compiler_that_changes_while_it_is_looked_at_stays_local(discovery, mo
         return closure
 
     monkeypatch.setattr(toolchain_cache, "discover", vanishing)
-    with pytest.raises(StaysLocal, match="changes"):
+    with pytest.raises(StaysLocal, match="changed"):
         asyncio.run(ToolchainCache().closure(b"/gcc", b"/bin"))
 
 
@@ -123,7 +123,7 @@ def test_a_program_that_comes_to_stand_before_the_one_that_is_used(discovery, tm
         known = ToolchainCache()
         await known.closure(b"/gcc", os.fsencode(folder))
         (folder / "as").touch()
-        discovery.now += LOOKED_AT_S + 0.01
+        discovery.now += POLL_S + 0.01
         await known.closure(b"/gcc", os.fsencode(folder))
         assert discovery.found == 2
 
@@ -150,7 +150,7 @@ def test_a_script_is_a_compiler_as_long_as_it_is_vouched_for(tmp_path, monkeypat
     script.write_text('#!/bin/sh\nexec /usr/bin/gcc "$@"\n')
     script.chmod(0o755)
     path = os.fsencode(script)
-    monkeypatch.setattr(file_watch, "LOOKED_AT_S", 0)
+    monkeypatch.setattr(file_watch, "POLL_S", 0)
 
     async def body():
         known = ToolchainCache(lists=(vouching,))
@@ -169,4 +169,20 @@ def test_converters_are_looked_at_by_their_directory():
     paths = [b"/usr/bin/gcc", b"/usr/lib/gconv/UTF-16.so", b"/usr/lib/gconv/UTF-32.so", b"/usr/lib/libc.so"]
     files = tuple(SimpleNamespace(path=path, kind=None) for path in paths)
     closure = ToolchainClosure("gcc-12", "", "", (), files, (), (), (), b"", "12")
-    assert sorted(toolchain_cache._own(closure)) == [b"/usr/bin/gcc", b"/usr/lib/gconv", b"/usr/lib/libc.so"]
+    assert sorted(toolchain_cache.own_paths(closure)) == [b"/usr/bin/gcc", b"/usr/lib/gconv", b"/usr/lib/libc.so"]
+
+
+def test_a_compiler_that_is_forgotten_is_watched_no_more(discovery, monkeypatch):
+    ended = []
+    end = file_watch.FileWatch.end
+    monkeypatch.setattr(file_watch.FileWatch, "end", lambda watch: ended.append(watch) or end(watch))
+
+    async def body():
+        known = ToolchainCache(most=2)
+        for search_path in (b"/1", b"/2", b"/1", b"/3", b"/1"):
+            await known.closure(b"/gcc", search_path)
+        assert (discovery.found, len(ended)) == (3, 1)
+        await known.closure(b"/gcc", b"/2")
+        assert (discovery.found, len(ended)) == (4, 2)
+
+    asyncio.run(body())

@@ -30,7 +30,7 @@ def test_a_file_that_changes_is_read_again_soon(tmp_path, monkeypatch, link):
     assert known.of(environment).hosts[0].name == "one"
     (folder / "hosts").write_text("two")
     assert known.of(environment).hosts[0].name == "one"
-    now[0] += settings_cache.LOOKED_AT_S + 0.01
+    now[0] += settings_cache.POLL_S + 0.01
     assert known.of(environment).hosts[0].name == "two"
 
 
@@ -40,11 +40,11 @@ def test_a_file_that_rests_is_not_read_again(tmp_path, monkeypatch):
     known = SettingsCache()
     environment = {b"HOME": os.fsencode(tmp_path)}
     first = known.of(environment)
-    now[0] += settings_cache.LOOKED_AT_S + 0.01
+    now[0] += settings_cache.POLL_S + 0.01
     assert known.of(environment) is first
     (tmp_path / ".config/securecc").mkdir(parents=True)
     (tmp_path / ".config/securecc/hosts").write_text("one")
-    now[0] += settings_cache.LOOKED_AT_S + 0.01
+    now[0] += settings_cache.POLL_S + 0.01
     assert known.of(environment).hosts[0].name == "one"
 
 
@@ -60,9 +60,8 @@ def test_what_is_no_text_breaks_nothing():
     assert settings.hosts == ()
 
 
-def test_memory_is_bounded(monkeypatch):
-    monkeypatch.setattr(settings_cache, "_KEPT", 3)
-    known = SettingsCache()
+def test_memory_is_bounded():
+    known = SettingsCache(most=3)
     for number in range(10):
         known.of({b"SECURECC_HOSTS": b"h%d" % number})
-        assert len(known._known) <= 3
+        assert len(known) <= 3
