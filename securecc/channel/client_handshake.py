@@ -12,12 +12,13 @@ from securecc.channel.tls_connection import TlsConnection
 from securecc.model import limits
 from securecc.model.errors import AuthenticationError, ChannelError, Denied, KdcError, SecureccError
 from securecc.model.printable import plain
-from securecc.wire import handshake
+from securecc.wire import client_stages
+from securecc.wire.handshake import Facts, Refusal
 
 _T = TypeVar("_T")
 
 
-async def authenticate(connection: TlsConnection, initiator: Initiator, server: str) -> handshake.Admitted:
+async def authenticate(connection: TlsConnection, initiator: Initiator, server: str) -> client_stages.Admitted:
     """Proves both ends to each other; what the server says of the channel. `server` is its name in messages.
 
     Raises:
@@ -29,13 +30,13 @@ async def authenticate(connection: TlsConnection, initiator: Initiator, server: 
     """
     exporter = await _hear(connection.secured())
     exchange = initiator.start(exporter)
-    stage: handshake.Initiate | handshake.AwaitServerProof = handshake.Initiate(exporter)
-    while isinstance(stage, handshake.Initiate):
+    stage: client_stages.Initiate | client_stages.AwaitServerProof = client_stages.Initiate(exporter)
+    while isinstance(stage, client_stages.Initiate):
         reply, facts = await _step(exchange, stage.token)
         awaited, payloads = stage.stepped(reply, facts)
         for payload in payloads:
             connection.send(payload)
-        if isinstance(awaited, handshake.AwaitServerProof):
+        if isinstance(awaited, client_stages.AwaitServerProof):
             stage = awaited
         else:
             stage = _accepted(awaited.receive(await _hear(connection.receive())), server)
@@ -46,7 +47,7 @@ async def authenticate(connection: TlsConnection, initiator: Initiator, server: 
     return _accepted(verdict.receive(await _hear(connection.receive())), server)
 
 
-async def _step(exchange: Exchange, token: bytes | None) -> tuple[bytes | None, handshake.Facts | None]:
+async def _step(exchange: Exchange, token: bytes | None) -> tuple[bytes | None, Facts | None]:
     late = KdcError(
         f"no KDC answered within {limits.GSS_STEP_S:g} s", "check the network and the realm's `kdc` in krb5.conf"
     )
@@ -63,9 +64,9 @@ async def _hear(coming: Awaitable[bytes]) -> bytes:
         raise ChannelError(f"{error.message} before the server admitted us", advice) from error
 
 
-def _accepted(answer: _T | handshake.Refusal, server: str) -> _T:
+def _accepted(answer: _T | Refusal, server: str) -> _T:
     """What the next stage begins with, or the server's refusal as an error."""
-    if not isinstance(answer, handshake.Refusal):
+    if not isinstance(answer, Refusal):
         return answer
     text, reference = (plain(part)[:256] for part in (answer.text, answer.reference))
     advice = f"give its administrators the reference {reference}"

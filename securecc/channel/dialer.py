@@ -18,7 +18,7 @@ from securecc.channel.kerberos import Initiator
 from securecc.channel.tls_connection import TlsConnection
 from securecc.model import limits
 from securecc.model.errors import ChannelError, DeadlineError
-from securecc.wire.handshake import Admitted
+from securecc.wire.client_stages import Admitted
 from securecc.wire.session import Session
 
 

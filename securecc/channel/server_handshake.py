@@ -20,7 +20,7 @@ from securecc.channel.tls_connection import TlsConnection
 from securecc.model import limits
 from securecc.model.errors import AuthenticationError, ChannelError, Denied, ProtocolError, SecureccError
 from securecc.model.principal import Principal
-from securecc.wire import handshake
+from securecc.wire import server_stages
 from securecc.wire.proxy_protocol import read_origin
 from securecc.wire.session import Session
 
@@ -141,7 +141,7 @@ class ServerHandshake:
             grant=grant,
         )
 
-    async def _authenticate(self) -> handshake.Authenticated:
+    async def _authenticate(self) -> server_stages.Authenticated:
         connection = self._connection
         exporter = await connection.secured()
         exchange = self._services.acceptor().start(exporter)
@@ -152,14 +152,14 @@ class ServerHandshake:
             if exchange.skewed:  # only the holder of a ticket gets this far, so nobody else learns the time
                 now = time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime())
                 text = f"clocks differ: the server's says {now}; set the one that is wrong (NTP)"
-            connection.send(handshake.refusal("authentication", text, self.reference))
+            connection.send(server_stages.refusal("authentication", text, self.reference))
             raise
 
-    async def _exchange(self, exchange: Exchange, exporter: bytes) -> handshake.Authenticated:
+    async def _exchange(self, exchange: Exchange, exporter: bytes) -> server_stages.Authenticated:
         connection = self._connection
         too_many = Denied("too many clients authenticate themselves at one time", rule="crowd")
-        stage: handshake.AwaitToken | handshake.Established = handshake.AwaitToken(exporter)
-        while isinstance(stage, handshake.AwaitToken):
+        stage: server_stages.AwaitToken | server_stages.Established = server_stages.AwaitToken(exporter)
+        while isinstance(stage, server_stages.AwaitToken):
             wanted = stage.receive(await connection.receive())
             late = AuthenticationError(f"Kerberos took more than {limits.GSS_STEP_S:g} s over the client's token")
             reply, facts = await within(

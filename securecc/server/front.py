@@ -239,16 +239,16 @@ class Front:
             await asyncio.sleep(_HOUSEKEEPING_S)
             self._look_at_keys()
             self._audit.tick()
-            self._events.write_strangers()
+            self._events.write_tally()
             self.connections.end_tickets(time.monotonic())
             await self._listener.keep()
-            now_ended = self.connections.ended + self._events.turned_away
+            now_ended = self.connections.ended + self._events.refused
             if ended != now_ended:  # the memory that a connection held is scattered among what others hold
                 ended = now_ended
                 heap.trim()
 
     def _end(self, why: str) -> None:
-        self._events.write_strangers(ending=True)
+        self._events.write_tally(ending=True)
         self._events.daemon("stop", why)
         self.close()
 

@@ -34,24 +34,24 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
     payload: bytes
 
 
-# What a payload may measure, by kind; a kind that is absent is not legal in that phase.
+# The largest payload of each kind, in bytes; a kind that is absent is illegal in that phase.
 _BEFORE: Final = {int(Kind.HANDSHAKE): limits.PREAUTH_FRAME}
 _AFTER: Final = {int(Kind.CONTROL): limits.FRAME_CONTROL, int(Kind.BULK): limits.FRAME_BULK}
 
 
 def encode_frame(kind: int, payload: bytes, job: int = 0, flags: int = 0) -> bytes:
-    """Header and payload. The caller keeps the limits; `FrameReader` at the peer enforces them."""
+    """Header and payload. The caller observes the limits; `FrameReader` at the peer enforces them."""
     return HEADER.pack(len(payload), kind, flags, 0, job) + payload
 
 
 class FrameReader:
-    """Takes bytes as they come, gives whole frames.
+    """Takes bytes as they arrive, returns whole frames.
 
     Before `open()` only handshake frames are legal, each at most PREAUTH_FRAME bytes and PREAUTH_TOTAL bytes in all,
-    and `feed` gives at most one at a time: what follows the last handshake frame is judged by the rules that hold then.
-    Afterwards only control and bulk frames are legal, and it gives FRAMES at most: as bytes they take less room than as
-    objects. While there may be `more`, ``feed(b"")`` gives the next. A length over its limit is an error when the
-    header is read, not when the memory has been spent.
+    and `feed` returns at most one at a time: what follows the last handshake frame is judged by the rules that hold
+    then. Afterwards only control and bulk frames are legal, and it returns at most FRAMES of them, for they take less
+    memory as bytes than as objects. While there may be `more`, ``feed(b"")`` returns the next. A length over its limit
+    is an error when the header is read, before any memory is spent on it.
     """
 
     __slots__ = ("_at", "_buffer", "_legal", "_most", "_rest", "_total", "_wanted")
@@ -59,7 +59,7 @@ class FrameReader:
     def __init__(self) -> None:
         self._buffer = bytearray()  # a frame that is not yet whole
         self._wanted = HEADER_SIZE
-        self._rest = b""  # frames that were not given yet, from `_at` on
+        self._rest = b""  # frames that were not returned yet, from `_at` on
         self._at = 0
         self._legal = _BEFORE
         self._most = 1
@@ -72,16 +72,20 @@ class FrameReader:
 
     @property
     def more(self) -> bool:
-        """Whether there may be whole frames that were not given yet."""
+        """Whether there may be whole frames that were not returned yet."""
         return bool(self._rest)
 
     @property
     def held(self) -> int:
-        """Bytes that came and were not given."""
+        """Bytes that arrived and were not returned."""
         return len(self._buffer) + len(self._rest) - self._at
 
     def feed(self, data: bytes) -> list[Frame]:
-        """Whole frames, in order. Raises FrameError; the reader is of no use afterwards."""
+        """Whole frames, in order. After an error the reader must not be used again.
+
+        Raises:
+            FrameError: a frame is illegal here, or too long.
+        """
         if self._legal is _BEFORE:
             self._count(len(data))
         if self._rest:
@@ -143,7 +147,11 @@ _from_server: msgspec.msgpack.Decoder[FromServer] = msgspec.msgpack.Decoder(From
 
 
 def encode_control(message: FromClient | FromServer) -> bytes:
-    """A whole control frame. Raises FrameError if the message is larger than the peer would take."""
+    """A whole control frame.
+
+    Raises:
+        FrameError: the message is larger than a peer accepts.
+    """
     payload = _encoder.encode(message)
     if len(payload) > limits.FRAME_CONTROL:
         raise FrameError(f"a message of {len(payload)} bytes; at most {limits.FRAME_CONTROL}")
@@ -151,7 +159,11 @@ def encode_control(message: FromClient | FromServer) -> bytes:
 
 
 def decode_from_client(payload: bytes) -> FromClient:
-    """A control message as a server reads it. Raises FrameError."""
+    """A control message as a server reads it.
+
+    Raises:
+        FrameError: it is not a message of a client's.
+    """
     try:
         return _from_client.decode(payload)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
@@ -159,7 +171,11 @@ def decode_from_client(payload: bytes) -> FromClient:
 
 
 def decode_from_server(payload: bytes) -> FromServer:
-    """A control message as a client reads it. Raises FrameError."""
+    """A control message as a client reads it.
+
+    Raises:
+        FrameError: it is not a message of a server's.
+    """
     try:
         return _from_server.decode(payload)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
@@ -187,10 +203,13 @@ def encode_bulk(job: int, chunk: bytes | memoryview) -> bytes:
 
 
 def decode_bulk(frame: Frame) -> bytes:
-    """The bytes of a bulk frame: 1 to FRAME_BULK of them. Raises FrameError.
+    """The bytes of a bulk frame: 1 to FRAME_BULK of them.
 
-    A compressed chunk must state its content size (RFC 8878 section 3.1.1.1.4), so that what it asks for is known
-    before anything is allocated.
+    A compressed chunk must state its content size (RFC 8878 section 3.1.1.1.4), so that the memory that it takes is
+    known before any is allocated.
+
+    Raises:
+        FrameError: the chunk is empty, too large or damaged.
     """
     data = _decompress(frame.payload) if frame.flags & COMPRESSED else frame.payload
     if not data:
@@ -205,7 +224,7 @@ def _decompress(payload: bytes) -> bytes:
             raise FrameError(f"a chunk of {size} decompressed bytes; at most {limits.FRAME_BULK}")
         data = _zstd.decompressor.decompress(payload, max_output_size=limits.FRAME_BULK, allow_extra_data=False)
     except zstandard.ZstdError as error:
-        raise FrameError(f"a compressed chunk that is damaged: {error}") from error
+        raise FrameError(f"a damaged compressed chunk: {error}") from error
     if len(data) != size:
         raise FrameError(f"a compressed chunk of {len(data)} bytes that says it has {size}")
     return data

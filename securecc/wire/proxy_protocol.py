@@ -1,4 +1,4 @@
-"""For whom a proxy connects: the header of the PROXY protocol, version 2, before all else.
+"""The header of the PROXY protocol, version 2, by which a proxy names the client that it connects for.
 
 After HAProxy's doc/proxy-protocol.txt, section 2.2. Type-length-values after the addresses are skipped: nothing here
 depends on what a proxy adds.
@@ -22,7 +22,7 @@ _ADDRESSES: Final = {_TCP4: struct.Struct(">4s4sHH"), _TCP6: struct.Struct(">16s
 @dataclass(frozen=True, slots=True)
 class Origin:
     """What a proxy said. `peer` is the client's address and port; None if the proxy named none: it connects for itself
-    (LOCAL, as for a health check), or does not know. `size` bytes of what came are the proxy's, the rest the client's.
+    (LOCAL, as for a health check), or does not know. The first `size` bytes are the proxy's, the rest the client's.
     """
 
     peer: tuple[str, int] | None
@@ -36,8 +36,10 @@ ABSENT: Final = Origin(None, 0)
 def read_origin(data: bytes) -> Origin | None:
     """The header at the beginning of a connection's bytes; None while more of them are needed.
 
-    Bytes that begin otherwise, as TLS does, are a connection without a header. Raises FrameError for version 1 and for
-    a header that is none: a proxy that is not understood is not to be believed.
+    Bytes that begin otherwise, as TLS does, are a connection without a header.
+
+    Raises:
+        FrameError: the header is of version 1, or invalid: a proxy that is not understood must not be believed.
     """
     if not data:
         return None
@@ -45,7 +47,7 @@ def read_origin(data: bytes) -> Origin | None:
         raise FrameError("a PROXY header of version 1", "let the proxy send version 2 (HAProxy: send-proxy-v2)")
     if not SIGNATURE.startswith(data[: len(SIGNATURE)]):
         if data[:1] == SIGNATURE[:1]:
-            raise FrameError("bytes that begin like a PROXY header and are none")
+            raise FrameError("an invalid PROXY header")
         return ABSENT
     if len(data) < _HEADER.size:
         return None
@@ -61,7 +63,11 @@ def read_origin(data: bytes) -> Origin | None:
 
 
 def _peer(family: int, body: bytes) -> tuple[str, int] | None:
-    """The client's address; None for UNSPEC, UDP and unix sockets, which name nobody who could connect here."""
+    """The client's address; None for UNSPEC, UDP and unix sockets, which name nobody who could connect here.
+
+    Raises:
+        FrameError: the header is too short for its addresses.
+    """
     form = _ADDRESSES.get(family)
     if form is None:
         return None

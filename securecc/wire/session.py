@@ -1,6 +1,6 @@
 """What may be said after authentication, and when: one table, which both ends apply to all they send and receive.
 
-Payloads pass by: a session knows states and counts, nothing else.
+A session knows states and counts, and sees no payloads.
 """
 
 from collections.abc import Iterable
@@ -240,7 +240,11 @@ class Session:
 
 
 def _announced(result: Result) -> int:
-    """The bytes that follow a Result."""
+    """The bytes that follow a Result.
+
+    Raises:
+        ProtocolError: they are more than a result may have, or fewer than none.
+    """
     sizes = (result.stdout, result.stderr, *(output.size for output in result.outputs))
     total = sum(sizes)
     if min(sizes) < 0 or total > limits.RESULT:

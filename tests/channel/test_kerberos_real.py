@@ -21,7 +21,7 @@ from securecc.channel.server import serve
 from securecc.model import limits
 from securecc.model.errors import AuthenticationError, ChannelError, CredentialError, Denied
 from securecc.model.messages import Ask, Hello, Refuse, Welcome
-from securecc.wire import handshake
+from securecc.wire import handshake, server_stages
 from securecc.wire.framing import Kind, encode_frame
 from tests.middle_stub import Liar, Relay, frames_of
 
@@ -52,14 +52,14 @@ def acceptor(realm, tmp_path):
 
 def judge_token(acceptor, token):
     """What the server makes of a token: the handshake's own next stage."""
-    wanted = handshake.AwaitToken(EXPORTER).receive(bytes((handshake.Step.TOKEN,)) + token)
+    wanted = server_stages.AwaitToken(EXPORTER).receive(bytes((handshake.Step.TOKEN,)) + token)
     reply, facts = acceptor.start(EXPORTER).step(wanted.token)
     return wanted.stepped(reply, facts)[0]
 
 
 def test_right_bindings_are_accepted(realm, acceptor):
     stage = judge_token(acceptor, initiate(realm).step())
-    assert isinstance(stage, handshake.Established)
+    assert isinstance(stage, server_stages.Established)
     assert stage.facts.principal == b"alice@EXAMPLE.COM"
     assert stage.facts.bound
     assert 86000 < stage.facts.lifetime <= 86400  # the ticket's, without MIT's 300 s
@@ -110,7 +110,7 @@ def test_dce_style_is_refused(realm, acceptor):
         stage = judge_token(acceptor, token)
     except AuthenticationError:
         return
-    assert isinstance(stage, handshake.AwaitToken)  # a third leg is due: no facts were read before it
+    assert isinstance(stage, server_stages.AwaitToken)  # a third leg is due: no facts were read before it
 
 
 def test_dce_style_is_refused_after_its_third_leg(realm, acceptor):
@@ -118,7 +118,7 @@ def test_dce_style_is_refused_after_its_third_leg(realm, acceptor):
     exchange = acceptor.start(EXPORTER)
     reply, facts = exchange.step(context.step())
     assert facts is None
-    wanted = handshake.AwaitToken(EXPORTER, 1).receive(b"\x01" + context.step(reply))
+    wanted = server_stages.AwaitToken(EXPORTER, 1).receive(b"\x01" + context.step(reply))
     last, facts = exchange.step(wanted.token)
     assert facts is not None
     with pytest.raises(AuthenticationError):

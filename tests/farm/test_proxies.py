@@ -113,7 +113,7 @@ def test_without_its_word_rules_with_from_do_not_match(farm, tmp_path):
         alice.end_agents()
         bob.end_agents()
     assert judged(records) == [("allowed", PROXY, "anywhere")]
-    assert records[0]["reason"] == f"by proxy {PROXY}, which named nobody"
+    assert records[0]["reason"] == f"by proxy {PROXY}, which named no client"
 
 
 def test_version_1_is_refused_and_said(farm, tmp_path):

@@ -113,7 +113,7 @@ def _taken(message: object) -> None:
         assert said.isprintable()
         assert len(said) <= _REASON
     elif isinstance(message, Submit):
-        validation.Manifests().put(message.manifest_digest, message.manifest)
+        validation.ManifestCache().put(message.manifest_digest, message.manifest)
     elif isinstance(message, Result):
         session = Session(server=False)
         for each in (Hello((1,), "x"), Welcome(1, "x", "p", "r", 1, ()), replace(_SUBMIT, job=max(1, message.job))):
@@ -178,7 +178,7 @@ def submissions(data: bytes) -> None:
     except (msgspec.DecodeError, ValueError, RecursionError):  # messages and manifests are targets of their own
         return
     try:
-        read = validation.read(said.submit, _OFFER, said.sent, _SHARED_TREES)
+        read = validation.validate(said.submit, _OFFER, said.sent, _SHARED_TREES)
     except Refused as refused:
         if refused.code not in {"option", "tree", "layer"} or not refused.message:
             raise

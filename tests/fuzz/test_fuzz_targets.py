@@ -78,7 +78,7 @@ def test_the_deep_targets_samples_are_read_to_their_end():
 def _is_read(data):
     said = targets._submitted.decode(data)
     try:
-        targets.validation.read(said.submit, targets._OFFER, said.sent, targets._SHARED_TREES)
+        targets.validation.validate(said.submit, targets._OFFER, said.sent, targets._SHARED_TREES)
     except Refused:
         return False
     return True

@@ -54,7 +54,7 @@ HOUSE = {
         "server.connections": "refusal_tally",
         "server.execution": "refusal",
         "server.jobs": "delivery_backlog principal_accounts token_bucket validation",
-        "wire": "framing handshake proxy_protocol session",
+        "wire": "client_stages framing handshake proxy_protocol server_stages session",
     },
     SYSTEM: {"system": "atomic_file file_type peer_credentials stat_key"},
     FOREIGN: {

@@ -74,7 +74,7 @@ def test_a_connection_without_a_header():
     [
         (b"P", "version 1"),
         (b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", "version 1"),
-        (b"\r\n\r\nX", "begin like a PROXY header"),
+        (b"\r\n\r\nX", "invalid PROXY header"),
         (header(command=0x11), "version and command 0x11"),
         (header(command=0x22), "version and command 0x22"),
         (header(command=0x31), "version and command 0x31"),

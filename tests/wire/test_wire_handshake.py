@@ -9,20 +9,9 @@ from hypothesis import strategies as st
 from securecc.model import limits
 from securecc.model.errors import AuthenticationError, FrameError
 from securecc.wire import handshake
-from securecc.wire.handshake import (
-    Admitted,
-    Authenticated,
-    AwaitProof,
-    AwaitReply,
-    AwaitServerProof,
-    AwaitToken,
-    AwaitVerdict,
-    Established,
-    Facts,
-    Initiate,
-    Refusal,
-    refusal,
-)
+from securecc.wire.client_stages import Admitted, AwaitReply, AwaitServerProof, AwaitVerdict, Initiate
+from securecc.wire.handshake import Facts, Refusal
+from securecc.wire.server_stages import Authenticated, AwaitProof, AwaitToken, Established, refusal
 
 VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "handshake.json").read_text())
 EXPORTER = bytes.fromhex(VECTORS["exporter"])

@@ -1,4 +1,4 @@
-"""The directory of a blob store: one daemon's alone, and without anything of an earlier one's."""
+"""The directory of a blob store: used by one daemon alone, and emptied of what an earlier one left."""
 
 import fcntl
 import os
@@ -15,28 +15,35 @@ _LEAVING = re.compile(r"\.leaving-[0-9a-f]{16}\Z")
 
 
 def claim(path: Path) -> int:
-    """Makes and locks the directory; returns its descriptor, which carries the lock. Raises StoreError."""
+    """Makes and locks the directory; returns its descriptor, which carries the lock.
+
+    Raises:
+        StoreError: the directory cannot be used, or another daemon uses it.
+    """
     root = -1
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         root = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         fcntl.flock(root, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.fchmod(root, 0o700)  # only the owner may: somebody else's directory ends here
+        os.fchmod(root, 0o700)  # fails unless the daemon owns the directory
     except BlockingIOError as error:
         os.close(root)
         raise StoreError(f"blob store {path} is in use by another daemon", "give each its own `state`") from error
     except OSError as error:
         if root >= 0:
             os.close(root)
-        raise StoreError(f"blob store {path}: {error.strerror}", "give a directory of the daemon's own") from error
+        raise StoreError(f"blob store {path}: {error.strerror}", "name a directory that the daemon owns") from error
     return root
 
 
 def clear(path: Path) -> threading.Thread:
     """Removes what a store has made and nothing else: the directory may have been named by mistake.
 
-    It is out of the way at once and gone when the thread has ended, for a hundred thousand files take longer than a
-    service may take to start or to stop. What the process's end leaves of it goes the next time. Raises StoreError.
+    It is moved aside at once and removed by a thread, for a hundred thousand files take longer than a service may take
+    to start or to stop. What is left when the process ends is removed the next time.
+
+    Raises:
+        StoreError: the directory cannot be read or written.
     """
     aside = path / f".leaving-{secrets.token_hex(8)}"
     try:
@@ -47,7 +54,7 @@ def clear(path: Path) -> threading.Thread:
             os.rename(entry.path, aside / entry.name)
         leaving = [entry.path for entry in os.scandir(path) if _is(entry, _LEAVING)]
     except OSError as error:
-        raise StoreError(f"blob store {path}: {error.strerror}", "give a directory of the daemon's own") from error
+        raise StoreError(f"blob store {path}: {error.strerror}", "name a directory that the daemon owns") from error
     thread = threading.Thread(target=_remove, args=(leaving,), name="store-clear", daemon=True)
     thread.start()
     return thread

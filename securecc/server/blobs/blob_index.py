@@ -1,4 +1,4 @@
-"""Who may use which blob, what each of them counts for, and which goes first when room is needed. No I/O."""
+"""Which principal may use which blob, what each is charged, and which blob is evicted first. No I/O."""
 
 import os
 from collections import OrderedDict
@@ -12,8 +12,8 @@ from securecc.model.manifest import Digest
 
 @dataclass(slots=True, eq=False)
 class Blob:
-    """One content. `pins` counts the holds that it must not be evicted under, `stamp` is its file's stat when it was
-    found to be what `digest` names.
+    """One content of `size` bytes. It is not evicted while `pins`, the holds on it, is not 0. `stamp` is its file's
+    stat from when it was found to be what `digest` names.
     """
 
     digest: Digest
@@ -63,7 +63,7 @@ class BlobIndex:
         return self._charged.get(principal, 0)
 
     def missing(self, principal: str, digests: Iterable[Digest]) -> list[Digest]:
-        """Those that `principal` has not uploaded: each once, in the order given."""
+        """Those that `principal` has not uploaded: each once, in the given order."""
         owned = self._owned.get(principal, ())
         return list(dict.fromkeys([digest for digest in digests if digest not in owned]))
 
@@ -79,28 +79,30 @@ class BlobIndex:
         return blob
 
     def reserve(self, principal: str, size: int, quota: int = 0) -> list[Blob]:
-        """Makes room for one blob and returns what had to go. `quota` is the principal's own, if not 0.
+        """Makes room for one blob and returns what was evicted. `quota` is the principal's own, if not 0.
 
-        Raises BlobError if what is in use leaves no room.
+        Raises:
+            BlobError: the blob is too large.
+            NoRoomError: what is in use leaves no room.
         """
         cost = charge(size)
         quota = min(quota or self.quota, self._limit)
         if size < 0 or cost > quota or size > limits.BLOB:
-            raise BlobError(f"a blob of {size} bytes; at most {min(limits.BLOB, quota)} are taken")
+            raise BlobError(f"a blob of {size} bytes; at most {min(limits.BLOB, quota)} are accepted")
         gone = self._admit(principal)
         gone += self._shrink_owned(principal, quota - cost)
         gone += self._shrink(self._limit - cost)
         if self.charged(principal) + cost > quota:
             advice = "start fewer jobs at one time, or raise store_per_principal"
-            raise Unroomed(f"{principal} has its quota of {quota} bytes in use", advice, gone)
+            raise NoRoomError(f"{principal} has its quota of {quota} bytes in use", advice, gone)
         if self.used + cost > self._limit:
-            raise Unroomed(f"all {self._limit} bytes of the store are in use", "raise the limit `store`", gone)
+            raise NoRoomError(f"all {self._limit} bytes of the store are in use", "raise the limit `store`", gone)
         self.used += cost
         self._charged[principal] += cost
         return gone
 
     def release(self, principal: str, size: int) -> None:
-        """Gives a reservation back."""
+        """Ends a reservation."""
         self.used -= charge(size)
         if principal in self._charged:
             self._charged[principal] -= charge(size)
@@ -120,7 +122,7 @@ class BlobIndex:
         return blob
 
     def drop(self, blob: Blob) -> None:
-        """The blob is no longer there, whoever owned it."""
+        """The blob is gone, for all its owners."""
         for principal in blob.owners:
             del self._owned[principal][blob.digest]
             self._charged[principal] -= charge(blob.size)
@@ -129,6 +131,11 @@ class BlobIndex:
             self.used -= charge(blob.size)
 
     def _admit(self, principal: str) -> list[Blob]:
+        """Makes `principal` the most recent one, and returns what was evicted for a new one.
+
+        Raises:
+            NoRoomError: all principals that may be kept have blobs in use.
+        """
         if principal in self._owned:
             self._owned.move_to_end(principal)
             return []
@@ -138,14 +145,14 @@ class BlobIndex:
             # What is arriving is charged too, so that nobody is forgotten in the middle of an upload.
             silent = next((name for name in self._owned if self._charged[name] == 0), None)
             if silent is None:
-                raise Unroomed(f"blobs of {limits.STORE_PRINCIPALS} principals are in use", "try again later", gone)
+                raise NoRoomError(f"blobs of {limits.STORE_PRINCIPALS} principals are in use", "try again later", gone)
             del self._owned[silent], self._charged[silent]
         self._owned[principal] = OrderedDict()
         self._charged[principal] = 0
         return gone
 
     def _shrink_owned(self, principal: str, target: int) -> list[Blob]:
-        """Takes from `principal` what it used longest ago, until it is charged `target` bytes or all is pinned."""
+        """Takes least recently used blobs from `principal`, until it is charged `target` bytes or all are pinned."""
         gone: list[Blob] = []
         if self.charged(principal) <= target:
             return gone
@@ -175,7 +182,7 @@ class BlobIndex:
         return gone
 
 
-class Unroomed(BlobError):
+class NoRoomError(BlobError):
     """No room could be made; `gone` is what was evicted in trying, for the caller to delete."""
 
     def __init__(self, message: str, advice: str, gone: list[Blob]) -> None:

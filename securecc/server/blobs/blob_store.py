@@ -1,7 +1,7 @@
 """Blobs by their SHA-256, on disk for as long as one daemon runs.
 
-A principal sees only what it has uploaded itself: knowing a digest is no way to someone else's file. What an earlier
-daemon had is removed at start, because who uploaded what is remembered in memory only.
+A principal can use only what it has uploaded itself: knowing a digest gives no access to another's file. What an
+earlier daemon stored is removed at start, because who uploaded what is kept in memory only.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from securecc.model import limits
 from securecc.model.errors import BlobError, StoreError
 from securecc.model.manifest import Digest
 from securecc.server.blobs.blob_directory import claim, clear
-from securecc.server.blobs.blob_index import Blob, BlobIndex, Unroomed, stamp
+from securecc.server.blobs.blob_index import Blob, BlobIndex, NoRoomError, stamp
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _CLEAR_S = 2.0
@@ -28,8 +28,7 @@ class BlobStore:
     """The blob store of one daemon. For one thread: nothing here is locked.
 
     `limit` bounds the bytes of all blobs, `quota` those that one principal has uploaded, `descriptors` the blobs kept
-    open. Least recently used goes first, and a blob that a `Hold` has in use never. Raises StoreError when the
-    directory cannot be had, or when another daemon has it.
+    open. The least recently used goes first; a blob that a `Hold` has in use is never evicted.
     """
 
     def __init__(
@@ -40,8 +39,13 @@ class BlobStore:
         quota: int = limits.STORE_PER_PRINCIPAL,
         descriptors: int = limits.STORE_DESCRIPTORS,
     ) -> None:
+        """See the class.
+
+        Raises:
+            StoreError: the directory cannot be used, or another daemon uses it.
+        """
         self._path = path
-        self._holdings = BlobIndex(limit, quota)
+        self._index = BlobIndex(limit, quota)
         self._descriptors = descriptors
         self._open: OrderedDict[Digest, tuple[Blob, int]] = OrderedDict()
         self._numbers = itertools.count()
@@ -55,18 +59,18 @@ class BlobStore:
     @property
     def used(self) -> int:
         """Bytes charged for the blobs that are here and those that are arriving."""
-        return self._holdings.used
+        return self._index.used
 
     def __len__(self) -> int:
-        return len(self._holdings)
+        return len(self._index)
 
     def charged(self, principal: str) -> int:
         """Bytes charged to one principal."""
-        return self._holdings.charged(principal)
+        return self._index.charged(principal)
 
     def missing(self, principal: str, digests: Iterable[Digest]) -> list[Digest]:
-        """Those that `principal` has to upload before it may use them: each once, in the order given."""
-        return self._holdings.missing(principal, digests)
+        """Those that `principal` has to upload before it may use them: each once, in the given order."""
+        return self._index.missing(principal, digests)
 
     def hold(self, principal: str, digests: Iterable[Digest], quota: int = 0) -> "Hold":
         """Keeps those of `digests` that `principal` may use from being evicted; `Hold.missing` lists the others.
@@ -75,18 +79,22 @@ class BlobStore:
         return Hold(self, principal, digests, quota)
 
     def intake(self, principal: str, digest: Digest, size: int, quota: int = 0) -> "Intake":
-        """Receives one blob of `size` bytes. Raises StoreError when no room for it can be made."""
+        """Receives one blob of `size` bytes. `quota` is the principal's own, if not 0.
+
+        Raises:
+            NoRoomError: no room for it can be made.
+        """
         try:
-            gone = self._holdings.reserve(principal, size, quota)
-        except Unroomed as error:
+            gone = self._index.reserve(principal, size, quota)
+        except NoRoomError as error:
             self._delete(error.gone)
             raise
         self._delete(gone)
         return Intake(self, principal, digest, size)
 
     def close(self) -> None:
-        """Closes all descriptors and clears the directory, as far as a moment allows; the next start does the rest. No
-        Hold or Intake may be used afterwards.
+        """Closes all descriptors and clears the directory for at most _CLEAR_S seconds; the next start does the rest.
+        No Hold or Intake may be used afterwards.
         """
         if self._root < 0:
             return
@@ -100,7 +108,7 @@ class BlobStore:
     # What Hold and Intake do with it.
 
     def _pin(self, principal: str, digest: Digest) -> Blob | None:
-        return self._holdings.pin(principal, digest)
+        return self._index.pin(principal, digest)
 
     def _descriptor(self, blob: Blob) -> int:
         known = self._open.get(blob.digest)
@@ -111,7 +119,7 @@ class BlobStore:
         if stamp(os.fstat(known[1])) == blob.stamp:
             return known[1]
         self._delete([blob])
-        self._holdings.drop(blob)
+        self._index.drop(blob)
         raise StoreError(f"blob {blob.digest.hex()} was damaged on disk", "send it again")
 
     def _open_again(self, blob: Blob) -> int:
@@ -120,11 +128,11 @@ class BlobStore:
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE):
                 raise StoreError("no more descriptors for blobs", "raise LimitNOFILE of the service") from error
-            self._holdings.drop(blob)
+            self._index.drop(blob)
             raise StoreError(f"blob {blob.digest.hex()} cannot be opened: {error.strerror}", "send it again") from error
 
     def _close_one(self) -> None:
-        """Makes place for one more descriptor. What a Hold has may be in use and stays open."""
+        # What a Hold has may be in use and stays open.
         if len(self._open) < self._descriptors:
             return
         idle = next((blob for blob, _ in self._open.values() if blob.pins == 0), None)
@@ -154,16 +162,16 @@ class BlobStore:
             return os.open(name, flags, 0o400, dir_fd=self._root), name
 
     def _put(self, intake: "Intake", temporary: str, fd: int) -> Blob:
-        if intake.digest in self._holdings:
+        if intake.digest in self._index:
             os.unlink(temporary, dir_fd=self._root)
-            return self._holdings.add(intake.principal, intake.digest, intake.size)
+            return self._index.add(intake.principal, intake.digest, intake.size)
         os.rename(temporary, _name(intake.digest), src_dir_fd=self._root, dst_dir_fd=self._root)
-        blob = self._holdings.add(intake.principal, intake.digest, intake.size)
+        blob = self._index.add(intake.principal, intake.digest, intake.size)
         blob.stamp = stamp(os.fstat(fd))
         return blob
 
     def _give_up(self, intake: "Intake", temporary: str) -> None:
-        self._holdings.release(intake.principal, intake.size)
+        self._index.release(intake.principal, intake.size)
         if temporary and self._root >= 0:
             with contextlib.suppress(OSError):
                 os.unlink(temporary, dir_fd=self._root)
@@ -196,7 +204,12 @@ class Intake:
         return self.size - self._arrived
 
     def write(self, chunk: bytes | memoryview) -> None:
-        """Takes the next bytes. Raises StoreError, and abandons, when they are too many or cannot be written."""
+        """Takes the next bytes. Abandons the blob if that fails.
+
+        Raises:
+            BlobError: they are more than were announced.
+            StoreError: they cannot be written.
+        """
         if self._ended:
             raise StoreError(f"blob {self.digest.hex()} has ended already")
         if len(chunk) > self.lacking:
@@ -206,36 +219,38 @@ class Intake:
         self._arrived += len(chunk)
         try:
             if self._fd < 0:
-                self._fd, self._temporary = self._store._create(self.digest)  # noqa: SLF001 - one module's two halves
+                self._fd, self._temporary = self._store._create(self.digest)  # noqa: SLF001 - two halves of one module
             _write_all(self._fd, chunk)
         except OSError as error:
             self.abandon()
-            raise _trouble(error) from error
+            raise StoreError(*_trouble(error)) from error
 
     def finish(self) -> None:
-        """All bytes are there: from now on `principal` may use the blob.
+        """All bytes are there: from now on `principal` may use the blob. Abandons it if that fails.
 
-        Raises StoreError, and abandons, when bytes lack or are not those that the digest names.
+        Raises:
+            BlobError: bytes are missing, or are not those that the digest names.
+            StoreError: they cannot be written.
         """
         if not self._ended and self._fd < 0:
             self.write(b"")
         if self.lacking or self._sha.digest() != self.digest:
             self.abandon()
-            raise BlobError(f"what came for blob {self.digest.hex()} is something else", "read the file again")
+            raise BlobError(f"the bytes sent for blob {self.digest.hex()} have another digest", "read the file again")
         try:
-            blob = self._store._put(self, self._temporary, self._fd)  # noqa: SLF001 - one module's two halves
+            blob = self._store._put(self, self._temporary, self._fd)  # noqa: SLF001 - two halves of one module
         except OSError as error:
             self.abandon()
-            raise _trouble(error) from error
+            raise StoreError(*_trouble(error)) from error
         self._end()
         if self._hold is not None:
-            self._hold._add(blob)  # noqa: SLF001 - one module's two halves
+            self._hold._add(blob)  # noqa: SLF001 - two halves of one module
 
     def abandon(self) -> None:
-        """Leaves nothing behind. May be called at any time."""
+        """Drops what has arrived. May be called at any time."""
         if not self._ended:
             self._end()
-            self._store._give_up(self, self._temporary)  # noqa: SLF001 - one module's two halves
+            self._store._give_up(self, self._temporary)  # noqa: SLF001 - two halves of one module
 
     def _end(self) -> None:
         self._ended = True
@@ -256,7 +271,7 @@ class Hold:
         self._quota = quota
         self._blobs: dict[Digest, Blob] = {}
         self._missing: dict[Digest, None] = {}
-        pin = store._pin  # noqa: SLF001 - one module's two halves
+        pin = store._pin  # noqa: SLF001 - two halves of one module
         for digest in dict.fromkeys(digests):
             blob = pin(principal, digest)
             if blob is None:
@@ -278,23 +293,25 @@ class Hold:
     def intake(self, digest: Digest, size: int) -> Intake:
         """As `BlobStore.intake`; the blob is held from its `finish` on."""
         intake = self._store.intake(self._principal, digest, size, self._quota)
-        intake._hold = self  # noqa: SLF001 - one module's two halves
+        intake._hold = self  # noqa: SLF001 - two halves of one module
         return intake
 
     def descriptors(self, digests: Iterable[Digest]) -> list[int]:
         """A read-only descriptor for each digest, borrowed until `release`: pass them on, do not close them.
 
-        They are shared with other jobs, so whoever reads must give offsets (pread, copy_file_range) and never seek.
-        Raises StoreError for a blob that is not held, or was damaged on disk (it is missing from then on).
+        They are shared with other jobs, so a reader must give offsets (pread, copy_file_range) and never seek.
+
+        Raises:
+            StoreError: a blob is not held, or was damaged on disk (it is missing from then on).
         """
         try:
             blobs = [self._blobs[digest] for digest in digests]
         except KeyError as error:
             raise StoreError(f"blob {error.args[0].hex()} was not sent") from error
         found, trouble = [], None
-        for blob in blobs:  # all of them, so that all that is damaged is sent again at one time
+        for blob in blobs:  # all of them, so that all damaged ones are sent again at once
             try:
-                found.append(self._store._descriptor(blob))  # noqa: SLF001 - one module's two halves
+                found.append(self._store._descriptor(blob))  # noqa: SLF001 - two halves of one module
             except StoreError as error:
                 trouble = error
         if trouble is not None:
@@ -324,7 +341,8 @@ def _write_all(fd: int, chunk: bytes | memoryview) -> None:
         chunk = chunk[os.write(fd, chunk) :]
 
 
-def _trouble(error: OSError) -> StoreError:
+def _trouble(error: OSError) -> tuple[str, str]:
+    """Why a blob could not be written, and what to do."""
     if error.errno in _FULL:
-        return StoreError("the disk of the blob store is full", "free space there or lower the limit `store`")
-    return StoreError(f"the blob store cannot be written: {error.strerror}")
+        return "the disk of the blob store is full", "free space there or lower the limit `store`"
+    return f"the blob store cannot be written: {error.strerror}", ""

@@ -1,4 +1,4 @@
-"""What the front itself writes into the audit: the daemon's life, who was admitted, who was refused."""
+"""What the front itself records in the audit log: the daemon's life, who was admitted, who was refused."""
 
 import contextlib
 import logging
@@ -22,13 +22,13 @@ log = logging.getLogger("securecc")
 _COUNTED = frozenset(
     ("acl", "cap", "cap-source", "cap-strangers", "early", "penalty", "crowd", "silent", "deadline", "tls", "protocol")
 )
-"""What strangers cause without having proven anything: counted, not written one by one."""
+"""What unauthenticated peers cause: counted, not recorded one by one."""
 
 _MINUTE_S = 60.0
 
 
 class _Denials:
-    """How often who was denied in this minute: a few of them are written one by one, the others are counted."""
+    """How often each principal was denied in this minute: a few are recorded, the others counted."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -36,7 +36,7 @@ class _Denials:
         self._counts: Counter[str] = Counter()
 
     def are_many(self, principal: str) -> bool:
-        """One more denial. Whether there were too many to write each of them."""
+        """One more denial: whether there are too many to record each."""
         now = self._clock()
         if now - self._began >= _MINUTE_S:
             self._began = now
@@ -48,7 +48,7 @@ class _Denials:
 
 
 class AuditEvents:
-    """`append` writes one record; `revision` names the policy in force at the time; `turned_away` counts."""
+    """`append` writes one record; `revision` gives the policy in force; `refused` counts refused connections."""
 
     def __init__(
         self,
@@ -60,10 +60,14 @@ class AuditEvents:
         self._revision = revision
         self._tally = RefusalTally()
         self._denials = _Denials(clock)
-        self.turned_away = 0
+        self.refused = 0
 
     def admitted(self, channel: Channel, grant: Grant) -> None:
-        """Somebody has come in. Raises AuditError: who cannot be recorded must not stay."""
+        """A connection was admitted.
+
+        Raises:
+            AuditError: it cannot be recorded, and must be closed.
+        """
         peer = address(*channel.peer)
         self._append(
             daemon_events.connection(
@@ -72,15 +76,15 @@ class AuditEvents:
                 principal=grant.principal,
                 reference=channel.reference,
                 rule=grant.rule,
-                reason=_way(channel),
+                reason=_proxied(channel),
                 policy=grant.revision,
             )
         )
         log.info("%s from %s admitted by rule %s", grant.principal, peer, grant.rule)
 
     def notice(self, event: str, peer: Peer, detail: Mapping[str, str]) -> None:
-        """What strangers cause is counted; who has proven a name and was denied is written down, if not too often."""
-        self.turned_away += 1
+        """A connection was refused. Denied principals are recorded, if not too often; everything else is counted."""
+        self.refused += 1
         principal = detail.get("principal", "")
         if event in _COUNTED or not principal or self._denials.are_many(principal):
             log.debug("%s from %s: %s", event, address(*peer), detail.get("why", ""))
@@ -100,11 +104,11 @@ class AuditEvents:
                 )
             )
 
-    def write_strangers(self, *, ending: bool = False) -> None:
-        """Writes what was counted and is due; with `ending`, all of it."""
+    def write_tally(self, *, ending: bool = False) -> None:
+        """Records what was counted and is due; with `ending`, all of it."""
         for record in self._tally.take(time.time_ns(), ending=ending):
             said = " ".join(f"{event}:{count}" for event, count in sorted(record.counts.items()))
-            log.info("turned away in a minute, from %s: %s", record.source, said)
+            log.info("refused in a minute, from %s: %s", record.source, said)
             with contextlib.suppress(AuditError):
                 self._append(record)
 
@@ -118,8 +122,8 @@ class AuditEvents:
             log.error("%s", error)  # noqa: TRY400 - the error says it all
 
 
-def _way(channel: Channel) -> str:
-    """How somebody came here who did not come straight."""
+def _proxied(channel: Channel) -> str:
+    """Which proxy a connection came by."""
     if not channel.proxy:
         return ""
-    return f"by proxy {channel.proxy}" + (", which named nobody" if channel.peer[0] == channel.proxy else "")
+    return f"by proxy {channel.proxy}" + (", which named no client" if channel.peer[0] == channel.proxy else "")

@@ -1,4 +1,4 @@
-"""What the daemon shows in TLS: the site's certificate as it is on disk now, or one of its own making."""
+"""The daemon's TLS certificate: the site's as it is on disk now, or a self-made one."""
 
 import os
 
@@ -9,8 +9,10 @@ from securecc.daemon.settings import DaemonSettings
 
 
 def certificate(settings: DaemonSettings) -> Reloadable[tls.Context]:
-    """The context for connections. Raises ConfigError for files that are no certificate and its key, that somebody else
-    could have written, or a key that others can read.
+    """The context for connections.
+
+    Raises:
+        ConfigError: the files are not a certificate and its key, others can write them, or others can read the key.
     """
     pair = settings.tls
     if pair is None:

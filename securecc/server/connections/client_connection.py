@@ -35,7 +35,7 @@ from securecc.server.jobs.fair_queue import Stage
 from securecc.server.jobs.job_session import JobSession
 from securecc.server.jobs.principal_accounts import PrincipalAccount
 from securecc.server.jobs.service import Service
-from securecc.server.jobs.validation import Manifests
+from securecc.server.jobs.validation import ManifestCache
 from securecc.wire.session import agree
 
 log = logging.getLogger("securecc")
@@ -66,7 +66,7 @@ class ClientConnection:
         self._newest = 0
 
     @property
-    def manifests(self) -> Manifests:
+    def manifests(self) -> ManifestCache:
         """Those that its principal has sent."""
         return self.account.manifests
 

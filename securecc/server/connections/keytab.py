@@ -11,11 +11,12 @@ from securecc.model.errors import CredentialError
 
 
 def keytab(settings: DaemonSettings) -> Reloadable[kerberos.Acceptor]:
-    """The acceptor for connections. Kerberos opens a keytab anew for each client; it opens a copy in memory, so that a
-    bad file spoils no keys in use.
+    """The acceptor for connections. Kerberos opens the keytab again for each client, so it is given a copy in memory: a
+    bad file does not affect the keys in use.
 
-    Raises CredentialError, and ConfigError for keys that somebody else could have written: a daemon does not start
-    without its own.
+    Raises:
+        CredentialError: the keytab cannot be read, or has no key of the service.
+        ConfigError: others can write the keytab.
     """
     return Reloadable("keytab", (settings.keytab,), lambda: _acceptor(settings))
 
@@ -27,7 +28,7 @@ def _acceptor(settings: DaemonSettings) -> kerberos.Acceptor:
     try:
         with open(path, "rb") as file:
             keys = file.read(limits.KEYTAB)
-        # Never closed: an acceptor knows it by its number, which must not come to mean another file.
+        # Never closed: the acceptor refers to it by number, which must never mean another file.
         copy = os.memfd_create("keytab", os.MFD_CLOEXEC)
         os.fchmod(copy, 0o400)
         os.write(copy, keys)

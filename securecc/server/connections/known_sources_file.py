@@ -1,4 +1,4 @@
-"""The known sources on disk: one a line, with the second at which somebody was last let in from there."""
+"""The known sources on disk: one a line, with the time (seconds since the epoch) of the last admission from there."""
 
 import ipaddress
 import os
@@ -12,9 +12,10 @@ _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def read(path: Path) -> dict[str, float]:
-    """Times by source. Whatever is no such line is left out: the file saves people a wait and decides nothing else.
+    """Times by source; none if there is no file. Other lines are ignored, for nothing but a wait depends on them.
 
-    Raises OSError; a file that is not there has nothing to say.
+    Raises:
+        OSError: the file cannot be read.
     """
     try:
         descriptor = os.open(path, _FLAGS)
@@ -25,7 +26,7 @@ def read(path: Path) -> dict[str, float]:
 
 
 def parse(data: bytes) -> dict[str, float]:
-    """What a file's bytes say."""
+    """Times by source, from the bytes of a file."""
     found: dict[str, float] = {}
     for line in data.decode("ascii", "replace").splitlines()[: limits.KNOWN_SOURCES]:
         source, _, at = line.partition(" ")
@@ -35,7 +36,11 @@ def parse(data: bytes) -> dict[str, float]:
 
 
 def write(path: Path, seen: Mapping[str, float]) -> None:
-    """Puts the file in its place, whole. Raises OSError."""
+    """Replaces the file.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     lines = "".join(f"{source} {int(at)}\n" for source, at in seen.items())
     replace_file(path, lines.encode())
 

@@ -1,4 +1,4 @@
-"""The front's door: who is let near, from whom proxies are believed, which sources are no strangers, on which ports."""
+"""Where the front listens, and from whom it accepts connections: addresses, proxies, known sources."""
 
 import asyncio
 import logging
@@ -20,13 +20,11 @@ from securecc.server.connections import known_sources_file
 log = logging.getLogger("securecc")
 
 KNOWN_NAME = "known-sources"
-"""Below the state directory."""
+"""The file's name in the state directory."""
 
 
 class NetworkListener:
-    """Made before anything listens. Keeps the known sources over restarts. `sockets` are a service manager's, and then
-    it listens nowhere else.
-    """
+    """Keeps the known sources over restarts. If a service manager passes `sockets`, it listens on these alone."""
 
     def __init__(self, settings: DaemonSettings, policy: PolicyInForce, sockets: Sequence[socket.socket] = ()) -> None:
         self._settings = settings
@@ -44,7 +42,11 @@ class NetworkListener:
         on_channel: Callable[[Channel], Listener],
         on_event: OnEvent,
     ) -> Server:
-        """See `securecc.channel.server.serve`. Raises ChannelError."""
+        """See `securecc.channel.server.serve`.
+
+        Raises:
+            ChannelError: an address cannot be listened on.
+        """
         return await serve(
             [] if self._sockets else [(address, self._settings.port) for address in self._settings.listen],
             gate=self._gate,
@@ -58,13 +60,13 @@ class NetworkListener:
         )
 
     async def keep(self) -> None:
-        """Writes the known sources down if there are new ones, not too often."""
+        """Writes the known sources if there are new ones, at most every KNOWN_WRITE_S seconds."""
         if self._known.changed and time.monotonic() - self._written >= limits.KNOWN_WRITE_S:
             self._written = time.monotonic()
             await asyncio.to_thread(self._write, self._known.take())
 
     def close(self) -> None:
-        """Writes them down a last time."""
+        """Writes them a last time."""
         if self._known.changed:
             self._write(self._known.take())
 
@@ -72,11 +74,11 @@ class NetworkListener:
         try:
             return known_sources_file.read(self._path)
         except OSError as error:
-            log.warning("%s cannot be read: %s; everybody is a stranger", self._path, error.strerror)
+            log.warning("cannot read %s: %s; no source is known", self._path, error.strerror)
             return {}
 
     def _write(self, seen: Mapping[str, float]) -> None:
         try:
             known_sources_file.write(self._path, seen)
         except OSError as error:
-            log.warning("%s cannot be written: %s", self._path, error.strerror)
+            log.warning("cannot write %s: %s", self._path, error.strerror)

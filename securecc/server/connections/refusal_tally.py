@@ -1,4 +1,4 @@
-"""Counts what unauthenticated peers cause, so that they write a bounded number of audit records. Pure."""
+"""Counts what unauthenticated peers cause, so that it makes a bounded number of audit records. Pure."""
 
 from collections import Counter
 
@@ -16,7 +16,7 @@ _DAY_NS = 24 * 60 * _MINUTE_NS
 
 
 def source(address: str) -> str:
-    """Whom an address counts for: itself, or its /64 if it is IPv6. What is no address counts as it stands."""
+    """What an address counts as: itself, or its /64 if it is IPv6. What is not an address counts as it is."""
     try:
         return source_of(address)
     except ValueError:
@@ -26,8 +26,8 @@ def source(address: str) -> str:
 class RefusalTally:
     """Refused connections by source and reason, for one minute at a time.
 
-    Time is given in nanoseconds since the epoch. `count` when something happens; `take` at times (each second, say) and
-    at the daemon's end: it returns the records of a minute that is over.
+    Times are nanoseconds since the epoch. Call `count` for each event, and `take` about once a second and at the end of
+    the daemon: it returns the records of each minute that is over.
     """
 
     def __init__(self, sources: int = limits.STRANGER_SOURCES, day_quota: int = limits.STRANGERS_PER_DAY) -> None:
@@ -41,7 +41,7 @@ class RefusalTally:
         self._full: list[Strangers] = []
 
     def count(self, address: str, reason: str, now_ns: int) -> None:
-        """One more refused connection. `reason` is one of the daemon's own short words, never the peer's."""
+        """One more refused connection. `reason` is a word of the daemon's own, never the peer's."""
         self._turn(now_ns // _MINUTE_NS)
         name = source(address)
         counts = self._counts.get(name)
@@ -54,7 +54,7 @@ class RefusalTally:
         counts[reason] += 1
 
     def take(self, now_ns: int, *, ending: bool = False) -> list[Strangers]:
-        """The records that are due; with `ending`, also those of the minute that still runs."""
+        """The records that are due; with `ending`, those of the current minute as well."""
         self._turn(-1 if ending else now_ns // _MINUTE_NS)
         due, self._full = self._full, []
         return due

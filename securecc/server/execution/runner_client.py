@@ -15,7 +15,8 @@ from securecc.runner_protocol.messages import FromRunner, WorkCancel, WorkOrder,
 from securecc.runner_protocol.packets import PacketConnection, close_all, from_runner, post_order
 from securecc.server.execution.executor import Inputs, Job, Outcome
 
-_READ = limits.MIB  # some 0.5 to 2 ms
+READ = limits.MIB
+"""Bytes of an output that are hashed in one turn of the event loop: some 0.5 to 2 ms."""
 
 OVERDUE_S = 30.0
 """Seconds. A runner that has not reported this long after the job's wall-clock limit, or after it was told to end the
@@ -182,13 +183,16 @@ async def _digests(report: WorkReport, descriptors: Iterable[int], most: int) ->
 
 
 async def _digest(descriptor: int, size: int) -> bytes:
-    """Read by position, for the descriptor's offset is shared with the runner; a part in each turn of the loop, for
-    others wait as well.
+    """Its SHA-256. Read by position, for the descriptor's offset is shared with the runner, and a part in each turn of
+    the event loop, so that others have their turns.
+
+    Raises:
+        SandboxError: it has fewer bytes than `size`.
     """
     hasher = hashlib.sha256()
     at = 0
     while at < size:
-        part = os.pread(descriptor, min(_READ, size - at), at)
+        part = os.pread(descriptor, min(READ, size - at), at)
         if not part:
             raise SandboxError("an output became shorter than it was")
         hasher.update(part)

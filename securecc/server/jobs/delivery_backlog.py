@@ -1,4 +1,4 @@
-"""Results that wait for their clients: how much they hold together, and who is cut off when that is too much."""
+"""Results that wait for their clients: the memory that they hold, and which channel is closed when it is too much."""
 
 from typing import Protocol
 
@@ -6,38 +6,42 @@ from securecc.model import limits
 from securecc.model.messages import Goodbye
 
 
-class Taker(Protocol):
-    """A channel, as far as it matters here."""
+class Receiver(Protocol):
+    """A channel that results go to."""
 
     reference: str
 
     def close(self, goodbye: Goodbye | None = None) -> None:
-        """Says goodbye and ends."""
+        """Says goodbye and closes."""
 
 
 class DeliveryBacklog:
-    """At most RESULTS_WAITING bytes: a result is held in memory until its client has taken it, and whether it does is
-    up to the client.
+    """At most RESULTS_WAITING bytes: a result is held in memory until its client has received it, which is up to the
+    client.
     """
 
     def __init__(self) -> None:
         self.total = 0
-        self._takers: dict[Taker, int] = {}
+        self._receivers: dict[Receiver, int] = {}
 
-    def add(self, taker: Taker, size: int) -> None:
-        """A result of `size` bytes waits. If that is too much, the channel that has most waiting is closed."""
+    def __len__(self) -> int:
+        """How many channels have results waiting."""
+        return len(self._receivers)
+
+    def add(self, receiver: Receiver, size: int) -> None:
+        """A result of `size` bytes waits. If that is too much, the channel with the most bytes waiting is closed."""
         self.total += size
-        self._takers[taker] = self._takers.get(taker, 0) + size
+        self._receivers[receiver] = self._receivers.get(receiver, 0) + size
         if self.total > limits.RESULTS_WAITING:
-            slowest = max(self._takers, key=self._takers.__getitem__)
-            reason = f"{self._takers[slowest]} bytes of results wait for you, and the server has no more room"
+            slowest = max(self._receivers, key=self._receivers.__getitem__)
+            reason = f"{self._receivers[slowest]} bytes of your results are waiting: the server holds no more"
             slowest.close(Goodbye("limit", reason, slowest.reference))
 
-    def remove(self, taker: Taker, size: int) -> None:
-        """It has been taken, or never will be."""
+    def remove(self, receiver: Receiver, size: int) -> None:
+        """The result has been received, or never will be."""
         self.total -= size
-        rest = self._takers[taker] - size
+        rest = self._receivers[receiver] - size
         if rest:
-            self._takers[taker] = rest
+            self._receivers[receiver] = rest
         else:
-            del self._takers[taker]
+            del self._receivers[receiver]

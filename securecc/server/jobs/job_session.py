@@ -22,7 +22,7 @@ from securecc.server.jobs.fair_queue import QueueEntry, Stage
 from securecc.server.jobs.result_delivery import deliver
 from securecc.server.jobs.service import Service
 from securecc.server.jobs.upload import Upload
-from securecc.server.jobs.validation import Manifests, Submission, read
+from securecc.server.jobs.validation import ManifestCache, Submission, validate
 
 log = logging.getLogger("securecc")
 
@@ -46,7 +46,7 @@ class Connection(Protocol):
         """Who its principal is."""
 
     @property
-    def manifests(self) -> Manifests:
+    def manifests(self) -> ManifestCache:
         """Those that its principal has sent."""
 
     def refuse(self, job: "JobSession", refusal: Refusal) -> None:
@@ -152,7 +152,7 @@ class JobSession:
 
     def _read(self, submit: Submit, manifest: Manifest) -> None:
         grant = self._connection.grant
-        self._submission = read(submit, self.offer, manifest, self._service.catalogue.shared_trees)
+        self._submission = validate(submit, self.offer, manifest, self._service.catalogue.shared_trees)
         self._upload = Upload(self._service.store, self._connection.origin.principal, manifest, grant.quota.store)
         if not self._upload.needed:
             self._run()

@@ -1,4 +1,4 @@
-"""What one principal has at the front, however many channels it opens: its rate of jobs, its manifests."""
+"""What one principal has at the front, however many connections it opens: its rate of jobs, its manifests."""
 
 import time
 from collections import OrderedDict
@@ -6,17 +6,17 @@ from collections.abc import Callable, Iterator
 
 from securecc.model import limits
 from securecc.server.jobs.token_bucket import TokenBucket
-from securecc.server.jobs.validation import Manifests
+from securecc.server.jobs.validation import ManifestCache
 
 
 class PrincipalAccount:
-    """One principal's. `channels` is how many are open, `starts` how fast its jobs may begin, `turns` how much of the
-    front's time its channels may take.
+    """One principal's. `channels` counts those that are open; `starts` bounds how fast its jobs may begin, `turns` how
+    much of the front's time its channels may take.
     """
 
     __slots__ = ("channels", "manifests", "principal", "starts", "turns")
 
-    def __init__(self, principal: str, manifests: Manifests, clock: Callable[[], float]) -> None:
+    def __init__(self, principal: str, manifests: ManifestCache, clock: Callable[[], float]) -> None:
         self.principal = principal
         self.channels = 0
         self.manifests = manifests
@@ -24,13 +24,13 @@ class PrincipalAccount:
         self.turns = TokenBucket(clock)
 
     def pace(self, seconds: float) -> float:
-        """A channel took so much of the front's time in one turn. For how many seconds it has to wait now."""
+        """A channel took `seconds` of the front's time in one turn: the seconds that it has to wait now."""
         self.turns.take(seconds, limits.TURNS_RATE, limits.TURNS_BURST_S)
         return self.turns.wait(0.0, limits.TURNS_RATE, limits.TURNS_BURST_S)
 
 
 class PrincipalAccounts:
-    """The accounts of all who have channels, and for a while of those who had: who comes back is not new."""
+    """The accounts of principals that have channels, and of those that had: nobody starts afresh by coming back."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -41,30 +41,30 @@ class PrincipalAccounts:
         return iter(self._accounts.values())
 
     def open(self, principal: str) -> PrincipalAccount:
-        """The account of somebody who has one channel more."""
+        """The account of a principal that opens one more channel."""
         account = self._accounts.get(principal)
         if account is None:
-            account = self._accounts[principal] = PrincipalAccount(principal, Manifests(self._grown), self._clock)
+            account = self._accounts[principal] = PrincipalAccount(principal, ManifestCache(self._grown), self._clock)
         account.channels += 1
         self._accounts.move_to_end(principal)
         self._forget()
         return account
 
     def close(self, account: PrincipalAccount) -> None:
-        """One of its channels has gone; with the last one its manifests go."""
+        """One of its channels has ended; with the last one its manifests are forgotten."""
         account.channels -= 1
         if not account.channels:
             account.manifests.clear()
 
     def _forget(self) -> None:
-        """Those who have left, the one not seen for longest first."""
+        """Forgets principals without channels, the least recently seen first."""
         more = len(self._accounts) - limits.ACCOUNTS
         if more > 0:
             for gone in [each for each in self._accounts.values() if not each.channels][:more]:
                 del self._accounts[gone.principal]
 
     def _grown(self, size: int) -> None:
-        """Manifests take `size` bytes more. Who has most of them gives some back when all have too many."""
+        """Manifests take `size` bytes more. If all together take too many, the principal with the most loses some."""
         self._kept += size
         while size > 0 and self._kept > limits.MANIFEST_BYTES_IN_ALL:
             max(self._accounts.values(), key=lambda account: account.manifests.size).manifests.drop_oldest()

@@ -1,6 +1,4 @@
-"""From what a client submits to a Job that may run: everything is read again here, nothing of the client's parse is
-believed.
-"""
+"""What a client submits, checked: the server parses all of it again and believes nothing of the client's parse."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection
@@ -31,10 +29,10 @@ class Submission:
     manifest: CheckedManifest
 
 
-class Manifests:
-    """The manifests of one principal by digest. Nobody else's are seen: a manifest names other people's files.
+class ManifestCache:
+    """The manifests of one principal, by digest. Another principal's are never used: they name that person's files.
 
-    `grown` is told of how many bytes more are kept now, or fewer.
+    `grown` is called with the number of bytes that are kept more, or fewer, than before.
     """
 
     def __init__(self, grown: Callable[[int], None] = lambda _size: None) -> None:
@@ -43,7 +41,7 @@ class Manifests:
         self.size = 0
 
     def get(self, digest: Digest) -> Manifest | None:
-        """The manifest of this name, if its principal has sent it and it is still kept."""
+        """The manifest of this digest, if its principal has sent it and it is still kept."""
         compressed = self._known.get(digest)
         if compressed is None:
             return None
@@ -51,10 +49,14 @@ class Manifests:
         return manifest.decode(_decompress(compressed))
 
     def put(self, digest: Digest, compressed: bytes) -> Manifest:
-        """Takes one in. Raises PathError when it is none, or is not the one that `digest` names."""
+        """Keeps one, and returns it decoded.
+
+        Raises:
+            PathError: it is not a manifest, or not the one that `digest` names.
+        """
         data = _decompress(compressed)
         if manifest.digest(data) != digest:
-            raise PathError("the manifest is not the one that was named")
+            raise PathError("the manifest is not the one that its digest names")
         decoded = manifest.decode(data)
         if digest in self._known:
             self._known.move_to_end(digest)
@@ -66,7 +68,7 @@ class Manifests:
         return decoded
 
     def drop_oldest(self) -> None:
-        """Forgets the one that was not named for longest."""
+        """Forgets the least recently used one."""
         self._grow(-len(self._known.popitem(last=False)[1]))
 
     def clear(self) -> None:
@@ -79,12 +81,14 @@ class Manifests:
         self._grown(size)
 
 
-def read(submit: Submit, offer: Offer, sent: Manifest, shared_trees: Collection[SharedTree] = ()) -> Submission:
-    """`shared_trees` are what jobs may have whole. Raises Refused with the code `option`, `tree` or `layer` and a
-    reason that names what is wrong.
+def validate(submit: Submit, offer: Offer, sent: Manifest, shared_trees: Collection[SharedTree] = ()) -> Submission:
+    """Checks a submitted job. `shared_trees` are those that a job may have whole.
+
+    Raises:
+        Refused: the job breaks a rule; its code is `option`, `tree` or `layer`.
     """
     if submit.arguments[:1] and submit.arguments[0] not in offer.called_by:
-        raise Refused("option", "the command is not a driver of the toolchain that it names")
+        raise Refused("option", "the command is not a driver of the toolchain that the job names")
     try:
         plan = compile_plan.parse(submit.arguments, "clang" if offer.family == "clang" else "gcc")
         variables = environment.compiler_environment(submit.environment)
@@ -113,14 +117,18 @@ def read(submit: Submit, offer: Offer, sent: Manifest, shared_trees: Collection[
 
 
 def _decompress(data: bytes) -> bytes:
-    """At most FRAME_CONTROL bytes, whatever the compressed form says of itself."""
+    """At most FRAME_CONTROL bytes, whatever size the compressed form states.
+
+    Raises:
+        PathError: it is too large, or not a zstd frame.
+    """
     try:
         size = zstandard.get_frame_parameters(data).content_size
         if size > limits.FRAME_CONTROL:
             raise PathError(f"a manifest of more than {limits.FRAME_CONTROL} bytes")
         return _decompressor.decompress(data, max_output_size=limits.FRAME_CONTROL)
     except zstandard.ZstdError as error:
-        raise PathError(f"a manifest that is no zstd frame: {error}") from error
+        raise PathError(f"the manifest is not a zstd frame: {error}") from error
 
 
 _decompressor = zstandard.ZstdDecompressor(max_window_size=1 << limits.ZSTD_WINDOW_LOG)

@@ -28,7 +28,7 @@ def test_what_is_no_folder_of_its_own_is_refused(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path)
     (tmp_path / "file").write_text("")
     for name in ("link", "file"):
-        with pytest.raises(StoreError, match="of the daemon's own"):
+        with pytest.raises(StoreError, match="a directory that the daemon owns"):
             claim(tmp_path / name)
 
 

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from securecc.model import limits
 from securecc.model.errors import StoreError
-from securecc.server.blobs.blob_index import BlobIndex, Unroomed, charge
+from securecc.server.blobs.blob_index import BlobIndex, NoRoomError, charge
 
 UNIT = limits.STORE_CHARGE
 
@@ -23,11 +23,11 @@ def test_reserved_room_counts_until_it_is_given_back():
     holdings = BlobIndex(4 * UNIT, 2 * UNIT)
     holdings.reserve("alice", 1)
     holdings.reserve("alice", 1)
-    with pytest.raises(Unroomed, match="quota"):
+    with pytest.raises(NoRoomError, match="quota"):
         holdings.reserve("alice", 1)
     holdings.reserve("bob", 1)
     holdings.reserve("bob", 1)
-    with pytest.raises(Unroomed, match=r"all .* in use; raise the limit"):
+    with pytest.raises(NoRoomError, match=r"all .* in use; raise the limit"):
         holdings.reserve("carol", 1)
     holdings.release("bob", 1)
     assert holdings.reserve("carol", 1) == []
@@ -74,7 +74,7 @@ def test_a_full_house_of_principals_in_use():
     holdings = BlobIndex(1 << 40, 1 << 30)
     for number in range(limits.STORE_PRINCIPALS):
         holdings.reserve(f"user{number}", 1)
-    with pytest.raises(Unroomed, match="try again later"):
+    with pytest.raises(NoRoomError, match="try again later"):
         holdings.reserve("one more", 1)
     holdings.release("user7", 1)
     holdings.reserve("one more", 1)

@@ -106,7 +106,7 @@ def test_knowing_a_digest_is_no_way_to_somebody_elses_file(store):
 def test_other_bytes_than_the_digest_names_leave_nothing(store, tmp_path, sent):
     intake = store.intake("alice@EXAMPLE.COM", digest(b"good"), 4)
     intake.write(sent)
-    with pytest.raises(StoreError, match="something else"):
+    with pytest.raises(StoreError, match="have another digest"):
         intake.finish()
     assert files(tmp_path) == []
     assert store.used == 0
@@ -306,7 +306,7 @@ def test_a_link_or_a_file_is_no_directory(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "real")
     (tmp_path / "file").write_bytes(b"")
     for name in ("link", "file"):
-        with pytest.raises(StoreError, match="of the daemon's own"):
+        with pytest.raises(StoreError, match="a directory that the daemon owns"):
             BlobStore(tmp_path / name)
 
 

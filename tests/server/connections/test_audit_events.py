@@ -77,11 +77,11 @@ def test_what_strangers_cause_is_counted_not_written_one_by_one():
         book.accounting.notice("acl", ("192.0.2.1", number), {"why": "y"})
     book.accounting.notice("authentication", PEER, {"why": "no name was proven"})
     book.accounting.notice("cap", PEER, {"why": "full", "principal": "a name that nobody has proven"})
-    book.accounting.write_strangers(ending=True)
+    book.accounting.write_tally(ending=True)
     assert len(book.records) <= 2  # one, or two around the turn of a minute
     assert all(isinstance(record, Strangers) for record in book.records)
     assert sum(count for record in book.records for count in record.counts.values()) == 52
-    assert book.accounting.turned_away == 52
+    assert book.accounting.refused == 52
 
 
 def test_the_daemon_goes_on_when_its_log_is_full(caplog):
@@ -89,7 +89,7 @@ def test_the_daemon_goes_on_when_its_log_is_full(caplog):
     book.trouble = AuditError("the disk is full")
     book.accounting.notice("denied", PEER, {"principal": "x", "why": "y"})
     book.accounting.notice("acl", PEER, {"why": "y"})
-    book.accounting.write_strangers(ending=True)
+    book.accounting.write_tally(ending=True)
     book.accounting.daemon("stop", "told to stop")
     assert "the disk is full" in caplog.text
 
@@ -107,7 +107,7 @@ def test_the_life_of_the_daemon_is_on_record():
     [
         ("", ""),
         ("10.0.0.2", "by proxy 10.0.0.2"),
-        ("192.0.2.1", "by proxy 192.0.2.1, which named nobody"),
+        ("192.0.2.1", "by proxy 192.0.2.1, which named no client"),
     ],
 )
 def test_by_which_proxy_somebody_came_is_on_record(proxy, reason):
@@ -133,7 +133,7 @@ def test_who_may_not_compile_cannot_fill_the_log():
     for number in range(1000):
         book.accounting.notice("denied", PEER, {"principal": f"x{number}@EXAMPLE.COM", "why": "you may not"})
     assert len(denials(book)) == limits.DENIALS
-    book.accounting.write_strangers(ending=True)
+    book.accounting.write_tally(ending=True)
     counted = [record for record in book.records if isinstance(record, Strangers)]
     assert sum(record.counts["denied"] for record in counted) == 2001 - limits.DENIALS
     book.now = 60.0

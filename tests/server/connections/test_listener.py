@@ -118,8 +118,8 @@ def test_a_file_that_is_none_keeps_nobody_from_serving(house, caplog):
         door.close()
 
     asyncio.run(body())
-    assert "everybody is a stranger" in caplog.text
-    assert "cannot be written" in caplog.text
+    assert "no source is known" in caplog.text
+    assert "cannot write" in caplog.text
 
 
 def test_proxies_are_the_policys(house):

@@ -215,7 +215,7 @@ def test_more_output_than_the_job_may_make_is_no_result_and_is_not_even_read():
 
 
 def test_a_large_output_leaves_others_their_turns():
-    content = os.urandom(5 * client_module._READ + 1)
+    content = os.urandom(5 * client_module.READ + 1)
 
     async def body(client, runner, inputs, lost):
         running = asyncio.create_task(client.run(job(), GRANT, inputs))
@@ -238,7 +238,7 @@ def test_a_job_that_is_cancelled_while_its_output_is_read_leaves_nothing_open():
     async def body(client, runner, inputs, lost):
         running = asyncio.create_task(client.run(job(), GRANT, inputs))
         await asyncio.sleep(0)
-        size = 3 * client_module._READ
+        size = 3 * client_module.READ
         client._receive(report(made=(Made(b"/a.o", size, 0o644),)), list(map(memory, (b"", b"", bytes(size)))))
         await asyncio.sleep(0)
         await asyncio.sleep(0)

@@ -25,7 +25,7 @@ def test_what_is_taken_makes_room():
         some.add(alice, 900)
         some.remove(alice, 900)
     assert (some.total, alice.said) == (0, [])
-    assert not some._takers
+    assert len(some) == 0
 
 
 def test_who_lets_most_wait_is_cut_off_whoever_comes_last():
@@ -36,7 +36,7 @@ def test_who_lets_most_wait_is_cut_off_whoever_comes_last():
     assert alice.said == []
     [goodbye] = mallory.said
     assert goodbye.code == "limit"
-    assert "900 bytes of results wait for you" in goodbye.reason
+    assert "900 bytes of your results are waiting" in goodbye.reason
     for _ in range(3):
         some.remove(mallory, 300)
     some.add(alice, 700)

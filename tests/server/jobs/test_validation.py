@@ -11,14 +11,14 @@ from securecc.model import limits, manifest
 from securecc.model.errors import PathError, Refused
 from securecc.model.manifest import Entry, Kind, Manifest
 from securecc.model.messages import SharedTree
-from securecc.server.jobs.validation import Manifests, read
+from securecc.server.jobs.validation import ManifestCache, validate
 from tests.server.frontside import CWD, ENTRIES, GCC, SOURCE, file_entry, packed, submit
 
 READS_INPUT = (b"/usr/bin/gcc", b"-x", b"c", b"-c", b"-", b"-o", b"a.o")
 
 
 def read_submit(entries=ENTRIES, **changes):
-    return read(submit(entries=entries, **changes), GCC, Manifest(tuple(entries)))
+    return validate(submit(entries=entries, **changes), GCC, Manifest(tuple(entries)))
 
 
 def test_a_compile_is_read_whole():
@@ -97,7 +97,7 @@ def with_shared_trees(*shared_trees):
 
 def test_shared_trees_that_are_offered_stand_for_their_files():
     entries = tuple(with_shared_trees(*SHARED_TREES))
-    found = read(submit(entries=entries), GCC, Manifest(entries), set(SHARED_TREES))
+    found = validate(submit(entries=entries), GCC, Manifest(entries), set(SHARED_TREES))
     assert [entry.path for entry in found.manifest.shared_trees] == [b"/opt/site", b"/usr/include"]
 
 
@@ -113,7 +113,7 @@ def test_shared_trees_that_are_offered_stand_for_their_files():
 def test_shared_trees_that_are_not_or_not_there_are_refused_as_such(named):
     for known in (SHARED_TREES, ()):
         with pytest.raises(Refused, match="no shared tree") as refused:
-            read(submit(), GCC, Manifest(tuple(with_shared_trees(named))), known)
+            validate(submit(), GCC, Manifest(tuple(with_shared_trees(named))), known)
         assert refused.value.code == "layer"
         assert refused.value.message.isprintable()
 
@@ -121,12 +121,12 @@ def test_shared_trees_that_are_not_or_not_there_are_refused_as_such(named):
 def test_a_shared_tree_where_none_may_stand_is_a_bad_tree_even_if_it_is_offered():
     programs = SharedTree(b"/usr/bin", b"b" * 32)
     with pytest.raises(Refused) as refused:
-        read(submit(), GCC, Manifest(tuple(with_shared_trees(programs))), [programs])
+        validate(submit(), GCC, Manifest(tuple(with_shared_trees(programs))), [programs])
     assert refused.value.code == "tree"
 
 
 def test_a_manifest_is_known_once_it_was_sent():
-    known = Manifests()
+    known = ManifestCache()
     digest, compressed = packed(ENTRIES)
     assert known.get(digest) is None
     assert known.put(digest, compressed).entries == ENTRIES
@@ -147,7 +147,7 @@ def test_a_manifest_is_known_once_it_was_sent():
 )
 def test_what_is_not_the_named_manifest_is_refused(data):
     digest, _ = packed(ENTRIES)
-    known = Manifests()
+    known = ManifestCache()
     with pytest.raises(PathError):
         known.put(digest, data)
     assert known.get(digest) is None
@@ -159,12 +159,12 @@ def test_a_bomb_that_lies_about_its_size_is_refused():
     at = bomb.index(parameters.content_size.to_bytes(4, "little"))
     bomb[at : at + 4] = (100).to_bytes(4, "little")
     with pytest.raises(PathError):
-        Manifests().put(b"", bytes(bomb))
+        ManifestCache().put(b"", bytes(bomb))
 
 
 def test_well_packed_nonsense_under_its_own_name_is_no_manifest():
     with pytest.raises(PathError):
-        Manifests().put(manifest.digest(b"nonsense"), zstandard.compress(b"nonsense"))
+        ManifestCache().put(manifest.digest(b"nonsense"), zstandard.compress(b"nonsense"))
 
 
 def numbered(number):
@@ -173,7 +173,7 @@ def numbered(number):
 
 def test_the_least_recently_used_goes_first(monkeypatch):
     monkeypatch.setattr(limits, "MANIFESTS", 2)
-    known = Manifests()
+    known = ManifestCache()
     sent = [numbered(number) for number in range(3)]
     known.put(*sent[0])
     known.put(*sent[1])
@@ -188,7 +188,7 @@ def test_what_is_kept_stays_within_its_bytes(numbers, most):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(limits, "MANIFEST_BYTES", most)
         told = []
-        known = Manifests(told.append)
+        known = ManifestCache(told.append)
         for number in numbers:
             known.put(*numbered(number))
             assert known.size == sum(map(len, known._known.values())) == sum(told) <= most
@@ -201,7 +201,7 @@ def test_what_is_kept_stays_within_its_bytes(numbers, most):
 def test_any_bytes_are_a_manifest_or_a_path_error(data, packed_first):
     sent = zstandard.compress(data) if packed_first else data
     with contextlib.suppress(PathError):
-        Manifests().put(manifest.digest(data), sent)
+        ManifestCache().put(manifest.digest(data), sent)
 
 
 words = st.sampled_from(
