@@ -1,7 +1,7 @@
-"""The agent: one process for one person in one world, between all launchers and the farm.
+"""The agent: one process for one user in one world, between all launchers and the farm.
 
-Started by a launcher, as `python3 -I -m securecc.client --socket PATH --ready-fd N`; leaves when nobody has
-needed it for a while.
+A launcher starts it, as `python3 -I -m securecc.client --socket PATH --ready-fd N`. It ends when nobody has needed it
+for a while.
 """
 
 import argparse
@@ -42,24 +42,23 @@ from securecc.model.errors import AgentError
 from securecc.model.printable import PrintableFormatter, plain
 
 BACKLOG = 1024
-"""Launchers that may knock at one moment; a make -j1000 does."""
-
+"""Launchers that may connect at one moment: those of a make -j1000 do."""
 
 JOURNAL_BEATS = 5
-"""What happens is on record within so many seconds during a build, within one after it."""
+"""The journal is written every so many seconds during a build, within one second after it."""
 
 GIVE_BACK_S = 30.0
-"""Memory goes back to the system when nothing was asked for this long; the next compile pays for having it again."""
+"""Seconds without a compile after which free memory goes back to the system; the next compile pays for it."""
 
 LOG = 64 * limits.KIB
-"""Bytes of the agent's log before it begins anew."""
+"""Bytes of the agent's log before it is rotated."""
 
 
 class Agent:
-    """The door, the pulse and the end of one agent."""
+    """One agent: its socket, its once-a-second duties, its end."""
 
     def __init__(self, path: Path, handler: RequestHandler, farms: FarmRegistry, journal: Journal, idle: float) -> None:
-        """`idle`: it leaves when nobody has needed it for so many seconds."""
+        """It ends when nobody has needed it for `idle` seconds."""
         self._path = path
         self._idle = idle
         self._handler = handler
@@ -156,7 +155,11 @@ def compose(path: Path, idle: float = limits.AGENT_IDLE_S) -> Agent:
 
 
 def listen(path: Path) -> socket.socket:
-    """The door. Raises AgentError when the folder is not to be trusted or the socket cannot be made."""
+    """The agent's socket.
+
+    Raises:
+        AgentError: the folder is not private, or the socket cannot be made.
+    """
     agent_socket.check_folder(path.parent)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -166,7 +169,7 @@ def listen(path: Path) -> socket.socket:
         listening.listen(BACKLOG)
     except OSError as error:
         listening.close()
-        raise AgentError(f"cannot listen at {path}: {error.strerror}") from error
+        raise AgentError(f"cannot listen on {path}: {error.strerror}") from error
     return listening
 
 
@@ -184,14 +187,14 @@ async def _main(path: Path, ready: int, idle: float) -> None:
 
 
 def _log_beside(path: Path) -> None:
-    """Nobody sees an agent's standard error, so what should never happen is kept in a small file beside its socket."""
+    """Nobody sees an agent's standard error, so internal errors are kept in a small file beside its socket."""
     handler = logging.handlers.RotatingFileHandler(path.with_suffix(".log"), maxBytes=LOG, backupCount=1, delay=True)
     handler.setFormatter(PrintableFormatter("%(asctime)s %(message)s", read_patterns()[0].prose))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
 
 
 def main() -> int:
-    """Entry of the process; exits with 1 when there can be no agent."""
+    """Entry of the process; the exit status is 1 if there can be no agent."""
     parser = argparse.ArgumentParser(prog="securecc.client")
     parser.add_argument("--socket", type=Path, required=True)
     parser.add_argument("--ready-fd", type=int, default=-1)

@@ -52,7 +52,7 @@ class Spool:
             while left:
                 left = left[os.write(self._descriptor, left) :]
         except OSError as error:
-            raise _unusable(_folder(), error) from error
+            raise AgentError(*_unusable(_folder(), error)) from error
 
     def read(self, at: int, size: int) -> bytes:
         """The `size` bytes from `at`.
@@ -67,7 +67,7 @@ class Spool:
         try:
             return os.pread(self._descriptor, size, at)  # of a regular file: short at its end only (read(2))
         except OSError as error:
-            raise _unusable(_folder(), error) from error
+            raise AgentError(*_unusable(_folder(), error)) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +111,9 @@ def _unnamed_file() -> int:
         descriptor, path = tempfile.mkstemp(dir=folder)
         os.unlink(path)
     except OSError as error:
-        raise _unusable(folder, error) from error
+        raise AgentError(*_unusable(folder, error)) from error
     return descriptor
 
 
-def _unusable(folder: str, error: OSError) -> AgentError:
-    return AgentError(f"cannot keep a large result in {folder}: {error.strerror}", "make room there, or set TMPDIR")
+def _unusable(folder: str, error: OSError) -> tuple[str, str]:
+    return f"cannot keep a large result in {folder}: {error.strerror}", "make room there, or set TMPDIR"

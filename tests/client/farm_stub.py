@@ -171,7 +171,7 @@ class NotingLauncher:
         self._commits = commits
         self._spawns = spawns
 
-    def order(self, frame: FromAgent) -> None:
+    def command(self, frame: FromAgent) -> None:
         self._note(frame)
 
     def execute(self, request: Request) -> None:

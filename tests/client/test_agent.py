@@ -16,7 +16,7 @@ import pytest
 
 from securecc.client import agent as agent_module
 from securecc.client.agent import listen
-from securecc.client.ipc.frames import Execute, Exit, Keepalive, OrderReader, Print, encode
+from securecc.client.ipc.frames import CommandReader, Execute, Exit, Keepalive, Print, encode
 from securecc.model.errors import AgentError
 from tests.client.farm_stub import request
 
@@ -72,7 +72,7 @@ class Running:
 
 
 def heard(connection):
-    reader, frames = OrderReader(), []
+    reader, frames = CommandReader(), []
     with contextlib.suppress(ConnectionResetError):
         while data := connection.recv(65536):
             frames += reader.feed(data)
@@ -155,7 +155,7 @@ def test_a_folder_that_others_can_write_to_is_no_place(tmp_path):
     command = [sys.executable, "-m", "securecc.client", "--socket", str(tmp_path / "a.sock")]
     ended = subprocess.run(command, capture_output=True, check=False, timeout=PATIENCE_S)
     assert ended.returncode == 1
-    assert ended.stderr.decode().startswith(f"securecc: {tmp_path} is not ours alone")
+    assert ended.stderr.decode().startswith(f"securecc: {tmp_path} is not private")
 
 
 def test_a_path_that_no_socket_can_have(tmp_path):
@@ -164,7 +164,7 @@ def test_a_path_that_no_socket_can_have(tmp_path):
     listen(tmp_path / "a.sock").close()
     (tmp_path / "folder").mkdir()
     for name in ("x" * 200, "folder"):
-        with pytest.raises(AgentError, match="cannot listen"):
+        with pytest.raises(AgentError, match="cannot listen on"):
             listen(tmp_path / name)
 
 
@@ -284,7 +284,7 @@ def test_the_entry_says_when_it_is_ready_and_why_it_is_not(tmp_path, monkeypatch
     tmp_path.chmod(0o777)
     monkeypatch.setattr(sys, "argv", words[:3])
     assert agent_module.main() == 1
-    assert "not ours alone" in capsys.readouterr().err
+    assert "not private" in capsys.readouterr().err
 
 
 def test_what_should_never_happen_is_kept_beside_the_socket(tmp_path):

@@ -50,7 +50,7 @@ def test_a_place_that_is_not_ours_alone(farm):
     status, found = doctor(farm)
     (place.chmod if was else lambda _mode: place.rmdir())(0o700)
     assert (status, found["agent"]["state"]) == (1, "bad")
-    assert "is not ours alone" in found["agent"]["says"]
+    assert "is not private" in found["agent"]["says"]
     assert "mode 0700" in found["agent"]["advice"]
 
 

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from securecc.audit.verification import ChainVerifier
 from securecc.cli.securecctl import main
-from securecc.client.ipc.frames import OrderReader, RequestReader
+from securecc.client.ipc.frames import CommandReader, RequestReader
 from securecc.compiler.command_line.compile_plan import dependency_command, parse
 from securecc.compiler.toolchain.closest_match import explain_missing
 from securecc.compiler.tree import manifest_check
@@ -127,7 +127,7 @@ _SUBMIT = Submit(1, b"g", (b"gcc",), b"/", {}, 0, Terminal(), b"d")
 
 def launcher(data: bytes) -> None:
     """What a launcher says to its agent, and what it hears."""
-    for reader in (RequestReader, OrderReader):
+    for reader in (RequestReader, CommandReader):
         errors = (ProtocolError, AgentError)
         assert _read(reader().feed, [data], errors) == _read(reader().feed, _singly(data), errors)
 

@@ -39,7 +39,7 @@ async def listed(launcher: Launcher, invocation: Invocation) -> tuple[tuple[byte
     else:
         (status, output), said = await launcher.capture((invocation.request.compiler, *command[1:])), b""
     if status:
-        raise _unsaid(invocation)
+        raise StaysLocal("does-not-preprocess", _does_not_preprocess(invocation))
     if invocation.plan.alters_system_search:
         search = _led(search, said, own, _prefixes(invocation))
     return tuple(path for path in dependency_output.parse(output) if path not in own), search
@@ -56,15 +56,13 @@ async def marked(launcher: Launcher, invocation: Invocation) -> tuple[bytes, ...
         (invocation.request.compiler, *compile_plan.preprocess_command(invocation.plan)[1:])
     )
     if status:
-        raise _unsaid(invocation)
+        raise StaysLocal("does-not-preprocess", _does_not_preprocess(invocation))
     return tuple(name for name in dependency_output.marked(text) if name and b"\0" not in name)
 
 
-def _unsaid(invocation: Invocation) -> StaysLocal:
+def _does_not_preprocess(invocation: Invocation) -> str:
     source = os.fsdecode(invocation.plan.source)
-    return StaysLocal(
-        "does-not-preprocess", f"{source}: preprocessing failed; compiling locally to show the compiler's own error"
-    )
+    return f"{source}: preprocessing failed; compiling locally to show the compiler's own error"
 
 
 def _prefixes(invocation: Invocation) -> Iterator[bytes]:
@@ -80,8 +78,8 @@ def _prefixes(invocation: Invocation) -> Iterator[bytes]:
 
 
 def _led(search: IncludeSearch, said: bytes, own: frozenset[bytes], prefixes: Iterable[bytes]) -> IncludeSearch:
-    """Where options lead the compiler, as it says with -v. It does not say which directories it has tried and found
-    missing, so whatever comes to stand beside those that it has found is noticed as well.
+    """Where options lead the compiler, as it says with -v. It does not say which directories it tried and found
+    missing, so whatever appears beside those that it found is noticed as well.
     """
     directories = dependency_output.searched(said)
     gcc = dependency_output.selected(said)

@@ -96,8 +96,11 @@ class Preparer:
     async def _plan(
         self, request: Request, settings: Settings, command: ParsedCommand
     ) -> tuple[CompilePlan, ToolchainClosure]:
-        """A command is parsed again only where its compiler is of another family than was thought, and where it asks
-        for the processor at hand: what that is stands in its place.
+        """A command is parsed again only if its compiler turns out to be of the other family, or if it asks for the
+        processor at hand, whose name then takes the place of ``native``.
+
+        Raises:
+            StaysLocal: it may not, or need not, leave this machine.
         """
         plan = command.plan()
         native = command.processor_options()
@@ -135,18 +138,26 @@ class Preparer:
 
 
 def _check_apart(invocations: tuple[Invocation, ...]) -> None:
-    """Raises StaysLocal where what one compile of a command writes is another's to write or to read."""
+    """What one compile of a command writes, no other one reads or writes.
+
+    Raises:
+        StaysLocal: one does.
+    """
     names = [name for each in invocations for name in (*each.plan.outputs, os.path.normpath(each.plan.source))]
     if len(invocations) > 1 and len(set(names)) < len(names):
-        raise StaysLocal("several-sources", "two sources of one command make one file")
+        raise StaysLocal("several-sources", "two sources of this command would write the same file")
 
 
 def _check_places(invocation: Invocation) -> None:
-    """Raises StaysLocal where an output's place is such that only the compiler itself does the right thing."""
+    """Every output is to be a regular file in a directory that can be written to.
+
+    Raises:
+        StaysLocal: one is not: only the compiler itself does the right thing then.
+    """
     for path in invocation.plan.outputs:
         place = absolute(path, invocation.request.cwd)
         folder = place.rpartition(b"/")[0] or b"/"
         if not os.path.isdir(folder) or not os.access(folder, os.W_OK | os.X_OK):
-            raise StaysLocal("output", f"{os.fsdecode(folder)} cannot be written to")
+            raise StaysLocal("output", f"{os.fsdecode(folder)} is not writable")
         if os.path.lexists(place) and not os.path.isfile(place):
-            raise StaysLocal("output", f"{os.fsdecode(place)} is no regular file")
+            raise StaysLocal("output", f"{os.fsdecode(place)} is not a regular file")

@@ -183,7 +183,7 @@ class RequestHandler:
         else:
             self._journal.local("fails", "fails locally as well", request.arguments)
         if os.WIFSIGNALED(status):
-            launcher.order(Die(os.WTERMSIG(status)))
+            launcher.command(Die(os.WTERMSIG(status)))
         else:
             launcher.exit(os.waitstatus_to_exitcode(status))
 

@@ -92,7 +92,11 @@ class InputResolver:
 
 
 def _check_named(invocation: Invocation) -> None:
-    """Raises StaysLocal where the command itself names what nobody but the compiler may open."""
+    """What the command itself names is for others than the compiler to open.
+
+    Raises:
+        StaysLocal: it is not: a FIFO, for example, gives its content once.
+    """
     plan, cwd = invocation.plan, invocation.request.cwd
     for path in (plan.source, *(option.path for option in plan.forced_includes), *plan.option_files):
         named = absolute(path, cwd)
@@ -100,7 +104,11 @@ def _check_named(invocation: Invocation) -> None:
 
 
 def _check_taken(listed: tuple[bytes, ...], cwd: bytes) -> None:
-    """Raises StaysLocal where the compiler that was asked has read what nobody can read again."""
+    """What the compiler read when it was asked can be read again.
+
+    Raises:
+        StaysLocal: it cannot: no later run would find the same in a FIFO.
+    """
     for path in listed:
         if stat.S_ISFIFO(file_type(absolute(path, cwd))):
             said = (

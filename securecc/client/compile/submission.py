@@ -55,7 +55,12 @@ async def submit(job: RemoteJob, compile_: Compile) -> Outcome:
 
 
 async def _supply(job: RemoteJob, need: Need, inputs: Inputs) -> int:
-    """Sends what a Need asks for; the bytes that were sent."""
+    """Sends what a Need asks for; the bytes that were sent.
+
+    Raises:
+        ChannelError: the server asks for what is not in the manifest, or is gone.
+        StaysLocal: an input changed meanwhile.
+    """
     listed = compressed_manifest(inputs) if need.manifest else b""
     job.send(Supply(job.number, listed))
     sent = waiting = len(listed)
@@ -79,7 +84,12 @@ async def _supply(job: RemoteJob, need: Need, inputs: Inputs) -> int:
 
 
 def _read(entry: Entry) -> bytes:
-    """One byte more than its size is asked for, so that a file that grew shows; a FIFO in its place holds nobody up."""
+    """The content of a file: one byte more than its size is asked for, so that a file that grew shows; a FIFO in its
+    place does not block.
+
+    Raises:
+        StaysLocal: it cannot be read any more.
+    """
     try:
         descriptor = os.open(entry.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY)
         with open(descriptor, "rb", buffering=0) as file:

@@ -44,7 +44,7 @@ class Watched:
 
 def _end(launcher: Launcher) -> None:
     try:
-        launcher.order(Die(signal.SIGTERM))
+        launcher.command(Die(signal.SIGTERM))
     except LauncherGoneError:
         return
     launcher.abandon()

@@ -15,7 +15,7 @@ from securecc.model.errors import AgentError
 from securecc.system.peer_credentials import peer_credentials
 
 FOLDER_PATH = 76  # bytes: with the socket's name it fits into sun_path, 108 bytes (unix(7))
-_OURS_ALONE = 0o700
+_PRIVATE = 0o700
 _FNV_OFFSET = 0xCBF29CE484222325
 _FNV_PRIME = 0x100000001B3
 
@@ -33,8 +33,8 @@ def socket_name(mounts: int, device: int, root: int, kerberos: bytes) -> str:
 
 
 def folder() -> Path:
-    """The folder for the sockets of this user, not yet checked: below XDG_RUNTIME_DIR if that is absolute, ours
-    alone and short enough, else /tmp/securecc-UID.
+    """The folder for the sockets of this user, not yet checked: below XDG_RUNTIME_DIR if that is absolute, private
+    and short enough, else /tmp/securecc-UID.
     """
     runtime = os.environb.get(b"XDG_RUNTIME_DIR", b"")
     path = runtime + b"/securecc"
@@ -51,14 +51,15 @@ def _is_private(path: str | Path) -> bool:
     return (
         stat.S_ISDIR(status.st_mode)
         and status.st_uid == os.getuid()
-        and stat.S_IMODE(status.st_mode) & 0o777 == _OURS_ALONE
+        and stat.S_IMODE(status.st_mode) & 0o777 == _PRIVATE
     )
 
 
 def check_folder(path: Path) -> None:
-    """Makes sure that `path` is a directory, ours, mode 0700 and no link; makes it if there is none.
+    """Makes sure that `path` is a directory of this user's with mode 0700 and no link; makes it if there is none.
 
-    Raises AgentError otherwise: somebody else may have put it there to be spoken to in the agent's stead.
+    Raises:
+        AgentError: it is something else, or cannot be made: somebody may want to be taken for the agent.
     """
     if _is_private(path):
         return
@@ -67,18 +68,22 @@ def check_folder(path: Path) -> None:
     except FileExistsError:
         pass
     except OSError as error:
-        raise AgentError(f"cannot make the folder {path}: {error.strerror}", "set XDG_RUNTIME_DIR") from error
+        raise AgentError(f"cannot create {path}: {error.strerror}", "set XDG_RUNTIME_DIR") from error
     if not _is_private(path):
-        raise AgentError(f"{path} is not ours alone", "it must be a directory of our own with mode 0700 and no link")
+        raise AgentError(f"{path} is not private", "it must be your own directory with mode 0700, and no link")
 
 
 def socket_path() -> Path:
-    """The agent's socket in this process's world. Raises AgentError when the folder is not to be trusted."""
+    """The agent's socket in this process's world.
+
+    Raises:
+        AgentError: the folder is not private, or /proc does not say which world this is.
+    """
     try:
         mounts = os.stat("/proc/self/ns/mnt").st_ino
         root = os.stat("/")
     except OSError as error:
-        raise AgentError(f"cannot tell which world this is: {error}", "mount /proc") from error
+        raise AgentError(f"cannot identify this mount namespace: {error}", "mount /proc") from error
     where = folder()
     check_folder(where)
     return where / socket_name(mounts, root.st_dev, root.st_ino, os.environb.get(b"KRB5_CONFIG", b""))
@@ -90,16 +95,20 @@ def failure_mark(path: Path) -> Path:
 
 
 def peer(connection: socket.socket) -> tuple[int, int]:
-    """(process id, user id) of the other end of a Unix socket, as when it connected. Raises AgentError."""
+    """(process id, user id) of the other end of a Unix socket, as when it connected.
+
+    Raises:
+        AgentError: the kernel does not say.
+    """
     try:
         credentials = peer_credentials(connection)
     except OSError as error:
-        raise AgentError(f"cannot tell who is connected: {error.strerror}") from error
+        raise AgentError(f"cannot identify the launcher: {error.strerror}") from error
     return credentials.pid, credentials.uid
 
 
 def same_world(process: int) -> bool:
-    """Whether that process has our mount namespace and our root. False when it has gone or is hidden."""
+    """Whether that process has our mount namespace and our root. False when it has ended or is hidden."""
     try:
         return all(os.path.samestat(os.stat(f"/proc/{process}/{name}"), status) for name, status in _our_world())
     except OSError:

@@ -1,6 +1,6 @@
-"""The fields of the launcher protocol's frames: how each kind is put into bytes and taken out of them.
+"""The fields of the launcher protocol's frames: how each kind is encoded, and decoded again.
 
-Pure, little-endian. Taking raises ProtocolError for whatever does not fit; see docs/launcher-protocol.md.
+Pure, little-endian (docs/launcher-protocol.md). Whatever does not fit is a ProtocolError.
 """
 
 import struct
@@ -16,14 +16,18 @@ _TERMINAL = struct.Struct("<III")
 
 
 class Payload:
-    """The bytes of one payload, taken from the front; whatever runs over its end is a ProtocolError."""
+    """The bytes of one payload, taken from the front."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._at = 0
 
     def take(self, size: int) -> bytes:
-        """The next `size` bytes."""
+        """The next `size` bytes.
+
+        Raises:
+            ProtocolError: so many are not left.
+        """
         end = self._at + size
         if end > len(self._data):
             raise ProtocolError(f"a field of {size} bytes runs over the end of its frame")
@@ -53,7 +57,11 @@ def _take_u8(payload: Payload) -> int:
 
 
 def take_u32(payload: Payload) -> int:
-    """A u32."""
+    """The next u32.
+
+    Raises:
+        ProtocolError: four bytes are not left.
+    """
     return int.from_bytes(payload.take(4), "little")
 
 
@@ -64,7 +72,7 @@ def _take_u64(payload: Payload) -> int:
 def _take_bool(payload: Payload) -> bool:
     value = _take_u8(payload)
     if value > 1:
-        raise ProtocolError(f"a truth value is 0 or 1, not {value}")
+        raise ProtocolError(f"a bool is 0 or 1, not {value}")
     return value == 1
 
 

@@ -1,7 +1,7 @@
-"""What the launcher and the agent say to each other (docs/launcher-protocol.md is normative).
+"""The frames between launcher and agent (docs/launcher-protocol.md is normative).
 
 Pure: bytes in, values out. A frame is a u32 length of the payload, a u8 kind and the payload, little-endian. Each
-frame is one frozen value here; `encode` turns any of them into its bytes, and a reader turns bytes into values.
+frame is one frozen value here; `encode` turns any of them into bytes, and a reader turns bytes into values.
 """
 
 import struct
@@ -41,9 +41,9 @@ _HEADER = struct.Struct("<IB")
 class Request:
     """First frame of a launcher: one compile, as the user asked for it.
 
-    `arguments[0]` is what the compiler is to see as its own name, `compiler` the path that the launcher found for it
-    and would execute by itself. `environment` holds the listed variables only. `parent` is the launcher's parent
-    process id (make). `terminal` has the size of descriptor 0, or of 2 where 0 is no terminal.
+    `arguments[0]` is the name that the compiler is to be called by, `compiler` the path that the launcher found for it
+    and would execute by itself. `environment` holds the variables that the protocol lists, no others. `parent` is the
+    launcher's parent process id (make's). `terminal` has the size of descriptor 0, or of 2 where 0 is no terminal.
     """
 
     arguments: tuple[bytes, ...]
@@ -89,10 +89,10 @@ class Committed:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """An order could not be carried out, `error` being the errno.
+    """A command could not be carried out; `error` is the errno.
 
-    For outputs: no temporary is left, and all Output, Data and Commit that follow are ignored. For Capture and Spawn:
-    the child could not be made.
+    Of outputs, no temporary file is left, and every Output, Data and Commit that follows is ignored. Of Capture and
+    Spawn, the child could not be started.
     """
 
     error: int
@@ -125,7 +125,7 @@ class Capture:
 
 @dataclass(frozen=True, slots=True)
 class Spawn:
-    """Run `arguments` with the user's own descriptors, say how it ended, and wait for more orders."""
+    """Run `arguments` with the user's own descriptors, say how it ended, and wait for another command."""
 
     arguments: Sequence[bytes]
     environment: Mapping[bytes, bytes] = field(default_factory=dict)
@@ -160,7 +160,7 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """Every Output is complete: give all of them their final names; answered by Committed or Failed."""
+    """Every Output is complete: give all of them their final names. Answered by Committed or Failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +251,11 @@ _BY_TYPE: dict[Any, _Layout] = {layout.made: layout for layout in _FROM_LAUNCHER
 
 
 def encode(frame: Frame) -> bytes:
-    """The bytes of one frame. Raises ProtocolError when it is over LAUNCHER_MESSAGE bytes."""
+    """The bytes of one frame.
+
+    Raises:
+        ProtocolError: its payload is over LAUNCHER_MESSAGE bytes.
+    """
     layout = _BY_TYPE[type(frame)]
     payload = b"".join(made.put(getattr(frame, name)) for name, made in layout.fields.items())
     if len(payload) > LAUNCHER_MESSAGE:
@@ -277,7 +281,12 @@ class _Reader:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> list[Frame]:
-        """The frames completed by `data`. Raises ProtocolError, and AgentError for another version's Request."""
+        """The frames that `data` completes.
+
+        Raises:
+            ProtocolError: the bytes are no frame that may come here.
+            AgentError: the launcher is of another version.
+        """
         self._buffer += data
         frames: list[Frame] = []
         while (frame := self._next()) is not None:
@@ -312,7 +321,7 @@ class _Reader:
 
 
 class RequestReader(_Reader):
-    """What an agent reads: one Request first, then reports."""
+    """What an agent reads: one Request first, then replies."""
 
     def __init__(self) -> None:
         super().__init__(_FROM_LAUNCHER)
@@ -328,12 +337,14 @@ class RequestReader(_Reader):
             self._requested = True
             version = take_u32(Payload(data))
             if version != VERSION:
-                raise AgentError(f"the launcher speaks version {version}, this agent {VERSION}", "install both anew")
+                raise AgentError(
+                    f"the launcher speaks protocol version {version}, this agent {VERSION}", "reinstall securecc"
+                )
         return super()._decode(kind, data)
 
 
-class OrderReader(_Reader):
-    """What a launcher reads; the one in C does the same, this one lets tests stand in for it."""
+class CommandReader(_Reader):
+    """What a launcher reads: commands. The launcher itself is in C; with this one, tests stand in for it."""
 
     def __init__(self) -> None:
         super().__init__(_FROM_AGENT)

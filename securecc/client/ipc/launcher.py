@@ -28,8 +28,8 @@ class Launcher(Protocol):
     process: int
     """Its process id."""
 
-    def order(self, frame: FromAgent) -> None:
-        """Sends one order.
+    def command(self, frame: FromAgent) -> None:
+        """Sends one command.
 
         Raises:
             LauncherGoneError: it has ended.
@@ -85,7 +85,7 @@ class Launcher(Protocol):
 
     async def finish(self, outputs: Sequence[MadeFile], stdout: Sequence[Content], stderr: bytes) -> Failed | None:
         """Writes all outputs or none. When all are written, prints and ends the launcher with success; else says what
-        kept them from being written, and the launcher waits for another order.
+        kept them from being written, and the launcher waits for another command.
 
         Raises:
             LauncherGoneError: it has ended.

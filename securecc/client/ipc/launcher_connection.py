@@ -1,4 +1,4 @@
-"""The agent's end of the connection to one launcher: its request, orders to it, its reports."""
+"""The agent's end of the connection to one launcher: its request, commands to it, its replies."""
 
 import asyncio
 import logging
@@ -29,7 +29,7 @@ from securecc.model.errors import AgentError, SecureccError
 
 log = logging.getLogger("securecc.agent")
 
-Report = Captured | CaptureDone | Spawned | Committed | Failed
+Reply = Captured | CaptureDone | Spawned | Committed | Failed
 
 _KEEPALIVE = frames.encode(frames.Keepalive())
 _AT_ONCE = 64 * limits.KIB
@@ -50,7 +50,7 @@ class LauncherConnection(asyncio.BufferedProtocol):
     def __init__(self, serve: Callable[["LauncherConnection", Request], Awaitable[None]]) -> None:
         self._serve = serve
         self._reader = RequestReader()
-        self._reports: deque[Report] = deque()
+        self._replies: deque[Reply] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._transport: asyncio.Transport | None = None
@@ -85,7 +85,7 @@ class LauncherConnection(asyncio.BufferedProtocol):
                 if isinstance(frame, Request):
                     self._task = asyncio.create_task(self._run(frame))
                 elif isinstance(frame, Captured | CaptureDone | Spawned | Committed | Failed):
-                    self._reports.append(frame)
+                    self._replies.append(frame)
                     self._wake()
         except SecureccError:
             self.close()
@@ -95,7 +95,7 @@ class LauncherConnection(asyncio.BufferedProtocol):
         self._transport = None
         self._wake()
         # A launcher that has written everything goes without being told again: what it made still counts.
-        if self._task is not None and not any(isinstance(report, Committed) for report in self._reports):
+        if self._task is not None and not any(isinstance(reply, Committed) for reply in self._replies):
             self._task.cancel()
         self.done(self)
 
@@ -136,8 +136,8 @@ class LauncherConnection(asyncio.BufferedProtocol):
             self._transport.write(_KEEPALIVE)
         self._quiet = False
 
-    def order(self, frame: FromAgent) -> None:
-        """Sends one order.
+    def command(self, frame: FromAgent) -> None:
+        """Sends one command.
 
         Raises:
             LauncherGoneError: the launcher has ended.
@@ -148,7 +148,7 @@ class LauncherConnection(asyncio.BufferedProtocol):
 
     def execute(self, request: Request) -> None:
         """The launcher becomes the compiler that it found, with the arguments that the user gave."""
-        self.order(Execute(request.compiler, request.arguments))
+        self.command(Execute(request.compiler, request.arguments))
 
     def write(self, stream: int, content: bytes) -> None:
         """Writes to the user's descriptor 1 or 2."""
@@ -157,7 +157,7 @@ class LauncherConnection(asyncio.BufferedProtocol):
 
     def exit(self, status: int) -> None:
         """The launcher ends with this exit status."""
-        self.order(Exit(status))
+        self.command(Exit(status))
 
     async def capture(self, arguments: Sequence[bytes]) -> tuple[int, bytes]:
         """Runs a command in the launcher's place; returns its wait status and what it wrote to standard output."""
@@ -175,32 +175,32 @@ class LauncherConnection(asyncio.BufferedProtocol):
             self._input = (content if status == 0 else None,)
         return self._input[0]
 
-    async def _captured(self, order: frames.Capture | frames.Input, main: int = 1) -> tuple[int, bytes, bytes]:
-        self.order(order)
+    async def _captured(self, command: frames.Capture | frames.Input, main: int = 1) -> tuple[int, bytes, bytes]:
+        self.command(command)
         parts: dict[int, list[bytes]] = {main: [], 2: []}
         while True:
-            report = await self._report()
-            if isinstance(report, Captured):
-                parts.get(report.stream, []).append(report.data)
-            elif isinstance(report, CaptureDone):
-                status = report.status if not report.truncated else 1 << 8
+            reply = await self._reply()
+            if isinstance(reply, Captured):
+                parts.get(reply.stream, []).append(reply.data)
+            elif isinstance(reply, CaptureDone):
+                status = reply.status if not reply.truncated else 1 << 8
                 return status, b"".join(parts[main]), b"".join(parts[2])
-            elif isinstance(report, Failed):
+            elif isinstance(reply, Failed):
                 return 127 << 8, b"", b""
 
     async def spawn(self, arguments: Sequence[bytes]) -> int:
         """Runs a command with the user's own descriptors; returns its wait status."""
-        self.order(frames.Spawn(tuple(arguments)))
+        self.command(frames.Spawn(tuple(arguments)))
         while True:
-            report = await self._report()
-            if isinstance(report, Spawned):
-                return report.status
-            if isinstance(report, Failed):
+            reply = await self._reply()
+            if isinstance(reply, Spawned):
+                return reply.status
+            if isinstance(reply, Failed):
                 return 127 << 8
 
     async def finish(self, outputs: Sequence[MadeFile], stdout: Sequence[Content], stderr: bytes) -> Failed | None:
         """Writes all outputs or none. When all are written, prints and ends the launcher with success, without waiting
-        for a word in between; returns what kept them from being written, and the launcher waits for another order.
+        for a reply in between; returns what kept them from being written, and the launcher waits for another command.
         What is printed on standard output is one of the outputs: it comes after what is said, as compilers have it,
         and before the files have their names.
 
@@ -221,11 +221,11 @@ class LauncherConnection(asyncio.BufferedProtocol):
                     break
         self._write(batch)
         while True:
-            report = await self._report()
-            if isinstance(report, Committed):
+            reply = await self._reply()
+            if isinstance(reply, Committed):
                 return None
-            if isinstance(report, Failed):
-                return report
+            if isinstance(reply, Failed):
+                return reply
 
     def _write(self, pieces: Sequence[bytes]) -> None:
         if self._transport is None:
@@ -234,19 +234,19 @@ class LauncherConnection(asyncio.BufferedProtocol):
 
     def _failed(self) -> bool:
         """Whether the launcher has given up what is being sent."""
-        return any(isinstance(report, Failed) for report in self._reports)
+        return any(isinstance(reply, Failed) for reply in self._replies)
 
     async def _drain(self) -> None:
         """Waits until the launcher has taken most of what was written, or has given up."""
         while self._held_back and self._transport is not None and not self._failed():
             await self._woken()
 
-    async def _report(self) -> Report:
-        while not self._reports:
+    async def _reply(self) -> Reply:
+        while not self._replies:
             if self._transport is None:
                 raise LauncherGoneError("the launcher has gone")
             await self._woken()
-        return self._reports.popleft()
+        return self._replies.popleft()
 
     async def _woken(self) -> None:
         self._waiter = asyncio.get_running_loop().create_future()

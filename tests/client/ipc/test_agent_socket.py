@@ -79,12 +79,12 @@ needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can give fil
 @pytest.mark.parametrize("squat", [squat_open, squat_link, squat_file, pytest.param(squat_owner, marks=needs_root)])
 def test_squatted_folder_is_refused(runtime, squat):
     squat(runtime / "securecc")
-    with pytest.raises(AgentError, match="not ours alone"):
+    with pytest.raises(AgentError, match="not private"):
         agent_socket.socket_path()
 
 
 def test_folder_that_cannot_be_made(runtime):
-    with pytest.raises(AgentError, match="cannot make"):
+    with pytest.raises(AgentError, match="cannot create"):
         agent_socket.check_folder(runtime / "absent" / "securecc")
 
 

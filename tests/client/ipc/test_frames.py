@@ -12,6 +12,7 @@ from securecc.client.ipc.frames import (
     Capture,
     Captured,
     CaptureDone,
+    CommandReader,
     Commit,
     Committed,
     Data,
@@ -21,7 +22,6 @@ from securecc.client.ipc.frames import (
     Failed,
     Input,
     Keepalive,
-    OrderReader,
     Output,
     Print,
     Request,
@@ -86,8 +86,8 @@ def test_what_a_launcher_says_comes_back(request, said):
 @given(st.lists(orders, max_size=6))
 def test_orders_come_back(said):
     data = b"".join(map(encode, said))
-    assert OrderReader().feed(data) == said
-    assert byte_by_byte(OrderReader(), data) == said
+    assert CommandReader().feed(data) == said
+    assert byte_by_byte(CommandReader(), data) == said
 
 
 def outcome(reader, pieces):
@@ -107,7 +107,7 @@ framed = st.lists(
 
 @given(framed | st.binary(max_size=60))
 def test_any_bytes_are_frames_or_one_of_our_errors(data):
-    for made in (RequestReader, OrderReader):
+    for made in (RequestReader, CommandReader):
         assert outcome(made(), [data[at : at + 1] for at in range(len(data))]) == outcome(made(), [data])
 
 
@@ -129,7 +129,7 @@ def as_value(made, described):
 def test_order_vectors(vector):
     value = as_value(ORDERS[vector["name"]], vector["fields"])
     assert encode(value).hex() == vector["hex"]
-    assert OrderReader().feed(bytes.fromhex(vector["hex"])) == [value]
+    assert CommandReader().feed(bytes.fromhex(vector["hex"])) == [value]
 
 
 @pytest.mark.parametrize("vector", VECTORS["reports"], ids=lambda vector: vector["name"])
@@ -176,19 +176,19 @@ def test_launchers_say_nothing_else(kind):
 @pytest.mark.parametrize("size", [0, 1, CHUNK, CHUNK + 1, 5 * CHUNK])
 def test_content_is_cut_into_chunks(size):
     content = bytes(size)
-    data = OrderReader().feed(data_frames(content))
+    data = CommandReader().feed(data_frames(content))
     assert b"".join(frame.data for frame in data) == content
     assert all(0 < len(frame.data) <= CHUNK for frame in data)
-    printed = OrderReader().feed(print_frames(2, content))
+    printed = CommandReader().feed(print_frames(2, content))
     assert [frame.data for frame in printed] == [frame.data for frame in data]
     assert {frame.stream for frame in printed} <= {2}
 
 
 def test_environment_as_getenv_sees_it():
     data = encode(Spawn((b"x",), {b"A": b"1", b"B": b"="}))
-    assert OrderReader().feed(data.replace(b"B==", b"A=="))[0].environment == {b"A": b"1"}
+    assert CommandReader().feed(data.replace(b"B==", b"A=="))[0].environment == {b"A": b"1"}
     with pytest.raises(ProtocolError, match="no '='"):
-        OrderReader().feed(data.replace(b"A=1", b"A-1"))
+        CommandReader().feed(data.replace(b"A=1", b"A-1"))
 
 
 def test_names_do_not_collide():

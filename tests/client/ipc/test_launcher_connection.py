@@ -16,6 +16,7 @@ from securecc.client.ipc.frames import (
     Capture,
     Captured,
     CaptureDone,
+    CommandReader,
     Commit,
     Committed,
     Data,
@@ -25,7 +26,6 @@ from securecc.client.ipc.frames import (
     Input,
     Keep,
     Keepalive,
-    OrderReader,
     Output,
     Print,
     Request,
@@ -46,7 +46,7 @@ class Launcher:
     def __init__(self, end):
         self.end = end
         self.end.setblocking(False)
-        self._reader = OrderReader()
+        self._reader = CommandReader()
         self._heard = []
 
     def say(self, *frames):
@@ -497,4 +497,4 @@ def test_any_reports_end_in_orders_or_in_a_hang_up(said):
 
 
 def test_a_request_is_not_a_report():
-    assert Request not in connection_module.Report.__args__
+    assert Request not in connection_module.Reply.__args__
