@@ -1,1 +1,1 @@
-"""What this machine is like: compilers, directories, locales, terminals."""
+"""What this machine is like: its compilers, directories, locales, terminals and slots."""

@@ -1,4 +1,4 @@
-"""Whether anything below some directories has changed since it was last asked: inotify(7), through libc."""
+"""Whether anything in some directories has changed since the last question: inotify(7), through libc."""
 
 import ctypes
 import os
@@ -27,27 +27,32 @@ _OVERFLOW, _IGNORED = 0x4000, 0x8000
 _ONLYDIR, _DONT_FOLLOW, _ADD = 0x01000000, 0x02000000, 0x20000000
 _LOCAL = frozenset(
     {0xEF53, 0x58465342, 0x9123683E, 0x01021994, 0x794C7630, 0x2FC12FC1, 0xF2F52010}
-)  # ext4, xfs, btrfs, tmpfs, overlay, zfs, f2fs (statfs(2)): elsewhere others change files and no event tells
+)  # ext4, xfs, btrfs, tmpfs, overlay, zfs, f2fs (statfs(2)): on others, other machines change files without an event
 _EVENT = struct.Struct("iIII")
 _BUFFER = 64 * 1024
 
 
 class Inotify:
-    """Watches directories for somebody, who is named by any bytes. The kernel keeps the changes until they are read,
-    so an answer says all that has happened up to the call.
+    """Watches directories for owners, each named by any bytes. The kernel keeps events until they are read, so an
+    answer covers all that has happened up to the call.
     """
 
     def __init__(self) -> None:
-        """Raises StaysLocal where the kernel gives no more of these (max_user_instances)."""
+        """Opens an instance.
+
+        Raises:
+            StaysLocal: the kernel gives no more of these (max_user_instances).
+        """
         self._descriptor: int = _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         if self._descriptor < 0:
-            raise _failed("inotify")
+            raise StaysLocal("watch", _failure("inotify"))
         self._owners: dict[int, frozenset[bytes]] = {}
 
     def watch(self, folders: Iterable[bytes], owner: bytes) -> None:
-        """Watch these directories, absolute and no symlinks; and that those above them stay where they are.
+        """Watches these directories (absolute paths of no symlinks), and that those above them stay where they are.
 
-        Raises StaysLocal when one cannot be (max_user_watches).
+        Raises:
+            StaysLocal: one cannot be watched (max_user_watches); then none is for this owner.
         """
         watched = dict.fromkeys(folders, _CHANGES)
         for folder in tuple(watched):
@@ -57,14 +62,14 @@ class Inotify:
         for folder, changes in watched.items():
             number = _libc.inotify_add_watch(self._descriptor, folder, changes | _ADD | _ONLYDIR | _DONT_FOLLOW)
             if number < 0:
-                error = _failed(os.fsdecode(folder))
+                failure = _failure(os.fsdecode(folder))
                 self.forget(owner)
-                raise error
+                raise StaysLocal("watch", failure)
             others = self._owners.get(number)
             self._owners[number] = alone if others is None else others | alone
 
     def changed(self) -> set[bytes]:
-        """Whose directories have changed since the last call; everybody's, if the kernel lost count."""
+        """The owners whose directories have changed since the last call; all owners after an overflow of the queue."""
         found: set[bytes] = set()
         while True:
             try:
@@ -83,7 +88,7 @@ class Inotify:
                     self._owners.pop(number, None)
 
     def forget(self, owner: bytes) -> None:
-        """Watch for this one no more."""
+        """Stops watching for `owner`."""
         for number, owners in list(self._owners.items()):
             if owners == {owner}:
                 del self._owners[number]
@@ -92,15 +97,15 @@ class Inotify:
                 self._owners[number] = owners - {owner}
 
     def close(self) -> None:
-        """Give the descriptor back."""
+        """Closes the instance."""
         os.close(self._descriptor)
 
 
 def is_local(path: bytes) -> bool:
-    """Whether a path's file system (`struct statfs`, whose first word is the type) tells of every change."""
+    """Whether inotify tells of every change on the path's file system: no other machine can write to it (statfs(2))."""
     answer = (ctypes.c_long * 32)()
     return _libc.statfs(path, answer) == 0 and answer[0] & 0xFFFFFFFF in _LOCAL
 
 
-def _failed(what: str) -> StaysLocal:
-    return StaysLocal("watch", f"{what} cannot be watched: {os.strerror(ctypes.get_errno())}")
+def _failure(what: str) -> str:
+    return f"{what} cannot be watched: {os.strerror(ctypes.get_errno())}"

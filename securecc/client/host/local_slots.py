@@ -1,4 +1,4 @@
-"""Localhost as one more place to run: so many at one time of the compiles that could have gone to the farm."""
+"""Localhost as one more server: how many compiles that could have gone to the farm may run here at one time."""
 
 import asyncio
 import os
@@ -6,7 +6,7 @@ from collections import deque
 
 
 class LocalSlots:
-    """`count` places. Work that belongs here anyway (linking, preprocessing) takes none."""
+    """`count` slots. Work that belongs here anyway (linking, preprocessing) takes none."""
 
     def __init__(self, count: int) -> None:
         self._count = max(count, 1)
@@ -14,7 +14,11 @@ class LocalSlots:
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def enter(self, most: int = 0) -> None:
-        """Returns when a place is free; `leave` or `leave_with` gives it back. `most` is this user's own count."""
+        """Takes a slot, once one is free; `leave` or `leave_with` gives it back. `most` replaces the count, unless 0.
+
+        Raises:
+            asyncio.CancelledError: the wait was cancelled, and no slot taken.
+        """
         while self._taken >= (most or self._count):
             waiter = asyncio.get_running_loop().create_future()
             self._waiting.append(waiter)
@@ -27,7 +31,7 @@ class LocalSlots:
         self._taken += 1
 
     def leave(self) -> None:
-        """Gives a place back."""
+        """Gives a slot back."""
         self._taken -= 1
         self._wake()
 
@@ -39,7 +43,7 @@ class LocalSlots:
                 return
 
     def leave_with(self, process: int) -> None:
-        """Gives a place back when that process ends."""
+        """Gives a slot back when the process of this id ends."""
         try:
             descriptor = os.pidfd_open(process)
         except OSError:

@@ -1,4 +1,4 @@
-"""The time of day as a compile would tell it here, for a server in another zone and with another clock."""
+"""The time of day as a compile would see it here, for a server in another zone and with another clock."""
 
 import calendar
 import io
@@ -17,12 +17,12 @@ _LEAPS = slice(28, 32)  # how many leap seconds a file counts (RFC 8536, 3.1)
 _NO_TRANSITIONS = (
     b"TZif2" + bytes(15) + b"".join(n.to_bytes(4, "big") for n in (0, 0, 0, 0, 1, 4)) + bytes(6) + b"UTC\0"
 )
-_LAST = 1 << 32  # seconds; what is said of later times is not of interest
+_LAST = 1 << 32  # seconds; no file is younger
 
 
 def seconds(zone: bytes | None) -> int | None:
-    """A SOURCE_DATE_EPOCH whose date and time in UTC, as gcc writes them (cpp, "Environment Variables"), are those of
-    this moment in the zone of a person's TZ (None: not set). None for a TZ whose meaning is not known here.
+    """A SOURCE_DATE_EPOCH (seconds) whose date and time in UTC, as gcc writes them (cpp, "Environment Variables"), are
+    those of this moment in the zone of a user's TZ (None: not set). None for a TZ whose meaning is not known here.
     """
     name = None if zone is None else os.fsdecode(zone)
     if name == os.environ.get("TZ"):
@@ -37,8 +37,8 @@ def seconds(zone: bytes | None) -> int | None:
 
 
 def rule(zone: bytes | None, times: Iterable[int]) -> bytes | None:
-    """A TZ without the name of a file (tzset(3)) by which each of these times (seconds) is what it is by a person's TZ
-    (None: not set). None where that is not known here.
+    """A TZ that names no file (tzset(3)) and gives each of these times (seconds since the epoch) the same local time as
+    a user's TZ does (None: not set). None where there is none, or the user's is not known here.
     """
     wanted = tuple(times)
     try:
@@ -55,7 +55,7 @@ def rule(zone: bytes | None, times: Iterable[int]) -> bytes | None:
 
 
 def _zone(zone: bytes | None) -> tuple[tzinfo | None, bytes]:
-    """What a TZ means, and the rule that it is, or that the file ends in which it names."""
+    """What a TZ means, and its rule: itself, or the last line of the file that it names."""
     name = _SYSTEM if zone is None else os.fsdecode(zone).removeprefix(":")
     path = os.path.join(_ZONES, name)
     if ".." in name or not name:
@@ -71,7 +71,7 @@ def _zone(zone: bytes | None) -> tuple[tzinfo | None, bytes]:
 
 
 def _made(posix: bytes) -> tzinfo:
-    """The zone of a rule: a file's form of it, without transitions of its own (RFC 8536, 3.3)."""
+    """The zone of a rule, by way of a file that has no transitions and ends in the rule (RFC 8536, 3.3)."""
     return _read(_NO_TRANSITIONS + _NO_TRANSITIONS + b"\n" + posix + b"\n")
 
 

@@ -1,4 +1,4 @@
-"""What has been mounted and unmounted since it was last asked: no watch on a directory tells of it."""
+"""What has been mounted and unmounted since the last question: no watch on a directory tells."""
 
 import os
 import select
@@ -9,24 +9,28 @@ _POINT = 4  # of a line's words, proc_pid_mountinfo(5)
 
 
 class MountTable:
-    """The mount points of this process's world (proc(5): the table can be polled for changes, which costs no read)."""
+    """The mount points of this process's mount namespace (proc(5): the table can be polled for changes, unread)."""
 
     def __init__(self) -> None:
-        """Raises OSError where there is no /proc."""
+        """Reads the table.
+
+        Raises:
+            OSError: there is no /proc.
+        """
         self._descriptor = os.open(_TABLE, os.O_RDONLY | os.O_CLOEXEC)
         self._poll = select.poll()
         self._poll.register(self._descriptor, select.POLLPRI)
         self._known = _lines()
 
     def changed(self) -> tuple[bytes, ...]:
-        """The mount points where something has come, gone or been changed since the last call; mostly none."""
+        """The mount points where something was mounted, unmounted or remounted since the last call."""
         if not self._poll.poll(0):
             return ()
         before, self._known = self._known, _lines()
         return tuple({_point(line) for line in before ^ self._known})
 
     def close(self) -> None:
-        """Give the descriptor back."""
+        """Closes the table."""
         os.close(self._descriptor)
 
 
@@ -41,5 +45,5 @@ def _lines() -> frozenset[bytes]:
 
 
 def _point(line: bytes) -> bytes:
-    """Blanks, newlines and backslashes stand as octal escapes."""
+    """Blanks, newlines and backslashes are octal escapes."""
     return line.split(b" ")[_POINT].decode("unicode_escape").encode("latin-1")

@@ -91,7 +91,11 @@ def _of_gcc(compiler: bytes, asked: Sequence[bytes]) -> tuple[bytes, ...]:
 
 
 def _of_clang(compiler: bytes, asked: Sequence[bytes]) -> tuple[bytes, ...]:
-    """Options for which clang tells the compiler proper the same, feature by feature."""
+    """Options for which clang tells the compiler proper the same, feature by feature.
+
+    Raises:
+        StaysLocal: there are none, or clang does not say.
+    """
     native = clang_processor(_driver_output(compiler, asked))
     features = sorted(native.features - _OF_EVERY_PROCESSOR)
     spelled = ["-m" + ("no-" if feature[0] == "-" else "") + feature[1:] for feature in features]
@@ -108,6 +112,11 @@ def _of_clang(compiler: bytes, asked: Sequence[bytes]) -> tuple[bytes, ...]:
 
 
 def _driver_output(compiler: bytes, asked: Sequence[bytes]) -> bytes:
+    """What the driver would run, by its own words.
+
+    Raises:
+        StaysLocal: it does not say.
+    """
     command = [compiler, *asked, b"-###", b"-S", b"-x", b"c", b"/dev/null", b"-o", b"/dev/null"]
     try:
         done = subprocess.run(
@@ -125,6 +134,11 @@ def _driver_output(compiler: bytes, asked: Sequence[bytes]) -> bytes:
 
 
 def _compiler_proper(driver_output: bytes, is_it: Callable[[list[str]], bool]) -> list[str]:
+    """The words of the first command of which `is_it` is true.
+
+    Raises:
+        StaysLocal: there is none.
+    """
     for line in driver_output.splitlines():
         words = shlex.split(line.decode("utf-8", "surrogateescape")) if line.startswith(b" ") else []
         if words and is_it(words):

@@ -1,4 +1,4 @@
-"""The lists of scripts that stand for the compilers that they run: the user's, and the site's."""
+"""The lists of scripts that users and sites vouch for: each stands for the compiler that it runs."""
 
 import os
 import pwd
@@ -19,7 +19,7 @@ def default_paths(environ: Mapping[str, str] | None = None) -> tuple[Path, ...]:
 
 
 def vouched(paths: tuple[Path, ...]) -> frozenset[Digest]:
-    """The scripts that these lists name, by their digests. A list that cannot be read vouches for nothing."""
+    """The digests of the scripts that these lists name. A list that cannot be read vouches for nothing."""
     found: frozenset[Digest] = frozenset()
     for path in paths:
         try:
@@ -31,7 +31,11 @@ def vouched(paths: tuple[Path, ...]) -> frozenset[Digest]:
 
 
 def vouch(path: Path, script: bytes, digest: Digest) -> None:
-    """Puts a script at the end of a list. Raises ConfigError."""
+    """Adds a script to a list.
+
+    Raises:
+        ConfigError: the list cannot be written.
+    """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with path.open("ab") as file:

@@ -85,7 +85,11 @@ class AssemblerScanner:
         return listing is not None and name in listing.names
 
     def _guess(self, texts: Iterable[bytes]) -> int:
-        """Adds every file that a word of the texts names; how many of them there are."""
+        """Adds every file that a word of the texts names; how many of them there are.
+
+        Raises:
+            StaysLocal: words may lead upwards, or name too many files.
+        """
         words = set[bytes]().union(*map(assembler_directives.words, texts))
         if any(map(assembler_directives.leads_upwards, words)):
             raise StaysLocal("assembler", "the name of a file for the assembler may be put together from `..`")
@@ -114,7 +118,11 @@ class AssemblerScanner:
 
 
 def _content(file: FileFacts) -> bytes:
-    """Whatever is there now: only the names matter."""
+    """Whatever is there now: only the names matter.
+
+    Raises:
+        StaysLocal: it cannot be read any more.
+    """
     try:
         with open(file.path, "rb") as stream:
             return stream.read(limits.BLOB)

@@ -93,7 +93,7 @@ class FileCache:
         except OSError as error:
             raise StaysLocal("input", f"{os.fsdecode(file.path)}: {error.strerror}") from error
         if sha256(content) != file.digest:
-            raise _changes(file.path)
+            raise StaysLocal("input", _changed(file.path))
         return content
 
     def _scan(self, digest: Digest, content: bytes) -> Directives:
@@ -103,6 +103,12 @@ class FileCache:
         return found
 
     def _read(self, path: bytes) -> FileFacts:
+        """Reads and scans a file.
+
+        Raises:
+            StaysLocal: it is no regular file, too large, or changes meanwhile.
+            OSError: it cannot be read.
+        """
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY)
         try:
             status = os.fstat(descriptor)
@@ -115,7 +121,7 @@ class FileCache:
         finally:
             os.close(descriptor)
         if len(content) != status.st_size:
-            raise _changes(path)
+            raise StaysLocal("input", _changed(path))
         digest = sha256(content)
         self._scan(digest, content)
         rested = before - max(status.st_mtime_ns, status.st_ctime_ns)
@@ -123,8 +129,8 @@ class FileCache:
         return FileFacts(path, stat_key(status), stat.S_IMODE(status.st_mode), status.st_nlink, digest, racy=racy)
 
 
-def _changes(path: bytes) -> StaysLocal:
-    return StaysLocal("input", f"{os.fsdecode(path)} changed while it was being read")
+def _changed(path: bytes) -> str:
+    return f"{os.fsdecode(path)} changed while it was being read"
 
 
 def _content(descriptor: int, size: int) -> bytes:

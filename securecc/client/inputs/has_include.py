@@ -13,6 +13,7 @@ from securecc.model.errors import StaysLocal
 from securecc.model.manifest import Digest
 
 _T = TypeVar("_T")
+_HIDDEN = "a macro stands for the name in a __has_include"
 
 
 class HasIncludeQueries:
@@ -36,22 +37,26 @@ class HasIncludeQueries:
         found = [self._once(file, macros, uses) for file in files]
         names = frozenset(name for one in found for name in one.asked)
         if hidden((*found, uses(command_line, macros)), macros):
-            raise _hidden()
+            raise StaysLocal("computed-question", _HIDDEN)
         return frozenset(name.spelled for name in self._spellings(names, files, command_line))
 
     def _spellings(self, names: frozenset[Name], files: Sequence[FileFacts], command_line: bytes) -> frozenset[Name]:
-        """With what the words in <> may stand for; what stands for one may be a macro itself."""
+        """With what the words in <> may stand for; what stands for one may be a macro itself.
+
+        Raises:
+            StaysLocal: one may stand for what is not spelled.
+        """
         replaced: dict[bytes, frozenset[bytes]] = {}
         while new := frozenset(words(names) - replaced.keys()):
             if new & PREDEFINED or any(word in command_line for word in new):
-                raise _hidden()
+                raise StaysLocal("computed-question", _HIDDEN)
             replaced.update(dict.fromkeys(new, frozenset()))
             for file in files:
                 for word, other in self._once(file, new, replacements):
                     replaced[word] |= {other}
             more = spellings(names, replaced)
             if more is None:
-                raise _hidden()
+                raise StaysLocal("computed-question", _HIDDEN)
             names = more
         return names
 
@@ -61,7 +66,3 @@ class HasIncludeQueries:
             self._known[key] = query(self._files.content(file), some)
         answer: _T = self._known[key]  # type: ignore[assignment]  # the key says what the query was
         return answer
-
-
-def _hidden() -> StaysLocal:
-    return StaysLocal("computed-question", "a macro stands for the name in a __has_include")

@@ -104,7 +104,11 @@ class ManifestBuilder:
         return inputs
 
     def _finished(self, inputs: InputSet, search: IncludeSearch, watches: NameWatchBuilder) -> Inputs:
-        """Adds to what is read by its own name all that could be found in its place."""
+        """Adds to what is read by its own name all that could be found in its place.
+
+        Raises:
+            StaysLocal: some of it cannot be shown to a remote compiler exactly.
+        """
         scanner = AssemblerScanner(inputs, watches, self._files, (search.cwd, *inputs.directories, *search.directories))
         assembled = scanner.scan(search.macros, is_assembly=search.assembled)
         texts = [file for place, (file, _) in inputs.files.items() if place not in inputs.embedded]
