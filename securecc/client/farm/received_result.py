@@ -1,10 +1,10 @@
 """What a server sends after a Result: standard output, standard error and the outputs, one after the other."""
 
+import hashlib
 from dataclasses import dataclass
 
 from securecc.client.spool import Content, Spool
 from securecc.model import limits
-from securecc.model.digest import Sha256
 from securecc.model.errors import ProtocolError
 from securecc.model.manifest import Digest
 from securecc.model.messages import Output, Result
@@ -86,13 +86,13 @@ class ResultReceiver:
 
     def _begin_output(self) -> None:
         """Begins to hash the next output that has bytes; those before it that have none are done."""
-        self._hasher = Sha256()
+        self._hasher = hashlib.sha256()
         self._output_left = 0
         while len(self._digests) < len(self._result.outputs):
             self._output_left = self._result.outputs[len(self._digests)].size
             if self._output_left:
                 return
-            self._digests.append(Sha256().digest())
+            self._digests.append(hashlib.sha256().digest())
 
     def _hash(self, data: bytes) -> None:
         at = min(self._unhashed, len(data))
