@@ -24,7 +24,7 @@ pytestmark = [
 ]
 
 PAGE = TOP / "docs/admin.md"
-HOST, ADDRESS = "farm1.example.com", "10.2.3.4"
+HOST = "farm1.example.com"
 PATH = "/opt/stands-in:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 MACHINE = """\
 mount -t tmpfs tmpfs "$1" && cd "$1" || exit 1
