@@ -13,8 +13,9 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Protocol
 
 from securecc.client.compile import pipeline
 from securecc.client.compile.prepare import Preparer
@@ -31,7 +32,7 @@ from securecc.client.inputs.file_cache import FileCache
 from securecc.client.inputs.manifest_builder import ManifestBuilder
 from securecc.client.ipc import agent_socket
 from securecc.client.ipc.frames import Request
-from securecc.client.ipc.launcher import LauncherGoneError
+from securecc.client.ipc.launcher import Launcher, LauncherGoneError
 from securecc.client.ipc.launcher_connection import LauncherConnection
 from securecc.client.state.journal import Journal, default_path
 from securecc.client.state.redaction_patterns import read_patterns
@@ -44,7 +45,7 @@ from securecc.model.printable import PrintableFormatter, plain
 BACKLOG = 1024
 """Launchers that may connect at one moment: those of a make -j1000 do."""
 
-JOURNAL_BEATS = 5
+JOURNAL_TICKS = 5
 """The journal is written every so many seconds during a build, within one second after it."""
 
 GIVE_BACK_S = 30.0
@@ -54,33 +55,63 @@ LOG = 64 * limits.KIB
 """Bytes of the agent's log before it is rotated."""
 
 
+class Handler(Protocol):
+    """Who serves launchers (see `securecc.client.compile.request_handler`)."""
+
+    async def serve(self, launcher: Launcher, request: Request) -> None:
+        """One compile from beginning to end."""
+
+
+class Farms(Protocol):
+    """The channels to servers (see `securecc.client.farm.farm_registry`)."""
+
+    def check_tickets(self) -> None:
+        """To be called about once a second."""
+
+    def close(self, reason: str) -> None:
+        """Ends all channels."""
+
+
+class Record(Protocol):
+    """What became of compiles (see `securecc.client.state.journal`)."""
+
+    def local(self, reason: str, detail: str, arguments: Iterable[bytes] = ()) -> None:
+        """A compile was done here."""
+
+    def flush(self) -> None:
+        """To be called about once a second."""
+
+    def close(self) -> None:
+        """The last flush."""
+
+
 class Agent:
     """One agent: its socket, its once-a-second duties, its end."""
 
-    def __init__(self, path: Path, handler: RequestHandler, farms: FarmRegistry, journal: Journal, idle: float) -> None:
-        """It ends when nobody has needed it for `idle` seconds."""
+    def __init__(self, path: Path, handler: Handler, farms: Farms, journal: Record, idle_s: float) -> None:
+        """It ends when nobody has needed it for `idle_s` seconds."""
         self._path = path
-        self._idle = idle
+        self.idle_s = idle_s
         self._handler = handler
         self._farms = farms
         self._journal = journal
         self._launchers: set[LauncherConnection] = set()
         self._idle_since = asyncio.get_running_loop().time()
-        self._finished = asyncio.Event()
-        self._worked = False
-        self._swollen = False
+        self._end = asyncio.Event()
+        self._busy = False
+        self._untrimmed = False
 
     async def run(self, listening: socket.socket, ready: Callable[[], None]) -> None:
         """Serves until idle, told to end, or replaced at its path."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            loop.add_signal_handler(number, self._finished.set)
+            loop.add_signal_handler(number, self.stop)
         server = await loop.create_unix_server(self._connected, sock=listening)
         identity = _identity(self._path)
         ready()
-        pulse = asyncio.create_task(self._pulse(identity))
-        await self._finished.wait()
-        pulse.cancel()
+        ticking = asyncio.create_task(self._tick(identity))
+        await self._end.wait()
+        ticking.cancel()
         server.close()
         if _identity(self._path) == identity:
             with contextlib.suppress(OSError):
@@ -90,11 +121,15 @@ class Agent:
         self._farms.close("the agent ends")
         self._journal.close()
 
+    def stop(self) -> None:
+        """Ends `run`, and with it the agent."""
+        self._end.set()
+
     def _connected(self) -> LauncherConnection:
         launcher = LauncherConnection(self._serve)
         launcher.done = self._launchers.discard
         self._launchers.add(launcher)
-        self._worked = True
+        self._busy = True
         return launcher
 
     async def _serve(self, launcher: LauncherConnection, request: Request) -> None:
@@ -106,27 +141,27 @@ class Agent:
             self._journal.local("internal", f"{type(error).__name__}: {error}", request.arguments)
             raise
 
-    async def _pulse(self, identity: tuple[int, int] | None) -> None:
+    async def _tick(self, identity: tuple[int, int] | None) -> None:
         loop = asyncio.get_running_loop()
-        beats = 0
+        ticks = 0
         while True:
             await asyncio.sleep(limits.AGENT_KEEPALIVE_S)
             for launcher in self._launchers:
                 launcher.keep_alive()
-            self._farms.look()
-            if self._worked:
+            self._farms.check_tickets()
+            if self._busy:
                 self._idle_since = loop.time()
-                self._worked = bool(self._launchers)
-                self._swollen = True
-            elif self._swollen and loop.time() - self._idle_since > GIVE_BACK_S:
-                self._swollen = False
+                self._busy = bool(self._launchers)
+                self._untrimmed = True
+            elif self._untrimmed and loop.time() - self._idle_since > GIVE_BACK_S:
+                self._untrimmed = False
                 heap.trim()
-            beats += 1
-            if not self._launchers or beats % JOURNAL_BEATS == 0:
+            ticks += 1
+            if not self._launchers or ticks % JOURNAL_TICKS == 0:
                 self._journal.flush()
-            idle = loop.time() - self._idle_since > self._idle
+            idle = loop.time() - self._idle_since > self.idle_s
             if idle or _identity(self._path) != identity:
-                self._finished.set()
+                self.stop()
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -137,7 +172,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return (status.st_dev, status.st_ino)
 
 
-def compose(path: Path, idle: float = limits.AGENT_IDLE_S) -> Agent:
+def compose(path: Path, idle_s: float = limits.AGENT_IDLE_S) -> Agent:
     """All parts of an agent, put together. Needs a running loop."""
     redaction, trouble = read_patterns()
     journal = Journal(redaction=redaction)
@@ -151,7 +186,7 @@ def compose(path: Path, idle: float = limits.AGENT_IDLE_S) -> Agent:
     slots = LocalSlots(os.cpu_count() or 1)
     executor = pipeline.compose(farms.of, inputs, shared_trees.distrust, slots)
     handler = RequestHandler(preparer, inputs, executor, journal=journal, slots=slots, settings=SettingsCache().of)
-    return Agent(path, handler, farms, journal, idle)
+    return Agent(path, handler, farms, journal, idle_s)
 
 
 def listen(path: Path) -> socket.socket:
@@ -173,7 +208,7 @@ def listen(path: Path) -> socket.socket:
     return listening
 
 
-async def _main(path: Path, ready: int, idle: float) -> None:
+async def _main(path: Path, ready: int, idle_s: float) -> None:
     def tell() -> None:
         if ready >= 0:
             with contextlib.suppress(OSError):
@@ -181,12 +216,12 @@ async def _main(path: Path, ready: int, idle: float) -> None:
             os.close(ready)
 
     listening = listen(path)
-    agent = compose(path, idle)
+    agent = compose(path, idle_s)
     heap.freeze_gc()
     await agent.run(listening, tell)
 
 
-def _log_beside(path: Path) -> None:
+def log_beside(path: Path) -> None:
     """Nobody sees an agent's standard error, so internal errors are kept in a small file beside its socket."""
     handler = logging.handlers.RotatingFileHandler(path.with_suffix(".log"), maxBytes=LOG, backupCount=1, delay=True)
     handler.setFormatter(PrintableFormatter("%(asctime)s %(message)s", read_patterns()[0].prose))
@@ -203,7 +238,7 @@ def main() -> int:
     # Each launcher brings the name of its own credential cache; the first one's is nobody else's default.
     os.environ.pop("KRB5CCNAME", None)
     heap.tune_malloc()
-    _log_beside(arguments.socket)
+    log_beside(arguments.socket)
     try:
         asyncio.run(_main(arguments.socket, arguments.ready_fd, arguments.idle))
     except AgentError as error:

@@ -188,7 +188,7 @@ class Parts:
     def flush(self):
         self.flushed += 1
 
-    def look(self):
+    def check_tickets(self):
         pass
 
 
@@ -218,7 +218,7 @@ def test_all_ends_with_the_agent(tmp_path, monkeypatch):
         writer.write(encode(request("/")))
         assert await reader.read()
         writer.close()
-        agent._finished.set()
+        agent.stop()
 
     parts = in_process(tmp_path / "a", act, monkeypatch)
     assert parts.closed == ["the agent ends", ""]
@@ -234,7 +234,7 @@ def test_what_should_never_happen_is_told_and_ends_no_compile(tmp_path, monkeypa
         writer.write(encode(request("/")))
         assert await reader.read() == b""  # a launcher that hears no more compiles by itself
         writer.close()
-        agent._finished.set()
+        agent.stop()
 
     monkeypatch.setattr(Parts, "serve", fails)
     parts = in_process(tmp_path / "a", act, monkeypatch)
@@ -245,7 +245,7 @@ def test_a_launcher_that_is_connected_keeps_it_from_leaving(tmp_path, monkeypatc
     async def act(agent):
         _, writer = await asyncio.open_unix_connection(tmp_path / "a")
         await asyncio.sleep(0.15)
-        assert not agent._finished.is_set()
+        assert (tmp_path / "a").exists()
         writer.close()
 
     parts = in_process(tmp_path / "a", act, monkeypatch, idle=0.05)
@@ -265,7 +265,7 @@ def test_an_agent_is_put_together(tmp_path, monkeypatch):
     async def body():
         return agent_module.compose(tmp_path / "a", 1.0)
 
-    assert asyncio.run(body())._idle == 1.0
+    assert asyncio.run(body()).idle_s == 1.0
 
 
 def test_the_entry_says_when_it_is_ready_and_why_it_is_not(tmp_path, monkeypatch, capsys):
@@ -274,7 +274,7 @@ def test_the_entry_says_when_it_is_ready_and_why_it_is_not(tmp_path, monkeypatch
     words = ["agent", "--socket", str(tmp_path / "a.sock"), "--ready-fd", str(theirs), "--idle", "0"]
     monkeypatch.setattr(sys, "argv", words)
     monkeypatch.setattr(agent_module.limits, "AGENT_KEEPALIVE_S", 0.01)
-    monkeypatch.setattr(agent_module, "_log_beside", lambda _path: None)
+    monkeypatch.setattr(agent_module, "log_beside", lambda _path: None)
     monkeypatch.setenv("KRB5CCNAME", "FILE:/of/the/first/launcher")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     assert agent_module.main() == 0
@@ -290,7 +290,7 @@ def test_the_entry_says_when_it_is_ready_and_why_it_is_not(tmp_path, monkeypatch
 def test_what_should_never_happen_is_kept_beside_the_socket(tmp_path):
     script = (
         "import logging, pathlib, sys\nfrom securecc.client import agent\n"
-        "agent._log_beside(pathlib.Path(sys.argv[1]))\nlogging.getLogger('securecc.agent').error('what')\n"
+        "agent.log_beside(pathlib.Path(sys.argv[1]))\nlogging.getLogger('securecc.agent').error('what')\n"
     )
     subprocess.run([sys.executable, "-c", script, str(tmp_path / "a.sock")], check=True, timeout=PATIENCE_S)
     assert (tmp_path / "a.log").read_text().endswith("what\n")

@@ -1,7 +1,7 @@
-"""Whether those who wait for a compile still live: make may be killed without a word to the launcher below it.
+"""Whether those who wait for a compile still live: make may be killed without the launcher below it being told.
 
-A shell, libtool or ccache between make and the launcher lives on when make is killed; so the line is followed upwards
-through such go-betweens to the first process that is none, and all of them are watched.
+A shell, libtool or ccache between make and the launcher lives on when make is killed. So the ancestors are followed
+upwards through such go-betweens to the first process that is none, and all of them are watched.
 """
 
 import asyncio
@@ -26,29 +26,34 @@ GO_BETWEENS = frozenset(
         b"cmake",
     )
 )
-"""Programs that run one command for somebody and wait for it, by the name of their executable."""
+"""Programs that run one command for another process and wait for it, by the name of their executable."""
 
 WATCHED_AFTER_S = 0.7
-"""A compile that takes no longer is not worth the watch; what is left behind ends within a second all the same."""
+"""Seconds. A shorter compile is not worth the watch: whatever it leaves behind ends within a second anyway."""
 
 _GENERATIONS = 12
 
 
 class ProcessAncestry:
-    """Watches from some time after `start` until `stop`; calls `orphaned` once if somebody in the line dies."""
+    """Watches from WATCHED_AFTER_S after `start` until `stop`; calls `orphaned` once if one of the ancestors dies."""
 
     def __init__(self, process: int, parent: int, orphaned: Callable[[], None]) -> None:
         self._process = process
         self._parent = parent
         self._orphaned = orphaned
-        self._line: list[int] = []
+        self._ancestors: list[int] = []
         self._descriptors: list[int] = []
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Begins the wait. Whom it is for is seen now: a shell whose make was killed shows init above it later."""
-        self._line = ancestors(self._process)
+        """Begins. The ancestors are found now: a shell whose make was killed has init above it later."""
+        self._ancestors = ancestors(self._process)
         self._timer = asyncio.get_running_loop().call_later(WATCHED_AFTER_S, self._watch)
+
+    @property
+    def started(self) -> bool:
+        """Whether the watch is still to begin, or has begun."""
+        return self._timer is not None
 
     def stop(self) -> None:
         """Ends the watch; may be called more than once."""
@@ -63,12 +68,12 @@ class ProcessAncestry:
 
     def _watch(self) -> None:
         loop = asyncio.get_running_loop()
-        children = (self._process, *self._line)
-        parents = (self._parent, *self._line[1:])
+        children = (self._process, *self._ancestors)
+        parents = (self._parent, *self._ancestors[1:])
         if any(_adopted(child, parent) for child, parent in zip(children, parents, strict=False)):
             self._died()
             return
-        for process in self._line:
+        for process in self._ancestors:
             try:
                 descriptor = os.pidfd_open(process)
             except ProcessLookupError:
@@ -90,10 +95,10 @@ def ancestors(process: int) -> list[int]:
     """
     line: list[int] = []
     try:
-        if not os.path.samestat(os.stat(f"/proc/{process}/ns/pid"), _our_numbers()):
-            return []  # its own numbers are others than ours
+        if not os.path.samestat(os.stat(f"/proc/{process}/ns/pid"), _our_pid_namespace()):
+            return []  # it has other process ids than we see
         while len(line) < _GENERATIONS:
-            process = _parent_of(process)
+            process = parent_of(process)
             if process <= 1:
                 break
             line.append(process)
@@ -105,20 +110,24 @@ def ancestors(process: int) -> list[int]:
 
 
 @functools.cache
-def _our_numbers() -> os.stat_result:
-    """The namespace that the agent's process ids are of: it never changes (pid_namespaces(7))."""
+def _our_pid_namespace() -> os.stat_result:
+    """The agent's own PID namespace: it never changes (pid_namespaces(7))."""
     return os.stat("/proc/self/ns/pid")
 
 
 def _adopted(process: int, parent: int) -> bool:
     """Whether somebody else, init for example, is the parent now. Not where /proc does not show it."""
     try:
-        return _parent_of(process) != parent
+        return parent_of(process) != parent
     except OSError:
         return False
 
 
-def _parent_of(process: int) -> int:
-    """Fourth field of /proc/PID/stat (proc(5)); the second may hold blanks and parentheses."""
+def parent_of(process: int) -> int:
+    """The parent's process id: field 4 of /proc/PID/stat (proc(5)); field 2 may hold blanks and parentheses.
+
+    Raises:
+        OSError: /proc does not show the process.
+    """
     with open(b"/proc/%d/stat" % process, "rb", buffering=0) as file:
         return int(file.read(4096).rpartition(b")")[2].split()[1])

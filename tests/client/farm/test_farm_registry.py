@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from securecc.client.farm import farm_registry as farms_module
+from securecc.client.farm import farm_registry as registry_module
 from securecc.client.farm.farm_registry import FarmRegistry
 from securecc.client.state.settings import Host, Settings
 from securecc.model.errors import CredentialError
@@ -19,8 +19,8 @@ class Cache:
         self.dialled = []
         self.channels = []
         self.asked = 0
-        monkeypatch.setattr(farms_module.kerberos, "credentials", self.credentials)
-        monkeypatch.setattr(farms_module, "dial", self.dial)
+        monkeypatch.setattr(registry_module.kerberos, "credentials", self.credentials)
+        monkeypatch.setattr(registry_module, "dial", self.dial)
 
     def credentials(self, name):
         self.asked += 1
@@ -65,7 +65,7 @@ async def beating(farms):
     """What the agent does about once a second."""
     while True:
         await asyncio.sleep(0.005)
-        farms.look()
+        farms.check_tickets()
 
 
 def with_farms(body):
@@ -103,7 +103,7 @@ def test_one_farm_for_one_person_and_one_set_of_hosts(cache):
 
 
 def test_an_agent_keeps_a_bounded_number_of_farms(cache, monkeypatch):
-    monkeypatch.setattr(farms_module, "FARMS", 2)
+    monkeypatch.setattr(registry_module, "FARMS", 2)
 
     async def body(farms):
         first = farms.of(SETTINGS, launched(b"FILE:/1"))

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from securecc.client.ipc import frames
 from securecc.client.ipc.frames import (
     CHUNK,
     Capture,
@@ -37,10 +36,10 @@ from securecc.model.limits import LAUNCHER_MESSAGE
 from securecc.model.messages import Terminal
 
 VECTORS = json.loads((Path(__file__).parents[2] / "vectors/launcher.json").read_text())
-ORDERS = {
+COMMANDS = {
     made.__name__: made for made in (Execute, Capture, Spawn, Output, Data, Commit, Print, Exit, Keepalive, Die, Input)
 }
-REPORTS = {made.__name__: made for made in (Captured, CaptureDone, Spawned, Committed, Failed)}
+REPLIES = {made.__name__: made for made in (Captured, CaptureDone, Spawned, Committed, Failed)}
 
 word = st.integers(0, 2**32 - 1)
 text = st.binary(max_size=20)
@@ -50,14 +49,14 @@ terminals = st.builds(Terminal, st.booleans(), st.booleans(), word, word)
 streams = st.sampled_from((1, 2))
 
 requests = st.builds(Request, texts, text, text, word, environments, word, terminals)
-reports = st.one_of(
+replies = st.one_of(
     st.builds(Captured, streams, text),
     st.builds(CaptureDone, word, st.booleans()),
     st.builds(Spawned, word),
     st.just(Committed()),
     st.builds(Failed, word, text),
 )
-orders = st.one_of(
+commands = st.one_of(
     st.builds(Execute, text, texts, texts),
     st.builds(Capture, texts, environments, st.booleans()),
     st.builds(Spawn, texts, environments),
@@ -76,14 +75,14 @@ def byte_by_byte(reader, data):
     return [frame for at in range(len(data)) for frame in reader.feed(data[at : at + 1])]
 
 
-@given(requests, st.lists(reports, max_size=4))
+@given(requests, st.lists(replies, max_size=4))
 def test_what_a_launcher_says_comes_back(request, said):
     data = b"".join(map(encode, [request, *said]))
     assert RequestReader().feed(data) == [request, *said]
     assert byte_by_byte(RequestReader(), data) == [request, *said]
 
 
-@given(st.lists(orders, max_size=6))
+@given(st.lists(commands, max_size=6))
 def test_orders_come_back(said):
     data = b"".join(map(encode, said))
     assert CommandReader().feed(data) == said
@@ -126,23 +125,23 @@ def as_value(made, described):
 
 
 @pytest.mark.parametrize("vector", VECTORS["orders"], ids=lambda vector: vector["name"])
-def test_order_vectors(vector):
-    value = as_value(ORDERS[vector["name"]], vector["fields"])
+def test_command_vectors(vector):
+    value = as_value(COMMANDS[vector["name"]], vector["fields"])
     assert encode(value).hex() == vector["hex"]
     assert CommandReader().feed(bytes.fromhex(vector["hex"])) == [value]
 
 
 @pytest.mark.parametrize("vector", VECTORS["reports"], ids=lambda vector: vector["name"])
-def test_report_vectors(vector):
-    value = as_value(REPORTS[vector["name"]], vector["fields"])
+def test_reply_vectors(vector):
+    value = as_value(REPLIES[vector["name"]], vector["fields"])
     first = bytes.fromhex(VECTORS["request"]["hex"])
     assert encode(value).hex() == vector["hex"]
     assert RequestReader().feed(first + bytes.fromhex(vector["hex"]))[1:] == [value]
 
 
 def test_vectors_name_every_frame():
-    assert {vector["name"] for vector in VECTORS["orders"]} == set(ORDERS)
-    assert {vector["name"] for vector in VECTORS["reports"]} == set(REPORTS)
+    assert {vector["name"] for vector in VECTORS["orders"]} == set(COMMANDS)
+    assert {vector["name"] for vector in VECTORS["reports"]} == set(REPLIES)
 
 
 REQUEST = Request((b"gcc",), b"/usr/bin/gcc", b"/", 0o22, {}, 1, Terminal())
@@ -191,5 +190,6 @@ def test_environment_as_getenv_sees_it():
         CommandReader().feed(data.replace(b"A=1", b"A-1"))
 
 
-def test_names_do_not_collide():
-    assert len(frames._BY_TYPE) == len({layout.kind for layout in frames._BY_TYPE.values()})
+def test_kinds_do_not_collide():
+    kinds = {(vector["name"], vector["hex"][8:10]) for vector in (*VECTORS["orders"], *VECTORS["reports"])}
+    assert len({kind for _, kind in kinds}) == len({name for name, _ in kinds}) == len(kinds)

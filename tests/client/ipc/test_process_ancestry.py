@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from securecc.client.ipc import process_ancestry as lineage_module
-from securecc.client.ipc.process_ancestry import ProcessAncestry, ancestors
+from securecc.client.ipc import process_ancestry as ancestry_module
+from securecc.client.ipc.process_ancestry import ProcessAncestry, ancestors, parent_of
 
 SHELL = "import subprocess, sys; subprocess.run(sys.argv[1:])"
 
@@ -35,33 +35,29 @@ def family(*shells):
         make.stdout.close()
 
 
-def parent_of(process):
-    return lineage_module._parent_of(process)
-
-
 @pytest.mark.parametrize("depth", [0, 1, 3])
-def test_the_line_goes_up_to_the_first_that_is_no_go_between(depth):
+def test_the_ancestors_go_up_to_the_first_that_is_no_go_between(depth):
     with family(*range(depth)) as (make, launcher):
         line = ancestors(launcher)
         assert line[-1] == make.pid
         assert len(line) == depth + 1
 
 
-def test_a_process_that_is_gone_has_no_line():
+def test_a_process_that_is_gone_has_no_ancestors():
     child = subprocess.Popen(["true"])
     child.wait()
     assert ancestors(child.pid) == []
 
 
 def watched(act, launcher, parent, *, after=0.01, patience=5.0):
-    """Whether the line was found broken after `act`."""
+    """Whether an ancestor was found dead after `act`."""
 
     async def run():
         orphaned = asyncio.Event()
-        lineage = ProcessAncestry(launcher, parent, orphaned.set)
+        ancestry = ProcessAncestry(launcher, parent, orphaned.set)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(lineage_module, "WATCHED_AFTER_S", after)
-            lineage.start()
+            patch.setattr(ancestry_module, "WATCHED_AFTER_S", after)
+            ancestry.start()
             await asyncio.sleep(after * 3)
             act()
             try:
@@ -69,8 +65,8 @@ def watched(act, launcher, parent, *, after=0.01, patience=5.0):
             except TimeoutError:
                 return False
             finally:
-                lineage.stop()
-                lineage.stop()
+                ancestry.stop()
+                ancestry.stop()
         return True
 
     before = len(os.listdir("/proc/self/fd"))
@@ -115,17 +111,17 @@ def test_what_cannot_be_watched_is_gone_or_left_alone(monkeypatch, error, notice
     def refuse(_process):
         raise error
 
-    monkeypatch.setattr(lineage_module.os, "pidfd_open", refuse)
+    monkeypatch.setattr(ancestry_module.os, "pidfd_open", refuse)
     with family() as (_, launcher):
         assert watched(lambda: None, launcher, parent_of(launcher), patience=0.1) is noticed
 
 
 def test_a_short_compile_is_never_looked_at():
     async def run():
-        lineage = ProcessAncestry(1, 1, lambda: pytest.fail("looked"))
-        lineage.start()
-        lineage.stop()
+        ancestry = ProcessAncestry(1, 1, lambda: pytest.fail("looked"))
+        ancestry.start()
+        ancestry.stop()
         await asyncio.sleep(0)
-        assert lineage._timer is None
+        assert not ancestry.started
 
     asyncio.run(run())
