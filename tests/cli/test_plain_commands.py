@@ -67,8 +67,8 @@ def policy(folder, text):
 def record_of(folder, text):
     told = journal_record.JournalRecord(
         since=1.0,
-        servers={text: journal_record.Served(1, 2, 3, 4.0, 5.0)},
-        reasons={text: journal_record.Reason(1, 2.0, (journal_record.Example(1.0, text, text),))},
+        servers={text: journal_record.ServerTotals(1, 2, 3, 4.0, 5.0)},
+        reasons={text: journal_record.ReasonTotals(1, 2.0, (journal_record.LocalCompile(1.0, text, text),))},
         disagreements=(journal_record.Disagreement(1.0, text, (text,), 1, text),),
     )
     path = folder / name_of(text)

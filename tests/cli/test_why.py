@@ -91,7 +91,7 @@ def test_stats_begin_anew(recorded, capsys):
 def test_a_damaged_place_is_told(state, capsys):
     state.mkdir(parents=True)
     assert main(["why"]) == 1
-    assert "look at who owns it" in capsys.readouterr().err
+    assert "check its owner and permissions" in capsys.readouterr().err
 
 
 def test_every_reason_in_the_sources_has_advice():

@@ -32,7 +32,7 @@ def test_all_is_well(farm):
     ]  # fmt: skip
     assert found["ticket"]["says"].startswith("alice@EXAMPLE.COM, for ")
     assert "securecc/localhost" in found["service"]["says"]
-    assert "127.0.0.1; back: localhost" in found["name"]["says"]
+    assert "127.0.0.1; reverse lookup: localhost" in found["name"]["says"]
 
 
 def test_lines_for_people(farm):
@@ -58,7 +58,7 @@ def test_no_ticket(farm):
     status, found = doctor(farm, KRB5CCNAME="FILE:/nonexistent/cache")
     assert (status, found["ticket"]["state"], found["ticket"]["advice"]) == (1, "bad", "run kinit")
     assert found["server"]["state"] == "ok", "what can be seen without one is"
-    assert "would ask for securecc/localhost" in found["service"]["says"]
+    assert "would request a ticket for securecc/localhost" in found["service"]["says"]
 
 
 def test_a_ticket_that_has_ended(farm):
@@ -82,11 +82,11 @@ def test_another_service_s_name(farm):
     """A ticket is to be had for it, and the server has not its key."""
     status, found = doctor(farm, SECURECC_SERVICE="host")
     assert (status, found["service"]["state"]) == (1, "bad")
-    assert "asked for host/localhost" in found["service"]["says"]
+    assert "a ticket for host/localhost was requested" in found["service"]["says"]
     assert "reference" in found["service"]["advice"]
 
 
-CLOCKS = re.compile(r"this machine's says (\S+), the (KDC|server)'s (\S+): (\d+) s apart")
+CLOCKS = re.compile(r"this machine's clock says (\S+), the (KDC|server)'s (\S+): (\d+) s apart")
 
 
 @pytest.mark.parametrize("whose", ["KDC", "server"])

@@ -1,1 +1,1 @@
-"""Checks of what keeps compiles from going to a server."""
+"""What keeps compiles from going to a server (`securecctl doctor`)."""

@@ -1,7 +1,8 @@
-"""What the KDC's clock says, asked of it where clocks differ so much that it gives no ticket.
+"""What the KDC's clock says, for when clocks differ so much that it gives no ticket.
 
-Kerberos' library tells the time of a KDC's error to nobody, but writes down whom it asked (KRB5_TRACE). Asked for a
-ticket with a kind of encryption that nobody has, the KDC answers an error that holds its time (RFC 4120, 5.9.1).
+The Kerberos library keeps the time in a KDC's error to itself, but its trace (KRB5_TRACE) names the KDC that it asked.
+Asked for a ticket with an encryption type that no KDC supports, that KDC answers an error with its time (RFC 4120,
+5.9.1).
 """
 
 import contextlib
@@ -21,8 +22,8 @@ _SCRIPT = (
     "Initiator(sys.argv[1], sys.argv[2] or None).start(bytes(32)).step(None)\n"
 )
 _REALM = re.compile(r"Sending request \(\d+ bytes\) to (\S+)")
-_ASKED = re.compile(r"Received answer \(\d+ bytes\) from (dgram|stream) (\S+):(\d{1,5})\b")
-_NO_ENCRYPTION = 1  # des-cbc-crc, which every KDC has forgotten
+_ANSWERED = re.compile(r"Received answer \(\d+ bytes\) from (dgram|stream) (\S+):(\d{1,5})\b")
+_NO_ENCRYPTION = 1  # des-cbc-crc, which no KDC supports any more
 _ANSWER_S = 3.0
 _ERROR, _STIME, _TIME = 0x7E, 0xA4, 0x18  # KRB-ERROR, its field 4, GeneralizedTime
 _LONG = 0x80
@@ -30,7 +31,7 @@ _LONG = 0x80
 
 @dataclass(frozen=True, slots=True)
 class Kdc:
-    """Where one was that answered: ``dgram`` or ``stream``, and what for."""
+    """The address of a KDC that answered for a realm. `kind` is ``dgram`` (UDP) or ``stream`` (TCP)."""
 
     realm: str
     kind: str
@@ -39,21 +40,21 @@ class Kdc:
 
 
 def kdc_time(service: str, cache: str | None) -> float | None:
-    """Seconds since 1970 by the clock of the KDC that refuses a ticket for `service`; None where it cannot be had.
-    Blocks for some seconds at most.
+    """Seconds since the epoch by the clock of the KDC that refuses a ticket for `service`; None if it cannot be found
+    out. Blocks for some seconds at most.
     """
-    asked = asked_in(_trace(service, cache))
-    if asked is None:
+    kdc = kdc_in(trace_of_request(service, cache))
+    if kdc is None:
         return None
     try:
-        return error_time(_ask(asked, request(asked.realm)))
+        return error_time(_ask(kdc, request(kdc.realm)))
     except OSError:
         return None
 
 
-def asked_in(trace: str) -> Kdc | None:
-    """The last KDC that answered, by the library's own words."""
-    realms, answers = _REALM.findall(trace), _ASKED.findall(trace)
+def kdc_in(trace: str) -> Kdc | None:
+    """The last KDC that answered, in a trace of the library's; None where none did."""
+    realms, answers = _REALM.findall(trace), _ANSWERED.findall(trace)
     if not realms or not answers:
         return None
     kind, host, port = answers[-1]
@@ -76,18 +77,19 @@ def request(realm: str) -> bytes:
 def error_time(answer: bytes) -> float | None:
     """The time in a KRB-ERROR; None if it is none."""
     with contextlib.suppress(ValueError, IndexError):
-        tag, error, _ = _read(answer)
-        _, fields, _ = _read(error)
+        tag, error, _ = read_der(answer)
+        _, fields, _ = read_der(error)
         while tag == _ERROR and fields:
-            field, content, fields = _read(fields)
+            field, content, fields = read_der(fields)
             if field == _STIME:
-                kind, text, _ = _read(content)
-                told = dt.datetime.strptime(text.decode("ascii"), "%Y%m%d%H%M%SZ").replace(tzinfo=dt.UTC)
-                return told.timestamp() if kind == _TIME else None
+                kind, text, _ = read_der(content)
+                time = dt.datetime.strptime(text.decode("ascii"), "%Y%m%d%H%M%SZ").replace(tzinfo=dt.UTC)
+                return time.timestamp() if kind == _TIME else None
     return None
 
 
-def _trace(service: str, cache: str | None) -> str:
+def trace_of_request(service: str, cache: str | None) -> str:
+    """The library's trace of a request for a ticket, made by a child process; empty where there is none."""
     environment = {**os.environ, "KRB5_TRACE": "/dev/stderr"}
     try:
         done = subprocess.run(
@@ -103,7 +105,7 @@ def _trace(service: str, cache: str | None) -> str:
 
 
 def _ask(kdc: Kdc, asking: bytes) -> bytes:
-    """Raises OSError."""
+    """The answer to one message. Raises OSError."""
     stream = kdc.kind == "stream"
     family, kind, protocol, _, address = socket.getaddrinfo(
         kdc.host, kdc.port, type=socket.SOCK_STREAM if stream else socket.SOCK_DGRAM
@@ -135,8 +137,13 @@ def _name(kind: int, *parts: str) -> bytes:
     return _value(0x30, _field(0, _integer(kind)) + _field(1, _value(0x30, words)))
 
 
-def _read(data: bytes) -> tuple[int, bytes, bytes]:
-    """Tag, content and what follows of the first value (DER). Raises ValueError, IndexError."""
+def read_der(data: bytes) -> tuple[int, bytes, bytes]:
+    """The first value of some DER: its tag, its content, and what follows it.
+
+    Raises:
+        ValueError: the value is longer than the data.
+        IndexError: there is none.
+    """
     tag, size, at = data[0], data[1], 2
     if size & _LONG:
         at += size & ~_LONG

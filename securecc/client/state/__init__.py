@@ -1,1 +1,1 @@
-"""What the user has set, and the record of what happened."""
+"""The user's settings, and the record of what became of compiles."""

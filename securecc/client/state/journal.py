@@ -1,4 +1,4 @@
-"""The agent's record of what became of each compile, kept in a file so that `securecctl why` needs no agent."""
+"""The agent's record of what became of each compile, in a file, so that `securecctl why` needs no agent."""
 
 import contextlib
 import fcntl
@@ -17,7 +17,7 @@ from securecc.system.atomic_file import replace_file
 
 
 def default_path(environ: Mapping[str, str] | None = None) -> Path:
-    """Where a user's record stands: XDG_STATE_HOME, else ``~/.local/state`` (XDG Base Directory Specification)."""
+    """The file of a user's record: below XDG_STATE_HOME, else ``~/.local/state`` (XDG Base Directory Specification)."""
     environ = os.environ if environ is None else environ
     state = environ.get("XDG_STATE_HOME", "")
     if not state.startswith("/"):
@@ -30,9 +30,9 @@ def default_path(environ: Mapping[str, str] | None = None) -> Path:
 
 class Journal:
     """Adds up what happens and writes it to the file: an event at once if none was written for
-    `limits.JOURNAL_WRITE_S`, all others with the next `flush`. `redaction` takes secrets out before.
+    `limits.JOURNAL_WRITE_S`, all others with the next `flush`. `redaction` removes secrets first.
 
-    Nothing here raises: a record that cannot be written must not disturb a compile.
+    No method raises: a record that cannot be written must not disturb a compile.
     """
 
     def __init__(
@@ -58,18 +58,18 @@ class Journal:
         self._add(journal_record.remote(self._clock(), server, sent, received, wall_s))
 
     def local(self, reason: str, detail: str, arguments: Iterable[bytes] = ()) -> None:
-        """A compile was done here: `reason` is a stable word, `detail` says it for this one."""
+        """A compile ran here: `reason` is a stable word, `detail` explains it for this one."""
         given = list(arguments)
         shown = self._redaction(given)
         said = silenced(detail, given, shown, self._redaction)
         self._add(journal_record.local(self._clock(), reason, said, shown))
 
     def trouble(self, reason: str, detail: str) -> None:
-        """Something is wrong that `why` should tell, though it kept no compile from a server."""
+        """Something is wrong that `why` should report, though it kept no compile from a server."""
         self._add(journal_record.trouble(self._clock(), reason, detail))
 
     def disagreement(self, server: str, arguments: Iterable[bytes], status: int, errors: bytes) -> None:
-        """`server` failed a compile that succeeded here. Counts as local too."""
+        """A compile failed on `server` with this exit status and succeeded here. It counts as local, too."""
         given = list(arguments)
         shown = self._redaction(given)
         said = silenced(errors.decode("utf-8", "surrogateescape"), given, shown, self._redaction)
@@ -78,7 +78,7 @@ class Journal:
         )
 
     def flush(self) -> None:
-        """Writes what has not been; to be called about once a second."""
+        """Writes what is still unwritten; to be called about once a second."""
         if self._pending.since:
             self._write()
 
@@ -99,20 +99,28 @@ class Journal:
 
 
 def load(path: Path) -> JournalRecord:
-    """The record; empty where there is none yet. Raises AgentError for one that cannot be read."""
+    """The record; empty where there is none yet.
+
+    Raises:
+        AgentError: the file cannot be read.
+    """
     try:
         return _load(path)
     except OSError as error:
-        raise AgentError(f"{path}: {error.strerror}", "look at who owns it") from error
+        raise AgentError(f"{path}: {error.strerror}", "check its owner and permissions") from error
 
 
 def clear(path: Path) -> None:
-    """Begins anew, also under a running agent. Raises AgentError."""
+    """Empties the record, also under a running agent.
+
+    Raises:
+        AgentError: the file cannot be written.
+    """
     try:
         with _locked(path, patient=True):
             replace_file(path, journal_record.encode(JournalRecord()))
     except OSError as error:
-        raise AgentError(f"{path}: {error.strerror}", "look at who owns it") from error
+        raise AgentError(f"{path}: {error.strerror}", "check its owner and permissions") from error
 
 
 def _load(path: Path) -> JournalRecord:
@@ -127,7 +135,12 @@ def _load(path: Path) -> JournalRecord:
 
 @contextlib.contextmanager
 def _locked(path: Path, *, patient: bool = False) -> Iterator[None]:
-    """Alone with the file. Raises OSError, BlockingIOError where somebody else is (unless `patient`)."""
+    """Holds the file's lock.
+
+    Raises:
+        BlockingIOError: another process holds it, and `patient` is not set.
+        OSError: the lock cannot be made.
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     fd = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:

@@ -1,4 +1,4 @@
-"""What became of a user's recent compiles: counts by server and by reason, with examples. Pure values that add up."""
+"""What became of a user's recent compiles: totals by server and by reason, with examples. Pure values that add up."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
@@ -8,14 +8,15 @@ import msgspec
 from securecc.model import limits
 
 VERSION = 1
-DISAGREEMENT = "disagreement"  # the reason of a compile that failed remotely and succeeded locally
+DISAGREEMENT = "disagreement"
+"""The reason of a compile that failed on a server and succeeded locally."""
 
-_ERRORS = 4 * limits.JOURNAL_TEXT  # of diagnostics: the first is what tells
+_ERRORS = 4 * limits.JOURNAL_TEXT  # of diagnostics: the first lines matter
 V = TypeVar("V")
 _SOURCES = (b".c", b".cc", b".cpp", b".cxx", b".C", b".c++", b".cp", b".i", b".ii", b".m", b".mm", b".s", b".S")
 
 
-class Served(msgspec.Struct, frozen=True):
+class ServerTotals(msgspec.Struct, frozen=True):
     """What one server did: compiles, bytes sent to it and received from it, the seconds that it took in all, and
     when last (seconds since the epoch).
     """
@@ -27,24 +28,24 @@ class Served(msgspec.Struct, frozen=True):
     last: float = 0.0
 
 
-class Example(msgspec.Struct, frozen=True):
-    """One compile that stayed local: its source and why, in words."""
+class LocalCompile(msgspec.Struct, frozen=True):
+    """One compile that stayed local: when (seconds since the epoch), its source, and why, in words."""
 
     time: float
     source: str
     detail: str
 
 
-class Reason(msgspec.Struct, frozen=True):
-    """Compiles that stayed local for one reason; the latest examples first."""
+class ReasonTotals(msgspec.Struct, frozen=True):
+    """Compiles that stayed local for one reason: how many, when last, and examples, the latest first."""
 
     count: int = 0
     last: float = 0.0
-    examples: tuple[Example, ...] = ()
+    examples: tuple[LocalCompile, ...] = ()
 
 
 class Disagreement(msgspec.Struct, frozen=True):
-    """A compile that failed on a server and succeeded here."""
+    """A compile that failed on a server and succeeded here. `status` as in `subprocess.Popen.returncode`."""
 
     time: float
     server: str
@@ -54,22 +55,22 @@ class Disagreement(msgspec.Struct, frozen=True):
 
 
 class JournalRecord(msgspec.Struct, frozen=True):
-    """All of it, since `since` (0: nothing yet)."""
+    """Everything since `since` (seconds since the epoch; 0: nothing yet)."""
 
     version: int = VERSION
     since: float = 0.0
-    servers: dict[str, Served] = msgspec.field(default_factory=dict)
-    reasons: dict[str, Reason] = msgspec.field(default_factory=dict)
+    servers: dict[str, ServerTotals] = msgspec.field(default_factory=dict)
+    reasons: dict[str, ReasonTotals] = msgspec.field(default_factory=dict)
     disagreements: tuple[Disagreement, ...] = ()
 
     @property
     def remote(self) -> int:
-        """Compiles that servers did."""
+        """Compiles that servers ran."""
         return sum(server.count for server in self.servers.values())
 
     @property
     def local(self) -> int:
-        """Compiles that were done here."""
+        """Compiles that ran here."""
         return sum(reason.count for reason in self.reasons.values())
 
 
@@ -82,7 +83,7 @@ def encode(record: JournalRecord) -> bytes:
 
 
 def decode(data: bytes) -> JournalRecord:
-    """What a file says; nothing at all where it is damaged or of another version, for these are only counts."""
+    """The record in a file; an empty one where it is damaged or of another version, for these are only totals."""
     try:
         found = _decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -91,7 +92,7 @@ def decode(data: bytes) -> JournalRecord:
 
 
 def add(old: JournalRecord, new: JournalRecord) -> JournalRecord:
-    """Both together, within the limits on what is remembered."""
+    """Both records together, within the limits of what is remembered."""
     starts = [recent.since for recent in (old, new) if recent.since]
     return JournalRecord(
         since=min(starts, default=0.0),
@@ -102,19 +103,21 @@ def add(old: JournalRecord, new: JournalRecord) -> JournalRecord:
 
 
 def remote(now: float, server: str, sent: int, received: int, wall_s: float) -> JournalRecord:
-    """One compile that a server did."""
-    return JournalRecord(since=now, servers={_short(server): Served(1, sent, received, wall_s, now)})
+    """One compile that a server ran."""
+    return JournalRecord(since=now, servers={_short(server): ServerTotals(1, sent, received, wall_s, now)})
 
 
 def local(now: float, reason: str, detail: str | bytes, arguments: Iterable[bytes]) -> JournalRecord:
-    """One compile that was done here, and why."""
-    example = Example(now, _short(source_of(arguments)), _short(detail))
-    return JournalRecord(since=now, reasons={_short(reason): Reason(1, now, (example,))})
+    """One compile that ran here, and why."""
+    example = LocalCompile(now, _short(source_of(arguments)), _short(detail))
+    return JournalRecord(since=now, reasons={_short(reason): ReasonTotals(1, now, (example,))})
 
 
 def trouble(now: float, reason: str, detail: str) -> JournalRecord:
     """Something that a person should know of, and no compile."""
-    return JournalRecord(since=now, reasons={_short(reason): Reason(0, now, (Example(now, "", _short(detail)),))})
+    return JournalRecord(
+        since=now, reasons={_short(reason): ReasonTotals(0, now, (LocalCompile(now, "", _short(detail)),))}
+    )
 
 
 def disagreement(now: float, server: str, arguments: Iterable[bytes], status: int, errors: bytes) -> JournalRecord:
@@ -137,7 +140,7 @@ def source_of(arguments: Iterable[bytes]) -> bytes:
 
 
 def _short(value: str | bytes, most: int = limits.JOURNAL_TEXT) -> str:
-    """Printable text of at most `most` bytes; what is not printable is written as Python writes it."""
+    """Printable text of at most `most` bytes; what is not printable is escaped as in Python."""
     raw = value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")
     text = raw[:most].decode("utf-8", "backslashreplace")
     if not text.isprintable():
@@ -158,8 +161,8 @@ def _latest(values: dict[str, V], most: int) -> dict[str, V]:
     return {name: values[name] for name in names[:most]}
 
 
-def _add_served(old: Served, new: Served) -> Served:
-    return Served(
+def _add_served(old: ServerTotals, new: ServerTotals) -> ServerTotals:
+    return ServerTotals(
         old.count + new.count,
         old.sent + new.sent,
         old.received + new.received,
@@ -168,9 +171,9 @@ def _add_served(old: Served, new: Served) -> Served:
     )
 
 
-def _add_reason(old: Reason, new: Reason) -> Reason:
-    examples: dict[tuple[str, str], Example] = {}
+def _add_reason(old: ReasonTotals, new: ReasonTotals) -> ReasonTotals:
+    examples: dict[tuple[str, str], LocalCompile] = {}
     for example in (*new.examples, *old.examples):
         examples.setdefault((example.source, example.detail), example)
     latest = tuple(examples.values())[: limits.JOURNAL_EXAMPLES]
-    return Reason(old.count + new.count, max(old.last, new.last), latest)
+    return ReasonTotals(old.count + new.count, max(old.last, new.last), latest)

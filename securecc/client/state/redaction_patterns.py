@@ -1,4 +1,4 @@
-"""The site's patterns of secrets, for what a client writes down: ``/etc/securecc/redact``, one pattern a line."""
+"""The site's patterns of secrets, for what a client records: ``/etc/securecc/redact``, one pattern a line."""
 
 import os
 from pathlib import Path
@@ -11,13 +11,13 @@ from securecc.model.redaction import Redaction
 SITE: Final = Path("/etc/securecc/redact")
 
 _EVERYTHING = ".+"
-_KEPT = "until then nothing of commands is kept"
+_CONSEQUENCE = "until this is corrected, nothing of commands is recorded"
 
 
 def read_patterns(path: Path = SITE) -> tuple[Redaction, str]:
     """The patterns in a file, and what is wrong with it (empty: nothing). Lines that begin with ``#`` are comments.
 
-    A file that cannot be understood redacts everything: what it was to keep out is not known. Never raises.
+    A file that is not understood redacts everything, for nobody knows what it was to keep out. Never raises.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -26,11 +26,12 @@ def read_patterns(path: Path = SITE) -> tuple[Redaction, str]:
     except FileNotFoundError:
         return Redaction(), ""
     except OSError as error:
-        return Redaction([_EVERYTHING]), f"{path}: {error.strerror}; {_KEPT}"
+        return Redaction([_EVERYTHING]), f"{path}: {error.strerror}; {_CONSEQUENCE}"
     lines = [line for line in data.decode("utf-8", "replace").splitlines() if line.strip() and not line.startswith("#")]
+    if len(data) > limits.SETTINGS_FILE or len(lines) > limits.AUDIT_PATTERNS:
+        says = f"{path}: over {limits.AUDIT_PATTERNS} patterns: join some with |; {_CONSEQUENCE}"
+        return Redaction([_EVERYTHING]), says
     try:
-        if len(data) > limits.SETTINGS_FILE or len(lines) > limits.AUDIT_PATTERNS:
-            raise ConfigError(f"over {limits.AUDIT_PATTERNS} patterns", "join some with |")
         return Redaction(lines), ""
     except ConfigError as error:
-        return Redaction([_EVERYTHING]), f"{path}: {error}; {_KEPT}"
+        return Redaction([_EVERYTHING]), f"{path}: {error}; {_CONSEQUENCE}"

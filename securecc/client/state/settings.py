@@ -1,4 +1,4 @@
-"""What the user wants: hosts, fallback, verbosity. Arguments win over SECURECC_* variables, these over the user's
+"""The user's settings: hosts, fallback, verbosity. Arguments win over SECURECC_* variables, these over the user's
 files, these over the site's. docs/settings.md lists the names.
 """
 
@@ -28,9 +28,8 @@ _KEYS = ("hosts", "fallback", "verbose", "local_slots", "service", "ca")
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """One server. `slots` is the most jobs that this user has there at one time, 0 for no
-    such limit. `principal` replaces
-    ``service/name`` as the name that the server must prove (option ``auth=``).
+    """One server. `slots` is the most jobs that this user has there at one time, 0 for no such limit. `principal`
+    replaces ``service/name`` as the name that the server must prove (option ``auth=``).
     """
 
     name: str
@@ -44,9 +43,9 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """A client's settings. `fallback` is whether a compile may run locally at all, `local_slots` how many may at one
-    time. `ca` is a file (PEM) of those who vouch for servers' TLS certificates, empty where Kerberos alone does.
-    `troubles` are settings that could not be understood and were left out: a bad setting breaks no build.
+    """A client's settings. `fallback`: a compile may run locally at all; `local_slots`: how many may at one time. `ca`
+    is a file (PEM) of the authorities that vouch for servers' TLS certificates, empty where Kerberos alone does.
+    `troubles` say which settings were not understood and are ignored: a bad setting breaks no build.
     """
 
     hosts: tuple[Host, ...] = ()
@@ -59,8 +58,8 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class Files:
-    """The content of the settings' files, empty where there is none; `name` is where they stand."""
+class SettingsFiles:
+    """The contents of one directory's settings files, empty where there is none; `name` is the directory."""
 
     name: str
     hosts: str = ""
@@ -69,7 +68,7 @@ class Files:
 
 @dataclass(slots=True)
 class _Found:
-    """Values on their way into Settings, the strongest first, each with where it came from."""
+    """Values on their way into Settings, the strongest first, each with its origin."""
 
     values: dict[str, tuple[str, str]] = field(default_factory=dict)
     troubles: list[str] = field(default_factory=list)
@@ -80,11 +79,14 @@ class _Found:
 
 def parse_host(word: str) -> Host | int:
     """One word of a host list: a Host, or the number of local slots that ``localhost/N`` gives (``localhost`` alone: 0,
-    none said).
+    for none given).
 
-    Syntax ``NAME[:PORT][/LIMIT][,OPTION...]`` and ``[V6]...`` as distcc(1) has it. distcc's options ``lzo`` and
-    ``cpp`` mean nothing here and are taken; ``auth`` is always so, and ``auth=PRINCIPAL`` names whom the server must
-    be. Raises ConfigError.
+    The syntax is ``NAME[:PORT][/LIMIT][,OPTION...]`` and ``[V6]...``, as in distcc(1). distcc's options ``lzo`` and
+    ``cpp`` are accepted and mean nothing; ``auth`` is always on, and ``auth=PRINCIPAL`` names whom the server must
+    prove to be.
+
+    Raises:
+        ConfigError: the word does not follow this syntax.
     """
     place, *options = word.split(",")
     place, slash, limit = place.partition("/")
@@ -98,12 +100,12 @@ def parse_host(word: str) -> Host | int:
         if key == "auth" and equals and value:
             principal = value
         elif option not in ("lzo", "cpp", "auth"):
-            raise ConfigError(f"host {word!a}: unknown option {option!a}", "known are auth, auth=PRINCIPAL, lzo, cpp")
+            raise ConfigError(f"host {word!a}: unknown option {option!a}", "use auth, auth=PRINCIPAL, lzo or cpp")
     return Host(name, PORT if port is None else port, _HOST_SLOTS if slots is None else slots, principal)
 
 
 def parse_hosts(text: str) -> tuple[tuple[Host, ...], int, tuple[str, ...]]:
-    """A host list: hosts, local slots (0: none said) and what could not be understood. ``#`` begins a comment."""
+    """A host list: hosts, local slots (0: none given) and what was not understood. ``#`` begins a comment."""
     hosts: dict[tuple[str, int], Host] = {}
     local = 0
     troubles = []
@@ -124,15 +126,15 @@ def parse_hosts(text: str) -> tuple[tuple[Host, ...], int, tuple[str, ...]]:
 
 def resolve(
     environ: Mapping[str, str],
-    files: tuple[Files, ...] = (),
+    files: tuple[SettingsFiles, ...] = (),
     *,
     arguments: Mapping[str, str] | None = None,
     processors: int = 1,
 ) -> Settings:
     """The settings in force. `files` are the user's, then the site's; `arguments` map the keys of a config file to
-    values that win over all. An empty variable is none, but an empty SECURECC_HOSTS means no host.
+    values that win over all. An empty variable counts as unset, but an empty SECURECC_HOSTS means no host.
 
-    Never raises: what is wrong is left out and stands in `troubles`.
+    Never raises: what is wrong is ignored and named in `troubles`.
     """
     found = _Found()
     for key, value in (arguments or {}).items():
@@ -152,7 +154,7 @@ _FILES = ("hosts", "config")
 
 
 def folders(environ: Mapping[str, str], home: str, site: Path = SITE) -> tuple[Path, ...]:
-    """Where settings' files stand, strongest first (XDG Base Directory Specification: relative values are void)."""
+    """The directories of settings files, strongest first (XDG Base Directory Specification: ignore relative values)."""
     own = environ.get("XDG_CONFIG_HOME", "")
     if not own.startswith("/"):
         own = f"{home}/.config" if home.startswith("/") else ""
@@ -160,7 +162,7 @@ def folders(environ: Mapping[str, str], home: str, site: Path = SITE) -> tuple[P
 
 
 def paths(environ: Mapping[str, str], home: str, site: Path = SITE) -> tuple[Path, ...]:
-    """All settings' files, there or not."""
+    """All settings files, whether they exist or not."""
     return tuple(folder / name for folder in folders(environ, home, site) for name in _FILES)
 
 
@@ -175,7 +177,7 @@ def read_settings(
             text, trouble = _read(folder / name)
             texts.append(text)
             troubles += trouble
-        files.append(Files(str(folder), *texts))
+        files.append(SettingsFiles(str(folder), *texts))
     processors = len(os.sched_getaffinity(0))
     settings = resolve(environ, tuple(files), arguments=arguments, processors=processors)
     return replace(settings, troubles=(*troubles, *settings.troubles))
@@ -191,11 +193,11 @@ def _read(path: Path) -> tuple[str, list[str]]:
     except OSError as error:
         return "", [f"{path}: {error.strerror}"]
     if len(data) > limits.SETTINGS_FILE:
-        return "", [f"{path}: over {limits.SETTINGS_FILE} bytes; this is no settings file"]
+        return "", [f"{path}: over {limits.SETTINGS_FILE} bytes; this is not a settings file"]
     return data.decode("utf-8", errors="replace"), []
 
 
-def _config(source: Files, found: _Found) -> None:
+def _config(source: SettingsFiles, found: _Found) -> None:
     for number, line in enumerate(source.config.splitlines(), 1):
         text = line.partition("#")[0].strip()
         if not text:
@@ -204,9 +206,9 @@ def _config(source: Files, found: _Found) -> None:
         key = key.strip()
         where = f"{source.name}/config:{number}"
         if not equals:
-            found.troubles.append(f"{where}: {text[:80]!a} is no setting; write KEY = VALUE")
+            found.troubles.append(f"{where}: {text[:80]!a} is not a setting; write KEY = VALUE")
         elif key not in _KEYS:
-            found.troubles.append(f"{where}: unknown key {key[:80]!a}; known are {', '.join(_KEYS)}")
+            found.troubles.append(f"{where}: unknown key {key[:80]!a}; use one of {', '.join(_KEYS)}")
         else:
             found.offer(key, value.strip(), where)
 
@@ -247,7 +249,9 @@ def _slots(found: _Found, default: int) -> int:
 def _service(found: _Found) -> str:
     value, where = found.values.get("service", (SERVICE, ""))
     if not _NAME.fullmatch(value):
-        found.troubles.append(f"{where}: service: {value[:80]!a} is no Kerberos service; write a word, as {SERVICE}")
+        found.troubles.append(
+            f"{where}: service: {value[:80]!a} is not a Kerberos service; write a word, such as {SERVICE}"
+        )
         return SERVICE
     return value
 
@@ -260,14 +264,16 @@ def _split_port(place: str, word: str) -> tuple[str, int | None]:
         name, colon, port = place.partition(":")
         rest = colon + port
     if rest and not rest.startswith(":"):
-        raise ConfigError(f"host {word[:80]!a}: {rest[:40]!a} follows the address", "write [ADDRESS]:PORT/LIMIT")
+        raise ConfigError(
+            f"host {word[:80]!a}: unexpected {rest[:40]!a} after the address", "write [ADDRESS]:PORT/LIMIT"
+        )
     if not bracketed and not _NAME.fullmatch(name):
         advice = "write HOST[:PORT][/LIMIT][,OPTION...], an IPv6 address in [ ]"
-        raise ConfigError(f"host {word[:80]!a}: {name[:80]!a} is no host name", advice)
+        raise ConfigError(f"host {word[:80]!a}: {name[:80]!a} is not a host name", advice)
     return name, _whole(rest[1:], 1, 65535, word, "port") if rest else None
 
 
 def _whole(text: str, low: int, high: int, word: str, what: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) <= len(str(high)) and low <= int(text) <= high):
-        raise ConfigError(f"{word[:80]!a}: {text[:80]!a} is no {what}", f"write a number from {low} to {high}")
+        raise ConfigError(f"{word[:80]!a}: {text[:80]!a} is not a {what}", f"write a number from {low} to {high}")
     return int(text)

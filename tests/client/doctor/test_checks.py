@@ -1,4 +1,4 @@
-"""What a failure says of each step before it; the whole examination runs against a real realm in tests/farm."""
+"""The doctor's checks one by one; tests/farm runs all of them against a real realm."""
 
 import asyncio
 import os
@@ -26,7 +26,7 @@ SKEWED = "clocks differ: the server's says 2001-01-01 00:00:00Z"
 
 
 def refused(error):
-    return [(finding.subject, finding.state) for finding in checks._refused(HOST, ASKED, error)]
+    return [(finding.subject, finding.state) for finding in checks.explain_failure(HOST, ASKED, error)]
 
 
 @pytest.mark.parametrize(
@@ -49,8 +49,8 @@ def test_how_far_it_came(error, states):
 
 
 def test_what_is_asked_for_is_shown_as_kerberos_writes_it():
-    assert checks.shown("securecc@farm1") == ASKED
-    assert checks.shown("securecc/farm1@EXAMPLE.COM") == "securecc/farm1@EXAMPLE.COM"
+    assert checks.kerberos_name("securecc@farm1") == ASKED
+    assert checks.kerberos_name("securecc/farm1@EXAMPLE.COM") == "securecc/farm1@EXAMPLE.COM"
 
 
 FAR = [(300, 149, "ok"), (300, 151, "note"), (300, -301, "bad"), (10, 0, "ok"), (10, 6, "note"), (10, 11, "bad")]
@@ -59,7 +59,7 @@ FAR = [(300, 149, "ok"), (300, 151, "note"), (300, -301, "bad"), (10, 0, "ok"), 
 @pytest.mark.parametrize(("bears", "apart", "state"), FAR)
 def test_how_far_clocks_are_apart(monkeypatch, bears, apart, state):
     monkeypatch.setattr(checks.kerberos, "clock_skew", lambda: float(bears))
-    finding = checks._clock(HOST, 1e9 + apart, 1e9)
+    finding = checks.compare_clocks(HOST, 1e9 + apart, 1e9)
     assert finding.state == state
     assert f"{abs(apart)} s apart" in finding.says
     assert bool(finding.advice) == (state != "ok")
@@ -67,10 +67,10 @@ def test_how_far_clocks_are_apart(monkeypatch, bears, apart, state):
 
 def test_a_kdc_that_does_not_tell_its_time(monkeypatch):
     monkeypatch.setattr(checks, "kdc_time", lambda *_: None)
-    findings = asyncio.run(checks._skewed(HOST, ASKED, None, SkewError("Clock skew too great")))
+    findings = asyncio.run(checks.explain_skew(HOST, ASKED, None, SkewError("Clock skew too great")))
     assert [finding.says for finding in findings] == ["it answers", "Clock skew too great"]
     monkeypatch.setattr(checks, "kdc_time", lambda *_: time.time() - 900)
-    findings = asyncio.run(checks._skewed(HOST, ASKED, None, SkewError("Clock skew too great")))
+    findings = asyncio.run(checks.explain_skew(HOST, ASKED, None, SkewError("Clock skew too great")))
     assert "the KDC's" in findings[1].says
 
 
@@ -79,8 +79,8 @@ def test_a_kdc_that_does_not_tell_its_time(monkeypatch):
     [(["farm1.example.com"], "ok"), (["farm1"], "ok"), (["other.example.com"], "note"), ([], "note")],
 )
 def test_the_way_back(monkeypatch, names, state):
-    monkeypatch.setattr(checks, "_both_ways", lambda *_: (["192.0.2.1"], names))
-    finding = asyncio.run(checks._names(HOST))
+    monkeypatch.setattr(checks, "resolve_both_ways", lambda *_: (["192.0.2.1"], names))
+    finding = asyncio.run(checks.check_name(HOST))
     assert finding.state == state
     if state == "note":
         assert "as it is configured" in finding.advice
@@ -89,20 +89,20 @@ def test_the_way_back(monkeypatch, names, state):
 def test_the_agent_s_place(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     tmp_path.chmod(0o700)
-    assert checks._agent() == Finding("agent", "ok", f"its place is {tmp_path}/securecc")
+    assert checks.check_agent() == Finding("agent", "ok", f"its socket is in {tmp_path}/securecc")
     mark = agent_socket.failure_mark(agent_socket.socket_path())
     mark.touch()
-    said = checks._agent()
+    said = checks.check_agent()
     assert (said.state, f"rm {mark}" in said.advice) == ("bad", True)
     os.utime(mark, (1, 1))
-    assert checks._agent().state == "ok"
+    assert checks.check_agent().state == "ok"
     (tmp_path / "securecc").chmod(0o755)
-    assert checks._agent().state == "bad"
+    assert checks.check_agent().state == "bad"
 
 
 def test_a_ticket_that_ends_soon(monkeypatch):
     monkeypatch.setattr(checks.kerberos, "credentials", lambda _: (b"alice@EXAMPLE.COM", 300.0))
-    finding = asyncio.run(checks._ticket(None))
+    finding = asyncio.run(checks.check_ticket(None))
     assert (finding.state, finding.says) == ("note", "alice@EXAMPLE.COM, for 0:05:00")
 
 

@@ -1,11 +1,11 @@
-"""The KDC's clock: what it is asked, what it answers, whom the library asked; tests/farm asks a real one."""
+"""The request to a KDC, its answer, and the KDC in a trace; tests/farm asks a real one."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from securecc.client.doctor import kdc_clock
-from securecc.client.doctor.kdc_clock import Kdc, asked_in, error_time, request
+from securecc.client.doctor.kdc_clock import Kdc, error_time, kdc_in, read_der, request
 
 TRACE = """\
 [7] 1795273200.1: Sending request (1015 bytes) to EXAMPLE.COM
@@ -28,12 +28,12 @@ ERROR = bytes.fromhex(  # pvno 5, KRB-ERROR, 2026-11-21T15:14:15Z, 123456 us, KD
     ],
 )
 def test_whom_the_library_asked(answer, kdc):
-    assert asked_in(TRACE.format(answer=answer)) == kdc
+    assert kdc_in(TRACE.format(answer=answer)) == kdc
 
 
 @pytest.mark.parametrize("trace", ["", "Received answer (1 bytes) from dgram 127.0.0.1:1", "nonsense\n" * 9])
 def test_nobody_answered(trace):
-    assert asked_in(trace) is None
+    assert kdc_in(trace) is None
 
 
 def test_the_time_in_an_error():
@@ -41,10 +41,10 @@ def test_the_time_in_an_error():
 
 
 def test_what_is_asked_is_well_formed():
-    tag, whole, rest = kdc_clock._read(request("EXAMPLE.COM"))
+    tag, whole, rest = read_der(request("EXAMPLE.COM"))
     assert (tag, rest) == (0x6A, b"")
     assert b"EXAMPLE.COM" in whole
-    tag, whole, rest = kdc_clock._read(request("X" * 200))
+    tag, whole, rest = read_der(request("X" * 200))
     assert (tag, rest) == (0x6A, b"")
 
 
@@ -55,11 +55,11 @@ def test_any_bytes_are_a_time_or_none(answer):
 
 @given(st.text(max_size=300))
 def test_any_trace_is_somebody_or_nobody(trace):
-    assert asked_in(trace) is None or asked_in(trace).port >= 0
+    assert kdc_in(trace) is None or kdc_in(trace).port >= 0
 
 
 def test_a_kdc_that_does_not_answer(monkeypatch):
-    monkeypatch.setattr(kdc_clock, "_trace", lambda *_: TRACE.format(answer="stream 127.0.0.1:1"))
+    monkeypatch.setattr(kdc_clock, "trace_of_request", lambda *_: TRACE.format(answer="stream 127.0.0.1:1"))
     assert kdc_clock.kdc_time("securecc/localhost", None) is None
-    monkeypatch.setattr(kdc_clock, "_trace", lambda *_: "")
+    monkeypatch.setattr(kdc_clock, "trace_of_request", lambda *_: "")
     assert kdc_clock.kdc_time("securecc/localhost", None) is None

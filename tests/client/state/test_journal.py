@@ -128,7 +128,7 @@ def test_a_link_is_not_followed(journal, path, tmp_path):
 
 def test_what_cannot_be_read_is_an_agent_error(path):
     path.mkdir(parents=True)
-    with pytest.raises(AgentError, match="look at who owns it"):
+    with pytest.raises(AgentError, match="check its owner and permissions"):
         load(path)
     path.rmdir()
     path.parent.rmdir()

@@ -13,8 +13,8 @@ def test_counts_add_up():
         total = journal_record.add(total, journal_record.remote(now, "farm1:3643", 100, 10, 0.5))
     total = journal_record.add(total, journal_record.local(4.0, "link", "links", [b"gcc", b"a.c"]))
     assert (total.remote, total.local, total.since) == (3, 1, 1.0)
-    assert total.servers["farm1:3643"] == journal_record.Served(3, 300, 30, 1.5, 3.0)
-    assert total.reasons["link"].examples == (journal_record.Example(4.0, "a.c", "links"),)
+    assert total.servers["farm1:3643"] == journal_record.ServerTotals(3, 300, 30, 1.5, 3.0)
+    assert total.reasons["link"].examples == (journal_record.LocalCompile(4.0, "a.c", "links"),)
 
 
 def test_adding_nothing_changes_nothing():

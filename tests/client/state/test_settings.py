@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from securecc.client.state.settings import (
-    Files,
     Host,
     Settings,
+    SettingsFiles,
     folders,
     parse_host,
     parse_hosts,
@@ -69,14 +69,16 @@ def test_nothing_said():
 
 
 def test_the_stronger_wins():
-    user = Files("~/.config/securecc", "userhost", "fallback = no\nverbose = yes\nlocal_slots = 3\n")
-    site = Files("/etc/securecc", "sitehost", "service = compile\nlocal_slots = 9\nhosts = other\nca = /ca.pem\n")
+    user = SettingsFiles("~/.config/securecc", "userhost", "fallback = no\nverbose = yes\nlocal_slots = 3\n")
+    site = SettingsFiles(
+        "/etc/securecc", "sitehost", "service = compile\nlocal_slots = 9\nhosts = other\nca = /ca.pem\n"
+    )
     assert resolve({}, (user, site)) == Settings((Host("userhost"),), False, True, 3, "compile", "/ca.pem")
     found = resolve({"SECURECC_HOSTS": "envhost", "SECURECC_VERBOSE": "0"}, (user, site))
     assert (found.hosts, found.verbose) == ((Host("envhost"),), False)
     found = resolve({"SECURECC_HOSTS": "envhost"}, (user, site), arguments={"hosts": "arghost"})
     assert found.hosts == (Host("arghost"),)
-    assert resolve({}, (Files("u"), site)).hosts == (Host("sitehost"),)
+    assert resolve({}, (SettingsFiles("u"), site)).hosts == (Host("sitehost"),)
 
 
 def test_local_slots_may_stand_in_the_host_list():
@@ -85,7 +87,7 @@ def test_local_slots_may_stand_in_the_host_list():
 
 
 def test_an_empty_variable_is_none_but_an_empty_host_list_is_said():
-    site = Files("/etc/securecc", "sitehost")
+    site = SettingsFiles("/etc/securecc", "sitehost")
     found = resolve({"SECURECC_HOSTS": "", "SECURECC_FALLBACK": ""}, (site,))
     assert (found.hosts, found.fallback) == ((), True)
 
@@ -101,7 +103,7 @@ def test_a_bad_setting_is_left_out_and_named():
     found = resolve(
         {"SECURECC_HOSTS": "good bad/x", "SECURECC_FALLBACK": "perhaps", "SECURECC_LOCAL_SLOTS": "many",
          "SECURECC_SERVICE": "a/b"},
-        (Files("/etc/securecc", config="colour = red\nnonsense\n"),),
+        (SettingsFiles("/etc/securecc", config="colour = red\nnonsense\n"),),
     )  # fmt: skip
     assert found.hosts == (Host("good"),)
     assert (found.fallback, found.local_slots, found.service) == (True, 1, "securecc")
@@ -143,7 +145,7 @@ def test_files_that_are_none_are_named_and_break_nothing(tmp_path):
     (own / "config").write_bytes(b"x" * (limits.SETTINGS_FILE + 1))
     found = read_settings({"XDG_CONFIG_HOME": str(tmp_path)}, "/", site=tmp_path / "none")
     assert found.hosts == ()
-    assert "no settings file" in found.troubles[0]
+    assert "not a settings file" in found.troubles[0]
     (own / "hosts").unlink()
     (own / "hosts").mkdir()
     (own / "config").write_bytes(b"verbose = 1\n\xff\n")
@@ -172,5 +174,5 @@ def test_any_word_is_a_host_or_a_config_error(word):
     st.text(),
 )
 def test_settings_never_raise(environ, hosts, config):
-    found = resolve(environ, (Files("x", hosts, config),))
+    found = resolve(environ, (SettingsFiles("x", hosts, config),))
     assert 1 <= found.local_slots <= 4096
