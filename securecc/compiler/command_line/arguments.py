@@ -1,4 +1,4 @@
-"""The arguments of a command line, one after the other, and what has been understood of them so far."""
+"""The arguments of a command line, parsed one after the other."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,6 +7,7 @@ from securecc.compiler.command_line import clang_frontend, languages
 from securecc.compiler.command_line.languages import SourceType
 from securecc.compiler.command_line.option_table import Family
 from securecc.compiler.command_line.options import (
+    NOT_ALLOWED,
     Meaning,
     Option,
     check_separate,
@@ -25,7 +26,7 @@ ROOTS = frozenset((b"--sysroot", b"-isysroot"))
 """Options that name a sysroot."""
 
 SYSROOT_MARKS = (b"=", b"$SYSROOT")
-"""What stands for the sysroot at the beginning of a searched directory (GCC manual, "Directory Options")."""
+"""What stands for the sysroot at the beginning of a header directory (GCC manual, "Directory Options")."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ class ParsedArguments:
                 _, value = next(rest, (at, b""))
                 spelled.append(value)
                 if not value:
-                    raise StaysLocal("option-value", f"{quote(option.name)} lacks its value")
+                    raise StaysLocal("option-value", f"{quote(option.name)} has no value")
             self._note(option, argument, spelled)
             if self._take(option, value):
                 self.preprocessor_arguments += spelled
@@ -123,7 +124,7 @@ class ParsedArguments:
         self.preprocessor_arguments.append(argument)
 
     def _take(self, option: Option, value: bytes) -> bool:
-        """True if what is read depends on the option, so that it is kept for -M."""
+        """True if the option decides on what is read, so that `gcc -M` needs it."""
         match option.meaning:
             case Meaning.PLAIN | Meaning.PARAMETER | Meaning.TARGET:
                 self._take_plain(option, value)
@@ -150,25 +151,29 @@ class ParsedArguments:
         return True
 
     def _take_handed(self) -> None:
-        """What -Wp, and -Xpreprocessor hand to the preprocessor itself, all of it in one row: a value may come with the
-        next of them.
+        """What -Wp, and -Xpreprocessor hand on, in one row: a value may come with the next of them.
+
+        Raises:
+            StaysLocal: it is something else than a directory of headers, an included file or a macro.
         """
         rest = iter(self.preprocessor_words)
         for part in rest:
             option = recognise(part, self.family) if part[:1] == b"-" else None
             value = next(rest, b"") if option and option.separate else option.value if option else b""
             if option is None or not value or option.name not in _HANDED:
-                raise StaysLocal(
-                    "option", f"{quote(part)}, handed to the preprocessor, is not known to be safe elsewhere"
-                )
+                raise StaysLocal("option", f"-Wp,{quote(part)} {NOT_ALLOWED}")
             self._take(option, value)
 
     def _take_passed(self, option: Option, value: bytes) -> None:
-        """What a part of the compiler is given itself: all of -Xclang, as all of -Wp, is one row."""
+        """What the preprocessor (-Wp,) or clang's compiler proper (-Xclang) is given directly.
+
+        Raises:
+            StaysLocal: -Xclang has no next argument.
+        """
         if option.meaning is Meaning.PREPROCESSOR:
             self.preprocessor_words += [value] if option.separate else value.split(b",")
         elif not option.separate:
-            raise StaysLocal("option", f"{quote(option.name + value)} is not known to be safe elsewhere")
+            raise StaysLocal("option", f"{quote(option.name + value)} {NOT_ALLOWED}")
         elif option.name == b"-mllvm":
             clang_frontend.check_llvm(value)
         else:
@@ -176,20 +181,30 @@ class ParsedArguments:
             self.output_options.placed |= b"-compilation-dir" in value
 
     def _take_search(self, option: Option, value: bytes) -> None:
-        """-iwithprefix and -iwithprefixbefore are -idirafter and -I with the beginning that -iprefix gave last."""
+        """-iwithprefix and -iwithprefixbefore are -idirafter and -I, below what -iprefix gave last.
+
+        Raises:
+            StaysLocal: no -iprefix came before.
+        """
         rooted = option.name in _ROOTED and value.startswith(SYSROOT_MARKS)
         path = value if rooted else plain_path(option, value)
         if option.name == b"-iprefix":
             self.include_prefix = path
         elif option.name in _PREFIXED:
             if not self.include_prefix:
-                raise StaysLocal("search", f"{quote(option.name)} of the compiler's own directories")
+                raise StaysLocal(
+                    "search", f"{quote(option.name)} without -iprefix searches the compiler's own directories"
+                )
             self.search_options.append(SearchOption(_PREFIXED[option.name], self.include_prefix + path))
         else:
             self.search_options.append(SearchOption(option.name, path))
 
     def _check_rooted(self) -> None:
-        """A sysroot of the compiler's own is known to nobody else."""
+        """Checks directories below the sysroot: only the compiler knows the one that it was built with.
+
+        Raises:
+            StaysLocal: a directory is below the sysroot, and no option names that.
+        """
         rooted = next((option for option in self.search_options if option.path.startswith(SYSROOT_MARKS)), None)
         if rooted and not any(option.name in ROOTS for option in self.search_options):
             raise StaysLocal("search", f"{quote(rooted.name)} {quote(rooted.path)} without --sysroot")
@@ -203,7 +218,7 @@ class ParsedArguments:
 
     def _take_profile(self, option: Option, value: bytes) -> None:
         refuse_expanded(option.name, value)
-        if option.meaning is Meaning.PROFILE:  # several options ask for it, and undoing one leaves the others
+        if option.meaning is Meaning.PROFILE:  # several options ask for it; undoing one leaves the others
             self.uses_profile |= not option.off
         if value:
             self.profile_path = value
@@ -231,7 +246,11 @@ class ParsedArguments:
 
 
 def plain_path(option: Option, value: bytes) -> bytes:
-    """The value of an option that names a file or a directory. Raises StaysLocal if it means more than itself."""
+    """The value of an option that names a file or a directory.
+
+    Raises:
+        StaysLocal: it is empty, standard input, below the sysroot, or a response file.
+    """
     if value.startswith(SYSROOT_MARKS) or value == b"-" or not value:
         raise StaysLocal("option-value", f"{quote(option.name)} {quote(value)} is not a plain path")
     refuse_expanded(option.name, value)
@@ -239,8 +258,11 @@ def plain_path(option: Option, value: bytes) -> bytes:
 
 
 def refuse_expanded(name: bytes, value: bytes) -> None:
-    """The driver hands a joined value on as an argument of its own, and cc1 and as expand @FILE once more:
-    -D@FILE would bring options that nobody looked at.
+    """Refuses @FILE as the value of an option: the driver hands it on as an argument of its own, and cc1 and as expand
+    it once more, so that -D@FILE would bring options that nobody has looked at.
+
+    Raises:
+        StaysLocal: the value begins with ``@``.
     """
     if value.startswith(b"@"):
-        raise StaysLocal("response-file", f"{quote(name)} {quote(value)} would be read as a file of arguments")
+        raise StaysLocal("response-file", f"{quote(name)} {quote(value)} would be expanded as a response file")

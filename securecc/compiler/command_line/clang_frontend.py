@@ -1,13 +1,14 @@
 """Options of clang's compiler proper (-Xclang) and of LLVM (-mllvm) that may leave: a few of thousands, by their names.
 
-They choose code or words and name no file; those that print, count, load or write are none of them (what clang 14 says
-to `-cc1 --help-hidden` and `-mllvm --help-hidden`).
+They choose code or diagnostics and name no file; those that print, count, load or write are not on the list (after what
+clang 14 prints for `-cc1 --help-hidden` and `-mllvm --help-hidden`).
 """
 
 import re
 from collections.abc import Sequence
+from typing import NoReturn
 
-from securecc.compiler.command_line.options import Meaning, recognise
+from securecc.compiler.command_line.options import NOT_ALLOWED, Meaning, recognise
 from securecc.model.errors import StaysLocal
 from securecc.model.printable import quote
 
@@ -36,7 +37,7 @@ _PAIRS = {
 _LLVM = re.compile(rb"--?([a-z0-9][A-Za-z0-9-]*)(?:=[A-Za-z0-9_.+-]+)?")
 _OF_SANITIZERS = (b"asan-", b"hwasan-", b"msan-", b"sanitizer-coverage-", b"tsan-")
 _PRINTS = re.compile(rb"debug|dump|file|list|path|print|stat|view|verbose")
-_CHOOSES = frozenset(
+LLVM_OPTIONS = frozenset(
     b"""align-all-blocks align-all-functions align-all-nofallthru-blocks align-loops disable-binop-extract-shuffle
     enable-dfa-jump-thread enable-gvn-hoist enable-gvn-sink enable-machine-outliner enable-newgvn
     enable-shrink-wrap enable-split-machine-functions enable-tail-merge enable-unroll-and-jam
@@ -47,32 +48,41 @@ _CHOOSES = frozenset(
     vectorize-slp x86-align-branch x86-align-branch-boundary x86-branches-within-32B-boundaries
     x86-pad-for-align""".split()
 )
+"""Those of -mllvm, without their dashes; LLVM's sanitizer options are beside them."""
 
 
 def check_llvm(value: bytes) -> None:
-    """The value of -mllvm. Raises StaysLocal unless it may leave."""
+    """Checks the value of -mllvm.
+
+    Raises:
+        StaysLocal: it is not on the list.
+    """
     match = _LLVM.fullmatch(value)
     name = match[1] if match else b""
-    if name in _CHOOSES or (name.startswith(_OF_SANITIZERS) and not _PRINTS.search(name)):
+    if name in LLVM_OPTIONS or (name.startswith(_OF_SANITIZERS) and not _PRINTS.search(name)):
         return
-    raise StaysLocal("backend", f"-mllvm {quote(value)} is not known to be safe elsewhere")
+    raise StaysLocal("backend", f"-mllvm {quote(value)} {NOT_ALLOWED}")
 
 
 def check(words: Sequence[bytes]) -> None:
-    """All that -Xclang hands to the compiler proper, in one row. Raises StaysLocal unless all of it may leave."""
+    """Checks all that -Xclang hands to the compiler proper, in order.
+
+    Raises:
+        StaysLocal: one of them is not on the list.
+    """
     rest = iter(words)
     for word in rest:
         if word == b"-mllvm":
             check_llvm(next(rest, b""))
         elif word in _PAIRS:
             if not _PAIRS[word].fullmatch(next(rest, b"")):
-                raise _unknown(word)
+                _reject(word)
         elif word not in _FLAGS and not _is_plain(word):
-            raise _unknown(word)
+            _reject(word)
 
 
 def _is_plain(word: bytes) -> bool:
-    """Warnings and choices of code are the driver's own options, which it hands on as they are."""
+    """Whether it is one of the driver's own -W and -f options, which it hands on as they are."""
     if not word.startswith((b"-W", b"-f")):
         return False
     try:
@@ -82,5 +92,5 @@ def _is_plain(word: bytes) -> bool:
     return option.meaning is Meaning.PLAIN and not option.separate
 
 
-def _unknown(word: bytes) -> StaysLocal:
-    return StaysLocal("backend", f"-Xclang {quote(word)} is not known to be safe elsewhere")
+def _reject(word: bytes) -> NoReturn:
+    raise StaysLocal("backend", f"-Xclang {quote(word)} {NOT_ALLOWED}")

@@ -31,7 +31,7 @@ __all__ = [
 
 _COMPILER = re.compile(rb"(?:[A-Za-z0-9_.]+-)*(gcc|g\+\+|cc|c\+\+|clang|clang\+\+)(?:-[0-9]+(?:\.[0-9]+)*)?")
 _MODES = (b"-c", b"-S", b"-E", b"-M", b"-MM", b"-fsyntax-only", b"--preprocess")
-_PRINTS = (b"-print-", b"--print-")  # answered whatever else is asked for
+_PRINTS = (b"-print-", b"--print-")  # answered whatever else the command asks for
 _PROBES = (b"conftest.", b"CMakeCCompilerId", b"CMakeCXXCompilerId")  # of autoconf and CMake
 _INFORMATION = (*_PRINTS, b"--version", b"--help", b"--target-help", b"-v", b"-###", b"-dump", b"-qversion")
 
@@ -122,12 +122,12 @@ class ParsedCommand:
         parsed, options = self.parsed, self.parsed.output_options
         _check_one_source(self)
         if len(parsed.modes) != 1:
-            raise StaysLocal("link" if not parsed.modes else "option", "neither -c nor -S alone")
+            raise StaysLocal("link" if not parsed.modes else "option", "the command has not just one of -c and -S")
         options.assembly = parsed.modes == {b"-S"}
         source_type = parsed.given_type or languages.of_file(parsed.source, self.driver_language, parsed.family)
         made = outputs.outputs_of(options, parsed.source, source_type, parsed.family)
         if parsed.source == languages.STDIN and parsed.uses_profile:
-            raise StaysLocal("standard-input", "a profile, for which standard input gives no name")
+            raise StaysLocal("standard-input", "a profile is named after the source, and standard input has no name")
         return CompilePlan(
             arguments=self.arguments,
             driver_language=self.driver_language,
@@ -177,7 +177,8 @@ class ParsedCommand:
             return None
         recorder = next((word for word in parsed.other_arguments if _records_options(word, parsed.family)), b"")
         if recorder:
-            message = f"{quote(parsed.native_option)} is about this machine, and {quote(recorder)} records it"
+            asked = quote(parsed.native_option)
+            message = f"{asked} means this machine's processor, and {quote(recorder)} records the options"
             raise StaysLocal("native", message)
         return ProcessorOptions(tuple(parsed.machine_options), tuple(parsed.other_arguments))
 
@@ -273,7 +274,6 @@ def is_probe(plan: CompilePlan, cwd: bytes) -> bool:
 
 
 def _matched(path: bytes) -> re.Match[bytes]:
-    """The parts of a compiler's name."""
     match = _COMPILER.fullmatch(path.rpartition(b"/")[2])
     if match is None:
         raise StaysLocal("compiler", f"{quote(path)} is neither gcc nor clang")
@@ -305,13 +305,17 @@ def _check_size(arguments: tuple[bytes, ...]) -> None:
 
 
 def _check_mode(arguments: tuple[bytes, ...]) -> None:
-    """Links and questions are most of what is no compile: they are told apart before any option is parsed."""
+    """Most commands that compile nothing link, or ask: they are told apart before any option is parsed.
+
+    Raises:
+        StaysLocal: the command is one of those.
+    """
     if any(argument.startswith(_PRINTS) for argument in arguments[1:]):
-        raise StaysLocal("information", "asks the compiler about itself")
+        raise StaysLocal("information", "the command asks the compiler about itself")
     if any(mode in arguments for mode in _MODES):
         return
     if any(argument.startswith(_INFORMATION) for argument in arguments[1:]):
-        raise StaysLocal("information", "asks the compiler about itself")
+        raise StaysLocal("information", "the command asks the compiler about itself")
     if all(argument[:1] == b"-" for argument in arguments[1:]):
         raise StaysLocal("no-source", "the command line names no source")
     raise StaysLocal("link", "the command links: it has neither -c nor -S")

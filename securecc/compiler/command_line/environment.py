@@ -1,7 +1,8 @@
-"""The environment that a compiler reads: what of it travels, what it means, and what keeps a compile local.
+"""The environment that a compiler reads: which variables are sent, what they mean, and which keep a compile local.
 
 Names are those of the GCC manual ("Environment Variables Affecting GCC", "Diagnostic Message Formatting Options") and
-of what the programs of GCC 12 and clang 14 look up. Whatever chooses programs or libraries is made by the server alone.
+of what the programs of GCC 12 and clang 14 look up. The server alone sets whatever chooses programs or
+libraries.
 """
 
 import re
@@ -15,7 +16,7 @@ from securecc.model import limits
 from securecc.model.errors import Refused, StaysLocal
 from securecc.model.printable import quote
 
-# Sent as they are: how diagnostics look, where the compile stands, which date it writes.
+# Sent as they are: how diagnostics look, the working directory, the date that is compiled in.
 _SENT = frozenset(
     (
         b"PWD",
@@ -29,7 +30,7 @@ _SENT = frozenset(
         b"GCC_EXTRA_DIAGNOSTIC_OUTPUT",
     )
 )
-_MADE = frozenset((b"LC_ALL", b"LANGUAGE", b"TZ"))  # what a client says of its locale and zone
+_MADE = frozenset((b"LC_ALL", b"LANGUAGE", b"TZ"))  # made by the client from its locale and time zone
 _SEARCH: dict[Language, bytes] = {
     "c": b"C_INCLUDE_PATH",
     "c++": b"CPLUS_INCLUDE_PATH",
@@ -64,10 +65,10 @@ _EPOCH = re.compile(rb"[0-9]{1,12}")
 _NAME, _OFFSET = rb"(?:[A-Za-z]{3,6}|<[A-Za-z0-9+-]{3,8}>)", rb"[+-]?[0-9]{1,3}(?::[0-9]{2}){0,2}"
 _CHANGE = rb",M[0-9]{1,2}\.[1-5]\.[0-6](?:/" + _OFFSET + rb")?"
 ZONE = re.compile(_NAME + _OFFSET + rb"(?:" + _NAME + rb"(?:" + _OFFSET + rb")?" + _CHANGE + _CHANGE + rb")?")
-"""A TZ that says itself what it means (POSIX.1-2017, 8.3), and names no file."""
+"""A TZ that says what it means by itself (POSIX.1-2017, 8.3), and names no file."""
 
 _UTF8 = re.compile(rb"[^@]*\.utf-?8(?:@.*)?", re.IGNORECASE)
-_VALUE = 32 * limits.KIB  # bytes of one variable; a CPATH of a module system is some 4 KiB
+_VALUE = 32 * limits.KIB  # bytes of one variable; a module system's CPATH is some 4 KiB
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -97,9 +98,8 @@ class EffectiveLocale:
 
 @dataclass(frozen=True, slots=True)
 class SentEnvironment:
-    """`variables` travel with the compile. `directories` are searched for includes after those of the command line
-    (CPATH, then the language's own), in order, as spelled; an empty component of a variable is ``.``. `locale` is
-    what the locale means.
+    """`variables` are sent with the compile. `directories` are searched for headers after those of the command line
+    (CPATH, then the language's own), in order, as spelled; an empty component of a variable is ``.``.
     """
 
     variables: dict[bytes, bytes]
@@ -110,17 +110,18 @@ class SentEnvironment:
 def sent_environment(
     environment: Mapping[bytes, bytes], language: Language, locale: EffectiveLocale
 ) -> SentEnvironment:
-    """What of a launcher's environment a compile of `language` depends on, where the locale means this.
+    """What is sent of a launcher's environment for a compile of `language`, given what the locale means.
 
-    Raises StaysLocal for a variable whose meaning cannot be had elsewhere.
+    Raises:
+        StaysLocal: a variable is set that a server cannot honour.
     """
     for name, value in environment.items():
         if value and _decides(name):
-            raise StaysLocal("environment", f"{quote(name)} is set")
+            raise StaysLocal("environment", f"{quote(name)} is set, and a server cannot honour it")
     variables = {name: environment[name] for name in _SENT if name in environment}
     epoch = variables.get(b"SOURCE_DATE_EPOCH")
     if epoch is not None and not _EPOCH.fullmatch(epoch):
-        raise StaysLocal("environment", f"SOURCE_DATE_EPOCH is {quote(epoch)}")
+        raise StaysLocal("environment", f"SOURCE_DATE_EPOCH is {quote(epoch)}, not a number of seconds")
     directories: list[bytes] = []
     for name in (b"CPATH", _SEARCH[language]):
         if environment.get(name):
@@ -139,9 +140,12 @@ def sent_environment(
 def effective_locale(environment: Mapping[bytes, bytes], locales: Locales) -> EffectiveLocale:
     """What the locale means to the compiler's messages.
 
-    Quotes follow the character set of LC_CTYPE, the language follows LC_MESSAGES and LANGUAGE (gettext(3)); English
-    has no catalogue. A locale that setlocale(3) does not take means C. Raises StaysLocal for a language whose name or
-    character set means nothing elsewhere, or a character set that is neither ASCII nor UTF-8.
+    Quotation marks follow the character set of LC_CTYPE, the language follows LC_MESSAGES and LANGUAGE (gettext(3));
+    English has no catalogue. A locale that setlocale(3) does not take means C.
+
+    Raises:
+        StaysLocal: the character set is neither ASCII nor UTF-8, or the language's name or character set means nothing
+            on another machine.
     """
     ctype = _category(environment, b"LC_CTYPE")
     messages = _category(environment, b"LC_MESSAGES")
@@ -155,21 +159,24 @@ def effective_locale(environment: Mapping[bytes, bytes], locales: Locales) -> Ef
     elif _UTF8.fullmatch(ctype) is not None:
         meant = b"C.UTF-8"
     else:
-        raise StaysLocal("locale", f"the character set of {quote(ctype)}")
+        raise StaysLocal("locale", f"the character set of {quote(ctype)} is neither ASCII nor UTF-8")
     strange = not all(map(gettext.is_language, wanted)) or any(map(locales.renamed, wanted))
     if languages and (strange or meant == b"C" or environment.get(b"OUTPUT_CHARSET") or len(languages) > _LANGUAGES):
-        raise StaysLocal("locale", f"messages in {quote(languages[0])}")
+        raise StaysLocal("locale", f"messages in {quote(languages[0])} may differ on another machine")
     return EffectiveLocale(meant, tuple(languages), system)
 
 
 def compiler_environment(sent: Mapping[bytes, bytes], path: bytes = b"/usr/bin:/bin") -> dict[bytes, bytes]:
     """The server's side: the environment that the compiler gets for what a client sent. `path` is the toolchain's.
 
-    Raises Refused, with the name, for a variable that is not on the list or whose value is not of its kind.
+    Raises:
+        Refused: a variable is not on the list, or its value not of its kind; the message names it.
     """
     for name in sent:
         if name not in _SENT and name not in _SEARCHES and name not in _MADE:
-            raise Refused("option", f"environment variable {quote(name)} is not one that a compile may bring")
+            raise Refused(
+                "option", f"environment variable {quote(name)} is not on the list of those that a compile may have"
+            )
     _check(sent)
     return {b"LC_ALL": b"C", **sent, b"PATH": path}
 
@@ -189,13 +196,15 @@ def _check(variables: Mapping[bytes, bytes]) -> None:
         if _CONTROL.search(value):
             raise Refused("option", f"environment variable {quote(name)} has a control character")
     if variables.get(b"LC_ALL", b"C") not in _LOCALES:
-        raise Refused("option", f"LC_ALL is {quote(variables[b'LC_ALL'])}")
+        raise Refused("option", f"LC_ALL is {quote(variables[b'LC_ALL'])}, neither C nor C.UTF-8")
     if not all(map(gettext.is_language, variables.get(b"LANGUAGE", b"en").split(b":"))):
-        raise Refused("option", f"LANGUAGE is {quote(variables[b'LANGUAGE'])}")
+        raise Refused("option", f"LANGUAGE is {quote(variables[b'LANGUAGE'])}, not a list of languages")
     if not ZONE.fullmatch(variables.get(b"TZ", b"UTC0")):
-        raise Refused("option", f"TZ is {quote(variables[b'TZ'])}")
+        raise Refused("option", f"TZ is {quote(variables[b'TZ'])}, not a POSIX time zone")
     if not _EPOCH.fullmatch(variables.get(b"SOURCE_DATE_EPOCH", b"0")):
-        raise Refused("option", f"SOURCE_DATE_EPOCH is {quote(variables[b'SOURCE_DATE_EPOCH'])}")
+        raise Refused(
+            "option", f"SOURCE_DATE_EPOCH is {quote(variables[b'SOURCE_DATE_EPOCH'])}, not a number of seconds"
+        )
 
 
 def _category(environment: Mapping[bytes, bytes], name: bytes) -> bytes:
@@ -203,6 +212,6 @@ def _category(environment: Mapping[bytes, bytes], name: bytes) -> bytes:
 
 
 def _languages(preferred: bytes, messages: bytes) -> list[bytes]:
-    """In order; gettext looks no further than to a C or POSIX among them (dcigettext.c)."""
+    """In order; gettext stops at a C or POSIX among them (dcigettext.c)."""
     named = [language for language in preferred.split(b":") if language] or [messages]
     return list(takewhile(lambda language: language not in _PLAIN, named))

@@ -1,6 +1,4 @@
-"""What a source is, by its name or by -x, to each family of compilers (GCC manual, "Overall Options"; clang's
-Types.def).
-"""
+"""What a source is compiled as, by its suffix or by -x (GCC manual, "Overall Options"; clang's Types.def)."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -15,19 +13,19 @@ Stage = Literal["source", "preprocessed", "assembler-with-cpp", "assembler"]
 
 @dataclass(frozen=True, slots=True)
 class SourceType:
-    """What a source's text is: in which language, and how far it has come. Assembly counts as C."""
+    """A source's language, and the stage at which compiling it begins. Assembly counts as C."""
 
     language: Language
     stage: Stage = "source"
 
     @property
     def preprocesses(self) -> bool:
-        """Whether #include is honoured in it, so that -M says what is read and -MD writes a file."""
+        """Whether #include is honoured in it, so that -M lists what is read and -MD writes a file."""
         return self.stage in {"source", "assembler-with-cpp"}
 
     @property
     def compiles(self) -> bool:
-        """Whether it is compiled, not only assembled."""
+        """Whether it is compiled, not just assembled."""
         return self.stage in {"source", "preprocessed"}
 
 
@@ -43,7 +41,7 @@ _NAMED = {
     b"assembler": SourceType("c", "assembler"),
     b"assembler-with-cpp": SourceType("c", "assembler-with-cpp"),
 }
-_SUFFIXES = {
+SUFFIXES = {
     b".c": SourceType("c"),
     b".cc": SourceType("c++"),
     b".cp": SourceType("c++"),
@@ -62,12 +60,14 @@ _SUFFIXES = {
     b".s": SourceType("c", "assembler"),
     b".S": SourceType("c", "assembler-with-cpp"),
 }
+"""What gcc and clang take a source of this suffix for; `_OF_FAMILY` has what one of them does."""
+
 _OF_FAMILY: dict[Family, dict[bytes, SourceType]] = {
     "gcc": {b".sx": SourceType("c", "assembler-with-cpp")},
     "clang": {b".CC": SourceType("c++"), b".CXX": SourceType("c++"), b".C++": SourceType("c++")},
 }
 _HEADERS = frozenset((b".h", b".hh", b".hp", b".hpp", b".hxx", b".HPP", b".H", b".h++", b".tcc"))
-_PROMOTED = frozenset((b".c", b".i"))  # C++ to g++ and clang++
+_PROMOTED = frozenset((b".c", b".i"))  # g++ and clang++ take these for C++
 
 STDIN = b"-"
 """As the name of a source: standard input."""
@@ -75,24 +75,34 @@ STDIN = b"-"
 
 def is_source(name: bytes) -> bool:
     """Whether an argument looks like a source, by its name alone."""
-    return name[:1] != b"-" and b"." + name.rpartition(b".")[2] in _SUFFIXES
+    return name[:1] != b"-" and b"." + name.rpartition(b".")[2] in SUFFIXES
 
 
 def of_name(language: bytes) -> SourceType:
-    """What `-x language` says. Raises StaysLocal for a language that is none of C's family."""
+    """What `-x language` says.
+
+    Raises:
+        StaysLocal: the language is none of C's family, or means a precompiled header.
+    """
     text = _NAMED.get(language)
     if text is None:
         reason = "precompiled-header" if language.endswith((b"-header", b"-header-unit")) else "language"
-        raise StaysLocal(reason, f"-x {quote(language)}")
+        raise StaysLocal(reason, f"-x {quote(language)} is not compiled remotely")
     return text
 
 
 def of_file(source: bytes, driver: Language, family: Family) -> SourceType:
-    """What the name of a source says to a driver (g++ takes a .c for C++). Raises StaysLocal."""
+    """What the name of a source says to a driver (g++ takes a .c for C++).
+
+    Raises:
+        StaysLocal: the suffix is unknown, or a header's.
+    """
     name = source.rpartition(b"/")[2]
     suffix = b"." + name.rpartition(b".")[2] if b"." in name else b""
-    text = _SUFFIXES.get(suffix) or _OF_FAMILY[family].get(suffix)
+    text = SUFFIXES.get(suffix) or _OF_FAMILY[family].get(suffix)
     if text is None:
         reason = "precompiled-header" if suffix in _HEADERS else "language"
-        raise StaysLocal(reason, f"{quote(source)} is no source of C, C++, Objective-C or assembly by its name")
+        raise StaysLocal(
+            reason, f"{quote(source)} does not have the suffix of a C, C++, Objective-C or assembly source"
+        )
     return SourceType("c++", text.stage) if driver == "c++" and suffix in _PROMOTED else text

@@ -24,9 +24,15 @@ _OPEN_ENDED = (b"=", b"-", b",")  # joined names that mean nothing without a val
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One option by its `name`, dashes included. `value` says what its value must be: ``-`` none, ``number``,
-    ``size``, ``word``, ``text``, ``path``, or choices separated by ``|``. `needed` is who reads it. `meaning` is
-    that of `compiler.options`, or ``!`` and the reason why a compile with it stays local.
+    """One option by its `name`, dashes included.
+
+    Attributes:
+        form: Where its value stands: none, joined, the next argument, either of these, or a list after a comma.
+        value: What its value must be: ``-`` none, ``number``, ``size``, ``word``, ``text``, ``path``, or choices
+            separated by ``|``.
+        needed: The program that reads it.
+        meaning: One of `securecc.compiler.command_line.options.Meaning`, or ``!`` and the reason why a compile with it
+            stays local.
     """
 
     name: bytes
@@ -36,7 +42,7 @@ class Row:
     meaning: str
 
     def takes(self, value: bytes) -> bool:
-        """Whether `value` is of the kind that this option takes."""
+        """Whether `value` is one that this option takes."""
         shape = _SHAPES.get(self.value)
         if shape is not None:
             return shape.fullmatch(value) is not None
@@ -45,14 +51,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """All options of one family. `exact` are those without a joined value, `joined` those with one that end in ``=``,
-    `beginnings` other names to which a value is joined, longest first.
+    """All options of one family. `exact` are those without a joined value; `joined` those with one whose name ends in
+    ``=``; `prefixes` other names to which a value is joined, longest first; `starts` are the first two bytes of these.
     """
 
     exact: dict[bytes, Row]
     joined: dict[bytes, Row]
-    beginnings: tuple[Row, ...]
-    first: frozenset[bytes]
+    prefixes: tuple[Row, ...]
+    starts: frozenset[bytes]
 
     def find(self, argument: bytes) -> tuple[Row, bytes] | None:
         """The option that `argument` spells, and the value joined to it; None for an unknown one."""
@@ -66,11 +72,9 @@ class Table:
         row = self.joined.get(name + equals) if equals else None
         if row is not None:
             return row, value
-        if argument[:2] not in self.first:
+        if argument[:2] not in self.starts:
             return None
-        return next(
-            ((row, argument[len(row.name) :]) for row in self.beginnings if argument.startswith(row.name)), None
-        )
+        return next(((row, argument[len(row.name) :]) for row in self.prefixes if argument.startswith(row.name)), None)
 
 
 @cache
@@ -94,6 +98,6 @@ def _made(rows: Iterable[Row]) -> Table:
     alone: Callable[[Row], bool] = lambda row: row.form != "comma" and not row.name.endswith(_OPEN_ENDED)  # noqa: E731
     exact = {row.name: row for row in every if row.form in {"flag", "separate", "either"} or alone(row)}
     joined = {row.name: row for row in every if row.form in {"joined", "either"} and row.name.endswith(b"=")}
-    beginnings = [row for row in every if row.form in {"joined", "either", "comma"} and row.name not in joined]
-    beginnings.sort(key=lambda row: len(row.name), reverse=True)
-    return Table(exact, joined, tuple(beginnings), frozenset(row.name[:2] for row in beginnings))
+    prefixes = [row for row in every if row.form in {"joined", "either", "comma"} and row.name not in joined]
+    prefixes.sort(key=lambda row: len(row.name), reverse=True)
+    return Table(exact, joined, tuple(prefixes), frozenset(row.name[:2] for row in prefixes))

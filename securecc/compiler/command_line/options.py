@@ -1,51 +1,53 @@
-"""What one option of a compiler means to us, recognised by its own spelling alone.
+"""What one option of a compiler means for a compile elsewhere, recognised by its own spelling alone.
 
-Default deny: an option that the family's table does not let leave raises StaysLocal with the option's name in the
-message.
+Default deny: an option that the family's table does not allow raises StaysLocal with the option's name in the message.
 """
 
 import re
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
+from typing import NoReturn
 
 from securecc.compiler.command_line.option_table import Family, Row, table
 from securecc.model.errors import StaysLocal
 from securecc.model.printable import quote
 
+NOT_ALLOWED = "is not on the list of options that may be compiled remotely"
+
 _CACHED = 256  # bytes; longer arguments are recognised anew, so that nobody fills the memory through the cache
 
 
 class Meaning(Enum):
-    """What an option does to a compile, as far as anybody outside the compiler has to know."""
+    """What an option does, as far as anybody outside the compiler has to know."""
 
-    PLAIN = "plain"  # nothing but to the code or the diagnostics
+    PLAIN = "plain"  # changes code or diagnostics only
     SEARCH = "search"  # a directory in which includes are looked for
     FORCED = "forced"  # a file that is included before the source
     MACRO = "macro"  # -D, -U
-    LINK = "link"  # looked at by linking only
+    LINK = "link"  # matters when linking only
     OUTPUT = "output"  # -o
     LANGUAGE = "language"  # -x
     MODE = "mode"  # -c, -S
     DEPENDENCIES = "dependencies"  # writes a list of dependencies: -MD, -MMD
     DEPENDENCY_FILE = "dependency-file"  # -MF
     DEPENDENCY_DETAIL = "dependency-detail"  # -MT, -MQ, -MP
-    EFFECT = "effect"  # makes one more output, or no longer: -fstack-usage, -gsplit-dwarf, ...
+    EFFECT = "effect"  # makes a further output, or no longer does: -fstack-usage, -gsplit-dwarf, ...
     PARAMETER = "parameter"  # --param, with its value in the next argument
-    PROFILE = "profile"  # -fprofile-use: reads what other runs counted
-    PROFILE_FOLDER = "profile-folder"  # where those counts lie, or will lie
+    PROFILE = "profile"  # -fprofile-use: reads a profile of earlier runs
+    PROFILE_FOLDER = "profile-folder"  # the directory of such profiles
     BITCODE = "bitcode"  # -emit-llvm: makes another kind of file
-    NATIVE = "native"  # -march=native: the processor at hand
+    NATIVE = "native"  # -march=native: this machine's processor
     FRONTEND = "frontend"  # -Xclang, -mllvm
     PREPROCESSOR = "preprocessor"  # -Wp, and -Xpreprocessor
-    TARGET = "target"  # -m32, --target: other directories of the compiler's own are searched
-    INPUT = "input"  # a file that is read and includes no other
+    TARGET = "target"  # -m32, --target: the compiler searches other directories of its own
+    INPUT = "input"  # a file that is read and that includes no others
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """An option by its canonical `name`. `value` is what was joined to it; `separate` says that the next argument is
-    its value. `suffix` is that of the file that an EFFECT makes; `off` says that it makes none.
+    """An option by its canonical `name`. `value` is what is joined to it; `separate` says that the next argument is its
+    value. `suffix` is that of the file that an EFFECT makes; `off` says that it makes none.
     """
 
     name: bytes
@@ -60,33 +62,38 @@ _NEGATED = re.compile(rb"-([fmWg])no-(.+)", re.DOTALL)
 _PROCESSOR = frozenset((b"-march=", b"-mtune=", b"-mcpu="))
 _WHY = {
     "information": "asks the compiler about itself, or how it works",
-    "program": "brings a program, or code for one",
-    "dump": "writes what nobody else has a use for",
+    "program": "runs another program, or code for one",
+    "dump": "writes the compiler's own dumps",
     "input-file": "names a file that the compiler reads",
-    "modules": "is about modules",
-    "precompiled-header": "is about precompiled headers",
-    "target": "has the compiler look for directories on the machine at hand",
+    "modules": "uses modules",
+    "precompiled-header": "uses precompiled headers",
+    "target": "has the compiler search directories of this machine",
 }
 
 
 def recognise(argument: bytes, family: Family = "gcc") -> Option:
-    """The option that `argument`, which starts with `-`, spells to a compiler of this family.
+    """The option that `argument`, which starts with ``-``, is to a compiler of this family.
 
-    Raises StaysLocal for one that is unknown, or whose joined value is not of its kind.
+    Raises:
+        StaysLocal: it is unknown, may not leave, or its joined value is not of its kind.
     """
-    return _recognise_known(argument, family) if len(argument) <= _CACHED else _recognise(argument, family)
+    return recognise_short(argument, family) if len(argument) <= _CACHED else _recognise(argument, family)
 
 
 def check_separate(option: Option, value: bytes, family: Family = "gcc") -> None:
-    """The value of `--param NAME=SETTING` or of an option like it: raises StaysLocal unless it is of its kind."""
+    """Checks the value of `--param NAME=SETTING` or of an option like it.
+
+    Raises:
+        StaysLocal: the value is not of its kind.
+    """
     if option.meaning is Meaning.PARAMETER and family == "gcc":
         found = table(family).find(b"--param=" + value)
         if found is None or not found[0].takes(found[1]):
-            raise _unknown(b"--param " + value)
+            _reject(b"--param " + value)
         return
     row = table(family).exact[option.name]
     if not row.takes(value) or value.startswith(b"@"):
-        raise _unknown(option.name + b" " + value)
+        _reject(option.name + b" " + value)
 
 
 _LONG = {
@@ -120,17 +127,18 @@ def _recognise(argument: bytes, family: Family) -> Option:
         if positive is not None and _may_be_negated(*positive):
             return _meant(*positive, family, off=True)
     if found is None:
-        raise _unknown(argument)
+        _reject(argument)
     if found[0].meaning.startswith("!"):
-        raise _stays(argument, found[0].meaning[1:])
+        _reject(argument, found[0].meaning[1:])
     row, value = found
     separate = row.form in {"separate", "either"} and argument == row.name
     if not separate and (value or row.name.endswith(b"=")) and not _fits(row, value):
-        raise _unknown(argument)
+        _reject(argument)
     return _meant(row, value, family, separate=separate)
 
 
-_recognise_known = lru_cache(maxsize=8192)(_recognise)
+recognise_short = lru_cache(maxsize=8192)(_recognise)
+"""`recognise`, remembered: for short arguments."""
 
 
 def _any_negated(row: Row) -> bool:
@@ -138,7 +146,7 @@ def _any_negated(row: Row) -> bool:
 
 
 def _may_be_negated(row: Row, value: bytes) -> bool:
-    """`-fno-X` undoes what X does, if X may leave at all. Where it takes a value, none need be there."""
+    """`-fno-X` undoes X, if X may leave at all. Where X takes a value, -fno-X need have none."""
     kind = row.meaning.partition(".")[0]
     return kind in {"plain", "effect", "profile", "target"} and (not value or row.takes(value))
 
@@ -149,7 +157,7 @@ _INCLUDED = re.compile(rb"(?:\A|(?<=,))-I(?:,(?=[^,]))?([^,=@-][^,]*)(?:,|\Z)")
 
 
 def included_by_assembler(value: bytes) -> list[bytes]:
-    """The directories that `-Wa,value` has the assembler search."""
+    """The directories that `-Wa,value` has the assembler search (GNU as manual, -I)."""
     return _INCLUDED.findall(value)
 
 
@@ -184,16 +192,12 @@ def _listing(value: bytes, family: Family) -> Option:
     """
     match = _LISTING.fullmatch(value)
     if match is None or (match[3] and family == "clang"):
-        raise _unknown(b"-Wp," + value)
+        _reject(b"-Wp," + value)
     return Option(b"-Wp," + match[1], Meaning.DEPENDENCIES, match[2])
 
 
-def _stays(argument: bytes, reason: str) -> StaysLocal:
-    if reason == "option":
-        return _unknown(argument)
-    return StaysLocal(reason, f"{quote(argument)} {_WHY.get(reason, 'is for the machine at hand only')}")
-
-
-def _unknown(argument: bytes) -> StaysLocal:
+def _reject(argument: bytes, reason: str = "option") -> NoReturn:
+    if reason != "option":
+        raise StaysLocal(reason, f"{quote(argument)} {_WHY.get(reason, 'is meaningful on this machine only')}")
     reason = "assembler" if argument.startswith(b"-Wa,") else "option"
-    return StaysLocal(reason, f"{quote(argument)} is not known to be safe elsewhere")
+    raise StaysLocal(reason, f"{quote(argument)} {NOT_ALLOWED}")

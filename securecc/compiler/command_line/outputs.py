@@ -1,5 +1,5 @@
-"""Which files a compile makes, and under which names (GCC manual, "Overall Options", -dumpdir; what GCC 12 and clang 14
-were seen to make).
+"""Which files a compile makes, and under which names (GCC manual, "Overall Options", -dumpdir; tried with GCC 12 and
+clang 14).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,8 +18,13 @@ STDOUT = b"-"
 
 @dataclass(slots=True)
 class OutputOptions:
-    """What a command line asks to be made. `effects` maps the suffix of a further output to whether it is wanted.
-    `seeded` stands for -frandom-seed, `placed` for clang's -fdebug-compilation-dir, `verbose` for -fverbose-asm.
+    """The options of a command line that decide on its outputs.
+
+    Attributes:
+        output, assembly, bitcode: -o, -S, -emit-llvm.
+        dependencies, dependency_file, dependency_details: -MD and -MMD; -MF; whether any of -MT, -MQ, -MP is there.
+        effects: Suffixes of further outputs, each with whether it is wanted.
+        seeded, placed, verbose: Whether -frandom-seed, clang's -fdebug-compilation-dir, -fverbose-asm is there.
     """
 
     output: bytes = b""
@@ -36,8 +41,8 @@ class OutputOptions:
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """All files that the compile may make, the object or assembly first. That is `output`, or ``-`` for standard
-    output, which is no file. `dependencies` is the file of -MD, or empty.
+    """`every` has all files that the compile may make, the object or assembly first. `output` is that one, or ``-`` for
+    standard output, which is no file. `dependencies` is the file of -MD, or empty.
     """
 
     every: tuple[bytes, ...]
@@ -46,7 +51,11 @@ class Outputs:
 
 
 def outputs_of(asked: OutputOptions, source: bytes, text: SourceType, family: Family) -> Outputs:
-    """The outputs of one compile. Raises StaysLocal where they cannot be told, or not be made elsewhere."""
+    """The outputs of one compile.
+
+    Raises:
+        StaysLocal: they cannot be told beforehand, or not be made on another machine.
+    """
     stem = _STEMS[family]
     output = asked.output or stem(source.rpartition(b"/")[2]) + _suffix(asked)
     printed = output == STDOUT
@@ -54,15 +63,15 @@ def outputs_of(asked: OutputOptions, source: bytes, text: SourceType, family: Fa
     for path in (*(() if given else (source,)), *(() if printed or (given and not asked.output) else (output,))):
         _check_basename(path)
     if printed and not asked.assembly:
-        raise StaysLocal("output", "an object for standard output, in which compilers go back and forth")
+        raise StaysLocal("output", "the object goes to standard output, in which compilers must be able to seek")
     if asked.assembly and not text.compiles:
-        raise StaysLocal("option", "-S of what is assembly already")
+        raise StaysLocal("option", "-S asks for assembly, and the source is assembly already")
     written = _dependencies(asked, output, text, family)
     further = _further(asked, output, source, text, family)
     if printed and further:
-        raise StaysLocal("output", "further files beside standard output")
+        raise StaysLocal("output", "the command makes further files beside standard output")
     if given and further:
-        raise StaysLocal("standard-input", "further files, of which standard input gives no name")
+        raise StaysLocal("standard-input", "the command makes further files, for which standard input gives no name")
     every = tuple(path for path in (output, written, *further) if path and path != STDOUT)
     _check(every, source)
     return Outputs(every, output, written if written != STDOUT else b"")
@@ -98,10 +107,13 @@ def _dependencies(asked: OutputOptions, output: bytes, text: SourceType, family:
 
     GCC manual, -MD: the argument of -o with suffix .d; -MF overrides. -Wp,-MD names its own: of several files gcc
     writes the last of these, clang that of -MF. Nothing is written for what is not preprocessed.
+
+    Raises:
+        StaysLocal: -MF or its like stands alone.
     """
     if not asked.dependencies:
         if asked.dependency_file or asked.dependency_details:
-            raise StaysLocal("option", "details of dependencies without -MD or -MMD")
+            raise StaysLocal("option", "-MF, -MT, -MQ or -MP without -MD or -MMD")
         return b""
     if not text.preprocesses:
         return b""
@@ -117,12 +129,16 @@ _OF_COMPILING = frozenset((b".su", b".ci", b".gcno"))
 
 
 def _further(asked: OutputOptions, output: bytes, source: bytes, text: SourceType, family: Family) -> Sequence[bytes]:
-    """Auxiliary outputs, named after the output without its suffix."""
+    """Auxiliary outputs, named after the output without its suffix.
+
+    Raises:
+        StaysLocal: one of them, or what is in it, depends on the machine.
+    """
     wanted = [suffix for suffix in _FURTHER if asked.effects.get(suffix)]
     if b".gcno" in wanted and asked.seeded:
-        raise StaysLocal("profile", "-frandom-seed with coverage removes old counts beside the object")
+        raise StaysLocal("profile", "-frandom-seed with coverage removes an old profile beside the object")
     if asked.assembly and asked.verbose:
-        raise StaysLocal("option", "-S with -fverbose-asm, which writes down how much memory the machine has")
+        raise StaysLocal("option", "-S with -fverbose-asm records how much memory the machine has")
     stem = _beside(output, family)
     names = {suffix: stem + suffix for suffix in wanted if text.compiles or suffix not in _OF_COMPILING}
     if b".dwo" in names:
@@ -133,19 +149,25 @@ def _further(asked: OutputOptions, output: bytes, source: bytes, text: SourceTyp
 def _split(asked: OutputOptions, source: bytes, stem: bytes, family: Family) -> bytes:
     """The file of -gsplit-dwarf: gcc has the assembler make it; clang names it after the source unless it makes an
     object of a given name (Clang's CommonArgs.cpp: SplitDebugName).
+
+    Raises:
+        StaysLocal: clang names it after a compilation directory.
     """
     if family == "gcc":
         return b"" if asked.assembly else stem + b".dwo"
     if asked.output and not asked.assembly:
         return stem + b".dwo"
     if asked.placed:
-        raise StaysLocal("option", "-gsplit-dwarf with a compilation directory of another name")
+        raise StaysLocal("option", "-gsplit-dwarf with -fdebug-compilation-dir")
     return _clang_stem(source.rpartition(b"/")[2]) + b".dwo"
 
 
 def _check_basename(path: bytes) -> None:
-    """The base name becomes an argument of its own (-dumpbase), which the compiler proper would read as a file of
-    further arguments, or as an option.
+    """Checks a base name: it becomes an argument of its own (-dumpbase), which the compiler proper would take for a
+    response file, or for an option.
+
+    Raises:
+        StaysLocal: it begins with ``@`` or ``-``, or is empty.
     """
     if path.rpartition(b"/")[2][:1] in {b"@", b"-", b""}:
         raise StaysLocal("option-value", f"{quote(path)} is not a plain file name")
@@ -153,7 +175,7 @@ def _check_basename(path: bytes) -> None:
 
 def _check(outputs: tuple[bytes, ...], source: bytes) -> None:
     if len({*outputs, source}) <= len(outputs):
-        raise StaysLocal("output", "one file is to be written twice, or over its source")
+        raise StaysLocal("output", "the command would write one file twice, or overwrite its source")
     for path in outputs:
         if path.startswith(b"/dev/") or path.rpartition(b"/")[2] in {b"", b".", b".."}:
-            raise StaysLocal("output", f"{quote(path)} is not a file to be made")
+            raise StaysLocal("output", f"{quote(path)} is not a file that a compile can make")

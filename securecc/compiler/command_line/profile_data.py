@@ -1,6 +1,7 @@
-"""Where a compile looks for the counts of earlier runs: what -fprofile-use and its like read, and no -M names.
+"""Where a compile looks for profiles of earlier runs: what -fprofile-use and its like read, which
+`gcc -M` does not list.
 
-For gcc as in its coverage.cc (coverage_init) and seen with GCC 12; for clang as its manual says ("Profile Guided
+For gcc after its coverage.cc (coverage_init), tried with GCC 12; for clang after its manual ("Profile Guided
 Optimization").
 """
 
@@ -9,8 +10,8 @@ from securecc.compiler.command_line.outputs import gcc_stem
 
 
 def read(plan: CompilePlan, cwd: bytes) -> tuple[bytes, ...]:
-    """All files that may be read as a profile, whether they are there or not, relative ones from `cwd`, the working
-    directory as the compiler spells it.
+    """All files that may be read as a profile, whether they exist or not. `cwd` is the working directory as spelled by
+    the compiler.
     """
     if plan.profile_path is None:
         return ()
@@ -31,5 +32,5 @@ def _of_clang(named: bytes) -> tuple[bytes, ...]:
 
 
 def _mangled(path: bytes) -> bytes:
-    """The name that gcc gives a path in one directory of counts (coverage.cc: mangle_path)."""
+    """The name that gcc gives to a path in a directory of profiles (coverage.cc: mangle_path)."""
     return b"#".join(b"^" if part == b".." else part for part in path.split(b"/"))

@@ -1,8 +1,8 @@
 """Response files: `@FILE` on a command line stands for the arguments in it (gcc(1), "Overall Options", @file).
 
-gcc (libiberty, argv.c) and clang (LLVM, TokenizeGNUCommandLine) read them alike: blanks part arguments, quotes of both
-kinds hold them together, a backslash takes the next character as it is, even in quotes. Where they differ, the compile
-stays local.
+gcc (libiberty, argv.c) and clang (LLVM, TokenizeGNUCommandLine) read them alike: blanks separate arguments, quotation
+marks of both kinds hold them together, a backslash takes the next character as it is, even between these. Where they
+differ, the compile stays local.
 """
 
 import re
@@ -22,10 +22,12 @@ _DIFFERENT = re.compile(rb"[\v\f\0]|\A(?:\xff\xfe|\xfe\xff|\xef\xbb\xbf)")
 
 
 def expand(arguments: tuple[bytes, ...], read: Callable[[bytes], bytes]) -> tuple[bytes, ...]:
-    """The arguments with every response file in the place of its name, those in response files included.
+    """The arguments with the content of each response file in the place of its name, those in response files included.
+    `read` gives the content of a file by its name.
 
-    `read` gives the content of a file by its name. Raises StaysLocal for what it raises that for, and for files that
-    name each other without end or are read otherwise by one compiler than by another.
+    Raises:
+        StaysLocal: `read` does; files name each other without end; or one compiler would read them differently from
+            another.
     """
     if not any(argument[:1] == b"@" for argument in arguments[1:]):
         return arguments
@@ -40,21 +42,30 @@ def expand(arguments: tuple[bytes, ...], read: Callable[[bytes], bytes]) -> tupl
         content = read(argument[1:])
         files, size = files + 1, size + len(content)
         if files > limits.RESPONSE_FILES or size > limits.RESPONSE_BYTES:
-            raise StaysLocal("response-file", f"{files} response files of {size} bytes")
+            raise StaysLocal(
+                "response-file",
+                f"{files} response files of {size} bytes; at most {limits.RESPONSE_FILES} of {limits.RESPONSE_BYTES}",
+            )
         todo += reversed(list(split(content)))
     return tuple(found)
 
 
 def split(content: bytes) -> Iterable[bytes]:
-    """The arguments in a response file. Raises StaysLocal where compilers read it differently, or as unfinished."""
+    """The arguments in a response file.
+
+    Raises:
+        StaysLocal: compilers read it differently, or a quotation mark is not closed.
+    """
     if _DIFFERENT.search(content):
-        raise StaysLocal("response-file", "a response file with an unusual blank, or of an unusual character set")
+        raise StaysLocal("response-file", "a response file has an unusual blank, or an unusual character set")
     at = 0
     word: bytes | None = None
     while at < len(content):
         piece = _PIECE.match(content, at)
         if piece is None:
-            raise StaysLocal("response-file", f"a response file with an open quote at {quote(content[at:], 40)}")
+            raise StaysLocal(
+                "response-file", f"a response file has an unclosed quotation mark at {quote(content[at:], 40)}"
+            )
         at = piece.end()
         if piece["blank"] is not None:
             if word is not None:

@@ -1,7 +1,7 @@
-"""What a specs file adds to a gcc's options, where that can be said in options (GCC manual, "Spec Files").
+"""Specs files that only add options, as those options (GCC manual, "Spec Files").
 
-Debian's hardened builds name such files: ``*self_spec:`` and in it options of position independence, unless the command
-line has one of those that it lists. gcc puts them behind all others.
+Debian's hardened builds name such files: a ``*self_spec:`` with options of position independence, for command lines
+that have none of those that it lists. gcc puts them behind all others.
 """
 
 import re
@@ -18,12 +18,14 @@ _CORE = re.compile(rb"-?f?(?:no-)?(.*)", re.DOTALL)
 
 
 def named(arguments: Sequence[bytes]) -> bytes:
-    """The specs file of a command line; empty if it has none. Raises StaysLocal for more than one, or one that gcc
-    would have to look for.
+    """The specs file of a command line; empty if it has none.
+
+    Raises:
+        StaysLocal: there are several, or gcc would have to search for it.
     """
     found = [match[1] for argument in arguments if argument[:3] in _BEGINS and (match := _NAMED.fullmatch(argument))]
     if len(found) > 1 or (found and not found[0].startswith(b"/")):
-        raise StaysLocal("program", f"-specs={quote(found[0])} brings a program, or code for one")
+        raise StaysLocal("program", f"-specs={quote(found[0])} is not one absolute path")
     return found[0] if found else b""
 
 
@@ -31,31 +33,35 @@ _BEGINS = (b"-sp", b"--s")
 
 
 def without(arguments: Sequence[bytes], content: bytes) -> tuple[bytes, ...]:
-    """The command line that means the same without its one specs file, which contains this. Raises StaysLocal where
-    there is none.
+    """The command line that means the same without its one specs file, of which `content` is the content.
+
+    Raises:
+        StaysLocal: the file does more than add such options.
     """
     match = _SELF.fullmatch(content)
     added = match[2].split() if match else []
     conditions = _UNLESS.findall(match[1]) if match else []
     if match is None or len(match[3]) != len(conditions) or not _KNOWN.issuperset(added):
-        raise StaysLocal("program", "a specs file that does more than to add options of position independence")
+        raise StaysLocal("program", "the specs file does more than add options of position independence")
     rest = tuple(argument for argument in arguments if not _NAMED.fullmatch(argument))
     return (*rest, *(added if _applies(rest[1:], conditions) else ()))
 
 
 def _applies(arguments: Sequence[bytes], conditions: Sequence[bytes]) -> bool:
-    """Whether none of these options is there. Of two about one thing gcc takes away one or the other, by rules of its
-    own.
+    """Whether none of these options is there. Of two opposite ones gcc drops one, by rules of its own.
+
+    Raises:
+        StaysLocal: there are several, or one that may be opposite.
     """
     cores = {_core(name) for name in conditions} | {b"pie", b"pic"}
     about = {argument for argument in arguments if _core(argument) in cores or argument == b"-static-pie"}
     if len(about) > 1:
-        raise StaysLocal("program", "a specs file, and several options that it asks for")
+        raise StaysLocal("program", "a specs file beside several options of position independence")
     for argument in about:
         if argument[1:] in conditions:
             return False
         if argument not in (b"-static", b"-shared"):
-            raise StaysLocal("program", f"a specs file, and {quote(argument)} beside those that it asks for")
+            raise StaysLocal("program", f"a specs file beside {quote(argument)}, which may contradict it")
     return True
 
 

@@ -103,7 +103,7 @@ def test_every_name_is_one_of_llvms():
     said = subprocess.run(command, capture_output=True, check=False, timeout=30).stdout
     names = {line.split(b"=")[0].split()[0].lstrip(b"-") for line in said.splitlines() if line.lstrip()[:1] == b"-"}
     assert len(names) > 1000
-    assert clang_frontend._CHOOSES - names <= {b"split-threshold-for-reg-with-hint"}
+    assert clang_frontend.LLVM_OPTIONS - names <= {b"split-threshold-for-reg-with-hint"}
 
 
 @given(st.lists(st.sampled_from([*" ".join(GOOD + BAD).split(), ""]) | st.text(max_size=8), max_size=6))

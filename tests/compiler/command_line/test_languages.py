@@ -9,7 +9,7 @@ from securecc.compiler.command_line import languages
 from securecc.compiler.command_line.languages import SourceType, of_file, of_name
 from securecc.model.errors import StaysLocal
 
-SUFFIXES = sorted({*languages._SUFFIXES, b".sx", b".CC", b".CXX", b".C++", b".h", b".f90", b".o", b".xyz"})
+SUFFIXES = sorted({*languages.SUFFIXES, b".sx", b".CC", b".CXX", b".C++", b".h", b".f90", b".o", b".xyz"})
 STAGES = {b"-fpreprocessed": "preprocessed", b"cc1": "source"}
 
 

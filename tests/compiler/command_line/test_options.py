@@ -19,7 +19,7 @@ LEAVES = re.compile(rb"[a-z]")
 
 def rows(family):
     known = table(family)
-    return {row.name: row for row in (*known.exact.values(), *known.joined.values(), *known.beginnings)}.values()
+    return {row.name: row for row in (*known.exact.values(), *known.joined.values(), *known.prefixes)}.values()
 
 
 def outcome(argument, family):
@@ -147,9 +147,9 @@ def test_what_stays_and_why(family, argument, reason):
 
 
 def test_long_arguments_are_not_remembered():
-    before = options._recognise_known.cache_info().currsize
+    before = options.recognise_short.cache_info().currsize
     recognise(b"-D" + b"y" * 1000)
-    assert options._recognise_known.cache_info().currsize == before
+    assert options.recognise_short.cache_info().currsize == before
 
 
 @given(st.binary(max_size=20), st.sampled_from(FAMILIES))
