@@ -1,4 +1,4 @@
-"""A file of the daemon's own to which whole lines are added: each is there whole, or not at all."""
+"""A file of the daemon's own to which lines are appended: each is there whole, or not at all."""
 
 import contextlib
 import ctypes
@@ -20,10 +20,13 @@ _libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_longlong, ctype
 
 
 class AppendFile:
-    """An open, locked file. `path` is its name when it was opened. Methods raise OSError unless they say otherwise."""
+    """An open, locked file. `path` is its name when it was opened. Methods raise OSError unless they say otherwise.
+
+    Raises:
+        AuditError: not a regular file of our own with one name, or in use by another process.
+    """
 
     def __init__(self, path: Path) -> None:
-        """Raises AuditError for what is no regular file of our own with one name, or in use."""
         self.path = path
         with translated(path):
             self.fd = open_own(path, os.O_RDWR | os.O_APPEND)
@@ -33,14 +36,17 @@ class AppendFile:
         self._allocates = True
 
     def tail(self, most: int) -> bytes:
-        """The last bytes, `most` at most."""
+        """The last `most` bytes, or all of a shorter file."""
         return os.pread(self.fd, most, max(0, self.size - most))
 
     def append(self, line: bytes, *, leaving: int = 0) -> None:
-        """Adds the line with one write(2), if the disk has room for it and for `leaving` bytes more.
+        """Appends the line with one write(2), if the disk has room for it and for `leaving` more bytes.
 
-        These are reserved (fallocate(2)): a later line that leaves nothing can be written although the disk is full.
-        Where the file system reserves nothing, only the line itself is tried.
+        These are reserved (fallocate(2)), so that a later line with `leaving` 0 can be written although the disk is
+        full. On a file system that cannot reserve, only the line itself is written.
+
+        Raises:
+            OSError: the disk is full, or another fault; nothing of the line stays in the file.
         """
         self.settle()
         if leaving:
@@ -53,25 +59,29 @@ class AppendFile:
         self.size += written
 
     def settle(self) -> None:
-        """Takes away what a failed write left."""
+        """Removes what a failed write left."""
         if self._half:
             self.cut(self._half)
             self._half = 0
 
     def cut(self, count: int) -> None:
-        """Takes bytes off the end, and gives back what was reserved."""
+        """Removes `count` bytes from the end, and releases what was reserved."""
         size = max(0, os.fstat(self.fd).st_size - count)
         os.ftruncate(self.fd, size)
         self.size = self._allocated = size
 
     def renamed(self) -> bool:
-        """Whether another file, or none, has the name now. Raises AuditError where that cannot be seen."""
+        """Whether another file, or none, has the name now.
+
+        Raises:
+            AuditError: the file system does not say.
+        """
         with translated(self.path), contextlib.suppress(FileNotFoundError):
             return not os.path.samestat(os.lstat(self.path), os.fstat(self.fd))
         return True
 
     def close(self) -> None:
-        """Gives back what was reserved and the descriptor. May be called again."""
+        """Releases what was reserved, and the descriptor. May be called again."""
         if self.fd < 0:
             return
         with contextlib.suppress(OSError):
@@ -100,9 +110,11 @@ class AppendFile:
 
 
 def open_own(path: Path, flags: int, mode: int = 0o640) -> int:
-    """A regular file of our own that nobody else may write, made if need be and locked.
+    """Opens, creates if needed, and locks a regular file of our own that nobody else may write.
 
-    Raises OSError; AuditError for another kind of file.
+    Raises:
+        OSError: the file cannot be opened or locked.
+        AuditError: not a regular file, or others own it or may write it.
     """
     try:
         fd = os.open(path, flags | _FLAGS | os.O_CREAT | os.O_EXCL, mode)
@@ -112,9 +124,9 @@ def open_own(path: Path, flags: int, mode: int = 0o640) -> int:
     try:
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
-            raise AuditError(f"{path} is no regular file with one name", "name another")
+            raise AuditError(f"{path} is not a regular file with one name", "name another file")
         if found.st_uid != os.geteuid() or found.st_mode & 0o022:
-            raise AuditError(f"{path} belongs to somebody else, or others may write it", "chown and chmod 0640 it")
+            raise AuditError(f"{path} belongs to another user, or others may write it", "chown it and chmod 0640 it")
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BaseException:
         os.close(fd)
@@ -124,10 +136,14 @@ def open_own(path: Path, flags: int, mode: int = 0o640) -> int:
 
 @contextlib.contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """Every OSError as an AuditError that names the file."""
+    """Turns every OSError into an AuditError that names the file.
+
+    Raises:
+        AuditError: in the place of an OSError.
+    """
     try:
         yield
     except BlockingIOError as error:
-        raise AuditError(f"audit log {path} is in use by another daemon", "give each its own `audit`") from error
+        raise AuditError(f"audit log {path} is in use by another daemon", "give each daemon its own `audit`") from error
     except OSError as error:
         raise AuditError(f"audit log {error.filename or path}: {error.strerror}") from error

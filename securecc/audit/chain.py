@@ -53,7 +53,11 @@ def stamp(time_ns: int) -> str:
 
 
 def seal(record: Record, after: Link, time: str) -> tuple[bytes, Link]:
-    """The line of `record` as the one that follows `after`. Raises AuditError for one over `limits.AUDIT_RECORD`."""
+    """The line of `record` that follows `after`, and its link.
+
+    Raises:
+        AuditError: the line is longer than `limits.AUDIT_RECORD` bytes.
+    """
     body = b'{"seq":%d,"prev":"%s","time":"%s",%s' % (
         after.seq + 1,
         after.digest.encode(),
@@ -64,15 +68,21 @@ def seal(record: Record, after: Link, time: str) -> tuple[bytes, Link]:
     end = b',"hash":"%s"}\n' % digest.hexdigest().encode()
     digest.update(end)
     if len(body) + len(end) > limits.AUDIT_RECORD:
-        raise AuditError(f"an audit record of {len(body) + len(end)} bytes; at most {limits.AUDIT_RECORD}")
+        raise AuditError(
+            f"an audit record of {len(body) + len(end)} bytes is too long: the limit is {limits.AUDIT_RECORD}"
+        )
     return body + end, Link(after.seq + 1, digest.hexdigest())
 
 
 def unseal(line: bytes) -> Sealed:
-    """Raises AuditError, in words that follow 'line N', for what is no record or not what was written."""
+    """A line's record number, links, time and kind.
+
+    Raises:
+        AuditError: the line is not a record, or was changed after it was written; the words follow 'line N'.
+    """
     match = _LINE.fullmatch(line)
     if match is None:
-        raise AuditError("is not a whole record")
+        raise AuditError("is not a complete record")
     digest = hashlib.sha256(match[1])
     if digest.hexdigest().encode() != match[6]:
         raise AuditError(f"record {int(match[2])} was edited")
@@ -81,28 +91,31 @@ def unseal(line: bytes) -> Sealed:
 
 
 def first_seq(start: bytes) -> int | None:
-    """The number of the record that a file begins with, by its first bytes; None where it begins with none."""
+    """The number of the first record of a file, by the file's first bytes; None if it does not begin with a record."""
     match = _FIRST.match(start)
     return None if match is None else int(match[1])
 
 
 def head_line(link: Link) -> bytes:
-    """The content of the file that says which record was written last; always of one length."""
+    """The content of the file that names the last record; its length is constant."""
     return b"%018d %s\n" % (link.seq, link.digest.encode())
 
 
 def parse_head(data: bytes) -> Link | None:
-    """None for what is not a whole head."""
+    """The link that such a file names; None if it is not complete."""
     match = _HEAD.fullmatch(data)
     return None if match is None else Link(int(match[1]), match[2].decode())
 
 
 def recover(tail: bytes, *, whole: bool) -> tuple[int, Link | None]:
-    """The end of a log after a crash: how many bytes of `tail` have to go, and the last record before them (None: no
-    record is left).
+    """The end of a log after a crash: how many bytes of `tail` have to be cut, and the last record before them (None:
+    no record is left).
 
-    `tail` is the end of the file, all of it if `whole`. At most one complete line that is no record is cut, for a
-    crash can have left no more. Raises AuditError if there is no record where one must be.
+    `tail` is the end of the file, or the whole file if `whole`. At most one complete line that is not a record is cut:
+    a crash cannot have left more.
+
+    Raises:
+        AuditError: there is no record where one must be.
     """
     end = tail.rfind(b"\n") + 1
     for _ in range(2):
@@ -116,7 +129,9 @@ def recover(tail: bytes, *, whole: bool) -> tuple[int, Link | None]:
         except AuditError:
             end = start
     if end == 0 and whole and not tail.startswith(b'{"seq":') and tail.strip(b"\0"):
-        raise AuditError("the file is not an audit log", "name another file, or move it away")
+        raise AuditError("the file is not an audit log", "name another file, or move this one away")
     if end == 0 and whole:
         return len(tail), None
-    raise AuditError("the last records of the audit log are damaged", "run `securecctl audit verify`, move it away")
+    raise AuditError(
+        "the last records of the audit log are damaged", "run `securecctl audit verify`, then move the log away"
+    )

@@ -1,8 +1,8 @@
-"""What a signature over the chain says, and how it stands in a line that goes elsewhere. Pure; docs/audit.md is
-normative.
+"""Checkpoints: what a signature over the chain states, and the line in which it is sent to collectors. Pure;
+docs/audit.md is normative.
 
-A checkpoint names a record by number and digest, and with it all records before. The same statement is signed whether
-it is read in the log itself or in a line gathered by another machine: an anchor.
+A checkpoint names a record by number and digest, and thereby all records before it. The same statement is signed
+whether it stands in the log itself or in a line that a collector has kept: an anchor.
 """
 
 import re
@@ -13,10 +13,10 @@ from securecc.audit.chain import Link
 from securecc.audit.records.daemon_events import Checkpoint
 
 NAME = "securecc-audit-checkpoint"
-"""The word that an anchor line begins with, whatever a collector puts before it."""
+"""An anchor begins with this word, whatever a collector writes before it."""
 
 Verify = Callable[[str, bytes, str], bool]
-"""Whether a public key has made a signature (the last) over some bytes."""
+"""Whether a public key (the first argument) made a signature (the last) over some bytes."""
 
 _ANCHOR = re.compile(
     NAME + r" seq=([0-9]{1,18}) hash=([0-9a-f]{64}) time=([0-9TZ:.-]{20,27}) every=([0-9]{1,9})"
@@ -29,7 +29,7 @@ _ODD = re.compile(r"[^A-Za-z0-9._:-]", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """A checkpoint as another machine has kept it; `line` is its place among the lines gathered there, from 1."""
+    """A checkpoint as a collector has kept it; `line` is its line number in the collector's file, from 1."""
 
     link: Link
     time: str
@@ -46,23 +46,23 @@ def statement(link: Link, time: str, every: int, host: str) -> bytes:
 
 
 def make(link: Link, time: str, *, every: int, host: str, key: str, sign: Callable[[bytes], str]) -> Checkpoint:
-    """The record that says and signs that the chain stands at `link`."""
+    """The signed record that states that the chain has reached `link`."""
     host = host_name(host)
     return Checkpoint(link.seq, link.digest, time, every, host, key, sign(statement(link, time, every, host)))
 
 
 def host_name(name: str) -> str:
-    """A name fit for a statement."""
+    """A host's name with only the characters that a statement may have."""
     return _ODD.sub("_", name)[:255] or "unknown"
 
 
 def proven(record: Checkpoint, proves: Verify) -> bool:
-    """Whether a checkpoint's signature is that of the key that it names."""
+    """Whether the signature of a checkpoint was made by the key that it names."""
     return _proven(Link(record.signed_seq, record.signed_hash), record.signed_time, record, proves)
 
 
 def anchor_proven(anchor: Anchor, proves: Verify) -> bool:
-    """The same of an anchor."""
+    """Whether the signature of an anchor was made by the key that it names."""
     return _proven(anchor.link, anchor.time, anchor, proves)
 
 
@@ -82,7 +82,7 @@ def anchor_line(record: Checkpoint) -> str:
 
 
 def parse_anchor(text: str, line: int = 0) -> Anchor | None:
-    """The anchor that stands somewhere in a line; None where none does."""
+    """The anchor in a line; None if there is none."""
     match = _ANCHOR.search(text)
     if match is None:
         return None

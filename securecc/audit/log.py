@@ -1,4 +1,4 @@
-"""The audit log: records in a chain, in a file that is continued after crashes, full disks and rotation."""
+"""The audit log: a chain of records in a file, continued after crashes, full disks and rotation."""
 
 import contextlib
 import errno
@@ -28,13 +28,15 @@ Sign = Callable[[Link, str], Checkpoint]
 
 
 class AuditLog:
-    """An open audit log. For one thread and one process: the file is locked.
+    """An open audit log, for one thread of one process: the file is locked.
 
-    Beside it stand ``PATH.head``, which says what was written last, and after a crash ``PATH.torn``, what was cut off
-    the end. Opening continues the chain of an existing log, reading its end only. `sign` makes a checkpoint before
-    every first record of a file and wherever `every` records have none; `told` hears of each. `known` is a record that
-    is known to have been written. Raises AuditError when the file cannot be had, is a link, somebody else's, or no
-    audit log.
+    Beside it stand ``PATH.head``, which names the last record, and after a crash ``PATH.torn``, with what was cut off
+    the end. Opening continues the chain of an existing log and reads only its end. `sign` makes a checkpoint before the
+    first record of every file, and whenever `every` records have none; `told` is called with each checkpoint. `known`
+    is a record that is known to have been written. `clock` gives nanoseconds since the epoch.
+
+    Raises:
+        AuditError: the file cannot be opened, is a symbolic link or another user's, or is not an audit log.
     """
 
     def __init__(
@@ -73,29 +75,32 @@ class AuditLog:
 
     @property
     def last(self) -> Link:
-        """The record that was written last."""
+        """The last record that was written."""
         return self._last
 
     @property
     def size(self) -> int:
-        """Bytes of the file."""
+        """The size of the file in bytes."""
         return self._file.size
 
     @property
     def unsigned(self) -> int:
-        """How many records no checkpoint covers yet."""
+        """The number of records that no checkpoint covers yet."""
         return self._last.seq - self._signed
 
     @property
     def renamed(self) -> bool:
-        """Whether the file was renamed or removed: `reopen` goes on in a new one."""
+        """Whether the file was renamed or removed; `reopen` then continues in a new one."""
         return self._file.renamed()
 
     def append(self, record: Record) -> int:
-        """Writes one record and returns its number. Raises AuditError, and leaves the log whole, if it cannot.
+        """Writes one record and returns its number.
 
-        What the record permits must not happen then. What has happened is kept in memory and written when there is
-        room; if that were too much, a later record says how many were lost.
+        A record that tells what has happened already is kept in memory if it cannot be written, and written once there
+        is room; if too many are kept, a later record says how many were lost.
+
+        Raises:
+            AuditError: the record cannot be written; what it permits must not happen. The log stays complete.
         """
         now = stamp(self._clock())
         try:
@@ -109,7 +114,11 @@ class AuditLog:
         return self._last.seq
 
     def checkpoint(self) -> None:
-        """Signs what has not been. Raises AuditError."""
+        """Signs the records that no checkpoint covers.
+
+        Raises:
+            AuditError: the checkpoint cannot be written.
+        """
         if self._sign is None or not self.unsigned:
             return
         try:
@@ -118,29 +127,41 @@ class AuditLog:
             raise self._failed(error) from error
 
     def descriptor(self) -> int:
-        """A descriptor of the file that is the caller's own: to wait for the disk in another thread."""
+        """A new descriptor of the file, for fdatasync(2) in another thread; the caller closes it.
+
+        Raises:
+            AuditError: there are no descriptors left.
+        """
         with translated(self._path):
             return os.dup(self._file.fd)
 
     def rotate(self) -> Path:
-        """Renames the file to ``PATH.FIRST-LAST``, by the records that it holds, and goes on in a new one."""
+        """Renames the file to ``PATH.FIRST-LAST``, after the records in it, and continues in a new one.
+
+        Raises:
+            AuditError: a file of that name exists, or the file cannot be renamed or the new one made.
+        """
         self.checkpoint()
         target = self._path.with_name(f"{self._path.name}.{self._first}-{self._last.seq}")
         if os.path.lexists(target):
-            raise AuditError(f"{target} is there already", "move it away: it is not what the log would be called")
+            raise AuditError(f"{target} exists already", "move it away: the log cannot be rotated to this name")
         with translated(self._path):
             os.rename(self._path, target)
         self.reopen()
         return target
 
     def reopen(self) -> None:
-        """After the file was renamed (rotated): goes on in a new one, which continues the chain."""
+        """After the file was renamed: continues the chain in a new file.
+
+        Raises:
+            AuditError: the new file cannot be made, or is not empty.
+        """
         if not self.renamed:
             return
         storage = AppendFile(self._path)
         if storage.size:
             storage.close()
-            raise AuditError(f"{self._path} is another log", "rotate by renaming; the daemon makes the new file")
+            raise AuditError(f"{self._path} is another log", "rotate by renaming only: the daemon makes the new file")
         with contextlib.suppress(AuditError):  # the new file begins with one in any case
             self.checkpoint()
         with contextlib.suppress(OSError):
@@ -152,7 +173,7 @@ class AuditLog:
         self.checkpoint()
 
     def close(self) -> list[Record]:
-        """Ends the use of the log; what was kept and could not be written. May be called again."""
+        """Closes the log; the records that were kept and could not be written. May be called again."""
         if self._ready:
             with contextlib.suppress(OSError, AuditError):
                 self._settle()
@@ -173,7 +194,7 @@ class AuditLog:
         torn, last = recover(tail, whole=size <= _TAIL)
         repairs = [self._cut(tail[-torn:])] if torn else []
         if last is not None and head.seq > last.seq:
-            detail = f"records {last.seq + 1} to {head.seq} had been written and were gone at start"
+            detail = f"records {last.seq + 1} to {head.seq} were written once and were missing at start"
             repairs.append(Repair("missing", head.seq - last.seq, head.digest, detail))
         if repairs:
             now = stamp(self._clock())
@@ -190,11 +211,11 @@ class AuditLog:
         finally:
             os.close(fd)
         self._file.cut(len(torn))
-        detail = f"{len(torn)} bytes of an unfinished record were cut off the end into {text(path.name)}"
+        detail = f"{len(torn)} bytes of an incomplete record were cut off the end and moved to {text(path.name)}"
         return Repair("torn", len(torn), hashlib.sha256(torn).hexdigest(), detail)
 
     def _settle(self) -> None:
-        """What has to be written before the next record."""
+        """Writes what has to be written before the next record."""
         while self._owed:
             self._write(self._owed[0][1], self._owed[0][0])
             self._owed.popleft()
@@ -205,7 +226,7 @@ class AuditLog:
             self._unwritten = 0
 
     def _keep(self, record: Record, now: str) -> None:
-        """A record that could not be written: its time is that of what it tells."""
+        """Keeps a record that could not be written, with the time of its event."""
         size = len(msgspec.json.encode(record)) + _FRAME
         if record.permits or size > limits.AUDIT_RECORD or self._owed_bytes + size > limits.AUDIT_OWED:
             self._unwritten += 1
@@ -233,5 +254,5 @@ class AuditLog:
             os.pwrite(self._head, head_line(link), 0)
 
     def _failed(self, error: OSError) -> AuditError:
-        advice = "free space there" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "see the file system"
+        advice = "free space on that disk" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "check the file system"
         return AuditError(f"audit log {self._path} cannot be written: {error.strerror}", advice)

@@ -1,4 +1,4 @@
-"""The audit as the daemon keeps it: the log with its key, its checkpoints on their way elsewhere, its rotation."""
+"""The audit log as the daemon keeps it: with its signing key, the forwarding of checkpoints, and rotation."""
 
 import contextlib
 import logging
@@ -27,8 +27,11 @@ _LINE = 1024  # bytes of the file that has the last checkpoint
 
 
 class SignedAuditLog:
-    """For one thread. `state` is the daemon's directory: the key lies there unless the settings name another place, and
-    in ``audit.checkpoint`` the last checkpoint that is on the disk. Raises AuditError when log or key cannot be had.
+    """For one thread. `state` is the daemon's directory, with the key unless the settings name another place, and with
+    ``audit.checkpoint``, the last checkpoint that is on the disk.
+
+    Raises:
+        AuditError: the log or the key cannot be opened.
     """
 
     def __init__(
@@ -60,16 +63,16 @@ class SignedAuditLog:
 
     @property
     def public_key(self) -> str:
-        """By which the checkpoints are verified."""
+        """The key that verifies the checkpoints."""
         return self._signer.public
 
     def tick(self) -> None:
-        """To be called about once a second: signs and rotates when it is time. The daemon's log says what failed."""
+        """Call this about once a second: signs and rotates when it is time. The daemon's log says what failed."""
         try:
             if self._log.renamed:
                 self._log.reopen()
             elif 0 < self._settings.rotate <= self._log.size:
-                log.info("the audit log goes on in a new file; the old one is %s", self._log.rotate())
+                log.info("audit log rotated: the old file is %s", self.rotate())
             if time.monotonic() - self._signed_at >= self._settings.seconds:
                 self._log.checkpoint()
         except AuditError as error:
@@ -77,14 +80,26 @@ class SignedAuditLog:
         else:
             self._say("")
 
+    def rotate(self) -> Path:
+        """Renames the file, signed to its end, and continues in a new one; the old file's path.
+
+        Raises:
+            AuditError: the file cannot be renamed, or the new one not made.
+        """
+        return self._log.rotate()
+
     def reopen(self) -> None:
-        """After the file was renamed: goes on in a new one. Raises AuditError."""
+        """After the file was renamed: continues in a new one.
+
+        Raises:
+            AuditError: the new file cannot be made, or is not empty.
+        """
         self._log.reopen()
 
     def close(self) -> None:
-        """The last checkpoint; what could not be written goes into the daemon's own log."""
+        """Writes the last checkpoint and closes; records that could not be written go into the daemon's own log."""
         for record in self._log.close():
-            log.error("not in the audit: %s", msgspec.json.encode(record).decode())
+            log.error("not in the audit log: %s", msgspec.json.encode(record).decode())
         if self._forwarder is not None:
             self._forwarder.close()
             self._forwarder = None
@@ -109,7 +124,7 @@ class SignedAuditLog:
             self._say(str(error))
 
     def _keep(self, line: str) -> None:
-        """Called by the thread that waits for the disk."""
+        """Runs in the thread that waits for the disk."""
         replace_file(self._kept, f"{line}\n".encode(), mode=0o640)
 
     def _say(self, trouble: str) -> None:

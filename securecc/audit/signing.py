@@ -1,4 +1,4 @@
-"""Ed25519 (RFC 8032): the daemon's key, made at its first start, and the check of what it signed.
+"""Ed25519 (RFC 8032): the daemon's key, made at its first start, and the verification of signatures.
 
 A public key is written ``ed25519:`` and the base64 of its 32 bytes; a signature is the base64 of its 64.
 """
@@ -37,10 +37,11 @@ class Signer:
 
 
 def load_or_make(path: Path) -> Signer:
-    """The key in a file, which is made if it is not there: for its owner's eyes only. The public key stands beside it
-    in ``PATH.pub``.
+    """The key in a file, which is made, readable by its owner alone, if it does not exist. The public key stands beside
+    it in ``PATH.pub``.
 
-    Raises AuditError for a file that others may read, that is somebody else's, or that holds no such key.
+    Raises:
+        AuditError: others may read the file or own it, or it does not hold an Ed25519 key.
     """
     try:
         if not path.exists():
@@ -48,20 +49,24 @@ def load_or_make(path: Path) -> Signer:
         signer = _load(path)
         _show(path.with_name(path.name + ".pub"), signer.public)
     except OSError as error:
-        raise AuditError(f"audit key {path}: {error.strerror}", "see who owns it and its directory") from error
+        raise AuditError(f"audit key {path}: {error.strerror}", "check who owns it and its directory") from error
     return signer
 
 
 def parse_public(text: str) -> str:
-    """A public key as it is written, checked. Raises AuditError."""
+    """A public key as it is written, checked.
+
+    Raises:
+        AuditError: the text is not a public key.
+    """
     key = text.strip()
     if _public(key) is None:
-        raise AuditError(f"{key[:80]!a} is no public key", "`securecctl audit key` prints it on the server")
+        raise AuditError(f"{key[:80]!a} is not a public key", "`securecctl audit key` prints it on the server")
     return key
 
 
 def proves(key: str, data: bytes, signature: str) -> bool:
-    """Whether `key` has signed `data`; False for what is no key or no signature."""
+    """Whether `key` signed `data`; False if `key` is not a key or `signature` not a signature."""
     public = _public(key)
     if public is None:
         return False
@@ -82,15 +87,19 @@ def _public(key: str) -> Ed25519PublicKey | None:
 
 
 def _decoded(text: str) -> bytes:
-    """Base64 in its one canonical form (RFC 4648, 3.5): nothing is written in two ways. Raises ValueError."""
+    """Base64 in its one canonical form (RFC 4648, section 3.5).
+
+    Raises:
+        ValueError: it is not.
+    """
     data = base64.b64decode(text, validate=True)
     if base64.b64encode(data).decode() != text:
-        raise ValueError("bits that mean nothing")
+        raise ValueError("base64 that is not canonical")
     return data
 
 
 def _make(path: Path) -> None:
-    """A whole key or none: a daemon killed meanwhile leaves no half one under the name."""
+    """Writes a complete key or none: a daemon that is killed meanwhile leaves no half of one."""
     key = Ed25519PrivateKey.generate().private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
@@ -102,14 +111,16 @@ def _load(path: Path) -> Signer:
     with os.fdopen(fd, "rb") as file:
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode) or found.st_mode & 0o077 or found.st_uid != os.geteuid():
-            raise AuditError(f"audit key {path} is not the daemon's alone", "chown it to the front's user, chmod 0600")
+            raise AuditError(
+                f"audit key {path} is accessible to others", "chown it to the front's user and chmod it 0600"
+            )
         data = file.read(_KEY_FILE)
     try:
         key = serialization.load_pem_private_key(data, None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise AuditError(f"audit key {path} cannot be read", "move it away: a new one is made") from error
+        raise AuditError(f"audit key {path} cannot be read", "move it away: the daemon makes a new one") from error
     if not isinstance(key, Ed25519PrivateKey):
-        raise AuditError(f"audit key {path} is no Ed25519 key", "move it away: a new one is made")
+        raise AuditError(f"audit key {path} is not an Ed25519 key", "move it away: the daemon makes a new one")
     return Signer(key)
 
 

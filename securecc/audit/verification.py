@@ -1,4 +1,4 @@
-"""How a chain is checked: against itself, its signatures, and what is known of it from elsewhere. Pure."""
+"""Verification of a chain: in itself, by its signatures, and against what is known from elsewhere. Pure."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -23,9 +23,9 @@ _decode_checkpoint = msgspec.json.Decoder(Checkpoint).decode
 class Expected:
     """What is known of a log from elsewhere.
 
-    `head` is the record that was written last, as the file beside the log says; `after` what the first line must
-    follow; `digest` (or ``SEQ:HASH``) that of a record that must be there; `keys` the public keys, one of which must
-    have signed each checkpoint (none: any may); `anchors` are records by number.
+    `head` is the last record according to the file beside the log; `after` is the record that the first line must
+    follow; `digest` (or ``SEQ:HASH``) is of a record that must be in the log; one of `keys` must have signed each
+    checkpoint (empty: any key may); `anchors` are checkpoints by record number.
     """
 
     head: Link | None = None
@@ -37,9 +37,9 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a check found. `problem` is empty for a whole log, else `line` is the first bad one, from 1 within `file`,
-    and `seq` the record that stands or should stand there. `notes` are the repairs that the log itself reports, `lost`
-    counts the records that were gone by its own word. Signatures cover the records up to `signed`, anchors those up to
+    """The result. `problem` is empty if the log is complete; otherwise `line` is the first bad line, counted from 1 in
+    `file`, and `seq` the record that is or should be there. `notes` are the repairs that the log reports, `lost` is the
+    number of records that it reports missing. Signatures cover the records up to `signed`, anchors those up to
     `anchored`.
     """
 
@@ -56,7 +56,7 @@ class Verdict:
 
 
 class ChainVerifier:
-    """Checks lines in order, in constant memory. `proves` checks a signature; without it none is looked at."""
+    """Verifies lines in order, in constant memory. `proves` verifies a signature; without it signatures are ignored."""
 
     def __init__(self, known: Expected | None = None, proves: Verify | None = None) -> None:
         self._known = known or Expected()
@@ -76,11 +76,11 @@ class ChainVerifier:
             self._blame(self._known.after.seq, trouble)
 
     def new_file(self, name: str = "") -> None:
-        """The next line is the first of this file, which continues the one before."""
+        """The next line is the first of this file, which continues the file before."""
         self._file, self._line = name, 0
 
     def feed(self, line: bytes) -> bool:
-        """Takes the next line, newline included. False when enough is known."""
+        """Takes the next line, newline included. False once the verdict is known."""
         if self._fault is not None:
             return False
         self._line += 1
@@ -98,7 +98,7 @@ class ChainVerifier:
         return self._fault is None
 
     def verdict(self) -> Verdict:
-        """After the last line."""
+        """The result, after the last line."""
         if self._fault is None:
             self._line += 1
             self._end()
@@ -131,9 +131,9 @@ class ChainVerifier:
             latest = max(beyond, key=lambda anchor: anchor.link.seq)
             self._blame(last.seq + 1, f"{_records(last.seq + 1, latest.link.seq)} cut off the end{_told(latest)}")
         elif self._wanted:
-            self._blame(last.seq, f"no record is {self._wanted}: it was cut off, or all was written anew")
+            self._blame(last.seq, f"no record is {self._wanted}: it was cut off, or the whole log was rewritten")
         elif known.keys and self._witness is None:
-            self._blame(last.seq, "no checkpoint is there: nothing is signed")
+            self._blame(last.seq, "the log has no checkpoint: nothing is signed")
 
     def _follow(self, sealed: Sealed, line: bytes) -> None:
         link, last, head = sealed.link, self._last, self._known.head
@@ -176,7 +176,7 @@ class ChainVerifier:
         seq = sealed.link.seq
         record = _decoded(_decode_checkpoint, line)
         if record is None:
-            return f"record {seq} is no checkpoint"
+            return f"record {seq} is not a checkpoint"
         if (record.signed_seq, record.signed_hash) != (seq - 1, sealed.prev):
             return f"the checkpoint at record {seq} signs another chain"
         if self._proves is None:
@@ -184,7 +184,7 @@ class ChainVerifier:
         if self._known.keys and record.key not in self._known.keys:
             return f"the checkpoint at record {seq} is signed by another key, {record.key[:60]!a}"
         if not proven(record, self._proves):
-            return f"the signature of the checkpoint at record {seq} is false"
+            return f"the signature of the checkpoint at record {seq} is not valid"
         self._signed, self._witness = seq - 1, (seq, record.every)
         return ""
 
@@ -194,7 +194,7 @@ class ChainVerifier:
             problem = f"record {gap.seq} stands before record {following.link.seq}"
         else:
             problem = f"{_records(expected, gap.seq - 1)} missing before record {gap.seq}"
-            problem += "; the file that held them is not among those given" * (line == 1)
+            problem += "; their file is not among those given" * (line == 1)
         self._fault = (file, line, expected, problem)
 
     def _note(self, line: bytes) -> None:
@@ -202,7 +202,7 @@ class ChainVerifier:
         if repair is not None and repair.problem == "missing":
             self._lost += repair.count
         if len(self._notes) < _NOTES:
-            said = "a repair that cannot be read" if repair is None else f"{repair.problem}: {repair.detail}"
+            said = "an unreadable repair record" if repair is None else f"{repair.problem}: {repair.detail}"
             self._notes.append(said)
 
 
@@ -219,12 +219,16 @@ def choose_anchors(
         if keys and anchor.key not in keys:
             others += 1
         elif not anchor_proven(anchor, proves):
-            notes.append(f"line {anchor.line} of the anchors is forged: its signature is false")
+            notes.append(f"line {anchor.line} of the anchors is forged: its signature is not valid")
         elif chosen.setdefault(anchor.link.seq, anchor).link != anchor.link:
             first = chosen[anchor.link.seq].line
-            return chosen, notes, f"lines {first} and {anchor.line} of the anchors are two records {anchor.link.seq}"
+            return (
+                chosen,
+                notes,
+                f"lines {first} and {anchor.line} of the anchors are two different records {anchor.link.seq}",
+            )
     if others:
-        notes.append(f"{others} lines of the anchors are of other keys")
+        notes.append(f"{others} lines of the anchors are signed by other keys")
     return chosen, notes, ""
 
 

@@ -1,4 +1,4 @@
-"""`securecctl masquerade`: directories of compiler names that lead to the launcher, for builds that say `gcc`."""
+"""`securecctl masquerade`: directories of links from compiler names to the launcher, for builds that call `gcc`."""
 
 import argparse
 import os
@@ -13,7 +13,7 @@ from securecc.model.errors import ConfigError
 
 LAUNCHER = "securecc"
 STAND_INS = ("buildcache", "ccache", "distcc", "icecc", "sccache", LAUNCHER)
-"""Programs that stand under compilers' names; the launcher passes them over, see client/launcher/compiler/search.c."""
+"""Programs installed under compilers' names; the launcher skips them, see client/launcher/compiler/search.c."""
 
 _NUMBER = r"(?:-[0-9]+(?:\.[0-9]+)*)?"
 _NAME = re.compile(rf"(?:[A-Za-z0-9_.]+-)*(?:gcc|g\+\+|cc|c\+\+|clang|clang\+\+){_NUMBER}", re.ASCII)
@@ -25,24 +25,24 @@ def add_arguments(subparsers: "argparse._SubParsersAction[argparse.ArgumentParse
     """Adds the `masquerade` command."""
     parser = subparsers.add_parser(
         "masquerade",
-        help="make a directory of compiler names that lead here",
-        description="Where DIR stands first in PATH, whatever calls gcc compiles on the farm. Exit status: 0; 1 for"
-        " what cannot be done, and when list finds a link that leads nowhere.",
+        help="make a directory of compiler names that link to securecc",
+        description="With DIR first in PATH, everything that calls gcc compiles on the farm. Exit status: 0, or 1 if"
+        " something cannot be done or list finds a link without a compiler.",
     )
     commands = parser.add_subparsers(dest="masquerade_command", required=True, metavar="COMMAND")
-    install = commands.add_parser("install", help="make the links, in a directory of their own")
-    show = commands.add_parser("list", help="the links, and the compiler that each leads to")
-    remove = commands.add_parser("remove", help="remove the links, and the directory once it is empty")
+    install = commands.add_parser("install", help="make the links in a directory of their own")
+    show = commands.add_parser("list", help="show the links, and the compiler that each one runs")
+    remove = commands.add_parser("remove", help="remove the links, and the directory if it is then empty")
     for command in (install, remove):
         command.add_argument("directory", type=Path, metavar="DIR")
         command.add_argument("--compilers", nargs="+", default=[], metavar="NAME", help="only these names")
-    show.add_argument("directory", type=Path, nargs="?", metavar="DIR", help="(those in PATH)")
+    show.add_argument("directory", type=Path, nargs="?", metavar="DIR", help="(default: those in PATH)")
     for command, run in ((install, _install), (show, _list), (remove, _remove)):
         command.set_defaults(run=run)
 
 
 def compilers_in(directories: Iterable[str]) -> list[str]:
-    """The names of compilers, cross compilers with them, that programs other than stand-ins have there; sorted."""
+    """The sorted names of the compilers there, cross compilers too, without the programs of STAND_INS."""
     found = set()
     for directory in directories:
         for name in _names(Path(directory)):
@@ -52,12 +52,12 @@ def compilers_in(directories: Iterable[str]) -> list[str]:
 
 
 def is_compiler(path: Path) -> bool:
-    """Whether a program stands there that is no stand-in."""
+    """Whether there is a program that is not one of STAND_INS."""
     return path.is_file() and os.access(path, os.X_OK) and Path(os.path.realpath(path)).name not in STAND_INS
 
 
 def compiler_behind(directory: Path, name: str, search_path: Sequence[str]) -> Path | None:
-    """What the launcher runs when it is called as `name` in `directory`: the next compiler of that name in PATH."""
+    """What the launcher runs if it is called as `name` in `directory`: the next compiler of that name in PATH."""
     places = [Path(place) for place in search_path]
     stands = [at for at, place in enumerate(places) if _is_link(place / name)]
     behind = places[stands[0] + 1 :] if stands else places
@@ -69,7 +69,7 @@ def _install(options: argparse.Namespace) -> int:
     launcher = _launcher()
     names = _wanted(options.compilers) or compilers_in(_search_path())
     if not names:
-        raise ConfigError("PATH holds no compiler", "install one, or name compilers with --compilers")
+        raise ConfigError("there is no compiler in PATH", "install one, or name compilers with --compilers")
     _check_place(directory, names)
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -90,12 +90,10 @@ def _list(options: argparse.Namespace) -> int:
         for name in _links(Path(directory)):
             found = compiler_behind(Path(directory), name, search_path)
             status = status if found else 1
-            rows.append((plain(f"{directory}/{name}"), plain(str(found)) if found else "nothing of that name in PATH"))
+            rows.append((plain(f"{directory}/{name}"), plain(str(found)) if found else "no such compiler in PATH"))
     if len(rows) == 1:
         where = "PATH" if options.directory is None else str(options.directory)
-        raise ConfigError(
-            f"{plain(where)} holds no links to {LAUNCHER}", "make them: securecctl masquerade install DIR"
-        )
+        raise ConfigError(f"{plain(where)} has no links to {LAUNCHER}", "make them: securecctl masquerade install DIR")
     print(columns(rows))
     return status
 
@@ -105,7 +103,7 @@ def _remove(options: argparse.Namespace) -> int:
     wanted = _wanted(options.compilers)
     names = [name for name in _links(directory) if not wanted or name in wanted]
     if not names:
-        raise ConfigError(f"{directory} holds no such links to {LAUNCHER}", "see: securecctl masquerade list DIR")
+        raise ConfigError(f"{directory} has no such links to {LAUNCHER}", "run securecctl masquerade list DIR")
     try:
         for name in names:
             (directory / name).unlink()
@@ -118,7 +116,11 @@ def _remove(options: argparse.Namespace) -> int:
 
 
 def _launcher() -> Path:
-    """The launcher of this installation: beside the interpreter, else in PATH."""
+    """The launcher of this installation: beside the interpreter, else in PATH.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
     beside = Path(os.path.dirname(sys.executable), LAUNCHER)
     if os.access(beside, os.X_OK):
         return beside
@@ -131,24 +133,30 @@ def _launcher() -> Path:
 def _wanted(names: Sequence[str]) -> list[str]:
     for name in names:
         if not _NAME.fullmatch(name):
-            raise ConfigError(f"{name!r} is no name of a gcc or clang", "name compilers like gcc, g++-12 or clang")
+            raise ConfigError(f"{name!r} is not the name of a gcc or clang", "name compilers like gcc, g++-12 or clang")
     return sorted(set(names))
 
 
 def _check_place(directory: Path, names: Sequence[str]) -> None:
-    """Nothing of others is replaced."""
+    """Makes sure that nothing is replaced but links to the launcher.
+
+    Raises:
+        ConfigError: the directory is not usable, or has another file of such a name.
+    """
     for name in names:
         path = directory / name
         if os.path.lexists(path) and not _is_link(path):
-            raise ConfigError(f"{path} is there and does not lead to {LAUNCHER}", "choose a directory of its own")
+            raise ConfigError(f"{path} exists and is not a link to {LAUNCHER}", "choose a directory of its own")
     if ":" in str(directory):
-        raise ConfigError(f"{plain(str(directory))} cannot stand in PATH, for it holds a colon", "choose another")
+        raise ConfigError(
+            f"{plain(str(directory))} cannot be in PATH: its name has a colon", "choose another directory"
+        )
     if directory.exists() and not directory.is_dir():
-        raise ConfigError(f"{directory} is no directory", "choose another")
+        raise ConfigError(f"{directory} is not a directory", "choose another")
 
 
 def _link(path: Path, launcher: Path) -> None:
-    """Replaced at once, so that a build under way always finds a compiler."""
+    """Replaces the link atomically, so that a build under way always finds a compiler."""
     if path.is_symlink() and os.readlink(path) == str(launcher):
         return
     new = path.with_name(f".{path.name}.{os.getpid()}")
@@ -162,7 +170,7 @@ def _links(directory: Path) -> Iterator[str]:
 
 
 def _is_link(path: Path) -> bool:
-    """Whether this leads to a launcher; to one that is gone too."""
+    """Whether this is a link to a launcher, even to one that is gone."""
     return path.is_symlink() and Path(os.path.realpath(path)).name == LAUNCHER
 
 

@@ -24,31 +24,35 @@ _CONTEXT = 160  # characters of a line that are shown around a mistake
 
 
 def add_arguments(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Adds the `policy` command; the parsed arguments' `run` is this module's."""
+    """Adds the `policy` command."""
     parser = subparsers.add_parser("policy", help="check a policy, explain its decisions")
     parser.set_defaults(run=run)
     commands = parser.add_subparsers(dest="policy_command", required=True, metavar="COMMAND")
     check = commands.add_parser(
         "check",
-        help="is it whole, and does it hold what its tests say?",
-        description="Exit status: 0 the daemon would put it in force, 1 it would not.",
+        help="check that a policy is valid and passes its tests",
+        description="Exit status: 0 if the daemon would put it in force, 1 if not.",
     )
     check.add_argument("file", type=Path, metavar="FILE")
     check.add_argument(
         "--ignore-permissions",
         action="store_true",
-        help="only warn of files that others could write: for a working copy",
+        help="only warn about files that others could write (for a working copy)",
     )
     explain = commands.add_parser(
         "explain",
-        help="which rule decides, and why?",
-        description="Exit status: 0 allowed, 3 denied, 1 the policy or an argument is wrong.",
+        help="say which rule decides, and why",
+        description="Exit status: 0 allowed, 3 denied, 1 if the policy or an argument is not valid.",
     )
     explain.add_argument("file", type=Path, metavar="FILE")
-    explain.add_argument("principal", metavar="PRINCIPAL", help="whole, as alice@EXAMPLE.COM")
-    explain.add_argument("address", metavar="ADDRESS", help="where from, as 10.2.3.4")
+    explain.add_argument("principal", metavar="PRINCIPAL", help="the whole name, as alice@EXAMPLE.COM")
+    explain.add_argument("address", metavar="ADDRESS", help="the client's address, as 10.2.3.4")
     explain.add_argument(
-        "--indicator", action="append", default=[], metavar="NAME", help="an auth indicator of the ticket; repeatable"
+        "--indicator",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="an authentication indicator of the ticket (may be repeated)",
     )
 
 
@@ -73,7 +77,7 @@ def _check(loaded: Loaded, *, ignore: bool) -> int:
     if loaded.distrust and not ignore:
         return 1
     counts = (_count(policy.rules, "rule"), _count(policy.groups, "group"), _count(policy.tests, "test") + " passed")
-    print(f"{policy.document}: good: {', '.join(counts)}; revision {policy.revision}")
+    print(f"{policy.document}: valid: {', '.join(counts)}; revision {policy.revision}")
     return 0
 
 
@@ -130,7 +134,7 @@ def _count(things: Sized, word: str) -> str:
 
 
 def _complain(message: str) -> None:
-    """The message on standard error, and beneath it the line that it is about with a caret."""
+    """Prints the message on standard error, and below it the line that it is about, with a caret."""
     print(message, file=sys.stderr)
     place = _PLACE.match(message.removeprefix("warning: "))
     if place is not None:

@@ -1,4 +1,4 @@
-"""How the tools print: for people in columns, for machines as JSON, and never a control character of somebody's."""
+"""Output of the tools: columns for people, JSON for programs, and never a control character from elsewhere."""
 
 import datetime as dt
 import json
@@ -24,14 +24,14 @@ def as_json(value: Any, indent: int | None = None) -> str:
 
 
 def widths_of(rows: Sequence[Sequence[str]], least: Sequence[int] = ()) -> list[int]:
-    """How wide each column but the last is, and at least as wide as given."""
+    """The width of each column but the last, at least the given one."""
     count = max((len(row) for row in rows), default=1) - 1
     found = [max((len(row[at]) for row in rows), default=0) for at in range(count)]
     return [max(pair) for pair in zip_longest(found, least, fillvalue=0)]
 
 
 def columns(rows: Sequence[Sequence[str]], widths: Sequence[int] | None = None) -> str:
-    """Rows with their columns aligned; the last column is as long as it is."""
+    """Rows with their columns aligned; the last column is not padded."""
     widths = widths_of(rows) if widths is None else widths
     lines = []
     for row in rows:
@@ -49,7 +49,7 @@ def ago(seconds: float) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes in a unit that leaves few digits."""
+    """A number of bytes in a unit that leaves few digits."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if count < 1024:  # noqa: PLR2004 - the step from unit to unit
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
@@ -58,9 +58,10 @@ def size(count: float) -> str:
 
 
 def moment(text: str, now: dt.datetime) -> dt.datetime:
-    """A time as people give it: ``10min`` (ago), ``2026-11-21`` or RFC 3339; without zone it is UTC. Returned in UTC.
+    """The moment, in UTC, of a time as people write it: ``10min`` (ago), ``2026-11-21`` or RFC 3339. UTC by default.
 
-    Raises ConfigError.
+    Raises:
+        ConfigError: the text is not a time.
     """
     span = _SPAN.fullmatch(text)
     try:
@@ -70,4 +71,4 @@ def moment(text: str, now: dt.datetime) -> dt.datetime:
         return found.astimezone(dt.UTC) if found.tzinfo else found.replace(tzinfo=dt.UTC)
     except (ValueError, OverflowError) as error:
         advice = "write 10min, 2h, 1d, 2026-11-21 or 2026-11-21T08:00:00Z"
-        raise ConfigError(f"{plain(text)[:80]!r} is no time", advice) from error
+        raise ConfigError(f"{plain(text)[:80]!r} is not a time", advice) from error

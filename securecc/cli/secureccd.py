@@ -17,7 +17,7 @@ import msgspec
 from securecc import __version__
 from securecc.audit.signed_log import SignedAuditLog
 from securecc.daemon import file_permissions
-from securecc.daemon.service_manager import ServiceManager, supervisor
+from securecc.daemon.service_manager import ServiceManager, service_manager
 from securecc.daemon.settings import DaemonSettings, User, read_settings
 from securecc.model import heap
 from securecc.model.errors import ConfigError, SecureccError
@@ -40,12 +40,12 @@ log = logging.getLogger("securecc")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry of the command; the exit status is 0 after SIGTERM, 1 when the daemon could not start or go on."""
+    """Runs the command. Exit status: 0 after SIGTERM, 1 if the daemon cannot start or go on."""
     parser = argparse.ArgumentParser(prog="secureccd", description=__doc__)
     parser.add_argument("--config", type=Path, default=CONFIG, help="configuration file (default: %(default)s)")
-    parser.add_argument("--check", action="store_true", help="read configuration and policy, say what is wrong, end")
+    parser.add_argument("--check", action="store_true", help="check configuration and policy, then exit")
     parser.add_argument(
-        "--only", choices=("front", "runner"), help="be one of the daemon's two halves, each a service of its own"
+        "--only", choices=("front", "runner"), help="run one half of the daemon, as a service of its own"
     )
     parser.add_argument("--version", action="version", version=f"secureccd {__version__}")
     with contextlib.redirect_stderr(PrintableStream(sys.stderr)):  # type: ignore[type-var]
@@ -59,7 +59,7 @@ def _run(chosen: argparse.Namespace) -> int:
         if chosen.check:
             file_permissions.check(settings)
             PolicyInForce(settings.policy, owners=file_permissions.owners(settings))
-            print(f"{chosen.config}: fine")
+            print(f"{chosen.config}: valid")
             return 0
         return _serve(settings, Path(os.path.abspath(chosen.config)), chosen.only)
     except SecureccError as error:
@@ -68,7 +68,7 @@ def _run(chosen: argparse.Namespace) -> int:
 
 
 def _serve(settings: DaemonSettings, config: Path, only: str | None) -> int:
-    started_by = supervisor()
+    started_by = service_manager()
     _check_users(settings)
     if only == "runner":
         return RunnerService(settings, config, started_by).run()
@@ -78,7 +78,7 @@ def _serve(settings: DaemonSettings, config: Path, only: str | None) -> int:
 
 
 def _serve_alone(settings: DaemonSettings, started_by: ServiceManager) -> int:
-    """The front of a runner that is a service of its own: the first runner is one as others are later."""
+    """Serves as the front of a runner that is a service of its own and starts runners when asked."""
     _make_folders(settings, settings.state, settings.audit.file.parent)
     _become_front(settings)
     with connect(settings.runner_socket) as spawner, order_runner(spawner, ()) as runner:
@@ -86,7 +86,7 @@ def _serve_alone(settings: DaemonSettings, started_by: ServiceManager) -> int:
 
 
 def _serve_both(settings: DaemonSettings, config: Path, started_by: ServiceManager) -> int:
-    """Starts the runner, and the spawner of later ones, becomes the front's user, serves."""
+    """Starts the first runner, and the spawner of later ones, then becomes the front's user and serves."""
     _make_folders(settings, settings.state, settings.audit.file.parent, settings.scratch)
     ours, theirs = zip(pair(), pair(), strict=True)
     helpers = _start_helpers(settings, config, *theirs)
@@ -97,15 +97,15 @@ def _serve_both(settings: DaemonSettings, config: Path, started_by: ServiceManag
         for end in ours:
             end.close()
         for helper in helpers:
-            _see_out(helper)
+            _wait_for(helper)
 
 
-def _see_out(helper: "subprocess.Popen[bytes]") -> None:
-    """It leaves when its end is closed. One that does not is another user's by now, and root's to end."""
+def _wait_for(helper: "subprocess.Popen[bytes]") -> None:
+    """Waits for a helper, which ends once its socket is closed. One that does not may belong to another user by now."""
     try:
         helper.wait(_END_S)
     except subprocess.TimeoutExpired:
-        log.error("process %d does not end: %s", helper.pid, " ".join(map(str, helper.args)))  # type: ignore[arg-type] # noqa: TRY400
+        log.error("process %d does not exit: %s", helper.pid, " ".join(map(str, helper.args)))  # type: ignore[arg-type] # noqa: TRY400
         with contextlib.suppress(PermissionError):
             helper.kill()
 
@@ -113,7 +113,7 @@ def _see_out(helper: "subprocess.Popen[bytes]") -> None:
 def _become_front(settings: DaemonSettings) -> None:
     if settings.users is not None and os.getuid() == 0:
         _become(settings.users.front)
-    _settle()
+    _harden()
 
 
 async def _front(
@@ -130,11 +130,17 @@ async def _front(
 
 def _check_users(settings: DaemonSettings) -> None:
     if os.getuid() == 0 and settings.users is None:
-        raise ConfigError("secureccd was started as root and knows nobody else to be", "set `users:` in config.yaml")
+        raise ConfigError(
+            "refusing to run as root: no unprivileged users are configured", "set `users:` in config.yaml"
+        )
 
 
 def _make_folders(settings: DaemonSettings, *folders: Path) -> None:
-    """These, if they are not there, for the front alone."""
+    """Makes those that do not exist, accessible to the front alone.
+
+    Raises:
+        ConfigError: one of them cannot be made.
+    """
     for folder in folders:
         if folder.is_dir():
             continue
@@ -143,13 +149,15 @@ def _make_folders(settings: DaemonSettings, *folders: Path) -> None:
             if settings.users is not None and os.getuid() == 0:
                 os.chown(folder, settings.users.front.uid, settings.users.front.gid)
         except OSError as error:
-            raise ConfigError(f"{folder} cannot be made: {error.strerror}", "make it, or name another place") from error
+            raise ConfigError(
+                f"cannot make {folder}: {error.strerror}", "make it, or name another directory"
+            ) from error
 
 
 def _start_helpers(
     settings: DaemonSettings, config: Path, runner: socket.socket, spawner: socket.socket
 ) -> "list[subprocess.Popen[bytes]]":
-    """Starts runner and spawner at these ends, which are theirs from now on."""
+    """Starts runner and spawner with these sockets, which are closed here."""
     become = settings.users.runner if settings.users is not None and os.getuid() == 0 else None
     groups = prepare_groups(settings, become)
     told = msgspec.json.encode(runner_config(settings, become, groups))
@@ -170,26 +178,32 @@ def _become(user: User) -> None:
     namespaces.switch_user(user.uid, user.gid)
     os.environ["HOME"] = "/"
     os.umask(0o077)
-    _check_reach(user, (sys.executable, os.__file__, str(SITE)))
+    _check_readable(user, (sys.executable, os.__file__, str(SITE)))
 
 
-def _check_reach(user: User, places: Sequence[str]) -> None:
-    """Python imports when it needs to: what the front's user cannot read would break the daemon much later."""
+def _check_readable(user: User, places: Sequence[str]) -> None:
+    """Python imports lazily: a module that the front's user cannot read would break the daemon much later.
+
+    Raises:
+        ConfigError: the user cannot read one of `places`.
+    """
     for place in places:
         if not os.access(place, os.R_OK):
-            advice = "install securecc and its Python where everybody may read them, not in a closed home"
+            advice = "install securecc and its Python where all users can read them, not in a private home directory"
             raise ConfigError(f"user {user.name} cannot read {place}", advice)
 
 
-def _settle() -> None:
-    """Keys are for nobody else's eyes. The store keeps blobs open, and a channel is a descriptor as well."""
+def _harden() -> None:
+    """Keeps other processes from reading the keys in memory, and allows as many descriptors as blobs and connections
+    need.
+    """
     namespaces.harden()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _log_to_stderr(level: str, redaction: Redaction) -> None:
-    """Nothing of a peer's reaches the log that a terminal acts upon, and no secret that the site has named."""
+    """The log has no characters that a terminal acts upon, and none of the secrets that the site has named."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(PrintableFormatter("%(message)s", redaction.prose))
     logging.basicConfig(level=level.upper(), handlers=[handler])

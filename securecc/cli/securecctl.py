@@ -1,4 +1,4 @@
-"""`securecctl`: everything that is neither compiling nor serving. Each subcommand is a module of its own."""
+"""`securecctl`: everything but compiling and serving. Each subcommand is a module of its own."""
 
 import argparse
 import contextlib
@@ -13,21 +13,21 @@ from securecc.model.errors import SecureccError
 from securecc.model.printable import PrintableStream
 
 SUBCOMMANDS = {
-    "agent": "look at, or end, the agent of your compiles",
+    "agent": "show or stop your agent",
     "audit": "read, follow, verify and export a server's audit log",
-    "doctor": "find out why compiles do not go where they should",
-    "hosts": "list the servers and how they answer",
-    "masquerade": "make a directory of compiler names that lead here",
+    "doctor": "find out why compiles are not remote",
+    "hosts": "list the servers and their answers",
+    "masquerade": "make a directory of compiler names that link to securecc",
     "policy": "check a policy, or explain what it decides",
     "stats": "count remote and local compiles",
-    "toolchain": "look at the files that make up a compiler",
-    "top": "watch compiles as they run",
+    "toolchain": "show the compilers that are offered or known, and their files",
+    "top": "watch running compiles",
     "why": "say why recent compiles stayed local",
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit status: 0, 1 for a finding or failure that is told, 2 for a wrong command line."""
+    """Runs the command. Exit status: 0, 1 for a finding or failure, 2 for a wrong command line."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     out, err = PrintableStream(sys.stdout), PrintableStream(sys.stderr)
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):  # type: ignore[type-var]
@@ -53,7 +53,7 @@ def _run(arguments: list[str]) -> int:
     parser, parsers = _parser()
     name = next((word for word in arguments if not word.startswith("-")), "")
     for command in present():
-        # Only what is asked for is imported: starting stays quick, and no module stands in another's way.
+        # Only the subcommand asked for is imported, so that starting stays quick.
         if command == name:
             importlib.import_module(f"securecc.cli.{command}").add_arguments(parsers)
         else:
@@ -68,13 +68,13 @@ def _run(arguments: list[str]) -> int:
 
 
 def present() -> tuple[str, ...]:
-    """The subcommands of this installation."""
+    """The subcommands that this installation has."""
     return tuple(name for name in SUBCOMMANDS if importlib.util.find_spec(f"securecc.cli.{name}") is not None)
 
 
 def _parser() -> tuple[argparse.ArgumentParser, "argparse._SubParsersAction[argparse.ArgumentParser]"]:
     parser = argparse.ArgumentParser(
-        prog="securecctl", description="Looks after securecc: clients, servers, policies and audit logs."
+        prog="securecctl", description="Manages securecc: clients, servers, policies and audit logs."
     )
     parser.add_argument("--version", action="version", version=f"securecc {__version__}")
     return parser, parser.add_subparsers(title="commands", metavar="COMMAND")

@@ -1,4 +1,4 @@
-"""`securecctl stats`: how many compiles went to which server, and how many stayed."""
+"""`securecctl stats`: how many compiles went to each server, and how many were local."""
 
 import argparse
 import time
@@ -12,15 +12,15 @@ from securecc.client.state.journal_record import DISAGREEMENT, JournalRecord
 def add_arguments(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Adds `stats` to the tool."""
     parser = subparsers.add_parser("stats", help="count remote and local compiles")
-    parser.add_argument("-s", "--show", action="store_true", help="print the counts (what it does anyway)")
-    parser.add_argument("-z", "--zero", action="store_true", help="begin anew (after printing, if -s is given too)")
+    parser.add_argument("-s", "--show", action="store_true", help="print the counts (the default)")
+    parser.add_argument("-z", "--zero", action="store_true", help="reset the counts (after printing them, with -s)")
     parser.add_argument("--format", choices=("text", "json"), default="text")
     parser.add_argument("--file", type=Path, default=None, help=argparse.SUPPRESS)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prints the counts, or sets them to zero."""
+    """Prints the counts, or resets them."""
     path = options.file or default_path()
     if options.show or not options.zero:
         found = load(path)
@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def as_text(found: JournalRecord, now: float) -> str:
-    """For people."""
+    """The counts as tables."""
     if not found.since:
         return "no compiles on record yet"
     total = found.remote + found.local
@@ -51,7 +51,7 @@ def as_text(found: JournalRecord, now: float) -> str:
             table.append((plain(name), f"{server.count}", size(server.sent), size(server.received), last))
         parts += ["", columns(table)]
     if found.reasons:
-        table_of_reasons = [("LOCAL BECAUSE OF", "COMPILES")]
+        table_of_reasons = [("REASON TO BE LOCAL", "COMPILES")]
         for name, reason in sorted(found.reasons.items(), key=lambda item: -item[1].count):
             table_of_reasons.append((plain(name), f"{reason.count}"))
         parts += ["", columns(table_of_reasons)]

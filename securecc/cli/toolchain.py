@@ -1,4 +1,4 @@
-"""`securecctl toolchain`: the compilers that a daemon offers or an agent has met, and whether they are as they were."""
+"""`securecctl toolchain`: the compilers that a daemon offers or an agent has used, and whether they have changed."""
 
 import argparse
 import os
@@ -14,7 +14,7 @@ from securecc.compiler.toolchain.closest_match import difference
 from securecc.compiler.toolchain.closure import ClosureFile, ToolchainClosure, describe
 from securecc.compiler.toolchain.program_queries import is_program
 from securecc.compiler.toolchain.toolchain_list import KnownToolchain, ToolchainList
-from securecc.daemon.config_edit import amended
+from securecc.daemon.config_edit import add_compiler
 from securecc.daemon.settings import DaemonSettings, read_settings
 from securecc.model.errors import ConfigError, ToolchainError
 from securecc.model.manifest import Kind
@@ -22,7 +22,7 @@ from securecc.system.atomic_file import replace_file
 
 CONFIG = Path("/etc/securecc/config.yaml")
 SEARCH_PATH = b"/usr/local/bin:/usr/bin:/bin"
-"""As the runner's, unless the ledger says otherwise."""
+"""The runner's, unless the toolchain list says otherwise."""
 
 DIFFERS_STATUS = 3
 _SHORT = 16  # hexadecimal digits of a digest that are shown
@@ -34,41 +34,44 @@ def add_arguments(subparsers: "argparse._SubParsersAction[argparse.ArgumentParse
     """Adds the `toolchain` command."""
     parser = subparsers.add_parser(
         "toolchain",
-        help="look at the files that make up a compiler",
-        description="On a machine with /etc/securecc/config.yaml: of its daemon; elsewhere, or with --client: of your"
-        " own agent. Exit status: 0; 1 for what cannot be read, found or changed; 3 if verify finds a difference.",
+        help="show the compilers that are offered or known, and their files",
+        description="On a machine with /etc/securecc/config.yaml: those of its daemon; elsewhere, or with --client:"
+        " those of your agent. Exit status: 0, 1 if something cannot be read, found or changed, 3 if verify finds a"
+        " difference.",
     )
     parser.set_defaults(run=run)
     commands = parser.add_subparsers(dest="toolchain_command", required=True, metavar="COMMAND")
-    listing = commands.add_parser("list", help="the compilers that are offered, or were met")
-    show = commands.add_parser("show", help="one compiler: by name or digest as listed, or by its path as it is here")
+    listing = commands.add_parser("list", help="list the compilers that are offered, or were used")
+    show = commands.add_parser(
+        "show", help="show one compiler: by its name or digest in the list, or by its path on this machine"
+    )
     show.add_argument("which", metavar="NAME|DIGEST|PATH")
-    add = commands.add_parser("add", help="have the daemon offer a compiler, or vouch for a script that runs one")
+    add = commands.add_parser("add", help="let the daemon offer a compiler, or the agent trust a script that runs one")
     add.add_argument("path", type=Path, metavar="PATH")
-    add.add_argument("--print", action="store_true", help="only print what would be written")
-    verify = commands.add_parser("verify", help="digest all files again, and name those that differ")
+    add.add_argument("--print", action="store_true", help="only print the change")
+    verify = commands.add_parser("verify", help="compute all digests again, and name the files that differ")
     verify.add_argument("which", nargs="?", default="", metavar="NAME|DIGEST")
     for command in (listing, show, add, verify):
         whose = command.add_mutually_exclusive_group()
         whose.add_argument("--config", type=Path, default=None, metavar="FILE", help="the daemon's configuration")
-        whose.add_argument("--client", action="store_true", help="your own agent, on a server's machine too")
+        whose.add_argument("--client", action="store_true", help="your own agent, also on a server")
     for command in (listing, show):
         command.add_argument("--format", choices=("text", "json"), default="text")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Does what was asked; the exit status."""
+    """Runs the command and returns its exit status."""
     actions = {"list": _list, "show": _show, "add": _add, "verify": _verify}
     return actions[options.toolchain_command](options)
 
 
 def _list(options: argparse.Namespace) -> int:
-    known = _ledger(options).toolchains
+    known = _known_toolchains(options).toolchains
     if options.format == "json":
         print(as_json([_as_value(one) for one in known], indent=2))
         return 0
     if not known:
-        print("no toolchains on record yet")
+        print("no toolchains are known yet")
         return 0
     rows = [("NAME", "VERSION", "TARGET", "DIGEST", "CALLED BY")]
     for one in known:
@@ -84,22 +87,22 @@ def _show(options: argparse.Namespace) -> int:
         closure = _discover(os.fsencode(options.which), os.fsencode(os.environ.get("PATH", "")))
         print(as_json(_closure_value(closure), indent=2) if options.format == "json" else _closure_text(closure))
         return 0
-    for one in _chosen(_ledger(options), options.which):
+    for one in _chosen(_known_toolchains(options), options.which):
         print(as_json(_as_value(one), indent=2) if options.format == "json" else _known_text(one))
     return 0
 
 
 def _verify(options: argparse.Namespace) -> int:
     status = 0
-    for one in _chosen(_ledger(options), options.which):
+    for one in _chosen(_known_toolchains(options), options.which):
         said = _difference(one)
         status = status if not said else DIFFERS_STATUS
-        print(f"{plain(one.description.name)} {_digest(one.digest)}: {plain(said) if said else 'as it was'}")
+        print(f"{plain(one.description.name)} {_digest(one.digest)}: {plain(said) if said else 'unchanged'}")
     return status
 
 
 def _difference(one: KnownToolchain) -> str:
-    """How the compiler is other than it was; empty if it is not."""
+    """How the compiler has changed; empty if it has not."""
     try:
         now = _discover(one.called_by[0], one.search_path or SEARCH_PATH)
     except ToolchainError as error:
@@ -119,7 +122,7 @@ def _add(options: argparse.Namespace) -> int:
     if closure.family == "other":
         raise ToolchainError(f"{path} is neither a gcc nor a clang")
     before = _read(config)
-    text = amended(before, os.fsdecode(called), config)
+    text = add_compiler(before, os.fsdecode(called), config)
     print(f"{_text(called)}: {closure.name} {closure.version} for {closure.target}, {_digest(closure.digest)}")
     if options.print:
         print(text, end="")
@@ -131,27 +134,31 @@ def _add(options: argparse.Namespace) -> int:
 
 
 def _vouch(script: Path, *, only_print: bool) -> int:
-    """The user's own list; a compiler that is no script needs nothing."""
+    """Adds a script to the user's own list; a compiler that is not a script needs no entry.
+
+    Raises:
+        ToolchainError: it is not a script.
+    """
     path = os.fsencode(os.path.realpath(script))
     if is_program(path):
         raise ToolchainError(
-            f"{script} is a compiler, not a script: your agent takes it as it is",
-            "have servers offer it: securecctl toolchain add, on each",
+            f"{script} is a compiler, not a script: your agent uses it as it is",
+            "let servers offer it: run securecctl toolchain add on each",
         )
     digest = wrapper_scripts.script_digest(path)
     program = wrapper_scripts.compiler_of(path)
-    print(f"{plain(str(script))} runs {_text(program)}; let servers offer that")
+    print(f"{plain(str(script))} runs {_text(program)}; let the servers offer that compiler")
     where = wrapper_lists.default_paths()[0]
     if only_print:
         print(f"{digest.hex()}  {_text(path)}")
     elif digest not in wrapper_lists.vouched((where,)):
         wrapper_lists.vouch(where, path, digest)
-        print(f"vouched for in {where}")
+        print(f"added to {where}")
     return 0
 
 
 def _discover(path: bytes, search_path: bytes) -> ToolchainClosure:
-    """Scripts of the user's and the site's lists count."""
+    """The compiler at a path; scripts on the user's and the site's lists are followed."""
     return discovery.discover(path, search_path, None, wrapper_lists.vouched(wrapper_lists.default_paths()))
 
 
@@ -159,19 +166,23 @@ def _read(config: Path) -> str:
     try:
         return config.read_text()
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{config} cannot be read: {error}") from error
+        raise ConfigError(f"cannot read {config}: {error}") from error
 
 
 def _replace(config: Path, text: str) -> None:
-    """Owner and mode stay as they are. Raises ConfigError."""
+    """Replaces the file; owner and mode stay.
+
+    Raises:
+        ConfigError: the file cannot be replaced.
+    """
     try:
         replace_file(config, text.encode(), like=config.stat(), durable=True)
     except OSError as error:
-        raise ConfigError(f"{config} cannot be changed: {error.strerror}", "do it as root") from error
+        raise ConfigError(f"cannot change {config}: {error.strerror}", "run this as root") from error
 
 
 def _reload(settings: DaemonSettings) -> str:
-    """Tells the daemon, if it runs and we may; what was done, for a person."""
+    """Reloads the daemon if it runs and we may; what was done, as text."""
     by_hand = "reload the daemon: systemctl reload secureccd"
     try:
         pid = toolchain_list.read(settings.state / toolchain_list.NAME).pid
@@ -181,10 +192,10 @@ def _reload(settings: DaemonSettings) -> str:
         os.kill(pid, signal.SIGHUP)
     except (OSError, ConfigError):
         return by_hand
-    return f"the daemon (process {pid}) looks for it now; `securecctl toolchain list` shows what it offers"
+    return f"reloading the daemon (process {pid}); `securecctl toolchain list` shows what it offers"
 
 
-def _ledger(options: argparse.Namespace) -> ToolchainList:
+def _known_toolchains(options: argparse.Namespace) -> ToolchainList:
     config = _config(options)
     if config is None:
         return toolchain_list.read(journal.default_path().with_name(toolchain_list.NAME))
@@ -192,18 +203,22 @@ def _ledger(options: argparse.Namespace) -> ToolchainList:
 
 
 def _config(options: argparse.Namespace) -> Path | None:
-    """The daemon's configuration; None where the agent is meant."""
+    """The daemon's configuration; None if the agent is meant."""
     if options.config is not None:
         return Path(os.path.abspath(options.config))
     return CONFIG if CONFIG.exists() and not options.client else None
 
 
 def _chosen(known: ToolchainList, which: str) -> Sequence[KnownToolchain]:
-    """Those of a name, or whose digest begins so; all for an empty word. Raises ConfigError where there is none."""
+    """The toolchains of that name or whose digest begins so; all for an empty word.
+
+    Raises:
+        ConfigError: there is none.
+    """
     found = [one for one in known.toolchains if which in ("", one.description.name) or _named(one, which)]
     if not found:
-        what = f"no toolchain {plain(which)[:80]} is on record" if which else "no toolchains are on record"
-        raise ConfigError(what, "see securecctl toolchain list")
+        what = f"no toolchain {plain(which)[:80]} is known" if which else "no toolchains are known yet"
+        raise ConfigError(what, "run securecctl toolchain list")
     return found
 
 
@@ -222,7 +237,7 @@ def _closure_text(closure: ToolchainClosure) -> str:
     rows = _heading(closure.name, closure.version, closure.target, closure.digest)
     rows += [("called by", " ".join(_text(path) for path in closure.called_by))]
     if closure.program:
-        rows += [("stands for", _text(closure.program))]
+        rows += [("runs", _text(closure.program))]
     rows += [("files", f"{len(closure.files)}, {size(sum(file.size for file in closure.files))}")]
     return "\n".join([columns(rows), "", columns([_row(file) for file in closure.files])])
 

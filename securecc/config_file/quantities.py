@@ -1,4 +1,4 @@
-"""Durations and sizes as people write them: a number and its unit, always."""
+"""Durations, sizes and rates as people write them: a number and its unit, always."""
 
 import re
 
@@ -13,19 +13,31 @@ _MEANT_SIZES = {f"{letter}{rest}": f"{letter.upper()}iB" for letter in "KMGTkmgt
 
 
 def duration(text: str) -> float:
-    """Seconds of ``10min``, ``30s``, ``1.5h`` or ``250ms``. Raises PolicyError."""
+    """Seconds of ``10min``, ``30s``, ``1.5h`` or ``250ms``.
+
+    Raises:
+        PolicyError: the text is not a duration.
+    """
     number, unit = _split(text, "duration", "30s, 10min or 1h")
     return number * _unit(text, unit, _SECONDS)
 
 
 def size(text: str) -> int:
-    """Bytes of ``4GiB``, ``512MiB`` or ``64KiB``. Raises PolicyError."""
+    """Bytes of ``4GiB``, ``512MiB`` or ``64KiB``.
+
+    Raises:
+        PolicyError: the text is not a size.
+    """
     number, unit = _split(text, "size", "512MiB or 4GiB")
     return int(number * _unit(text, unit, _BYTES))
 
 
 def rate(text: str) -> float:
-    """How often a second: of ``50/s``, ``600/min`` or ``5000/h``. Raises PolicyError."""
+    """How often a second: of ``50/s``, ``600/min`` or ``5000/h``.
+
+    Raises:
+        PolicyError: the text is not a rate.
+    """
     found = _RATE.fullmatch(text)
     if found is None:
         raise PolicyError(f'"{text}" is not a rate', "write how many in what time, as 50/s, 600/min or 5000/h")

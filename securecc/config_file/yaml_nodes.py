@@ -1,7 +1,7 @@
-"""YAML text as a small tree of nodes that know where they stand.
+"""YAML text as a small tree of nodes that know their places.
 
-Built from the parser's events, so that an alias, an anchor, a tag, too deep a nesting or a second document ends the
-reading where it stands, before anything is expanded. Nothing here knows what a policy is.
+It is built from the parser's events, so that an alias, an anchor, a tag, too deep nesting or a second document ends the
+reading where it stands, before anything is expanded.
 """
 
 import re
@@ -29,7 +29,7 @@ class Place:
     key: str = ""
 
     def error(self, message: str, advice: str = "") -> PolicyError:
-        """The error to raise for what stands here."""
+        """An error about what stands here."""
         key = f"{self.key}: " if self.key else ""
         return PolicyError(f"{self}: {plain(key + message)}", plain(advice))
 
@@ -42,13 +42,13 @@ class Place:
         return f"{self.document}:{self.line}"
 
     def seen_from(self, other: "Place") -> str:
-        """Where this is, in words that stand at `other`."""
+        """Where this is, in words for a message about `other`."""
         return f"line {self.line}" if self.document == other.document else self.row
 
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """A word, number or text. `plain` means that it stands there without quotes."""
+    """A word, number or text. `plain` means that it has no quotes."""
 
     place: Place
     text: str
@@ -65,7 +65,7 @@ class Sequence:
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """A map from different keys, in the document's order. `keys` has the keys themselves."""
+    """A map of different keys, in the document's order. `keys` has the keys themselves."""
 
     place: Place
     items: dict[str, "Node"]
@@ -76,18 +76,20 @@ Node = Scalar | Sequence | Mapping
 
 
 def compose(data: bytes, document: str) -> Node:
-    """The document's tree. `document` is the name by which errors call it.
+    """The document's tree. `document` is its name in errors.
 
-    Raises PolicyError with line, column and key path for everything that is not one plain YAML document of UTF-8 text
-    of at most `limits.POLICY_FILE` bytes.
+    Raises:
+        PolicyError: not one plain YAML document of UTF-8 text of at most `limits.POLICY_FILE` bytes; names line, column
+            and key path.
     """
     if len(data) > limits.POLICY_FILE:
-        raise PolicyError(f"{document}: {len(data)} bytes; a policy has at most {limits.POLICY_FILE}")
+        raise PolicyError(f"{document}: {len(data)} bytes; the limit is {limits.POLICY_FILE}")
     text = _text(data, document)
     try:
         return _Composer(document, text).document()
     except yaml.MarkedYAMLError as error:
-        raise _translated(error, document) from error
+        failure = _translated(error, document)
+        raise failure from error
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
         raise PolicyError(f"{document}: not YAML: {' '.join(str(error).split())}") from error
 
@@ -102,7 +104,7 @@ def _text(data: bytes, document: str) -> str:
     for number, line_text in enumerate(text.split("\n"), 1):
         if _INDENT.match(line_text):
             place = Place(document, number, line_text.index("\t") + 1)
-            raise place.error("a tab in the indentation", "YAML indents with spaces only")
+            raise place.error("a tab in the indentation", "indent with spaces only")
         if found := _CONTROL.search(line_text):
             place = Place(document, number, found.start() + 1)
             raise place.error(f"a control character ({found[0]!a})", "write it as an escape within double quotes")
@@ -122,7 +124,7 @@ def _translated(error: yaml.MarkedYAMLError, document: str) -> PolicyError:
 
 
 class _Composer:
-    """Turns events into nodes. One per document; `_depth` bounds its recursion."""
+    """Turns a document's events into nodes; `_depth` bounds the recursion."""
 
     def __init__(self, document: str, text: str) -> None:
         self._name = document
@@ -138,7 +140,7 @@ class _Composer:
         next(self._events)  # document end
         event = next(self._events)
         if not isinstance(event, yaml.StreamEndEvent):
-            raise self._place(event, "").error("a second document begins here", "one file holds one policy")
+            raise self._place(event, "").error("a second document begins here", "write one document per file")
         return node
 
     def _place(self, event: yaml.Event, key: str) -> Place:
@@ -148,12 +150,14 @@ class _Composer:
     def _node(self, event: yaml.Event, key: str) -> Node:
         place = self._place(event, key)
         if isinstance(event, yaml.AliasEvent):
-            raise place.error(f"an alias (*{event.anchor})", "write the value out, or put a name with * in quotes")
+            raise place.error(f"an alias (*{event.anchor})", "write the value out, or quote a name that begins with *")
         assert isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent)
         if event.anchor is not None:
-            raise place.error(f"an anchor (&{event.anchor})", "a policy has no anchors and aliases: write values out")
+            raise place.error(
+                f"an anchor (&{event.anchor})", "anchors and aliases are not allowed: write the value out"
+            )
         if event.tag is not None and event.tag != "!":
-            raise place.error(f"a tag ({event.tag})", "a policy has no tags; quote the text if it begins with !")
+            raise place.error(f"a tag ({event.tag})", "tags are not allowed: quote a text that begins with !")
         if isinstance(event, yaml.ScalarEvent):
             return Scalar(place, event.value, event.style is None or event.style == "")
         self._depth += 1
@@ -180,7 +184,7 @@ class _Composer:
             here = self._place(event, path)
             if key.text in keys:
                 first = keys[key.text].place.line
-                raise here.error(f"this key stands here a second time (first in line {first})", "keep one of them")
+                raise here.error(f"duplicate key (first in line {first})", "keep one of them")
             keys[key.text] = Scalar(here, key.text, key.plain)
             items[key.text] = self._node(next(self._events), path)
         return Mapping(place, items, keys)

@@ -1,4 +1,4 @@
-"""One more compiler in the text of a config.yaml, comments and all else as they were."""
+"""Adds a compiler to the text of a config.yaml; comments and everything else stay."""
 
 import json
 import re
@@ -14,22 +14,23 @@ _ITEM = re.compile(r"(?:[ \t]*(?:#.*)?\n)*([ \t]*)-[ \t]+.*(?:\n|\Z)")
 _BARE = re.compile(r"/[A-Za-z0-9_./+-]*", re.ASCII)
 
 
-def amended(text: str, compiler: str, document: Path) -> str:
+def add_compiler(text: str, compiler: str, document: Path) -> str:
     """The text with `compiler` at the end of its `toolchains`; unchanged if it is there already.
 
-    Raises ConfigError if the text is no configuration, or written in a way that is better changed by hand.
+    Raises:
+        ConfigError: the text is not a configuration, or is laid out so that a person has to change it.
     """
     before = parse_settings(text.encode(), str(document), document.parent)
     if Path(compiler) in before.toolchains:
         return text
-    after = _amended(text, compiler, [str(path) for path in before.toolchains])
+    after = _edited(text, compiler, [str(path) for path in before.toolchains])
     wanted = replace(before, toolchains=(*before.toolchains, Path(compiler)))
     if after is None or _settings(after, document) != wanted:
-        raise ConfigError(f"{document} is better changed by hand", f"add {_word(compiler)} to its `toolchains`")
+        raise ConfigError(f"{document} has to be changed by hand", f"add {_word(compiler)} to its `toolchains`")
     return after
 
 
-def _amended(text: str, compiler: str, default: list[str]) -> str | None:
+def _edited(text: str, compiler: str, default: list[str]) -> str | None:
     key = _KEY.search(text)
     if key is None:
         end = "" if text.endswith("\n") or not text else "\n"

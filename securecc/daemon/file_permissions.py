@@ -1,7 +1,7 @@
-"""Whether the daemon's own files are its own: keytab, TLS key, audit log and state, and the way to each of them.
+"""Ownership and permissions of the daemon's own files: keytab, TLS key, audit log, state, and all folders above them.
 
-Who may write one of these rules the daemon, so they are looked at when it starts, at each reload, and the keys
-whenever they have changed. The policy's files are judged where they are read (`securecc.policy.loading`).
+Anyone who can write one of these controls the daemon, so they are checked when it starts and at each reload, and the
+keys whenever they change. The policy's files are checked where they are read (`securecc.policy.loading`).
 """
 
 import os
@@ -17,41 +17,57 @@ _OTHERS = stat.S_IRWXO | stat.S_IWGRP | stat.S_IXGRP
 
 
 def owners(settings: DaemonSettings) -> tuple[int, ...]:
-    """Who may own the daemon's files, root apart: whoever this process is, and whom the daemon becomes."""
+    """The uids that may own the daemon's files besides root: this process's, and the front's."""
     return (os.geteuid(),) if settings.users is None else (os.geteuid(), settings.users.front.uid)
 
 
 def check(settings: DaemonSettings) -> None:
-    """All of them. Raises ConfigError for the first that could be somebody else's work."""
+    """Checks all of them.
+
+    Raises:
+        ConfigError: other users own or may write one of them, or may read a key.
+    """
     check_keytab(settings)
     whose = owners(settings)
     check_certificate(settings)
-    _check(settings.audit.file, whose, "writes the record", group=True)
-    _check(settings.state, whose, "gives files to jobs", group=True)
+    _check(settings.audit.file, whose, "can forge audit records", group=True)
+    _check(settings.state, whose, "can change the jobs' files", group=True)
 
 
 def check_keytab(settings: DaemonSettings) -> None:
-    """The keytab alone: who writes it can prove to be anybody, who reads it can be the server. Raises ConfigError."""
-    _check_secret(settings.keytab, owners(settings), "can prove to be anybody")
+    """Checks the keytab: anyone who can write it can impersonate any principal, anyone who can read it the server.
+
+    Raises:
+        ConfigError: other users own it or may write it, or others than its owner and group may read it.
+    """
+    _check_secret(settings.keytab, owners(settings), "can impersonate any principal")
 
 
 def check_certificate(settings: DaemonSettings) -> None:
-    """The site's TLS certificate and its key, where there are any. Raises ConfigError."""
+    """Checks the site's TLS certificate and its key, where there are any.
+
+    Raises:
+        ConfigError: other users own or may write one of them, or may read the key.
+    """
     if settings.tls is not None:
         whose = owners(settings)
-        _check(settings.tls.certificate, whose, "chooses what the server shows")
-        _check_secret(settings.tls.key, whose, "chooses what the server shows")
+        _check(settings.tls.certificate, whose, "controls the server's certificate")
+        _check_secret(settings.tls.key, whose, "controls the server's certificate")
 
 
 def _check_secret(path: Path, whose: tuple[int, ...], harm: str) -> None:
     found = _check(path, whose, harm)
     if found is not None and found.st_mode & _OTHERS:
-        advice = f"chmod 0400 {path}, or 0440 with a group of the daemon alone"
-        raise ConfigError(f"{path}: others than the daemon may read it ({stat.filemode(found.st_mode)})", advice)
+        advice = f"chmod 0400 {path}, or 0440 with a group that only the daemon has"
+        raise ConfigError(f"{path}: others than the daemon may read it (mode {stat.filemode(found.st_mode)})", advice)
 
 
 def _check(path: Path, whose: tuple[int, ...], harm: str, *, group: bool = False) -> os.stat_result | None:
-    """What is there; what is not there yet is nobody's."""
+    """The file's status; None if there is no file, which is nobody's.
+
+    Raises:
+        ConfigError: other users own or may write it, or a folder above it.
+    """
     try:
         found = path.stat()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What stands in files that are renewed while the daemon runs."""
+"""Values from files that are renewed while the daemon runs."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -13,8 +13,11 @@ _T = TypeVar("_T")
 
 
 class Reloadable(Generic[_T]):
-    """`value` is what `read` made of these files when they were good last: changed ones take over when they are, and
-    until then the old value stays. `name` is how the log calls it. Raises what `read` raises when made.
+    """`value` is what `read` made of the files when it last succeeded: while new files cannot be used, the old value
+    stays. `name` stands in the log.
+
+    Raises:
+        SecureccError: what `read` raises, when made.
     """
 
     def __init__(self, name: str, paths: Sequence[Path], read: Callable[[], _T]) -> None:
@@ -25,7 +28,7 @@ class Reloadable(Generic[_T]):
         self.value = read()
 
     def look(self) -> None:
-        """Reads what has changed."""
+        """Reads the files again if they have changed."""
         stamps = self._stamps()
         if stamps == self._seen:
             return
@@ -33,9 +36,9 @@ class Reloadable(Generic[_T]):
         try:
             self.value = self._read()
         except SecureccError as error:
-            log.error("the %s is not read again: %s", self._name, error)  # noqa: TRY400 - the error says it all
+            log.error("the new %s cannot be used, the old one stays: %s", self._name, error)  # noqa: TRY400 - the error says it all
             return
-        log.info("%s read again", self._name)
+        log.info("%s reloaded", self._name)
 
     def _stamps(self) -> list[tuple[int, int, int]]:
         return [_stamp(path) for path in self._paths]

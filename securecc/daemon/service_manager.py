@@ -1,6 +1,6 @@
-"""The service manager's side of a daemon: sockets that it has opened, word of how we are, its watchdog.
+"""The service manager that started the daemon: the sockets it has opened, status notification, its watchdog.
 
-sd_listen_fds(3), sd_notify(3) and sd_watchdog_enabled(3), as their man pages write them down.
+After sd_listen_fds(3), sd_notify(3) and sd_watchdog_enabled(3).
 """
 
 import contextlib
@@ -20,8 +20,8 @@ _VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "NOTIFY_SOCKET", "WA
 
 @dataclass(frozen=True, slots=True)
 class ServiceManager:
-    """Who started us. `address` is where it hears of us (empty: nowhere), `sockets` are those that it has opened for
-    us; it ends us when it has not heard of us for `watchdog_s` (0.0: it does not).
+    """`address` is its notification socket (empty: none), `sockets` are those that it has opened for us. It ends us
+    after `watchdog_s` seconds without a sign of life (0.0: there is no watchdog).
     """
 
     address: str = ""
@@ -30,27 +30,27 @@ class ServiceManager:
 
     @property
     def pulse_s(self) -> float:
-        """How often `alive` is to be said; 0.0 if never."""
+        """Seconds between two calls of `alive`; 0.0 if there is no watchdog."""
         return self.watchdog_s / 2
 
     def ready(self, status: str = "") -> None:
-        """We serve; also after a reload."""
+        """The daemon is ready, at its start or after a reload."""
         self._tell("READY=1", *_status(status))
 
     def reloading(self) -> None:
-        """We take other settings into use; `ready` follows."""
+        """The daemon reloads; `ready` follows."""
         self._tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self, why: str = "") -> None:
-        """We are about to end."""
+        """The daemon is about to end."""
         self._tell("STOPPING=1", *_status(why))
 
     def alive(self) -> None:
-        """We go on."""
+        """The daemon is alive."""
         self._tell("WATCHDOG=1")
 
     def _tell(self, *lines: str) -> None:
-        """A manager that cannot be reached is no reason to serve nobody."""
+        """A manager that cannot be reached does not keep the daemon from serving."""
         if not self.address:
             return
         address = "\0" + self.address[1:] if self.address.startswith("@") else self.address
@@ -59,9 +59,12 @@ class ServiceManager:
             end.sendto("\n".join(lines).encode(), address)
 
 
-def supervisor(environment: MutableMapping[str, str] = os.environ) -> ServiceManager:
-    """Who started us, by the environment, which is cleared of it: our children are our own business. To be asked once,
-    before other descriptors are opened. Raises ConfigError for descriptors that are no sockets.
+def service_manager(environment: MutableMapping[str, str] = os.environ) -> ServiceManager:
+    """The service manager named by the environment, from which its variables are removed, so that no child sees them.
+    Call this once, before other descriptors are opened.
+
+    Raises:
+        ConfigError: a descriptor that it passed is not a socket, or there are too many.
     """
     said = {name: environment.pop(name, "") for name in _VARIABLES}
     address = said["NOTIFY_SOCKET"]
@@ -73,11 +76,11 @@ def _sockets(said: Mapping[str, str]) -> tuple[socket.socket, ...]:
         return ()
     count = int(said["LISTEN_FDS"])
     if count > limits.GIVEN_SOCKETS:
-        raise ConfigError(f"{count} sockets of the service manager's; at most {limits.GIVEN_SOCKETS}")
+        raise ConfigError(f"the service manager passed {count} sockets; the limit is {limits.GIVEN_SOCKETS}")
     try:
         given = tuple(socket.socket(fileno=number) for number in range(_FIRST, _FIRST + count))
     except OSError as error:
-        raise ConfigError(f"the service manager's descriptors are no sockets: {error.strerror}") from error
+        raise ConfigError(f"a descriptor from the service manager is not a socket: {error.strerror}") from error
     for each in given:
         each.set_inheritable(False)
     return given

@@ -34,7 +34,7 @@ At = Callable[..., Place]
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Whom a process becomes when the daemon is started as root."""
+    """The user that a process becomes when the daemon is started as root."""
 
     uid: int
     gid: int
@@ -43,7 +43,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Users:
-    """Front and runner are two users, neither of them root: what breaks out of one does not reach the other."""
+    """Front and runner are two users, neither of them root: who breaks into one has no access to the other."""
 
     front: User
     runner: User
@@ -51,7 +51,7 @@ class Users:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A certificate of the site's own with its chain, and its key, both PEM."""
+    """The site's own certificate with its chain, and its key, both PEM."""
 
     certificate: Path
     key: Path
@@ -104,7 +104,11 @@ def find_user(name: str) -> User | None:
 
 
 def read_settings(path: Path) -> DaemonSettings:
-    """The settings in a file. Raises ConfigError naming file, line and key."""
+    """The settings in a file.
+
+    Raises:
+        ConfigError: it cannot be read, or is not a configuration; names file, line, column and key.
+    """
     try:
         with path.open("rb") as file:
             data = file.read(limits.SETTINGS_FILE + 1)
@@ -122,13 +126,14 @@ def parse_settings(
     slots: int | None = None,
     lookup: Callable[[str], User | None] = find_user,
 ) -> DaemonSettings:
-    """The settings that a file's bytes say. `document` is the name by which errors call it, relative paths are below
-    `folder`, `slots` is the default for the key of that name (None: the processors that this process may use).
+    """The settings in a file's bytes. `document` is its name in errors, relative paths are below `folder`. `slots` is
+    the default of the key of that name (None: the processors that this process may use), `lookup` finds users.
 
-    Raises ConfigError naming file, line and key.
+    Raises:
+        ConfigError: not a configuration; names file, line, column and key.
     """
     if len(data) > limits.SETTINGS_FILE:
-        raise ConfigError(f"{document}: over {limits.SETTINGS_FILE} bytes", "this is no configuration")
+        raise ConfigError(f"{document}: over {limits.SETTINGS_FILE} bytes", "this is not a configuration")
     try:
         node = compose(data, document)
         return _settings(read_section(node, ConfigDocument), partial(place_at, node), folder, slots, lookup)

@@ -1,4 +1,4 @@
-"""Who may compile: pure, total, and with its reasons. The first rule that matches decides; nothing matches: denied."""
+"""Decides who may compile, and says why. Pure and total. The first rule that matches decides; without one: denied."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from securecc.policy.network import Address, range_of
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one rule said, and why, in words for the site's administrator (never for the peer)."""
+    """What one rule said, and why, for the site's administrator (never for the peer)."""
 
     rule: str
     matched: bool
@@ -25,8 +25,8 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`rule` names the rule that decided, or is `model.NETWORK` or `model.NOTHING`. `verdicts` has every rule that was
-    looked at, in order, the deciding one last. There is a grant exactly if it is allowed.
+    """`rule` names the rule that decided, or is `model.NETWORK` or `model.NOTHING`. `verdicts` has one for each rule
+    that was examined, in order, the deciding one last. There is a grant if and only if it is allowed.
     """
 
     allowed: bool
@@ -36,13 +36,13 @@ class Decision:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """The verdicts in words."""
+        """The verdicts as text."""
         return tuple(map(str, self.verdicts))
 
 
 @dataclass(frozen=True, slots=True)
 class _Who:
-    """Whether a rule means somebody. `known` is False where that hangs on a group whose members nobody knows."""
+    """Whether a rule means a principal. `known` is False if that depends on a group whose members are not known."""
 
     matched: bool
     why: str
@@ -50,17 +50,17 @@ class _Who:
 
 
 def network_admits(policy: Policy, address: Address) -> bool:
-    """Whether a connection from this address is taken at all; `deny` wins."""
+    """Whether connections from this address are accepted at all; `deny` wins."""
     return policy.network.admits(address)
 
 
 def decide(
     policy: Policy, principal: Principal, address: Address, indicators: Collection[str], memberships: Memberships
 ) -> Decision:
-    """Judges one principal at one address. `indicators` are the authentication indicators of its ticket.
+    """The decision for one principal at one address. `indicators` are the authentication indicators of its ticket.
 
-    Never raises. Where the members of a unix group are not known, a rule that allows does not match and a rule that
-    denies does. So it is with `from` where the address is a proxy's: who is behind it nobody has said.
+    Never raises. If the members of a unix group are not known, a rule that allows does not match and a rule that denies
+    does. The same goes for `from` if the address is that of a proxy that did not name its client.
     """
     refusal = _network_refusal(policy, address)
     if refusal is not None:
@@ -90,7 +90,7 @@ def _judge(rule: Rule, who: _Who, address: Address, indicators: Collection[str],
     why = who.why
     if matched and rule.sources and hidden:
         matched = rule.action == "deny"
-        why = f"{why}, from where is not known: proxy {address} did not say"
+        why = f"{why}, but from where is not known: proxy {address} did not say"
     elif matched and rule.sources:
         source = range_of(address, rule.sources)
         matched = source is not None
@@ -99,13 +99,13 @@ def _judge(rule: Rule, who: _Who, address: Address, indicators: Collection[str],
         met = [each for each in rule.indicators if each in indicators]
         matched = bool(met)
         got = _listing(sorted(indicators)) if indicators else "none"
-        why = f"{why}, by {met[0]}" if met else f"wants indicator {_listing(rule.indicators)}; the ticket has {got}"
+        why = f"{why}, by {met[0]}" if met else f"needs indicator {_listing(rule.indicators)}; the ticket has {got}"
     return Verdict(rule.name, matched, why, rule.place)
 
 
 def _who(policy: Policy, rule: Rule, principal: Principal, memberships: Memberships) -> _Who:
     if not rule.groups and not rule.patterns:
-        return _Who(True, "means everybody")
+        return _Who(True, "applies to everybody")
     unknown = None
     for name in rule.groups:
         found = _in_group(policy.groups[name], principal, memberships)

@@ -1,32 +1,33 @@
-"""The tests that a policy document carries. One whose own tests fail is never put in force."""
+"""The tests in a policy document. A policy whose own tests fail is never put in force."""
 
 from securecc.policy.decision import Decision, decide
 from securecc.policy.model import DENIED, Memberships, Policy, PolicyTest
 
 
 def run_tests(policy: Policy) -> None:
-    """Raises PolicyError for the first test that fails: where it stands, what it expects, what was decided, and why.
+    """Runs the tests. No name service is asked: a test says of which unix groups its principal is a member.
 
-    No name service is asked: a test says of which unix groups its principal is taken to be a member.
+    Raises:
+        PolicyError: a test fails; says which, what it expects, what was decided, and why.
     """
     for test in policy.tests:
         decision = judge(policy, test)
         if outcome(test, decision) != test.expect:
             raise test.place.error(
-                f"expected {test.expect} for {test.principal} from {test.address}, but it is {_decided(decision)}",
+                f"expected {test.expect} for {test.principal} from {test.address}, got {_decided(decision)}",
                 f"because {'; '.join(decision.reasons) or 'there is no rule'}",
             )
 
 
 def judge(policy: Policy, test: PolicyTest) -> Decision:
-    """What the policy decides in a test's case."""
+    """The decision in a test's case."""
     every = {indicator for rule in policy.rules for indicator in rule.indicators}
     indicators = every if test.indicators is None else test.indicators
     return decide(policy, test.principal, test.address, indicators, _memberships(policy, test))
 
 
 def outcome(test: PolicyTest, decision: Decision) -> str:
-    """The decision in the words of `expect`: the rule's name, or `denied` where that is what the test asks about."""
+    """The decision in the words of `expect`: the rule's name, or `denied` if the test expects that."""
     return DENIED if test.expect == DENIED and not decision.allowed else decision.rule
 
 

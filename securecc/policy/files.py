@@ -1,4 +1,4 @@
-"""The policy's files on disk: read whole, with a limit, and judged by whoever else could write them."""
+"""The policy's files on disk: read up to a limit, and checked for others who could write them."""
 
 import os
 import stat
@@ -9,22 +9,23 @@ from pathlib import Path
 from securecc.model.errors import PolicyError
 from securecc.model.file_trust import distrust
 
-_HARM = "lets people in"
+_HARM = "can let anyone in"
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A file's bytes. `distrust` says why a daemon must not go by them (others could write them); empty: it may."""
+    """A file's bytes. `distrust` says why a daemon must not use them (others could write them); empty: it may."""
 
     data: bytes
     distrust: str = ""
 
 
 def read_file(path: Path, most: int, owners: Collection[int] = ()) -> Content:
-    """Reads a regular file of at most `most` bytes; a longer one is refused before it is read. `owners` may own it,
-    over and above root and this process's user.
+    """Reads a regular file of at most `most` bytes; a longer one is refused before it is read. `owners` may own it
+    besides root and this process's user.
 
-    Raises PolicyError for everything else: absent, unreadable, a folder, a device, a pipe that nobody writes to.
+    Raises:
+        PolicyError: no such file, unreadable, too long, or a folder, device or pipe.
     """
     try:
         with open(path, "rb", opener=_opener) as stream:
@@ -33,26 +34,32 @@ def read_file(path: Path, most: int, owners: Collection[int] = ()) -> Content:
                 raise PolicyError(f"{path}: not a regular file")
             data = b"" if found.st_size > most else stream.read(most + 1)
     except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from error
+        failure = _unreadable(path, error)
+        raise failure from error
     if max(found.st_size, len(data)) > most:
-        raise PolicyError(f"{path}: {found.st_size} bytes; at most {most} are read", "is it the right file?")
+        raise PolicyError(f"{path}: {found.st_size} bytes; the limit is {most}", "check that it is the right file")
     return Content(data, distrust(str(path), found, (os.geteuid(), *owners), _HARM))
 
 
 def list_folder(path: Path, most: int) -> tuple[str, ...]:
-    """The names in a folder of at most `most` of them, in their order; hidden ones are left out. Raises PolicyError."""
+    """The names in a folder, sorted; hidden ones are left out.
+
+    Raises:
+        PolicyError: the folder is unreadable, or has more than `most` names.
+    """
     try:
         names = tuple(sorted(name for name in os.listdir(path) if not name.startswith(".")))
     except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from error
+        failure = _unreadable(path, error)
+        raise failure from error
     if len(names) > most:
-        raise PolicyError(f"{path}: {len(names)} files; at most {most} are read", "is it the right folder?")
+        raise PolicyError(f"{path}: {len(names)} files; the limit is {most}", "check that it is the right folder")
     return names
 
 
 def folders_distrust(path: Path, owners: Collection[int] = (), harm: str = _HARM, *, group: bool = False) -> str:
-    """Why not to go by the place of a file: somebody else could put another into one of the directories on the way, as
-    it is written or as its links lead. Empty: it can be gone by. `group` as for `distrust`.
+    """Why a file's path must not be trusted: others could replace the file or a folder on the way to it, as the path is
+    written or as its symbolic links lead. Empty if it may be trusted. `group` as for `distrust`.
     """
     written = os.path.abspath(path)
     ways = {*Path(written).parents, *Path(os.path.realpath(written)).parents}
@@ -69,7 +76,7 @@ def folders_distrust(path: Path, owners: Collection[int] = (), harm: str = _HARM
 
 
 def _unreadable(path: Path, error: Exception) -> PolicyError:
-    return PolicyError(f"{path}: cannot be read: {_reason(error)}", "check the name and its permissions")
+    return PolicyError(f"{path}: cannot be read: {_reason(error)}", "check its name and permissions")
 
 
 def _opener(path: str, flags: int) -> int:

@@ -1,4 +1,4 @@
-"""A policy from disk, whole: the document, those that it includes, the files that groups name, and its tests passed."""
+"""Loads a whole policy from disk: the document, those it includes, its groups' files; and runs its tests."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ _SUFFIX = ".yaml"
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A policy that holds what its tests say. `distrust` says which of its files others could have written: a daemon
-    does not put it in force then.
+    """A policy that passed its tests. `distrust` names those of its files that others could have written: if there are
+    any, a daemon does not put the policy in force.
     """
 
     policy: Policy
@@ -26,9 +26,9 @@ class Loaded:
     distrust: tuple[str, ...]
 
 
-class _Disk:
-    """Reads for one policy, and keeps what is doubtful about what it reads. `left` are files in included folders that
-    are no documents by their names.
+class _PolicyFolder:
+    """Reads the files of one policy, and keeps why they must not be trusted. `left` are files in included folders whose
+    names are not those of documents.
     """
 
     def __init__(self, folder: Path, owners: Collection[int]) -> None:
@@ -47,7 +47,11 @@ class _Disk:
         return content.data
 
     def parts(self, folders: Collection[str]) -> list[Part]:
-        """The documents of the included folders, of each in the order of their names."""
+        """The documents of the included folders, each folder's sorted by name.
+
+        Raises:
+            PolicyError: a folder or file is unreadable, or all of them are too long.
+        """
         found: list[Part] = []
         left = limits.POLICY_INCLUDED
         for folder in folders:
@@ -60,8 +64,8 @@ class _Disk:
                 found.append(Part(path, self.read(path, limits.POLICY_FILE)))
                 left -= len(found[-1].data)
                 if left < 0:
-                    most = f"at most {limits.POLICY_INCLUDED} bytes are read of all included files"
-                    raise PolicyError(f"{self._folder / path}: {most}", "is it the right folder?")
+                    most = f"all included files together have over {limits.POLICY_INCLUDED} bytes"
+                    raise PolicyError(f"{self._folder / path}: {most}", "check that it is the right folder")
         return found
 
     def _look_around(self, path: Path) -> None:
@@ -75,12 +79,12 @@ class _Disk:
 
 
 def load(path: Path, owners: Collection[int] = ()) -> Loaded:
-    """Reads and tests the policy in a file. `owners` are uids that may own its files, over and above root and this
-    process's.
+    """Reads and tests the policy in a file. `owners` are uids that may own its files besides root's and this process's.
 
-    Raises PolicyError naming file, line and key.
+    Raises:
+        PolicyError: unreadable, not a policy, or a test fails; names file, line, column and key.
     """
-    disk = _Disk(path.parent, owners)
+    disk = _PolicyFolder(path.parent, owners)
     data = disk.read(path.name, limits.POLICY_FILE)
     parts = disk.parts(read_includes(data, str(path)))
     policy = read_policy(data, str(path), parts)
@@ -88,5 +92,5 @@ def load(path: Path, owners: Collection[int] = ()) -> Loaded:
     filled = with_files(policy, data, {name: disk.read(name, limits.GROUP_FILE) for name in names}, parts)
     run_tests(filled)
     unread = [name for name in disk.left if name not in names]
-    warnings = [f"{path.parent / name}: is not read: its name does not end in {_SUFFIX}" for name in unread]
+    warnings = [f"{path.parent / name}: ignored: its name does not end in {_SUFFIX}" for name in unread]
     return Loaded(filled, (*review(filled), *warnings), tuple(disk.distrust))

@@ -1,4 +1,6 @@
-"""A group's file: one principal a line, as version control or a directory exports it. ``#`` begins a comment."""
+"""A group's file: one principal a line, as version control or a directory service exports it. ``#`` begins a
+comment.
+"""
 
 import re
 
@@ -11,9 +13,13 @@ _COMMENT = re.compile(rb"(?:^|[ \t])#.*", re.DOTALL)
 
 
 def read_members(data: bytes, name: str) -> frozenset[Principal]:
-    """The principals of a file that errors call `name`. Raises PolicyError naming the line."""
+    """The principals in a file's bytes; `name` is the file's in errors.
+
+    Raises:
+        PolicyError: the file is too long, or a line is not a principal; names the line.
+    """
     if len(data) > limits.GROUP_FILE:
-        raise PolicyError(f"{name}: {len(data)} bytes; a group's file has at most {limits.GROUP_FILE}")
+        raise PolicyError(f"{name}: {len(data)} bytes; the limit is {limits.GROUP_FILE}")
     lines = enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1)
     wanted = ((number, _COMMENT.sub(b"", line).strip()) for number, line in lines)
     return frozenset(_principal(line, Place(name, number, 1)) for number, line in wanted if line)
@@ -21,7 +27,7 @@ def read_members(data: bytes, name: str) -> frozenset[Principal]:
 
 def _principal(line: bytes, place: Place) -> Principal:
     if b"*" in line.replace(b"\\*", b""):
-        raise place.error("a pattern in a group's file", "a file names people; a * belongs under principals:")
+        raise place.error("a pattern in a group's file", "write patterns under principals: in the policy")
     if re.search(rb"(?<!\\)[ \t]", line):
         raise place.error("more than one word", "write one principal a line, nothing else; # begins a comment")
     try:

@@ -1,4 +1,4 @@
-"""What a policy is, once read. `policy_document` makes it from text, `decision` reads it."""
+"""A policy as a value. `document.policy_document` makes it from text, `decision` reads it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,11 +10,11 @@ from securecc.model.grant import CacheScope, JobLimits, Quota
 from securecc.model.principal import Principal, PrincipalPattern
 from securecc.policy.network import Address, AddressRange, Network
 
-DENIED = "denied"  # what a test expects where no rule allows; so no rule is called so
+DENIED = "denied"  # what a test expects if no rule allows, so no rule may have this name
 NETWORK = "network"  # the rule's name in a decision that the network ACL made
 NOTHING = "nothing-matched"  # ... and in one that no rule made
 
-NOWHERE = Place("", 0, 0)  # of what no document says
+NOWHERE = Place("", 0, 0)  # of what stands in no document
 
 RESERVED = frozenset([DENIED, NETWORK, NOTHING])
 
@@ -23,20 +23,20 @@ Action = Literal["allow", "deny"]
 
 @dataclass(frozen=True, slots=True)
 class UnixGroup:
-    """A group that the name service knows. Its members are principals of one component in `realm`."""
+    """A group of the name service. Its members are principals of one component in `realm`."""
 
     name: str
     realm: str
 
 
 Memberships = Mapping[UnixGroup, frozenset[Principal]]
-"""What the name service said. Of a group that is missing here nobody knows the members: no look-up has succeeded."""
+"""The answers of the name service. The members of a group that is missing here are not known: no look-up succeeded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Principals under one name: those that are listed, those in a file, the members of unix groups. `file` is relative
-    to the policy's folder; `members` are those that it names, once it has been read.
+    """Principals under one name: listed, in a file, or members of unix groups. `file` is relative to the policy's
+    folder; `members` are the principals in it, once it has been read.
     """
 
     name: str
@@ -50,8 +50,8 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule. What is empty asks for nothing: no `who` (in a deny rule only) means everybody, no `sources` every
-    address, no `indicators` any kind of ticket; of several indicators one is enough, as for MIT Kerberos.
+    """One rule. What is empty is not a condition: no `groups` and `patterns` (in a deny rule only) mean everybody, no
+    `sources` every address, no `indicators` every ticket; one of several indicators is enough, as for MIT Kerberos.
     """
 
     name: str
@@ -71,8 +71,8 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class PolicyTest:
-    """What the policy's author expects of it. `unix_groups` are those that the principal is taken to be a member of:
-    the outcome never depends on a name service. `indicators` are the ticket's; None: whatever the rules require.
+    """What the policy's author expects of it. `unix_groups` are those that the principal is taken to be a member of, so
+    that the outcome never depends on a name service. `indicators` are the ticket's; None: all that the rules require.
     """
 
     principal: Principal
@@ -85,8 +85,8 @@ class PolicyTest:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A whole policy: a document and those that it includes. The first rule that matches decides, those of `document`
-    before the others'. `revision` names all documents and group files by their content.
+    """A whole policy: a document and those it includes. The first rule that matches decides, those of `document` before
+    the others'. `revision` identifies all documents and group files by their content.
     """
 
     document: str
@@ -98,5 +98,5 @@ class Policy:
 
     @property
     def unix_groups(self) -> tuple[UnixGroup, ...]:
-        """All that the name service must be asked for, each once."""
+        """The unix groups of all groups, each once."""
         return tuple(dict.fromkeys(each for group in self.groups.values() for each in group.unix_groups))

@@ -1,7 +1,7 @@
-"""Addresses and networks, and who may connect at all.
+"""Addresses and networks, and from where connections are accepted.
 
 An IPv4-mapped IPv6 address (RFC 4291, section 2.5.5.2) is the IPv4 address that it maps: a daemon that listens on an
-IPv6 socket sees every IPv4 peer so, and no rule may be escaped by the spelling.
+IPv6 socket sees every IPv4 peer so, and a rule applies to both spellings.
 """
 
 from collections.abc import Iterable
@@ -26,8 +26,8 @@ EVERYWHERE: tuple[AddressRange, ...] = (IPv4Network("0.0.0.0/0"), IPv6Network(":
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """Who may connect: `deny` wins over `allow`. `proxies` are believed when they name the address that they
-    connect for.
+    """From where connections are accepted: `deny` wins over `allow`. `proxies` are believed when they name the address
+    of their client.
     """
 
     allow: tuple[AddressRange, ...] = EVERYWHERE
@@ -35,18 +35,20 @@ class Network:
     proxies: tuple[AddressRange, ...] = ()
 
     def admits(self, address: Address) -> bool:
-        """Whether a connection from this address is taken."""
+        """Whether connections from this address are accepted."""
         return range_of(address, self.deny) is None and range_of(address, self.allow) is not None
 
     def believes(self, address: Address) -> bool:
-        """Whether this is a proxy: a connection from it is for somebody else, whom it names or does not. `allow` need
-        not list it.
-        """
+        """Whether this is a proxy: its connections are for other clients. `allow` need not list it."""
         return range_of(address, self.deny) is None and range_of(address, self.proxies) is not None
 
 
 def parse_address(text: str) -> Address:
-    """Raises PolicyError for what is no IPv4 or IPv6 address. An interface (``%eth0``) is left out."""
+    """An IPv4 or IPv6 address, without an interface (``%eth0``).
+
+    Raises:
+        PolicyError: the text is not an address.
+    """
     try:
         return plain_address(ip_address(text))
     except ValueError as error:
@@ -54,14 +56,18 @@ def parse_address(text: str) -> Address:
 
 
 def plain_address(address: Address) -> Address:
-    """The address itself: IPv4 where it is mapped into IPv6, without an interface."""
+    """The address itself: IPv4 if it is mapped into IPv6, without an interface."""
     if isinstance(address, IPv4Address):
         return address
     return address.ipv4_mapped or IPv6Address(int(address))
 
 
 def parse_range(text: str) -> AddressRange:
-    """A network in CIDR notation, or one address. Raises PolicyError."""
+    """A network in CIDR notation, or one address.
+
+    Raises:
+        PolicyError: the text is neither.
+    """
     try:
         return _plain_range(ip_network(text))
     except ValueError as error:

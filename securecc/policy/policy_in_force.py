@@ -1,4 +1,4 @@
-"""The policy in force: loaded whole, tested, then swapped in; a bad one leaves the old in force and says why."""
+"""The policy in force. A new one is loaded and tested as a whole, then swapped in; a bad one leaves the old one."""
 
 import asyncio
 import logging
@@ -25,19 +25,20 @@ _ADVICE = "ask the administrators of this server, with the reference number"
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """What one decision reads: swapped as one value, so that none sees half a reload."""
+    """What a decision reads: swapped as one value, so that no decision sees half a reload."""
 
     policy: Policy
     memberships: Memberships
 
 
 class PolicyInForce:
-    """Judges by the policy in a file. Made before the event loop runs: it reads the file and asks for its unix groups.
+    """Decides by the policy in a file. Made before the event loop runs: it reads the file and looks up its unix groups.
 
-    `judge`, `decide` and `admits` never wait. `on_change` is called on the event loop after every change of the policy
-    or of a unix group's members: open channels are to be judged again then.
+    `judge`, `decide` and `admits` never block. `on_change` is called on the event loop after every change of the policy
+    or of a unix group's members: open connections are to be judged again.
 
-    Raises PolicyError when made: a daemon does not start without a policy.
+    Raises:
+        PolicyError: the policy is not usable: a daemon does not start without one.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class PolicyInForce:
         on_change: Callable[[], None] = lambda: None,
         owners: Collection[int] = (),
     ) -> None:
-        """`owners` are uids that may own the policy's files, over and above root and this process's."""
+        """`owners` are uids that may own the policy's files besides root's and this process's."""
         self._path = path
         self._owners = owners
         self._groups = groups or UnixGroups()
@@ -64,25 +65,25 @@ class PolicyInForce:
 
     @property
     def revision(self) -> str:
-        """Names the document in force and its group files by their content."""
+        """Identifies the document in force and its group files by their content."""
         return self._state.policy.revision
 
     def admits(self, address: str) -> bool:
-        """Whether a connection from this address is taken at all. No address, no connection."""
+        """Whether connections from this address are accepted at all; False for a text that is not an address."""
         try:
             return network_admits(self._state.policy, parse_address(address))
         except PolicyError:
             return False
 
     def believes(self, address: str) -> bool:
-        """Whether a proxy at this address is believed when it names whom it connects for."""
+        """Whether this address is a proxy's, which is believed when it names the address of its client."""
         try:
             return self._state.policy.network.believes(parse_address(address))
         except PolicyError:
             return False
 
     def decide(self, principal: bytes, address: str, indicators: Collection[str] = ()) -> Decision:
-        """The decision with its reasons. Never raises: a name or address that cannot be read is denied."""
+        """The decision with its reasons. Never raises: a malformed name or address is denied."""
         state = self._state
         try:
             who, where = Principal.parse(principal), parse_address(address)
@@ -93,7 +94,8 @@ class PolicyInForce:
     def judge(self, principal: bytes, address: str, indicators: Collection[str] = ()) -> Grant:
         """The grant of an authenticated principal (as krb5_unparse_name(3) writes it) at an address.
 
-        Raises Denied: its message is the same for every denial, its `rule` is for the audit.
+        Raises:
+            Denied: the policy does not allow it. The message is the same for every denial, `rule` is for the audit log.
         """
         decision = self.decide(principal, address, indicators)
         if decision.grant is None:
@@ -101,19 +103,19 @@ class PolicyInForce:
         return decision.grant
 
     async def reload(self) -> ConfigError | None:
-        """Puts the file's present content in force, or leaves everything as it is and returns why."""
+        """Puts the present content of the file in force; or leaves everything as it is, and returns the error."""
         async with self._lock:
             try:
                 state = await asyncio.to_thread(self._read)
             except ConfigError as error:
-                log.error("the policy is not reloaded; revision %s stays in force: %s", self.revision, error)  # noqa: TRY400 - the error says it all, a trace would hide it
+                log.error("the policy was not reloaded; revision %s stays in force: %s", self.revision, error)  # noqa: TRY400 - the error says it all, a trace would hide it
                 return error
             self._swap(state)
             log.info("policy revision %s is in force", self.revision)
             return None
 
     async def refresh(self) -> None:
-        """Asks for the members of the unix groups again; the document stays."""
+        """Looks up the members of the unix groups again; the document stays."""
         async with self._lock:
             policy = self._state.policy
             memberships = await asyncio.to_thread(self._ask, policy)

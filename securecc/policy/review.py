@@ -1,4 +1,4 @@
-"""What is suspicious about a policy that is not wrong: warnings for the person who wrote it."""
+"""Warnings about a policy that is valid, for its author."""
 
 from securecc.config_file.yaml_nodes import Place
 from securecc.policy.model import Policy, Rule
@@ -12,19 +12,21 @@ def review(policy: Policy) -> tuple[str, ...]:
     found = [*_unreachable(policy), *_out_of_network(policy), *_unused(policy), *_scopes(policy)]
     if not policy.tests:
         place = Place(policy.document, 1, 1)
-        found.append((place, "the policy has no tests; say at least who must get in and who must not"))
+        found.append(
+            (place, "the policy has no tests: write at least one for who must get in and one for who must not")
+        )
     found.sort(key=lambda each: (each[0].document != policy.document, each[0].document, each[0].line))
     return tuple(f"{place.row}: {text}" for place, text in found)
 
 
 def _unreachable(policy: Policy) -> list[_Warning]:
-    """Rules that an earlier rule leaves nothing to decide."""
+    """Rules that are never reached because of an earlier one."""
     found = []
     for at, rule in enumerate(policy.rules):
         for earlier in policy.rules[:at]:
             if _takes_all(earlier, rule):
                 where = earlier.place.seen_from(rule.place)
-                text = f'rule "{rule.name}" is never reached: "{earlier.name}" ({where}) takes all it means'
+                text = f'rule "{rule.name}" is never reached: "{earlier.name}" ({where}) matches everything it would'
                 found.append((rule.place, text))
                 break
     return found
@@ -42,10 +44,10 @@ def _takes_all(earlier: Rule, later: Rule) -> bool:
 
 
 def _out_of_network(policy: Policy) -> list[_Warning]:
-    """Rules whose every `from` the network ACL keeps out."""
+    """Rules whose every `from` the network section keeps out."""
     network = policy.network
     return [
-        (rule.place, f'rule "{rule.name}" never matches: the network section admits nothing of its from')
+        (rule.place, f'rule "{rule.name}" never matches: the network section accepts no address of its from')
         for rule in policy.rules
         if rule.sources
         and all(
@@ -59,12 +61,14 @@ def _out_of_network(policy: Policy) -> list[_Warning]:
 def _unused(policy: Policy) -> list[_Warning]:
     used = {name for rule in policy.rules for name in rule.groups}
     return [
-        (group.place, f'group "{name}" stands in no rule') for name, group in policy.groups.items() if name not in used
+        (group.place, f'group "{name}" is not used in any rule')
+        for name, group in policy.groups.items()
+        if name not in used
     ]
 
 
 def _scopes(policy: Policy) -> list[_Warning]:
-    """Nobody is served from results that nobody keeps: safe, and yet not what such a rule's author hopes for."""
+    """Rules that share results, which this version does not keep: safe, but not what their author expects."""
     return [
         (rule.place, f'rule "{rule.name}": cache: {rule.cache} does nothing; this version keeps no results')
         for rule in policy.rules

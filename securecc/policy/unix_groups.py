@@ -1,7 +1,7 @@
-"""Unix groups, asked of the name service (so files, SSSD, LDAP and FreeIPA work) with a deadline.
+"""Unix groups, looked up in the name service (so files, SSSD, LDAP and FreeIPA work) with a deadline.
 
-Asked through getent(1), a child that is killed at the deadline. Python's own pwd.getpwall(3) keeps the interpreter's
-lock while the service is silent, so that a thread of its own would not keep the event loop running.
+The look-up is done by getent(1), a child that is killed at the deadline. Python's own pwd.getpwall(3) holds the
+interpreter's lock while the service is silent, so even in a thread it would stop the event loop.
 """
 
 import subprocess
@@ -17,7 +17,7 @@ from securecc.policy.model import Memberships, UnixGroup
 
 Question = tuple[str, ...]
 Ask = Callable[[Question, float], bytes]
-"""What a database says, by getent's arguments and a deadline in seconds. Raises ConfigError."""
+"""Looks something up, by getent's arguments and a deadline in seconds; raises ConfigError without an answer."""
 
 _GETENT = "/usr/bin/getent"
 _ACCOUNTS: Question = ("passwd",)
@@ -28,7 +28,11 @@ _PASSWD_FIELDS = 7  # passwd(5)
 
 
 def getent(arguments: Question, deadline_s: float) -> bytes:
-    """What the name service says. Raises ConfigError when there is no answer, or none within the deadline."""
+    """The name service's answer.
+
+    Raises:
+        ConfigError: it has no such entry, or there is no answer within `deadline_s` seconds.
+    """
     command = [_GETENT, *arguments]
     try:
         done = subprocess.run(
@@ -45,9 +49,9 @@ def getent(arguments: Question, deadline_s: float) -> bytes:
     except (OSError, ValueError) as error:
         raise ConfigError(f"{_GETENT} cannot be run: {error}") from error
     if done.returncode == _NOT_FOUND:
-        raise ConfigError("the name service does not know it")
+        raise ConfigError("the name service has no such entry")
     if done.returncode != 0 or len(done.stdout) > limits.GROUP_ANSWER:
-        raise ConfigError(f"{_GETENT} ended with status {done.returncode} and {len(done.stdout)} bytes")
+        raise ConfigError(f"{_GETENT} failed with exit status {done.returncode} and {len(done.stdout)} bytes of output")
     return done.stdout
 
 
@@ -58,7 +62,7 @@ class _Answer:
 
 
 class UnixGroups:
-    """Remembers the last answer to each question. One caller at a time; `refresh` blocks, so give it a thread."""
+    """Keeps the last answer to each question. One caller at a time; `refresh` blocks, so run it in a thread."""
 
     def __init__(self, ask: Ask = getent, clock: Callable[[], float] = time.monotonic) -> None:
         self._ask = ask
@@ -66,10 +70,10 @@ class UnixGroups:
         self._answers: dict[Question, _Answer] = {}
 
     def refresh(self, groups: Iterable[UnixGroup]) -> tuple[Memberships, tuple[str, ...]]:
-        """The members of all the groups, and a warning for each question without an answer; takes
-        `limits.GROUP_LOOKUP_S` at most. The last answer stands in for one that fails, for `limits.GROUP_STALE_S`; then
-        the group is missing from what is returned. Members include those whose primary group it is, where the service
-        lists all its accounts.
+        """The members of all groups, and a warning for each look-up that failed; takes at most `limits.GROUP_LOOKUP_S`.
+
+        The last answer is used in the place of one that fails, for `limits.GROUP_STALE_S`; after that the group is
+        missing from the result. Members include those whose primary group it is, if the service lists all accounts.
         """
         wanted = tuple(groups)
         if not wanted:
@@ -107,9 +111,9 @@ class UnixGroups:
         what = "the list of accounts" if question == _ACCOUNTS else f"unix group {question[-1]}"
         last = self._answers.get(question)
         if last is not None and self._clock() - last.at <= limits.GROUP_STALE_S:
-            return f"{what}: {error.message}; the last answer stands"
+            return f"{what}: {error.message}; the last answer is used"
         self._answers.pop(question, None)
-        return f"{what}: {error.message}; members are not known, so nobody is let in by it"
+        return f"{what}: {error.message}; its members are not known, so it lets nobody in"
 
 
 def _members(answer: bytes) -> frozenset[bytes]:

@@ -60,17 +60,17 @@ def test_the_server_says_logs_and_records_what_the_table_does(farm, health, proo
 
 def _attempted(farm, proof):
     if proof.keytab:
-        read = farm.server.log().count("read again")
+        read = farm.server.log().count("keytab reloaded")
         farm.realms.service_keytab(proof.keytab, farm.server.folder / "keytab")
-        until(lambda: farm.server.log().count("read again") > read, what="the new keytab's turn")
+        until(lambda: farm.server.log().count("keytab reloaded") > read, what="the new keytab's turn")
     cache = ticket(farm, proof.who, proof.kinit, proof.way)
     if not proof.keys:
         return attempt(farm, proof, cache)
     if proof.keys != "after":
         farm.run("kvno", "securecc/localhost", cwd=farm.folder, KRB5CCNAME=cache)
-    read = farm.server.log().count("read again")
+    read = farm.server.log().count("keytab reloaded")
     change_key(farm, forget=proof.keys == "gone")
-    until(lambda: farm.server.log().count("read again") > read, what="the new keytab's turn")
+    until(lambda: farm.server.log().count("keytab reloaded") > read, what="the new keytab's turn")
     try:
         return attempt(farm, proof, cache)
     finally:

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from securecc.audit import log as log_module
+from securecc.audit.append_file import AppendFile
 from securecc.audit.chain import Link, unseal
 from securecc.audit.log import AuditLog
 from securecc.audit.records import job_events
@@ -98,7 +99,7 @@ def test_a_torn_tail_is_cut_kept_and_noted(path, tail):
     result = verdict(path)
     assert (result.problem, result.records) == ("", 4)
     assert result.notes == (
-        f"torn: {len(tail)} bytes of an unfinished record were cut off the end into audit.jsonl.torn",
+        f"torn: {len(tail)} bytes of an incomplete record were cut off the end and moved to audit.jsonl.torn",
     )
     assert path.with_name("audit.jsonl.torn").read_bytes() == tail
     assert msgspec.json.decode(lines(path)[2])["sha256"] == hashlib.sha256(tail).hexdigest()
@@ -124,7 +125,7 @@ def test_records_gone_at_start_are_noted(path):
     write(path, "start", "reload", "stop")
     os.truncate(path, len(lines(path)[0]))
     write(path, "start")
-    assert verdict(path).notes == ("missing: records 2 to 3 had been written and were gone at start",)
+    assert verdict(path).notes == ("missing: records 2 to 3 were written once and were missing at start",)
 
 
 def test_rotation_while_running_and_while_down(path):
@@ -180,7 +181,7 @@ def test_a_link_a_fifo_a_shared_or_a_second_name_is_refused(path, tmp_path):
 def test_a_log_of_somebody_else_is_refused(path, monkeypatch):
     path.touch(mode=0o600)
     monkeypatch.setattr(log_module.os, "geteuid", lambda: os.getuid() + 1)
-    with pytest.raises(AuditError, match="somebody else"):
+    with pytest.raises(AuditError, match="another user"):
         AuditLog(path)
 
 
@@ -231,7 +232,7 @@ log.close()
 def test_a_full_disk_in_the_middle_of_a_line_leaves_no_half_and_recovers(path):
     done = subprocess.run([sys.executable, "-c", FULL_DISK, path], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("cannot be written: No space left on device; free space there") == 3
+    assert done.stdout.count("cannot be written: No space left on device; free space on that disk") == 3
     result = verdict(path)
     assert (result.problem, result.records) == ("", 5)
 
@@ -259,7 +260,7 @@ def test_half_a_line_that_could_not_be_taken_back_is_taken_back_later(path, monk
 def test_a_record_over_its_limit_is_refused(path):
     log = AuditLog(path)
     record = daemon("start", layers=["x" * 4000] * 100)
-    with pytest.raises(AuditError, match="at most"):
+    with pytest.raises(AuditError, match="the limit is"):
         log.append(record)
     log.append(daemon("stop"))
     log.close()
@@ -314,17 +315,17 @@ def test_nothing_stays_open(path):
 class FullDisk:
     """write(2) and fallocate(2) as a full disk answers them, but for `room` bytes."""
 
-    def __init__(self, monkeypatch, log, room=0):
+    def __init__(self, monkeypatch, room=0):
         self.room = room
-        real = log._file.append
+        real = AppendFile.append
 
-        def append(line, *, leaving=0):
+        def append(file, line, *, leaving=0):
             if len(line) + leaving > self.room:
                 raise OSError(28, "No space left on device")
             self.room -= len(line)
-            real(line, leaving=0)
+            real(file, line, leaving=0)
 
-        monkeypatch.setattr(log._file, "append", append)
+        monkeypatch.setattr(AppendFile, "append", append)
 
 
 def job(number):
@@ -356,7 +357,7 @@ def test_nothing_that_happened_is_lost_on_a_full_disk(path, monkeypatch):
     ends = [job_events.job_end(job(number), "done", status=0) for number in range(3)]
     size = len(lines(path)[-1])
     with monkeypatch.context() as patch:
-        disk = FullDisk(patch, log, room=2 * size)
+        disk = FullDisk(patch, room=2 * size)
         with pytest.raises(AuditError, match="No space"):
             log.append(job(3))
         with pytest.raises(AuditError, match="No space"):
@@ -383,7 +384,7 @@ def test_records_that_wait_are_bounded_and_counted(path, monkeypatch):
     monkeypatch.setattr(limits, "AUDIT_OWED", 5000)
     log = AuditLog(path)
     with monkeypatch.context() as patch:
-        FullDisk(patch, log)
+        FullDisk(patch)
         for number in range(50):
             with pytest.raises(AuditError):
                 log.append(refused(number))
@@ -399,7 +400,7 @@ def test_records_that_wait_are_bounded_and_counted(path, monkeypatch):
 
 def test_what_still_waits_at_the_end_is_given_back(path, monkeypatch):
     log = AuditLog(path)
-    FullDisk(monkeypatch, log)
+    FullDisk(monkeypatch)
     with pytest.raises(AuditError):
         log.append(refused(1))
     assert [record.job for record in log.close()] == [1]
@@ -482,7 +483,7 @@ def test_rotation_does_not_write_over_a_file(path):
     log = AuditLog(path)
     log.append(daemon("start"))
     path.with_name("audit.jsonl.1-1").write_text("precious")
-    with pytest.raises(AuditError, match="is there already"):
+    with pytest.raises(AuditError, match="exists already"):
         log.rotate()
     log.append(daemon("stop"))
     log.close()
@@ -505,5 +506,5 @@ def test_a_tail_cut_below_the_last_checkpoint_is_noted_at_start(path):
     log = AuditLog(path, known=last)
     log.append(daemon("start"))
     log.close()
-    assert verdict(path).notes == ("missing: records 3 to 9 had been written and were gone at start",)
+    assert verdict(path).notes == ("missing: records 3 to 9 were written once and were missing at start",)
     assert verdict(path).lost == 7

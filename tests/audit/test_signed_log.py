@@ -5,9 +5,11 @@ import msgspec
 import pytest
 
 from securecc.audit import signed_log
+from securecc.audit.append_file import AppendFile
 from securecc.audit.chain import unseal
 from securecc.audit.checkpoint import parse_anchor
 from securecc.audit.collectors.destination import Destination
+from securecc.audit.log import AuditLog
 from securecc.audit.records.daemon_events import daemon
 from securecc.audit.settings import AuditSettings
 from securecc.audit.signed_log import SignedAuditLog
@@ -165,7 +167,7 @@ def test_what_cannot_be_done_at_the_time_is_said_once(path, caplog):
     path.with_name(f"audit.jsonl.1-{first}").touch()
     for _ in range(3):
         trail.tick()
-    assert caplog.text.count("is there already") == 1
+    assert caplog.text.count("exists already") == 1
     trail.close()
 
 
@@ -193,21 +195,21 @@ def test_what_never_got_room_is_in_the_daemon_s_log(path, monkeypatch, caplog):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(trail._log._file, "append", full)
+    monkeypatch.setattr(AppendFile, "append", full)
     with pytest.raises(AuditError):
         trail.append(daemon("stop", detail="why\x1b"))
     caplog.set_level(logging.ERROR)
     trail.close()
-    assert 'not in the audit: {"kind":"daemon","event":"stop","detail":"why\\\\x1b"' in caplog.text
+    assert 'not in the audit log: {"kind":"daemon","event":"stop","detail":"why\\\\x1b"' in caplog.text
 
 
 def test_a_checkpoint_that_cannot_be_sent_refuses_no_record(path, monkeypatch, caplog):
     trail = opened(path, every=1)
 
-    def none():
+    def none(_log):
         raise AuditError("no descriptor is left")
 
-    monkeypatch.setattr(trail._log, "descriptor", none)
+    monkeypatch.setattr(AuditLog, "descriptor", none)
     for _ in range(3):
         trail.append(daemon("reload"))
     trail.close()

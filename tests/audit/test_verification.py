@@ -42,15 +42,15 @@ def test_a_whole_log():
     [
         ([*LOG[:2], *LOG[3:]], 3, "record 3 is missing before record 4"),
         ([*LOG[:2], *LOG[5:]], 3, "records 3 to 5 are missing before record 6"),
-        (LOG[1:], 1, "record 1 is missing before record 2; the file that held them is not among those given"),
+        (LOG[1:], 1, "record 1 is missing before record 2; their file is not among those given"),
         ([LOG[0], LOG[2], LOG[1], *LOG[3:]], 2, "record 3 stands before record 2"),
         ([LOG[0], LOG[4], *LOG[2:4], LOG[1], LOG[5]], 2, "record 5 stands before record 3"),
         ([*LOG[:3], LOG[2], *LOG[3:]], 4, "record 3 stands after record 3"),
         ([*LOG[:2], LOG[2].replace(b"alice", b"mallo"), *LOG[3:]], 3, "record 3 was edited"),
-        ([*LOG[:2], LOG[2][:50] + b"\n", *LOG[3:]], 3, "is not a whole record"),
+        ([*LOG[:2], LOG[2][:50] + b"\n", *LOG[3:]], 3, "is not a complete record"),
         ([*LOG[:5], LOG[5][:-1]], 6, "is torn: the file ends in the middle of a record"),
         ([*LOG[:5], LOG[5][:50]], 6, "is torn"),
-        ([*LOG[:2], b"\n", *LOG[2:]], 3, "is not a whole record"),
+        ([*LOG[:2], b"\n", *LOG[2:]], 3, "is not a complete record"),
         (LOG[:4], 5, "records 5 to 6 are cut off the end"),
         ([], 1, "records 1 to 6 are cut off the end"),
         ([b"x" * (limits.AUDIT_RECORD + 1)], 1, "is longer than any record"),
@@ -81,14 +81,14 @@ def test_a_part_that_lacks_is_named_with_the_file_that_shows_it():
             chain.feed(line)
     verdict = chain.verdict()
     assert (verdict.file, verdict.line, verdict.seq) == ("third", 1, 3)
-    assert "record 3 is missing before record 4; the file that held them" in verdict.problem
+    assert "record 3 is missing before record 4; their file is not" in verdict.problem
 
 
 def test_repairs_are_noted():
     line, link = seal(Repair("torn", 5, "", "5 bytes were cut"), LAST, stamp(0))
     assert check([*LOG, line]).notes == ("torn: 5 bytes were cut",)
     body = line.partition(b',"hash":')[0].replace(b'"torn"', b'"worn"').partition(b',"kind":')[2]
-    assert check([*LOG, resealed(body, LAST, stamp(0))[0]]).notes == ("a repair that cannot be read",)
+    assert check([*LOG, resealed(body, LAST, stamp(0))[0]]).notes == ("an unreadable repair record",)
     missing, _ = seal(Repair("missing", 7, "", "gone"), link, stamp(0))
     assert (check([*LOG, line]).lost, check([*LOG, line, missing]).lost) == (0, 7)
 
@@ -182,7 +182,7 @@ def test_a_signed_log():
     verdict = check(SIGNED, keys=KEYS)
     assert (verdict.problem, verdict.signed, verdict.records) == ("", 8, 12)
     assert check(LOG).problem == ""
-    assert check(LOG, keys=KEYS).problem == "no checkpoint is there: nothing is signed"
+    assert check(LOG, keys=KEYS).problem == "the log has no checkpoint: nothing is signed"
     begun_unsigned = sealed_anew([*LOG, *SIGNED[:1]], DAEMON)
     assert check(begun_unsigned, keys=KEYS).signed == 6
 
@@ -223,12 +223,12 @@ def test_checkpoints_left_out_are_found():
 
 def test_a_checkpoint_that_is_none():
     line, _ = resealed(b'"checkpoint","key":1', LAST, time_of(9))
-    assert check([*LOG, line]).problem == "record 7 is no checkpoint"
+    assert check([*LOG, line]).problem == "record 7 is not a checkpoint"
     other, _ = seal(signed(Link(6, "a" * 64)), LAST, time_of(9))
     assert check([*LOG, other]).problem == "the checkpoint at record 7 signs another chain"
     false = msgspec.structs.replace(signed(LAST), signature=DAEMON.sign(b"something else"))
     line, _ = seal(false, LAST, time_of(9))
-    assert check([*LOG, line]).problem == "the signature of the checkpoint at record 7 is false"
+    assert check([*LOG, line]).problem == "the signature of the checkpoint at record 7 is not valid"
 
 
 # Anchors: what another machine has kept.
@@ -263,21 +263,21 @@ def test_a_part_is_held_to_the_anchor_before_it():
 def test_which_anchors_are_this_log_s():
     _, others = make_signed(signer=MALLORY)
     chosen, notes, trouble = choose_anchors([*ANCHORS, *others[:1]], KEYS, proves)
-    assert (chosen, notes, trouble) == (by_record(ANCHORS), ["1 lines of the anchors are of other keys"], "")
+    assert (chosen, notes, trouble) == (by_record(ANCHORS), ["1 lines of the anchors are signed by other keys"], "")
 
 
 def test_a_forged_anchor_is_noted_and_not_believed():
     false = replace(ANCHORS[1], link=Link(4, "a" * 64), line=9)
     chosen, notes, trouble = choose_anchors([false, *ANCHORS], KEYS, proves)
     assert chosen == by_record(ANCHORS)
-    assert notes == ["line 9 of the anchors is forged: its signature is false"]
+    assert notes == ["line 9 of the anchors is forged: its signature is not valid"]
     assert trouble == ""
 
 
 def test_anchors_of_two_chains_contradict_each_other():
     one, two = (parse_anchor(anchor_line(signed(Link(1, digest * 64))), line) for digest, line in (("a", 5), ("b", 8)))
     _, _, trouble = choose_anchors([one, *ANCHORS, two], KEYS, proves)
-    assert trouble == "lines 5 and 8 of the anchors are two records 1"
+    assert trouble == "lines 5 and 8 of the anchors are two different records 1"
 
 
 def test_a_digest_that_must_be_there():

@@ -48,7 +48,7 @@ class TestCheck:
     def test_good(self, file, securecctl):
         status, out, err = securecctl("check", file)
         assert (status, err) == (0, "")
-        assert out.startswith(f"{file}: good: 2 rules, 1 group, 1 test passed; revision ")
+        assert out.startswith(f"{file}: valid: 2 rules, 1 group, 1 test passed; revision ")
 
     def test_a_mistake_is_shown_with_its_line(self, file, securecctl):
         file.write_text(TEXT.replace("wall: 10min", "wall: 10"))
@@ -94,7 +94,7 @@ class TestCheck:
         )
         status, _, err = securecctl("check", file)
         assert status == 0
-        assert "unix group no-such-group-here: the name service does not know it" in err
+        assert "unix group no-such-group-here: the name service has no such entry" in err
 
     @pytest.mark.parametrize("data", [b"", b"\xff", b"\n" * 2**21, b"a" * 5000])
     def test_no_policy(self, file, securecctl, data):
@@ -134,7 +134,7 @@ class TestExplain:
         status, out, _ = securecctl("explain", file, "alice@EXAMPLE.COM", "10.2.3.4")
         assert status == 3
         assert "denied, no rule matches" in out
-        assert "wants indicator pkinit; the ticket has none" in out
+        assert "needs indicator pkinit; the ticket has none" in out
 
     def test_denied_by_the_network(self, file, securecctl):
         status, out, _ = securecctl("explain", file, "alice@EXAMPLE.COM", "11.2.3.4")

@@ -57,7 +57,7 @@ ALICE, BOB = User(1001, 1001, "alice"), User(1002, 1002, "bob")
 
 def test_a_configuration_is_checked_without_serving(config, capsys):
     assert main(["--config", str(config), "--check"]) == 0
-    assert capsys.readouterr().out == f"{config}: fine\n"
+    assert capsys.readouterr().out == f"{config}: valid\n"
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_the_front_serves_beside_a_runner_of_its_own(config, runner, monkeypatch
 
     monkeypatch.setattr(os, "getuid", lambda: 1000)
     monkeypatch.setattr(secureccd, "_front", front)
-    monkeypatch.setattr(secureccd, "_settle", lambda: None)
+    monkeypatch.setattr(secureccd, "_harden", lambda: None)
     began = time.monotonic()
     assert main(["--config", str(config)]) == 7
     assert time.monotonic() - began < 5
@@ -154,7 +154,7 @@ def test_a_front_that_cannot_start_takes_its_runner_with_it(config, runner, monk
 
     monkeypatch.setattr(os, "getuid", lambda: 1000)
     monkeypatch.setattr(secureccd, "_front", front)
-    monkeypatch.setattr(secureccd, "_settle", lambda: None)
+    monkeypatch.setattr(secureccd, "_harden", lambda: None)
     assert main(["--config", str(config)]) == 1
     assert capsys.readouterr().err == "secureccd: this machine has no sandbox\n"
 
@@ -164,7 +164,7 @@ def test_started_as_root_the_two_become_two_users(tmp_path, runner, monkeypatch)
     monkeypatch.setattr(os, "getuid", lambda: 0)
     monkeypatch.setattr(secureccd, "_become", calls.append)
     monkeypatch.setattr(os, "chown", lambda path, uid, gid: calls.append((path.name, uid, gid)))
-    monkeypatch.setattr(secureccd, "_settle", lambda: None)
+    monkeypatch.setattr(secureccd, "_harden", lambda: None)
 
     async def front(settings, started_by, end, spawner):
         async with asyncio.timeout(10):
@@ -190,7 +190,7 @@ def test_a_front_alone_takes_its_first_runner_from_the_service(config, tmp_path,
 
     config.write_text(config.read_text() + "runner_socket: runner\n")
     monkeypatch.setattr(secureccd, "_front", front)
-    monkeypatch.setattr(secureccd, "_settle", lambda: None)
+    monkeypatch.setattr(secureccd, "_harden", lambda: None)
     monkeypatch.setattr(os, "getuid", lambda: 1000)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
         listening.bind(str(tmp_path / "runner"))
@@ -253,19 +253,19 @@ def test_a_helper_that_does_not_end_is_said_and_keeps_nobody(monkeypatch, caplog
     with subprocess.Popen(["sleep", "60"]) as helper:
         with monkeypatch.context() as patch:
             patch.setattr(helper, "kill", kill)
-            secureccd._see_out(helper)
+            secureccd._wait_for(helper)
         helper.kill()
-    assert f"process {helper.pid} does not end: sleep 60" in caplog.text
+    assert f"process {helper.pid} does not exit: sleep 60" in caplog.text
 
 
 def test_an_installation_that_the_front_cannot_read_is_said_at_once(tmp_path):
     with pytest.raises(ConfigError, match=r"user .* cannot read .*absent"):
-        secureccd._check_reach(ALICE, [str(tmp_path), str(tmp_path / "absent")])
+        secureccd._check_readable(ALICE, [str(tmp_path), str(tmp_path / "absent")])
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "state").write_text("a file")
-    with pytest.raises(ConfigError, match="state cannot be made"):
+    with pytest.raises(ConfigError, match="cannot make "):
         secureccd._make_folders(settings_of(tmp_path), tmp_path / "state")
 
 
@@ -273,7 +273,7 @@ def test_as_many_descriptors_as_may_be_and_nobody_looks_in(monkeypatch):
     asked = []
     monkeypatch.setattr(resource, "setrlimit", lambda *words: asked.append(words))
     monkeypatch.setattr(secureccd.namespaces, "harden", lambda: asked.append("closed"))
-    secureccd._settle()
+    secureccd._harden()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     assert asked == ["closed", (resource.RLIMIT_NOFILE, (most, most))]
 

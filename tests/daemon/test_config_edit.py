@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from securecc.daemon.config_edit import amended
+from securecc.daemon.config_edit import add_compiler
 from securecc.daemon.settings import parse_settings
 from securecc.model.errors import ConfigError
 
@@ -26,25 +26,25 @@ REST = "# mine\nkeytab: k\npolicy: p\naudit: a\nstate: s\nscratch: c\n"
     ],
 )
 def test_all_ways_to_write_a_list(before, after):
-    assert amended(REST + before, "/usr/bin/clang", FILE) == REST + after
+    assert add_compiler(REST + before, "/usr/bin/clang", FILE) == REST + after
 
 
 @pytest.mark.parametrize("text", ["toolchains: [/a,\n  /b]\n", '"toolchains": [/a]\n', "toolchains:\n [/a]\n"])
 def test_what_is_written_otherwise_is_for_a_person(text):
     with pytest.raises(ConfigError, match=r"by hand.*add /usr/bin/clang"):
-        amended(REST + text, "/usr/bin/clang", FILE)
+        add_compiler(REST + text, "/usr/bin/clang", FILE)
 
 
 def test_what_is_no_configuration():
     with pytest.raises(ConfigError, match=r"config\.yaml"):
-        amended("nonsense: 1\n", "/usr/bin/clang", FILE)
+        add_compiler("nonsense: 1\n", "/usr/bin/clang", FILE)
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=20), st.sampled_from(["", "[/a]"]))
 def test_any_path_is_added_as_it_is_or_not_at_all(name, there):
     before = REST + (f"toolchains: {there}\n" if there else "")
     try:
-        after = amended(before, "/" + name, FILE)
+        after = add_compiler(before, "/" + name, FILE)
     except ConfigError:
         return
     assert parse_settings(after.encode(), "x", FILE.parent).toolchains[-1] == Path("/" + name)

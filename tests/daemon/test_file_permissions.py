@@ -46,14 +46,14 @@ def test_what_is_not_there_yet_is_nobodys(settings):
     [
         ("etc/keytab", 0o404, "others than the daemon may read it"),
         ("etc/keytab", 0o444, "others than the daemon may read it"),
-        ("etc/keytab", 0o420, "who writes it can prove to be anybody"),
-        ("etc/keytab", 0o402, "who writes it can prove to be anybody"),
-        ("etc", 0o777, "who writes it can prove to be anybody"),
-        ("etc", 0o775, "who writes it can prove to be anybody"),
-        ("log/audit.jsonl", 0o646, "who writes it writes the record"),
-        ("log", 0o777, "who writes it writes the record"),
-        ("state", 0o702, "who writes it gives files to jobs"),
-        (".", 0o777, "who writes it can prove to be anybody"),
+        ("etc/keytab", 0o420, "anyone who can write it can impersonate any principal"),
+        ("etc/keytab", 0o402, "anyone who can write it can impersonate any principal"),
+        ("etc", 0o777, "anyone who can write it can impersonate any principal"),
+        ("etc", 0o775, "anyone who can write it can impersonate any principal"),
+        ("log/audit.jsonl", 0o646, "anyone who can write it can forge audit records"),
+        ("log", 0o777, "anyone who can write it can forge audit records"),
+        ("state", 0o702, "anyone who can write it can change the jobs' files"),
+        (".", 0o777, "anyone who can write it can impersonate any principal"),
     ],
 )
 def test_what_others_can_write_or_read(settings, tmp_path, name, mode, said):
@@ -70,7 +70,7 @@ def test_a_log_folder_of_root_and_a_group(settings):
     settings.audit.file.parent.chmod(0o775)
     file_permissions.check(settings)
     settings.keytab.parent.chmod(0o775)
-    with pytest.raises(ConfigError, match="prove to be anybody"):
+    with pytest.raises(ConfigError, match="can impersonate any principal"):
         file_permissions.check(settings)
 
 

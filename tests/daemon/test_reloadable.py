@@ -32,11 +32,11 @@ def test_changed_files_take_over_once_they_are_good(paths, caplog):
     for _ in range(2):
         some.look()
     assert some.value == "first"
-    assert caplog.text.count("the pair is not read again: they do not belong together") == 1
+    assert caplog.text.count("the new pair cannot be used, the old one stays: they do not belong together") == 1
     paths[1].write_text("second")
     some.look()
     assert some.value == "second"
-    assert "pair read again" in caplog.text
+    assert "pair reloaded" in caplog.text
     for path in paths:
         path.unlink()
     some.look()

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from securecc.daemon.service_manager import ServiceManager, supervisor
+from securecc.daemon.service_manager import ServiceManager, service_manager
 from securecc.model.errors import ConfigError
 
 OURS = str(os.getpid())
@@ -26,7 +26,7 @@ def manager(tmp_path):
 
 def test_nobody_started_us():
     environment = {"PATH": "/usr/bin"}
-    nobody = supervisor(environment)
+    nobody = service_manager(environment)
     assert nobody == ServiceManager()
     assert nobody.pulse_s == 0.0
     nobody.ready("nobody hears this")
@@ -35,7 +35,7 @@ def test_nobody_started_us():
 
 def test_what_it_hears(manager):
     environment = {"NOTIFY_SOCKET": manager.getsockname(), "WATCHDOG_USEC": "30000000", "WATCHDOG_PID": OURS}
-    started_by = supervisor(environment)
+    started_by = service_manager(environment)
     assert environment == {}, "our children are our own business"
     assert (started_by.watchdog_s, started_by.pulse_s) == (30.0, 15.0)
     started_by.ready("serves\nREADY=0")
@@ -55,19 +55,19 @@ def test_a_manager_at_an_abstract_address():
     name = f"securecc-test-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
         end.bind("\0" + name)
-        supervisor({"NOTIFY_SOCKET": "@" + name}).alive()
+        service_manager({"NOTIFY_SOCKET": "@" + name}).alive()
         assert end.recv(4096) == b"WATCHDOG=1"
 
 
 @pytest.mark.parametrize("address", ["/nonexistent/notify", "relative", "vsock:2:9999", "", "/" + "x" * 200])
 def test_a_manager_that_cannot_be_reached_is_no_reason_to_end(address):
-    supervisor({"NOTIFY_SOCKET": address}).ready()
+    service_manager({"NOTIFY_SOCKET": address}).ready()
 
 
 def test_a_manager_that_does_not_read_is_not_waited_for(tmp_path):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as deaf:
         deaf.bind(str(tmp_path / "notify"))
-        started_by = supervisor({"NOTIFY_SOCKET": str(tmp_path / "notify")})
+        started_by = service_manager({"NOTIFY_SOCKET": str(tmp_path / "notify")})
         deaf.settimeout(0)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as filler:
             filler.setblocking(False)
@@ -84,7 +84,7 @@ def test_a_manager_that_does_not_read_is_not_waited_for(tmp_path):
     [{"WATCHDOG_USEC": "1000000", "WATCHDOG_PID": "1"}, {"WATCHDOG_USEC": "x"}, {"WATCHDOG_USEC": "-1"}],
 )
 def test_a_watchdog_that_is_not_ours(environment):
-    assert supervisor(environment).watchdog_s == 0.0
+    assert service_manager(environment).watchdog_s == 0.0
 
 
 def test_sockets_that_it_has_opened():
@@ -92,8 +92,8 @@ def test_sockets_that_it_has_opened():
     script = (
         "import os\n"
         "os.environ['LISTEN_PID'] = str(os.getpid())\n"
-        "from securecc.daemon.service_manager import supervisor\n"
-        "given = supervisor().sockets\n"
+        "from securecc.daemon.service_manager import service_manager\n"
+        "given = service_manager().sockets\n"
         "print(len(given), given[0].getsockname()[1], given[0].get_inheritable(), 'LISTEN_FDS' in os.environ)"
     )
     with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -121,7 +121,7 @@ def test_sockets_that_it_has_opened():
     "said", [{"LISTEN_PID": "1", "LISTEN_FDS": "1"}, {"LISTEN_FDS": "1"}, {"LISTEN_PID": OURS, "LISTEN_FDS": "x"}]
 )
 def test_sockets_that_are_not_for_us(said):
-    assert supervisor(said).sockets == ()
+    assert service_manager(said).sockets == ()
 
 
 def test_descriptors_that_are_no_sockets():
@@ -130,10 +130,10 @@ def test_descriptors_that_are_no_sockets():
         "null = os.open('/dev/null', os.O_RDONLY)\n"
         "os.dup2(null, 3)\n"
         "os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1')\n"
-        "from securecc.daemon.service_manager import supervisor\n"
-        "supervisor()"
+        "from securecc.daemon.service_manager import service_manager\n"
+        "service_manager()"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert "ConfigError: the service manager's descriptors are no sockets" in done.stderr
-    with pytest.raises(ConfigError, match="at most"):
-        supervisor({"LISTEN_PID": OURS, "LISTEN_FDS": "1000"})
+    assert "ConfigError: a descriptor from the service manager is not a socket" in done.stderr
+    with pytest.raises(ConfigError, match="the limit is"):
+        service_manager({"LISTEN_PID": OURS, "LISTEN_FDS": "1000"})

@@ -76,7 +76,7 @@ def test_an_officer_s_day(reviewed, tmp_path):
     anchors = tmp_path / "anchors"
     anchors.write_text("".join(f"{line}\n" for line in collected(collector)))
     said = securecctl(farm, "verify", "--key", key, "--anchor", anchors)
-    assert "by the key given" in said
+    assert "with the given key" in said
     assert "anchored up to record" in said
     whole = (server.folder / "audit.jsonl").read_text() + (server.folder / "audit.jsonl-20261121").read_text()
     assert "hunter2" not in whole + server.log()
@@ -89,7 +89,7 @@ def test_an_officer_s_day(reviewed, tmp_path):
     securecctl(farm, "verify", "--key", key)
     assert "cut off the end (line" in securecctl(farm, "verify", "--key", key, "--anchor", anchors, status=1)
     server.start()
-    assert "were gone at start" in securecctl(farm, "verify", status=1)
+    assert "were missing at start" in securecctl(farm, "verify", status=1)
     server.stop()
 
 

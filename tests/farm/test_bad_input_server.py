@@ -125,7 +125,7 @@ def test_a_policy_of_100_mib_is_refused_unread(farm, huge, tmp_path):
     records = len(farm.audit(kind="daemon"))
     farm.server.process.send_signal(signal.SIGHUP)
     until(lambda: len(farm.audit(kind="daemon")) > records, what="word of the reload")
-    assert f"{huge}: 104857600 bytes; at most 1048576 are read" in farm.audit(kind="daemon")[-1]["detail"]
+    assert f"{huge}: 104857600 bytes; the limit is 1048576" in farm.audit(kind="daemon")[-1]["detail"]
     assert _peak(farm.server.process.pid) - before < 20 << 10
     check = subprocess.run([BIN / "securecctl", "policy", "check", huge], capture_output=True, text=True, check=False)
     assert (check.returncode, "at most 1048576" in check.stderr) == (1, True)
@@ -218,13 +218,13 @@ def test_a_keytab_that_goes_bad_meanwhile_changes_nothing(farm, tmp_path):
     try:
         keytab.write_bytes(b"junk")
         farm.server.process.send_signal(signal.SIGHUP)
-        until(lambda: "the keytab is not read again" in farm.server.log())
+        until(lambda: "the new keytab cannot be used" in farm.server.log())
         other = farm.apart("keytab")
         well(other, tmp_path)
         other.end_agents()
     finally:
         keytab.write_bytes(kept)
-    until(lambda: "read again" in farm.server.log().splitlines()[-1])
+    until(lambda: "keytab reloaded" in farm.server.log().splitlines()[-1])
 
 
 def test_no_bubblewrap(down):
@@ -408,7 +408,7 @@ def test_a_full_state_disk_refuses_what_does_not_fit(farm, small_disks, tmp_path
     assert done.returncode == 0
     assert large.with_suffix(".o").exists()
     assert "the disk of the blob store is full" in done.stderr
-    assert "free space there" in farm.server.log()
+    assert "free space on that disk" in farm.server.log()
     assert other.counts("refused-server")
     assert list((small_disks["state"] / "store").glob("**/*.tmp")) == []
     stranger = farm.as_principal("bob", own_agent=True)

@@ -71,6 +71,6 @@ def test_a_renewed_certificate_is_taken_into_use(farm, shown, tmp_path):
     old = tmp_path / "old.pem"
     shutil.copy(shown / "cert.pem", old)
     put(farm, shown, "localhost")
-    until(lambda: "TLS certificate read again" in farm.server.log(), what="the renewal")
+    until(lambda: "TLS certificate reloaded" in farm.server.log(), what="the renewal")
     assert is_remote(farm, tmp_path, SECURECC_CA=str(shown / "cert.pem"))
     assert not is_remote(farm, tmp_path, SECURECC_CA=str(old))

@@ -16,7 +16,7 @@ def status(mode, uid):
 
 
 def said(mode, uid, owners=(ALICE,)):
-    return distrust("/etc/x", status(mode, uid), owners, "lets people in")
+    return distrust("/etc/x", status(mode, uid), owners, "can let anyone in")
 
 
 @pytest.mark.parametrize("uid", [0, ALICE])
@@ -27,7 +27,7 @@ def test_what_can_be_gone_by(mode, uid):
 
 @pytest.mark.parametrize("mode", [FILE | 0o664, FILE | 0o646, FILE | 0o1666, FOLDER | 0o775, FOLDER | 0o777])
 def test_what_others_may_write(mode):
-    assert said(mode, ALICE).endswith("who writes it lets people in: chmod go-w /etc/x")
+    assert said(mode, ALICE).endswith("anyone who can write it can let anyone in: chmod go-w /etc/x")
 
 
 def test_what_is_somebody_elses():

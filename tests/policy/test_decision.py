@@ -113,7 +113,7 @@ class TestDecide:
     def test_every_rule_looked_at_has_its_reason(self):
         decision = judged("carol@OTHER.ORG", indicators=["password"])
         assert [verdict.rule for verdict in decision.verdicts] == [each.name for each in POLICY.rules]
-        assert "wants indicator pkinit or otp; the ticket has password" in decision.reasons[3]
+        assert "needs indicator pkinit or otp; the ticket has password" in decision.reasons[3]
         assert judged("alice@EXAMPLE.COM").reasons[-1] == (
             "committers: alice@EXAMPLE.COM is listed in committers, from 10.0.0.0/8"
         )

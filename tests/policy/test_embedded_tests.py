@@ -45,7 +45,7 @@ def test_holds(test):
     [
         (
             "principal: alice@EXAMPLE.COM, from: 10.2.3.4, expect: denied",
-            "expected denied for alice@EXAMPLE.COM from 10.2.3.4, but it is allowed by committers",
+            "expected denied for alice@EXAMPLE.COM from 10.2.3.4, got allowed by committers",
         ),
         (
             "principal: alice@OTHER.ORG, from: 10.2.3.4, expect: committers",

@@ -134,7 +134,7 @@ def test_a_folder_that_is_not_there_is_a_mistake(site):
 def test_what_is_no_document_by_its_name_is_said_and_not_read(site):
     (site / "policy.d/30-typo.yml").write_text("nonsense: [")
     (site / "policy.d/.hidden.yaml").write_text("nonsense: [")
-    assert loaded(site).warnings == (f"{site}/policy.d/30-typo.yml: is not read: its name does not end in .yaml",)
+    assert loaded(site).warnings == (f"{site}/policy.d/30-typo.yml: ignored: its name does not end in .yaml",)
 
 
 def test_who_may_add_a_file_lets_people_in(site):
@@ -151,10 +151,10 @@ def test_all_of_them_are_bounded(site, monkeypatch):
     monkeypatch.setattr(limits, "POLICY_INCLUDED", 1000)
     (site / "policy.d/30-long.yaml").write_text("version: 1\n" + "# x\n" * 300)
     (site / "policy.d/40-unread.yaml").mkdir()  # what comes after it is not looked at any more
-    assert "policy.d/30-long.yaml: at most 1000 bytes are read of all included files" in refusal(site)
+    assert "policy.d/30-long.yaml: all included files together have over 1000 bytes" in refusal(site)
     (site / "policy.d/40-unread.yaml").rmdir()
     monkeypatch.setattr(limits, "POLICY_PARTS", 3)
-    assert "4 files; at most 3 are read" in refusal(site)
+    assert "4 files; the limit is 3" in refusal(site)
 
 
 def test_rules_of_all_are_counted(monkeypatch):
@@ -183,5 +183,5 @@ def test_files_of_groups_are_found_beside_the_document_that_names_them():
 def test_warnings_name_the_document():
     parts = [Part("d/a.yaml", b"version: 1\ngroups: {g: {principals: [a@B]}}\nrules: [{name: x, who: [leavers]}]")]
     found = review(read_policy(MAIN.encode(), "p.yaml", parts))
-    assert 'd/a.yaml:2: group "g" stands in no rule' in found
-    assert 'd/a.yaml:3: rule "x" is never reached: "leavers" (p.yaml:6) takes all it means' in found
+    assert 'd/a.yaml:2: group "g" is not used in any rule' in found
+    assert 'd/a.yaml:3: rule "x" is never reached: "leavers" (p.yaml:6) matches everything it would' in found

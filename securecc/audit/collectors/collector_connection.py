@@ -8,7 +8,7 @@ TIMEOUT_S = 5.0
 
 
 class CollectorConnection:
-    """A way to one collector, opened when it is first used and again after it was lost. Methods raise OSError."""
+    """A connection to one collector, opened when it is first used and again after it was lost."""
 
     def __init__(self, destination: Destination) -> None:
         self.destination = destination
@@ -16,9 +16,12 @@ class CollectorConnection:
         self._last = b""
 
     def send(self, message: bytes) -> None:
-        """Hands the message to the kernel, or for a local collector to its socket.
+        """Sends one message.
 
-        TCP tells too late that what was sent before has not arrived: after each break the last message goes again.
+        TCP reports too late that an earlier message has not arrived: after each break the last message is sent again.
+
+        Raises:
+            OSError: the collector cannot be reached.
         """
         fresh = self._socket is None
         try:
@@ -35,7 +38,7 @@ class CollectorConnection:
         self._last = message
 
     def close(self) -> None:
-        """Gives the socket back. May be called again."""
+        """Closes the socket. May be called again."""
         if self._socket is not None:
             self._socket.close()
         self._socket = None
@@ -60,7 +63,11 @@ def _opened(destination: Destination) -> socket.socket:
 
 
 def _check_alive(stream: socket.socket) -> None:
-    """A collector that has closed its end is noticed before a message goes that way. It has nothing to say itself."""
+    """Notices a collector that closed its end before a message is lost there. A collector never sends anything.
+
+    Raises:
+        ConnectionResetError: the collector has closed the connection.
+    """
     stream.setblocking(False)
     try:
         if stream.recv(4096) == b"":

@@ -1,7 +1,7 @@
-"""Where checkpoints are sent, and in what form each collector takes them. Pure.
+"""Where checkpoints are sent, and the format of each kind of collector. Pure.
 
-The network takes RFC 5424, over UDP one datagram a message (RFC 5426), over TCP with its length in front (RFC 6587,
-octet counting). /dev/log takes what syslog(3) writes, for which all its listeners are made; journald its own fields
+Network collectors get RFC 5424: over UDP one datagram a message (RFC 5426), over TCP with octet counting (RFC 6587).
+/dev/log gets what syslog(3) writes, which all its listeners understand; journald gets its own fields
 (systemd's "Native Journal Protocol").
 """
 
@@ -39,7 +39,7 @@ class Destination:
         return "journald" if self.kind == "journald" else f"{self.kind}:{host}:{self.port}"
 
     def message(self, line: str, *, host: str, time: str, pid: int) -> bytes:
-        """One message that says `line`, ASCII without newline, in this collector's form. `time` is RFC 3339, UTC."""
+        """The message with `line` (ASCII without newline) in this collector's format. `time` is RFC 3339, UTC."""
         text = f"<{_PRIORITY}>1 {time} {host} {IDENTIFIER} {pid} checkpoint - {line}"
         match self.kind:
             case "tcp":
@@ -58,7 +58,8 @@ class Destination:
 def parse_destination(text: str) -> Destination:
     """``/dev/log`` (or another socket's path), ``journald``, ``udp:HOST[:PORT]`` or ``tcp:HOST[:PORT]``.
 
-    Raises ConfigError.
+    Raises:
+        ConfigError: the text is none of these.
     """
     if text == "journald":
         return Destination("journald", JOURNALD)

@@ -1,4 +1,4 @@
-"""Sends checkpoints elsewhere, once they are on the disk, without ever making a job wait: by threads of their own."""
+"""Forwards checkpoints to collectors once they are on the disk, in threads of its own: no job ever waits for it."""
 
 import contextlib
 import logging
@@ -19,7 +19,7 @@ _CLOSE_S = 3.0
 
 
 class CheckpointForwarder:
-    """For one thread, which never waits but in `close`. `keep` is called with each line that is on the disk."""
+    """For one thread, which waits in `close` only. `keep` is called with each line that is on the disk."""
 
     def __init__(self, connections: Iterable[CollectorConnection], *, host: str, keep: Callable[[str], None]) -> None:
         self._queue: queue.SimpleQueue[tuple[int, str, str] | None] = queue.SimpleQueue()
@@ -29,11 +29,11 @@ class CheckpointForwarder:
         self._thread.start()
 
     def put(self, descriptor: int, line: str, time: str) -> None:
-        """Sends `line`, of `time`, when what `descriptor` has is on the disk; closes the descriptor."""
+        """Sends `line`, made at `time`, once the file of `descriptor` is on the disk; closes the descriptor."""
         self._queue.put((descriptor, line, time))
 
     def close(self) -> None:
-        """Waits, for a moment, until all is sent."""
+        """Waits until everything is sent, a few seconds at most."""
         ends = time.monotonic() + _CLOSE_S
         self._queue.put(None)
         self._thread.join(_CLOSE_S)
@@ -47,7 +47,7 @@ class CheckpointForwarder:
                 os.fdatasync(descriptor)
                 self._keep(line)
             except OSError as error:
-                log.error("a checkpoint is not on the disk: %s", error.strerror)  # noqa: TRY400 - it says all
+                log.error("an audit checkpoint is not on the disk: %s", error.strerror)  # noqa: TRY400 - it says all
                 continue
             finally:
                 os.close(descriptor)
@@ -56,8 +56,8 @@ class CheckpointForwarder:
 
 
 class _CollectorQueue:
-    """The way to one collector and what waits for it. What it cannot have is tried again; of too many the newest stay,
-    for each covers all before it.
+    """What waits for one collector. A message that cannot be sent is tried again; of too many the newest are kept, for
+    each covers all before it.
     """
 
     def __init__(self, connection: CollectorConnection, host: str) -> None:
@@ -101,22 +101,22 @@ class _CollectorQueue:
         self._connection.close()
 
     def _next(self) -> bool:
-        """Waits for something to send; false when nothing more will come."""
+        """Waits for something to send; False when nothing more will come."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._ending)
             return bool(self._waiting)
 
     def _pause(self) -> bool:
-        """Waits until it may be tried again; true when that is for the last time."""
+        """Waits before the next try; True if that is the last one."""
         with self._changed:
             return self._changed.wait_for(lambda: self._ending, _RETRY_S)
 
     def _say(self, trouble: str) -> None:
-        """In the log, when it begins and when it ends."""
+        """Logs a fault once, and its end."""
         if trouble == self._said:
             return
         self._said = trouble
         if trouble:
-            log.error("checkpoints of the audit cannot be sent to %s: %s", self._connection.destination, trouble)
+            log.error("audit checkpoints cannot be sent to %s: %s", self._connection.destination, trouble)
         else:
-            log.warning("checkpoints of the audit are sent to %s again", self._connection.destination)
+            log.warning("audit checkpoints are being sent to %s again", self._connection.destination)

@@ -1,4 +1,4 @@
-"""Records of the daemon's own life: who was judged, what strangers caused, what befell daemon and log."""
+"""Records of connections and of the daemon: who was admitted or refused, and what happened to daemon and log."""
 
 from collections.abc import Iterable, Mapping
 from typing import ClassVar, Literal
@@ -11,7 +11,9 @@ Problem = Literal["torn", "missing", "unwritten"]
 
 
 class Connection(Record, frozen=True, tag="connection"):
-    """A peer was judged, at its arrival or again at a reload, or for what it said. `reference` is what it is told."""
+    """A peer was admitted or refused: when it connected, at a reload, or for breaking the protocol. `reference` is the
+    number that it is told.
+    """
 
     decision: Decision
     peer: str
@@ -23,12 +25,12 @@ class Connection(Record, frozen=True, tag="connection"):
 
     @property
     def permits(self) -> bool:
-        """Who cannot be recorded does not come in."""
+        """Nobody is admitted without a record."""
         return self.decision == "allowed"
 
 
 class Daemon(Record, frozen=True, tag="daemon"):
-    """The daemon itself: started, stopped, loaded a policy or would not."""
+    """The daemon started, stopped, loaded a policy or refused to load it."""
 
     pressing: ClassVar[bool] = True
     event: DaemonEvent
@@ -39,8 +41,8 @@ class Daemon(Record, frozen=True, tag="daemon"):
 
 
 class Strangers(Record, frozen=True, tag="strangers"):
-    """What unauthenticated peers of one source caused in one minute. `source` is ``others`` for all that had no place
-    of their own, `sources` how many they were at least.
+    """The refused unauthenticated connections of one source in one minute. `source` is ``others`` for those that were
+    not counted by themselves, `sources` is how many there were at least.
     """
 
     decision: Decision
@@ -51,7 +53,9 @@ class Strangers(Record, frozen=True, tag="strangers"):
 
 
 class Repair(Record, frozen=True, tag="repair"):
-    """The log itself: a torn tail was cut (`bytes`, `sha256` of it), records are missing, or could not be written."""
+    """The log itself: an incomplete end (`count` bytes, `sha256` of them) was cut off, or `count` records are missing,
+    or could not be written.
+    """
 
     problem: Problem
     count: int
@@ -62,7 +66,7 @@ class Repair(Record, frozen=True, tag="repair"):
 class Checkpoint(Record, frozen=True, tag="checkpoint"):
     """A signature over the chain up to record `signed_seq`, whose line has the digest `signed_hash`, at `signed_time`.
 
-    `every` says how many records may follow without another one, `host` whose log it is. `key` is the public key,
+    At most `every` records follow before the next one. `host` is the server whose log this is. `key` is the public key,
     `signature` that over `securecc.audit.checkpoint.statement`.
     """
 
@@ -86,7 +90,7 @@ def connection(
     reason: str = "",
     policy: str = "",
 ) -> Connection:
-    """The record of a judged peer. `principal` is `str` of it; `policy` is the revision that decided."""
+    """The record of an admission or refusal. `principal` is `str` of it; `policy` is the revision that decided."""
     return Connection(
         decision, text(peer), rendered(principal), text(rule), text(reference), text(reason), text(policy)
     )
@@ -100,10 +104,10 @@ def daemon(
     policy: str = "",
     layers: Iterable[str] = (),
 ) -> Daemon:
-    """The record of something that befell the daemon."""
+    """The record of an event of the daemon."""
     return Daemon(event, text(detail), text(version), text(policy), tuple(map(text, layers)))
 
 
 def strangers(source: str, minute: str, counts: Mapping[str, int], sources: int = 1) -> Strangers:
-    """The record of one source's minute."""
+    """The record of one source's refusals in a minute."""
     return Strangers("denied", text(source), sources, minute, {text(name): count for name, count in counts.items()})

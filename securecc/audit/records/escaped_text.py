@@ -1,4 +1,4 @@
-"""A stranger's text as it stands in a record: all of it UTF-8, nothing in it that a terminal acts upon."""
+"""Text of unknown origin as it stands in a record: printable UTF-8, with nothing that a terminal acts upon."""
 
 from securecc.model import limits
 from securecc.model.printable import escape, to_bytes
@@ -6,7 +6,8 @@ from securecc.model.printable import escape, to_bytes
 
 def text(value: str | bytes, limit: int = limits.AUDIT_TEXT) -> str:
     r"""Any bytes as printable text: a backslash becomes ``\\``; bytes that are not UTF-8 or make a character that is
-    not printable become ``\xNN``. What is longer than `limit` bytes is cut there and ends with ``\+N``, N bytes more.
+    not printable become ``\xNN``. Text of more than `limit` bytes is cut there and ends with
+    ``\+N``: N bytes are missing.
     """
     if isinstance(value, str) and len(value) <= limit and value.isascii() and value.isprintable() and "\\" not in value:
         return value

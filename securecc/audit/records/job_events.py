@@ -1,4 +1,4 @@
-"""Records of jobs: refused, begun, ended; with what they were given and what they made."""
+"""Records of jobs: refused, started, ended; with their arguments, inputs and outputs."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,7 @@ Outcome = Literal["done", "cancelled", "failed"]
 
 
 class JobRefused(Record, frozen=True, tag="job-refused"):
-    """A job was not taken; `code` is the one that the client is told."""
+    """A job was refused; `code` is what the client is told."""
 
     decision: Decision
     peer: str
@@ -54,12 +54,12 @@ class JobStart(Record, frozen=True, tag="job-start"):
 
     @property
     def permits(self) -> bool:
-        """No job without its record."""
+        """No job runs without its record."""
         return True
 
 
 class Made(msgspec.Struct, frozen=True):
-    """An output."""
+    """An output of a job: its size in bytes and its digest in hexadecimal digits."""
 
     path: str
     size: int
@@ -67,7 +67,7 @@ class Made(msgspec.Struct, frozen=True):
 
 
 class Used(msgspec.Struct, frozen=True):
-    """What a job used. Seconds and bytes."""
+    """What a job used, in seconds and bytes."""
 
     wall_s: float
     user_s: float
@@ -77,7 +77,7 @@ class Used(msgspec.Struct, frozen=True):
 
 
 class JobEnd(Record, frozen=True, tag="job-end"):
-    """A job has ended; repeats what its start said, so that each record can be read alone."""
+    """A job has ended; repeats what its start said, so that each record can be read by itself."""
 
     pressing: ClassVar[bool] = True
     outcome: Outcome
@@ -119,7 +119,7 @@ def job_refused(
     toolchain: str = "",
     arguments: Sequence[bytes] = (),
 ) -> JobRefused:
-    """The record of a job that was not taken."""
+    """The record of a job that was refused."""
     shown = redact(arguments)
     return JobRefused(
         "denied",
@@ -152,8 +152,8 @@ def job_start(
     trees: Iterable[bytes] = (),
     redact: Redact = unredacted,
 ) -> JobStart:
-    """The record of a job that is about to run, `arguments` as they will. `layers` are the sandbox's; `trees` are the
-    digests of those that the job reads.
+    """The record of a job that is about to run with these `arguments`. `layers` are the sandbox's; `trees` are the
+    digests of the shared trees that it reads.
     """
     *given, cwd = redact([*arguments, cwd])
     shown, count, digest = _arguments(given)
@@ -188,7 +188,7 @@ def job_end(
     reason: str = "",
     redact: Redact = unredacted,
 ) -> JobEnd:
-    """The record of a job's end. `status` is an exit status, minus a signal, or None where there was neither."""
+    """The record of a job's end. `status` is the exit status, or minus the signal, or None if there was neither."""
     used = usage or Usage()
     return JobEnd(
         outcome,
@@ -217,7 +217,7 @@ def job_end(
 
 
 def _arguments(arguments: Sequence[bytes]) -> tuple[tuple[str, ...], int, str]:
-    """As shown (`limits.AUDIT_ARGUMENTS` bytes of them), their count, and SHA-256 over each followed by a zero byte."""
+    """At most `limits.AUDIT_ARGUMENTS` bytes of them, their count, and SHA-256 over each followed by a zero byte."""
     shown: list[str] = []
     room = limits.AUDIT_ARGUMENTS
     for argument in arguments:
@@ -230,8 +230,8 @@ def _arguments(arguments: Sequence[bytes]) -> tuple[tuple[str, ...], int, str]:
 
 
 def _outputs(outputs: Sequence[Output], paths: Sequence[bytes]) -> tuple[tuple[Made, ...], int, str]:
-    """As shown, their count, and SHA-256 over digest, path and a zero byte of each. Each output is there by its digest;
-    what there is no room for of its path is not.
+    """The outputs, their count, and SHA-256 over digest, path and a zero byte of each. Every output is listed by its
+    digest; paths are cut once they are too long together.
     """
     shown: list[Made] = []
     room = limits.AUDIT_OUTPUTS

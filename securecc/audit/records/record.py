@@ -1,6 +1,6 @@
-"""What all audit records are. Pure values; docs/audit.md lists the fields of each kind.
+"""The base of all audit records, which are pure values; docs/audit.md lists the fields of each kind.
 
-Text is what a peer sent, so all of it goes through `securecc.audit.records.escaped_text`.
+Text may come from a peer, so all of it goes through `securecc.audit.records.escaped_text`.
 """
 
 from typing import ClassVar, Literal
@@ -13,9 +13,9 @@ Decision = Literal["allowed", "denied"]
 class Record(msgspec.Struct, frozen=True, tag_field="kind"):
     """Base of all records. `seq`, `prev`, `time` and `hash` are added when it is written.
 
-    A record that `permits` something is refused, and the thing with it, when it cannot be written; any other tells what
-    has happened already, and is kept until it can be. A `pressing` one may use the room that is kept for the ends of
-    what was permitted.
+    If a record that `permits` something cannot be written, that thing is refused; any other record tells what has
+    happened already, and is kept until it can be written. A `pressing` record may use the disk space that is reserved
+    for the ends of what was permitted.
     """
 
     pressing: ClassVar[bool] = False

@@ -1,7 +1,7 @@
-"""What in a log a person should look at: rules that need no knowledge but the log itself. Pure.
+"""Anomalies in a log, found by rules that need nothing but the log itself. Pure.
 
-A rule looks at what happened since a moment; what was before is the history that it compares with. docs/audit.md says
-what each means and how it is set.
+The rules look at what happened since a given time and compare it with what was before, the history. docs/audit.md says
+what each rule means and how it is set.
 """
 
 import datetime as dt
@@ -19,7 +19,7 @@ Fields = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something unusual: when it began, whose it is, and what it was in words."""
+    """An anomaly: its rule, when it began, whose it is, and a description."""
 
     rule: AnomalyKind
     time: str
@@ -29,7 +29,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Hours:
-    """When people work: from `begin` to `end` (minutes of the day; `end` may lie after midnight, and then be smaller)
+    """Working hours: from `begin` to `end` (minutes of the day; an `end` after midnight is smaller than `begin`)
     on `days` (0 is Monday) in `zone`.
     """
 
@@ -39,7 +39,7 @@ class Hours:
     zone: dt.tzinfo | None = None
 
     def contain(self, moment: dt.datetime) -> bool:
-        """Whether people work then."""
+        """Whether a moment lies within them."""
         local = moment.astimezone(self.zone)
         minute, day = local.hour * 60 + local.minute, local.weekday()
         if self.begin <= self.end:
@@ -57,7 +57,7 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class AnomalyRules:
-    """`since` is where history ends, as records write time (empty: there is none, all is looked at)."""
+    """What counts as an anomaly. History ends at `since`, a time as records have it (empty: there is no history)."""
 
     since: str = ""
     hours: Hours = Hours()
@@ -78,7 +78,7 @@ class _Person:
 
 
 class AnomalyDetector:
-    """Looks at records in their order; `findings` are what it saw, at most `limits.AUDIT_FINDINGS`."""
+    """Takes records in their order; `findings` are the anomalies, at most `limits.AUDIT_FINDINGS`."""
 
     def __init__(self, rules: AnomalyRules) -> None:
         self._rules = rules
@@ -88,11 +88,11 @@ class AnomalyDetector:
 
     @property
     def has_history(self) -> bool:
-        """Whether there was a history to compare with."""
+        """Whether there were older records to compare with."""
         return self._history
 
     def add(self, fields: Fields) -> None:
-        """The next record. What is no record of a connection or job is passed over."""
+        """Takes the next record; records of other things than connections and jobs are ignored."""
         what = _WHAT.get(str(fields.get("kind")))
         time, principal = fields.get("time"), fields.get("principal")
         if what is None or not isinstance(time, str) or not isinstance(principal, str):
@@ -150,7 +150,7 @@ class AnomalyDetector:
 
 
 def moment_of(time: str) -> dt.datetime | None:
-    """The moment that a record's time says; None for what is none."""
+    """A record's time; None if the text is not one."""
     try:
         found = dt.datetime.fromisoformat(time)
     except ValueError:

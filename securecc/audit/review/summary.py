@@ -1,4 +1,4 @@
-"""A log added up: who did how much, who was refused what, and what befell the daemon. Pure."""
+"""Totals of a log: who did how much, who was refused what, and what happened to the daemon. Pure."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -13,8 +13,8 @@ Fields = Mapping[str, Any]
 
 @dataclass(slots=True)
 class Person:
-    """One principal's: connections let in, jobs begun, how they ended, seconds of processor time, bytes made, and the
-    hosts that it came from.
+    """One principal's totals: connections admitted, jobs started and how they ended, CPU time in seconds, output in
+    bytes, and the hosts it came from.
     """
 
     first: str
@@ -30,7 +30,7 @@ class Person:
 
 
 class Summary:
-    """Adds up records, in any order. Fields of other types than they should be count for nothing."""
+    """Adds up records, in any order. Fields of the wrong type are ignored."""
 
     def __init__(self) -> None:
         self.first = self.last = ""
@@ -42,7 +42,7 @@ class Summary:
         self.repairs: Counter[str] = Counter()
 
     def add(self, fields: Fields) -> None:
-        """One more record."""
+        """Takes one more record."""
         time = _text(fields, "time")
         self.records += 1
         self.first = min(self.first or time, time)

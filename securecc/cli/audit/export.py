@@ -1,4 +1,4 @@
-"""`securecctl audit export`: records for other programs: a table, or one JSON document."""
+"""`securecctl audit export`: records for other programs, as a CSV table or one JSON document."""
 
 import argparse
 import csv
@@ -35,7 +35,7 @@ def add_arguments(actions: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prints the records that pass all filters. Exit status 1 if a line was none."""
+    """Prints the records that pass all filters. Exit status 1 if a line is not a record."""
     selection = Selection(named(options, rotated=options.rotated), options)
     if options.format == "csv":
         _table(selection)
@@ -61,8 +61,8 @@ def _document(records: Iterable[Fields]) -> None:
 
 
 def cell(text: str) -> str:
-    """A text as no spreadsheet takes it for a formula, also where it cuts cells at semicolons: before
-    what would begin one stands an apostrophe (OWASP, "CSV Injection"). Without control characters.
+    """A text without control characters that no spreadsheet takes for a formula, not even one that splits cells at
+    semicolons: an apostrophe stands before what would begin one (OWASP, "CSV Injection").
     """
     return _FORMULA.sub(r"\1\2'", plain(text))
 

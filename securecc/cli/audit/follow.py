@@ -1,4 +1,4 @@
-"""`securecctl audit follow`: records as they are written, also when the log goes on in a new file."""
+"""`securecctl audit follow`: records as they are written, across rotations of the log."""
 
 import argparse
 import contextlib
@@ -25,17 +25,19 @@ _RECENT = 4 * limits.AUDIT_RECORD  # bytes at the end of which the last records 
 
 def add_arguments(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Adds `follow`."""
-    parser = actions.add_parser("follow", help="print records as they are written, over rotation")
+    parser = actions.add_parser("follow", help="print records as they are written, across rotations")
     parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help="a log (default: this server's own)")
-    parser.add_argument("--config", type=Path, default=CONFIG, help="where this server's log is named: %(default)s")
-    parser.add_argument("-n", "--lines", type=int, default=10, metavar="N", help="records shown first (default: 10)")
+    parser.add_argument("--config", type=Path, default=CONFIG, help="the server's configuration (default: %(default)s)")
+    parser.add_argument(
+        "-n", "--lines", type=int, default=10, metavar="N", help="number of earlier records to show first (default: 10)"
+    )
     add_filters(parser)
     parser.add_argument("--format", choices=("text", "json"), default="text")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prints records that pass all filters until it is interrupted."""
+    """Prints the records that pass all filters, until it is interrupted."""
     path = options.file or read_settings(options.config).audit.file
     with contextlib.closing(Tail(path)) as tail:
         selection, rows = Selection(ordered([path]), options), Rows(as_text=options.format == "text")
@@ -59,7 +61,11 @@ def _follow(tail: "Tail", path: Path, first: int, selection: Selection, rows: Ro
 
 
 class Tail:
-    """The end of a log that grows. Raises AuditError if there is none at first."""
+    """The end of a growing log.
+
+    Raises:
+        AuditError: there is no such file.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -71,11 +77,11 @@ class Tail:
         self._file = opened
 
     def close(self) -> None:
-        """Gives the file back."""
+        """Closes the file."""
         self._file.close()
 
     def recent(self) -> list[bytes]:
-        """The last lines that are there already."""
+        """The last lines that exist already."""
         size = os.fstat(self._file.fileno()).st_size
         self._file.seek(max(0, size - _RECENT))
         if size > _RECENT:
@@ -83,7 +89,11 @@ class Tail:
         return list(self._read())
 
     def lines(self) -> Iterator[bytes]:
-        """The lines that were added since, in order, from as many files as there are."""
+        """The lines added since the last call, in order, across all files.
+
+        Raises:
+            AuditError: the log cannot be read.
+        """
         yield from self._read()
         new = self._changed()
         if new is None:
@@ -104,7 +114,7 @@ class Tail:
             yield line
 
     def _changed(self) -> BinaryIO | None:
-        """The file that has the name now, if that is another one, or this one cut and begun anew."""
+        """The file that has the name now, if that is another file, or this one truncated."""
         new = self._open()
         if new is None:
             return None
@@ -115,7 +125,7 @@ class Tail:
         return new
 
     def _between(self, new: BinaryIO) -> Iterator[bytes]:
-        """What stands in files that were begun and renamed between two looks."""
+        """The lines of files that were made and renamed since the last call."""
         first = first_seq(new.readline(limits.AUDIT_RECORD))
         new.seek(0)
         if not self._last or first is None or first == self._last + 1:
@@ -127,7 +137,7 @@ class Tail:
                 yield line
         if first != self._last + 1:
             missed = f"records {self._last + 1} to {first - 1}" if first > self._last else "another log follows"
-            print(f"securecctl: {plain(str(self._path))}: not seen: {missed}", file=sys.stderr)
+            print(f"securecctl: {plain(str(self._path))}: missed: {missed}", file=sys.stderr)
 
     def _open(self) -> BinaryIO | None:
         try:

@@ -1,4 +1,4 @@
-"""`securecctl audit key`: the public key by which a server's checkpoints are verified."""
+"""`securecctl audit key`: the public key that verifies a server's checkpoints."""
 
 import argparse
 from pathlib import Path
@@ -14,13 +14,17 @@ _FILE = 4096  # bytes; a key is 53
 
 def add_arguments(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Adds `key`."""
-    parser = actions.add_parser("key", help="print the public key by which this server signs its log")
-    parser.add_argument("--config", type=Path, default=CONFIG, help="the server's configuration: %(default)s")
+    parser = actions.add_parser("key", help="print the public key that verifies this server's log")
+    parser.add_argument("--config", type=Path, default=CONFIG, help="the server's configuration (default: %(default)s)")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prints the key, for `audit verify --key` on another machine."""
+    """Prints the key, for `audit verify --key` on another machine.
+
+    Raises:
+        AuditError: there is no key yet, or it cannot be read.
+    """
     settings = read_settings(options.config)
     private = settings.audit.key or settings.state / "audit.key"
     path = private.with_name(private.name + ".pub")
@@ -28,6 +32,6 @@ def run(options: argparse.Namespace) -> int:
         with path.open("rb") as file:
             text = file.read(_FILE).decode("ascii", "replace")
     except OSError as error:
-        raise AuditError(f"{plain(str(path))}: {error.strerror}", "the daemon makes it at its first start") from error
+        raise AuditError(f"{plain(str(path))}: {error.strerror}", "the daemon makes it when it first starts") from error
     print(parse_public(text))
     return 0

@@ -1,4 +1,4 @@
-"""The files of a log: the one that the daemon writes, and those that it or logrotate renamed, compressed or not."""
+"""The files of a log: the one that the daemon writes, and the rotated ones, compressed or not."""
 
 import argparse
 import gzip
@@ -25,8 +25,8 @@ _BESIDE = (".head", ".torn", ".new")
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A file of a log. `first` is the number of its first record, None where it does not begin with one; `empty` one
-    has been made and not written to.
+    """A file of a log. `first` is the number of its first record, None if it does not begin with a record; an `empty`
+    file has not been written to yet.
     """
 
     path: Path
@@ -34,7 +34,11 @@ class Part:
     empty: bool = False
 
     def lines(self) -> Iterator[bytes]:
-        """Lines with their newline, at most one byte longer than a record may be. Raises AuditError."""
+        """Lines with their newline, at most one byte longer than a record may be.
+
+        Raises:
+            AuditError: the file cannot be read.
+        """
         with _opened(self.path) as file:
             while line := file.readline(limits.AUDIT_RECORD + 1):
                 if not line.endswith(b"\n") and len(line) <= limits.AUDIT_RECORD:
@@ -44,16 +48,20 @@ class Part:
 
 
 def add_files(parser: argparse.ArgumentParser, *, rotated: bool = False) -> None:
-    """The arguments that name logs; `rotated` adds the one that asks for older parts too."""
+    """Adds the arguments that name logs; `rotated` adds the option for older parts."""
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="a log (default: this server's own)")
-    parser.add_argument("--config", type=Path, default=CONFIG, help="where this server's log is named: %(default)s")
+    parser.add_argument("--config", type=Path, default=CONFIG, help="the server's configuration (default: %(default)s)")
     if rotated:
-        parser.add_argument("--rotated", action="store_true", help="the rotated parts that lie beside the log as well")
+        parser.add_argument("--rotated", action="store_true", help="include the rotated parts beside the log")
 
 
 def named(options: argparse.Namespace, *, rotated: bool) -> list[Part]:
-    """The parts that the options name, oldest first, with all that lie beside them if `rotated`. What a daemon keeps
-    beside its log is none: ``audit.jsonl*`` names it too. Raises AuditError or ConfigError.
+    """The parts that the options name, oldest first, with the rotated ones beside them if `rotated`. What a daemon
+    keeps beside its log is left out: ``audit.jsonl*`` matches it too.
+
+    Raises:
+        AuditError: a file cannot be read.
+        ConfigError: no file is named, and the server's configuration cannot be read.
     """
     paths = options.files or [read_settings(options.config).audit.file]
     paths = [path for path in paths if path.suffix not in _BESIDE or path.with_suffix("") not in paths]
@@ -61,7 +69,11 @@ def named(options: argparse.Namespace, *, rotated: bool) -> list[Part]:
 
 
 def beside(path: Path) -> list[Path]:
-    """The rotated parts of a log: what has its name and more behind a dot or dash. Raises AuditError."""
+    """The rotated parts of a log: files with its name, a dot or dash, and more.
+
+    Raises:
+        AuditError: the folder cannot be read.
+    """
     try:
         names = sorted(path.parent.iterdir())
     except OSError as error:
@@ -71,8 +83,11 @@ def beside(path: Path) -> list[Path]:
 
 
 def ordered(paths: Iterable[Path]) -> list[Part]:
-    """Each file once, by its first record; what begins with none stands first, so that it is spoken of. Raises
-    AuditError.
+    """Each file once, sorted by first record; files that do not begin with a record come first, so that they are
+    reported.
+
+    Raises:
+        AuditError: a file cannot be read.
     """
     parts: dict[tuple[int, int], Part] = {}
     for path in paths:
@@ -84,7 +99,7 @@ def ordered(paths: Iterable[Path]) -> list[Part]:
 
 
 def head_beside(parts: Iterable[Part]) -> Link | None:
-    """What the daemon says it wrote last, if the file that says so lies beside one of these."""
+    """The last record according to the ``.head`` file beside one of these; None without such a file."""
     heads = []
     for part in parts:
         try:
@@ -104,14 +119,18 @@ def _status(path: Path) -> tuple[int, int]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
-    """What goes wrong meanwhile is an AuditError too."""
+    """Opens a file, compressed or not.
+
+    Raises:
+        AuditError: it cannot be opened, or read later.
+    """
     try:
         with path.open("rb") as file:
             packed = file.read(2) == _GZIP
             file.seek(0)
             yield gzip.GzipFile(fileobj=file) if packed else file  # type: ignore[misc]
     except (EOFError, zlib.error) as error:
-        raise AuditError(f"{plain(str(path))}: not a whole gzip file") from error
+        raise AuditError(f"{plain(str(path))}: not a complete gzip file") from error
     except OSError as error:
         advice = "name a server's audit log (its `audit` setting)"
         raise AuditError(f"{plain(str(path))}: {error.strerror or error}", advice) from error

@@ -1,4 +1,4 @@
-"""Records as people read them: a row each, in columns; or as JSON lines."""
+"""Records as rows of aligned columns, or as JSON lines."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from securecc.cli.printing import as_json, columns, plain, widths_of
 
 
 class Rows:
-    """Prints records as JSON lines, or in blocks of aligned rows; in constant memory either way."""
+    """Prints records as JSON lines or in blocks of aligned rows, in constant memory."""
 
     BLOCK = 200
     HEAD = ("TIME", "SEQ", "KIND", "DECISION", "PRINCIPAL", "PEER", "RULE", "JOB", "WHAT")
@@ -18,7 +18,7 @@ class Rows:
         self._rows: list[tuple[str, ...]] = [self.HEAD] if as_text else []
 
     def put(self, fields: Fields) -> None:
-        """One more record."""
+        """Takes one more record."""
         if not self._as_text:
             print(as_json(fields))
             return
@@ -27,7 +27,7 @@ class Rows:
             self.end()
 
     def end(self) -> None:
-        """Prints what has not been printed yet."""
+        """Prints what was taken and not printed yet."""
         if self._rows:
             self._widths = widths_of(self._rows, self._widths)
             print(columns(self._rows, self._widths))
@@ -35,7 +35,7 @@ class Rows:
 
 
 def row_of(fields: Fields) -> tuple[str, ...]:
-    """A record in nine columns. Fields of other types than they should be are shown as they are."""
+    """A record in nine columns. Fields of an unexpected type are shown as JSON."""
 
     def of(key: str) -> str:
         value = fields.get(key, "")

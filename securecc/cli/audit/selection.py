@@ -1,4 +1,4 @@
-"""Which records are meant: filters on the command line, and the records of files that pass them."""
+"""Filters of records on the command line, and the records that pass them."""
 
 import argparse
 import datetime as dt
@@ -16,15 +16,17 @@ from securecc.model.principal import Principal
 KINDS = ("connection", "job-refused", "job-start", "job-end", "daemon", "strangers", "checkpoint", "repair")
 
 Fields = dict[str, Any]
-"""A record as it stands in a log, which may be anybody's: nothing is certain but that `kind` is text."""
+"""A record of a log that anybody may have written: nothing is certain but that `kind` is text."""
 
 
 def add_filters(parser: argparse.ArgumentParser) -> None:
-    """The arguments that choose records."""
+    """Adds the filters to a command."""
     parser.add_argument("--principal", metavar="P", help="only this principal's: the whole name with its realm")
-    parser.add_argument("--since", metavar="T", help="only from then on: 10min, 2h, 2026-11-21, 2026-11-21T08:00:00Z")
-    parser.add_argument("--until", metavar="T", help="only before then")
-    parser.add_argument("--decision", choices=("allowed", "denied"), help="only what was decided so")
+    parser.add_argument(
+        "--since", metavar="T", help="only from this time on: 10min (ago), 2h, 2026-11-21, 2026-11-21T08:00:00Z"
+    )
+    parser.add_argument("--until", metavar="T", help="only before this time")
+    parser.add_argument("--decision", choices=("allowed", "denied"), help="only records with this decision")
     parser.add_argument("--kind", choices=KINDS, help="only records of this kind")
     parser.add_argument("--job", type=int, metavar="N", help="only this job's")
     parser.add_argument("--reference", metavar="R", help="only the connection with this reference number")
@@ -54,13 +56,13 @@ class Selection:
         fields = decode(line)
         if fields is None:
             self.bad += 1
-            print(f"securecctl: {place}: no record (run `securecctl audit verify`)", file=sys.stderr)
+            print(f"securecctl: {place}: not a record (run `securecctl audit verify`)", file=sys.stderr)
             return None
         return fields if all(accepts(fields) for accepts in self._wanted) else None
 
 
 def decode(line: bytes) -> Fields | None:
-    """The record that a line is, or None."""
+    """The record in a line; None if there is none."""
     try:
         found = msgspec.json.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
@@ -69,13 +71,13 @@ def decode(line: bytes) -> Fields | None:
 
 
 def said_at(fields: Fields) -> str:
-    """The record's time as text, empty where it has none: fit to be compared."""
+    """The record's time as text that can be compared; empty if it has none."""
     time = fields.get("time")
     return time if isinstance(time, str) else ""
 
 
 def stamp(when: dt.datetime) -> str:
-    """As records have it, so that comparing text compares times."""
+    """A time as records have it: comparing such texts compares the times."""
     return when.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
@@ -98,7 +100,11 @@ def _filters(options: argparse.Namespace, parts: Iterable[Part]) -> list[Callabl
 
 
 def _principal(name: str, parts: Iterable[Part]) -> str:
-    """The principal as records show it, for what was typed or copied from a log."""
+    """A principal as records show it, from what was typed or copied from a log.
+
+    Raises:
+        ConfigError: not a principal; if the realm is missing, with a principal of that name in the log.
+    """
     try:
         return str(Principal.parse(name))
     except AuthenticationError as error:

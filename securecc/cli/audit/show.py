@@ -17,7 +17,7 @@ def add_arguments(actions: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prints the records that pass all filters. Exit status 1 if a line was none."""
+    """Prints the records that pass all filters. Exit status 1 if a line is not a record."""
     selection = Selection(named(options, rotated=options.rotated), options)
     rows = Rows(as_text=options.format == "text")
     for fields in selection:

@@ -26,22 +26,27 @@ _SHOWN = 50  # rows of each table in text; JSON has all
 
 def add_arguments(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Adds `summary`."""
-    parser = actions.add_parser("summary", help="add up a log: principals, denials, what is unusual")
+    parser = actions.add_parser("summary", help="summarise a log: principals, denials, anomalies")
     add_files(parser)
-    parser.add_argument("--since", metavar="T", default="1d", help="what is added up; before is history (default: 1d)")
-    parser.add_argument("--hours", metavar="H", default="06:00-22:00", help="when people work (default: %(default)s)")
-    parser.add_argument("--days", metavar="D", default="mon-sun", help="on which days: mon-fri, mon,wed (default: all)")
-    parser.add_argument("--zone", metavar="Z", help="in which time zone: Europe/Berlin (default: this machine's)")
+    parser.add_argument(
+        "--since", metavar="T", default="1d", help="start of the summary; older records are the history (default: 1d)"
+    )
+    parser.add_argument("--hours", metavar="H", default="06:00-22:00", help="working hours (default: %(default)s)")
+    parser.add_argument("--days", metavar="D", default="mon-sun", help="working days: mon-fri, mon,wed (default: all)")
+    parser.add_argument("--zone", metavar="Z", help="time zone of the hours: Europe/Berlin (default: this machine's)")
     for kind, rate in (("jobs", "10000/10min"), ("connections", "60/10min"), ("denials", "20/10min")):
         parser.add_argument(
-            f"--burst-{kind}", metavar="N/T", default=rate, help=f"more {kind} of one principal are a burst ({rate})"
+            f"--burst-{kind}",
+            metavar="N/T",
+            default=rate,
+            help=f"more {kind} of one principal than this are a burst (default: {rate})",
         )
     parser.add_argument("--format", choices=("text", "json"), default="text")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prints the summary. Exit status 1 if a line was no record."""
+    """Prints the summary. Exit status 1 if a line is not a record."""
     rules = rules_of(options, dt.datetime.now(dt.UTC))
     selection, summary, detector = Selection(named(options, rotated=True)), Summary(), AnomalyDetector(rules)
     for fields in selection:
@@ -57,7 +62,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 def rules_of(options: argparse.Namespace, now: dt.datetime) -> AnomalyRules:
-    """The rules that the command line sets. Raises ConfigError."""
+    """The rules that the command line sets.
+
+    Raises:
+        ConfigError: an argument is not valid.
+    """
     return AnomalyRules(
         since=stamp(moment(options.since, now)),
         hours=_hours(options.hours, options.days, options.zone),
@@ -161,5 +170,5 @@ def _days(text: str) -> frozenset[int]:
 def _rate(text: str) -> Rate:
     found = _RATE.fullmatch(text)
     if found is None:
-        raise ConfigError(f"{plain(text)[:80]!r} is no rate", "write a number and a time, as 20/10min")
+        raise ConfigError(f"{plain(text)[:80]!r} is not a rate", "write a number and a time, as 20/10min")
     return Rate(int(found[1]), duration(found[2]))

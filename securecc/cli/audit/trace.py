@@ -1,4 +1,4 @@
-"""`securecctl audit trace`: who compiled an object, when, from what, by what and where."""
+"""`securecctl audit trace`: who compiled an object file, when, where, with which inputs and compiler."""
 
 import argparse
 import re
@@ -17,15 +17,17 @@ _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 def add_arguments(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Adds `trace`."""
-    parser = actions.add_parser("trace", help="say who compiled an object file, when, from what, by what and where")
-    parser.add_argument("object", metavar="OBJECT", help="a file that a compile made, or its SHA-256")
+    parser = actions.add_parser(
+        "trace", help="say who compiled an object file, when, where, with which inputs and compiler"
+    )
+    parser.add_argument("object", metavar="OBJECT", help="an output of a compile, or its SHA-256")
     add_files(parser)
     parser.add_argument("--format", choices=("text", "json"), default="text")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prints each job that made these very bytes. Exit status 1 if there is none."""
+    """Prints every job with this output. Exit status 1 if there is none."""
     digest = _digest(options.object)
     found = list(makers(digest, named(options, rotated=True)))
     if options.format == "json":
@@ -36,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     for maker in found:
         print(_told(maker, digest))
     if not found:
-        print("no job on record made it: it was compiled locally or on another server, or changed since (strip, ld -r)")
+        print("no recorded job made it: it was compiled locally or on another server, or changed since (strip, ld -r)")
     return 0 if found else 1
 
 

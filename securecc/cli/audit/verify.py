@@ -23,19 +23,19 @@ def add_arguments(actions: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Adds `verify`."""
     parser = actions.add_parser("verify", help="check that no record was changed, moved or removed")
     add_files(parser, rotated=True)
-    parser.add_argument("--after", metavar="SEQ:HASH", help="the record that the first one follows, if older are gone")
-    parser.add_argument("--head", metavar="DIGEST", help="the digest (or SEQ:HASH) of a record that must be there")
+    parser.add_argument("--after", metavar="SEQ:HASH", help="the record before the first one, if older parts are gone")
+    parser.add_argument("--head", metavar="DIGEST", help="the digest (or SEQ:HASH) of a record that must be in the log")
     parser.add_argument(
         "--key", metavar="PUB", action="append", default=[], help="the server's public key, or a file of such keys"
     )
     parser.add_argument(
-        "--anchor", metavar="FILE", action="append", default=[], type=Path, help="checkpoints gathered elsewhere"
+        "--anchor", metavar="FILE", action="append", default=[], type=Path, help="checkpoints that a collector has kept"
     )
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Exit status 0 if the chain is whole and all that is known of it holds, 1 if not; names the first bad line."""
+    """Verifies the chain and names the first bad line. Exit status 0 if everything is right, else 1."""
     keys = frozenset(key for text in options.key for key in _keys(text))
     after, digest = _matching(options.after, _LINK, "--after"), _matching(options.head, _DIGEST, "--head")
     parts = named(options, rotated=options.rotated or not options.files)
@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     for note in notes:
         print(f"note: {plain(note)}")
     if options.anchor and not anchors and not trouble:
-        trouble = "no anchor of this log is among those given"
+        trouble = "none of the given anchors is of this log"
     trouble = trouble or _twice(parts)
     if trouble:
         print(f"{trouble}\nnot verified")
@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def check(parts: Iterable[Part], known: Expected) -> Verdict:
-    """Follows the chain through the files."""
+    """Verifies the chain through all files."""
     chain = ChainVerifier(known, proves)
     for part in parts:
         chain.new_file(str(part.path))
@@ -76,12 +76,12 @@ def _say(verdict: Verdict, known: Expected, parts: list[Part]) -> int:
     print(f"verified: {_count(verdict.records)}, the last is {verdict.last.seq}:{verdict.last.digest}")
     unsigned = verdict.last.seq - verdict.signed
     if verdict.signed or known.keys:
-        whose = "by the key given" if known.keys else "by the log's own word, for no --key was given"
-        print(f"signed up to record {verdict.signed} {whose}; {_count(unsigned)} after it not yet")
+        whose = "with the given key" if known.keys else "according to the log itself: no --key was given"
+        print(f"signed up to record {verdict.signed} {whose}; {_count(unsigned)} after it not signed yet")
     if verdict.anchored:
         print(f"anchored up to record {verdict.anchored}")
     if verdict.lost:
-        print(f"but {_count(verdict.lost)} gone, as the log itself says: see the notes")
+        print(f"but {_count(verdict.lost)} missing, as the log itself reports: see the notes")
     return 1 if verdict.lost else 0
 
 
@@ -89,11 +89,11 @@ def _where_older_parts_are(parts: list[Part]) -> str:
     given = {part.path for part in parts}
     found = [path for part in parts for path in beside(part.path) if path not in given]
     more = f" (beside it: {' '.join(plain(str(path)) for path in found[:8])})" if found else ""
-    return f"if this log was rotated, name its older parts too{more}, or give --after SEQ:HASH"
+    return f"if this log was rotated, name its older parts as well{more}, or give --after SEQ:HASH"
 
 
 def _twice(parts: list[Part]) -> str:
-    """Two files that begin alike: which is the log cannot be known."""
+    """Names two files that begin with the same record: which of them is the log is not known."""
     seen: dict[int, Part] = {}
     for part in parts:
         if part.first is not None and (other := seen.setdefault(part.first, part)) is not part:
@@ -108,11 +108,11 @@ def _keys(text: str) -> list[str]:
         with Path(text).open("rb") as file:
             lines = file.read(_KEY_FILE).decode("ascii", "replace").split("\n")
     except OSError as error:
-        advice = "give a public key (ed25519:...) or a file of such"
+        advice = "give a public key (ed25519:...) or a file of public keys"
         raise AuditError(f"--key {plain(text)}: {error.strerror}", advice) from error
     keys = [parse_public(line) for line in lines if line.strip() and not line.startswith("#")]
     if not keys:
-        raise AuditError(f"--key {plain(text)}: no key is in it", "`securecctl audit key` prints it on the server")
+        raise AuditError(f"--key {plain(text)}: the file has no key", "`securecctl audit key` on the server prints it")
     return keys
 
 
@@ -132,7 +132,7 @@ def _anchors(paths: list[Path]) -> Iterable[Anchor]:
 
 def _matching(text: str | None, form: re.Pattern[str], option: str) -> str:
     if text and not form.fullmatch(text):
-        raise AuditError(f"{option} {plain(text)[:120]}: not SEQ:HASH", "`audit verify` prints it for what it verified")
+        raise AuditError(f"{option} {plain(text)[:120]}: not SEQ:HASH", "copy it from the output of `audit verify`")
     return text or ""
 
 

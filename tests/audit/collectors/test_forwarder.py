@@ -84,8 +84,8 @@ def test_a_collector_that_is_away_gets_all_later_and_is_spoken_of_once(descripto
     assert connection.got == [f"line{number}" for number in range(5)]
     said = [record.message for record in caplog.records if record.name == "securecc"]
     assert said == [
-        "checkpoints of the audit cannot be sent to tcp:loghost:601: Connection refused",
-        "checkpoints of the audit are sent to tcp:loghost:601 again",
+        "audit checkpoints cannot be sent to tcp:loghost:601: Connection refused",
+        "audit checkpoints are being sent to tcp:loghost:601 again",
     ]
 
 

@@ -43,7 +43,7 @@ def test_rotated_parts_when_asked_for(audit_log, capsys):
 def test_what_is_no_record_is_told(audit_log, capsys):
     audit_log.write_bytes(b"nothing\n")
     assert main(["audit", "export", str(audit_log), "--format", "csv"]) == 1
-    assert "no record" in capsys.readouterr().err
+    assert "not a record" in capsys.readouterr().err
 
 
 def begins_formula(text):

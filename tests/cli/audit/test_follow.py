@@ -84,7 +84,7 @@ def test_a_file_that_has_gone_meanwhile_is_told(log, path, tail, capsys):
     log.rotate().unlink()
     log.append(daemon_events.daemon("reload"))
     assert seqs(tail.lines()) == [3]
-    assert "not seen: records 2 to 2" in capsys.readouterr().err
+    assert "missed: records 2 to 2" in capsys.readouterr().err
 
 
 def test_a_file_that_was_cut_is_begun_anew(log, path, tail):

@@ -65,12 +65,12 @@ def test_a_hostile_log_cannot_reach_the_terminal(tmp_path, capsys):
         assert main(["audit", "show", str(path), "--format", form]) == 1
         out, err = capsys.readouterr()
         assert all(line.isprintable() for line in (out + err).splitlines())
-        assert err.count("no record") == 4
+        assert err.count("not a record") == 4
 
 
 def test_a_bad_time_is_told(audit_log, capsys):
     assert main(["audit", "show", str(audit_log), "--since", "yesterday"]) == 1
-    assert "'yesterday' is no time; write 10min" in capsys.readouterr().err
+    assert "'yesterday' is not a time; write 10min" in capsys.readouterr().err
 
 
 def test_what_cannot_be_read_is_told(tmp_path, capsys):

@@ -51,9 +51,9 @@ def test_rotated_parts_are_looked_at_as_well(audit_log, capsys):
         (["--days", "mo-fr"], "write mon-fri"),
         (["--zone", "Mars/Olympus"], "no such time zone"),
         (["--zone", "../../etc/passwd"], "no such time zone"),
-        (["--burst-jobs", "many"], "no rate"),
+        (["--burst-jobs", "many"], "not a rate"),
         (["--burst-jobs", "5/1parsec"], "unknown unit"),
-        (["--since", "yesterday"], "is no time"),
+        (["--since", "yesterday"], "is not a time"),
     ],
 )
 def test_a_rule_that_cannot_be_understood_is_told(audit_log, capsys, arguments, said):

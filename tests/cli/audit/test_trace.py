@@ -35,7 +35,7 @@ def farm(tmp_path):
         compile_on(trail, b"other", 1)
         compile_on(trail, OBJECT, 2, principal=f"{host}@EXAMPLE.COM")
         if host == "farm1":
-            old = trail._log.rotate()
+            old = trail.rotate()
             old.with_name("audit.jsonl.2.gz").write_bytes(gzip.compress(old.read_bytes()))
             old.unlink()
         trail.close()
@@ -72,7 +72,7 @@ def test_by_its_digest_and_as_json(farm, capsys):
 def test_what_no_job_made(farm, tmp_path, capsys):
     (tmp_path / "a.o").write_bytes(OBJECT + b"stripped")
     status, out = traced(capsys, tmp_path / "a.o", *farm)
-    assert (status, "no job on record made it" in out) == (1, True)
+    assert (status, "no recorded job made it" in out) == (1, True)
 
 
 def test_a_digest_elsewhere_on_a_record_is_no_output(farm, capsys):

@@ -3,6 +3,8 @@ import json
 
 import pytest
 
+from securecc.audit import signed_log as signed_log_module
+from securecc.audit.collectors.destination import Destination
 from securecc.audit.log import AuditLog
 from securecc.audit.records import daemon_events
 from securecc.audit.settings import AuditSettings
@@ -42,7 +44,7 @@ def test_verify_a_rotated_log(audit_log, capsys):
     last = capsys.readouterr().out.split()[-1]
     assert main(["audit", "verify", str(audit_log), "--after", last]) == 0
     assert main(["audit", "verify", str(audit_log)]) == 1
-    assert "name its older parts too (beside it: " in capsys.readouterr().out
+    assert "name its older parts as well (beside it: " in capsys.readouterr().out
     assert main(["audit", "verify", str(audit_log), "--after", "x"]) == 1
     assert "not SEQ:HASH" in capsys.readouterr().err
 
@@ -83,20 +85,31 @@ def test_a_line_without_end_needs_no_memory(tmp_path, capsys):
 
 
 @pytest.fixture
-def signed_log(tmp_path):
+def signed_log(tmp_path, monkeypatch):
     """A signed log of three parts, with its public key in a file and its checkpoints as a collector has them."""
     path = tmp_path / "audit.jsonl"
     anchors = tmp_path / "collected"
-    trail = SignedAuditLog(AuditSettings(path, every=3), tmp_path, host="farm1")
     lines = []
-    trail._forwarder._keep = lines.append
+
+    class Collector:
+        def __init__(self, destination):
+            self.destination = destination
+
+        def send(self, message):
+            lines.append(message.decode())
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(signed_log_module, "CollectorConnection", Collector)
+    log = SignedAuditLog(AuditSettings(path, every=3, send=(Destination("local", "/dev/log"),)), tmp_path, host="farm1")
     for part in range(3):
         for number in range(4):
-            trail.append(daemon_events.daemon("reload", detail=f"{part}.{number}"))
+            log.append(daemon_events.daemon("reload", detail=f"{part}.{number}"))
         if part < 2:
-            trail._log.rotate()
-    trail.close()
-    anchors.write_text("".join(f"Nov 21 08:00:00 farm1 secureccd[7]: {line}\n" for line in lines))
+            log.rotate()
+    log.close()
+    anchors.write_text("".join(f"{line}\n" for line in lines))
     return path
 
 
@@ -138,7 +151,7 @@ def test_the_server_s_own_log_with_all_its_parts(signed_log, capsys, tmp_path):
     key = capsys.readouterr().out.strip()
     status, out = verified(capsys, "--config", config, "--key", key)
     assert status == 0
-    assert "by the key given" in out
+    assert "with the given key" in out
 
 
 def test_a_part_that_is_missing_is_spoken_of(signed_log, capsys):
@@ -146,9 +159,9 @@ def test_a_part_that_is_missing_is_spoken_of(signed_log, capsys):
     status, out = verified(capsys, first, last)
     assert status == 1
     assert f"{last}:1: records " in out
-    assert "the file that held them is not among those given" in out
+    assert "their file is not among those given" in out
     status, out = verified(capsys, second, last)
-    assert f"name its older parts too (beside it: {first})" in out
+    assert f"name its older parts as well (beside it: {first})" in out
 
 
 def test_a_copy_beside_the_log_is_spoken_of(signed_log, capsys, tmp_path):
@@ -162,17 +175,17 @@ def test_keys_and_anchors(signed_log, capsys, tmp_path):
     collected = tmp_path / "collected"
     status, out = verified(capsys, *parts, "--key", tmp_path / "audit.key.pub", "--anchor", collected)
     assert status == 0, out
-    assert "by the key given; 1 record after it not yet" in out
+    assert "with the given key; 1 record after it not signed yet" in out
     assert "anchored up to record " in out
     status, out = verified(capsys, *parts, "--anchor", collected)
-    assert "by the log's own word, for no --key was given" in out
+    assert "according to the log itself: no --key was given" in out
     (tmp_path / "other").mkdir()
     SignedAuditLog(AuditSettings(tmp_path / "other" / "log"), tmp_path / "other").close()
     status, out = verified(capsys, *parts, "--key", tmp_path / "other" / "audit.key.pub")
     assert status == 1
     assert "the checkpoint at record 1 is signed by another key" in out
     status, out = verified(capsys, *parts, "--key", tmp_path / "other" / "audit.key.pub", "--anchor", collected)
-    assert (status, "no anchor of this log is among those given" in out) == (1, True)
+    assert (status, "none of the given anchors is of this log" in out) == (1, True)
 
 
 def test_anchors_show_a_cut_tail_even_where_head_was_cut_as_well(signed_log, capsys, tmp_path):
@@ -210,16 +223,16 @@ def test_records_that_the_log_itself_misses_are_no_success(audit_log, capsys):
     writer.close()
     status, out = verified(capsys, audit_log)
     assert status == 1
-    assert "note: missing: records 5 to 6 had been written" in out
-    assert "but 2 records gone, as the log itself says" in out
+    assert "note: missing: records 5 to 6 were written once" in out
+    assert "but 2 records missing, as the log itself reports" in out
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["--key", "nowhere"], "No such file"),
-        (["--key", "ed25519:AAAA"], "no public key"),
-        (["--key", "/dev/null"], "no key is in it"),
+        (["--key", "ed25519:AAAA"], "not a public key"),
+        (["--key", "/dev/null"], "the file has no key"),
         (["--anchor", "nowhere"], "No such file"),
         (["--head", "x\x1b"], "not SEQ:HASH"),
         (["--after", "5"], "not SEQ:HASH"),
@@ -243,7 +256,7 @@ def test_a_forged_anchor_is_noted(signed_log, capsys, tmp_path):
 def test_half_a_gzip_file_is_told(signed_log, capsys, tmp_path):
     (tmp_path / "half.gz").write_bytes(gzip.compress(beside(signed_log)[0].read_bytes())[:-20])
     assert main(["audit", "verify", str(tmp_path / "half.gz")]) == 1
-    assert "not a whole gzip file" in capsys.readouterr().err
+    assert "not a complete gzip file" in capsys.readouterr().err
     (tmp_path / "none.gz").write_bytes(b"\x1f\x8bnothing")
     assert main(["audit", "verify", str(tmp_path / "none.gz")]) == 1
     assert "securecctl: " in capsys.readouterr().err
@@ -253,5 +266,5 @@ def test_a_young_log_says_that_nothing_is_signed_yet(tmp_path, capsys):
     trail = SignedAuditLog(AuditSettings(tmp_path / "log"), tmp_path, host="farm1")
     trail.append(daemon_events.daemon("start"))
     status, out = verified(capsys, tmp_path / "log", "--key", tmp_path / "audit.key.pub")
-    assert (status, "signed up to record 0 by the key given; 2 records after it not yet" in out) == (0, True)
+    assert (status, "signed up to record 0 with the given key; 2 records after it not signed yet" in out) == (0, True)
     trail.close()
