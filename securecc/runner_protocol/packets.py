@@ -95,6 +95,11 @@ class PacketConnection(Generic[Incoming]):
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._end, self._readable)
 
+    @property
+    def closed(self) -> bool:
+        """Whether it has ended, from either side."""
+        return self._closed
+
     def send(self, message: msgspec.Struct, descriptors: Sequence[int] = ()) -> None:
         """Send, or queue if the peer is slow: what waits is no more than the jobs under way. The descriptors stay the
         caller's: what has to wait is duplicated. Raises ChannelError when the peer has gone, ProtocolError for too many

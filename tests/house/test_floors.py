@@ -97,7 +97,7 @@ HOUSE = {
         "policy": "loading policy_in_force",
         "runner": "job job_stdio toolchain_copies toolchain_probe tree_copies",
         "sandbox": "bubblewrap jail selection",
-        "server.blobs": "blob_store",
+        "server.blobs": "blob_files blob_store",
         "server.connections": "audit_events certificate client_connection connection_registry keytab listener",
         "server.execution": "audited authorised executor measured pipeline queued runner_client runner_pool"
         " toolchain_catalogue",

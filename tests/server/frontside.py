@@ -101,7 +101,7 @@ class CountingStore(BlobStore):
         return self.intakes[-1]
 
     def all_given_back(self):
-        return not any(hold._blobs for hold in self.holds) and all(intake._ended for intake in self.intakes)
+        return not any(len(hold) for hold in self.holds) and all(intake.ended for intake in self.intakes)
 
 
 def outcome(stdout=b"", stderr=b"", made=(), **changes):

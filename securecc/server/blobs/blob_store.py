@@ -4,12 +4,9 @@ A principal can use only what it has uploaded itself: knowing a digest gives no 
 earlier daemon stored is removed at start, because who uploaded what is kept in memory only.
 """
 
-import contextlib
 import errno
 import hashlib
-import itertools
 import os
-from collections import OrderedDict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
@@ -17,11 +14,10 @@ from typing import Self
 from securecc.model import limits
 from securecc.model.errors import BlobError, StoreError
 from securecc.model.manifest import Digest
-from securecc.server.blobs.blob_directory import claim, clear
+from securecc.server.blobs.blob_files import BlobFiles, LostError
 from securecc.server.blobs.blob_index import Blob, BlobIndex, NoRoomError, stamp
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-_CLEAR_S = 2.0
 
 
 class BlobStore:
@@ -44,17 +40,8 @@ class BlobStore:
         Raises:
             StoreError: the directory cannot be used, or another daemon uses it.
         """
-        self._path = path
         self._index = BlobIndex(limit, quota)
-        self._descriptors = descriptors
-        self._open: OrderedDict[Digest, tuple[Blob, int]] = OrderedDict()
-        self._numbers = itertools.count()
-        self._root = claim(path)
-        try:
-            clear(path)
-        except StoreError:
-            os.close(self._root)
-            raise
+        self._files = BlobFiles(path, descriptors)
 
     @property
     def used(self) -> int:
@@ -87,23 +74,14 @@ class BlobStore:
         try:
             gone = self._index.reserve(principal, size, quota)
         except NoRoomError as error:
-            self._delete(error.gone)
+            self._files.delete(error.gone)
             raise
-        self._delete(gone)
+        self._files.delete(gone)
         return Intake(self, principal, digest, size)
 
     def close(self) -> None:
-        """Closes all descriptors and clears the directory for at most _CLEAR_S seconds; the next start does the rest.
-        No Hold or Intake may be used afterwards.
-        """
-        if self._root < 0:
-            return
-        for _, fd in self._open.values():
-            os.close(fd)
-        self._open.clear()
-        clear(self._path).join(_CLEAR_S)
-        os.close(self._root)
-        self._root = -1
+        """Closes and removes all files, as far as a moment allows. No Hold or Intake may be used afterwards."""
+        self._files.close()
 
     # What Hold and Intake do with it.
 
@@ -111,70 +89,27 @@ class BlobStore:
         return self._index.pin(principal, digest)
 
     def _descriptor(self, blob: Blob) -> int:
-        known = self._open.get(blob.digest)
-        if known is None:
-            self._close_one()
-            known = self._open[blob.digest] = (blob, self._open_again(blob))
-        self._open.move_to_end(blob.digest)
-        if stamp(os.fstat(known[1])) == blob.stamp:
-            return known[1]
-        self._delete([blob])
-        self._index.drop(blob)
-        raise StoreError(f"blob {blob.digest.hex()} was damaged on disk", "send it again")
-
-    def _open_again(self, blob: Blob) -> int:
         try:
-            return os.open(_name(blob.digest), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._root)
-        except OSError as error:
-            if error.errno in (errno.EMFILE, errno.ENFILE):
-                raise StoreError("no more descriptors for blobs", "raise LimitNOFILE of the service") from error
+            return self._files.descriptor(blob)
+        except LostError:
             self._index.drop(blob)
-            raise StoreError(f"blob {blob.digest.hex()} cannot be opened: {error.strerror}", "send it again") from error
-
-    def _close_one(self) -> None:
-        # What a Hold has may be in use and stays open.
-        if len(self._open) < self._descriptors:
-            return
-        idle = next((blob for blob, _ in self._open.values() if blob.pins == 0), None)
-        if idle is None:
-            raise StoreError(f"all {self._descriptors} blob descriptors are in use", "raise LimitNOFILE of the service")
-        os.close(self._open.pop(idle.digest)[1])
-
-    def _delete(self, blobs: Iterable[Blob]) -> None:
-        for blob in blobs:
-            known = self._open.pop(blob.digest, None)
-            if known is not None:
-                os.close(known[1])
-            with contextlib.suppress(OSError):
-                os.unlink(_name(blob.digest), dir_fd=self._root)
+            raise
 
     def _create(self, digest: Digest) -> tuple[int, str]:
-        """A new file beside the blob's place, for this process alone to write."""
-        folder, _, _ = _name(digest).rpartition("/")
-        name = f"{folder}/.arriving-{next(self._numbers)}"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        try:
-            return os.open(name, flags, 0o400, dir_fd=self._root), name
-        except FileNotFoundError:
-            for part in (folder[:2], folder):
-                with contextlib.suppress(FileExistsError):
-                    os.mkdir(part, 0o700, dir_fd=self._root)
-            return os.open(name, flags, 0o400, dir_fd=self._root), name
+        return self._files.create(digest)
 
     def _put(self, intake: "Intake", temporary: str, fd: int) -> Blob:
         if intake.digest in self._index:
-            os.unlink(temporary, dir_fd=self._root)
+            self._files.discard(temporary)
             return self._index.add(intake.principal, intake.digest, intake.size)
-        os.rename(temporary, _name(intake.digest), src_dir_fd=self._root, dst_dir_fd=self._root)
+        self._files.put(temporary, intake.digest)
         blob = self._index.add(intake.principal, intake.digest, intake.size)
         blob.stamp = stamp(os.fstat(fd))
         return blob
 
     def _give_up(self, intake: "Intake", temporary: str) -> None:
         self._index.release(intake.principal, intake.size)
-        if temporary and self._root >= 0:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary, dir_fd=self._root)
+        self._files.discard(temporary)
 
 
 class Intake:
@@ -199,6 +134,11 @@ class Intake:
         self.abandon()
 
     @property
+    def ended(self) -> bool:
+        """Whether it was finished or abandoned."""
+        return self._ended
+
+    @property
     def lacking(self) -> int:
         """Bytes still to come."""
         return self.size - self._arrived
@@ -210,8 +150,7 @@ class Intake:
             BlobError: they are more than were announced.
             StoreError: they cannot be written.
         """
-        if self._ended:
-            raise StoreError(f"blob {self.digest.hex()} has ended already")
+        self._check_open()
         if len(chunk) > self.lacking:
             self.abandon()
             raise BlobError(f"blob {self.digest.hex()} is longer than the {self.size} bytes announced")
@@ -232,7 +171,8 @@ class Intake:
             BlobError: bytes are missing, or are not those that the digest names.
             StoreError: they cannot be written.
         """
-        if not self._ended and self._fd < 0:
+        self._check_open()
+        if self._fd < 0:
             self.write(b"")
         if self.lacking or self._sha.digest() != self.digest:
             self.abandon()
@@ -251,6 +191,10 @@ class Intake:
         if not self._ended:
             self._end()
             self._store._give_up(self, self._temporary)  # noqa: SLF001 - two halves of one module
+
+    def _check_open(self) -> None:
+        if self._ended:
+            raise StoreError(f"blob {self.digest.hex()} has ended already")
 
     def _end(self) -> None:
         self._ended = True
@@ -284,6 +228,10 @@ class Hold:
 
     def __exit__(self, *_: object) -> None:
         self.release()
+
+    def __len__(self) -> int:
+        """How many blobs are held."""
+        return len(self._blobs)
 
     @property
     def missing(self) -> list[Digest]:
@@ -329,11 +277,6 @@ class Hold:
             blob.pins += 1
             self._blobs[blob.digest] = blob
             self._missing.pop(blob.digest, None)
-
-
-def _name(digest: Digest) -> str:
-    text = digest.hex()
-    return f"{text[:2]}/{text[2:4]}/{text[4:]}"
 
 
 def _write_all(fd: int, chunk: bytes | memoryview) -> None:

@@ -30,9 +30,9 @@ class NetworkListener:
         self._settings = settings
         self._sockets = sockets
         self._path = settings.state / KNOWN_NAME
-        self._known = KnownSources(self._read())
+        self.known = KnownSources(self._read())
         self._written = time.monotonic()
-        self._gate = ConnectionGate(policy.admits, settings.limits.places, known=self._known, proxies=policy.believes)
+        self.gate = ConnectionGate(policy.admits, settings.limits.places, known=self.known, proxies=policy.believes)
 
     async def listen(
         self,
@@ -49,7 +49,7 @@ class NetworkListener:
         """
         return await serve(
             [] if self._sockets else [(address, self._settings.port) for address in self._settings.listen],
-            gate=self._gate,
+            gate=self.gate,
             acceptor=acceptor,
             context=context,
             authorise=authorise,
@@ -61,14 +61,14 @@ class NetworkListener:
 
     async def keep(self) -> None:
         """Writes the known sources if there are new ones, at most every KNOWN_WRITE_S seconds."""
-        if self._known.changed and time.monotonic() - self._written >= limits.KNOWN_WRITE_S:
+        if self.known.changed and time.monotonic() - self._written >= limits.KNOWN_WRITE_S:
             self._written = time.monotonic()
-            await asyncio.to_thread(self._write, self._known.take())
+            await asyncio.to_thread(self._write, self.known.take())
 
     def close(self) -> None:
         """Writes them a last time."""
-        if self._known.changed:
-            self._write(self._known.take())
+        if self.known.changed:
+            self._write(self.known.take())
 
     def _read(self) -> dict[str, float]:
         try:

@@ -40,6 +40,10 @@ class RefusalTally:
         self._beyond: set[str] = set()
         self._full: list[Strangers] = []
 
+    def __len__(self) -> int:
+        """How many sources are counted in the current minute, those beyond `sources` as one."""
+        return len(self._counts)
+
     def count(self, address: str, reason: str, now_ns: int) -> None:
         """One more refused connection. `reason` is a word of the daemon's own, never the peer's."""
         self._turn(now_ns // _MINUTE_NS)

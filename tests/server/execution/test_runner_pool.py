@@ -88,7 +88,7 @@ def test_new_jobs_go_to_the_new_runner_and_the_old_one_leaves_after_its_last(tmp
             ]
             late = asyncio.create_task(pool.run(replace(job(2), toolchain=toolchain_of(CLANG)), GRANT, inputs))
             await spawner.runners[0].until(WorkOrder)
-            assert not first.packets._closed
+            assert not first.packets.closed
             first.say(report(1), b"", b"")
             spawner.runners[0].say(report(2), b"", b"")
             for outcome in (await running, await late):
@@ -104,7 +104,7 @@ def test_new_jobs_go_to_the_new_runner_and_the_old_one_leaves_after_its_last(tmp
 
 async def closed(runner):
     async with asyncio.timeout(5):
-        while not runner.packets._closed:
+        while not runner.packets.closed:
             runner.news.clear()
             await runner.news.wait()
 
@@ -164,7 +164,7 @@ def test_nothing_new(tmp_path):
         async with offered(tmp_path, WorkReady((), ())) as (pool, first, spawner, _):
             assert await pool.renew() == ""
             assert pool.catalogue.toolchains == (GCC,)
-            assert not first.packets._closed
+            assert not first.packets.closed
             await closed(spawner.runners[0])
 
     asyncio.run(body())

@@ -130,7 +130,7 @@ def check_accounts(queue, entries):
     assert queue.taken == len(held) <= 3
     held += [t for t in entries if t.stage is Stage.OVER]
     for principal in {t.grant.principal for t in held}:
-        share = queue._shares[principal]
+        share = queue.share(principal)
         own = [t for t in held if t.grant.principal == principal]
         assert share.holding == len(own) <= 2
         assert share.memory == sum(t.grant.limits.memory for t in own)
@@ -233,7 +233,7 @@ def test_a_rate_bounds_the_jobs_that_begin_not_those_that_ask():
         assert leased(entries) == 0
         assert enter(queue, BOB, nothing, TokenBucket(clock)).stage is Stage.LEASED
         clock.now = 0.2
-        queue._serve()
+        queue.serve()
         assert leased(entries) == 2
 
     asyncio.run(body())

@@ -323,7 +323,7 @@ def test_a_job_that_waits_for_its_slot_has_all_the_time(tmp_path, monkeypatch):
         await asyncio.sleep(0.2)
         assert isinstance(channel.said[-1], Wait)
         front.queue.slots = 1
-        front.queue._serve()
+        front.queue.serve()
         await channel.until(Invite)
         refusal = await channel.until(Refuse)
         assert refusal.code == "busy"

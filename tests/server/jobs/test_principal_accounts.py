@@ -64,4 +64,4 @@ def test_manifests_of_all_together_are_bounded_and_who_has_most_gives(monkeypatc
     assert bob.manifests.get(numbered(99)[0]) is not None
     accounts.close(alice)
     accounts.close(bob)
-    assert accounts._kept == 0
+    assert accounts.manifest_bytes == 0
