@@ -16,6 +16,7 @@ from securecc.model.manifest import Entry, Kind, Role
 from securecc.model.messages import Terminal
 from securecc.runner_protocol import packets
 from securecc.runner_protocol.messages import WorkCancel, WorkOrder, WorkReady, WorkTree
+from securecc.system.descriptors import close_all
 
 NOBODY = 64987
 
@@ -116,7 +117,7 @@ class Runner:
         future = self.waiting[values["job"]] = asyncio.get_running_loop().create_future()
         future.job = values["job"]
         packets.post_order(self.connection, WorkOrder(**values), WorkTree(tuple(entries), tuple(numbers)), files)
-        packets.close_all(files)
+        close_all(files)
         return future
 
     async def run(self, arguments, tree=None, **order):

@@ -5,7 +5,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import resource
 import socket
 import subprocess
 import sys
@@ -30,6 +29,7 @@ from securecc.runner_protocol.packets import memory, order_runner, pair
 from securecc.sandbox import cgroup, namespaces
 from securecc.server.blobs.blob_store import BlobStore
 from securecc.server.front import Equipment, Front
+from securecc.system.descriptors import allow_as_many_as_possible
 
 CONFIG = Path("/etc/securecc/config.yaml")
 SITE = Path(msgspec.__file__).parent
@@ -198,8 +198,7 @@ def _harden() -> None:
     need.
     """
     namespaces.harden()
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    allow_as_many_as_possible()
 
 
 def _log_to_stderr(level: str, redaction: Redaction) -> None:

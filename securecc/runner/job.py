@@ -17,9 +17,9 @@ from securecc.runner.job_stdio import JobStdio, take_input
 from securecc.runner.output_scan import ScanResult, same_folder, scan_outputs
 from securecc.runner.toolchain_copies import ToolchainCopy
 from securecc.runner_protocol.messages import WorkOrder, WorkReport, WorkTree
-from securecc.runner_protocol.packets import close_all
 from securecc.sandbox import cgroup, landlock, mount_plan, namespaces, tree_builder
 from securecc.sandbox.sandbox import RunningSandbox, Sandbox, SandboxResult, SandboxSpec, limit_from_diagnostics
+from securecc.system.descriptors import close_all
 
 _SLACK = limits.MIB  # of a job's tmpfs, for directories and the compiler's temporary names
 _SPARE_INODES = 4096

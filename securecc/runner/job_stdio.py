@@ -8,7 +8,7 @@ from securecc.model.errors import SandboxError
 from securecc.model.manifest import INPUT, Entry, Kind
 from securecc.runner.pseudo_terminal import PseudoTerminal
 from securecc.runner_protocol.messages import WorkOrder
-from securecc.runner_protocol.packets import close_all
+from securecc.system.descriptors import close_all
 
 _TAIL = 16 * limits.KIB  # of the diagnostics, where a limit shows
 

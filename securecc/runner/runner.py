@@ -8,7 +8,6 @@ import argparse
 import asyncio
 import contextlib
 import os
-import resource
 import signal
 import socket
 import sys
@@ -37,9 +36,10 @@ from securecc.runner_protocol.messages import (
     WorkReport,
     WorkTree,
 )
-from securecc.runner_protocol.packets import PacketConnection, close_all, from_front, read_tree, say_once
+from securecc.runner_protocol.packets import PacketConnection, from_front, read_tree, say_once
 from securecc.sandbox import cgroup, landlock, namespaces, selection
 from securecc.sandbox.selection import SandboxProgram
+from securecc.system.descriptors import allow_as_many_as_possible, close_all, close_all_but
 
 _STORE, _SHARED_TREES, _JOBS, _FILTER = b"/toolchains", b"/shared-trees", b"/jobs", b"/seccomp"
 _DEVICES = (b"/dev/null", b"/dev/urandom")
@@ -118,11 +118,9 @@ def _only(descriptor: int) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1):
         os.dup2(null, standard)
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    os.closerange(3, descriptor)
-    os.closerange(descriptor + 1, min(most, 1 << 20))
+    close_all_but(descriptor)
     os.set_inheritable(descriptor, False)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    allow_as_many_as_possible()
 
 
 def _settle(config: RunnerConfig) -> list[JobContext]:

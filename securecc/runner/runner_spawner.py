@@ -30,7 +30,7 @@ from securecc.runner import runner
 from securecc.runner.runner import RunnerConfig
 from securecc.runner_protocol.messages import WorkRunner
 from securecc.runner_protocol.packets import memory
-from securecc.sandbox import namespaces, sandbox
+from securecc.sandbox import namespaces, process_tree
 
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
 """What runner and spawner are started with."""
@@ -177,7 +177,7 @@ def end_children() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # they are reaped here alone, so that each number means what it meant
     with contextlib.suppress(ChildProcessError):
         while True:
-            for child in sandbox.children(os.getpid()):
+            for child in process_tree.children(os.getpid()):
                 os.kill(child, signal.SIGKILL)
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass

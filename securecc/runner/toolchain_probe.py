@@ -14,7 +14,8 @@ from securecc.model.messages import Terminal
 from securecc.runner.job import Job, JobContext
 from securecc.runner.toolchain_copies import ToolchainCopy
 from securecc.runner_protocol.messages import WorkOrder, WorkTree
-from securecc.runner_protocol.packets import close_all, memory
+from securecc.runner_protocol.packets import memory
+from securecc.system.descriptors import close_all
 
 _FOLDER, _SOURCE = b"/probe", b"int securecc;\n"
 _SAID = 400  # bytes of what it says about it

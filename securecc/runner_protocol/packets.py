@@ -6,7 +6,6 @@ would not fit a packet travels in a memfd, which is then the packet's first desc
 
 import array
 import asyncio
-import contextlib
 import errno
 import os
 import socket
@@ -20,6 +19,7 @@ from securecc.model import limits
 from securecc.model.errors import ChannelError, ProtocolError, SandboxError
 from securecc.model.messages import SharedTree
 from securecc.runner_protocol.messages import FromFront, FromRunner, WorkBlobs, WorkOrder, WorkRunner, WorkTree
+from securecc.system.descriptors import close_all
 
 INLINE, IN_MEMFD = 0, 1
 PACKET_DESCRIPTORS = 253  # SCM_MAX_FD of Linux
@@ -252,13 +252,6 @@ def memory(content: bytes) -> int:
     while done < len(content):
         done += os.pwrite(memfd, memoryview(content)[done:], done)
     return memfd
-
-
-def close_all(descriptors: Sequence[int]) -> None:
-    """Close each, whatever the others say."""
-    for descriptor in descriptors:
-        with contextlib.suppress(OSError):
-            os.close(descriptor)
 
 
 def _contents(descriptor: int, limit: int) -> bytes:

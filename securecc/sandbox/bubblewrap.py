@@ -1,4 +1,4 @@
-"""The way into a sandbox through bubblewrap (bwrap(1)): its command line, its start, its end."""
+"""Sandboxes made by bubblewrap (bwrap(1)): its command line, its start, its end."""
 
 import contextlib
 import json
@@ -15,6 +15,8 @@ from securecc.model.errors import SandboxError
 from securecc.model.grant import JobLimits
 from securecc.sandbox import cgroup, mount_plan, sandbox
 from securecc.sandbox.sandbox import SandboxSpec
+from securecc.sandbox.supervised_process import SupervisedProcess, spawn
+from securecc.system.descriptors import close_all
 
 _NAMESPACES = (
     b"--unshare-user",
@@ -27,175 +29,194 @@ _NAMESPACES = (
     b"--new-session",
     b"--clearenv",
 )
-_STATUS, _GATE, _FURTHER = 3, 4, 5  # descriptors of bwrap: where it reports, waits for our word; filter and rulesets
-_STEP = mount_plan.OWN_DIRECTORY + b"/confine"  # where jobs see it
-_SIGNALLED = 128  # bwrap passes on a signal as a shell does
+_STATUS, _GATE, _FURTHER = 3, 4, 5  # bwrap's descriptors: where it reports, where it waits for us; filter and rulesets
+_CONFINE = mount_plan.OWN_DIRECTORY + b"/confine"  # where jobs see that program
+_SIGNALLED = 128  # bwrap reports a signal as a shell does
 _LAST_SIGNAL = 64
 _ADVICE = "install it (apt install bubblewrap), 0.8 or later"
 
 
 @dataclass(frozen=True, slots=True)
 class Bubblewrap:
-    """Bwrap's path, the path of the system call filter (`securecc.sandbox.seccomp`), empty where there is none, and
-    that of the program that confines a job further when bwrap's work is done (`securecc/sandbox/jail/confine.c`), empty
-    where there is none: then a spec's rulesets do not come into force.
+    """`program` is the path of bwrap; `filter` that of the system call filter (`securecc.sandbox.seccomp`), empty for
+    none; `confine` that of ``securecc-confine`` (`securecc/sandbox/jail/confine.c`), which restricts a job further once
+    bwrap has made its mounts, empty for none.
 
     With the filter no job can make a socket, so all may share the runner's own network namespace, in which there is
-    none but a loopback that is down: one namespace less to make, for a quarter of the time that a sandbox costs.
+    only a loopback that is down: one namespace less to make, a quarter of the time that a sandbox costs.
     """
 
     name: ClassVar[str] = "bubblewrap"
     program: bytes
     filter: bytes = b""
-    step: bytes = b""
+    confine: bytes = b""
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """What is in force for every job."""
+        """See `sandbox.Sandbox`."""
         return sandbox.layers(self.name, self.filter)
 
     @property
     def programs(self) -> tuple[bytes, ...]:
-        """What must be there to make it."""
-        return (self.program, *((self.step,) if self.step else ()))
+        """The programs that a runner must have to start it."""
+        return (self.program, *((self.confine,) if self.confine else ()))
 
     @property
     def confines(self) -> bool:
-        """Where there is a program to do it."""
-        return bool(self.step)
+        """Whether the Landlock rulesets of a spec come into force: only if ``securecc-confine`` is installed, since a
+        process restricted by Landlock cannot mount, which bwrap has to do first.
+        """
+        return bool(self.confine)
 
     def start(
         self, spec: SandboxSpec, limits: JobLimits, overflowing: Callable[[], bool] = sandbox.never_overflows
     ) -> "RunningBubblewrap":
-        """See `sandbox.Sandbox`."""
+        """See `sandbox.Sandbox`.
+
+        Raises:
+            SandboxError: the program cannot be started.
+        """
         ours, theirs = socket.socketpair()
         before = os.umask(spec.umask & 0o777)
         filters: list[int] = []
         try:
             if self.filter:
                 filters.append(os.open(self.filter, os.O_RDONLY | os.O_CLOEXEC))
-            further = (*filters, *(spec.rulesets if self.step else ()))
-            pid = sandbox.spawn(command_line(self, spec), {}, (*spec.stdio, theirs.fileno(), theirs.fileno(), *further))
+            further = (*filters, *(spec.rulesets if self.confine else ()))
+            descriptors = (*spec.stdio, theirs.fileno(), theirs.fileno(), *further)
+            pid = spawn(command_line(self, spec), {}, descriptors)
         except (OSError, ValueError) as error:
             ours.close()
             raise SandboxError(f"cannot start {os.fsdecode(self.program)}: {error}", _ADVICE) from error
         finally:
             os.umask(before)
             theirs.close()
-            for descriptor in filters:
-                os.close(descriptor)
+            close_all(filters)
         return RunningBubblewrap(pid, ours, limits, overflowing, spec.group)
 
 
-def command_line(way: Bubblewrap, spec: SandboxSpec) -> list[bytes]:
+def command_line(bubblewrap: Bubblewrap, spec: SandboxSpec) -> list[bytes]:
     """Bwrap's arguments for a spec."""
-    line = [way.program, *_NAMESPACES, b"--json-status-fd", b"%d" % _STATUS, b"--block-fd", b"%d" % _GATE]
-    if not way.filter:
+    line = [bubblewrap.program, *_NAMESPACES, b"--json-status-fd", b"%d" % _STATUS, b"--block-fd", b"%d" % _GATE]
+    if not bubblewrap.filter:
         line.append(b"--unshare-net")
-    elif not way.step:
+    elif not bubblewrap.confine:
         line += [b"--seccomp", b"%d" % _FURTHER]
     for name, value in spec.environment.items():
         line += [b"--setenv", name, value]
     line += [b"--dev-bind", spec.root, b"/"]
-    if way.step:
-        line += [b"--ro-bind", way.step, _STEP]
-    line += [b"--chdir", spec.cwd, b"--", *(_confined(way, spec) if way.step else ()), *spec.arguments]
+    if bubblewrap.confine:
+        line += [b"--ro-bind", bubblewrap.confine, _CONFINE]
+    confined = _confined(bubblewrap, spec) if bubblewrap.confine else ()
+    line += [b"--chdir", spec.cwd, b"--", *confined, *spec.arguments]
     return line
 
 
-def _confined(way: Bubblewrap, spec: SandboxSpec) -> tuple[bytes, bytes, bytes]:
-    """The words before a command that is to be confined when all mounts are made."""
-    first = _FURTHER + bool(way.filter)
+def _confined(bubblewrap: Bubblewrap, spec: SandboxSpec) -> tuple[bytes, bytes, bytes]:
+    """The words before a command that ``securecc-confine`` runs."""
+    first = _FURTHER + bool(bubblewrap.filter)
     rulesets = b" ".join(b"%d" % number for number in range(first, first + len(spec.rulesets)))
-    return _STEP, b"%d" % _FURTHER if way.filter else b"", rulesets
+    return _CONFINE, b"%d" % _FURTHER if bubblewrap.filter else b"", rulesets
 
 
 def find() -> bytes:
-    """The path of bwrap. Raises SandboxError with advice if there is none."""
-    return sandbox.find("bwrap", sandbox.PROGRAM_DIRECTORIES, _ADVICE)
+    """The path of bwrap.
+
+    Raises:
+        SandboxError: it is not installed.
+    """
+    return sandbox.find_program("bwrap", sandbox.PROGRAM_DIRECTORIES, _ADVICE)
 
 
-class RunningBubblewrap(sandbox.RunningSandbox):
-    """A sandbox of bwrap's that runs. Bwrap waits until we have set the limits of its child, the init."""
+class RunningBubblewrap(SupervisedProcess):
+    """A sandbox of bwrap's that runs. Its init waits at a gate until we have set its limits. Before the gate it is in
+    bwrap's process group; behind the gate it has a session of its own, and is known by its pidfd.
+    """
 
     def __init__(
         self, pid: int, status: socket.socket, limits: JobLimits, overflowing: Callable[[], bool], group: int = -1
     ) -> None:
+        """`status` is where bwrap reports and waits, and is closed in the end; `group` as in `SandboxSpec`."""
         super().__init__(pid, limits, overflowing)
         self._group = group
-        self._status = status
-        self._said = b""
-        self._outcome = 0
-        _ours.add(pid)
+        self._report = status
+        self._reported = b""
+        self._init_pidfd = -1
         status.setblocking(False)
         self._loop.add_reader(status, self._hear)
 
     def _hear(self) -> None:
-        """Bwrap reports its child when namespaces are made; it goes on only when we have set the limits."""
-        try:
-            heard = self._status.recv(bound.WORK_PACKET)
-        except OSError:
-            heard = b""
-        self._said += heard
-        if not heard:
-            self._loop.remove_reader(self._status)
-        elif not self._top and b"}" in self._said:
+        """Bwrap names its child once namespaces are made; it goes on only when we have set the limits."""
+        if not self._take_report():
+            self._loop.remove_reader(self._report)
+        elif not self._supervised and b"}" in self._reported:
             try:
-                self._top = int(json.loads(self._said[: self._said.index(b"}") + 1])["child-pid"])
-                _ours.add(self._top)
-                restrict(self._top, self._limits)
-                if self._group >= 0:
-                    cgroup.enter(self._group, self._top)
-                self._status.send(b"\n")
+                self._let_through(int(json.loads(self._reported[: self._reported.index(b"}") + 1])["child-pid"]))
             except (ValueError, KeyError, OSError):
                 self.kill()
 
-    def _gone(self) -> None:
-        """Bwrap has gone; its child, the init of the pid namespace, goes with it, and all that is inside with that."""
-        self._unwatch()
-        code = self._collect(self._pid) or 0
-        self._outcome = _SIGNALLED - code if _SIGNALLED < code <= _SIGNALLED + _LAST_SIGNAL else code
-        self._hear()
-        self._top = self._top or _orphan()
-        if not self._top:
-            self._close()
-            return
-        _ours.add(self._top)
+    def _take_report(self) -> bool:
+        """Whether there was anything."""
         try:
-            self._watch(self._top, self._init_gone)
-        except ProcessLookupError:
-            self._close()
+            heard = self._report.recv(bound.WORK_PACKET)
+        except OSError:
+            heard = b""
+        self._reported += heard
+        return bool(heard)
+
+    def _let_through(self, init: int) -> None:
+        pidfd = os.pidfd_open(init)
+        if os.getpgid(init) != self._pid:  # it has gone, and the number is another process's by now
+            os.close(pidfd)
+            raise ProcessLookupError
+        self._init_pidfd, self._supervised = pidfd, init
+        set_limits(init, self._limits)
+        if self._group >= 0:
+            cgroup.enter(self._group, init)
+        self._report.send(b"\n")
+
+    def _kill_init(self) -> None:
+        super()._kill_init()
+        if self._init_pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._init_pidfd, signal.SIGKILL)
+
+    def _reap_init(self) -> None:
+        """Bwrap mostly ends a moment before its child does, which is ours then; else it has reaped it."""
+        if self._init_pidfd < 0:
+            super()._reap_init()
             return
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._watched, signal.SIGKILL)
+        try:
+            if os.waitid(os.P_PIDFD, self._init_pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+                self._loop.add_reader(self._init_pidfd, self._init_ended)
+                return
+            self._reap(self._supervised)
+        except ChildProcessError:
+            pass
+        self._finish_by_report()
 
-    def _init_gone(self) -> None:
-        self._unwatch()
-        with contextlib.suppress(ChildProcessError):  # bwrap itself has reaped it
-            self._collect(self._top)
-        self._close()
+    def _init_ended(self) -> None:
+        self._loop.remove_reader(self._init_pidfd)
+        self._reap_init()
 
-    def _close(self) -> None:
-        _ours.difference_update((self._pid, self._top))
-        self._loop.remove_reader(self._status)
-        self._status.close()
-        self._finish(self._outcome, ran=b'"exit-code"' in self._said or self._outcome < 0)
+    def _finish_by_report(self) -> None:
+        self._loop.remove_reader(self._report)
+        while self._take_report():
+            pass
+        self._report.close()
+        if self._init_pidfd >= 0:
+            os.close(self._init_pidfd)
+        code = self._status
+        status = _SIGNALLED - code if _SIGNALLED < code <= _SIGNALLED + _LAST_SIGNAL else code
+        self._finish(status, ran=b'"exit-code"' in self._reported or status < 0)
 
 
-_ours: set[int] = set()
-"""The processes of all sandboxes that run: bwrap's own, and the inits that it has named."""
+def set_limits(pid: int, limits: JobLimits) -> None:
+    """Sets the resource limits of a process and its future children (prlimit(2)).
 
-
-def _orphan() -> int:
-    """The init of a sandbox whose bwrap was killed before it named its child; 0 if there is none. It has become a child
-    of ours, for we are the subreaper (prctl(2)), and is one that nobody here knows.
+    Raises:
+        OSError: the system refuses, or there is no such process.
     """
-    found = (child for child in sandbox.children(os.getpid()) if child not in _ours and sandbox.comm(child) == b"bwrap")
-    return next(found, 0)
-
-
-def restrict(pid: int, limits: JobLimits) -> None:
-    """Set the resource limits of a process and its children to be (prlimit(2)). Raises OSError."""
     for what, soft, hard in sandbox.rlimits(limits):
         _, most = resource.prlimit(pid, what)
         top = hard if most == resource.RLIM_INFINITY else min(hard, most)

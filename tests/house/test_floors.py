@@ -56,7 +56,7 @@ HOUSE = {
         "server.jobs": "delivery_backlog principal_accounts token_bucket validation",
         "wire": "client_stages framing handshake proxy_protocol server_stages session",
     },
-    SYSTEM: {"system": "atomic_file file_type peer_credentials stat_key"},
+    SYSTEM: {"system": "atomic_file descriptors file_type peer_credentials stat_key"},
     FOREIGN: {
         "audit": "append_file signing",
         "audit.collectors": "collector_connection",
@@ -75,7 +75,7 @@ HOUSE = {
         "policy": "files unix_groups",
         "runner": "output_scan pseudo_terminal",
         "runner_protocol": "packets",
-        "sandbox": "cgroup landlock machine_probe namespaces sandbox seccomp tree_builder",
+        "sandbox": "cgroup landlock machine_probe namespaces process_tree sandbox seccomp tree_builder",
         "server.blobs": "blob_directory",
         "server.connections": "known_sources_file",
     },
@@ -96,7 +96,7 @@ HOUSE = {
         "daemon": "config_edit file_permissions",
         "policy": "loading policy_in_force",
         "runner": "job job_stdio toolchain_copies toolchain_probe tree_copies",
-        "sandbox": "bubblewrap jail selection",
+        "sandbox": "bubblewrap jail selection supervised_process",
         "server.blobs": "blob_files blob_store",
         "server.connections": "audit_events certificate client_connection connection_registry keytab listener",
         "server.execution": "audited authorised executor measured pipeline queued runner_client runner_pool"

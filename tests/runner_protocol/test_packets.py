@@ -19,6 +19,7 @@ from securecc.model.manifest import Entry, Kind
 from securecc.model.messages import Terminal
 from securecc.runner_protocol import packets
 from securecc.runner_protocol.messages import WorkBlobs, WorkCancel, WorkOrder, WorkTree
+from securecc.system.descriptors import close_all
 
 
 def order(**more):
@@ -59,7 +60,7 @@ class Ends:
         self.sender.close()
         self.receiver.close()
         for _, descriptors in self.got:
-            packets.close_all(descriptors)
+            close_all(descriptors)
 
 
 def between(body, **how):
@@ -114,7 +115,7 @@ def test_an_order_with_more_contents_than_one_packet_carries():
         entries = tuple(Entry(b"/%d" % number, Kind.FILE) for number in range(600))
         tree = WorkTree(entries, tuple(range(600)))
         packets.post_order(ends.sender, order(blobs=600), tree, files)
-        packets.close_all(files)
+        close_all(files)
         await until(lambda: ends.got and isinstance(ends.got[-1][0], WorkOrder))
         *blobs, (_, trees) = ends.got
         contents = [os.pread(descriptor, 9, 0) for _, descriptors in blobs for descriptor in descriptors]
@@ -244,7 +245,7 @@ def test_a_body_in_a_pipe_or_too_large_is_garbage():
         os.ftruncate(huge, limits.FRAME_CONTROL + 1)
         for descriptor in (reading, huge):
             socket.send_fds(ends.raw, [b"\1"], [descriptor])
-        packets.close_all([reading, writing, huge])
+        close_all([reading, writing, huge])
         await until(lambda: len(ends.garbage) == 2)
 
     between(body)

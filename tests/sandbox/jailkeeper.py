@@ -33,9 +33,9 @@ async def killed(way, root, after_s, *, init):
     until = time.monotonic() + after_s
     while time.monotonic() < until:
         pass
-    target = running._pid
+    target = running.pid
     if init:
-        inside = children_of(running._pid)
+        inside = children_of(running.pid)
         target = int(inside[0]) if inside else target
     os.kill(target, signal.SIGKILL)
     ending = await asyncio.wait_for(running.ended(), 5)
@@ -57,9 +57,9 @@ async def wrapped(root, _rules):
 
 async def wait(root, rules):
     running = jail.Jail(jail.find(), os.fsencode(rules)).start(spec(root), JobLimits())
-    while not (inside := children_of(running._pid)):
+    while not (inside := children_of(running.pid)):
         await asyncio.sleep(0.001)
-    print(running._pid, int(inside[0]), flush=True)
+    print(running.pid, int(inside[0]), flush=True)
     ending = await running.ended()
     print(ending.ran, ending.status, children_of(os.getpid()), flush=True)
 

@@ -6,10 +6,10 @@
  * umask, whether there is a control group (a directory's descriptor, 4), how many Landlock rulesets there are (on the
  * descriptors from there on), and three for each resource limit (setrlimit(2)): which, soft, hard.
  *
- * Three processes: this one, outside, which a parent waits for; the init of the new pid namespace; and PROGRAM, its
- * child. The parent's death ends this one, whose death ends the init, whose death ends all that is inside. On
- * descriptor 3 comes one `struct outcome` when PROGRAM has ended; nothing comes if it never began, or was killed from
- * outside. What went wrong before it began is on standard error.
+ * Three processes: this one, outside, which a parent waits for and has made a session's leader; the init of the new
+ * pid namespace; and PROGRAM, its child. The parent's death ends this one, whose death ends the init, whose death ends
+ * all that is inside. On descriptor 3 comes one `struct outcome` when PROGRAM has ended; nothing comes if it never
+ * began, or was killed from outside. What went wrong before it began is on standard error.
  */
 #define _GNU_SOURCE
 #include "failure.h"
@@ -232,7 +232,6 @@ int main(int count, char **words)
     if (getppid() != sandbox.parent)
         fail("stay without", "the parent", ESRCH);
     must(prctl(PR_SET_NO_NEW_PRIVS, 1UL, 0UL, 0UL, 0UL), "forgo", "new privileges");
-    must(setsid(), "begin", "a session");
     must(syscall(SYS_close_range, FURTHER + sandbox.group + sandbox.rulesets, ~0U, 0), "close", "what was inherited");
     umask(sandbox.umask & 0777);
     must(pipe2(ends, O_CLOEXEC | O_NONBLOCK), "make", "a pipe");

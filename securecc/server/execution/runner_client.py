@@ -12,8 +12,9 @@ from securecc.model.errors import ChannelError, SandboxError, SecureccError
 from securecc.model.grant import Grant
 from securecc.model.manifest import Kind
 from securecc.runner_protocol.messages import FromRunner, WorkCancel, WorkOrder, WorkReady, WorkReport, WorkTree
-from securecc.runner_protocol.packets import PacketConnection, close_all, from_runner, post_order
+from securecc.runner_protocol.packets import PacketConnection, from_runner, post_order
 from securecc.server.execution.executor import Inputs, Job, Outcome
+from securecc.system.descriptors import close_all
 
 READ = limits.MIB
 """Bytes of an output that are hashed in one turn of the event loop: some 0.5 to 2 ms."""
