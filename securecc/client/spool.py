@@ -97,7 +97,9 @@ class Content:
 
 
 def _folder() -> str:
-    """XDG_RUNTIME_DIR, and /tmp on many machines, are memory (tmpfs); /var/tmp is a disk (file-hierarchy(7))."""
+    """XDG_RUNTIME_DIR, and /tmp on many machines, are memory; /var/tmp is a disk (file-hierarchy(7)). TMPDIR is an agent's
+    only where a person has started it.
+    """
     return os.environ.get("TMPDIR") or "/var/tmp"  # noqa: S108 - what is made there has no name
 
 
@@ -116,4 +118,4 @@ def _unnamed_file() -> int:
 
 
 def _unusable(folder: str, error: OSError) -> tuple[str, str]:
-    return f"cannot keep a large result in {folder}: {error.strerror}", "make room there, or set TMPDIR"
+    return f"cannot keep a large result in {folder}: {error.strerror}", "free some space there"

@@ -75,7 +75,7 @@ def test_a_file_system_without_nameless_files_will_do(monkeypatch: pytest.Monkey
 
 def test_where_there_is_no_room_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path / "missing"))
-    with pytest.raises(AgentError, match=r"cannot keep a large result in .*/missing: No such file.*; make room"):
+    with pytest.raises(AgentError, match=r"cannot keep a large result in .*/missing: No such file.*; free some"):
         Spool(1, in_memory=0)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     spool = Spool(1, in_memory=0)
