@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from securecc.client import spool as spool_module
 from securecc.client.spool import CHUNK, IN_MEMORY, Content, Spool
 from securecc.model.errors import AgentError
 
@@ -83,6 +82,6 @@ def test_where_there_is_no_room_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_
     def full(descriptor: int, data: bytes) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(spool_module.os, "write", full)
+    monkeypatch.setattr(os, "write", full)
     with pytest.raises(AgentError, match="No space left"):
         spool.append(b"x")

@@ -1,6 +1,7 @@
 """securecc.client.compile.argument_files: reads what a command line names, and nothing that would hold it up."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -9,7 +10,7 @@ from securecc.model import limits
 from securecc.model.errors import StaysLocal
 
 
-def test_files_are_read_from_the_working_directory(tmp_path):
+def test_files_are_read_from_the_working_directory(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub/a").write_bytes(b"-O2 @sub/b")
     (tmp_path / "sub/b").write_bytes(b"'x y.c'")
@@ -17,11 +18,11 @@ def test_files_are_read_from_the_working_directory(tmp_path):
     assert expanded((b"gcc", b"@" + bytes(tmp_path / "sub/b")), b"/") == (b"gcc", b"x y.c")
 
 
-def test_without_any_nothing_is_read():
+def test_without_any_nothing_is_read() -> None:
     assert expanded((b"gcc", b"-c", b"a.c"), b"/nowhere") == (b"gcc", b"-c", b"a.c")
 
 
-def test_what_is_no_plain_file_stays_local(tmp_path):
+def test_what_is_no_plain_file_stays_local(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "large").write_bytes(b" " * (limits.RESPONSE_BYTES + 1))
     (tmp_path / "self").write_bytes(b"@self")
@@ -31,7 +32,7 @@ def test_what_is_no_plain_file_stays_local(tmp_path):
         assert caught.value.reason == ("special" if name == b"fifo" else "response-file")
 
 
-def test_a_specs_file_is_read_and_left_out(tmp_path):
+def test_a_specs_file_is_read_and_left_out(tmp_path: Path) -> None:
     path = os.fsencode(tmp_path / "x.specs")
     (tmp_path / "x.specs").write_text("*self_spec:\n+ %{!r:%{!fPIC:-fno-PIE}}\n")
     assert without_specs((b"gcc", b"-specs=" + path, b"-c")) == ((b"gcc", b"-c", b"-fno-PIE"), True)

@@ -2,6 +2,8 @@
 
 import os
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,14 +31,16 @@ CLOSURE = ToolchainClosure(
 )
 
 
-def invocation(*words, shared_trees=(), folder="/w", **changes):
+def invocation(
+    *words: str, shared_trees: tuple[SharedTree, ...] = (), folder: str = "/w", **changes: Any
+) -> Invocation:
     asked = request(folder, *words, **changes)
     plan = compile_plan.parse(asked.arguments)
     sent = environment.sent_environment(asked.environment, plan.language, EffectiveLocale(b"C"))
     return Invocation(asked, plan, sent, CLOSURE, Settings(), shared_trees)
 
 
-def test_it_looks_where_the_compiler_does_and_in_its_order():
+def test_it_looks_where_the_compiler_does_and_in_its_order() -> None:
     words = ("-idirafter", "d", "-isystem", "s", "-I", "i", "-iquote", "q", "-I/j", "-include", "f.h")
     search = invocation("gcc", *words, "-c", "a.c", environment={b"CPATH": b"/c"}).search
     assert search.search_path.quoted == (b"/w/q",)
@@ -55,12 +59,12 @@ def test_it_looks_where_the_compiler_does_and_in_its_order():
         invocation("gcc", "-c", "a.c", shared_trees=(SharedTree(b"/usr/include", bytes(32)),)),
     ],
 )
-def test_what_makes_another_compile(other):
+def test_what_makes_another_compile(other: Invocation) -> None:
     assert invocation("gcc", "-c", "a.c").key == invocation("gcc", "-c", "a.c").key
     assert other.key != invocation("gcc", "-c", "a.c").key
 
 
-def test_where_an_output_really_lies(tmp_path):
+def test_where_an_output_really_lies(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
     assert physical(b"link/a.o", os.fsencode(tmp_path)) == os.path.realpath(os.fsencode(tmp_path)) + b"/real/a.o"

@@ -3,7 +3,7 @@
 import pytest
 
 from securecc.model.errors import Refused, StaysLocal
-from securecc.model.messages import Ask, Refuse, Submit
+from securecc.model.messages import Ask, Refuse, RefuseCode, Submit
 from tests.client.compile.compile_rig import Rig, run
 
 
@@ -31,7 +31,7 @@ def test_a_server_that_others_fill_is_asked_for_a_slot(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("code", ["tree", "option", "limit"])
-def test_a_refusal_of_this_one_compile_is_a_reason_to_stay(rig: Rig, code: str) -> None:
+def test_a_refusal_of_this_one_compile_is_a_reason_to_stay(rig: Rig, code: RefuseCode) -> None:
     async def body() -> None:
         rig.answers(lambda job, _: Refuse(job, code, "no"))
         with pytest.raises(StaysLocal) as local:

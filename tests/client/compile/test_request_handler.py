@@ -139,19 +139,19 @@ def served(
 LOCALLY = [("execute", REQUEST.arguments)]
 
 
-def test_a_remote_compile_ends_as_a_local_one_would():
+def test_a_remote_compile_ends_as_a_local_one_would() -> None:
     launcher, noted = served()
     assert launcher.told == [("commit", MADE), ("exit", 0)]
     assert launcher.printed == {1: b"out", 2: b"err"}
     assert noted == [("remote", "farm1", 7, 12, 0.1)]
 
 
-def test_a_compile_that_stays_is_the_launchers_own():
+def test_a_compile_that_stays_is_the_launchers_own() -> None:
     launcher, noted = served(prepared=StaysLocal("link", "links"))
     assert (launcher.told, launcher.printed[2], noted) == (LOCALLY, b"", [("link", "links")])
 
 
-def test_who_asks_for_it_hears_why():
+def test_who_asks_for_it_hears_why() -> None:
     loud = Settings(hosts=(HOST,), verbose=True)
     launcher, _ = served(loud, prepared=StaysLocal("link", "links"))
     assert launcher.printed[2] == b"securecc: compiling locally: links\n"
@@ -159,13 +159,13 @@ def test_who_asks_for_it_hears_why():
     assert launcher.printed[2] == b"securecc: compiled on farm1\nerr"
 
 
-def test_bad_settings_break_no_build():
+def test_bad_settings_break_no_build() -> None:
     launcher, noted = served(ConfigError("config:1: no"))
     assert (launcher.told, noted) == (LOCALLY, [("settings", "config:1: no")])
 
 
-def test_troubles_of_settings_are_noted_once():
-    async def body():
+def test_troubles_of_settings_are_noted_once() -> None:
+    async def body() -> list[tuple[object, ...]]:
         door = Door(Settings(hosts=(HOST,), troubles=("config:1: what",)))
         for _ in range(3):
             await door.serve()
@@ -177,32 +177,32 @@ def test_troubles_of_settings_are_noted_once():
 DOWN = ChannelError("down")
 
 
-def test_without_the_farm_the_build_goes_on():
+def test_without_the_farm_the_build_goes_on() -> None:
     launcher, noted = served(outcome=DOWN)
     assert (launcher.told, noted) == (LOCALLY, [("unreachable", "down")])
     assert launcher.printed[2] == b"securecc: down; compiling locally\n"
 
 
-def test_unless_local_compiles_are_forbidden():
+def test_unless_local_compiles_are_forbidden() -> None:
     launcher, noted = served(Settings(hosts=(HOST,), fallback=False), outcome=DOWN)
     assert (launcher.told, noted) == ([("exit", 103)], [("unreachable", "down")])
     assert b"SECURECC_FALLBACK=0 forbids" in launcher.printed[2]
 
 
-def test_no_hosts_and_no_fallback_is_an_error():
+def test_no_hosts_and_no_fallback_is_an_error() -> None:
     launcher, _ = served(Settings(fallback=False), prepared=StaysLocal("no-hosts", "no server is configured"))
     assert launcher.told == [("exit", 116)]
     assert b"SECURECC_HOSTS" in launcher.printed[2]
 
 
-def test_what_can_not_be_compiled_any_more_fails_and_says_why():
+def test_what_can_not_be_compiled_any_more_fails_and_says_why() -> None:
     launcher, noted = served(FARM, inputs=StaysLocal("special-taken", "f.h was read"))
     assert (launcher.told, noted) == ([("exit", 107)], [("special-taken", "f.h was read")])
     assert launcher.printed[2] == b"securecc: f.h was read\n"
 
 
-def test_a_reason_is_said_once_until_the_farm_works_again():
-    async def body():
+def test_a_reason_is_said_once_until_the_farm_works_again() -> None:
+    async def body() -> None:
         door = Door(Settings(hosts=(HOST,), local_slots=9), outcome=ChannelError("down"))
         said = [(await door.serve()).printed[2] for _ in range(3)]
         assert [bool(line) for line in said] == [True, False, False]
@@ -216,8 +216,8 @@ def test_a_reason_is_said_once_until_the_farm_works_again():
     asyncio.run(body())
 
 
-def test_so_many_at_one_time_when_all_must_compile_here():
-    async def body():
+def test_so_many_at_one_time_when_all_must_compile_here() -> None:
+    async def body() -> None:
         door = Door(outcome=ChannelError("down"))
         children = [await asyncio.create_subprocess_exec("sleep", "30") for _ in range(2)]
         launchers = [NotingLauncher() for _ in children]
@@ -237,8 +237,8 @@ def test_so_many_at_one_time_when_all_must_compile_here():
     asyncio.run(body())
 
 
-def test_a_launcher_that_went_takes_no_place_and_leaves_no_note():
-    async def body():
+def test_a_launcher_that_went_takes_no_place_and_leaves_no_note() -> None:
+    async def body() -> None:
         door = Door(outcome=LauncherGoneError("gone"))
         with pytest.raises(LauncherGoneError):
             await door.serve()
@@ -253,12 +253,12 @@ def test_a_launcher_that_went_takes_no_place_and_leaves_no_note():
     asyncio.run(body())
 
 
-def test_outputs_that_are_not_the_commands_are_not_written():
+def test_outputs_that_are_not_the_commands_are_not_written() -> None:
     launcher, noted = served(outcome=NotAcceptedError("disagreement", "the server made /home/alice/.bashrc"))
     assert (launcher.told, launcher.printed, noted[0][0]) == (LOCALLY, {1: b"", 2: b""}, "disagreement")
 
 
-def test_outputs_that_cannot_be_written_are_the_compilers_to_explain():
+def test_outputs_that_cannot_be_written_are_the_compilers_to_explain() -> None:
     launcher, noted = served(launcher={"commits": Failed(28, b"/a.o")})
     assert launcher.told == [("commit", MADE), *LOCALLY]
     assert noted == [("output", f"/a.o: {os.strerror(28)}")]
@@ -273,7 +273,9 @@ def test_outputs_that_cannot_be_written_are_the_compilers_to_explain():
         (good(0, limit="wall"), ("exit", 0), ("limit", "the job reached its wall limit on farm1")),
     ],
 )
-def test_a_launcher_ends_as_the_local_compiler_that_judged(outcome, told, noted):
+def test_a_launcher_ends_as_the_local_compiler_that_judged(
+    outcome: Outcome, told: object, noted: tuple[object, ...]
+) -> None:
     launcher, journal = served(outcome=outcome)
     assert launcher.told == [told]
     assert (launcher.printed, journal) == ({1: b"", 2: b""}, [noted])
@@ -283,7 +285,7 @@ def test_a_launcher_ends_as_the_local_compiler_that_judged(outcome, told, noted)
     ("outcome", "status", "more"),
     [(good(status=3), 3, b""), (good(status=-11), 139, b""), (good(limit="cpu"), 1, b"cpu limit")],
 )
-def test_a_remote_failure_is_shown_where_nothing_may_judge_it(outcome, status, more):
+def test_a_remote_failure_is_shown_where_nothing_may_judge_it(outcome: Outcome, status: int, more: bytes) -> None:
     launcher, _ = served(Settings(hosts=(HOST,), fallback=False), outcome=outcome)
     assert launcher.told == [("exit", status)]
     assert launcher.printed[1] == b"out"
@@ -291,7 +293,7 @@ def test_a_remote_failure_is_shown_where_nothing_may_judge_it(outcome, status, m
     assert more in launcher.printed[2]
 
 
-def test_a_result_that_is_not_accepted_is_an_error_where_nothing_may_compile_locally():
+def test_a_result_that_is_not_accepted_is_an_error_where_nothing_may_compile_locally() -> None:
     launcher, _ = served(
         Settings(hosts=(HOST,), fallback=False), outcome=NotAcceptedError("disagreement", "read other files")
     )
@@ -299,7 +301,7 @@ def test_a_result_that_is_not_accepted_is_an_error_where_nothing_may_compile_loc
     assert b"read other files" in launcher.printed[2]
 
 
-def test_several_sources_are_delivered_together_or_not_at_all():
+def test_several_sources_are_delivered_together_or_not_at_all() -> None:
     launcher, noted = served(sources=2)
     assert launcher.told == [("commit", (*MADE, *MADE)), ("exit", 0)]
     assert launcher.printed == {1: b"outout", 2: b"errerr"}

@@ -156,6 +156,7 @@ def test_a_server_that_answers_with_something_else(rig: Rig, monkeypatch: pytest
         rig.answers()
 
         def odd(channel: ServerChannel, job: int) -> None:
+            assert channel.listener is not None
             channel.listener.on_message(Wait(job, 1))  # a channel would not pass it on
 
         monkeypatch.setattr(rig.server, "finish", odd)

@@ -1,32 +1,39 @@
 """Which server a job goes to, and what happens when one cannot be had."""
 
 import asyncio
+import time
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from securecc.client.farm import server as server_module
+from securecc.channel.channel import Channel
 from securecc.client.farm.farm import Farm, Wanted
+from securecc.client.farm.remote_job import RemoteJob
 from securecc.client.farm.server import BACKOFF_S, Server
 from securecc.client.farm.server_connection import ServerConnection
 from securecc.client.state.settings import Host
 from securecc.compiler.toolchain.closure import ToolchainClosure
 from securecc.model import limits
-from securecc.model.errors import AuthenticationError, ChannelError, CredentialError, Denied, Refused
+from securecc.model.errors import AuthenticationError, ChannelError, CredentialError, Denied, Refused, SecureccError
 from securecc.model.messages import Ask, Forget, Invite, Need, Refuse, Toolchain, Wait, Welcome
-from tests.client.farm_stub import GCC, GOODBYE, HOST, WELCOME, ServerChannel, farm_of
+from tests.client.farm_stub import GCC, GOODBYE, HOST, WELCOME, Answer, ServerChannel, as_channel, farm_of
+
+Answering = Callable[[int], Any]
+"""What a server answers to an Ask, by the job's number."""
 
 WANTED = Wanted(b"key", GCC.digest, 10)
 OTHER = Toolchain(b"o" * 32, "gcc-13", "x86_64-linux-gnu")
 
 
-def answering(*kinds):
+def answering(*kinds: Answering | None) -> Answer:
     """A server that answers the n-th Ask with the n-th of these, then with the last."""
     left = list(kinds)
 
-    def answer(channel, message):
+    def answer(channel: ServerChannel, message: Any) -> None:
         if isinstance(message, Ask):
             kind = left.pop(0) if len(left) > 1 else left[0]
             if kind is not None:
@@ -35,16 +42,16 @@ def answering(*kinds):
     return answer
 
 
-def invite(job):
+def invite(job: int) -> Invite:
     return Invite(job, 250)
 
 
-def busy(job):
+def busy(job: int) -> Refuse:
     return Refuse(job, "busy", "no slot")
 
 
-def test_a_job_goes_to_the_server_that_invites():
-    async def body():
+def test_a_job_goes_to_the_server_that_invites() -> None:
+    async def body() -> None:
         channel = ServerChannel(answer=answering(invite))
         farm = farm_of(channel)
         (await farm.place(WANTED)).crowded()
@@ -57,8 +64,8 @@ def test_a_job_goes_to_the_server_that_invites():
     asyncio.run(body())
 
 
-def test_one_server_with_room_need_not_be_asked():
-    async def body():
+def test_one_server_with_room_need_not_be_asked() -> None:
+    async def body() -> None:
         channel = ServerChannel(answer=answering(invite))
         farm = farm_of(channel)
         jobs = [await farm.place(WANTED) for _ in range(WELCOME.slots)]
@@ -71,8 +78,8 @@ def test_one_server_with_room_need_not_be_asked():
     asyncio.run(body())
 
 
-def test_the_first_of_two_to_invite_gets_it_and_the_other_is_told():
-    async def body():
+def test_the_first_of_two_to_invite_gets_it_and_the_other_is_told() -> None:
+    async def body() -> None:
         slow, fast = ServerChannel("slow", answer=answering(lambda job: Wait(job, 5))), ServerChannel("fast")
         fast.answer = answering(invite)
         farm = farm_of(slow, fast)
@@ -84,8 +91,8 @@ def test_the_first_of_two_to_invite_gets_it_and_the_other_is_told():
     asyncio.run(body())
 
 
-def test_a_second_invite_at_the_same_moment_is_given_back():
-    async def body():
+def test_a_second_invite_at_the_same_moment_is_given_back() -> None:
+    async def body() -> None:
         channels = [ServerChannel(name, answer=answering(invite)) for name in ("one", "two")]
         farm = farm_of(*channels)
         await farm.place(WANTED)
@@ -95,15 +102,15 @@ def test_a_second_invite_at_the_same_moment_is_given_back():
     asyncio.run(body())
 
 
-def test_the_host_lists_limits_bound_the_jobs_at_one_time():
-    async def dial(host):
+def test_the_host_lists_limits_bound_the_jobs_at_one_time() -> None:
+    async def dial(host: Host) -> Channel:
         raise ChannelError("down")
 
-    async def body():
+    async def body() -> None:
         farm = Farm((Host("farm1", slots=1), Host("farm2", slots=1)), dial)
         inside = []
 
-        async def job(until):
+        async def job(until: asyncio.Event) -> None:
             async with farm.room():
                 inside.append(until)
                 await until.wait()
@@ -124,20 +131,20 @@ def test_the_host_lists_limits_bound_the_jobs_at_one_time():
     asyncio.run(body())
 
 
-def test_a_connection_is_full_at_the_limit_of_its_host():
-    async def body():
-        connection = ServerConnection(ServerChannel(), lambda _: None, 1)
+def test_a_connection_is_full_at_the_limit_of_its_host() -> None:
+    async def body() -> None:
+        connection = ServerConnection(as_channel(ServerChannel()), lambda _: None, 1)
         assert not connection.full
         await connection.welcomed()
         connection.ask(b"k", b"t" * 32, 1)
         assert connection.full
-        assert not ServerConnection(ServerChannel(), lambda _: None).full
+        assert not ServerConnection(as_channel(ServerChannel()), lambda _: None).full
 
     asyncio.run(body())
 
 
-def test_a_busy_server_leaves_the_job_to_the_other():
-    async def body():
+def test_a_busy_server_leaves_the_job_to_the_other() -> None:
+    async def body() -> None:
         one, two = ServerChannel("one", answer=answering(busy)), ServerChannel("two")
         farm = farm_of(one, two)
         placing = asyncio.create_task(farm.place(WANTED))
@@ -149,8 +156,8 @@ def test_a_busy_server_leaves_the_job_to_the_other():
     asyncio.run(body())
 
 
-def test_all_refuse():
-    async def body():
+def test_all_refuse() -> None:
+    async def body() -> None:
         farm = farm_of(ServerChannel("one", answer=answering(busy)), ServerChannel("two", answer=answering(busy)))
         with pytest.raises(Refused, match="no slot"):
             await farm.place(WANTED)
@@ -159,8 +166,8 @@ def test_all_refuse():
     asyncio.run(body())
 
 
-def test_a_compile_that_is_given_up_while_it_waits_holds_no_place():
-    async def body():
+def test_a_compile_that_is_given_up_while_it_waits_holds_no_place() -> None:
+    async def body() -> None:
         channels = [ServerChannel(name, answer=answering(lambda job: Wait(job, 1))) for name in ("one", "two")]
         farm = farm_of(*channels)
         placing = asyncio.create_task(farm.place(WANTED))
@@ -177,8 +184,8 @@ def test_a_compile_that_is_given_up_while_it_waits_holds_no_place():
     asyncio.run(body())
 
 
-def test_an_invite_that_comes_with_the_cancel_is_given_back():
-    async def body():
+def test_an_invite_that_comes_with_the_cancel_is_given_back() -> None:
+    async def body() -> None:
         channels = [ServerChannel(name) for name in ("one", "two")]
         farm = farm_of(*channels)
         placing = asyncio.create_task(farm.place(WANTED))
@@ -196,8 +203,8 @@ def test_an_invite_that_comes_with_the_cancel_is_given_back():
     asyncio.run(body())
 
 
-def test_a_server_that_answers_with_something_else_is_no_server():
-    async def body():
+def test_a_server_that_answers_with_something_else_is_no_server() -> None:
+    async def body() -> None:
         channel = ServerChannel(welcome=Welcome(1, "s", "alice@EXAMPLE.COM", "ref", 0, (GCC,)))
         farm = farm_of(channel)
         placing = asyncio.create_task(farm.place(WANTED))
@@ -210,8 +217,8 @@ def test_a_server_that_answers_with_something_else_is_no_server():
     asyncio.run(body())
 
 
-def test_no_server_has_this_compiler():
-    async def body():
+def test_no_server_has_this_compiler() -> None:
+    async def body() -> None:
         channel = ServerChannel(welcome=Welcome(1, "s", "alice@EXAMPLE.COM", "ref", 4, (OTHER,)))
         with pytest.raises(Refused, match="offered: gcc-13") as refused:
             await farm_of(channel).place(WANTED)
@@ -223,14 +230,16 @@ def test_no_server_has_this_compiler():
     asyncio.run(body())
 
 
-def test_the_server_says_once_what_differs():
+def test_the_server_says_once_what_differs() -> None:
     closure = ToolchainClosure("gcc-13", "", "13.1", (), (), (), (), (), b"", WANTED.toolchain)
 
-    def refuses(channel, message):
+    def refuses(channel: ServerChannel, message: Any) -> None:
         if isinstance(message, Ask):
-            channel.hear(Refuse(message.job, "toolchain", f"nearest to {message.description.name}"))
+            channel.hear(
+                Refuse(message.job, "toolchain", f"nearest to {message.description and message.description.name}")
+            )
 
-    async def body():
+    async def body() -> None:
         unlike = ServerChannel("one", welcome=Welcome(1, "s", "alice@EXAMPLE.COM", "ref", 4, ()))
         alike = ServerChannel("two", welcome=Welcome(1, "s", "alice@EXAMPLE.COM", "ref", 4, (OTHER,)), answer=refuses)
         farm = farm_of(unlike, alike)
@@ -243,8 +252,8 @@ def test_the_server_says_once_what_differs():
     asyncio.run(body())
 
 
-def test_the_less_busy_servers_are_asked():
-    async def body():
+def test_the_less_busy_servers_are_asked() -> None:
+    async def body() -> None:
         channels = [ServerChannel(name, answer=answering(invite)) for name in ("one", "two", "three")]
         farm = farm_of(*channels)
         for _ in range(9):
@@ -254,8 +263,8 @@ def test_the_less_busy_servers_are_asked():
     asyncio.run(body())
 
 
-def test_one_open_channel_is_enough_while_the_others_are_dialled():
-    async def body():
+def test_one_open_channel_is_enough_while_the_others_are_dialled() -> None:
+    async def body() -> None:
         one = ServerChannel("one", answer=answering(invite))
         farm = farm_of(one, ChannelError("down"))
         await farm.place(WANTED)
@@ -278,22 +287,22 @@ def test_one_open_channel_is_enough_while_the_others_are_dialled():
         ([], ChannelError),
     ],
 )
-def test_a_person_is_told_what_can_be_mended(errors, worst):
-    async def body():
+def test_a_person_is_told_what_can_be_mended(errors: list[SecureccError], worst: type[SecureccError]) -> None:
+    async def body() -> None:
         with pytest.raises(worst):
             await farm_of(*errors).place(WANTED)
 
     asyncio.run(body())
 
 
-def test_many_compiles_share_one_attempt():
-    async def body():
+def test_many_compiles_share_one_attempt() -> None:
+    async def body() -> None:
         dials = []
 
-        async def dial(host):
+        async def dial(host: Host) -> Channel:
             dials.append(host)
             await asyncio.sleep(0)
-            return ServerChannel(answer=answering(invite))
+            return as_channel(ServerChannel(answer=answering(invite)))
 
         farm = Farm((HOST,), dial)
         await asyncio.gather(*(farm.place(WANTED) for _ in range(20)))
@@ -302,14 +311,14 @@ def test_many_compiles_share_one_attempt():
     asyncio.run(body())
 
 
-def test_a_server_that_failed_is_left_alone_longer_each_time(monkeypatch):
+def test_a_server_that_failed_is_left_alone_longer_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr(server_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
 
-    async def body():
+    async def body() -> None:
         dials = []
 
-        async def dial(host):
+        async def dial(host: Host) -> Channel:
             dials.append(now[0])
             raise ChannelError("down")
 
@@ -331,13 +340,13 @@ def test_a_server_that_failed_is_left_alone_longer_each_time(monkeypatch):
     asyncio.run(body())
 
 
-def test_a_compile_that_is_given_up_does_not_end_the_attempt_of_others():
-    async def body():
+def test_a_compile_that_is_given_up_does_not_end_the_attempt_of_others() -> None:
+    async def body() -> None:
         admitted = asyncio.Event()
 
-        async def dial(host):
+        async def dial(host: Host) -> Channel:
             await admitted.wait()
-            return ServerChannel()
+            return as_channel(ServerChannel())
 
         server = Server(HOST, dial)
         first, second = (asyncio.create_task(server.connected()) for _ in range(2))
@@ -350,13 +359,13 @@ def test_a_compile_that_is_given_up_does_not_end_the_attempt_of_others():
     asyncio.run(body())
 
 
-def test_a_server_that_welcomes_and_leaves_in_one_breath_is_dialled_again():
-    async def body():
+def test_a_server_that_welcomes_and_leaves_in_one_breath_is_dialled_again() -> None:
+    async def body() -> None:
         leaving, staying = ServerChannel(welcome=None), ServerChannel()
         waiting = [leaving, staying]
 
-        async def dial(host):
-            return waiting.pop(0)
+        async def dial(host: Host) -> Channel:
+            return as_channel(waiting.pop(0))
 
         server = Server(HOST, dial)
         first = asyncio.create_task(server.connected())
@@ -366,19 +375,19 @@ def test_a_server_that_welcomes_and_leaves_in_one_breath_is_dialled_again():
             await first
         assert server.connection is None
         server.retry()
-        assert (await server.connected()).channel is staying
+        assert (await server.connected()).channel is as_channel(staying)
 
     asyncio.run(body())
 
 
-def test_a_server_that_admits_and_says_no_more_holds_nobody_up(monkeypatch):
+def test_a_server_that_admits_and_says_no_more_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "PREAUTH_DEADLINE_S", 0.01)
 
-    async def body():
+    async def body() -> None:
         mute = ServerChannel(welcome=None)
 
-        async def dial(host):
-            return mute
+        async def dial(host: Host) -> Channel:
+            return as_channel(mute)
 
         with pytest.raises(ChannelError, match="went silent"):
             await Server(HOST, dial).connected()
@@ -386,13 +395,13 @@ def test_a_server_that_admits_and_says_no_more_holds_nobody_up(monkeypatch):
     asyncio.run(body())
 
 
-def test_a_lost_channel_is_made_anew():
-    async def body():
+def test_a_lost_channel_is_made_anew() -> None:
+    async def body() -> None:
         channels = [ServerChannel(answer=answering(invite)) for _ in range(2)]
         waiting = list(channels)
 
-        async def dial(host):
-            return waiting.pop(0)
+        async def dial(host: Host) -> Channel:
+            return as_channel(waiting.pop(0))
 
         farm = Farm((HOST,), dial)
         await farm.place(WANTED)
@@ -403,8 +412,8 @@ def test_a_lost_channel_is_made_anew():
     asyncio.run(body())
 
 
-def test_closing_and_retrying_reach_every_server():
-    async def body():
+def test_closing_and_retrying_reach_every_server() -> None:
+    async def body() -> None:
         channel = ServerChannel("one", answer=answering(invite))
         farm = farm_of(channel, ChannelError("down"))
         job = await farm.place(WANTED)
@@ -428,8 +437,10 @@ def test_closing_and_retrying_reach_every_server():
     st.integers(1, 6),
     st.integers(0, 3),
 )
-def test_whoever_answers_what_a_job_is_at_one_server_or_at_none(servers, jobs, lost):
-    async def body():
+def test_whoever_answers_what_a_job_is_at_one_server_or_at_none(
+    servers: list[list[Answering]], jobs: int, lost: int
+) -> None:
+    async def body() -> None:
         channels = [
             ServerChannel(f"s{number}", answer=answering(*(kind for kind in kinds)))
             for number, kinds in enumerate(servers)
@@ -443,7 +454,8 @@ def test_whoever_answers_what_a_job_is_at_one_server_or_at_none(servers, jobs, l
         for task in placing:
             if not task.done():
                 task.cancel()
-        placed = [job for job in await asyncio.gather(*placing, return_exceptions=True) if hasattr(job, "number")]
+        outcomes = await asyncio.gather(*placing, return_exceptions=True)
+        placed = [job for job in outcomes if isinstance(job, RemoteJob)]
         for _ in range(5):
             await asyncio.sleep(0)
         alive = [job for job in placed if job.connection.ended is None]

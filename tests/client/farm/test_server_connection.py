@@ -3,11 +3,15 @@
 import asyncio
 import errno
 import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from securecc.client.farm.remote_job import RemoteJob
 from securecc.client.farm.server_connection import MANIFESTS, ServerConnection
 from securecc.client.spool import IN_MEMORY
 from securecc.model import limits
@@ -28,24 +32,26 @@ from securecc.model.messages import (
     Wait,
 )
 from securecc.wire.session import State
-from tests.client.farm_stub import GCC, GOODBYE, WELCOME, ServerChannel, result
+from tests.client.farm_stub import GCC, GOODBYE, WELCOME, ServerChannel, as_channel, result
+
+Body = Callable[[ServerChannel, ServerConnection, list[ServerConnection]], Awaitable[None]]
 
 
-def in_loop(body, **options):
-    async def run():
+def in_loop(body: Body, **options: Any) -> None:
+    async def run() -> None:
         channel = ServerChannel(**options)
-        ended = []
-        connection = ServerConnection(channel, ended.append)
+        ended: list[ServerConnection] = []
+        connection = ServerConnection(as_channel(channel), ended.append)
         await body(channel, connection, ended)
 
     asyncio.run(run())
 
 
-def submit(job):
+def submit(job: int) -> Submit:
     return Submit(job, GCC.digest, (b"gcc",), b"/", {}, 0, Terminal(), b"d")
 
 
-async def submitted(channel, connection):
+async def submitted(channel: ServerChannel, connection: ServerConnection) -> RemoteJob:
     await connection.welcomed()
     job = connection.ask(b"key", GCC.digest, 10)
     channel.hear(Invite(job.number, 250))
@@ -54,8 +60,8 @@ async def submitted(channel, connection):
     return job
 
 
-def test_a_greeting_says_what_the_server_offers():
-    async def body(channel, connection, ended):
+def test_a_greeting_says_what_the_server_offers() -> None:
+    async def body(channel: ServerChannel, connection: ServerConnection, ended: list[ServerConnection]) -> None:
         assert isinstance(channel.said[0], Hello)
         await connection.welcomed()
         assert connection.toolchains == {GCC.digest: GCC}
@@ -66,8 +72,8 @@ def test_a_greeting_says_what_the_server_offers():
     in_loop(body)
 
 
-def test_a_server_that_ends_before_it_greets():
-    async def body(channel, connection, ended):
+def test_a_server_that_ends_before_it_greets() -> None:
+    async def body(channel: ServerChannel, connection: ServerConnection, ended: list[ServerConnection]) -> None:
         channel.lose(ChannelError("reset"))
         with pytest.raises(ChannelError, match="reset"):
             await connection.welcomed()
@@ -76,8 +82,8 @@ def test_a_server_that_ends_before_it_greets():
     in_loop(body, welcome=None)
 
 
-def test_a_job_is_asked_for_and_answered_in_order():
-    async def body(channel, connection, ended):
+def test_a_job_is_asked_for_and_answered_in_order() -> None:
+    async def body(channel: ServerChannel, connection: ServerConnection, ended: list[ServerConnection]) -> None:
         await connection.welcomed()
         job = connection.ask(b"key", GCC.digest, 10)
         assert channel.said[-1] == Ask(1, b"key", GCC.digest, 10)
@@ -95,8 +101,8 @@ def test_a_job_is_asked_for_and_answered_in_order():
     in_loop(body)
 
 
-def test_a_server_whose_jobs_wait_is_busy_with_more_than_is_known_here():
-    async def body(channel, connection, ended):
+def test_a_server_whose_jobs_wait_is_busy_with_more_than_is_known_here() -> None:
+    async def body(channel: ServerChannel, connection: ServerConnection, ended: list[ServerConnection]) -> None:
         await connection.welcomed()
         job = connection.ask(b"key", GCC.digest, 10)
         channel.hear(Wait(job.number, 3))
@@ -106,8 +112,8 @@ def test_a_server_whose_jobs_wait_is_busy_with_more_than_is_known_here():
 
 
 @pytest.mark.parametrize(("lease_ms", "lapsed"), [(0, True), (600_000, False)])
-def test_an_invitation_lapses_with_its_lease(lease_ms, lapsed):
-    async def body(channel, connection, ended):
+def test_an_invitation_lapses_with_its_lease(lease_ms: int, lapsed: bool) -> None:
+    async def body(channel: ServerChannel, connection: ServerConnection, ended: list[ServerConnection]) -> None:
         await connection.welcomed()
         job = connection.ask(b"key", GCC.digest, 10)
         assert not job.lapsed
@@ -117,10 +123,10 @@ def test_an_invitation_lapses_with_its_lease(lease_ms, lapsed):
     in_loop(body)
 
 
-def test_a_result_is_given_out_with_its_last_byte():
+def test_a_result_is_given_out_with_its_last_byte() -> None:
     """Whoever was busy sending meanwhile must not find the Result before what it announces."""
 
-    async def body(channel, connection, ended):
+    async def body(channel: ServerChannel, connection: ServerConnection, ended: list[ServerConnection]) -> None:
         job = await submitted(channel, connection)
         announced = result(job.number, 3, 2, [Output(b"/p/a.o", 6, 0o644, b"d")])
         channel.hear(announced)
@@ -139,8 +145,8 @@ def test_a_result_is_given_out_with_its_last_byte():
     in_loop(body)
 
 
-def test_an_empty_result_is_given_out_at_once():
-    async def body(channel, connection, ended):
+def test_an_empty_result_is_given_out_at_once() -> None:
+    async def body(channel: ServerChannel, connection: ServerConnection, ended: list[ServerConnection]) -> None:
         job = await submitted(channel, connection)
         channel.hear(result(job.number))
         assert (await job.answer(), job.received().size) == (result(job.number), 0)
@@ -148,8 +154,8 @@ def test_an_empty_result_is_given_out_at_once():
     in_loop(body)
 
 
-def test_a_manifest_counts_as_known_once_it_was_sent():
-    async def body(channel, connection, ended):
+def test_a_manifest_counts_as_known_once_it_was_sent() -> None:
+    async def body(channel: ServerChannel, connection: ServerConnection, ended: list[ServerConnection]) -> None:
         job = await submitted(channel, connection)
         assert [job.knows_manifest(b"d" * 32) for _ in range(2)] == [False, True]
         for number in range(MANIFESTS):
@@ -159,8 +165,10 @@ def test_a_manifest_counts_as_known_once_it_was_sent():
     in_loop(body)
 
 
-def test_a_result_without_room_is_given_up_and_the_channel_goes_on(monkeypatch, tmp_path):
-    async def body(channel, connection, ended):
+def test_a_result_without_room_is_given_up_and_the_channel_goes_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def body(channel: ServerChannel, connection: ServerConnection, ended: list[ServerConnection]) -> None:
         first, second = await submitted(channel, connection), await submitted(channel, connection)
         monkeypatch.setenv("TMPDIR", str(tmp_path / "missing"))
         channel.hear(result(first.number, IN_MEMORY + 1))
@@ -177,11 +185,13 @@ def test_a_result_without_room_is_given_up_and_the_channel_goes_on(monkeypatch, 
     in_loop(body)
 
 
-def test_a_disk_that_fills_up_while_a_result_comes_ends_that_job_alone(monkeypatch, tmp_path):
-    def full(descriptor, data):
+def test_a_disk_that_fills_up_while_a_result_comes_ends_that_job_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def full(descriptor: int, data: bytes) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    async def body(channel, connection, ended):
+    async def body(channel: ServerChannel, connection: ServerConnection, ended: list[ServerConnection]) -> None:
         job = await submitted(channel, connection)
         monkeypatch.setenv("TMPDIR", str(tmp_path))
         channel.hear(result(job.number, IN_MEMORY + 1))
@@ -196,8 +206,8 @@ def test_a_disk_that_fills_up_while_a_result_comes_ends_that_job_alone(monkeypat
     in_loop(body)
 
 
-def test_a_server_that_sends_more_than_it_announced_loses_the_channel():
-    async def body(channel, connection, ended):
+def test_a_server_that_sends_more_than_it_announced_loses_the_channel() -> None:
+    async def body(channel: ServerChannel, connection: ServerConnection, ended: list[ServerConnection]) -> None:
         job = await submitted(channel, connection)
         channel.hear(result(job.number, 3))
         channel.hear_bulk(job.number, b"more than three")
@@ -208,8 +218,8 @@ def test_a_server_that_sends_more_than_it_announced_loses_the_channel():
     in_loop(body)
 
 
-def test_neither_trusts_the_session_to_have_counted():
-    async def body(channel, connection, ended):
+def test_neither_trusts_the_session_to_have_counted() -> None:
+    async def body(channel: ServerChannel, connection: ServerConnection, ended: list[ServerConnection]) -> None:
         job = await submitted(channel, connection)
         with pytest.raises(ProtocolError, match="no result has announced"):
             connection.on_bulk(job.number, b"unannounced")
@@ -222,8 +232,8 @@ def test_neither_trusts_the_session_to_have_counted():
 
 
 @pytest.mark.parametrize(("asked_only", "word"), [(True, Forget), (False, Cancel)])
-def test_an_unfinished_job_is_taken_back(asked_only, word):
-    async def body(channel, connection, ended):
+def test_an_unfinished_job_is_taken_back(asked_only: bool, word: type[Forget] | type[Cancel]) -> None:
+    async def body(channel: ServerChannel, connection: ServerConnection, ended: list[ServerConnection]) -> None:
         await connection.welcomed()
         job = connection.ask(b"key", GCC.digest, 10)
         connection.forget(job, asked_only=asked_only, ended=False)
@@ -234,8 +244,8 @@ def test_an_unfinished_job_is_taken_back(asked_only, word):
     in_loop(body)
 
 
-def test_a_lost_channel_ends_its_jobs():
-    async def body(channel, connection, ended):
+def test_a_lost_channel_ends_its_jobs() -> None:
+    async def body(channel: ServerChannel, connection: ServerConnection, ended: list[ServerConnection]) -> None:
         await connection.welcomed()
         first, second = (connection.ask(b"key", GCC.digest, 10) for _ in range(2))
         waiting = asyncio.create_task(first.answer())
@@ -253,8 +263,8 @@ def test_a_lost_channel_ends_its_jobs():
     in_loop(body)
 
 
-def test_a_server_that_says_goodbye_finishes_what_it_has():
-    async def body(channel, connection, ended):
+def test_a_server_that_says_goodbye_finishes_what_it_has() -> None:
+    async def body(channel: ServerChannel, connection: ServerConnection, ended: list[ServerConnection]) -> None:
         job = await submitted(channel, connection)
         channel.hear(GOODBYE)
         assert ended == [connection]
@@ -268,8 +278,8 @@ def test_a_server_that_says_goodbye_finishes_what_it_has():
     in_loop(body)
 
 
-def test_a_job_given_up_after_goodbye_is_cancelled_there_as_well():
-    async def body(channel, connection, ended):
+def test_a_job_given_up_after_goodbye_is_cancelled_there_as_well() -> None:
+    async def body(channel: ServerChannel, connection: ServerConnection, ended: list[ServerConnection]) -> None:
         job = await submitted(channel, connection)
         channel.hear(GOODBYE)
         job.close()
@@ -278,8 +288,8 @@ def test_a_job_given_up_after_goodbye_is_cancelled_there_as_well():
     in_loop(body)
 
 
-def test_a_closed_connection_ends_its_channel_with_its_last_job():
-    async def body(channel, connection, ended):
+def test_a_closed_connection_ends_its_channel_with_its_last_job() -> None:
+    async def body(channel: ServerChannel, connection: ServerConnection, ended: list[ServerConnection]) -> None:
         job = await submitted(channel, connection)
         connection.close("there is another ticket")
         assert not channel.closed
@@ -293,8 +303,8 @@ def test_a_closed_connection_ends_its_channel_with_its_last_job():
     in_loop(body)
 
 
-def test_an_idle_connection_closes_at_once():
-    async def body(channel, connection, ended):
+def test_an_idle_connection_closes_at_once() -> None:
+    async def body(channel: ServerChannel, connection: ServerConnection, ended: list[ServerConnection]) -> None:
         await connection.welcomed()
         connection.close("the agent ends")
         assert channel.closed
@@ -318,8 +328,8 @@ said = st.lists(
 
 @settings(max_examples=100, deadline=None)
 @given(said)
-def test_whatever_a_server_says_a_result_is_whole_or_there_is_none(messages):
-    async def body(channel, connection, ended):
+def test_whatever_a_server_says_a_result_is_whole_or_there_is_none(messages: list[Any]) -> None:
+    async def body(channel: ServerChannel, connection: ServerConnection, ended: list[ServerConnection]) -> None:
         await connection.welcomed()
         jobs = [connection.ask(b"key", GCC.digest, 1) for _ in range(3)]
         waiting = [asyncio.create_task(whole(job)) for job in jobs]
@@ -341,7 +351,7 @@ def test_whatever_a_server_says_a_result_is_whole_or_there_is_none(messages):
     in_loop(body)
 
 
-async def whole(job):
+async def whole(job: RemoteJob) -> bool:
     while True:
         answer = await job.answer()
         if isinstance(answer, Refuse):

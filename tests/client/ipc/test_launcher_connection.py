@@ -6,6 +6,8 @@ import ctypes
 import os
 import socket
 import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -23,6 +25,7 @@ from securecc.client.ipc.frames import (
     Execute,
     Exit,
     Failed,
+    Frame,
     Input,
     Keep,
     Keepalive,
@@ -39,22 +42,24 @@ from securecc.client.spool import CHUNK, Content
 from securecc.model.errors import AgentError
 from tests.client.farm_stub import request
 
+Serve = Callable[[LauncherConnection, Request], Awaitable[None]]
 
-class Launcher:
+
+class PlayedLauncher:
     """The other end: says what it is told, keeps what it hears."""
 
-    def __init__(self, end):
+    def __init__(self, end: socket.socket) -> None:
         self.end = end
         self.end.setblocking(False)
         self._reader = CommandReader()
-        self._heard = []
+        self._heard: list[Frame] = []
 
-    def say(self, *frames):
+    def say(self, *frames: Frame | bytes) -> None:
         data = b"".join(frame if isinstance(frame, bytes) else encode(frame) for frame in frames)
         with contextlib.suppress(BrokenPipeError):  # the agent may have hung up
             self.end.send(data)
 
-    async def hears(self):
+    async def hears(self) -> Frame | None:
         """The next order; None when the agent has hung up."""
         async with asyncio.timeout(5):
             while not self._heard:
@@ -68,20 +73,23 @@ class Launcher:
             return self._heard.pop(0)
 
 
-def received(connection, data):
+Body = Callable[[LauncherConnection, PlayedLauncher], Awaitable[None]]
+
+
+def received(connection: LauncherConnection, data: bytes) -> None:
     """As the event loop does it."""
     connection.get_buffer(-1)[: len(data)] = data
     connection.buffer_updated(len(data))
 
 
-def with_connection(serve, body, kind=LauncherConnection):
-    async def run():
+def with_connection(serve: Serve, body: Body, kind: type[LauncherConnection] = LauncherConnection) -> None:
+    async def run() -> None:
         ours, theirs = socket.socketpair()
         connection = kind(serve)
         done = asyncio.get_running_loop().create_future()
         connection.done = done.set_result
         await asyncio.get_running_loop().create_unix_connection(lambda: connection, sock=ours)
-        launcher = Launcher(theirs)
+        launcher = PlayedLauncher(theirs)
         try:
             await body(connection, launcher)
         finally:
@@ -94,12 +102,12 @@ def with_connection(serve, body, kind=LauncherConnection):
 REQUEST = request("/")
 
 
-def test_a_request_is_served_and_then_hung_up_on():
-    async def serve(connection, said):
+def test_a_request_is_served_and_then_hung_up_on() -> None:
+    async def serve(connection: LauncherConnection, said: Request) -> None:
         assert said == REQUEST
         connection.execute(said)
 
-    async def body(connection, launcher):
+    async def body(connection: LauncherConnection, launcher: PlayedLauncher) -> None:
         assert connection.process == os.getpid()
         launcher.say(REQUEST)
         assert await launcher.hears() == Execute(b"/usr/bin/gcc", REQUEST.arguments)
@@ -108,13 +116,13 @@ def test_a_request_is_served_and_then_hung_up_on():
     with_connection(serve, body)
 
 
-def test_standard_input_is_asked_for_once():
-    async def serve(connection, said):
+def test_standard_input_is_asked_for_once() -> None:
+    async def serve(connection: LauncherConnection, said: Request) -> None:
         assert await connection.input() == b"int a;"
         assert await connection.input() == b"int a;"
         connection.exit(0)
 
-    async def body(connection, launcher):
+    async def body(connection: LauncherConnection, launcher: PlayedLauncher) -> None:
         launcher.say(REQUEST)
         assert await launcher.hears() == Input()
         launcher.say(Captured(0, b"int "), Captured(2, b"no"), Captured(0, b"a;"), CaptureDone(0))
@@ -124,12 +132,12 @@ def test_standard_input_is_asked_for_once():
 
 
 @pytest.mark.parametrize("answer", [CaptureDone(0, truncated=True), Failed(22, b"")])
-def test_standard_input_that_is_none_for_servers(answer):
-    async def serve(connection, said):
+def test_standard_input_that_is_none_for_servers(answer: Frame) -> None:
+    async def serve(connection: LauncherConnection, said: Request) -> None:
         assert await connection.input() is None
         connection.exit(0)
 
-    async def body(connection, launcher):
+    async def body(connection: LauncherConnection, launcher: PlayedLauncher) -> None:
         launcher.say(REQUEST)
         await launcher.hears()
         launcher.say(Captured(0, b"int "), answer)
@@ -138,8 +146,8 @@ def test_standard_input_that_is_none_for_servers(answer):
     with_connection(serve, body)
 
 
-def test_a_command_is_run_in_the_launchers_place():
-    async def serve(connection, said):
+def test_a_command_is_run_in_the_launchers_place() -> None:
+    async def serve(connection: LauncherConnection, said: Request) -> None:
         assert await connection.capture((b"gcc", b"-M")) == (0, b"a.o: a.c")
         assert await connection.capture((b"gcc", b"-M")) == (1 << 8, b"much")
         assert await connection.capture((b"none",)) == (127 << 8, b"")
@@ -148,7 +156,7 @@ def test_a_command_is_run_in_the_launchers_place():
         assert await connection.spawn((b"none",)) == 127 << 8
         connection.exit(0)
 
-    async def body(connection, launcher):
+    async def body(connection: LauncherConnection, launcher: PlayedLauncher) -> None:
         launcher.say(REQUEST)
         assert await launcher.hears() == Capture((b"gcc", b"-M"))
         launcher.say(Captured(1, b"a.o: "), Captured(1, b"a.c"), CaptureDone(0))
@@ -167,13 +175,13 @@ def test_a_command_is_run_in_the_launchers_place():
     with_connection(serve, body)
 
 
-def test_outputs_are_written_all_or_none():
+def test_outputs_are_written_all_or_none() -> None:
     made = (
         MadeFile(b"/p/a.o", Content.of(b"object"), Keep.IF_EMPTY),
         MadeFile(b"/p/a.d", Content.of(b""), Keep.ALWAYS),
     )
 
-    async def serve(connection, said):
+    async def serve(connection: LauncherConnection, said: Request) -> None:
         assert await connection.finish(made, (), b"") is None
         assert await connection.finish(made, (Content.of(b"out"),), b"err") == Failed(28, b"/p/a.d")
         assert await connection.finish((), (Content.of(b""),), b"err") is None
@@ -181,7 +189,7 @@ def test_outputs_are_written_all_or_none():
         connection.write(2, b"")
         connection.exit(1)
 
-    async def body(connection, launcher):
+    async def body(connection: LauncherConnection, launcher: PlayedLauncher) -> None:
         launcher.say(REQUEST)
         assert [await launcher.hears() for _ in range(5)] == [
             Output(b"/p/a.o", 6, keep=False),
@@ -205,9 +213,9 @@ def large_file() -> MadeFile:
     return MadeFile(b"/p/a.o", Content.of(os.urandom(20 * CHUNK + 1)), Keep.IF_EMPTY)
 
 
-async def drained(launcher):
+async def drained(launcher: PlayedLauncher) -> list[Frame]:
     """Everything that the launcher is sent, until the agent hangs up."""
-    found = []
+    found: list[Frame] = []
     while (frame := await launcher.hears()) is not None:
         found.append(frame)
         if frame == Commit():
@@ -215,19 +223,19 @@ async def drained(launcher):
     return found
 
 
-def test_a_large_result_goes_as_fast_as_the_launcher_takes_it():
+def test_a_large_result_goes_as_fast_as_the_launcher_takes_it() -> None:
     made = large_file()
     held_back = []
 
     class Slow(LauncherConnection):
-        def pause_writing(self):
+        def pause_writing(self) -> None:
             super().pause_writing()
             held_back.append(True)
 
-    async def serve(connection, said):
+    async def serve(connection: LauncherConnection, said: Request) -> None:
         assert await connection.finish((made,), (), b"") is None
 
-    async def body(connection, launcher):
+    async def body(connection: LauncherConnection, launcher: PlayedLauncher) -> None:
         launcher.say(REQUEST)
         heard = await drained(launcher)
         assert heard[0] == Output(b"/p/a.o", made.content.size, Keep.IF_EMPTY)
@@ -238,14 +246,14 @@ def test_a_large_result_goes_as_fast_as_the_launcher_takes_it():
     assert len(held_back) > 1
 
 
-def test_a_launcher_that_gives_up_a_large_result_is_sent_no_more_of_it():
+def test_a_launcher_that_gives_up_a_large_result_is_sent_no_more_of_it() -> None:
     made = large_file()
 
-    async def serve(connection, said):
+    async def serve(connection: LauncherConnection, said: Request) -> None:
         assert await connection.finish((made,), (), b"") == Failed(28, b"/p/a.o")
         connection.execute(said)
 
-    async def body(connection, launcher):
+    async def body(connection: LauncherConnection, launcher: PlayedLauncher) -> None:
         launcher.say(REQUEST)
         await launcher.hears()
         launcher.say(Failed(28, b"/p/a.o"))
@@ -256,17 +264,17 @@ def test_a_launcher_that_gives_up_a_large_result_is_sent_no_more_of_it():
     with_connection(serve, body)
 
 
-def test_a_launcher_that_goes_in_the_middle_of_a_large_result_ends_its_compile():
+def test_a_launcher_that_goes_in_the_middle_of_a_large_result_ends_its_compile() -> None:
     ends = []
 
-    async def serve(connection, said):
+    async def serve(connection: LauncherConnection, said: Request) -> None:
         try:
             await connection.finish((large_file(),), (), b"")
         except asyncio.CancelledError:
             ends.append("cancelled")
             raise
 
-    async def body(connection, launcher):
+    async def body(connection: LauncherConnection, launcher: PlayedLauncher) -> None:
         launcher.say(REQUEST)
         await launcher.hears()
 
@@ -274,13 +282,13 @@ def test_a_launcher_that_goes_in_the_middle_of_a_large_result_ends_its_compile()
     assert ends == ["cancelled"]
 
 
-def test_a_launcher_that_has_written_everything_may_go():
+def test_a_launcher_that_has_written_everything_may_go() -> None:
     ends = []
 
-    async def serve(connection, said):
+    async def serve(connection: LauncherConnection, said: Request) -> None:
         ends.append(await connection.finish((), (), b""))
 
-    async def body(connection, launcher):
+    async def body(connection: LauncherConnection, launcher: PlayedLauncher) -> None:
         launcher.say(REQUEST)
         await launcher.hears()
         received(connection, encode(Committed()))
@@ -292,10 +300,10 @@ def test_a_launcher_that_has_written_everything_may_go():
     with_connection(serve, body)
 
 
-def test_a_launcher_that_goes_ends_its_compile():
+def test_a_launcher_that_goes_ends_its_compile() -> None:
     ends = []
 
-    async def serve(connection, said):
+    async def serve(connection: LauncherConnection, said: Request) -> None:
         try:
             await connection.spawn((b"gcc",))
         except asyncio.CancelledError:
@@ -309,7 +317,7 @@ def test_a_launcher_that_goes_ends_its_compile():
             connection.close()
             raise
 
-    async def body(connection, launcher):
+    async def body(connection: LauncherConnection, launcher: PlayedLauncher) -> None:
         launcher.say(REQUEST)
         await launcher.hears()
 
@@ -317,12 +325,12 @@ def test_a_launcher_that_goes_ends_its_compile():
     assert ends == ["cancelled"]
 
 
-def test_a_compile_that_nobody_waits_for_is_abandoned():
-    async def serve(connection, said):
+def test_a_compile_that_nobody_waits_for_is_abandoned() -> None:
+    async def serve(connection: LauncherConnection, said: Request) -> None:
         connection.abandon()
         await asyncio.sleep(5)
 
-    async def body(connection, launcher):
+    async def body(connection: LauncherConnection, launcher: PlayedLauncher) -> None:
         connection.abandon()
         launcher.say(REQUEST)
         assert await launcher.hears() is None
@@ -330,15 +338,15 @@ def test_a_compile_that_nobody_waits_for_is_abandoned():
     with_connection(serve, body)
 
 
-def test_the_launcher_hears_that_the_agent_is_at_work():
-    async def serve(connection, said):
+def test_the_launcher_hears_that_the_agent_is_at_work() -> None:
+    async def serve(connection: LauncherConnection, said: Request) -> None:
         connection.keep_alive()  # it has only just asked
         with contextlib.suppress(LauncherGoneError):
             await connection.spawn((b"first",))
         connection.keep_alive()
         await connection.spawn((b"x",))
 
-    async def body(connection, launcher):
+    async def body(connection: LauncherConnection, launcher: PlayedLauncher) -> None:
         launcher.say(REQUEST)
         assert await launcher.hears() == Spawn((b"first",))
         launcher.say(Spawned(0))
@@ -348,11 +356,11 @@ def test_the_launcher_hears_that_the_agent_is_at_work():
 
 
 @pytest.mark.parametrize("error", [LauncherGoneError("gone"), KeyError("a defect")])
-def test_whatever_happens_the_launcher_is_let_go(error, caplog):
-    async def serve(connection, said):
+def test_whatever_happens_the_launcher_is_let_go(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    async def serve(connection: LauncherConnection, said: Request) -> None:
         raise error
 
-    async def body(connection, launcher):
+    async def body(connection: LauncherConnection, launcher: PlayedLauncher) -> None:
         launcher.say(REQUEST)
         assert await launcher.hears() is None
 
@@ -360,7 +368,7 @@ def test_whatever_happens_the_launcher_is_let_go(error, caplog):
     assert ("internal error" in caplog.text) == isinstance(error, KeyError)
 
 
-def never(connection, said):
+async def never(connection: LauncherConnection, said: Request) -> None:
     raise AssertionError("served")
 
 
@@ -374,24 +382,24 @@ def never(connection, said):
         (0xFFFFFFFF).to_bytes(4, "little") + b"\x01",
     ],
 )
-def test_garbage_is_hung_up_on(said):
-    async def body(connection, launcher):
+def test_garbage_is_hung_up_on(said: bytes) -> None:
+    async def body(connection: LauncherConnection, launcher: PlayedLauncher) -> None:
         launcher.say(said)
         assert await launcher.hears() is None
 
     with_connection(never, body)
 
 
-def test_a_second_request_ends_the_first():
+def test_a_second_request_ends_the_first() -> None:
     ends = []
 
-    async def serve(connection, said):
+    async def serve(connection: LauncherConnection, said: Request) -> None:
         try:
             await connection.spawn((b"x",))
         finally:
             ends.append(said)
 
-    async def body(connection, launcher):
+    async def body(connection: LauncherConnection, launcher: PlayedLauncher) -> None:
         launcher.say(REQUEST)
         await launcher.hears()
         launcher.say(REQUEST)
@@ -402,13 +410,13 @@ def test_a_second_request_ends_the_first():
 
 
 @pytest.mark.parametrize("door", ["another user", "another world", "nobody"])
-def test_only_our_own_user_in_our_own_world_is_served(door, monkeypatch):
+def test_only_our_own_user_in_our_own_world_is_served(door: str, monkeypatch: pytest.MonkeyPatch) -> None:
     served = []
 
-    async def serve(connection, said):
+    async def serve(connection: LauncherConnection, said: Request) -> None:
         served.append(said)
 
-    def refuse(_connection):
+    def refuse(_connection: socket.socket) -> tuple[int, int]:
         raise AgentError("cannot tell who is connected")
 
     if door == "another user":
@@ -418,7 +426,7 @@ def test_only_our_own_user_in_our_own_world_is_served(door, monkeypatch):
     else:
         monkeypatch.setattr(connection_module, "peer", refuse)
 
-    async def body(connection, launcher):
+    async def body(connection: LauncherConnection, launcher: PlayedLauncher) -> None:
         launcher.say(REQUEST)
         assert await launcher.hears() is None
         received(connection, encode(REQUEST))
@@ -445,7 +453,7 @@ sys.exit("served" if answer else 0)
 """
 
 
-def may_unshare():
+def may_unshare() -> bool:
     child = os.fork()
     if child == 0:
         os._exit(ctypes.CDLL(None).unshare(0x00020000) != 0)
@@ -453,18 +461,18 @@ def may_unshare():
 
 
 @pytest.mark.parametrize("attack", ["user", "world"])
-def test_a_stranger_at_the_door_is_not_served(tmp_path, attack):
+def test_a_stranger_at_the_door_is_not_served(tmp_path: Path, attack: str) -> None:
     """Attack: a process of another uid, or in a mount namespace of its own, sends a request."""
     if os.getuid() != 0 or not may_unshare():
         pytest.skip("becoming somebody else needs root")
     path = f"/tmp/door-{os.getpid()}-{attack}"  # a place that the other user can reach
     served = []
 
-    async def serve(connection, said):
+    async def serve(connection: LauncherConnection, said: Request) -> None:
         served.append(said)
         connection.execute(said)
 
-    async def run():
+    async def run() -> int:
         server = await asyncio.get_running_loop().create_unix_server(lambda: LauncherConnection(serve), path)
         os.chmod(path, 0o777)
         command = (sys.executable, "-c", ATTACK, path, attack, encode(REQUEST).hex())
@@ -487,14 +495,14 @@ frames = st.sampled_from(
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(frames | st.binary(min_size=1, max_size=9), max_size=8))
-def test_any_reports_end_in_orders_or_in_a_hang_up(said):
-    async def serve(connection, _):
+def test_any_reports_end_in_orders_or_in_a_hang_up(said: list[Frame | bytes]) -> None:
+    async def serve(connection: LauncherConnection, _: Request) -> None:
         await connection.capture((b"x",))
         await connection.spawn((b"y",))
         await connection.finish((MadeFile(b"/a", Content.of(b"b"), Keep.IF_EMPTY),), (), b"")
         connection.exit(0)
 
-    async def body(connection, launcher):
+    async def body(connection: LauncherConnection, launcher: PlayedLauncher) -> None:
         launcher.say(REQUEST, *said)
         for _ in range(12):
             await asyncio.sleep(0)
@@ -502,5 +510,5 @@ def test_any_reports_end_in_orders_or_in_a_hang_up(said):
     with_connection(serve, body)
 
 
-def test_a_request_is_not_a_report():
+def test_a_request_is_not_a_report() -> None:
     assert Request not in connection_module.Reply.__args__
