@@ -97,8 +97,8 @@ class Content:
 
 
 def _folder() -> str:
-    """XDG_RUNTIME_DIR, and /tmp on many machines, are memory; /var/tmp is a disk (file-hierarchy(7)). TMPDIR is an agent's
-    only where a person has started it.
+    """Where files are made: XDG_RUNTIME_DIR, and on many machines /tmp, are memory; /var/tmp is a disk
+    (file-hierarchy(7)). An agent has a TMPDIR only if a person has started it.
     """
     return os.environ.get("TMPDIR") or "/var/tmp"  # noqa: S108 - what is made there has no name
 
