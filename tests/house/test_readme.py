@@ -62,3 +62,12 @@ def test_links_lead_somewhere(page):
         if heading:
             headings = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
             assert heading in [re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings], target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(TOP)))
+def test_paths_that_are_named_exist(page):
+    """Those of the tree, told by the folder at its top that they begin with; `policy` is one of securecc/ as well."""
+    folders = "|".join(re.escape(path.name) for path in TOP.iterdir() if path.is_dir() and path.name[0] != ".")
+    named = set(re.findall(rf"`((?:{folders})/[\w./-]*\w)", page.read_text())) - {"securecc/HOST"}
+    places = ("{}", "securecc/{}", "securecc/{}.py")
+    assert not [path for path in named if not any((TOP / place.format(path)).exists() for place in places)]
