@@ -15,9 +15,9 @@ import msgspec
 
 from securecc import __version__
 from securecc.audit.signed_log import SignedAuditLog
-from securecc.daemon import file_permissions
+from securecc.daemon import file_permissions, privileges
 from securecc.daemon.service_manager import ServiceManager, service_manager
-from securecc.daemon.settings import DaemonSettings, User, read_settings
+from securecc.daemon.settings import DaemonSettings, read_settings
 from securecc.model import heap
 from securecc.model.errors import ConfigError, SecureccError
 from securecc.model.printable import PrintableFormatter, PrintableStream
@@ -26,10 +26,9 @@ from securecc.policy.policy_in_force import PolicyInForce
 from securecc.runner.runner_service import RunnerService, connect, prepare_groups
 from securecc.runner.runner_spawner import command, runner_config, start
 from securecc.runner_protocol.packets import memory, order_runner, pair
-from securecc.sandbox import cgroup, namespaces
+from securecc.sandbox import cgroup
 from securecc.server.blobs.blob_store import BlobStore
 from securecc.server.front import Equipment, Front
-from securecc.system.descriptors import allow_as_many_as_possible
 
 CONFIG = Path("/etc/securecc/config.yaml")
 SITE = Path(msgspec.__file__).parent
@@ -55,19 +54,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(chosen: argparse.Namespace) -> int:
     try:
         settings = read_settings(chosen.config)
-        _log_to_stderr(settings.log_level, Redaction(settings.audit.redact))
+        log_to_stderr(settings.log_level, Redaction(settings.audit.redact))
         if chosen.check:
             file_permissions.check(settings)
             PolicyInForce(settings.policy, owners=file_permissions.owners(settings))
             print(f"{chosen.config}: valid")
             return 0
-        return _serve(settings, Path(os.path.abspath(chosen.config)), chosen.only)
+        return serve(settings, Path(os.path.abspath(chosen.config)), chosen.only)
     except SecureccError as error:
         print(f"secureccd: {error}", file=sys.stderr)
         return 1
 
 
-def _serve(settings: DaemonSettings, config: Path, only: str | None) -> int:
+def serve(settings: DaemonSettings, config: Path, only: str | None) -> int:
+    """Serves as both halves of the daemon, or as `only` one of them (front, runner); the exit status.
+
+    Raises:
+        SecureccError: the daemon cannot start.
+    """
     started_by = service_manager()
     _check_users(settings)
     if only == "runner":
@@ -79,28 +83,28 @@ def _serve(settings: DaemonSettings, config: Path, only: str | None) -> int:
 
 def _serve_alone(settings: DaemonSettings, started_by: ServiceManager) -> int:
     """Serves as the front of a runner that is a service of its own and starts runners when asked."""
-    _make_folders(settings, settings.state, settings.audit.file.parent)
+    file_permissions.make_folders(settings, settings.state, settings.audit.file.parent)
     _become_front(settings)
     with connect(settings.runner_socket) as spawner, order_runner(spawner, ()) as runner:
-        return asyncio.run(_front(settings, started_by, runner, spawner))
+        return asyncio.run(serve_front(settings, started_by, runner, spawner))
 
 
 def _serve_both(settings: DaemonSettings, config: Path, started_by: ServiceManager) -> int:
     """Starts the first runner, and the spawner of later ones, then becomes the front's user and serves."""
-    _make_folders(settings, settings.state, settings.audit.file.parent, settings.scratch)
+    file_permissions.make_folders(settings, settings.state, settings.audit.file.parent, settings.scratch)
     ours, theirs = zip(pair(), pair(), strict=True)
     helpers = _start_helpers(settings, config, *theirs)
     try:
         _become_front(settings)
-        return asyncio.run(_front(settings, started_by, *ours))
+        return asyncio.run(serve_front(settings, started_by, *ours))
     finally:
         for end in ours:
             end.close()
         for helper in helpers:
-            _wait_for(helper)
+            wait_for(helper)
 
 
-def _wait_for(helper: "subprocess.Popen[bytes]") -> None:
+def wait_for(helper: "subprocess.Popen[bytes]") -> None:
     """Waits for a helper, which ends once its socket is closed. One that does not may belong to another user by now."""
     try:
         helper.wait(_END_S)
@@ -112,13 +116,18 @@ def _wait_for(helper: "subprocess.Popen[bytes]") -> None:
 
 def _become_front(settings: DaemonSettings) -> None:
     if settings.users is not None and os.getuid() == 0:
-        _become(settings.users.front)
-    _harden()
+        privileges.become(settings.users.front, (sys.executable, os.__file__, str(SITE)))
+    privileges.harden()
 
 
-async def _front(
+async def serve_front(
     settings: DaemonSettings, started_by: ServiceManager, runner: socket.socket, spawner: socket.socket
 ) -> int:
+    """Serves as the front, with the sockets of a runner and of its spawner; the exit status.
+
+    Raises:
+        SecureccError: the daemon cannot start.
+    """
     file_permissions.check(settings)
     policy = PolicyInForce(settings.policy)
     audit = SignedAuditLog(settings.audit, settings.state)
@@ -133,25 +142,6 @@ def _check_users(settings: DaemonSettings) -> None:
         raise ConfigError(
             "refusing to run as root: no unprivileged users are configured", "set `users:` in config.yaml"
         )
-
-
-def _make_folders(settings: DaemonSettings, *folders: Path) -> None:
-    """Makes those that do not exist, accessible to the front alone.
-
-    Raises:
-        ConfigError: one of them cannot be made.
-    """
-    for folder in folders:
-        if folder.is_dir():
-            continue
-        try:
-            folder.mkdir(mode=0o700, parents=True)
-            if settings.users is not None and os.getuid() == 0:
-                os.chown(folder, settings.users.front.uid, settings.users.front.gid)
-        except OSError as error:
-            raise ConfigError(
-                f"cannot make {folder}: {error.strerror}", "make it, or name another directory"
-            ) from error
 
 
 def _start_helpers(
@@ -174,35 +164,8 @@ def _start_helpers(
     return helpers
 
 
-def _become(user: User) -> None:
-    namespaces.switch_user(user.uid, user.gid)
-    os.environ["HOME"] = "/"
-    os.umask(0o077)
-    _check_readable(user, (sys.executable, os.__file__, str(SITE)))
-
-
-def _check_readable(user: User, places: Sequence[str]) -> None:
-    """Python imports lazily: a module that the front's user cannot read would break the daemon much later.
-
-    Raises:
-        ConfigError: the user cannot read one of `places`.
-    """
-    for place in places:
-        if not os.access(place, os.R_OK):
-            advice = "install securecc and its Python where all users can read them, not in a private home directory"
-            raise ConfigError(f"user {user.name} cannot read {place}", advice)
-
-
-def _harden() -> None:
-    """Keeps other processes from reading the keys in memory, and allows as many descriptors as blobs and connections
-    need.
-    """
-    namespaces.harden()
-    allow_as_many_as_possible()
-
-
-def _log_to_stderr(level: str, redaction: Redaction) -> None:
-    """The log has no characters that a terminal acts upon, and none of the secrets that the site has named."""
+def log_to_stderr(level: str, redaction: Redaction) -> None:
+    """Logs to standard error, without characters that a terminal acts upon or secrets that the site has named."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(PrintableFormatter("%(message)s", redaction.prose))
     logging.basicConfig(level=level.upper(), handlers=[handler])

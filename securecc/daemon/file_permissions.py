@@ -21,6 +21,25 @@ def owners(settings: DaemonSettings) -> tuple[int, ...]:
     return (os.geteuid(),) if settings.users is None else (os.geteuid(), settings.users.front.uid)
 
 
+def make_folders(settings: DaemonSettings, *folders: Path) -> None:
+    """Makes the folders that do not exist, for the front alone.
+
+    Raises:
+        ConfigError: one of them cannot be made.
+    """
+    for folder in folders:
+        if folder.is_dir():
+            continue
+        try:
+            folder.mkdir(mode=0o700, parents=True)
+            if settings.users is not None and os.getuid() == 0:
+                os.chown(folder, settings.users.front.uid, settings.users.front.gid)
+        except OSError as error:
+            raise ConfigError(
+                f"cannot make {folder}: {error.strerror}", "make it, or name another directory"
+            ) from error
+
+
 def check(settings: DaemonSettings) -> None:
     """Checks all of them.
 

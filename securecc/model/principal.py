@@ -184,7 +184,11 @@ def _scan(data: bytes) -> Iterator[tuple[int, bool]]:
 
 
 def _unescape(data: bytes, at: int) -> tuple[int, int]:
-    """The byte that the escape at `at` means, and the escape's length."""
+    """The byte that the escape at `at` stands for, and the length of the escape.
+
+    Raises:
+        AuthenticationError: Kerberos writes no such escape.
+    """
     following = chr(data[at + 1]) if at + 1 < len(data) else ""
     if following in _ESCAPES:
         return ord(_ESCAPES[following]), 2

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import resource
 import runpy
 import socket
 import subprocess
@@ -16,9 +15,10 @@ from securecc import __version__
 from securecc.audit.settings import AuditSettings
 from securecc.cli import secureccd
 from securecc.cli.secureccd import main
+from securecc.daemon import privileges
 from securecc.daemon.service_manager import ServiceManager
 from securecc.daemon.settings import DaemonSettings, User, Users
-from securecc.model.errors import ConfigError, SandboxError
+from securecc.model.errors import SandboxError
 from securecc.model.redaction import Redaction
 
 POLICY = """
@@ -30,7 +30,7 @@ rules:
 
 @pytest.fixture
 def config(tmp_path, monkeypatch):
-    monkeypatch.setattr(secureccd, "_log_to_stderr", lambda *_: None)
+    monkeypatch.setattr(secureccd, "log_to_stderr", lambda *_: None)
     (tmp_path / "policy.yaml").write_text(POLICY)
     (tmp_path / "policy.yaml").chmod(0o600)
     path = tmp_path / "config.yaml"
@@ -133,8 +133,8 @@ def test_the_front_serves_beside_a_runner_of_its_own(config, runner, monkeypatch
         return 7
 
     monkeypatch.setattr(os, "getuid", lambda: 1000)
-    monkeypatch.setattr(secureccd, "_front", front)
-    monkeypatch.setattr(secureccd, "_harden", lambda: None)
+    monkeypatch.setattr(secureccd, "serve_front", front)
+    monkeypatch.setattr(privileges, "harden", lambda: None)
     began = time.monotonic()
     assert main(["--config", str(config)]) == 7
     assert time.monotonic() - began < 5
@@ -153,8 +153,8 @@ def test_a_front_that_cannot_start_takes_its_runner_with_it(config, runner, monk
         raise SandboxError("this machine has no sandbox")
 
     monkeypatch.setattr(os, "getuid", lambda: 1000)
-    monkeypatch.setattr(secureccd, "_front", front)
-    monkeypatch.setattr(secureccd, "_harden", lambda: None)
+    monkeypatch.setattr(secureccd, "serve_front", front)
+    monkeypatch.setattr(privileges, "harden", lambda: None)
     assert main(["--config", str(config)]) == 1
     assert capsys.readouterr().err == "secureccd: this machine has no sandbox\n"
 
@@ -162,9 +162,9 @@ def test_a_front_that_cannot_start_takes_its_runner_with_it(config, runner, monk
 def test_started_as_root_the_two_become_two_users(tmp_path, runner, monkeypatch):
     calls = []
     monkeypatch.setattr(os, "getuid", lambda: 0)
-    monkeypatch.setattr(secureccd, "_become", calls.append)
+    monkeypatch.setattr(privileges, "become", lambda user, _: calls.append(user))
     monkeypatch.setattr(os, "chown", lambda path, uid, gid: calls.append((path.name, uid, gid)))
-    monkeypatch.setattr(secureccd, "_harden", lambda: None)
+    monkeypatch.setattr(privileges, "harden", lambda: None)
 
     async def front(settings, started_by, end, spawner):
         async with asyncio.timeout(10):
@@ -172,9 +172,9 @@ def test_started_as_root_the_two_become_two_users(tmp_path, runner, monkeypatch)
                 await asyncio.sleep(0.01)
         return 0
 
-    monkeypatch.setattr(secureccd, "_front", front)
+    monkeypatch.setattr(secureccd, "serve_front", front)
     assert (
-        secureccd._serve(settings_of(tmp_path, users=Users(front=ALICE, runner=BOB)), tmp_path / "config.yaml", None)
+        secureccd.serve(settings_of(tmp_path, users=Users(front=ALICE, runner=BOB)), tmp_path / "config.yaml", None)
         == 0
     )
     assert calls == [("state", 1001, 1001), ("log", 1001, 1001), ("scratch", 1001, 1001), ALICE]
@@ -189,8 +189,8 @@ def test_a_front_alone_takes_its_first_runner_from_the_service(config, tmp_path,
         return 5
 
     config.write_text(config.read_text() + "runner_socket: runner\n")
-    monkeypatch.setattr(secureccd, "_front", front)
-    monkeypatch.setattr(secureccd, "_harden", lambda: None)
+    monkeypatch.setattr(secureccd, "serve_front", front)
+    monkeypatch.setattr(privileges, "harden", lambda: None)
     monkeypatch.setattr(os, "getuid", lambda: 1000)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
         listening.bind(str(tmp_path / "runner"))
@@ -228,21 +228,6 @@ def test_the_runner_alone(config, monkeypatch):
     assert served == [(2, config, ServiceManager())]
 
 
-def test_becoming_somebody_leaves_nothing_of_root(monkeypatch):
-    calls = []
-    for name in ("setgroups", "setresgid", "setresuid", "umask"):
-        monkeypatch.setattr(os, name, lambda *words, name=name: calls.append((name, *words)))
-
-    def setuid(uid):
-        raise PermissionError(f"no way back to {uid}")
-
-    monkeypatch.setattr(os, "setuid", setuid)
-    monkeypatch.setenv("HOME", "/root")
-    secureccd._become(ALICE)
-    assert calls == [("setgroups", []), ("setresgid", 1001, 1001, 1001), ("setresuid", 1001, 1001, 1001), ("umask", 63)]
-    assert os.environ["HOME"] == "/"
-
-
 def test_a_helper_that_does_not_end_is_said_and_keeps_nobody(monkeypatch, caplog):
     """It is another user's, whom the front cannot end."""
 
@@ -253,29 +238,9 @@ def test_a_helper_that_does_not_end_is_said_and_keeps_nobody(monkeypatch, caplog
     with subprocess.Popen(["sleep", "60"]) as helper:
         with monkeypatch.context() as patch:
             patch.setattr(helper, "kill", kill)
-            secureccd._wait_for(helper)
+            secureccd.wait_for(helper)
         helper.kill()
     assert f"process {helper.pid} does not exit: sleep 60" in caplog.text
-
-
-def test_an_installation_that_the_front_cannot_read_is_said_at_once(tmp_path):
-    with pytest.raises(ConfigError, match=r"user .* cannot read .*absent"):
-        secureccd._check_readable(ALICE, [str(tmp_path), str(tmp_path / "absent")])
-
-
-def test_a_folder_that_cannot_be_made(tmp_path):
-    (tmp_path / "state").write_text("a file")
-    with pytest.raises(ConfigError, match="cannot make "):
-        secureccd._make_folders(settings_of(tmp_path), tmp_path / "state")
-
-
-def test_as_many_descriptors_as_may_be_and_nobody_looks_in(monkeypatch):
-    asked = []
-    monkeypatch.setattr(resource, "setrlimit", lambda *words: asked.append(words))
-    monkeypatch.setattr(secureccd.namespaces, "harden", lambda: asked.append("closed"))
-    secureccd._harden()
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    assert asked == ["closed", (resource.RLIMIT_NOFILE, (most, most))]
 
 
 def test_the_front_is_equipped_before_it_listens(tmp_path, monkeypatch):
@@ -296,7 +261,7 @@ def test_the_front_is_equipped_before_it_listens(tmp_path, monkeypatch):
     monkeypatch.setattr(secureccd.heap, "freeze_gc", lambda: equipped.append("what there is stays"))
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        assert asyncio.run(secureccd._front(settings_of(tmp_path), ServiceManager(), ours, theirs)) == 3
+        assert asyncio.run(secureccd.serve_front(settings_of(tmp_path), ServiceManager(), ours, theirs)) == 3
     said, equipment = equipped
     assert said == "what there is stays"
     assert (equipment.runner, equipment.spawner) == (ours, theirs)
@@ -308,7 +273,7 @@ def test_the_front_is_equipped_before_it_listens(tmp_path, monkeypatch):
 def test_the_log_goes_to_standard_error(monkeypatch):
     seen = []
     monkeypatch.setattr(logging, "basicConfig", lambda **words: seen.append(words))
-    secureccd._log_to_stderr("info", Redaction([r"TOKEN=(\w*)"]))
+    secureccd.log_to_stderr("info", Redaction([r"TOKEN=(\w*)"]))
     [handler] = seen[0]["handlers"]
     assert (handler.stream, seen[0]["level"]) == (sys.stderr, "INFO")
     record = logging.LogRecord("securecc", logging.INFO, "", 1, "%s", ("-DTOKEN=hunter2\x1b[2J\nforged",), None)

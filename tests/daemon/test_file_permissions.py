@@ -100,3 +100,9 @@ def test_what_cannot_be_looked_at_is_not_trusted(settings):
     settings.keytab.symlink_to("keytab")
     with pytest.raises(ConfigError, match="Too many levels"):
         file_permissions.check(settings)
+
+
+def test_a_folder_that_cannot_be_made(settings):
+    (settings.state / "file").touch()
+    with pytest.raises(ConfigError, match="cannot make "):
+        file_permissions.make_folders(settings, settings.state / "file")

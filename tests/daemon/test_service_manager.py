@@ -39,7 +39,7 @@ def test_what_it_hears(manager):
     assert environment == {}, "our children are our own business"
     assert (started_by.watchdog_s, started_by.pulse_s) == (30.0, 15.0)
     started_by.ready("serves\nREADY=0")
-    assert manager.recv(4096) == b"READY=1\nSTATUS=serves\\nREADY=0"
+    assert manager.recv(4096) == b"READY=1\nSTATUS=serves\\x0aREADY=0"
     before = time.monotonic_ns() // 1000
     started_by.reloading()
     said = dict(line.split("=") for line in manager.recv(4096).decode().splitlines())

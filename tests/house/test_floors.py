@@ -93,7 +93,7 @@ HOUSE = {
         "client.ipc": "launcher launcher_connection",
         "client.state": "settings_cache",
         "compiler.toolchain": "clang discovery gcc wrapper_scripts",
-        "daemon": "config_edit file_permissions",
+        "daemon": "config_edit file_permissions privileges",
         "policy": "loading policy_in_force",
         "runner": "job job_stdio toolchain_copies toolchain_probe tree_copies",
         "sandbox": "bubblewrap jail selection supervised_process",

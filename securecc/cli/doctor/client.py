@@ -1,4 +1,4 @@
-"""The examination of this user's compiles: the settings that are in force for him, and what his servers say."""
+"""Checks of this user's compiles: the settings in force, and what the servers say."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ DEFAULT = ("gcc",)
 
 
 def examine(compilers: Sequence[str]) -> list[Finding]:
-    """All findings. `compilers` are names or paths; none: those of the environment (CC, CXX), or gcc."""
+    """All findings. `compilers` are names or paths; if empty, those of the environment (CC, CXX), or gcc."""
     named = [word for name in ("CC", "CXX") if (word := _compiler(os.environ.get(name, "")))]
     wanted = tuple(dict.fromkeys(compilers or named or DEFAULT))
     settings = read_settings(os.environ, os.path.expanduser("~"))
@@ -20,6 +20,6 @@ def examine(compilers: Sequence[str]) -> list[Finding]:
 
 
 def _compiler(command: str) -> str:
-    """The compiler of a command as make takes it: ``securecc gcc -m32``, ``ccache gcc``."""
+    """The compiler in a command as make has it: ``securecc gcc -m32``, ``ccache gcc``."""
     words = [word for word in command.split() if os.path.basename(word) not in ("securecc", "ccache")]
     return words[0] if words else ""

@@ -1,4 +1,4 @@
-"""`securecctl doctor`: who is examined, and how it is told."""
+"""`securecctl doctor`: checks this user's or this server's setup."""
 
 import argparse
 from collections.abc import Sequence
@@ -16,15 +16,15 @@ def add_arguments(subparsers: "argparse._SubParsersAction[argparse.ArgumentParse
     """Adds `doctor` to the tool."""
     parser = subparsers.add_parser(
         "doctor",
-        help="find out why compiles do not go where they should",
-        description="One line for each thing that must be right, and what to do where it is not. "
-        "Exit status 0 if all works, 1 if something does not.",
+        help="find out why compiles are not remote",
+        description="One line for each thing that must be right, and what to do if it is not. "
+        "Exit status: 0 if everything works, 1 if something does not.",
     )
     parser.add_argument(
-        "compilers", nargs="*", metavar="COMPILER", help="whether servers have it (default: CC, CXX, gcc)"
+        "compilers", nargs="*", metavar="COMPILER", help="compilers that servers must have (default: CC, CXX, gcc)"
     )
-    parser.add_argument("--server", action="store_true", help="examine this machine as a compile server")
-    parser.add_argument("--config", type=Path, default=_CONFIG, help="the server's configuration: %(default)s")
+    parser.add_argument("--server", action="store_true", help="check this machine as a compile server")
+    parser.add_argument("--config", type=Path, default=_CONFIG, help="its configuration (default: %(default)s)")
     parser.add_argument("--format", choices=("text", "json"), default="text", help="(default: %(default)s)")
     parser.set_defaults(run=_run)
 

@@ -1,4 +1,4 @@
-"""The examination of this machine as a compile server."""
+"""Checks of this machine as a compile server."""
 
 import asyncio
 import contextlib
@@ -30,7 +30,7 @@ _HOW_TO_READ = "run it as root, or as the daemon's own user"
 
 
 def examine(config: Path) -> list[Finding]:
-    """All findings, in the order in which they depend on each other."""
+    """All findings; each depends on those before it only."""
     try:
         settings = read_settings(config)
     except SecureccError as error:
@@ -66,13 +66,13 @@ def _keytab(settings: DaemonSettings) -> Finding:
 def _files(settings: DaemonSettings) -> Finding:
     def look() -> str:
         file_permissions.check(settings)
-        return "keytab, audit and state are the daemon's own, and so is the way to them"
+        return "keytab, audit log and state belong to the daemon, and so do all folders above them"
 
     return _tried("files", look)
 
 
 def _reading(settings: DaemonSettings, config: Path) -> Iterator[Finding]:
-    """Root reads everything, the daemon's two users do not."""
+    """Whether the daemon's two users can read what they need, as root always can."""
     if os.getuid() != 0 or settings.users is None:
         return
     front, runner = settings.users.front, settings.users.runner
@@ -81,7 +81,7 @@ def _reading(settings: DaemonSettings, config: Path) -> Iterator[Finding]:
     for user, path in barred:
         owner = f"chown {user.name} {path}; chmod 0400 {path}"
         advice = owner if path == settings.keytab else f"chgrp {user.gid} {path}; chmod g+r {path}"
-        yield Finding("access", "bad", f"user {user.name} cannot read {path}", f"{advice}; or its folder keeps him out")
+        yield Finding("access", "bad", f"user {user.name} cannot read {path}", f"{advice}; or let it enter the folder")
     if not barred:
         says = f"{front.name} can read configuration, policy and keytab, {runner.name} the configuration"
         yield Finding("access", "ok", says)
@@ -103,7 +103,7 @@ def _machine(runner: User | None) -> Iterator[Finding]:
 
 
 def _place() -> machine_advice.CgroupPlacement:
-    """Where the runner's service is, if it runs; else where this process is."""
+    """The control group of the runner's service if it runs, else of this process."""
     place = cgroup.placement()
     service = os.path.join(place.mount, "system.slice/securecc-runner.service")
     return cgroup.placement_at(place.mount, service) if place.mount and os.path.isdir(service) else place
@@ -125,9 +125,9 @@ def _runner(settings: DaemonSettings) -> User | None:
 
 
 def _compilers(settings: DaemonSettings) -> Iterator[Finding]:
-    """A runner is started as the daemon starts it, and says what it has."""
+    """Starts a runner as the daemon does, and reports what it offers."""
     if os.getuid() == 0 and settings.users is None:
-        yield Finding("compilers", "bad", "the daemon would be root", "set `users:` in config.yaml")
+        yield Finding("compilers", "bad", "the daemon would run as root", "set `users:` in config.yaml")
         return
     try:
         ready = asyncio.run(_ready(settings))
@@ -135,12 +135,12 @@ def _compilers(settings: DaemonSettings) -> Iterator[Finding]:
         yield Finding("compilers", "bad", error.message, "see the lines above")
         return
     names = ", ".join(offer.name for offer in ready.toolchains)
-    yield Finding("compilers", "ok", names) if names else Finding("compilers", "bad", "none can be used")
+    yield Finding("compilers", "ok", names) if names else Finding("compilers", "bad", "none is usable")
     yield machine_advice.layers(ready.layers, _without_groups(settings), by="a runner started here")
 
 
 def _without_groups(settings: DaemonSettings) -> list[str]:
-    """What a service manager gives to the service alone cannot be seen from here."""
+    """The required layers, without control groups: what the service manager gives the service cannot be seen here."""
     return [name for name in settings.sandbox_minimum if name not in cgroup.LAYERS]
 
 
@@ -162,8 +162,8 @@ async def _ready(settings: DaemonSettings) -> WorkReady:
 
 
 def _running(settings: DaemonSettings) -> Finding:
-    """The daemon that runs, by its own record."""
-    listening = _answers(settings)
+    """The running daemon, according to its audit log."""
+    listening = is_listening(settings)
     start_record = None
     try:
         with contextlib.suppress(FileNotFoundError):
@@ -178,7 +178,8 @@ def _running(settings: DaemonSettings) -> Finding:
     return Finding("daemon", "ok", says)
 
 
-def _answers(settings: DaemonSettings) -> bool:
+def is_listening(settings: DaemonSettings) -> bool:
+    """Whether something accepts connections on an address and the port of the settings."""
     for address in settings.listen:
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)  # noqa: S104 - "any" means this machine
         with contextlib.suppress(OSError), socket.create_connection((host, settings.port), timeout=2):
@@ -187,7 +188,11 @@ def _answers(settings: DaemonSettings) -> bool:
 
 
 def _last_start(path: Path) -> dict[str, Any] | None:
-    """Raises OSError."""
+    """The daemon's last start, as its audit log has it; None if there is none.
+
+    Raises:
+        OSError: the log cannot be read.
+    """
     with path.open("rb") as file:
         file.seek(max(0, os.fstat(file.fileno()).st_size - _LAST))
         lines = file.read(_LAST).splitlines()

@@ -135,7 +135,7 @@ def test_layers_that_this_machine_does_not_have(config, monkeypatch):
 @pytest.mark.skipif(os.getuid() != 0, reason="only root could be refused for being root")
 def test_a_daemon_that_would_be_root(config):
     amended(config, "users: .*\n", "")
-    assert found(config)["compilers"].says == "the daemon would be root"
+    assert found(config)["compilers"].says == "the daemon would run as root"
 
 
 WITHOUT = """
@@ -184,19 +184,19 @@ def test_the_daemon_by_its_own_record(config, monkeypatch):
         "note",
         "it does not answer; it last started 2026-11-21T08:00:00Z, with jail seccomp",
     )
-    monkeypatch.setattr(server, "_answers", lambda _: True)
+    monkeypatch.setattr(server, "is_listening", lambda _: True)
     assert found(config)["daemon"].state == "ok"
     (config.parent / "audit.jsonl").unlink()
     (config.parent / "audit.jsonl").mkdir()
     assert "run it as root" in found(config)["daemon"].advice
 
 
-def test_whether_somebody_answers(config, monkeypatch):
+def test_whether_somebodyis_listening(config, monkeypatch):
     settings = server.read_settings(config)
-    assert not server._answers(settings)
+    assert not server.is_listening(settings)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         amended(config, "port: 1", f"port: {listening.getsockname()[1]}")
-        assert server._answers(server.read_settings(config))
+        assert server.is_listening(server.read_settings(config))
 
 
 def test_healthy():
