@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
-_GRACE_S = 2.0
+_GRACE_S = 2.0  # between asking and killing
+_KILLED_S = 60.0  # for the kernel to end what was killed
 
 
 def adopt_orphans() -> None:
@@ -46,8 +47,8 @@ def wait_for(pid: int) -> int:
 
 def end_all(spared: frozenset[int]) -> None:
     """Ends every process below this one, except those `spared` and what is below them."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        deadline = time.monotonic() + _GRACE_S
+    for number, patience in ((signal.SIGTERM, _GRACE_S), (signal.SIGKILL, _KILLED_S)):
+        deadline = time.monotonic() + patience
         for pid in _ours(spared):
             send(pid, number)
         while _ours(spared) and time.monotonic() < deadline:

@@ -4,6 +4,7 @@ import asyncio
 
 from securecc.model.errors import ChannelError, ProtocolError
 from securecc.wire.session import Session
+from tests.waiting import CEILING_S
 
 
 class StubChannel:
@@ -82,7 +83,7 @@ class StubChannel:
 
     async def until(self, kind):
         """The first message of this kind that was sent; it and what came before it are taken out."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(CEILING_S):
             while True:
                 for number, message in enumerate(self.said):
                     if isinstance(message, kind):
@@ -93,7 +94,7 @@ class StubChannel:
 
     async def until_bulk(self):
         """Returns when a byte of bulk was sent."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(CEILING_S):
             while not self.bulk:
                 self.news.clear()
                 await self.news.wait()

@@ -17,6 +17,7 @@ from securecc.model.messages import Terminal
 from securecc.runner_protocol import packets
 from securecc.runner_protocol.messages import WorkCancel, WorkOrder, WorkReady, WorkTree
 from securecc.system.descriptors import close_all
+from tests.waiting import CEILING_S
 
 NOBODY = 64987
 
@@ -65,11 +66,11 @@ class Runner:
         self.connection.start()
         ready = asyncio.ensure_future(self.messages.get())
         gone = asyncio.ensure_future(self.lost.wait())
-        await asyncio.wait({ready, gone}, timeout=30, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({ready, gone}, timeout=CEILING_S, return_when=asyncio.FIRST_COMPLETED)
         gone.cancel()
         if not ready.done():
             ready.cancel()
-            self.process.wait(10)
+            self.process.wait(CEILING_S)
             self.connection.close()
             with self.log:
                 raise RuntimeError(self.said())
@@ -123,7 +124,7 @@ class Runner:
     async def run(self, arguments, tree=None, **order):
         """`tree` as `listed` takes it; the default working directory is there."""
         tree = (tree or {}) if "cwd" in order else {b"/home/alice": None} | (tree or {})
-        return await asyncio.wait_for(self.post(arguments, *listed(tree), **order), 60)
+        return await asyncio.wait_for(self.post(arguments, *listed(tree), **order), CEILING_S)
 
     def cancel(self, job):
         self.connection.send(WorkCancel(job))

@@ -17,8 +17,10 @@ def realms() -> Iterator[farmside.testenv_realms.Realms]:
 
 @pytest.fixture(scope="module")
 def farm(realms) -> Iterator[Farm]:
-    """One server with two slots, and alice with a ticket."""
-    with farmside.some_farm(realms) as made:
+    """One server with two slots, and alice with a ticket. It has all the time for strangers, so that a silence of its
+    own is not taken for an answer.
+    """
+    with farmside.some_farm(realms, settings="limits: {preauth_deadline: 10min}\n") as made:
         yield made
 
 

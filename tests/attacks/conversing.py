@@ -17,9 +17,9 @@ from securecc.wire.framing import HEADER
 from tests.attacks.corpus import FOLDER
 from tests.attacks.raw import Raw, ending
 from tests.farm.farmside import Farm
+from tests.waiting import CEILING_S
 
 _STEPS = {"bytes", "frame", "say", "ask", "asks", "invited"}
-_SOON_S = 8.0  # sooner than the deadline for strangers, so that silence is not taken for an answer
 
 
 class _Loader(yaml.SafeLoader):
@@ -80,7 +80,7 @@ async def _over_tcp(farm: Farm, said: Conversation) -> tuple[str, str]:
     try:
         for step in said.steps:
             writer.write(step["bytes"])
-        heard = await asyncio.wait_for(_to_the_end(reader), _SOON_S)
+        heard = await asyncio.wait_for(_to_the_end(reader), CEILING_S)
     finally:
         writer.close()
     return ("cut" if len(heard) < 256 and b"securecc" not in heard else "told"), repr(heard)
@@ -99,7 +99,7 @@ async def _over_tls(farm: Farm, said: Conversation) -> tuple[str, str]:
     for step in said.steps:
         link.write(step["bytes"] if "bytes" in step else _frame(**step["frame"]))
     try:
-        answer = await asyncio.wait_for(link.receive(), _SOON_S)
+        answer = await asyncio.wait_for(link.receive(), CEILING_S)
     except SecureccError as error:
         return "cut", str(error)
     code, text, _reference = msgspec.msgpack.decode(answer[1:])

@@ -1,14 +1,11 @@
-"""What must hold after every abuse: a legitimate compile succeeds within two seconds, and nothing is left behind."""
+"""What must hold after every abuse: a legitimate compile succeeds on the server, and nothing is left behind."""
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 from tests.farm.farmside import Farm, until
 
-WITHIN_S = 2.0
-BUSY_S = 1.0  # for a machine that does other things as well
 MEMORY_KIB = 20 * 1024
 
 
@@ -43,23 +40,20 @@ class Health:
         source = self._folder / f"h{self._number}.c"
         source.write_text(f"int h{self._number};\n")
         done = self._farm.server.audit(kind="job-end", outcome="done", cwd=str(self._folder))
-        began = time.monotonic()
         ended = self._farm.compile(source)
-        took = time.monotonic() - began
         assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
         now = self._farm.server.audit(kind="job-end", outcome="done", cwd=str(self._folder))
         assert len(now) == len(done) + 1, self._farm.why()
-        assert self._number == 1 or took < WITHIN_S + BUSY_S
 
     def check(self) -> None:
         """All of it."""
         server = self._farm.server
         assert server.process.poll() is None, server.log()
         self.compile()
-        until(lambda: not server.sandboxed, WITHIN_S, "the end of the sandboxes")
-        until(lambda: not server.left, WITHIN_S, f"the end of {server.left}")
-        until(self.descriptors_are_back, 4, f"descriptors {server.descriptors - self._descriptors}")
-        until(lambda: self._grown() < MEMORY_KIB, WITHIN_S, f"memory: {self._grown()} KiB more than at first")
+        until(lambda: not server.sandboxed, what="the end of the sandboxes")
+        until(lambda: not server.left, what=f"the end of {server.left}")
+        until(self.descriptors_are_back, what=f"descriptors {server.descriptors - self._descriptors}")
+        until(lambda: self._grown() < MEMORY_KIB, what=f"memory: {self._grown()} KiB more than at first")
         assert "Traceback" not in server.log()
         assert self._control_characters() == set()
 

@@ -33,8 +33,8 @@ from securecc.model.messages import (
 )
 from securecc.wire.framing import HEADER, encode_control
 from tests.farm.farmside import Farm
+from tests.waiting import CEILING_S
 
-PATIENCE_S = 10.0
 CWD = b"/home/mallory"
 SOURCE = CWD + b"/a.c"
 PREDEF = b"/usr/include/stdc-predef.h"  # gcc includes it before all else
@@ -128,7 +128,7 @@ class Raw:
     async def __aexit__(self, *_: object) -> None:
         self.channel.close()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(self.lost), PATIENCE_S)
+            await asyncio.wait_for(asyncio.shield(self.lost), CEILING_S)
 
     # What the channel calls.
 
@@ -166,7 +166,7 @@ class Raw:
 
     async def hear(self) -> object:
         """The next message, chunk, or the error that ended the channel."""
-        return await asyncio.wait_for(self.messages.get(), PATIENCE_S)
+        return await asyncio.wait_for(self.messages.get(), CEILING_S)
 
     async def hear_of(self, job: int, *kinds: type) -> object:
         """The next word on this job; Invites and Waits only if asked for."""

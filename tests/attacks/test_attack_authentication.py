@@ -44,12 +44,12 @@ def test_the_server_says_logs_and_records_what_the_table_does(farm, health, proo
     logged = len(farm.server.log())
     how, words = _attempted(farm, proof)
     assert how == proof.may, words
-    new = until(lambda: farm.server.log()[logged:], 3, "a line of the log")
-    until(lambda: re.search(proof.log, farm.server.log()[logged:]), 3, f"{proof.log} in {new}")
+    new = until(lambda: farm.server.log()[logged:], what="a line of the log")
+    until(lambda: re.search(proof.log, farm.server.log()[logged:]), what=f"{proof.log} in {new}")
     if proof.audit is None:
         assert health.records(kind="connection") == []
     else:
-        records = until(lambda: health.records(kind="connection"), 3, "the record")
+        records = until(lambda: health.records(kind="connection"), what="the record")
         assert proof.audit.items() <= records[-1].items(), records
     assert health.records(kind="job-start") == []
     if how == "refused authentication":

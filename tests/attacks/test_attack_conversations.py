@@ -5,7 +5,7 @@ wrapper can say none of it. The health probe follows each.
 import pytest
 
 from tests.attacks.conversing import conversations, hold
-from tests.farm.farmside import until
+from tests.waiting import until
 
 ALL = [said for topic in ("strangers", "protocol") for said in conversations(topic)]
 
@@ -28,7 +28,7 @@ def test_who_breaks_the_protocol_is_on_record(farm, health):
     def record():
         return health.records(kind="connection", decision="denied", principal="bob@EXAMPLE.COM")
 
-    (found,) = until(record, 3, "the record of what was illegal")
+    (found,) = until(record, what="the record of what was illegal")
     assert found["reason"] == "broke the protocol: a frame of kind 77 is not legal here"
     assert "a frame of kind 77" in farm.server.log()
 

@@ -3,7 +3,6 @@ server does not. What one side says in one go is corpus/protocol.yaml.
 """
 
 import asyncio
-import time
 
 import pytest
 
@@ -116,12 +115,8 @@ def test_jobs_that_are_begun_and_left_give_their_slots_back(farm):
         async with Raw(farm) as raw:
             jobs = [raw.ask() for _ in range(100)]
             invited = 0
-            deadline = time.monotonic() + 1.0
-            while time.monotonic() < deadline:
-                heard = await raw.hear()
-                invited += isinstance(heard, Invite)
-            assert invited >= 4
-            assert len(jobs) == 100
+            while invited < len(jobs):
+                invited += isinstance(await raw.hear(), Invite)
 
     run(go())
 
@@ -166,6 +161,12 @@ def test_bytes_that_are_not_those_of_the_digest(farm, health):
     assert len(health.records(kind="job-refused")) == 1
 
 
+def waiting(raw):
+    """What was said to `raw` and not heard yet."""
+    while not raw.messages.empty():
+        yield raw.messages.get_nowait()
+
+
 def test_blobs_that_never_come_hold_no_slot(farm):
     """A hundred jobs whose files are announced and not sent; the compile of somebody else is not held up."""
 
@@ -179,10 +180,9 @@ def test_blobs_that_never_come_hold_no_slot(farm):
                     raw.tell(raw.submission(job, [file(SOURCE, content), file(PREDEF, b"\n")], COMPILE))
                 if number == 4:
                     break
-            before = time.monotonic()
             async with Raw(farm.as_principal("bob")) as bob:
                 assert (await bob.run()).how == "result"
-            assert time.monotonic() - before < 6
+            assert not any(isinstance(heard, Refuse) for heard in waiting(raw)), "only then was the slot free"
 
     run(go())
 
@@ -205,17 +205,15 @@ def test_a_channel_takes_no_jobs_after_its_ticket(farm):
     """Even if the client goes on asking."""
 
     async def go():
-        async with Raw(farm.as_principal("alice", "-l", "3s")) as raw:
+        async with Raw(farm.as_principal("alice", "-l", "8s")) as raw:
             assert (await raw.run()).how == "result"
-            deadline = time.monotonic() + 6
-            while time.monotonic() < deadline:
+            while True:
                 await asyncio.sleep(0.3)
                 job = raw.ask()
                 heard = await raw.hear_of(job, Invite, Wait)
                 if not isinstance(heard, Invite | Wait):
                     return ending(heard)
                 raw.tell(Forget(job))
-        raise AssertionError("jobs were still taken")
 
     end = run(go())
     assert "ticket" in end.text

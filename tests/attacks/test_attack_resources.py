@@ -31,7 +31,7 @@ def test_it_ends_at_its_limit(farm, health, tmp_path, case):
     end = submit_raw(farm, case, Names(RAW_PLACE, tmp_path / "owned"))
     if end.how == "result":
         how = f"limited {end.result.limit}" if end.result.limit else "failed" if end.result.status else "compiled"
-        assert end.result.usage.wall_s < 5
+        assert end.result.usage.wall_s < 60
         (record,) = health.records(kind="job-end")
         assert record["limit"] == end.result.limit
     else:
@@ -44,7 +44,7 @@ def test_through_the_wrapper_it_costs_no_more(farm, health, tmp_path, case):
     """Nothing is compiled locally here, so that the person sees how it ended on the server."""
     done = submit_by_wrapper(farm, case, Names(str(tmp_path), tmp_path / "owned"))
     (record,) = health.records(kind="job-end", cwd=str(tmp_path))
-    assert record["usage"]["wall_s"] < 5
+    assert record["usage"]["wall_s"] < 60
     assert record["outcome"] == "done"
     assert record["limit"] or record["exit"]
     assert ("failed" if done.returncode else "compiled") in case.wrapper

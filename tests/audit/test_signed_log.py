@@ -17,6 +17,7 @@ from securecc.audit.signing import proves
 from securecc.audit.verification import ChainVerifier, Expected, choose_anchors
 from securecc.model.errors import AuditError
 from tests.audit.chains import lines_of
+from tests.waiting import CEILING_S
 
 
 @pytest.fixture
@@ -174,7 +175,7 @@ def test_what_cannot_be_done_at_the_time_is_said_once(path, caplog):
 def test_checkpoints_reach_a_collector_and_show_a_cut_tail_and_a_new_log(path, tmp_path):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
         server.bind(str(tmp_path / "dev-log"))
-        server.settimeout(5)
+        server.settimeout(CEILING_S)
         trail = opened(path, every=2, send=(Destination("local", str(tmp_path / "dev-log")),))
         for _ in range(6):
             trail.append(daemon("reload"))

@@ -16,6 +16,7 @@ from securecc.model.messages import (
 )
 from securecc.wire.framing import encode_control
 from tests.gss_stub import StubAcceptor, StubInitiator
+from tests.waiting import CEILING_S
 
 CONTEXT = tls.server_context()
 
@@ -40,7 +41,7 @@ class Listener:
         self.news.set()
 
     async def until(self, test):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(CEILING_S):
             while not test():
                 self.news.clear()
                 await self.news.wait()
@@ -66,7 +67,7 @@ class LoopbackServer:
         self.event.set()
 
     async def until_noticed(self, event):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(CEILING_S):
             while event not in [known for known, _ in self.noticed]:
                 self.event.clear()
                 await self.event.wait()
@@ -127,7 +128,7 @@ async def muted(some):
     connection.open(lambda _frames: None, lambda _error: None, lambda _error: None)
     connection.start_reading()
     connection.write(encode_control(Hello((1,), "test")))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(CEILING_S):
         while not some.fronts:
             some.event.clear()
             await some.event.wait()
@@ -151,7 +152,7 @@ async def raw(port):
 async def ends(reader):
     """Whatever comes, until the end of it."""
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(CEILING_S):
             return await reader.read(-1)
     except ConnectionResetError:
         return b""

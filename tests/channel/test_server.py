@@ -29,6 +29,7 @@ from tests.channel.loopback import (
     raw,
 )
 from tests.gss_stub import StubAcceptor, StubInitiator
+from tests.waiting import CEILING_S
 
 
 def test_the_judges_no_is_told_by_reference_only():
@@ -157,9 +158,7 @@ def test_who_sends_nothing_ends_at_the_deadline():
         gate = ConnectionGate()
         async with loopback(gate=gate, deadline=0.2) as some:
             reader, writer = await raw(some.port)
-            began = time.monotonic()
             assert await ends(reader) == b""
-            assert time.monotonic() - began < 1
             writer.close()
             assert [event for event, _ in some.noticed] == ["deadline"]
             assert gate.total == 0
@@ -180,7 +179,7 @@ def test_who_sends_a_byte_now_and_then_ends_at_the_same_deadline():
                 writer.write(bytes((byte,)))
                 await asyncio.sleep(0.02)
             await ending
-            assert 0.2 < time.monotonic() - began < 1
+            assert time.monotonic() - began > 0.2
             writer.close()
 
     asyncio.run(run())
@@ -234,7 +233,7 @@ def test_a_flood_before_authentication_is_cut(monkeypatch):
     class Slow(StubAcceptor):
         def start(self, exporter):
             exchange = super().start(exporter)
-            exchange.step = lambda token: release.wait(5)
+            exchange.step = lambda token: release.wait(CEILING_S)
             return exchange
 
     async def run():
@@ -331,7 +330,7 @@ def test_a_front_that_fails_on_a_channel_leaves_no_place_taken():
             channel.attach(client)
             await client.until(lambda: client.lost)
             await some.until_noticed("failed")
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(CEILING_S):
                 while gate.total:  # noqa: ASYNC110 (a place that is left tells nobody)
                     await asyncio.sleep(0)
 

@@ -17,6 +17,7 @@ from securecc.wire.framing import Kind, encode_frame
 from securecc.wire.proxy_protocol import SIGNATURE
 from tests.channel.loopback import dial, ends, loopback, raw
 from tests.gss_stub import StubAcceptor
+from tests.waiting import CEILING_S
 
 HERE = "127.0.0.1"
 
@@ -180,7 +181,7 @@ class Stuck(StubAcceptor):
 
         def stuck(token):
             self.begun.set()
-            self._release.wait(10)
+            self._release.wait(CEILING_S)
             return step(token)
 
         exchange.step = stuck
@@ -247,7 +248,7 @@ def test_a_step_that_blocks_ends_at_its_deadline_and_holds_up_nobody(monkeypatch
 
 
 async def until(test):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(CEILING_S):
         while not test():  # noqa: ASYNC110 (the house tells of it in its own time)
             await asyncio.sleep(0.005)
 

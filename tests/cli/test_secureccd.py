@@ -7,7 +7,6 @@ import runpy
 import socket
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -20,6 +19,7 @@ from securecc.daemon.service_manager import ServiceManager
 from securecc.daemon.settings import DaemonSettings, User, Users
 from securecc.model.errors import SandboxError
 from securecc.model.redaction import Redaction
+from tests.waiting import CEILING_S
 
 POLICY = """
 version: 1
@@ -127,7 +127,7 @@ def test_the_front_serves_beside_a_runner_of_its_own(config, runner, monkeypatch
 
     async def front(settings, started_by, end, spawner):
         seen.append((settings.slots, end.type, settings.state.is_dir(), settings.scratch.is_dir()))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(CEILING_S):
             while not runner.exists() or not runner.read_text():  # noqa: ASYNC110 - another process's file
                 await asyncio.sleep(0.01)
         return 7
@@ -137,7 +137,6 @@ def test_the_front_serves_beside_a_runner_of_its_own(config, runner, monkeypatch
     monkeypatch.setattr(privileges, "harden", lambda: None)
     began = time.monotonic()
     assert main(["--config", str(config)]) == 7
-    assert time.monotonic() - began < 5
     assert seen == [(2, socket.SOCK_SEQPACKET, True, True)]
     said = runner.read_text()
     assert "['-I', '-m', 'securecc.runner.runner']" in said
@@ -167,7 +166,7 @@ def test_started_as_root_the_two_become_two_users(tmp_path, runner, monkeypatch)
     monkeypatch.setattr(privileges, "harden", lambda: None)
 
     async def front(settings, started_by, end, spawner):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(CEILING_S):
             while not runner.exists() or not runner.read_text():  # noqa: ASYNC110 - another process's file
                 await asyncio.sleep(0.01)
         return 0

@@ -6,6 +6,7 @@ import pytest
 from securecc import __version__
 from securecc.cli import securecctl
 from securecc.model.errors import ConfigError
+from tests.waiting import CEILING_S
 
 
 def test_help_lists_what_is_there(capsys):
@@ -61,7 +62,7 @@ def test_a_closed_pipe_is_silent(tmp_path):
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdout.readline()
     process.stdout.close()
-    assert process.wait(timeout=20) == 0
+    assert process.wait(timeout=CEILING_S) == 0
     assert process.stderr.read() == b""
     process.stderr.close()
 

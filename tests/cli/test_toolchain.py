@@ -16,6 +16,7 @@ from securecc.compiler.toolchain.closure import describe
 from securecc.compiler.toolchain.discovery import discover
 from securecc.compiler.toolchain.toolchain_list import KnownToolchain
 from securecc.compiler.toolchain.wrapper_scripts import script_digest
+from tests.waiting import CEILING_S
 
 PATH = b"/usr/bin:/bin"
 CONFIG = "keytab: k\npolicy: p\naudit: a\nstate: state\nscratch: c\ntoolchains: [/usr/bin/gcc]  # ours\n"
@@ -129,7 +130,7 @@ def test_a_daemon_offers_one_more_and_is_told(server, tmp_path, capsys):
         assert capsys.readouterr().out.endswith(CONFIG)
         assert main(["toolchain", "add", "--config", str(server), "/usr/bin/g++"]) == 0
         assert f"process {daemon.pid}" in capsys.readouterr().out
-        assert daemon.wait(5) == -signal.SIGHUP
+        assert daemon.wait(CEILING_S) == -signal.SIGHUP
     assert server.read_text() == CONFIG.replace("gcc]", "gcc, /usr/bin/g++]")
     assert server.stat().st_mode & 0o777 == 0o640
     assert main(["toolchain", "add", "--config", str(server), "/usr/bin/g++"]) == 0

@@ -9,7 +9,6 @@ import stat
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,8 +22,7 @@ from securecc.client.ipc.launcher import Launcher
 from securecc.model import limits
 from securecc.model.errors import AgentError
 from tests.client.farm_stub import request
-
-PATIENCE_S = 20.0
+from tests.waiting import CEILING_S
 
 
 class Running:
@@ -49,7 +47,7 @@ class Running:
 
     def connect(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX)
-        connection.settimeout(PATIENCE_S)
+        connection.settimeout(CEILING_S)
         connection.connect(str(self.path))
         return connection
 
@@ -61,14 +59,14 @@ class Running:
 
     def end(self) -> int:
         """The exit status, asked for by nobody."""
-        _, errors = self.process.communicate(timeout=PATIENCE_S)
+        _, errors = self.process.communicate(timeout=CEILING_S)
         self.errors = errors.decode()
         return self.process.returncode
 
     def close(self) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-            self.process.communicate(timeout=PATIENCE_S)
+            self.process.communicate(timeout=CEILING_S)
         assert self.process.stderr is not None
         self.process.stderr.close()
         for path in sorted(self.folder.rglob("*"), reverse=True):
@@ -147,9 +145,7 @@ def test_an_agent_leaves_when_another_stands_in_its_place(running: Running) -> N
 def test_an_agent_leaves_when_it_is_idle() -> None:
     agent = Running("--idle", "0")
     try:
-        began = time.monotonic()
         assert agent.end() == 0
-        assert time.monotonic() - began < PATIENCE_S
         assert not agent.path.exists()
     finally:
         agent.close()
@@ -158,7 +154,7 @@ def test_an_agent_leaves_when_it_is_idle() -> None:
 def test_a_folder_that_others_can_write_to_is_no_place(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
     command = [sys.executable, "-m", "securecc.client", "--socket", str(tmp_path / "a.sock")]
-    ended = subprocess.run(command, capture_output=True, check=False, timeout=PATIENCE_S)
+    ended = subprocess.run(command, capture_output=True, check=False, timeout=CEILING_S)
     assert ended.returncode == 1
     assert ended.stderr.decode().startswith(f"securecc: {tmp_path} is not private")
 
@@ -213,7 +209,7 @@ def in_process(path: Path, act: Act, monkeypatch: pytest.MonkeyPatch, **options:
         task = asyncio.create_task(agent.run(listening, lambda: ready.set_result(None)))
         await ready
         await act(agent)
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, CEILING_S)
 
     path.parent.chmod(0o700)
     asyncio.run(run())
@@ -302,5 +298,5 @@ def test_what_should_never_happen_is_kept_beside_the_socket(tmp_path: Path) -> N
         "import logging, pathlib, sys\nfrom securecc.client import agent\n"
         "agent.log_beside(pathlib.Path(sys.argv[1]))\nlogging.getLogger('securecc.agent').error('what')\n"
     )
-    subprocess.run([sys.executable, "-c", script, str(tmp_path / "a.sock")], check=True, timeout=PATIENCE_S)
+    subprocess.run([sys.executable, "-c", script, str(tmp_path / "a.sock")], check=True, timeout=CEILING_S)
     assert (tmp_path / "a.log").read_text().endswith("what\n")

@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.conformance.table import Line
 from tests.farm.farmside import Farm
 from tests.farm.twins import OLD_NS, Ran, Terminal, Twins, execute, look, put, through
+from tests.waiting import CEILING_S
 
 _SHOWN = 2000  # bytes of output in the message of a failure
 
@@ -75,13 +76,13 @@ class Runs:
 def _execute(line: Line, command: tuple[str, ...], cwd: Path, env: dict[str, str]) -> Ran:
     if line.together:
         done = subprocess.run(
-            command, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60, check=False
+            command, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=CEILING_S, check=False
         )
         return Ran(done.returncode, b"", done.stdout)
     if line.stdin is None:
         return execute(command, cwd, env, _terminal(line))
     done = subprocess.run(
-        command, cwd=cwd, env=env, input=line.stdin.encode(), capture_output=True, timeout=60, check=False
+        command, cwd=cwd, env=env, input=line.stdin.encode(), capture_output=True, timeout=CEILING_S, check=False
     )
     return Ran(done.returncode, done.stdout, done.stderr)
 

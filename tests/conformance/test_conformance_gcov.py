@@ -4,6 +4,7 @@ import subprocess
 from pathlib import Path
 
 from tests.farm.twins import put
+from tests.waiting import CEILING_S
 
 FILES = {
     "src/a.c": '#include "a.h"\nint twice(int n) {\n  if (n > 100)\n    return n;\n  return SUM(n);\n}\n',
@@ -14,7 +15,7 @@ FILES = {
 
 
 def _told(command, folder, env):
-    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=True, timeout=CEILING_S)
     return done.stdout
 
 
@@ -25,7 +26,7 @@ def _measured(farm, folder: Path, launcher: list[str]) -> dict[str, str]:
     env = {**farm.env, "LC_ALL": "C", "SECURECC_VERBOSE": "1"}
     for source, made in (("src/a.c", "obj/a.o"), ("main.c", "obj/main.o")):
         command = [*launcher, "gcc", "--coverage", "-g", "-c", source, "-o", made]
-        done = subprocess.run(command, cwd=folder, env=env, capture_output=True, check=True, timeout=60)
+        done = subprocess.run(command, cwd=folder, env=env, capture_output=True, check=True, timeout=CEILING_S)
         assert not launcher or b"compiled on " in done.stderr
     _told(["gcc", "--coverage", "obj/a.o", "obj/main.o", "-o", "program"], folder, env)
     _told(["./program"], folder, env)

@@ -11,6 +11,7 @@ import pytest
 
 from securecc.daemon.service_manager import ServiceManager, service_manager
 from securecc.model.errors import ConfigError
+from tests.waiting import CEILING_S
 
 OURS = str(os.getpid())
 
@@ -20,7 +21,7 @@ def manager(tmp_path):
     """Where a service manager listens for word of us."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
         end.bind(str(tmp_path / "notify"))
-        end.settimeout(5)
+        end.settimeout(CEILING_S)
         yield end
 
 
@@ -74,9 +75,7 @@ def test_a_manager_that_does_not_read_is_not_waited_for(tmp_path):
             with contextlib.suppress(BlockingIOError):
                 while True:
                     filler.sendto(b"x", str(tmp_path / "notify"))
-        began = time.monotonic()
-        started_by.alive()
-        assert time.monotonic() - began < 3
+        started_by.alive()  # comes back, that is
 
 
 @pytest.mark.parametrize(

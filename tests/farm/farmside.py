@@ -13,14 +13,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.farm.serverside import BIN, SOON_S, TOP, Server, alive, below, command_lines, testenv_servers, until
+from tests.farm.serverside import BIN, TOP, Server, alive, below, command_lines, testenv_servers
+from tests.waiting import CEILING_S, until
 
 import realms as testenv_realms  # isort: skip  (found where serverside has pointed)
 
 __all__ = [
     "BIN",
     "POLICY",
-    "SOON_S",
     "Farm",
     "Server",
     "alive",
@@ -79,7 +79,7 @@ class Farm:
         """The credential cache's name."""
         return self.env["KRB5CCNAME"]
 
-    def run(self, *command: object, cwd: Path, timeout: float = 60, **env: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: object, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
         """Runs a command as the person, to its end."""
         return subprocess.run(
             [str(word) for word in command],
@@ -88,7 +88,7 @@ class Farm:
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=timeout,
+            timeout=CEILING_S,
             check=False,
             stdin=subprocess.DEVNULL,
         )
@@ -132,8 +132,8 @@ class Farm:
         (folder / "Makefile").write_text(rules)
 
     def counts(self, reason: str, at_least: int = 1) -> bool:
-        """Whether, within two seconds, so many compiles have stayed local for this reason."""
-        until(lambda: self.why().get(reason, 0) >= at_least, 3, f"{at_least} x {reason} among {self.why()}")
+        """Whether so many compiles have stayed local for this reason."""
+        until(lambda: self.why().get(reason, 0) >= at_least, what=f"{at_least} x {reason} among {self.why()}")
         return True
 
     def forget(self) -> None:
@@ -227,20 +227,21 @@ def some_realms() -> Iterator[testenv_realms.Realms]:
 
 @contextlib.contextmanager
 def some_farm(
-    realms: testenv_realms.Realms, *, servers: int = 1, slots: int = 2, policy: Path = POLICY
+    realms: testenv_realms.Realms, *, servers: int = 1, slots: int = 2, policy: Path = POLICY, settings: str = ""
 ) -> Iterator[Farm]:
-    """A farm as alice sees it, with so many servers."""
+    """A farm as alice sees it, with so many servers; `settings` are further lines of their config.yaml."""
     folder = Path(tempfile.mkdtemp(prefix="securecc-farm-", dir="/tmp"))
     folder.chmod(0o711)
     env = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     env |= _own_places(folder / "alice")
+    env["SECURECC_AGENT_TIMEOUT"] = f"{CEILING_S:.0f}"  # however busy the machine, a compile is a remote one
     env["TMPDIR"] = str(folder / "tmp")  # compilers that are killed leave files there
     (folder / "tmp").mkdir(mode=0o700)
     farm = Farm(folder, realms, [], env)
     try:
         for number in range(1, servers + 1):
             made = testenv_servers.start(
-                number, folder, realms, policy=policy, daemon=BIN / "secureccd", slots=slots, apart=False
+                number, folder, realms, policy=policy, daemon=BIN / "secureccd", slots=slots, settings=settings
             )
             farm.servers.append(Server(made, realms.config))
         env |= {

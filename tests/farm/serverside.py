@@ -8,11 +8,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from tests.waiting import CEILING_S, until
 
 TOP = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "krb5-testenv"))  # for programs that are not started by pytest
@@ -20,16 +21,6 @@ sys.path.insert(0, str(TOP / "krb5-testenv"))  # for programs that are not start
 import servers as testenv_servers  # noqa: E402  (beside the test bed's door, not in the package)
 
 BIN = Path(sys.prefix) / "bin"
-SOON_S = 10.0
-
-
-def until(true: Callable[[], object], seconds: float = SOON_S, what: str = "it") -> object:
-    """The first true value of `true()`; fails when `seconds` have passed without one."""
-    deadline = time.monotonic() + seconds
-    while not (value := true()):
-        assert time.monotonic() < deadline, f"{what} did not come within {seconds:g} s"
-        time.sleep(0.01)
-    return value
 
 
 def alive(pid: int) -> bool:
@@ -157,7 +148,7 @@ class Server:
         if self.process.poll() is None:
             runner = self.runner
             self.process.send_signal(number)
-            self.process.wait(SOON_S)
+            self.process.wait(CEILING_S)
             until(lambda: not alive(runner), what="the runner's end")
         return self.process.returncode
 

@@ -17,10 +17,11 @@ from pathlib import Path
 import pytest
 
 from tests.farm.farmside import TOP, until
+from tests.waiting import CEILING_S
 
 pytestmark = [
     pytest.mark.skipif(os.getuid() != 0, reason="a machine's own installation takes root"),
-    pytest.mark.timeout(600),  # the first of them installs all of it
+    pytest.mark.timeout(1200),  # the first of them installs all of it
 ]
 
 PAGE = TOP / "docs/admin.md"
@@ -102,7 +103,7 @@ class Machine:
             input=given,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=CEILING_S,
             check=False,
         )
         return Ran(command, done.returncode, done.stdout + done.stderr)

@@ -8,6 +8,7 @@ import pytest
 from tests.farm.farmside import sources, until
 from tests.farm.test_bad_input_source import unread
 from tests.farm.twins import Twins
+from tests.waiting import CEILING_S
 
 DEEP = "d" * 250
 
@@ -95,7 +96,7 @@ def test_a_source_that_is_deleted_while_it_is_being_sent(farm, tmp_path):
         second.unlink()
     finally:
         os.kill(farm.server.pid, signal.SIGCONT)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=CEILING_S)
     alone = farm.run("gcc", "-c", second.name, "-o", "s1.o", cwd=tmp_path)
     assert (process.returncode, out, err) == (alone.returncode, alone.stdout, alone.stderr)
     assert not second.with_suffix(".o").exists()

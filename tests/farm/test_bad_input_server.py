@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.farm.farmside import BIN, POLICY, Farm, Server, slow_source, sources, until
+from tests.waiting import CEILING_S
 
 GOOD = POLICY.read_text()
 WRONG_TEST = GOOD.replace(
@@ -54,7 +55,7 @@ def down(farm) -> Server:
 def fails(server: Server, *prefix: str) -> str:
     """What a daemon says that cannot start."""
     process = server.spawn(*prefix)
-    assert process.wait(15) == 1
+    assert process.wait(CEILING_S) == 1
     said = server.log()
     assert "securecc: ready" not in said
     assert "Traceback" not in said
@@ -71,7 +72,7 @@ def well(farm: Farm, folder) -> None:
         assert farm.compile(source).returncode == 0
         return len(farm.audit(kind="job-end", outcome="done")) > before
 
-    until(remote, 5, "a remote compile")
+    until(remote, what="a remote compile")
 
 
 @pytest.mark.parametrize("case", POLICIES)
@@ -317,8 +318,8 @@ def test_a_server_killed_mid_job(farm, tmp_path, whom):
     until(lambda: farm.server.sandboxed, what="the remote compile")
     sandboxed = farm.server.sandboxed
     os.kill(farm.server.pid if whom == "front" else farm.server.runner, signal.SIGKILL)
-    farm.server.process.wait(15)
-    out, err = process.communicate(timeout=30)
+    farm.server.process.wait(CEILING_S)
+    out, err = process.communicate(timeout=CEILING_S)
     assert (process.returncode, out) == (0, "")
     assert err.count("\n") <= 1
     assert (tmp_path / "slow.o").stat().st_size > 0

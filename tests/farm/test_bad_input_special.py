@@ -4,6 +4,8 @@ import subprocess
 
 import pytest
 
+from tests.waiting import CEILING_S
+
 FILES = {
     "named.c": "#include NAME\nint b = X;\n",
     "a.c": "int a = X;\n",
@@ -37,7 +39,9 @@ def test_the_same_as_by_the_compiler_alone(farm, tmp_path, script, compiler):
         for name, text in FILES.items():
             (place / name).write_text(text)
         command = ["bash", "-c", script.replace("CC", launcher + compiler)]
-        done = subprocess.run(command, cwd=place, env=farm.env, capture_output=True, text=True, timeout=20, check=False)
+        done = subprocess.run(
+            command, cwd=place, env=farm.env, capture_output=True, text=True, timeout=CEILING_S, check=False
+        )
         made.append((done.returncode, done.stderr, (place / "o").read_bytes() if not done.returncode else b""))
     assert made[0] == made[1]
     assert (0x5EED).to_bytes(4, "little") in made[0][2] or ("@" in script and compiler == "gcc")  # which reads none
@@ -50,7 +54,13 @@ def test_what_only_the_compiler_finds_fails_aloud(farm, tmp_path, words):
         (tmp_path / name).write_text(text)
     script = f"mkfifo fifo.h; (echo '#define X 0x5eed' >fifo.h) & securecc gcc {words} -o o"
     done = subprocess.run(
-        ["bash", "-c", script], cwd=tmp_path, env=farm.env, capture_output=True, text=True, timeout=20, check=False
+        ["bash", "-c", script],
+        cwd=tmp_path,
+        env=farm.env,
+        capture_output=True,
+        text=True,
+        timeout=CEILING_S,
+        check=False,
     )
     assert done.returncode == 107
     assert "fifo.h is a FIFO, and was read when the compiler was asked" in done.stderr

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from tests.farm.farmside import until
+from tests.waiting import CEILING_S
 
 COMPILE = ("securecc", "gcc", "-x", "c", "-Wall", "-c", "-", "-o", "a.o")
 SOURCE = b"static int unused;\nint f(void) { return 3; }\n"
@@ -70,7 +71,7 @@ def test_input_that_never_ends_is_waited_for_until_somebody_ends_it(farm, tmp_pa
         os.write(writer, SOURCE)
         until(lambda: waits_for_input(started.pid), what="the launcher to have read it")
         started.send_signal(signal.SIGINT)
-        _, said = started.communicate(timeout=10)
+        _, said = started.communicate(timeout=CEILING_S)
     finally:
         os.close(writer)
     assert (started.returncode, said) == (-signal.SIGINT, b"")

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from tests.farm.farmside import TOP
+from tests.waiting import CEILING_S
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +16,7 @@ def installed(tmp_path_factory):
     root = tmp_path_factory.mktemp("root")
     environment = {**os.environ, "DESTDIR": str(root), "PREFIX": "/usr"}
     done = subprocess.run(
-        [TOP / "packaging/install"], env=environment, capture_output=True, text=True, timeout=300, check=False
+        [TOP / "packaging/install"], env=environment, capture_output=True, text=True, timeout=CEILING_S, check=False
     )
     assert done.returncode == 0, done.stderr
     return root

@@ -20,7 +20,7 @@ def memory(process: int, what: str) -> int:
     raise AssertionError(f"no {what}")
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_a_large_object_is_in_nobodys_memory(farm: Farm, tmp_path: Path) -> None:
     [small] = sources(tmp_path, 1)
     assert farm.compile(small).returncode == 0
@@ -28,7 +28,7 @@ def test_a_large_object_is_in_nobodys_memory(farm: Farm, tmp_path: Path) -> None
     before = memory(farm.agent, "VmRSS")
     (tmp_path / "large.c").write_text(f"char large[{OBJECT}] = {{1}};\n")
     command = f"ulimit -v {LAUNCHER_KIB}; exec securecc gcc -c large.c -o large.o"
-    done = farm.run("sh", "-c", command, cwd=tmp_path, timeout=500, SECURECC_FALLBACK="0")
+    done = farm.run("sh", "-c", command, cwd=tmp_path, SECURECC_FALLBACK="0")
     assert (done.returncode, done.stderr) == (0, "")
     with (tmp_path / "large.o").open("rb") as made:
         assert made.read(4) == b"\x7fELF"

@@ -66,7 +66,7 @@ class Site:
         return bool(records[0]["layers_sha256"])
 
     def until_it_stands(self):
-        until(self.compile, 20, "the tree to stand for its files")
+        until(self.compile, what="the tree to stand for its files")
 
 
 def test_an_equal_tree_stands_for_its_files(site):

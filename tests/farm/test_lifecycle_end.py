@@ -4,15 +4,13 @@ import os
 import signal
 import socket
 import struct
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.farm.farmside import POLICY, Farm, alive, below, slow_source, sources, until
+from tests.waiting import CEILING_S
 
-WITHIN_S = 1.0
-BUSY_S = 0.5  # for a machine that does other things as well
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
@@ -36,7 +34,7 @@ def compiling(farm, tmp_path):
     for process, _ in started:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-        process.communicate(timeout=20)
+        process.communicate(timeout=CEILING_S)
     until(lambda: not farm.server.sandboxed, what="the end of what was left")
 
 
@@ -44,9 +42,9 @@ def compilers(farm: Farm) -> list[int]:
     return [pid for pid in farm.server.sandboxed if Path(f"/proc/{pid}/comm").read_text().strip() == "cc1plus"]
 
 
-def ended_at_once(farm: Farm, processes: list[int]) -> None:
-    """All processes of the job have gone within a second, and there is one record of its end."""
-    until(lambda: not any(map(alive, processes)), WITHIN_S + BUSY_S, "the end of the sandbox")
+def ended_whole(farm: Farm, processes: list[int]) -> None:
+    """All processes of the job go, and there is one record of its end."""
+    until(lambda: not any(map(alive, processes)), what="the end of the sandbox")
     until(lambda: not farm.server.sandboxed, what="the end of the sandbox")
     until(lambda: records(farm)[0] == records(farm)[1], what="the record of the job's end")
 
@@ -56,21 +54,19 @@ def records(farm: Farm) -> tuple[int, int]:
 
 
 def well(farm: Farm, folder: Path) -> None:
-    """A legitimate compile succeeds within two seconds, on the server."""
+    """A legitimate compile succeeds, on the server."""
     (source,) = sources(folder, 1)
     before = len(farm.audit(kind="job-end", outcome="done"))
-    began = time.monotonic()
     done = farm.compile(source)
     assert (done.returncode, done.stderr) == (0, "")
-    assert time.monotonic() - began < 2 + BUSY_S
     assert len(farm.audit(kind="job-end", outcome="done")) == before + 1
 
 
 def test_ctrl_c_on_make_ends_the_remote_compile(farm, tmp_path, compiling):
     make, processes = compiling()
     os.killpg(make.pid, signal.SIGINT)
-    ended_at_once(farm, processes)
-    assert make.wait(5) != 0
+    ended_whole(farm, processes)
+    assert make.wait(CEILING_S) != 0
     assert not (tmp_path / "slow.o").exists()
     assert farm.audit(kind="job-end")[-1]["outcome"] == "cancelled"
     well(farm, tmp_path)
@@ -80,7 +76,7 @@ def test_ctrl_c_on_make_ends_the_remote_compile(farm, tmp_path, compiling):
 def test_sigkill_of_make_ends_it_whoever_stands_between(farm, tmp_path, compiling, between):
     make, processes = compiling(between)
     make.kill()
-    ended_at_once(farm, processes)
+    ended_whole(farm, processes)
     until(lambda: not alive(make.pid))
     until(lambda: not launchers(tmp_path), what="the launcher's end")
     assert not (tmp_path / "slow.o").exists()
@@ -103,8 +99,8 @@ def test_sigkill_of_the_launcher_ends_it(farm, tmp_path, compiling):
     make, processes = compiling()
     (launcher,) = [pid for pid in below(make.pid) if Path(f"/proc/{pid}/comm").read_text().strip() == "securecc"]
     os.kill(launcher, signal.SIGKILL)
-    ended_at_once(farm, processes)
-    assert make.wait(5) != 0
+    ended_whole(farm, processes)
+    assert make.wait(CEILING_S) != 0
     well(farm, tmp_path)
 
 
@@ -112,10 +108,10 @@ def test_an_agent_that_is_killed_closes_its_channel_and_its_jobs_end(farm, tmp_p
     """FIN: the kernel closes what the agent had open. The launcher then compiles by itself; that is ended here."""
     make, processes = compiling()
     os.kill(farm.agent, signal.SIGKILL)
-    ended_at_once(farm, processes)
+    ended_whole(farm, processes)
     until(lambda: any("cc1plus" in Path(f"/proc/{pid}/comm").read_text() for pid in below(make.pid)), what="local run")
     os.killpg(make.pid, signal.SIGKILL)
-    make.wait(5)
+    make.wait(CEILING_S)
     well(farm, tmp_path)
 
 
@@ -123,9 +119,9 @@ def test_a_connection_that_is_reset_ends_its_jobs(farm, tmp_path, compiling):
     """RST: as SO_LINGER 0 and close make it, on the agent's own socket."""
     make, processes = compiling()
     reset_connections(farm.agent, farm.server.port)
-    ended_at_once(farm, processes)
+    ended_whole(farm, processes)
     os.killpg(make.pid, signal.SIGKILL)
-    make.wait(5)
+    make.wait(CEILING_S)
     well(farm, tmp_path)
 
 

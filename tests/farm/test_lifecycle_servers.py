@@ -4,6 +4,7 @@ import signal
 import time
 
 from tests.farm.farmside import Farm, slow_source, sources, until
+from tests.waiting import CEILING_S
 
 
 def served(farm: Farm) -> list[int]:
@@ -51,7 +52,7 @@ def test_a_server_that_dies_mid_job_costs_no_object(some_farm, tmp_path):
         make = farm.begin("make", "-s", "-j4", cwd=tmp_path)
         until(lambda: all(server.sandboxed for server in farm.servers), what="a job on each")
         farm.servers[1].stop(signal.SIGKILL)
-        out, err = make.communicate(timeout=60)
+        out, err = make.communicate(timeout=CEILING_S)
         assert (make.returncode, out) == (0, "")
         assert err.count("securecc: ") <= 1
         assert all(file.with_suffix(".o").stat().st_size > 0 for file in files)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.farm.farmside import POLICY, Farm, slow_source, sources, until
+from tests.waiting import CEILING_S
 
 ALICE, BOB = "alice@EXAMPLE.COM", "bob@EXAMPLE.COM"
 
@@ -32,7 +33,7 @@ def test_fifty_jobs_take_one_handshake(farm, tmp_path):
     other.end_agents()
 
 
-def test_another_principals_ticket_replaces_the_channel_within_a_second(farm, tmp_path):
+def test_another_principals_ticket_replaces_the_channel(farm, tmp_path):
     """kdestroy, then kinit bob, in one and the same cache, while the agent lives on."""
     first, second = sources(tmp_path, 2)
     other = farm.as_principal("alice", own_agent=True)
@@ -40,13 +41,10 @@ def test_another_principals_ticket_replaces_the_channel_within_a_second(farm, tm
     agent = other.agent
     before, jobs = len(connections(farm)), jobs_of(farm, BOB)
     other.run("kdestroy", cwd=tmp_path)
-    until(lambda: not channels_of(farm, agent), 1.5, "the end of alice's channel")
+    until(lambda: not channels_of(farm, agent), what="the end of alice's channel")
     other.kinit("bob")
-    time.sleep(1.0)  # what the change may take to be noticed
-    done = other.compile(second)
-    assert (done.returncode, done.stderr) == (0, "")
+    until(lambda: other.compile(second).returncode == 0 and jobs_of(farm, BOB) == jobs + 1, what="a job of bob's")
     assert connections(farm)[before:] == [BOB]
-    assert jobs_of(farm, BOB) == jobs + 1
     assert other.agent == agent
     other.end_agents()
 
@@ -58,9 +56,7 @@ def test_a_ticket_that_is_replaced_at_once_replaces_the_channel_too(farm, tmp_pa
     assert other.compile(first).returncode == 0
     other.kinit("bob")
     before = len(connections(farm))
-    time.sleep(1.0)
-    assert other.compile(second).returncode == 0
-    assert connections(farm)[before:] == [BOB]
+    until(lambda: other.compile(second).returncode == 0 and connections(farm)[before:] == [BOB], what="bob's channel")
     other.end_agents()
 
 
@@ -82,9 +78,7 @@ def test_a_channel_takes_no_new_jobs_after_its_ticket_has_ended(farm, tmp_path):
     first, second = sources(tmp_path, 2)
     assert other.compile(first).returncode == 0
     agent = other.agent
-    began = time.monotonic()
-    until(lambda: not channels_of(farm, agent), 7, "the end of the channel")
-    assert time.monotonic() - began < 6
+    until(lambda: not channels_of(farm, agent), what="the end of the channel")
     before = len(farm.audit(kind="job-start"))
     done = other.compile(second)
     assert done.returncode == 0
@@ -96,9 +90,15 @@ def test_a_channel_takes_no_new_jobs_after_its_ticket_has_ended(farm, tmp_path):
 
 
 def test_a_running_job_outlives_its_ticket(farm, tmp_path):
-    other = farm.as_principal("alice", "-l", "2s", own_agent=True)
-    done = other.compile(slow_source(tmp_path, parts=8))
-    assert (done.returncode, done.stderr) == (0, "")
+    other = farm.as_principal("alice", "-l", "10s", own_agent=True)
+    ends = time.time() + 10
+    source = slow_source(tmp_path, parts=40)
+    process = other.begin("securecc", "g++", "-c", source.name, "-o", "slow.o", cwd=tmp_path)
+    until(lambda: farm.server.sandboxed, what="the remote compile")
+    until(lambda: time.time() > ends)
+    assert farm.server.sandboxed, "it was over before its ticket"
+    assert process.communicate() == ("", "")
+    assert process.returncode == 0
     assert until(lambda: other.journal()["remote"] == 1)
     other.end_agents()
 
@@ -112,7 +112,7 @@ def test_alice_and_bob_at_once_see_nothing_of_each_other(farm, tmp_path):
         farm.makefile(tmp_path / name, sorted((tmp_path / name).glob("*.c")))
     before = len(farm.audit())
     makes = [person.begin("make", "-s", "-j4", cwd=tmp_path / name) for name, person in (("alice", farm), ("bob", bob))]
-    assert [make.communicate(timeout=30) for make in makes] == [("", "")] * 2
+    assert [make.communicate(timeout=CEILING_S) for make in makes] == [("", "")] * 2
     assert bob.agents() == farm.agents()
     for name, principal in (("alice", ALICE), ("bob", BOB)):
         assert len(farm.audit(kind="job-end", principal=principal, cwd=str(tmp_path / name))) == 12
@@ -145,7 +145,7 @@ def test_a_reload_that_removes_alice_closes_her_channel(farm, tmp_path):
     agent = other.agent
     assert channels_of(farm, agent)
     farm.server.put_policy(WITHOUT_ALICE)
-    until(lambda: not channels_of(farm, agent), 5, "the end of her channel")
+    until(lambda: not channels_of(farm, agent), what="the end of her channel")
     assert farm.audit(kind="connection")[-1]["decision"] == "denied"
     done = other.compile(second)
     assert done.returncode == 0
@@ -171,11 +171,11 @@ def test_a_reload_that_removes_alice_ends_her_running_jobs_and_spares_bobs(farm,
     ]
     until(lambda: jobs_begun(farm, tmp_path) == 2)
     farm.server.put_policy(WITHOUT_ALICE)
-    until(lambda: farm.audit(kind="job-end", cwd=str(tmp_path / "alice")), 5, "the end of her job")
+    until(lambda: farm.audit(kind="job-end", cwd=str(tmp_path / "alice")), what="the end of her job")
     assert farm.audit(kind="job-end", cwd=str(tmp_path / "alice"))[0]["outcome"] == "cancelled"
     os.killpg(running[0].pid, signal.SIGKILL)
     running[0].communicate()
-    assert running[1].communicate(timeout=40) == ("", "")
+    assert running[1].communicate(timeout=CEILING_S) == ("", "")
     assert farm.audit(kind="job-end", cwd=str(tmp_path / "bob"))[0]["outcome"] == "done"
 
 

@@ -9,7 +9,6 @@ import pytest
 from tests.farm.farmside import Farm, until
 
 CROSS = "/usr/bin/aarch64-linux-gnu-gcc"
-READ_S = 60  # a new runner copies and digests some 400 MB of compilers, on a machine that may be busy
 SOURCE = "#include <string.h>\nunsigned long n(const char *s) { return strlen(s); }\n"
 
 
@@ -55,10 +54,10 @@ def test_one_farm_gets_more_targets_and_families_while_it_runs(some_farm, tmp_pa
         agent = farm.agent
 
         add(farm, CROSS)
-        until(lambda: len(offered(farm)) == 2, READ_S, "the cross compiler")
+        until(lambda: len(offered(farm)) == 2, what="the cross compiler")
         assert compiled(farm, tmp_path, CROSS)[0]
         add(farm, "/usr/bin/clang")
-        until(lambda: "clang-14" in offered(farm), READ_S, "clang")
+        until(lambda: "clang-14" in offered(farm), what="clang")
         for compiler in ("/usr/bin/clang", "gcc", CROSS):
             assert compiled(farm, tmp_path, compiler)[0], compiler
         assert farm.agent == agent

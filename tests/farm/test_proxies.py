@@ -10,6 +10,7 @@ import pytest
 
 from securecc.wire.proxy_protocol import SIGNATURE
 from tests.farm.farmside import Farm, sources, until
+from tests.waiting import CEILING_S
 
 HAPROXY = "/usr/sbin/haproxy"
 PROXY = "127.0.0.9"
@@ -59,7 +60,7 @@ def haproxy(farm: Farm, folder: Path, options: str) -> Iterator[int]:
         yield port
     finally:
         process.terminate()
-        process.communicate(timeout=10)
+        process.communicate(timeout=CEILING_S)
 
 
 def _answers(port: int) -> bool:

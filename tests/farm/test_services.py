@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.farm.farmside import Farm, Server, alive, below, until
+from tests.waiting import CEILING_S
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="front and runner are two users: it takes root to be both")
 
@@ -27,7 +28,7 @@ class Manager:
         self.end = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.end.bind(str(path))
         os.chown(path, user, user)
-        self.end.settimeout(20)
+        self.end.settimeout(CEILING_S)
 
     def heard(self, wanted: str) -> list[str]:
         """All that it hears until something that begins so."""
@@ -70,7 +71,7 @@ def service(server: Server, only: str, *activation: str, **environment: str) -> 
     finally:
         if process.poll() is None:
             process.terminate()
-            process.wait(15)
+            process.wait(CEILING_S)
 
 
 def said(server: Server, only: str) -> str:
@@ -134,7 +135,7 @@ def test_two_services_whose_sockets_were_opened_for_them(farm, idle, tmp_path):
         assert farm.compile(source(tmp_path, "b.c"), SECURECC_FALLBACK="0").returncode == 0
         front_process.terminate()
         assert "told to stop" in manager.heard("STOPPING=1")[-1]
-        assert front_process.wait(15) == 0
+        assert front_process.wait(CEILING_S) == 0
         until(lambda: not below(runner_process.pid), what="the end of the front's spawner")
         assert runner_process.poll() is None
     assert runner_process.returncode == 0
@@ -155,8 +156,8 @@ def test_two_services_without_a_service_manager(farm, idle, tmp_path):
             assert "seccomp" in start["sandbox"]
             mine = [runner.pid, *below(runner.pid)]
             runner.terminate()
-            assert runner.wait(15) == 0
-            assert front.wait(15) == 1
+            assert runner.wait(CEILING_S) == 0
+            assert front.wait(CEILING_S) == 1
             assert [pid for pid in mine if alive(pid)] == []
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from tests.farm.farmside import TOP, Server, below, until
 from tests.farm.test_services import said, users_of
+from tests.waiting import CEILING_S
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="mounts and users of its own take root")
 
@@ -51,7 +52,7 @@ def below_unit(
         yield process
     finally:
         process.terminate()
-        process.wait(15)
+        process.wait(CEILING_S)
 
 
 @pytest.fixture

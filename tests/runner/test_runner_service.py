@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from dataclasses import dataclass, field
 
 import pytest
@@ -18,6 +17,7 @@ from securecc.runner import runner_service
 from securecc.runner.runner_service import READY, RunnerService, connect
 from securecc.runner_protocol.packets import order_runner
 from tests.runnerside import NOBODY, children_of
+from tests.waiting import CEILING_S, until
 
 CONFIG = """\
 keytab: k
@@ -65,10 +65,7 @@ class Service:
         return (self.folder / "log").read_text()
 
     def until(self, condition):
-        deadline = time.monotonic() + 20
-        while not condition() and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert condition(), self.said()
+        until(condition, what=f"it; its log: {self.said()}")
 
     @property
     def path(self):
@@ -76,7 +73,7 @@ class Service:
 
     def __exit__(self, *_):
         self.process.terminate()
-        assert self.process.wait(10) is not None
+        assert self.process.wait(CEILING_S) is not None
         self.log.close()
 
 
@@ -94,7 +91,6 @@ spawner = connect(Path(sys.argv[1]))
 """
 ASK = """
 end = order_runner(spawner, ())
-end.settimeout(20)
 print(len(end.recv(1 << 16)), flush=True)
 """
 
@@ -139,7 +135,7 @@ def test_a_front_gets_runners_and_they_go_with_it(reachable):
 def test_who_is_not_the_front_is_turned_away(reachable):
     """Also root, whom no socket's mode keeps out."""
     with Service(reachable) as service, connect(service.path) as end:
-        end.settimeout(10)
+        end.settimeout(CEILING_S)
         assert end.recv(1) == b""
         service.until(lambda: "turned away" in service.said())
         assert "of uid 0, and the front's is" in service.said()
@@ -162,7 +158,7 @@ def test_told_to_end_it_takes_all_with_it(reachable):
         [spawner] = children_of(service.process.pid)
         [runner] = children_of(int(spawner))
         service.process.send_signal(signal.SIGTERM)
-        assert service.process.wait(10) == 0
+        assert service.process.wait(CEILING_S) == 0
         assert [pid for pid in (spawner, runner) if os.path.exists(f"/proc/{pid}")] == []
 
 
@@ -188,7 +184,7 @@ def test_none_of_its_processes_lets_its_own_user_look_into_it(reachable):
     os.chown(reachable / "run", NOBODY, NOBODY)
     with Service(reachable, config, user=NOBODY) as service, connect(service.path) as spawner_end:
         with order_runner(spawner_end, ()) as end:
-            end.settimeout(20)
+            end.settimeout(CEILING_S)
             assert len(end.recv(1 << 16)) > 10
             [spawner] = children_of(service.process.pid)
             [runner] = children_of(int(spawner))
@@ -202,9 +198,8 @@ def test_none_of_its_processes_lets_its_own_user_look_into_it(reachable):
 def test_no_more_fronts_than_there_can_be(reachable, monkeypatch):
     script = (
         "ends = [spawner] + [connect(Path(sys.argv[1])) for _ in range(5)]\n"
-        "import select, time\n"
-        "deadline = time.monotonic() + 10\n"
-        "while len(select.select(ends, [], [], 0.1)[0]) < 2 and time.monotonic() < deadline: pass\n"
+        "import select\n"
+        "while len(select.select(ends, [], [], 0.1)[0]) < 2: pass\n"
         "print(len(select.select(ends, [], [], 0)[0]))\n"
     )
     with Service(reachable) as service:
@@ -220,7 +215,7 @@ def test_a_service_managers_socket_and_its_watchdog(reachable):
     ):
         manager.bind(str(reachable / "notify"))
         (reachable / "notify").chmod(0o777)
-        manager.settimeout(10)
+        manager.settimeout(CEILING_S)
         listening.bind(str(reachable / "given"))
         listening.listen()
         here = os.path.join(os.path.dirname(__file__), "handed.py")
@@ -243,7 +238,7 @@ def test_a_service_managers_socket_and_its_watchdog(reachable):
             while heard[-1] != b"STOPPING=1":
                 heard.append(manager.recv(4096))
             assert set(heard[:-1]) <= {b"WATCHDOG=1"}
-            assert process.wait(10) == 0
+            assert process.wait(CEILING_S) == 0
 
 
 @pytest.mark.parametrize("kind", [(socket.AF_INET, socket.SOCK_STREAM), (socket.AF_UNIX, socket.SOCK_STREAM)])

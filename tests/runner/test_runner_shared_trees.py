@@ -16,6 +16,7 @@ from securecc.model import limits
 from securecc.model.manifest import Entry, Kind, Manifest, Role
 from securecc.model.messages import SharedTree
 from tests.runnerside import Runner, from_disk, headers, listed
+from tests.waiting import CEILING_S
 
 C = b"#include <stdio.h>\n#include <stddef.h>\nint main(void) { return puts(__FILE__) + sizeof(max_align_t); }\n"
 CPP = b"#include <vector>\n#include <string>\nint f(std::vector<std::string> &v) { return v.size(); }\n"
@@ -201,7 +202,7 @@ def test_shared_trees_that_no_tree_may_have(site):
             assert outcome.report.failure, name
         for kind in (named(offered), Entry(path, Kind.DIRECTORY, mode=0o755), Entry(path, Kind.LINK, b"/home")):
             for pair in ([named(offered), kind], [kind, named(offered)]):
-                outcome = await asyncio.wait_for(runner.post([b"gcc", b"-v"], pair, [None, None], cwd=b"/"), 10)
+                outcome = await asyncio.wait_for(runner.post([b"gcc", b"-v"], pair, [None, None], cwd=b"/"), CEILING_S)
                 assert outcome.report.failure, kind
         outcome = await runner.run([b"gcc", b"-v"], with_shared_trees(runner))
         assert (outcome.report.status, outcome.report.failure) == (0, "")
@@ -215,7 +216,7 @@ def test_the_working_directory_in_a_shared_tree_is_of_no_use(site):
     async def body(runner):
         entries, contents = listed(with_shared_trees(runner))
         words = [program, b"create", b"x.o", b"create", release + b"/x.o"]
-        outcome = await asyncio.wait_for(runner.post(words, entries, contents, cwd=release), 10)
+        outcome = await asyncio.wait_for(runner.post(words, entries, contents, cwd=release), CEILING_S)
         assert outcome.stdout.count(b"EROFS") == 2
         assert outcome.made == {}
 

@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from dataclasses import dataclass, field
 
 import msgspec
@@ -17,6 +16,7 @@ from securecc.runner.runner import RunnerConfig
 from securecc.runner.runner_spawner import command, main, start
 from securecc.runner_protocol.messages import WorkReady, WorkRunner
 from securecc.runner_protocol.packets import memory, order_runner, pair
+from tests.waiting import CEILING_S, until
 
 NOBODY = 64987
 CONFIG = "keytab: k\npolicy: p\naudit: a\nstate: s\nscratch: c\ntoolchains: [{}]\n"
@@ -43,7 +43,7 @@ class House:
 
     def __exit__(self, *_):
         self.end.close()
-        assert self.process.wait(10) == 0
+        assert self.process.wait(CEILING_S) == 0
 
 
 def heard(end, seconds=20):
@@ -110,10 +110,7 @@ def test_garbage_is_survived_and_a_runner_that_dies_is_buried(reachable):
         for _ in range(2):
             with order_runner(house.end, ()) as end:
                 assert heard(end) is None
-        deadline = time.monotonic() + 5
-        while children(house.process.pid) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert children(house.process.pid) == []
+        until(lambda: children(house.process.pid) == [])
 
 
 def children(pid):
@@ -146,7 +143,9 @@ print([here for here in (left.pid, pid) if os.path.exists(f"/proc/{here}")])
 
 def test_what_a_runner_leaves_behind_ends_as_well():
     """A process that went its own way is nobody's when its parent is killed, and then ours."""
-    done = subprocess.run([sys.executable, "-c", LEAVING], capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", LEAVING], capture_output=True, text=True, timeout=CEILING_S, check=True
+    )
     assert done.stdout == "[]\n"
 
 

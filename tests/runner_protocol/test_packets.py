@@ -20,6 +20,7 @@ from securecc.model.messages import Terminal
 from securecc.runner_protocol import packets
 from securecc.runner_protocol.messages import WorkBlobs, WorkCancel, WorkOrder, WorkTree
 from securecc.system.descriptors import close_all
+from tests.waiting import CEILING_S
 
 
 def order(**more):
@@ -72,7 +73,7 @@ def between(body, **how):
             ends.close()
 
     before = set(os.listdir("/proc/self/fd"))
-    asyncio.run(asyncio.wait_for(whole(), 20))
+    asyncio.run(asyncio.wait_for(whole(), CEILING_S))
     assert len(set(os.listdir("/proc/self/fd")) - before) <= 1
 
 

@@ -16,6 +16,7 @@ import time
 from securecc.model.grant import JobLimits
 from securecc.sandbox import bubblewrap, jail, namespaces, sandbox
 from tests.runnerside import children_of
+from tests.waiting import CEILING_S
 
 MOMENTS = 60
 STEP_S = 0.00005
@@ -38,7 +39,7 @@ async def killed(way, root, after_s, *, init):
         inside = children_of(running.pid)
         target = int(inside[0]) if inside else target
     os.kill(target, signal.SIGKILL)
-    ending = await asyncio.wait_for(running.ended(), 5)
+    ending = await asyncio.wait_for(running.ended(), CEILING_S)
     return ending.ran, ending.status, children_of(os.getpid())
 
 

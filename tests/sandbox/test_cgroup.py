@@ -15,6 +15,7 @@ from securecc.model.errors import SandboxError
 from securecc.model.grant import JobLimits
 from securecc.sandbox import cgroup
 from tests.runnerside import NOBODY, Runner, listed
+from tests.waiting import CEILING_S, until
 
 HERE = cgroup.placement()
 HOME = listed({b"/home/alice": None})
@@ -73,13 +74,6 @@ def jobs(folder):
 
 def members_of_jobs(folder):
     return [pid for job in jobs(folder) for pid in cgroup._lines(f"{folder}/runner/{job}/cgroup.procs")]
-
-
-def until(condition):
-    deadline = time.monotonic() + 10
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.005)
-    assert condition()
 
 
 def needs(folder, name):
@@ -155,7 +149,7 @@ def test_all_of_a_group_ends_at_once(folder, intruder):
     with in_group(group, intruder, "bomb", "sleep") as process:
         until(lambda: len(members(group)) == 2)
         group.kill()
-        assert process.wait(5) == -signal.SIGKILL
+        assert process.wait(CEILING_S) == -signal.SIGKILL
     until(lambda: members(group) == [])
     group.close()
     assert jobs(folder) == []
@@ -196,7 +190,7 @@ def test_memory_of_all_processes_together(folder, intruder):
     needs(folder, "memory")
     group = settled(folder).new(1, SMALL)
     with in_group(group, intruder, "bomb", "manymemory") as process:
-        assert process.wait(20) == -signal.SIGKILL
+        assert process.wait(CEILING_S) == -signal.SIGKILL
     assert group.limit() == "memory"
     until(lambda: members(group) == [])
     group.close()
@@ -262,7 +256,7 @@ def test_a_job_lives_in_a_group_of_its_own(folder, intruder, way):
     before = HERE.folder or HERE.mount
     cgroup.join(groups, os.getpid())  # where its children begin: a runner must live beside the jobs
     try:
-        asyncio.run(asyncio.wait_for(whole(), 30))
+        asyncio.run(asyncio.wait_for(whole(), CEILING_S))
     finally:
         cgroup._move(before, ["0"])
     assert jobs(folder) == []

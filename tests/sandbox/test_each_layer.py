@@ -23,6 +23,7 @@ from securecc.model.manifest import Entry, Kind
 from securecc.runner.output_scan import scan_outputs
 from securecc.sandbox import jail, landlock, mount_plan, sandbox, seccomp, tree_builder
 from tests.runnerside import NOBODY, Runner
+from tests.waiting import CEILING_S
 
 UNBOUNDED = JobLimits(wall_s=20, cpu_s=10_000, memory=1 << 45, processes=1 << 20, output=1 << 30, diagnostics=1 << 28)
 SMALL = JobLimits(wall_s=20, cpu_s=1, memory=64 * limits.MIB, processes=12, output=limits.MIB, diagnostics=limits.KIB)
@@ -142,7 +143,7 @@ def test_namespaces_alone(intruder, way, tmp_path):
 def confined(filters, rulesets, program, *words, where):
     line = [jail.find(jail.CONFINE), *(" ".join(map(str, each)) for each in (filters, rulesets)), program]
     done = subprocess.run(
-        [*line, *words], capture_output=True, pass_fds=(*filters, *rulesets), cwd=where, timeout=30, check=True
+        [*line, *words], capture_output=True, pass_fds=(*filters, *rulesets), cwd=where, timeout=CEILING_S, check=True
     )
     return answers(done.stdout)
 
@@ -216,11 +217,11 @@ def test_limits_alone_on_memory_and_processor(intruder):
     with limited(intruder, "bomb", "memory", where="/") as process:
         assert int(process.stdout.read()) < 64
     with limited(intruder, "bomb", "loop", where="/") as process:
-        assert process.wait(30) in (-signal.SIGXCPU, -signal.SIGKILL)
+        assert process.wait(CEILING_S) in (-signal.SIGXCPU, -signal.SIGKILL)
 
 
 def test_limits_alone_on_files(intruder, tmp_path):
     tmp_path.chmod(0o777)
     with limited(intruder, "bomb", "fill", "big", where=tmp_path) as process:
-        assert process.wait(30) == -signal.SIGXFSZ
+        assert process.wait(CEILING_S) == -signal.SIGXFSZ
     assert os.path.getsize(tmp_path / "big") <= SMALL.output

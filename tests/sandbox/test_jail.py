@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import replace
 
 import pytest
@@ -19,6 +18,7 @@ from securecc.model.grant import JobLimits
 from securecc.sandbox import jail, sandbox, seccomp
 from securecc.sandbox.jail import Jail
 from tests.runnerside import NOBODY, children_of
+from tests.waiting import until
 
 HERE = os.path.dirname(__file__)
 SMALL = JobLimits(memory=64 * limits.MIB, processes=12, output=limits.MIB, diagnostics=limits.MIB, cpu_s=7, wall_s=10)
@@ -285,12 +285,7 @@ def alive(pid):
 
 
 def gone(*pids):
-    until = time.monotonic() + 5
-    while time.monotonic() < until:
-        if not any(map(alive, pids)):
-            return True
-        time.sleep(0.002)
-    return False
+    return until(lambda: not any(map(alive, pids)), what=f"the end of {pids}")
 
 
 @pytest.mark.parametrize("who", ["outer", "init", "keeper"])
@@ -310,10 +305,8 @@ def test_killed_while_it_runs(root, rules, who):
     before = imprisoned(root)
     with keeper("wait", root, os.fsdecode(rules)) as process:
         outer, init = map(int, process.stdout.readline().split())
-        until = time.monotonic() + 5
-        while len(inside := imprisoned(root) - before) < 2 and time.monotonic() < until:
-            time.sleep(0.002)
-        assert len(inside) == 2
+        until(lambda: len(imprisoned(root) - before) == 2)
+        inside = imprisoned(root) - before
         os.kill({"outer": outer, "init": init, "keeper": process.pid}[who], signal.SIGKILL)
         assert gone(outer, init, *inside)
         assert process.stdout.read() == ("" if who == "keeper" else "True -9 []\n")

@@ -7,6 +7,8 @@ import textwrap
 
 import pytest
 
+from tests.waiting import CEILING_S
+
 PREFIX = """
 import os, shutil, socket, sys
 from securecc.sandbox import namespaces
@@ -28,7 +30,7 @@ def inside(tmp_path):
             [sys.executable, "-I", "-c", prefix + textwrap.dedent(code), "/mnt"],
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=CEILING_S,
             cwd="/",
             check=False,
         )
@@ -57,7 +59,7 @@ print(os.waitstatus_to_exitcode(os.wait()[1]))
 
 def test_what_is_renounced_and_adopted():
     line = [sys.executable, "-c", CLOSED]
-    done = subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=CEILING_S, check=True)
     assert done.stdout == "[0, 1]\n7\n"
 
 

@@ -12,6 +12,7 @@ from securecc.model.grant import JobLimits
 from securecc.sandbox import process_tree
 from securecc.sandbox.sandbox import SandboxResult, never_overflows
 from securecc.sandbox.supervised_process import SupervisedProcess, spawn
+from tests.waiting import CEILING_S
 
 LONG = JobLimits(wall_s=600.0, processes=500)
 
@@ -30,7 +31,7 @@ async def supervised(
     running = Supervised(pid, given, (lambda: True) if overflowing else never_overflows, supervised=pid)
     if kill:
         running.kill()
-    result = await asyncio.wait_for(running.ended(), 120)
+    result = await asyncio.wait_for(running.ended(), CEILING_S)
     running.kill()  # of no use any more, and no harm
     with pytest.raises(ChildProcessError):
         os.waitpid(-pid, os.WNOHANG)  # noqa: ASYNC222 - it does not wait
@@ -62,7 +63,7 @@ def test_a_process_of_its_group_ends_with_it() -> None:
         reading, writing = os.pipe()
         pid = spawn([b"/bin/sh", b"-c", b"sleep 600 & kill -9 $$"], {b"PATH": b"/usr/bin:/bin"}, (0, writing, 2))
         os.close(writing)
-        await asyncio.wait_for(Supervised(pid, LONG, never_overflows).ended(), 120)
+        await asyncio.wait_for(Supervised(pid, LONG, never_overflows).ended(), CEILING_S)
         assert os.read(reading, 1) == b""  # nobody has the other end any more
         os.close(reading)
 
@@ -81,7 +82,7 @@ def test_none_of_a_jobs_processes_hides_behind_the_others() -> None:
         os.close(reading)
         few, all_of_them = (process_tree.usage(pid, most)[1] for most in (256, 500))
         given = replace(LONG, memory=(few + all_of_them) // 2)
-        return await asyncio.wait_for(Supervised(pid, given, never_overflows, supervised=pid).ended(), 120)
+        return await asyncio.wait_for(Supervised(pid, given, never_overflows, supervised=pid).ended(), CEILING_S)
 
     assert asyncio.run(whole()).limit == "memory"
 

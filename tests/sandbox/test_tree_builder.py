@@ -2,6 +2,7 @@
 
 import os
 import stat
+import sys
 
 import pytest
 from hypothesis import given, settings
@@ -173,12 +174,29 @@ def test_room_is_counted_in_whole_pages():
     assert tree_builder.space_for([Entry(b"/a", Kind.FILE, size=1), Entry(b"/b", Kind.FILE, size=4097)]) == 5 * 4096
 
 
-def test_many_files_are_quick(tmp_path, contents):
-    """Thirty times the usual cost, so that a busy machine passes and a quadratic builder does not: of what the builder
-    itself does, for the kernel's part is the disk's, which is slow when others write as well.
-    """
+def calls(work):
+    """How many functions `work` calls: what it costs, on a machine of any speed."""
+    count = 0
+
+    def called(_frame, event, _argument):
+        nonlocal count
+        count += event in {"call", "c_call"}
+
+    sys.setprofile(called)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def test_a_file_among_many_costs_no_more_than_one_among_few(tmp_path, contents):
     one = contents(b"x" * 14000)
-    entries = [Entry(b"/usr/include/d%d/f%d.h" % (n % 40, n), Kind.FILE, size=14000) for n in range(2000)]
-    began = os.times().user
-    built(tmp_path, entries, [one] * 2000)
-    assert os.times().user - began < 1
+
+    def cost(number):
+        entries = [Entry(b"/usr/include/d%d/f%d.h" % (n % 40, n), Kind.FILE, size=14000) for n in range(number)]
+        return calls(lambda: built(tmp_path / str(number), entries, [one] * number)) / number
+
+    for number in (200, 2000):
+        (tmp_path / str(number)).mkdir()
+    assert cost(2000) < 1.1 * cost(200)

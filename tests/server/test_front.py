@@ -30,6 +30,7 @@ from tests import gss_stub
 from tests.server.execution.test_runner_client import Runner, report
 from tests.server.execution.test_runner_pool import RunnerSpawner
 from tests.server.frontside import GCC, HEADER, SOURCE, ask, submit
+from tests.waiting import CEILING_S
 
 LAYERS = ("bubblewrap", "userns", "mountns", "pidns", "netns", "rlimits")
 READY_WORK = WorkReady(LAYERS, (GCC,))
@@ -69,7 +70,7 @@ class Client:
         self.news.set()
 
     async def until(self, test):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(CEILING_S):
             while not (found := test()):
                 self.news.clear()
                 await self.news.wait()
@@ -164,12 +165,12 @@ class House:
         self.front = Front(equipment)
         self.end = asyncio.create_task(self.front.run())
         try:
-            await asyncio.wait({self.end, self.front.listening}, timeout=5, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({self.end, self.front.listening}, timeout=CEILING_S, return_when=asyncio.FIRST_COMPLETED)
             yield self
         finally:
             self.front.stop()
             with suppress(Exception):
-                await asyncio.wait_for(self.end, 10)
+                await asyncio.wait_for(self.end, CEILING_S)
             self.runner.close()
             self.front.close()
 
@@ -351,7 +352,7 @@ def test_who_is_let_in_while_the_front_ends_is_ended_too(house, monkeypatch):
         def start(self, exporter):
             exchange = super().start(exporter)
             step = exchange.step
-            exchange.step = lambda token: came.set() or (goes_on.wait(5) and step(token))
+            exchange.step = lambda token: came.set() or (goes_on.wait(CEILING_S) and step(token))
             return exchange
 
     async def body():
@@ -363,11 +364,11 @@ def test_who_is_let_in_while_the_front_ends_is_ended_too(house, monkeypatch):
             house.acceptor = Late()
             before = house.read
             house.keytab.write_bytes(b"newer key")
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(CEILING_S):
                 while house.read == before:  # noqa: ASYNC110 - the daemon's own pace
                     await asyncio.sleep(0.005)
             dialling = asyncio.create_task(house.client())
-            await asyncio.to_thread(came.wait, 5)
+            await asyncio.to_thread(came.wait, CEILING_S)
             os.kill(os.getpid(), signal.SIGTERM)
             await house.runner.until(WorkCancel)
             goes_on.set()
@@ -486,7 +487,7 @@ def test_a_front_that_keeps_house_no_longer_ends(house, caplog, monkeypatch):
         async with house.serving():
             await house.front.listening
             monkeypatch.setattr(Reloadable, "look", fails)
-            assert await asyncio.wait_for(house.end, 5) == 1
+            assert await asyncio.wait_for(house.end, CEILING_S) == 1
 
     asyncio.run(body())
     assert "internal error: RuntimeError('a defect')" in caplog.text
@@ -501,7 +502,7 @@ def test_a_reload_that_fails_for_a_defect_leaves_all_as_it_was_and_is_told(house
             await house.front.listening
             house.audit.trouble_reopening = RuntimeError("a defect")
             os.kill(os.getpid(), signal.SIGHUP)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(CEILING_S):
                 while len(manager.heard) < 3:  # noqa: ASYNC110 - the stub has no event
                     await asyncio.sleep(0.005)
             client = await house.client()

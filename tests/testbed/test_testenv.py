@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import CEILING_S
+
 RUN = Path(__file__).parents[2] / "krb5-testenv/run"
 SHOW = """
 import json, os, pathlib, subprocess, sys
@@ -22,12 +24,11 @@ pids = [int(path.read_text()) for path in [*bed.glob("kdc/*.pid"), *bed.glob("se
 kept = {name: value for name, value in os.environ.items() if name.startswith(("SECURECC", "KRB5", "XDG", "PATH"))}
 print(json.dumps({"bed": str(bed), "pids": [*pids, orphan.pid], "environment": kept, "cwd": os.getcwd()}), flush=True)
 """
-SOON_S = 60
 HOLD = SHOW + "\nimport time\ntime.sleep(600)\n"
 
 
 def bed(*words, **options):
-    return subprocess.run([RUN, *words], capture_output=True, text=True, timeout=60, check=False, **options)
+    return subprocess.run([RUN, *words], capture_output=True, text=True, timeout=CEILING_S, check=False, **options)
 
 
 def show(*options, **keywords):
@@ -72,7 +73,7 @@ def test_nothing_is_left_after_a_signal(number):
     process, shown = hold("--servers", "0")
     with process:
         process.send_signal(number)
-        assert process.wait(SOON_S) == 128 + number
+        assert process.wait(CEILING_S) == 128 + number
     assert_gone(shown)
 
 
@@ -95,7 +96,7 @@ def test_ctrl_c_at_the_terminal_ends_all_of_it():
             shown = json.loads(said[: said.index(b"\n")])
             assert len(shown["pids"]) == 4
             terminal.write(b"\x03")
-            assert process.wait(SOON_S) == 128 + signal.SIGINT
+            assert process.wait(CEILING_S) == 128 + signal.SIGINT
     assert_gone(shown)
 
 
@@ -134,7 +135,7 @@ def setting_up(*options):
 
 def seen(process, look):
     """What `look` finds at last, while the bed is being set up."""
-    deadline = time.monotonic() + SOON_S
+    deadline = time.monotonic() + CEILING_S
     while not (found := look()):
         assert process.poll() is None
         assert time.monotonic() < deadline
@@ -147,7 +148,7 @@ def test_nothing_is_left_after_ctrl_c_during_set_up(program):
     with setting_up() as process:
         folder = seen(process, lambda: bed_at_work(process.pid, program))
         process.send_signal(signal.SIGINT)
-        assert process.wait(SOON_S) == 128 + signal.SIGINT
+        assert process.wait(CEILING_S) == 128 + signal.SIGINT
     assert not Path(folder).exists()
     assert in_use(folder) == []
 
@@ -166,7 +167,7 @@ def test_a_command_that_ignores_the_signal_is_ended_all_the_same():
     with subprocess.Popen([RUN, "--servers", "0", "--", "sh", "-c", script], stdout=subprocess.PIPE) as process:
         process.stdout.readline()
         process.terminate()
-        assert process.wait(SOON_S) == 137
+        assert process.wait(CEILING_S) == 137
 
 
 def test_the_command_runs_where_the_caller_stands(tmp_path):
@@ -180,11 +181,11 @@ def test_two_at_once_do_not_meet():
         assert one["bed"] != other["bed"]
         assert not set(one["pids"]) & set(other["pids"])
         first.terminate()
-        assert first.wait(20) == 143
+        assert first.wait(CEILING_S) == 143
         assert_gone(one)
         assert all(Path(f"/proc/{pid}").exists() for pid in other["pids"])
         second.terminate()
-        assert second.wait(20) == 143
+        assert second.wait(CEILING_S) == 143
     assert_gone(other)
 
 
@@ -204,7 +205,7 @@ def test_two_farms_at_once_serve_each_its_own(tmp_path):
         ]
         assert [process.stdout.readline() for process in beds] == ["up\n", "up\n"]
         for name, process in zip(("one", "other"), beds, strict=True):
-            said, _ = process.communicate("go\n", timeout=60)
+            said, _ = process.communicate("go\n", timeout=CEILING_S)
             assert (process.returncode, said) == (0, "1\n")
             assert (tmp_path / f"{name}.o").exists()
 
@@ -311,7 +312,7 @@ def test_networks_are_gone_after_ctrl_c_during_set_up():
     with setting_up("--net") as process:
         made = seen(process, lambda: [name for child in descendants(process.pid) for name in namespaces(child)])
         process.send_signal(signal.SIGINT)
-        assert process.wait(SOON_S) == 128 + signal.SIGINT
+        assert process.wait(CEILING_S) == 128 + signal.SIGINT
     assert not Path(f"/run/netns/{made[0]}").exists()
     listed = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout
     assert f" {made[0].replace('securecc-', 'scn')}@" not in listed

@@ -4,8 +4,8 @@
 
 #define PROTOCOL_VERSION 1
 #define MESSAGE_MAX (4u << 20)  /* bytes of one frame: argv and environment stay below ARG_MAX, 2 MiB */
-#define SILENCE_S 5             /* without a frame for this long the agent is given up */
-#define READY_S 5               /* an agent that starts must be ready by then */
+#define SILENCE_S 5             /* for a frame, or for an agent that starts; SECURECC_AGENT_TIMEOUT may say more */
+#define SILENCE_MOST_S 3600
 #define GIVEN_UP_S 10           /* after a failure, for this long no launcher tries again */
 #define CAPTURE_MAX (64u << 20) /* bytes that a captured child may write */
 #define INPUT_MAX (4u << 20)    /* bytes of standard input that the agent gets; a larger source is compiled here */

@@ -6,12 +6,13 @@ import pytest
 from securecc.audit.collectors import collector_connection
 from securecc.audit.collectors.collector_connection import CollectorConnection
 from securecc.audit.collectors.destination import Destination
+from tests.waiting import CEILING_S
 
 
 @pytest.fixture
 def local(tmp_path):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
-        server.settimeout(5)
+        server.settimeout(CEILING_S)
         server.bind(str(tmp_path / "log"))
         yield server, Destination("local", str(tmp_path / "log"))
 
@@ -19,7 +20,7 @@ def local(tmp_path):
 @pytest.fixture
 def udp():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
-        server.settimeout(5)
+        server.settimeout(CEILING_S)
         server.bind(("127.0.0.1", 0))
         yield server, Destination("udp", "127.0.0.1", server.getsockname()[1])
 
@@ -27,7 +28,7 @@ def udp():
 @pytest.fixture
 def tcp():
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(5)
+        server.settimeout(CEILING_S)
         yield server, Destination("tcp", "127.0.0.1", server.getsockname()[1])
 
 

@@ -8,6 +8,7 @@ from securecc.audit.collectors import forwarder
 from securecc.audit.collectors.destination import Destination
 from securecc.audit.collectors.forwarder import CheckpointForwarder
 from securecc.model import limits
+from tests.waiting import CEILING_S
 
 TIME = "2026-11-05T08:09:10.123456Z"
 
@@ -77,9 +78,9 @@ def test_a_collector_that_is_away_gets_all_later_and_is_spoken_of_once(descripto
     post = CheckpointForwarder([connection], host="farm1", keep=lambda _: None)
     for number in range(5):
         post.put(descriptor(), f"line{number}", TIME)
-    assert connection.tried.wait(5)
+    assert connection.tried.wait(CEILING_S)
     connection.down = False
-    assert connection.news.wait(5)
+    assert connection.news.wait(CEILING_S)
     post.close()
     assert connection.got == [f"line{number}" for number in range(5)]
     said = [record.message for record in caplog.records if record.name == "securecc"]
@@ -97,7 +98,7 @@ def test_of_too_many_that_wait_the_newest_stay(descriptor, monkeypatch):
     post = CheckpointForwarder([connection], host="farm1", keep=lambda _: put.release())
     for number in range(9):
         post.put(descriptor(), f"line{number}", TIME)
-        assert put.acquire(timeout=5)
+        assert put.acquire(timeout=CEILING_S)
     connection.down = False
     post.close()
     assert connection.got == ["line6", "line7", "line8"]
@@ -108,6 +109,6 @@ def test_an_end_does_not_wait_for_who_is_away(descriptor):
     connection.down = True
     post = CheckpointForwarder([connection], host="farm1", keep=lambda _: None)
     post.put(descriptor(), "line", TIME)
-    assert connection.tried.wait(5)
+    assert connection.tried.wait(CEILING_S)
     post.close()
     assert connection.closed

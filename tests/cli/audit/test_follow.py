@@ -12,6 +12,7 @@ from securecc.audit.records import daemon_events
 from securecc.cli.audit import follow
 from securecc.cli.audit.follow import Tail
 from securecc.model.errors import AuditError
+from tests.waiting import CEILING_S
 
 
 @pytest.fixture
@@ -126,5 +127,5 @@ def test_the_command_follows_until_it_is_interrupted(log, path):
             assert "stop" in process.stdout.readline()
         finally:
             process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 130
+        assert process.wait(CEILING_S) == 130
         assert process.stderr.read() == ""

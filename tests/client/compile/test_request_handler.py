@@ -27,6 +27,7 @@ from securecc.model.manifest import digest
 from securecc.model.messages import Output
 from tests.client.compile.compile_rig import CLOSURE
 from tests.client.farm_stub import HOST, NotingLauncher, request, result
+from tests.waiting import CEILING_S
 
 _T = TypeVar("_T")
 
@@ -228,7 +229,7 @@ def test_so_many_at_one_time_when_all_must_compile_here() -> None:
             await asyncio.sleep(0)
         assert [bool(launcher.told) for launcher in launchers] == [True, False]
         children[0].kill()
-        await asyncio.wait_for(asyncio.gather(*tasks), 5)
+        await asyncio.wait_for(asyncio.gather(*tasks), CEILING_S)
         assert launchers[1].told == LOCALLY
         children[1].kill()
         for child in children:
@@ -248,7 +249,7 @@ def test_a_launcher_that_went_takes_no_place_and_leaves_no_note() -> None:
         gone.gone = True
         with pytest.raises(LauncherGoneError):
             await door.handler.serve(gone, REQUEST)
-        await asyncio.wait_for(door.slots.enter(), 5)
+        await asyncio.wait_for(door.slots.enter(), CEILING_S)
 
     asyncio.run(body())
 

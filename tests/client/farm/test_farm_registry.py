@@ -14,6 +14,7 @@ from securecc.client.ipc.frames import Request
 from securecc.client.state.settings import Host, Settings
 from securecc.model.errors import CredentialError
 from tests.client.farm_stub import SETTINGS, ServerChannel, request
+from tests.waiting import CEILING_S
 
 Body = Callable[[FarmRegistry], Awaitable[None]]
 
@@ -90,7 +91,7 @@ def with_farms(body: Body) -> None:
 
 
 async def until(test: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(CEILING_S):
         while not test():  # noqa: ASYNC110 - what is waited for is another's timer
             await asyncio.sleep(0.002)
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from securecc.client.host.local_slots import LocalSlots
+from tests.waiting import CEILING_S
 
 
 def test_no_more_at_one_time_than_there_are_places():
@@ -19,7 +20,7 @@ def test_no_more_at_one_time_than_there_are_places():
         await asyncio.sleep(0)
         assert not third.done()
         slots.leave()
-        await asyncio.wait_for(third, 5)
+        await asyncio.wait_for(third, CEILING_S)
 
     asyncio.run(body())
 
@@ -33,7 +34,7 @@ def test_a_user_may_want_other_than_the_machines_own_number():
         await asyncio.sleep(0)
         assert not third.done()
         slots.leave()
-        await asyncio.wait_for(third, 5)
+        await asyncio.wait_for(third, CEILING_S)
 
     asyncio.run(body())
 
@@ -41,7 +42,7 @@ def test_a_user_may_want_other_than_the_machines_own_number():
 @pytest.mark.parametrize("count", [0, -3, 1])
 def test_there_is_always_one(count):
     async def body():
-        await asyncio.wait_for(LocalSlots(count).enter(), 5)
+        await asyncio.wait_for(LocalSlots(count).enter(), CEILING_S)
 
     asyncio.run(body())
 
@@ -57,7 +58,7 @@ def test_a_place_is_given_back_when_its_process_ends():
         await asyncio.sleep(0)
         assert not waiting.done()
         child.stdin.close()
-        await asyncio.wait_for(waiting, 5)
+        await asyncio.wait_for(waiting, CEILING_S)
         await child.wait()
         await asyncio.sleep(0)
         assert len(os.listdir("/proc/self/fd")) == before
@@ -75,7 +76,7 @@ def test_a_process_that_is_gone_holds_no_place(monkeypatch):
         slots = LocalSlots(1)
         await slots.enter()
         slots.leave_with(1)
-        await asyncio.wait_for(slots.enter(), 5)
+        await asyncio.wait_for(slots.enter(), CEILING_S)
 
     asyncio.run(body())
 

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from securecc.client.host.mount_table import MountTable, overlap
+from tests.waiting import CEILING_S
 
 SCRIPT = r"""
 import os, subprocess, sys
@@ -31,7 +32,7 @@ def test_what_is_mounted_and_unmounted_shows_once(tmp_path):
     (tmp_path / "one two").mkdir()
     (tmp_path / "\\n").mkdir()
     words = ["unshare", "--user", "--map-root-user", "--mount", sys.executable, "-c", SCRIPT, str(tmp_path)]
-    subprocess.run(words, check=True, timeout=60)
+    subprocess.run(words, check=True, timeout=CEILING_S)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 from securecc.client.host.native_options import NativeOptions, Processor, clang_processor, gcc_machine_options
 from securecc.compiler.command_line.compile_plan import for_processor, parse
 from securecc.model.errors import StaysLocal
+from tests.waiting import CEILING_S
 
 SAID = b"""Using built-in specs.
 COLLECT_GCC=gcc
@@ -81,7 +82,7 @@ def test_the_object_is_the_same(command, tmp_path):
     assert not any(word.endswith(b"=native") for word in plan.arguments)
     objects = []
     for arguments in (words, plan.arguments):
-        subprocess.run(arguments, cwd=tmp_path, check=True, timeout=30)
+        subprocess.run(arguments, cwd=tmp_path, check=True, timeout=CEILING_S)
         objects.append((tmp_path / "a.o").read_bytes())
     assert objects[0] == objects[1]
 

@@ -14,6 +14,7 @@ from securecc.client.inputs.spelled_paths import under
 from securecc.compiler.source.directives import scan
 from securecc.model import limits
 from securecc.model.errors import StaysLocal
+from tests.waiting import CEILING_S
 
 
 class World:
@@ -131,7 +132,7 @@ def test_never_less_than_the_compiler_names(tmp_path_factory, files, source):
         {name: "\n".join(["#pragma once", *lines, ""]) for name, lines in files.items()} | {"a.c": "\n".join(source)},
     )
     command = ["gcc", "-M", "-iquote", "i", "-I", "j", "-isystem", "d", "a.c"]
-    listed = subprocess.run(command, cwd=folder, capture_output=True, check=False, timeout=10)
+    listed = subprocess.run(command, cwd=folder, capture_output=True, check=False, timeout=CEILING_S)
     reached = {os.path.normpath(name) for name in world.reached(quoted=["i"], bracketed=["j", "d"])}
     if listed.returncode == 0:
         named = listed.stdout.decode().replace("\\\n", " ").split()[1:]

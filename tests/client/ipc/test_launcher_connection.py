@@ -41,6 +41,7 @@ from securecc.client.ipc.launcher_connection import LauncherConnection
 from securecc.client.spool import CHUNK, Content
 from securecc.model.errors import AgentError
 from tests.client.farm_stub import request
+from tests.waiting import CEILING_S
 
 Serve = Callable[[LauncherConnection, Request], Awaitable[None]]
 
@@ -61,7 +62,7 @@ class PlayedLauncher:
 
     async def hears(self) -> Frame | None:
         """The next order; None when the agent has hung up."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(CEILING_S):
             while not self._heard:
                 try:
                     data = await asyncio.get_running_loop().sock_recv(self.end, 65536)
@@ -94,7 +95,7 @@ def with_connection(serve: Serve, body: Body, kind: type[LauncherConnection] = L
             await body(connection, launcher)
         finally:
             theirs.close()
-            assert await asyncio.wait_for(done, 5) is connection
+            assert await asyncio.wait_for(done, CEILING_S) is connection
 
     asyncio.run(run())
 
@@ -477,7 +478,7 @@ def test_a_stranger_at_the_door_is_not_served(tmp_path: Path, attack: str) -> No
         os.chmod(path, 0o777)
         command = (sys.executable, "-c", ATTACK, path, attack, encode(REQUEST).hex())
         process = await asyncio.create_subprocess_exec(*command, cwd="/")
-        status = await asyncio.wait_for(process.wait(), 20)
+        status = await asyncio.wait_for(process.wait(), CEILING_S)
         server.close()
         return status
 

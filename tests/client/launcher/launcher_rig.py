@@ -11,6 +11,7 @@ from pathlib import Path
 
 from securecc.client.ipc import agent_socket
 from securecc.client.ipc.frames import Frame, Request, RequestReader, encode
+from tests.waiting import CEILING_S
 
 ROOT = Path(__file__).parents[3]
 LAUNCHER = ROOT / "securecc/client/launcher"
@@ -20,7 +21,6 @@ VARIANTS = {
     "plain": ["-O2", "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2", "-fstack-protector-strong"],
     "sanitized": ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
 }
-PATIENCE_S = 20.0  # only a test that fails waits for this long
 
 
 _BUILT: dict[str, Path] = {}
@@ -55,6 +55,7 @@ class Rig:
         self.bin.mkdir()
         self.script(self.bin / "gcc", 'echo "compiled $0 $*"')
         self.environment = {"PATH": f"{self.bin}:/usr/bin:/bin", "XDG_RUNTIME_DIR": str(self.runtime), "HOME": "/"}
+        self.environment["SECURECC_AGENT_TIMEOUT"] = f"{CEILING_S:.0f}"
         self.processes: list[subprocess.Popen] = []
 
     def close(self) -> None:
@@ -98,7 +99,7 @@ class Rig:
 
 
 def finish(process: subprocess.Popen) -> subprocess.CompletedProcess:
-    out, err = process.communicate(timeout=PATIENCE_S)
+    out, err = process.communicate(timeout=CEILING_S)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
@@ -110,7 +111,7 @@ class Agent:
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(rig.socket))
         self._listener.listen(8)
-        self._listener.settimeout(PATIENCE_S)
+        self._listener.settimeout(CEILING_S)
         self._reader = RequestReader()
         self._frames: list[Frame] = []
         self.connection: socket.socket | None = None
@@ -127,7 +128,7 @@ class Agent:
             self.connection.close()
         process = self._rig.start(*arguments, **options)
         self.connection, _ = self._listener.accept()
-        self.connection.settimeout(PATIENCE_S)
+        self.connection.settimeout(CEILING_S)
         self._reader, self._frames, self.raw = RequestReader(), [], b""
         request = self.report()
         assert isinstance(request, Request)

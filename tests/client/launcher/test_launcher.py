@@ -41,6 +41,7 @@ VECTORS = json.loads((ROOT / "tests/vectors/launcher.json").read_text())
 
 
 def test_request_is_the_vector(rig, agent):
+    del rig.environment["SECURECC_AGENT_TIMEOUT"]
     vector = VECTORS["request"]
     rig.environment |= vector["environment"]
     compiler = rig.script(rig.bin / "cc", "")
@@ -65,6 +66,7 @@ def test_request_is_the_vector(rig, agent):
 
 
 def test_environment_is_listed(rig, agent):
+    del rig.environment["SECURECC_AGENT_TIMEOUT"]
     wanted = {"LC_ALL": "C", "GCC_COLORS": "", "SECURECC_X": "1", "KRB5CCNAME": "FILE:/x", "TZ": "UTC"}
     rig.environment |= wanted | {"PASSWORD": "x", "LC": "no", "GCC": "no", "TZX": "no", "AWS_KEY": "x"}
     _, request = agent.serve("gcc")
@@ -261,11 +263,19 @@ def test_garbage_compiles_locally(rig, agent, case):
     assert finish(process).stdout == f"compiled {rig.bin}/gcc -c a.c\n".encode()
 
 
+def test_an_agent_on_a_very_busy_machine_may_be_given_more_time(rig, agent):
+    process, _ = agent.serve("gcc")
+    time.sleep(5.5)  # usually it would have been given up by now
+    agent.order(Exit(3))
+    assert finish(process).returncode == 3
+
+
 def test_silence_compiles_locally_and_is_remembered(rig, agent):
+    rig.environment["SECURECC_AGENT_TIMEOUT"] = "no number"
     began = time.monotonic()
     process, _ = agent.serve("gcc")
     assert finish(process).stdout.startswith(b"compiled")
-    assert 4.5 < time.monotonic() - began < 9
+    assert time.monotonic() - began > 4.5
     rig.environment["SECURECC_VERBOSE"] = "1"
     assert b"compiling locally: the agent failed a moment ago" in rig.run("gcc").stderr
 

@@ -11,6 +11,7 @@ import pytest
 
 from securecc.client.ipc.frames import Exit
 from tests.client.launcher.launcher_rig import VARIANTS, Agent, Rig, build, finish, remove_builds
+from tests.waiting import CEILING_S
 
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
 
@@ -77,6 +78,7 @@ def test_agent_is_cut_off_from_the_compile(rig, tmp_path):
         *("--socket", socket_path, "--ready-fd", "3"),
     ]
     allowed = {"PATH", "HOME", "LANG", "KRB5CCNAME", "XDG_RUNTIME_DIR", "SECURECC_VERBOSE", "SECURECC_SESSION"}
+    allowed.add("SECURECC_AGENT_TIMEOUT")
     assert set(seen["environment"]) - {"LC_CTYPE"} == allowed
     assert seen["cwd"] == "/"
     assert seen["session"]
@@ -109,6 +111,7 @@ def test_dead_agents_socket_is_replaced(rig):
 
 
 def test_agent_that_takes_no_call_is_not_joined_by_another(rig, tmp_path):
+    rig.environment["SECURECC_AGENT_TIMEOUT"] = "5"
     rig.agent_script('open(os.environ["HOME"] + "/started", "a").write("x")')
     with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as pending:
         listener.bind(str(rig.socket))
@@ -179,7 +182,7 @@ print(listener.accept()[0].recv(10))
     os.read(ready, 1)
     rig.agent_script("")
     assert rig.run("gcc").stdout.startswith(b"compiled")
-    assert other.communicate(timeout=20)[0] == b"b''\n"
+    assert other.communicate(timeout=CEILING_S)[0] == b"b''\n"
     os.close(ready)
     os.close(told)
 

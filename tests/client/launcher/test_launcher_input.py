@@ -10,7 +10,8 @@ import pytest
 
 from securecc.client.ipc.frames import Captured, CaptureDone, Execute, Exit, Failed, Input, Spawn, Spawned
 from securecc.model import limits
-from tests.client.launcher.launcher_rig import PATIENCE_S, finish
+from tests.client.launcher.launcher_rig import finish
+from tests.waiting import CEILING_S
 
 ALL = b"int a;\n" * 1000
 MUCH = b"x" * (limits.INPUT + 100_000)
@@ -71,7 +72,7 @@ def test_what_is_too_much_to_tell_is_handed_on_whole(rig, agent, show, tmp_path)
     assert limits.INPUT < len(content) <= limits.INPUT + 65536
     agent.order(Execute(show, (b"show",)))
     assert finish(process).stdout == MUCH + b"end\n"
-    assert producer.wait(PATIENCE_S) == 0
+    assert producer.wait(CEILING_S) == 0
 
 
 def test_an_agent_that_goes_away_meanwhile_loses_nothing(rig, agent):
@@ -80,7 +81,7 @@ def test_an_agent_that_goes_away_meanwhile_loses_nothing(rig, agent):
     agent.order(Input())
     assert agent.report() == Captured(0, ALL)
     agent.hang_up()
-    out, _ = process.communicate(b"int b;\n", timeout=PATIENCE_S)
+    out, _ = process.communicate(b"int b;\n", timeout=CEILING_S)
     assert out == ALL + b"int b;\n" + b"end\n"
 
 
@@ -97,7 +98,7 @@ def test_whoever_feeds_a_compiler_ends_with_it(rig, agent):
         assert finish(process).returncode == 3
         watch = select.poll()
         watch.register(writer, 0)
-        assert watch.poll(PATIENCE_S * 1000) == [(writer, select.POLLERR)], "somebody holds the other end"
+        assert watch.poll(int(CEILING_S * 1000)) == [(writer, select.POLLERR)], "somebody holds the other end"
     finally:
         os.close(writer)
 
@@ -136,5 +137,5 @@ def test_a_signal_ends_who_waits_for_input(rig, agent):
     agent.order(Input())
     assert agent.report() == Captured(0, ALL)
     process.send_signal(signal.SIGINT)
-    assert process.wait(PATIENCE_S) == -signal.SIGINT
+    assert process.wait(CEILING_S) == -signal.SIGINT
     assert agent.report() is None

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from securecc.compiler.command_line import clang_frontend
 from securecc.model.errors import StaysLocal
+from tests.waiting import CEILING_S
 
 GOOD = [
     "-disable-O0-optnone",
@@ -100,7 +101,7 @@ def test_what_llvm_may_not_be_told(value):
 def test_every_name_is_one_of_llvms():
     """But for some that are younger than 14."""
     command = ["clang", "-mllvm", "--help-hidden", "-c", "-x", "c", "/dev/null"]
-    said = subprocess.run(command, capture_output=True, check=False, timeout=30).stdout
+    said = subprocess.run(command, capture_output=True, check=False, timeout=CEILING_S).stdout
     names = {line.split(b"=")[0].split()[0].lstrip(b"-") for line in said.splitlines() if line.lstrip()[:1] == b"-"}
     assert len(names) > 1000
     assert clang_frontend.LLVM_OPTIONS - names <= {b"split-threshold-for-reg-with-hint"}

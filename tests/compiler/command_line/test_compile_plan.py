@@ -13,6 +13,7 @@ from securecc.compiler.command_line.compile_plan import SearchOption, dependency
 from securecc.compiler.source import dependency_output
 from securecc.model import limits
 from securecc.model.errors import StaysLocal
+from tests.waiting import CEILING_S
 
 
 def split(command: str) -> tuple[bytes, ...]:
@@ -190,7 +191,7 @@ def test_how_to_ask_what_is_read(command, listing):
 
 
 def run(arguments, folder):
-    return subprocess.run(arguments, cwd=folder, capture_output=True, timeout=30, check=False)
+    return subprocess.run(arguments, cwd=folder, capture_output=True, timeout=CEILING_S, check=False)
 
 
 def files(folder):

@@ -17,6 +17,7 @@ from securecc.compiler.command_line.environment import (
     sent_environment,
 )
 from securecc.model.errors import Refused, StaysLocal
+from tests.waiting import CEILING_S
 
 TAKEN = {b"C.UTF-8", b"en_US.UTF-8", b"en_GB.utf8", b"de_DE.UTF-8", b"de_DE", b"fr_FR.UTF-8@euro", b"en_US.ISO-8859-1"}
 LOCALES = Locales(
@@ -157,7 +158,7 @@ def test_messages_of_real_gcc_are_as_the_meaning_says(tmp_path, name, meant):
     available = name.startswith("C")
     if name.startswith("en_"):
         command = ["localedef", "-i", name.partition(".")[0], "-f", "UTF-8", str(tmp_path / name)]
-        made = subprocess.run(command, capture_output=True, check=False, timeout=60)
+        made = subprocess.run(command, capture_output=True, check=False, timeout=CEILING_S)
         if made.returncode:
             pytest.skip("no sources of locales here")
         available = True
@@ -168,7 +169,7 @@ def test_messages_of_real_gcc_are_as_the_meaning_says(tmp_path, name, meant):
         command = ["gcc", "-Wall", "-c", "a.c"]
         environment = base | environment
         return subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, check=False, timeout=30
+            command, cwd=tmp_path, env=environment, capture_output=True, check=False, timeout=CEILING_S
         ).stderr
 
     locales = Locales(lambda _: available, lambda _: False)

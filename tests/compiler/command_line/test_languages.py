@@ -8,6 +8,7 @@ import pytest
 from securecc.compiler.command_line import languages
 from securecc.compiler.command_line.languages import SourceType, of_file, of_name
 from securecc.model.errors import StaysLocal
+from tests.waiting import CEILING_S
 
 SUFFIXES = sorted({*languages.SUFFIXES, b".sx", b".CC", b".CXX", b".C++", b".h", b".f90", b".o", b".xyz"})
 STAGES = {b"-fpreprocessed": "preprocessed", b"cc1": "source"}
@@ -19,7 +20,7 @@ def test_gcc_agrees(tmp_path, driver, suffix):
     source = b"a" + suffix
     (tmp_path / source.decode()).write_text("")
     said = subprocess.run(
-        [driver, "-###", "-c", source], cwd=tmp_path, capture_output=True, check=False, timeout=30
+        [driver, "-###", "-c", source], cwd=tmp_path, capture_output=True, check=False, timeout=CEILING_S
     ).stderr
     try:
         text = of_file(source, "c++" if driver == "g++" else "c", "gcc")
@@ -45,7 +46,7 @@ def test_clang_agrees(tmp_path, driver, suffix):
     source = b"a" + suffix
     (tmp_path / source.decode()).write_text("")
     said = subprocess.run(
-        [driver, "-###", "-c", source], cwd=tmp_path, capture_output=True, check=False, timeout=30
+        [driver, "-###", "-c", source], cwd=tmp_path, capture_output=True, check=False, timeout=CEILING_S
     ).stderr
     kinds = re.findall(rb'"-x" "([a-z+-]+)"', said)
     try:

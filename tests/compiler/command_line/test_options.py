@@ -12,6 +12,7 @@ from securecc.compiler.command_line.option_table import table
 from securecc.compiler.command_line.options import Meaning, Option, check_separate, recognise
 from securecc.model.errors import StaysLocal
 from securecc.model.printable import quote
+from tests.waiting import CEILING_S
 
 FAMILIES = ["gcc", "clang"]
 LEAVES = re.compile(rb"[a-z]")
@@ -172,7 +173,7 @@ def test_show_is_one_printable_line():
 
 def printed(*command):
     done = subprocess.run(
-        command, capture_output=True, check=False, timeout=60, env={"LC_ALL": "C", "PATH": "/usr/bin:/bin"}
+        command, capture_output=True, check=False, timeout=CEILING_S, env={"LC_ALL": "C", "PATH": "/usr/bin:/bin"}
     )
     return done.stdout
 
@@ -208,6 +209,6 @@ def test_gcc_knows_most_of_what_leaves(tmp_path):
         row.name for row in rows("gcc") if row.form == "flag" and row.meaning == "plain" and row.name[1:2] in b"fW"
     ]
     command = ["gcc", "-M", *(option.decode() for option in sorted(flags)), "a.cc"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False, timeout=60)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False, timeout=CEILING_S)
     assert done.stderr.count(b"unrecognized") < len(flags) / 10
     assert {path.name for path in tmp_path.iterdir()} == {"a.cc"}

@@ -9,6 +9,7 @@ from securecc.compiler.command_line.compile_plan import parse
 from securecc.compiler.command_line.languages import SourceType
 from securecc.compiler.command_line.outputs import OutputOptions, outputs_of
 from securecc.model.errors import StaysLocal
+from tests.waiting import CEILING_S
 
 COMMANDS = [
     "{cc} -c a.c",
@@ -46,7 +47,7 @@ def test_outputs_are_what_the_compiler_makes(command, tmp_path):
         (tmp_path / source).write_text(".text\nnop\n")
     before = {path for path in tmp_path.rglob("*") if path.is_file()}
     words = tuple(word.encode() for word in shlex.split(command))
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, check=False, timeout=30)
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, check=False, timeout=CEILING_S)
     assert done.returncode == 0, done.stderr
     found = {bytes(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file() and path not in before}
     assert found == set(parse(words).outputs)

@@ -9,6 +9,7 @@ import pytest
 
 from securecc.compiler.command_line import profile_data
 from securecc.compiler.command_line.compile_plan import parse
+from tests.waiting import CEILING_S
 
 COMMANDS = [
     "gcc -c -fprofile-use a.c",
@@ -38,7 +39,7 @@ def test_gcc_looks_there(command, tmp_path):
         cwd=tmp_path,
         capture_output=True,
         check=False,
-        timeout=30,
+        timeout=CEILING_S,
         env={**os.environ, "LC_ALL": "C", "PWD": str(tmp_path)},
     )
     looked = re.search(rb"'([^']*)' profile count data file not found", done.stderr)

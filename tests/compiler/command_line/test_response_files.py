@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from securecc.compiler.command_line.response_files import expand, split
 from securecc.model import limits
 from securecc.model.errors import StaysLocal
+from tests.waiting import CEILING_S
 
 FILES = {
     b"a": b"-O2 '-DX=a b'\n@b\n",
@@ -103,7 +104,7 @@ def test_compilers_agree(tmp_path_factory, text):
     for compiler in ("gcc", "clang"):
         ours, theirs = (
             subprocess.run(
-                [compiler, "-E", "-P", "a.c", *end], cwd=folder, capture_output=True, check=False, timeout=30
+                [compiler, "-E", "-P", "a.c", *end], cwd=folder, capture_output=True, check=False, timeout=CEILING_S
             )
             for end in (words, ["@rsp"])
         )

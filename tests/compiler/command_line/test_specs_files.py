@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from securecc.compiler.command_line import specs_files
 from securecc.model.errors import StaysLocal
+from tests.waiting import CEILING_S
 
 FOLDER = Path("/usr/share/dpkg")
 CASES = [
@@ -30,7 +31,9 @@ PIE = b"*self_spec:\n+ %{!r:%{!fpie:-fno-PIE}}\n"
 
 def proper(words):
     """How gcc calls the compiler proper and the assembler."""
-    said = subprocess.run(["gcc", *words, "-c", "a.c", "-###"], capture_output=True, check=True, timeout=30).stderr
+    said = subprocess.run(
+        ["gcc", *words, "-c", "a.c", "-###"], capture_output=True, check=True, timeout=CEILING_S
+    ).stderr
     lines = [line for line in said.splitlines() if line.startswith(b" ")]
     assert len(lines) >= 2
     return [[word for word in line.split() if b"/tmp/" not in word] for line in lines if b"COLLECT" not in line]

@@ -6,6 +6,7 @@ import pytest
 
 from securecc.compiler.source import assembler_directives
 from securecc.compiler.source.directives import scan
+from tests.waiting import CEILING_S
 
 
 @pytest.mark.parametrize(
@@ -96,7 +97,7 @@ def test_the_assembler_does_read_what_is_named(tmp_path):
     assert assembler_directives.embedded((tmp_path / "m.inc").read_bytes()) == (b"blob",)
     for name, text in (("a.c", b'asm(".include \\"m.inc\\"");\n'), ("a.s", b'.INCLUDE "m.inc"\n')):
         (tmp_path / name).write_bytes(text)
-        subprocess.run(["gcc", "-c", name, "-o", "a.o"], cwd=tmp_path, check=True, timeout=30)
+        subprocess.run(["gcc", "-c", name, "-o", "a.o"], cwd=tmp_path, check=True, timeout=CEILING_S)
         assert b"one" in (tmp_path / "a.o").read_bytes()
         assert assembler_directives.named(text) == (b"m.inc",)
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from securecc.compiler.source.dependency_output import marked, parse, searched, selected
 from securecc.model.errors import StaysLocal
+from tests.waiting import CEILING_S
 
 
 @pytest.mark.parametrize(
@@ -68,7 +69,7 @@ def test_odd_names_as_gcc_writes_them(tmp_path):
         (tmp_path / name).write_text("")
     (tmp_path / "an odd$ #source.c").write_text("".join(f'#include "{name}"\n' for name in ODD))
     command = ["gcc", "-M", "an odd$ #source.c"]
-    output = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True, timeout=30).stdout
+    output = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True, timeout=CEILING_S).stdout
     # /usr/include/stdc-predef.h follows the source
     assert [name for name in parse(output) if b"stdc-predef" not in name] == [
         b"an odd$ #source.c",
@@ -81,7 +82,7 @@ def test_newlines_stay_local(tmp_path, name):
     (tmp_path / name).write_text("")
     (tmp_path / "a.c").write_text("")
     command = ["gcc", "-M", "-include", name, "a.c"]
-    output = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True, timeout=30).stdout
+    output = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True, timeout=CEILING_S).stdout
     with pytest.raises(StaysLocal):
         parse(output)
 
@@ -91,7 +92,7 @@ def test_newlines_stay_local(tmp_path, name):
 def test_what_linemarkers_name(tmp_path, compiler, name):
     spelled = name.replace("\\", "\\\\").replace('"', '\\"')
     (tmp_path / "a.c").write_text(f'#define L "{spelled}"\n#line 7 L\nint a; char *s = "# 1 \\"x\\"";\n')
-    done = subprocess.run([compiler, "-E", "a.c"], cwd=tmp_path, capture_output=True, check=True, timeout=30)
+    done = subprocess.run([compiler, "-E", "a.c"], cwd=tmp_path, capture_output=True, check=True, timeout=CEILING_S)
     assert {b"a.c", name.encode()} <= set(marked(done.stdout))
     assert b"x" not in marked(done.stdout)
 
@@ -105,7 +106,7 @@ def test_any_text_has_linemarkers_or_none(text):
 def test_where_a_compiler_looks(tmp_path, command):
     (tmp_path / "a.c").write_text("#include <stddef.h>\n")
     options = ["-M", "-v", "-I", tmp_path / "none", "a.c"]
-    done = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, check=True, timeout=30)
+    done = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, check=True, timeout=CEILING_S)
     directories = searched(done.stderr)
     assert {b"/usr/include", bytes(tmp_path / "none")} <= set(directories)
     header = next(path for path in parse(done.stdout) if path.endswith(b"/stddef.h"))

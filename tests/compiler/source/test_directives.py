@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from securecc.compiler.source import dependency_output
 from securecc.compiler.source.directives import Directives, Name, needs_local, redefined, scan
+from tests.waiting import CEILING_S
 
 
 @pytest.mark.parametrize(
@@ -245,7 +246,7 @@ def test_everything_that_gcc_opens_is_found(tmp_path_factory, pieces):
         (folder / f"h{number}.h").write_text("")
     text = "".join(piece.replace("{n}", str(number)) for number, piece in enumerate(pieces))
     (folder / "a.c").write_text(text)
-    done = subprocess.run(["gcc", "-M", "-w", "a.c"], cwd=folder, capture_output=True, check=False, timeout=30)
+    done = subprocess.run(["gcc", "-M", "-w", "a.c"], cwd=folder, capture_output=True, check=False, timeout=CEILING_S)
     if done.returncode == 0:
         opened = {name for name in dependency_output.parse(done.stdout) if re.fullmatch(rb"h\d\.h", name)}
         assert opened <= {name.spelled for name in scan(text.encode()).includes}
@@ -256,7 +257,7 @@ def test_incbin_reads_what_no_list_of_dependencies_names(tmp_path):
     (tmp_path / "blob").write_bytes(b"one")
     source = b'asm(".section .data\\n.inc" "bin \\"blob\\"");\n'
     (tmp_path / "a.c").write_bytes(source)
-    subprocess.run(["gcc", "-c", "-MD", "a.c"], cwd=tmp_path, check=True, timeout=30)
+    subprocess.run(["gcc", "-c", "-MD", "a.c"], cwd=tmp_path, check=True, timeout=CEILING_S)
     assert b"one" in (tmp_path / "a.o").read_bytes()
     assert b"blob" not in (tmp_path / "a.d").read_bytes()
     assert scan(source).assembles

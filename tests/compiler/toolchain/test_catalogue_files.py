@@ -10,6 +10,7 @@ import pytest
 from securecc.compiler.toolchain import catalogue_files
 from securecc.compiler.toolchain.closure import digest_of, whole_digest
 from securecc.compiler.toolchain.discovery import discover
+from tests.waiting import CEILING_S
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def test_all_that_gcc_reads_is_among_those_of_its_language(gcc, tmp_path):
         trace = tmp_path / "trace"
         env = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "LANGUAGE": "fr_FR"}
         command = ["strace", "-f", "-e", "trace=openat", "-o", trace, "gcc", "-Wall", "-c", source]
-        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, check=True, timeout=60)
+        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, check=True, timeout=CEILING_S)
         assert "attention" in done.stderr.decode() or "Avertissement" in done.stderr.decode()
         lines = [line.split('"') for line in trace.read_text().splitlines() if "/LC_MESSAGES/" in line]
         read = {words[1].encode() for words in lines if words[1].endswith(".mo") and "ENOENT" not in words[2]}

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from securecc.compiler.toolchain.gettext import is_language, spellings
+from tests.waiting import CEILING_S
 
 
 @pytest.mark.parametrize(
@@ -38,7 +39,7 @@ def test_where_gcc_itself_looks(tmp_path, language):
     env = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "LANGUAGE": language}
     trace = tmp_path / "trace"
     command = ["strace", "-f", "-e", "trace=openat", "-o", trace, "gcc", "-c", "none.c"]
-    subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, check=False, timeout=60)
+    subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, check=False, timeout=CEILING_S)
     opened = {part for part in trace.read_text().split('"') if part.endswith("/LC_MESSAGES/gcc-12.mo")}
     looked = {path.split("/")[-3].encode() for path in opened}
     assert looked <= set(spellings(language.encode()))

@@ -20,6 +20,7 @@ from securecc.server.execution import runner_client as client_module
 from securecc.server.execution.runner_client import RunnerClient
 from tests.server.execution import chain
 from tests.server.frontside import CWD, ENTRIES, GCC, GRANT, HEADER, SOURCE, file_entry
+from tests.waiting import CEILING_S
 
 
 class Contents:
@@ -64,7 +65,7 @@ class Runner:
         self.news.set()
 
     async def until(self, kind):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(CEILING_S):
             while True:
                 for message, descriptors in self.heard:
                     if isinstance(message, kind):

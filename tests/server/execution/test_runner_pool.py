@@ -20,6 +20,7 @@ from securecc.server.execution.runner_pool import RunnerPool
 from securecc.server.execution.toolchain_catalogue import ToolchainCatalogue
 from tests.server.execution.test_runner_client import Contents, Runner, job, report
 from tests.server.frontside import CLANG, GCC, GRANT, HEADER, SOURCE, toolchain_of
+from tests.waiting import CEILING_S
 
 NEWER = msgspec.structs.replace(GCC, digest=b"n" * 32, whole=b"n" * 32)
 
@@ -103,7 +104,7 @@ def test_new_jobs_go_to_the_new_runner_and_the_old_one_leaves_after_its_last(tmp
 
 
 async def closed(runner):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(CEILING_S):
         while not runner.packets.closed:
             runner.news.clear()
             await runner.news.wait()
@@ -133,7 +134,7 @@ def test_shared_trees_follow_the_runner_and_a_job_goes_where_its_shared_tree_is(
             jobs = [asyncio.create_task(pool.run(one, GRANT, inputs)) for one in more]
             second = spawner.runners[0]
             await second.until(WorkOrder)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(CEILING_S):
                 while [type(message) for message, _ in first.heard].count(WorkOrder) < 2:
                     first.news.clear()
                     await first.news.wait()
@@ -204,7 +205,7 @@ def test_the_loss_of_the_runner_for_new_jobs_is_told(tmp_path):
     async def body():
         async with offered(tmp_path) as (_, first, _, lost):
             first.packets.close()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(CEILING_S):
                 while not lost:  # noqa: ASYNC110 - the loop must turn
                     await asyncio.sleep(0)
 

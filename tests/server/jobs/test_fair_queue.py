@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from securecc.model.grant import Grant, Quota
 from securecc.server.jobs.fair_queue import FairQueue, Stage
 from securecc.server.jobs.token_bucket import TokenBucket
+from tests.waiting import CEILING_S
 
 ALICE = Grant(principal="alice@EXAMPLE.COM", rule="committers", revision="r")
 BOB = replace(ALICE, principal="bob@EXAMPLE.COM")
@@ -56,14 +57,14 @@ def test_a_lapsed_lease_frees_the_slot_and_its_job_queues_again():
         first = enter(queue, ALICE, nothing)
         leased = asyncio.Event()
         second = enter(queue, BOB, leased.set)
-        await asyncio.wait_for(leased.wait(), 5)
+        await asyncio.wait_for(leased.wait(), CEILING_S)
         assert first.stage is Stage.LAPSED
         second.hold(60)
         late = asyncio.create_task(first.occupy())
         await asyncio.sleep(0)
         assert first.stage is Stage.WAITING
         second.leave()
-        await asyncio.wait_for(late, 5)
+        await asyncio.wait_for(late, CEILING_S)
         assert first.stage is Stage.RUNNING
         first.leave()
         assert queue.taken == 0
@@ -247,7 +248,7 @@ def test_who_waits_for_the_rate_is_served_in_time():
         for _ in range(6):
             there = asyncio.Event()
             entry = enter(queue, alice, there.set, starts)
-            await asyncio.wait_for(there.wait(), 5)
+            await asyncio.wait_for(there.wait(), CEILING_S)
             await entry.occupy()
             entry.leave()
         assert time.monotonic() - began >= 5 / 50
@@ -266,7 +267,7 @@ def test_who_waits_for_hours_holds_nobody_up_who_waits_for_moments():
             entry.leave()
             there = asyncio.Event()
             enter(queue, grant, there.set, starts)
-        await asyncio.wait_for(there.wait(), 5)
+        await asyncio.wait_for(there.wait(), CEILING_S)
         assert queue.waits(slow.principal) == 1
 
     asyncio.run(body())

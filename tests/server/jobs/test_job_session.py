@@ -16,6 +16,7 @@ from securecc.model.manifest import Entry, Kind
 from securecc.model.messages import Cancel, Forget, Goodbye, Invite, Need, Refuse, Result, SharedTree, Supply, Wait
 from securecc.server.jobs import job_session
 from tests.server.frontside import CWD, ENTRIES, GCC, GRANT, HEADER, SOURCE, Front, ask, file_entry, outcome, submit
+from tests.waiting import CEILING_S
 
 
 def with_front(folder, body, *answers, **options):
@@ -211,7 +212,7 @@ def test_a_slot_is_not_kept_for_files_that_dawdle(tmp_path, monkeypatch):
         lapsed = asyncio.Event()
         front.queue.slots = 1
         waiting = front.queue.ask(1, GRANT, lapsed.set)
-        await asyncio.wait_for(lapsed.wait(), 5)
+        await asyncio.wait_for(lapsed.wait(), CEILING_S)
         waiting.leave()
         supply(channel)
         await channel.until(Result)

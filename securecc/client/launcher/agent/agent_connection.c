@@ -15,7 +15,7 @@
 static int try_connect(const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    struct timeval patience = {.tv_sec = SILENCE_S};
+    struct timeval patience = {.tv_sec = agent_patience()};
     struct ucred peer = {0};
     socklen_t size = sizeof peer;
     memcpy(address.sun_path, path, strlen(path) + 1); /* agent_socket() keeps to sun_path's size */

@@ -23,6 +23,13 @@ extern char **environ;
 
 enum { READY_FD = 3 };
 
+unsigned agent_patience(void)
+{
+    const char *text = getenv("SECURECC_AGENT_TIMEOUT");
+    unsigned long seconds = text == NULL ? 0 : strtoul(text, NULL, 10);
+    return seconds > SILENCE_S && seconds <= SILENCE_MOST_S ? (unsigned)seconds : SILENCE_S;
+}
+
 /* The interpreter beside this very binary: both belong to one installation. */
 static bool interpreter(char *path, size_t room)
 {
@@ -104,7 +111,7 @@ static bool wait_ready(int pipe_end)
     char byte;
     int seen;
     do
-        seen = poll(&watch, 1, READY_S * 1000);
+        seen = poll(&watch, 1, (int)agent_patience() * 1000);
     while (seen < 0 && errno == EINTR);
     return seen == 1 && read(pipe_end, &byte, 1) == 1;
 }
@@ -149,7 +156,7 @@ int agent_start_lock(const char *socket_path)
     const struct sigaction wake = {.sa_handler = woken};
     struct sigaction before;
     sigaction(SIGALRM, &wake, &before);
-    alarm(READY_S + 1);
+    alarm(agent_patience() + 1);
     bool taken = flock(lock, LOCK_EX) == 0;
     alarm(0);
     sigaction(SIGALRM, &before, NULL);
