@@ -36,7 +36,7 @@ def granted(farm, health):
     before = (farm.server.folder / "policy.yaml").read_text()
     yield lambda quota: farm.server.put_policy(POLICY.format(quota=quota))
     farm.server.put_policy(before)
-    until(health.descriptors_are_back, 20, "the end of the look for compilers that a reload begins")
+    until(health.descriptors_are_back, what="the end of the look for compilers that a reload begins")
 
 
 def listed(content=SMALL[SOURCE]):

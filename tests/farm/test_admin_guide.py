@@ -181,7 +181,7 @@ def follow_the_guide(machine: Machine) -> None:
     put(machine, "/etc/securecc/policy.yaml", blocks("3. A policy")[0])
     machine.follow("3. A policy", 1)
     machine.follow("4. Check and start", 0)
-    until(lambda: "securecc: ready" in machine.run("cat /var/log/secureccd").said, 60, "the daemon")
+    until(lambda: "securecc: ready" in machine.run("cat /var/log/secureccd").said, what="the daemon")
     machine.follow("A client", 0)
 
 
