@@ -135,7 +135,6 @@ def test_the_front_serves_beside_a_runner_of_its_own(config, runner, monkeypatch
     monkeypatch.setattr(os, "getuid", lambda: 1000)
     monkeypatch.setattr(secureccd, "serve_front", front)
     monkeypatch.setattr(privileges, "harden", lambda: None)
-    began = time.monotonic()
     assert main(["--config", str(config)]) == 7
     assert seen == [(2, socket.SOCK_SEQPACKET, True, True)]
     said = runner.read_text()
