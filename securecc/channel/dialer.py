@@ -44,7 +44,8 @@ async def dial(
         initiate: Makes the Kerberos side of it, given service and cache.
 
     Raises:
-        ChannelError: the server cannot be reached, TLS failed, or (DeadlineError) it took too long.
+        ChannelError: the server cannot be reached, or TLS failed.
+        DeadlineError: it took too long.
         CredentialError: there are no usable tickets, or (KdcError) the realm gives none for the service.
         AuthenticationError: the server's proof or ours is wrong.
         Denied: the server does not admit us.
@@ -109,7 +110,7 @@ async def connect(
 
 
 async def _resolve(host: str, port: int) -> list[str]:
-    """On a daemon thread: the event loop's own resolver would hold up the end of the process."""
+    # On a daemon thread: the event loop's own resolver would hold up the end of the process.
     late = ChannelError(f"cannot resolve {host}: no answer from DNS", "check the network and resolv.conf")
     look_up = functools.partial(socket.getaddrinfo, type=socket.SOCK_STREAM)
     try:

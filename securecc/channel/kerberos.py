@@ -1,7 +1,6 @@
-"""Kerberos 5 through GSSAPI: who we are, who the peer is. The only file that knows gssapi.
+"""Kerberos 5 (RFC 4120) through GSSAPI (RFC 4121): who we are, who the peer is. The only file that knows gssapi.
 
-Every method that may talk to a KDC, a credential cache or a replay cache blocks: call it through
-`securecc.channel.deadline.within`.
+What may talk to a KDC, a credential cache or a replay cache blocks: call it through `securecc.channel.deadline.within`.
 """
 
 import contextlib
@@ -39,7 +38,7 @@ gssapi.SecurityContext.__DEFER_STEP_ERRORS__ = False  # type: ignore[attr-define
 
 
 class Exchange:
-    """One GSS context, bound to one TLS connection. `skewed` tells that a step failed for the clocks' difference."""
+    """One GSS context, bound to one TLS connection. `skewed` says that a step failed because the clocks differ."""
 
     def __init__(self, context: "gssapi.SecurityContext | None", make: "Initiator | None", exporter: bytes) -> None:
         self._context = context
@@ -48,7 +47,13 @@ class Exchange:
         self.skewed = False
 
     def step(self, token: bytes | None) -> tuple[bytes | None, Facts | None]:
-        """The token for the peer if there is one, and the facts once complete. Raises AuthenticationError."""
+        """The token for the peer if there is one, and the facts once the context is complete (RFC 2743, section 2.2).
+
+        Raises:
+            AuthenticationError: the peer's token is refused.
+            CredentialError: a client has no usable tickets.
+            KdcError: the realm gives none for the service.
+        """
         try:
             if self._context is None:
                 assert self._make is not None
@@ -87,7 +92,11 @@ class Exchange:
         )
 
     def mic(self, message: bytes) -> bytes:
-        """A signature that only the other end of this context can verify."""
+        """A MIC (RFC 2743, section 2.3.1), which only the other end of this context can verify.
+
+        Raises:
+            AuthenticationError: the context has ended.
+        """
         assert self._context is not None
         try:
             return self._context.get_signature(message)
@@ -95,7 +104,7 @@ class Exchange:
             raise AuthenticationError(f"cannot sign for this channel: {_words(error)}") from error
 
     def verify(self, message: bytes, mic: bytes) -> bool:
-        """Whether `mic` is the other end's, over `message`, and the first of its place in the order."""
+        """Whether `mic` is the other end's, of `message`, neither replayed nor out of sequence."""
         assert self._context is not None
         try:
             self._context.verify_signature(message, mic)
@@ -105,13 +114,16 @@ class Exchange:
 
 
 class Acceptor:
-    """The server's keytab and service: ``securecc``, any host of which in the keytab will do, in any realm; or
+    """A server's keytab and service: ``securecc``, for which any host in the keytab will do, in any realm; or
     ``securecc/host`` in this machine's own realm, or ``securecc/host@REALM``.
     """
 
     def __init__(self, keytab: str, service: str = SERVICE, replay_cache: str | None = None) -> None:
-        """`replay_cache` is a file of this service alone (MIT's default is one that all services of a uid share); its
-        directory must exist. Raises CredentialError.
+        """`replay_cache` is a file for this service alone (by MIT's default all services of a uid share one); its
+        directory must exist.
+
+        Raises:
+            CredentialError: the keytab cannot be used, see `check_keytab`.
         """
         self.keytab = keytab
         self.service = service
@@ -128,9 +140,9 @@ class Acceptor:
 
 
 class Initiator:
-    """A client's wish to speak with `service`: ``securecc@host``, or a whole principal ``securecc/host@REALM``.
+    """A client's side, for `service`: ``securecc@host``, or a whole principal ``securecc/host@REALM``.
 
-    The host is taken as it is: neither DNS nor krb5.conf's canonicalisation gets to choose whom we ask for.
+    The host is taken as it is: neither DNS nor krb5.conf's canonicalisation chooses the principal.
     """
 
     def __init__(self, service: str, ccache: str | None = None) -> None:
@@ -142,7 +154,12 @@ class Initiator:
         return Exchange(None, self, exporter)
 
     def context(self, exporter: bytes) -> gssapi.SecurityContext:
-        """Raises CredentialError without usable tickets."""
+        """The context; reads the credential cache.
+
+        Raises:
+            CredentialError: there is no credential cache, or no principal in it.
+            ExpiredCredentialsError: the tickets have expired.
+        """
         name = gssapi.Name(self.principal, gssapi.NameType.kerberos_principal)
         found = _initiating(self._ccache)
         if not found.lifetime:  # raises for one that has ended; without this, a cached service ticket is still tried
@@ -158,7 +175,11 @@ class Initiator:
 
 
 def credentials(ccache: str | None = None) -> tuple[bytes, float]:
-    """Principal and remaining seconds of the tickets in a cache (None: the default one). Raises CredentialError."""
+    """Principal and remaining lifetime, in seconds, of the tickets in a cache (None: the default one).
+
+    Raises:
+        CredentialError: there are none, or they have expired.
+    """
     try:
         found = _initiating(ccache).inquire(name=True, lifetime=True, usage=False, mechs=False)
     except GSSError as error:
@@ -170,9 +191,9 @@ def credentials(ccache: str | None = None) -> tuple[bytes, float]:
 def clock_skew() -> float:
     """Seconds by which clocks may be apart before Kerberos refuses: krb5.conf's ``clockskew``, as its files are now.
 
-    GSSAPI tells nobody, so libkrb5 itself is asked for what it reads (krb5_init_context(3), profile.h), which takes
-    0.1 ms: a second parser of krb5.conf might come to another number. `limits.CLOCK_SKEW_S`, the library's own default,
-    where it cannot be asked or its files say nothing that it understands.
+    GSSAPI does not say it, so libkrb5 is asked (krb5_init_context(3), profile.h), which takes 0.1 ms: a second parser
+    of krb5.conf might come to another number. `limits.CLOCK_SKEW_S`, the library's own default, if it cannot be asked
+    or its files do not set it.
     """
     with contextlib.suppress(OSError, AttributeError):
         found = _ask_for_skew(ctypes.CDLL(_LIBRARY))
@@ -182,7 +203,7 @@ def clock_skew() -> float:
 
 
 def _ask_for_skew(library: ctypes.CDLL) -> int:
-    """Negative: no answer."""
+    """Seconds; negative: no answer."""
     context, profile, seconds = c_void_p(), c_void_p(), c_int(-1)
     if library.krb5_init_context(byref(context)):
         return -1
@@ -198,8 +219,11 @@ def _ask_for_skew(library: ctypes.CDLL) -> int:
 
 
 def check_keytab(path: str, service: str = SERVICE) -> None:
-    """Raises CredentialError unless `path` is a keytab that only its owner can read and that has keys of `service` (as
-    Acceptor takes it).
+    """Checks a keytab: that its mode gives others than its owner and group nothing (0o007), and that it has keys of
+    `service`, as Acceptor takes it.
+
+    Raises:
+        CredentialError: one of these is not so, or the keytab cannot be read.
     """
     try:
         with Path(path).open("rb") as file:
@@ -209,7 +233,7 @@ def check_keytab(path: str, service: str = SERVICE) -> None:
         advice = f"make it with `kadmin ktadd -k {path} {_one(service)}` and let the service's user read it"
         raise CredentialError(f"cannot read keytab {path}: {error.strerror}", advice) from error
     if mode & 0o007:
-        raise CredentialError(f"keytab {path} is open to everybody (mode {mode:04o})", f"chmod 0400 {path}")
+        raise CredentialError(f"keytab {path} is accessible to everybody (mode {mode:04o})", f"chmod 0400 {path}")
     store: _Store = {"keytab": f"FILE:{path}"}
     _accepting(service, store)
 
@@ -222,7 +246,9 @@ def _accepting(service: str, store: _Store) -> gssapi.Credentials:
     except GSSError as error:
         path = str(store["keytab"]).removeprefix("FILE:")
         advice = f"`klist -k {path}` shows what it holds; add keys with `kadmin ktadd -k {path} {_one(service)}`"
-        raise CredentialError(f"keytab {path} has no use for service {service}: {_words(error)}", advice) from error
+        raise CredentialError(
+            f"keytab {path} has no usable keys of service {service}: {_words(error)}", advice
+        ) from error
 
 
 def _one(service: str) -> str:
@@ -259,7 +285,7 @@ def _minor(error: GSSError) -> int:
 
 
 def _words(error: GSSError) -> str:
-    """The library's own words: the minor status's if it has one, else the major's."""
+    """The library's text: the minor status's if it has one, else the major's (RFC 2744, section 3.9)."""
     minor = [text for text in error.get_all_statuses(error.min_code, is_maj=False) if text != "Success"]
     if error.min_code and minor and minor != ["Unknown error"]:
         return ", ".join(minor)
@@ -295,7 +321,12 @@ _ADVICE: Final = {
 
 
 def _explain(error: GSSError, subject: str) -> NoReturn:
-    """The client's view of a failure, with what to do about it."""
+    """Raises what a client is told about a failure, with what to do about it.
+
+    Raises:
+        CredentialError: the tickets or their cache are at fault.
+        KdcError: the realm is; SkewError: the clocks differ.
+    """
     minor = _minor(error)
     if isinstance(error, ExpiredCredentialsError) or minor == 32:  # noqa: PLR2004 (KRB_AP_ERR_TKT_EXPIRED, as in _ADVICE)
         raise CredentialError(f"Kerberos ticket expired ({subject})", "run kinit") from error

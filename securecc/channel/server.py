@@ -92,7 +92,7 @@ async def serve(
 
 
 async def _all(listen: Sequence[Callable[[], Awaitable[asyncio.Server]]]) -> list[asyncio.Server]:
-    """All of them, or none."""
+    # All of them, or none.
     servers: list[asyncio.Server] = []
     for begin in listen:
         try:

@@ -109,7 +109,11 @@ class ServerHandshake:
         return event
 
     async def _begin_tls(self) -> None:
-        """Reads the proxy's header, where one connects (HAProxy's PROXY protocol, version 2), and begins TLS."""
+        """Reads the proxy's header, where one connects (HAProxy's PROXY protocol, version 2), and begins TLS.
+
+        Raises:
+            Denied: neither the client that the proxy names, nor a proxy that names none, may connect.
+        """
         connection, skip = self._connection, 0
         if self._slot.proxied:
             origin = await connection.read_header(read_origin)

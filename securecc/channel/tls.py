@@ -1,7 +1,7 @@
-"""TLS 1.3 over memory, and its exporter value. The only file that knows OpenSSL.
+"""TLS 1.3 (RFC 8446) over memory, and its exporter value (RFC 9266). The only file that knows OpenSSL.
 
-The certificate proves nothing here unless a site asks for it: Kerberos vouches for the channel, bound to it by the
-exporter value (RFC 9266). So a server makes its own, anew at each start, and no key is ever on a disk.
+The certificate proves nothing unless a site asks for it: Kerberos authenticates the channel, bound to it by the
+exporter value. So a server makes its own certificate at each start, and no key is ever on a disk.
 """
 
 import datetime as dt
@@ -37,12 +37,16 @@ def server_context() -> SSL.Context:
 
 
 def client_context(ca_file: str | None = None) -> SSL.Context:
-    """A context that takes any certificate, or only what `ca_file` (PEM) vouches for. Raises ConfigError."""
+    """A context that takes any certificate, or only one that `ca_file` (PEM) vouches for.
+
+    Raises:
+        ConfigError: `ca_file` is not an absolute path, or has no certificates.
+    """
     context = _context()
     if ca_file is None:
         return context
     if not os.path.isabs(ca_file):
-        raise ConfigError(f"{ca_file!a} is no whole path of certificates", "write it as /etc/securecc/ca.pem")
+        raise ConfigError(f"{ca_file!a} is not an absolute path", "write it as /etc/securecc/ca.pem")
     try:
         context.load_verify_locations(ca_file)
     except SSL.Error as error:
@@ -54,7 +58,11 @@ def client_context(ca_file: str | None = None) -> SSL.Context:
 
 
 def site_context(certificate_file: str, key_file: str) -> SSL.Context:
-    """A server's context with a certificate of the site's own (PEM, the chain included). Raises ConfigError."""
+    """A server's context with the site's own certificate (PEM, the chain included).
+
+    Raises:
+        ConfigError: the files cannot be read, or do not belong together.
+    """
     context = _context()
     try:
         context.use_certificate_chain_file(certificate_file)
@@ -94,7 +102,7 @@ def _certificate(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
 
 
 def _reason(error: Exception) -> str:
-    """OpenSSL's own words for an error, on one line."""
+    """OpenSSL's text for an error, on one line."""
     queue = error.args[0] if error.args and isinstance(error.args[0], list) else []
     return ", ".join(str(entry[-1]) for entry in queue if entry[-1]) or str(error) or type(error).__name__
 
@@ -103,14 +111,14 @@ class TlsPipe:
     """One end of a TLS connection without a socket.
 
     Encrypted bytes go in by `feed` and out by `take_outgoing`; plain bytes go in by `send` and out by `take_incoming`.
-    All methods raise ChannelError when TLS fails; the pipe is of no use afterwards (but `take_outgoing` still has the
-    alert for the peer).
+    `secured` says that the handshake is done, `closed` that the peer has sent close_notify. When TLS fails, methods
+    raise ChannelError, and the pipe is of no use any more, except that `take_outgoing` has the alert for the peer.
     """
 
     __slots__ = ("_connection", "_verify_host", "closed", "secured")
 
     def __init__(self, context: SSL.Context, *, server: bool, host: str = "") -> None:
-        """`host` is what a client calls the server: sent as SNI, and verified if the context verifies."""
+        """`host` is the server's name to a client: sent as SNI (RFC 6066), and verified if the context verifies."""
         self._connection = SSL.Connection(context, None)
         self._verify_host = ""
         self.secured = False
@@ -126,7 +134,11 @@ class TlsPipe:
         self._shake()
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
-        """Encrypted bytes from the network. Goes on with the handshake until it is done (`secured`)."""
+        """Takes encrypted bytes from the network; goes on with the handshake until it is done.
+
+        Raises:
+            ChannelError: the handshake failed, or the certificate is not the server's.
+        """
         self._connection.bio_write(data)
         if not self.secured:
             self._shake()
@@ -153,7 +165,11 @@ class TlsPipe:
             )
 
     def send(self, data: bytes) -> None:
-        """Plain bytes for the peer. Nothing may be sent before the handshake is done."""
+        """Takes plain bytes for the peer.
+
+        Raises:
+            ChannelError: the handshake is not done, or TLS failed.
+        """
         if not self.secured:
             raise ChannelError("bytes to send before the TLS handshake is done")
         try:
@@ -162,7 +178,11 @@ class TlsPipe:
             raise ChannelError(f"cannot encrypt: {_reason(error)}") from error
 
     def take_incoming(self) -> bytes:
-        """Plain bytes from the peer, as far as whole records have come; sets `closed` at the peer's close_notify."""
+        """Plain bytes from the peer, as far as whole records have come.
+
+        Raises:
+            ChannelError: a record is damaged, or TLS failed.
+        """
         if not self.secured:
             return b""
         receive = self._connection.recv
@@ -179,9 +199,9 @@ class TlsPipe:
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     def take_outgoing(self, expected: int = 0) -> bytes:
-        """Encrypted bytes for the network: `expected` of them, if that is known; a little more is no harm."""
+        """Encrypted bytes for the network. `expected` is about how many there are, if that is known."""
         read = self._connection.bio_read
-        size = min(expected + _RECORD, _OUTGOING)  # that much is allocated each time
+        size = min(expected + _RECORD, _OUTGOING)  # bio_read allocates that much
         chunks: list[bytes] = []
         try:
             while not chunks or len(chunks[-1]) == size:
@@ -191,14 +211,18 @@ class TlsPipe:
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     def shut(self) -> None:
-        """Say close_notify, so that the peer can tell an end from a cut (RFC 8446 section 6.1)."""
+        """Sends close_notify, so that the peer can tell an end from a truncation (RFC 8446 section 6.1)."""
         try:
             self._connection.shutdown()
-        except SSL.Error:  # the peer has gone or never was: there is nobody to tell
+        except SSL.Error:  # the peer has gone, or TLS never began
             return
 
     def exporter(self) -> bytes:
-        """32 bytes that only the two ends of this very connection know (RFC 9266)."""
+        """The exporter value (RFC 9266): 32 bytes that only the two ends of this connection know.
+
+        Raises:
+            ChannelError: the handshake is not done.
+        """
         if not self.secured:
             raise ChannelError("no exporter value before the TLS handshake is done")
         value = self._connection.export_keying_material(EXPORTER_LABEL, EXPORTER_SIZE, b"")

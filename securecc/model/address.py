@@ -1,4 +1,4 @@
-"""How a host and a port are written, for people, logs and the audit; and what counts as one source."""
+"""Addresses as text: ``host:port``, and what counts as one source."""
 
 import ipaddress
 
@@ -9,14 +9,15 @@ def address(host: str, port: int) -> str:
 
 
 def host_of(address: str) -> str:
-    """The host of what `address` wrote."""
+    """The host in what `address` returned."""
     return address.rpartition(":")[0].strip("[]")
 
 
 def source_of(address: str) -> str:
-    """What counts as one source: an IPv4 address, an IPv6 /64 (one host commands all of it, RFC 4291 section 2.5.4).
+    """What counts as one source: an IPv4 address, an IPv6 /64 (one host has all of it, RFC 4291 section 2.5.4).
 
-    Raises ValueError for what is no address.
+    Raises:
+        ValueError: it is no address.
     """
     parsed = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(parsed, ipaddress.IPv4Address):

@@ -6,7 +6,7 @@ Foreign exceptions (OSError, gssapi, OpenSSL, YAML, msgspec) become one of these
 
 
 class SecureccError(Exception):
-    """Anything that securecc itself reports. `str(error)` is one line fit for a person."""
+    """Anything that securecc itself reports. `str(error)` is one line for a person: `message`, then `advice`."""
 
     def __init__(self, message: str, advice: str = "") -> None:
         super().__init__(message if not advice else f"{message}; {advice}")
@@ -15,7 +15,7 @@ class SecureccError(Exception):
 
 
 class ConfigError(SecureccError):
-    """A configuration or policy file is wrong; `message` names file, line and key."""
+    """The administrator's or user's fault: a configuration file is wrong; `message` names file, line and key."""
 
 
 class PolicyError(ConfigError):
@@ -23,43 +23,43 @@ class PolicyError(ConfigError):
 
 
 class ProtocolError(SecureccError):
-    """The peer sent what the protocol does not allow at this point. The connection ends."""
+    """The peer's fault: it sent what the protocol does not allow at this point. The connection ends."""
 
 
 class FrameError(ProtocolError):
-    """Bytes that are no frame, or a frame over its limit."""
+    """The peer's fault: bytes that are no frame, or a frame over its limit."""
 
 
 class PathError(ProtocolError):
-    """A path or tree in a manifest that must not be built (see `securecc.model.manifest`)."""
+    """The client's fault: a path in a manifest that must not be built (`securecc.compiler.tree.manifest_check`)."""
 
 
 class AuthenticationError(SecureccError):
-    """The peer did not prove who it is, or the proof is not bound to this channel."""
+    """The peer's fault: it did not prove who it is, or the proof is not bound to this channel."""
 
 
 class CredentialError(AuthenticationError):
-    """We have nothing to prove ourselves with: no ticket, an expired one, an unreadable keytab."""
+    """Our fault: nothing to authenticate with; no ticket, an expired one, an unreadable keytab."""
 
 
 class KdcError(CredentialError):
-    """The realm does not give what is asked for: no KDC answers, or none knows the service. No kinit mends that."""
+    """The realm's fault: no KDC answers, or none knows the service. kinit does not help."""
 
 
 class SkewError(KdcError):
-    """The clocks of two machines differ by more than Kerberos bears."""
+    """Nobody's fault but the clocks': two machines' differ by more than Kerberos allows (RFC 4120, section 1.6)."""
 
 
 class ChannelError(SecureccError):
-    """The channel could not be made or has gone: refused, timed out, reset, TLS failure."""
+    """The network's or the peer's fault: no connection, or it has ended: refused, timed out, reset, TLS failure."""
 
 
 class DeadlineError(ChannelError):
-    """The peer did not answer within its deadline."""
+    """The peer did not answer in time."""
 
 
 class Denied(SecureccError):
-    """The policy says no. `rule` is for the audit; the peer is told `message` only."""
+    """The policy, or the connection gate, says no. `rule` is for the audit; the peer is not told it."""
 
     def __init__(self, message: str, advice: str = "", rule: str = "") -> None:
         super().__init__(message, advice)
@@ -67,8 +67,8 @@ class Denied(SecureccError):
 
 
 class StaysLocal(SecureccError):
-    """This command line is not one that may leave the machine. `reason` is a short stable word for counting
-    (for example ``link``, ``preprocess-only``, ``option``); `message` names the argument.
+    """Nobody's fault: this compile is run on this machine. `reason` is a short stable word for counting (``link``,
+    ``option``); `message` names the argument.
     """
 
     def __init__(self, reason: str, message: str) -> None:
@@ -77,7 +77,7 @@ class StaysLocal(SecureccError):
 
 
 class Refused(SecureccError):
-    """A server would not take a job. `code` is one of `securecc.model.messages.RefuseCode`."""
+    """A server does not take a job. `code` is one of `securecc.model.messages.RefuseCode`."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -85,24 +85,24 @@ class Refused(SecureccError):
 
 
 class ToolchainError(SecureccError):
-    """A compiler's closure of files cannot be determined or does not match its digest."""
+    """This machine's fault: a compiler's files cannot be determined, or do not match their digest."""
 
 
 class SandboxError(SecureccError):
-    """The sandbox cannot be set up here, or died without a word."""
+    """The server's fault: the sandbox cannot be set up, or ended without a report."""
 
 
 class StoreError(SecureccError):
-    """The blob store cannot take or give a blob: full, over quota, damaged."""
+    """The blob store cannot take or give a blob: it is full, over quota, or damaged."""
 
 
 class BlobError(StoreError):
-    """The blob itself is at fault: over a limit, or not what was announced. The store is well."""
+    """The client's fault: a blob is over a limit, or not what was announced."""
 
 
 class AuditError(SecureccError):
-    """The audit log cannot be written (no job may run then) or does not verify."""
+    """The audit log cannot be written, so that no job may run, or does not verify."""
 
 
 class AgentError(SecureccError):
-    """Launcher and agent cannot work together: wrong owner, other world, other version."""
+    """Launcher and agent cannot work together: they differ in owner, namespaces or version."""

@@ -1,4 +1,4 @@
-"""What somebody found who looked whether all is well: one line each, and what to do where it is not."""
+"""What a check found, in one line, and what to do about it: for `doctor` commands and the sandbox's probes."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,5 +19,5 @@ class Finding:
 
 
 def healthy(findings: Iterable[Finding]) -> bool:
-    """Whether nothing among them does not work."""
+    """Whether none of them is bad."""
     return all(finding.state != "bad" for finding in findings)

@@ -1,4 +1,4 @@
-"""What a principal has been granted: made by the policy only, asked for by everything that spends something."""
+"""What a principal is granted. Only the policy makes a Grant; whatever uses resources needs one."""
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -12,7 +12,7 @@ CacheScope = Literal["none", "principal", "group", "all"]
 
 @dataclass(frozen=True, slots=True)
 class JobLimits:
-    """What one job may use. Seconds and bytes."""
+    """What one job may use: `wall_s` and `cpu_s` in seconds, the number of `processes`, all others in bytes."""
 
     wall_s: float = bound.WALL_S
     cpu_s: float = bound.CPU_S

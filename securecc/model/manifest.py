@@ -1,4 +1,4 @@
-"""The list of what a compile reads: every path of the client's that the sandbox shows.
+"""The list of what a compile reads: every path of the client's that there is in the sandbox.
 
 The encoded form (msgpack, see docs/protocol.md) is what both sides digest: a manifest is named by the SHA-256 of
 its encoding. Whether a manifest may be built is decided by `securecc.compiler.tree.manifest_check`.
@@ -15,7 +15,7 @@ from securecc.model.errors import PathError
 Digest = bytes  # 32 bytes, SHA-256
 
 INPUT = b"/.securecc/input"
-"""Where standard input stands in the manifest of a compile that reads it: no file of a client's can."""
+"""The path of standard input in the manifest of a compile that reads it; no file of a client's can have it."""
 
 
 class Kind(IntEnum):
@@ -66,7 +66,11 @@ def encode(manifest: Manifest) -> bytes:
 
 
 def decode(data: bytes) -> Manifest:
-    """Raises PathError for anything that is not the encoding of a manifest within its limits."""
+    """The manifest that `encode` was given.
+
+    Raises:
+        PathError: it is no encoding of a manifest, or over a limit.
+    """
     try:
         manifest = _decoder.decode(data)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:

@@ -1,4 +1,4 @@
-r"""Takes secrets out of what is about to be written down, by the site's own patterns.
+r"""Removes secrets from what is about to be recorded, by the site's own patterns.
 
 Patterns are in RE2's syntax (https://github.com/google/re2/wiki/Syntax) and matched by it, in time that grows with the
 text only: there are no backreferences and no look-around, so no pattern and no argument can make it slow. Each is
@@ -16,23 +16,27 @@ from securecc.model.printable import QUOTED, quote
 
 MARK: Final = b"[redacted]"
 
-_SECRET_LEAST = 3  # bytes: what is shorter stands in too many words
+_SECRET_LEAST = 3  # bytes: shorter ones are in too many words
 
 Redact = Callable[[Sequence[bytes]], Sequence[bytes]]
-"""Gives arguments without their secrets."""
+"""Takes arguments; returns them without their secrets."""
 
 _FORBIDDEN = re.compile(
     rb"\\[AzCQE]|\(\?(?!i?[:)]|P?<)[^:)]*[:)]?"
-)  # what would mean another thing among other patterns
+)  # would mean another thing when joined with other patterns
 
 
 def unredacted(arguments: Sequence[bytes]) -> Sequence[bytes]:
-    """As they are: for who has no patterns."""
+    """A Redact for sites without patterns: the arguments as they are."""
     return arguments
 
 
 class Redaction:
-    """A site's patterns, compiled. An instance is a Redact. Raises ConfigError for what is no pattern."""
+    """A site's patterns, compiled. An instance is a Redact.
+
+    Raises:
+        ConfigError: a pattern is not one.
+    """
 
     def __init__(self, patterns: Iterable[str] = ()) -> None:
         sources = [_checked(pattern) for pattern in patterns]
@@ -102,7 +106,7 @@ def _compiled(re2: Any, source: bytes, options: Any) -> Any:
 
 
 def _spans(pattern: Any, text: bytes) -> list[tuple[int, int]]:
-    """What is to be replaced: not empty, in no order."""
+    """What is to be replaced: no span is empty; in no order."""
     found = []
     for match in pattern.finditer(text):
         groups = range(1, pattern.groups + 1) if pattern.groups else (0,)
@@ -111,8 +115,8 @@ def _spans(pattern: Any, text: bytes) -> list[tuple[int, int]]:
 
 
 def silenced(reason: str, arguments: Sequence[bytes], shown: Sequence[bytes], redact: Redact) -> str:
-    """A reason that may quote arguments, or parts of them, without what `redact` took out of these: `shown` is what it
-    left.
+    """A reason that may quote arguments, or parts of them, without what `redact` removed from these; `shown` are the
+    arguments as it left them.
     """
     if not reason:
         return reason

@@ -173,7 +173,9 @@ def test_but_not_where_the_host_is_named(realm, tmp_path):
     assert judge_token(acceptor, initiate(realm).step()).facts.bound
     with pytest.raises(AuthenticationError):
         judge_token(acceptor, initiate(realm, name="securecc/farm2.example.com@").step())
-    with pytest.raises(CredentialError, match=r"no use for service securecc/farm9.*farm9\.example\.com@EXAMPLE\.COM"):
+    with pytest.raises(
+        CredentialError, match=r"no usable keys of service securecc/farm9.*farm9\.example\.com@EXAMPLE\.COM"
+    ):
         check_keytab(merged, "securecc/farm9.example.com")
 
 
@@ -186,7 +188,7 @@ def test_a_host_of_another_realm_than_the_machines_own(realm, tmp_path, monkeypa
     for number, service in enumerate(("securecc", whole)):
         acceptor = Acceptor(realm.keytab, service, replay_cache=str(tmp_path / f"rcache{number}"))
         assert judge_token(acceptor, initiate(realm, name=whole, ccache=cache).step()).facts.bound
-    with pytest.raises(CredentialError, match=r"no use for service securecc/localhost: .*localhost@OTHER\.ORG"):
+    with pytest.raises(CredentialError, match=r"no usable keys of service securecc/localhost: .*localhost@OTHER\.ORG"):
         check_keytab(realm.keytab, "securecc/localhost")
 
 

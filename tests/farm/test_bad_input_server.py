@@ -209,7 +209,7 @@ def test_a_file_that_others_can_write_meanwhile_is_named_at_reload(owned, tmp_pa
 def test_a_keytab_without_keys(down, junk):
     (down.folder / "keytab").write_bytes(junk)
     said = fails(down)
-    assert "has no use for service securecc" in said
+    assert "has no usable keys of service securecc" in said
     assert "klist -k" in said
 
 

@@ -56,7 +56,7 @@ def test_a_server_that_the_sites_authority_vouches_for(farm, shown, tmp_path):
     [
         ("other/cert.pem", "the file of `ca` does not vouch for this server"),
         ("none.pem", "cannot read certificates from"),
-        ("../cert.pem", "no whole path"),
+        ("../cert.pem", "not an absolute path"),
     ],
 )
 def test_nothing_goes_to_a_server_that_nobody_vouches_for(farm, shown, tmp_path, ca, why):

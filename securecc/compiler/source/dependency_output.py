@@ -1,4 +1,4 @@
-r"""What compilers print of what they read: with `-M` a make rule, in make's way of quoting; with `-v` where they look.
+r"""What compilers print about what they read: with `-M` a make rule, in make's quoting; with `-v` their directories.
 
 What GCC writes (libcpp/mkdeps.cc): a blank or tab in a name gets a backslash, and the backslashes right before it are
 doubled; `$` becomes `$$`, `#` becomes `\#`; other backslashes stand for themselves. A newline is not quoted at all.
@@ -20,14 +20,17 @@ _BLANK = re.compile(rb"(\\+)([ \t])")
 def parse(output: bytes) -> tuple[bytes, ...]:
     """The files that the rule's target depends on, each once, in order, as the compiler spells them.
 
-    Raises StaysLocal for anything else than one rule, and for names that the quoting cannot tell apart.
+    Raises:
+        StaysLocal: it is not just one rule, or has names that the quoting cannot tell apart.
     """
     _, colon, body = output.replace(_CONTINUATION, b" ").partition(b": ")
     if not colon or not body.endswith(b"\n"):
         raise StaysLocal("dependencies", "the compiler's list of dependencies is not a rule")
     body = body[:-1]
     if b"\n" in body:
-        raise StaysLocal("dependencies", "a file name with a newline, or more than one rule")
+        raise StaysLocal(
+            "dependencies", "the list of dependencies has a file name with a newline, or more than one rule"
+        )
     names = body.split(b" ") if b"\\" not in body else _unquoted(body)
     if b"$" in body:
         names = [name.replace(b"$$", b"$") for name in names]
@@ -42,7 +45,10 @@ def marked(preprocessed: bytes) -> tuple[bytes, ...]:
 
 def searched(said: bytes) -> tuple[bytes, ...]:
     """The directories, absolute as spelled, in which a compiler says (`-v`, in English) that it looks for headers, or
-    would if they were there. Raises StaysLocal where it says nothing of the kind.
+    would if they existed.
+
+    Raises:
+        StaysLocal: it says nothing of the kind.
     """
     before, starts, listing = said.partition(b"#include <...> search starts here:\n")
     listing, ends, _ = listing.partition(b"End of search list.\n")
@@ -52,7 +58,7 @@ def searched(said: bytes) -> tuple[bytes, ...]:
 
 
 def selected(said: bytes) -> tuple[bytes, ...]:
-    """The directories of the gcc whose headers a clang says (`-v`) that it takes; it has found its crtbegin.o there."""
+    """The directories of the gcc whose headers a clang uses, as it says (`-v`); it found its crtbegin.o there."""
     installation = multilib = b""
     for gcc, lib in _SELECTED.findall(said):
         installation, multilib = gcc or installation, lib or multilib
@@ -74,7 +80,7 @@ def _unquoted(body: bytes) -> list[bytes]:
         names.append(_BLANK.sub(_halved, held).replace(b"\\#", b"#"))
         held = b""
     if held:
-        raise StaysLocal("dependencies", "a file name that ends in a backslash")
+        raise StaysLocal("dependencies", "the list of dependencies has a file name that ends in a backslash")
     return names
 
 

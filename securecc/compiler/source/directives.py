@@ -56,7 +56,7 @@ class Directives:
 
     @property
     def plain(self) -> bool:
-        """Nothing of what might keep a compile local is there: true of nearly every file."""
+        """Whether nothing in it may keep a compile local: true of nearly every file."""
         return not (self.times or self.compares or self.precompiled or self.computed_asked or self.computed_shown)
 
 
@@ -149,11 +149,11 @@ def needs_local(
     clocked = directives.times - given - ({b"__DATE__", b"__TIME__"} if dated else set())
     clocked -= {STAMP} if stamped else set()
     reasons = (
-        ("dependency-pragma", directives.compares, "compares the time of a file"),
-        ("precompiled-header", directives.precompiled, "loads a precompiled header"),
-        ("computed-question", directives.computed_asked, "asks by a macro whether a file is there"),
-        ("computed-line", directives.computed_shown and not marked, "names by a macro the file that diagnostics quote"),
-        ("time", bool(clocked), f"says {', '.join(quote(name) for name in sorted(clocked))}"),
+        ("dependency-pragma", directives.compares, "#pragma GCC dependency compares the time of a file"),
+        ("precompiled-header", directives.precompiled, "a pragma loads a precompiled header"),
+        ("computed-question", directives.computed_asked, "__has_include gets its file name from a macro"),
+        ("computed-line", directives.computed_shown and not marked, "#line gets its file name from a macro"),
+        ("time", bool(clocked), f"uses {', '.join(quote(name) for name in sorted(clocked))}"),
     )
     return next((StaysLocal(reason, message) for reason, applies, message in reasons if applies), None)
 

@@ -1,7 +1,7 @@
 """Message catalogues of gcc's programs: which there are, and where they are looked for.
 
-A gcc that speaks another language than English reads them at run time. They are format strings: a server shows a
-compiler none but such as it has itself.
+A gcc whose messages are in another language than English reads them at run time. They are format strings: a server
+gives a compiler only its own.
 """
 
 import hashlib
@@ -19,11 +19,11 @@ SYSTEM = b"/usr/share/locale"
 """Where libc looks for its own, and Debian's programs for theirs."""
 
 SYSTEMS_OWN = b"libc.mo"
-"""What strerror(3) says."""
+"""The catalogue of strerror(3)."""
 
 _NAMED = re.compile(rb"\0(/[^\0\n]{1,200}/locale)\0")
 _DOMAINS = (b"gcc", b"cpplib", b"gas", b"bfd", b"opcodes")
-_NUMBERED = (b"gcc", b"cpplib")  # Debian's name the version, so that several stand side by side
+_NUMBERED = (b"gcc", b"cpplib")  # Debian's have the version in their name, so that several can be installed
 
 
 def names(closure: ToolchainClosure) -> frozenset[bytes]:
@@ -42,7 +42,7 @@ def folders(closure: ToolchainClosure) -> tuple[bytes, ...]:
 
 
 def of_language(closure: ToolchainClosure, places: Iterable[bytes], languages: Iterable[bytes]) -> tuple[bytes, ...]:
-    """Every catalogue that would be looked for below these places, whether it is there or not."""
+    """Every catalogue that would be looked for below these places, whether it exists or not."""
     spelled = dict.fromkeys(name for language in languages for name in gettext.spellings(language))
     wanted = sorted(names(closure))
     return tuple(
@@ -51,7 +51,7 @@ def of_language(closure: ToolchainClosure, places: Iterable[bytes], languages: I
 
 
 def standing(closure: ToolchainClosure) -> tuple[ClosureFile, ...]:
-    """All that are there, in any language. What cannot be read is left out."""
+    """All that exist, in any language. What cannot be read is left out."""
     if closure.family != "gcc":
         return ()
     found = []

@@ -1,4 +1,4 @@
-"""What a clang is made of, as clang itself says (clang(1); Clang's "Command Line Argument Reference")."""
+"""The files of a clang, as clang itself names them (clang(1); Clang's "Command Line Argument Reference")."""
 
 import os
 import re
@@ -14,15 +14,15 @@ _TARGET = re.compile(rb"^Target: ([a-z0-9_.]+(?:-[a-z0-9_.]+){1,3})$", re.MULTIL
 _SELECTED = re.compile(rb"^Selected GCC installation: (/.+)$", re.MULTILINE)
 _CONFIGURATION = re.compile(rb"^Configuration file: (/.+)$", re.MULTILINE)
 TERMINALS = b"/lib/terminfo"
-"""Where clang learns whether a terminal has colours; of its other places (terminfo(5)) no server has a person's."""
+"""Where clang learns whether a terminal has colours; other places of terminfo(5) may differ on a server."""
 
 _MULTILIBS = (b"", b"/32", b"/x32", b"/64", b"/n32")  # where clang looks for crtbegin.o of another word size
 
 
 @dataclass(frozen=True, slots=True)
 class Clang:
-    """What a clang driver says of itself. `resources` is the directory of its own headers and lists; `gcc` that of the
-    gcc whose headers and libraries it takes, empty if it found none.
+    """What a clang driver says about itself. `resources` is the directory of its own headers and lists; `gcc` that of
+    the gcc whose headers and libraries it uses, empty if it found none.
     """
 
     target: str
@@ -43,7 +43,7 @@ class Clang:
 
 
 def identify(driver: bytes) -> Clang | None:
-    """What the driver says of itself; None if it does not answer as clang does."""
+    """What the driver says about itself; None if it does not answer as clang does."""
     said = complaint(driver, b"-v")
     version, target, gcc = _BANNER.search(said), _TARGET.search(said), _SELECTED.search(said)
     if version is None or target is None:
@@ -62,10 +62,14 @@ def identify(driver: bytes) -> Clang | None:
 
 
 def collect(driver: bytes, identity: Clang, closure: ClosureBuilder) -> None:
-    """Put all that `clang -c` needs into `closure`. It assembles by itself; a gcc is chosen by its crtbegin.o."""
+    """Adds all that `clang -c` needs to `closure`. It assembles by itself; it finds a gcc by its crtbegin.o.
+
+    Raises:
+        ToolchainError: a file is missing, or cannot be read.
+    """
     for library in libraries(closure.add_file(driver)):
         closure.add_file(library)
-    closure.add_folder(identity.resources + b"/share")  # lists of what sanitizers leave alone
+    closure.add_folder(identity.resources + b"/share")  # sanitizers' ignore lists
     for place in _MULTILIBS:
         if identity.gcc and os.path.isfile(identity.gcc + place + b"/crtbegin.o"):
             closure.add_file(identity.gcc + place + b"/crtbegin.o")

@@ -1,4 +1,4 @@
-"""Which of a server's toolchains is nearest to one that it does not have, and what differs, in words for a person."""
+"""Says which of a server's toolchains is nearest to one that it does not have, and how they differ."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -7,14 +7,14 @@ from securecc.model.messages import Description
 from securecc.model.printable import plain, plain_path
 
 NAMED = 3
-"""Files that are named of each kind of difference; the others are counted."""
+"""Files named for each kind of difference; further ones are counted."""
 
 _LINE = 2048
-_NAME = 64  # characters of a client's word that are repeated
+_NAME = 64  # characters of a client's text that are repeated
 
 
 def explain_missing(wanted: Description | None, offered: Iterable[Description]) -> str:
-    """Why there is none: what was wanted, what is nearest, and how they differ.
+    """The message for a client whose toolchain is missing: what was wanted, what is nearest, and how they differ.
 
     One line, printable, at most 2,048 characters.
     """
@@ -41,7 +41,7 @@ def _distance(wanted: Description, offer: Description) -> tuple[bool, bool, bool
 
 
 def difference(wanted: Description, offer: Description) -> str:
-    """In what files the second is other than the first."""
+    """The files in which the second differs from the first."""
     ours, theirs = _parts(wanted), _parts(offer)
     both = ours.keys() & theirs.keys()
     said = [

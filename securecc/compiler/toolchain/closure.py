@@ -1,4 +1,4 @@
-"""What a toolchain is to both sides: its files by path and content, and the digest that stands for all of them."""
+"""A toolchain as both sides know it: its files by path and content, and the digest of them all."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -32,12 +32,18 @@ class ClosureFile:
 class ToolchainClosure:
     """A compiler and all that it needs.
 
-    `called_by` are the paths by which its drivers are known, `calls` the links that make these work: neither is part
-    of the digest. `directories` hold files of the closure, or are where the compiler looks for programs, libraries,
-    specs and message catalogues: no client file may stand there. `include_directories` are its own, of C and C++.
-    `search_path` is a PATH that finds all its programs, and nothing else that matters. `program` is what to call in the
-    place of a script that was asked for; empty where that is the compiler itself. `catalogues` are a server's messages
-    in other languages; they are no part of the digest, for a compile in English reads none.
+    Attributes:
+        name: ``gcc-12``, ``clang-14``.
+        target: The triplet that it compiles for.
+        called_by: The paths by which its drivers are called; not part of the digest.
+        files: Its files, and the links that lead to them.
+        calls: The links that lead from `called_by` to its drivers; not part of the digest.
+        directories: Those that hold `files`, or in which the compiler looks for programs, libraries, specs and message
+            catalogues: no client's file may lie there.
+        include_directories: Its own, of C and C++.
+        search_path: A PATH that finds all its programs, and nothing else that matters.
+        program: What to call in the place of the wrapper script that was asked for; empty without one.
+        catalogues: A server's messages in other languages; not part of the digest, for a compile in English reads none.
     """
 
     name: str
@@ -66,12 +72,12 @@ def digest_of(files: Iterable[ClosureFile]) -> Digest:
 
 
 def whole_digest(closure: ToolchainClosure) -> Digest:
-    """Of the toolchain and of its catalogues: other ones than before are offered anew."""
+    """The digest of the toolchain and its catalogues: a runner that has other ones offers the toolchain anew."""
     return digest_of((*closure.files, *closure.catalogues)) if closure.catalogues else closure.digest
 
 
 def describe(closure: ToolchainClosure) -> Description:
-    """What it is like, in at most TOOLCHAIN_PARTS parts; links are told by what they lead to."""
+    """What a toolchain consists of, in at most TOOLCHAIN_PARTS parts; links are left out, their targets are there."""
     folders: dict[bytes, list[ClosureFile]] = {}
     for file in closure.files:
         if file.kind is Kind.FILE:
@@ -93,7 +99,7 @@ def is_elf(head: bytes) -> bool:
 
 
 def interpreter(head: bytes) -> bytes:
-    """The loader that a 64-bit ELF file asks for; empty for a static program, or where `head` is too short to tell."""
+    """The loader of a 64-bit ELF file (PT_INTERP, elf(5)); empty for a static program, or if `head` is too short."""
     if head[:5] != b"\x7fELF\x02":
         return b""
     order: Literal["little", "big"] = "little" if head[5:6] == b"\x01" else "big"

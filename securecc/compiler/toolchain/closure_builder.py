@@ -1,4 +1,4 @@
-"""Files by path, with every symbolic link on the way to them: what a closure is made of."""
+"""Collects the files of a closure, with every symbolic link on the way to them."""
 
 import os
 import stat
@@ -21,9 +21,9 @@ _THREADS = 2  # what digesting leaves to others
 
 
 class ClosureBuilder:
-    """Grows by files. `digests` remembers what files contained, across collections.
+    """A closure that grows file by file. `digests` remembers what files contain, from one closure to the next.
 
-    Contents are digested by threads, while compilers are asked for more; they have ended when the `with` block has.
+    Threads digest the files while compilers are asked for more; they have ended when the `with` block has.
     """
 
     def __init__(self, digests: Digests) -> None:
@@ -42,19 +42,31 @@ class ClosureBuilder:
         return path in self._found or path in self._digesting
 
     def listed(self) -> tuple[ClosureFile, ...]:
-        """All files and links, by path. Raises ToolchainError for one that cannot be read."""
+        """All files and links, by path.
+
+        Raises:
+            ToolchainError: a file cannot be read, or is no regular one.
+        """
         files = [future.result() for future in self._digesting.values()]
         return tuple(sorted((*self._found.values(), *files), key=lambda file: file.path))
 
     def add_file(self, path: bytes) -> bytes:
-        """Collect one file with the links that lead to it; its real path. Raises ToolchainError if it leads nowhere."""
+        """Adds one file with the links that lead to it; its real path.
+
+        Raises:
+            ToolchainError: the path leads nowhere.
+        """
         real = walk(path, self._found)
         if real not in self._digesting:
             self._digesting[real] = self._threads.submit(self._regular, real)
         return real
 
     def add_folder(self, path: bytes) -> None:
-        """Collect all files below a directory, if it is there."""
+        """Adds all files below a directory, if there is one.
+
+        Raises:
+            ToolchainError: a link in it leads nowhere.
+        """
         for folder, _folders, names in os.walk(path):
             for name in names:
                 self.add_file(os.path.join(folder, name))
@@ -77,9 +89,13 @@ class ClosureBuilder:
 
 
 def walk(path: bytes, links: dict[bytes, ClosureFile]) -> bytes:
-    """The real path; each symlink crossed is put into `links`. Raises ToolchainError if it leads nowhere."""
+    """The real path; each symlink on the way is put into `links`.
+
+    Raises:
+        ToolchainError: the path is not absolute, or leads nowhere.
+    """
     if not path.startswith(b"/"):
-        raise ToolchainError(f"{os.fsdecode(path)!r} is no absolute path")
+        raise ToolchainError(f"{os.fsdecode(path)!r} is not an absolute path")
 
     def link_target(step: bytes) -> bytes | None:
         target = _link_target(step, path)

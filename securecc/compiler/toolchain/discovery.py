@@ -1,7 +1,6 @@
 """A compiler's closure: the files that it needs to run, and the digest that client and server match by.
 
-Headers are no part of it: they travel with each compile. What a compiler is, is asked of the compiler itself and of its
-loader.
+Headers are not in it: they are sent with each compile. The compiler itself and its loader say what they need.
 """
 
 import os
@@ -23,9 +22,11 @@ def discover(
 ) -> ToolchainClosure:
     """The closure of the compiler at this absolute path; `as` and its like are looked for along `search_path`.
 
-    `digests` remembers what files contained, across calls; scripts whose digests are `vouched` for stand for the
-    compilers that they run. Takes some 50 ms, and 1 ms for each 2 MB not yet digested.
-    Raises ToolchainError: no such compiler, not a program, a library missing.
+    `digests` remembers what files contain, from one call to the next; scripts whose digests are `vouched` for stand for
+    the compilers that they run. Takes some 50 ms, and 1 ms for each 2 MB not yet digested.
+
+    Raises:
+        ToolchainError: there is no such compiler, it is not a program, or a library is missing.
     """
     driver = walk(compiler, {})
     if not is_program(driver):
@@ -42,7 +43,11 @@ def discover(
 
 
 def closure_of_programs(programs: Iterable[bytes], digests: Digests | None = None) -> tuple[ClosureFile, ...]:
-    """Programs at these absolute paths, with their loaders and libraries. Raises ToolchainError."""
+    """Programs at these absolute paths, with their loaders and libraries.
+
+    Raises:
+        ToolchainError: a program or a library is missing, or cannot be read.
+    """
     with ClosureBuilder({} if digests is None else digests) as closure:
         for program in programs:
             _add_program(closure, program)
@@ -83,7 +88,7 @@ def _clang(compiler: bytes, driver: bytes, identity: clang.Clang, closure: Closu
 
 
 def _other(compiler: bytes, driver: bytes, closure: ClosureBuilder) -> ToolchainClosure:
-    """A program that answers neither as gcc nor as clang does: itself and its libraries, whatever it is."""
+    """A program that answers neither as gcc nor as clang: itself and its libraries, whatever it is."""
     _add_program(closure, driver)
     return _finish(
         name=os.fsdecode(os.path.basename(compiler)),

@@ -1,4 +1,4 @@
-"""What a gcc is made of, as gcc itself says (gcc(1), "Overall Options"; the GCC manual, "Spec Files")."""
+"""The files of a gcc, as gcc itself names them (GCC manual, "Developer Options", "Spec Files")."""
 
 import os
 import platform
@@ -14,14 +14,14 @@ _VERSION = re.compile(r"\d+(\.\d+){0,3}")
 _LOCALES = (b"/usr/lib/locale/C.utf8", b"/usr/lib/locale/C.UTF-8")
 _CATALOGUES = (b"/usr/lib/locale", b"/usr/share/locale")  # message catalogues are format strings
 PROGRAMS = (b"cc1", b"cc1plus", b"cc1obj", b"cc1objplus", b"as", b"objcopy", b"collect2", b"lto-wrapper")
-"""What the driver may run for `-c` and `-S`, as far as it is installed."""
+"""What the driver may run for `-c` and `-S`, if it is installed."""
 
 _PLUGIN = b"liblto_plugin.so"
 
 
 @dataclass(frozen=True, slots=True)
 class Gcc:
-    """What a gcc driver says of itself."""
+    """What a gcc driver says about itself."""
 
     target: str
     version: str
@@ -40,7 +40,7 @@ class Gcc:
 
 
 def identify(driver: bytes) -> Gcc | None:
-    """What the driver says of itself; None if it does not answer as gcc does."""
+    """What the driver says about itself; None if it does not answer as gcc does."""
     try:
         target = ask(driver, b"-dumpmachine").decode("ascii", "replace").strip()
         version = ask(driver, b"-dumpfullversion", b"-dumpversion").decode("ascii", "replace").strip()
@@ -53,7 +53,11 @@ def identify(driver: bytes) -> Gcc | None:
 
 
 def collect(driver: bytes, drivers: set[bytes], search_path: bytes, closure: ClosureBuilder) -> None:
-    """Put all that `gcc -c` and `gcc -S` need into `closure`; `as` and its like are looked for along `search_path`."""
+    """Adds all that `gcc -c` and `gcc -S` need to `closure`; `as` and its like are looked for along `search_path`.
+
+    Raises:
+        ToolchainError: a file is missing, or cannot be read.
+    """
     programs = [*sorted(drivers), *(path for name in PROGRAMS if (path := _program(driver, name, search_path)))]
     loaded: dict[bytes, None] = {}
     for program in programs:

@@ -1,4 +1,4 @@
-"""How gettext(3) spells languages, and where in a directory of catalogues it looks for one."""
+"""Names of languages as gettext(3) spells them, and the directories in which it looks for their catalogues."""
 
 import re
 from itertools import product
@@ -20,5 +20,5 @@ def spellings(language: bytes) -> tuple[bytes, ...]:
 
 
 def is_language(name: bytes) -> bool:
-    """Whether a name is one of a language, and could be no path."""
+    """Whether a name is a language's, so that it cannot be a path."""
     return _LANGUAGE.fullmatch(name) is not None

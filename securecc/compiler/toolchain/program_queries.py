@@ -1,4 +1,4 @@
-"""What programs say of themselves: compilers by their options, loaders by `--list`, and the first bytes of each."""
+"""What programs say about themselves: compilers by their options, loaders by `--list`, ELF files by their header."""
 
 import os
 import re
@@ -17,7 +17,11 @@ _HEADER = b"#include <...> search starts here:\n"
 
 
 def ask(program: bytes, *arguments: bytes) -> bytes:
-    """What a program prints on standard output. Raises ToolchainError if it fails."""
+    """What a program prints on standard output.
+
+    Raises:
+        ToolchainError: it does not run, or fails.
+    """
     said = _run(program, arguments)
     if said.returncode:
         raise ToolchainError(f"{os.fsdecode(program)} failed: {said.stderr.decode('utf-8', 'replace').strip()[:200]}")
@@ -25,7 +29,11 @@ def ask(program: bytes, *arguments: bytes) -> bytes:
 
 
 def complaint(program: bytes, *arguments: bytes) -> bytes:
-    """What a program prints on standard error, whatever its exit status."""
+    """What a program prints on standard error, whatever its exit status.
+
+    Raises:
+        ToolchainError: it does not run.
+    """
     return _run(program, arguments).stderr
 
 
@@ -41,7 +49,7 @@ def include_directories(driver: bytes) -> list[bytes]:
 
 
 def search_directories(driver: bytes) -> set[bytes]:
-    """Where the driver looks for programs and libraries (`-print-search-dirs`)."""
+    """The directories in which a driver looks for programs and libraries (`-print-search-dirs`)."""
     found = set()
     for line in ask(driver, b"-print-search-dirs").splitlines():
         _label, _, places = line.partition(b": ")
@@ -52,7 +60,8 @@ def search_directories(driver: bytes) -> set[bytes]:
 def libraries(program: bytes) -> list[bytes]:
     """The loader of a program and the libraries that it would load (ld.so(8)); none for a static one.
 
-    Raises ToolchainError for a library that is missing.
+    Raises:
+        ToolchainError: a library is missing, or the program cannot be read.
     """
     loader = interpreter(head(program))
     if not loader:
@@ -65,12 +74,20 @@ def libraries(program: bytes) -> list[bytes]:
 
 
 def is_program(path: bytes) -> bool:
-    """Whether this is an ELF file. Raises ToolchainError if it cannot be read."""
+    """Whether this is an ELF file.
+
+    Raises:
+        ToolchainError: it cannot be read.
+    """
     return is_elf(head(path))
 
 
 def head(path: bytes) -> bytes:
-    """A file's first bytes. Raises ToolchainError."""
+    """A file's first 16 KiB.
+
+    Raises:
+        ToolchainError: it cannot be read.
+    """
     try:
         with open(path, "rb", buffering=0) as file:
             return file.read(16 * limits.KIB)

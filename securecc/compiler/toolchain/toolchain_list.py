@@ -41,22 +41,32 @@ def encode(ledger: ToolchainList) -> bytes:
 
 
 def decode(data: bytes, document: str) -> ToolchainList:
-    """Raises ConfigError, which calls the file `document`, for what is no such list."""
+    """Reads what `encode` wrote. `document` is the file's name in messages.
+
+    Raises:
+        ConfigError: it is no such list.
+    """
     try:
         return _decoder.decode(data)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{document} is no list of toolchains: {error}", "remove it; it is written again") from error
+        raise ConfigError(
+            f"{document} is not a list of toolchains: {error}", "remove it; it is written again"
+        ) from error
 
 
 def read(path: Path) -> ToolchainList:
-    """The toolchains in a file; none where there is no such file. Raises ConfigError."""
+    """The toolchains in a file; none where there is no such file.
+
+    Raises:
+        ConfigError: the file cannot be read, or is no such list.
+    """
     try:
         with path.open("rb") as file:
             data = file.read(limits.TOOLCHAIN_LEDGER + 1)
     except FileNotFoundError:
         return ToolchainList()
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}", "ask as the user whose file it is, or as root") from error
+        raise ConfigError(f"{path}: {error.strerror}", "run this as the user who owns the file, or as root") from error
     if len(data) > limits.TOOLCHAIN_LEDGER:
         raise ConfigError(f"{path}: over {limits.TOOLCHAIN_LEDGER} bytes", "remove it; it is written again")
     return decode(data, str(path))

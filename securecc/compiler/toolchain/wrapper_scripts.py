@@ -1,4 +1,4 @@
-"""Compilers behind scripts: a script that a person has vouched for stands for the one compiler that it runs.
+"""Wrapper scripts: one that a person has vouched for stands for the one compiler that it runs.
 
 The list of them is what sha256sum(1) prints: a digest in hex, then whatever; ``#`` begins a comment. What a listed
 script runs is asked of the compiler behind it, and both must answer alike: a script that adds options is refused.
@@ -22,31 +22,45 @@ _CLANGS = (b"clang", b"clang++")
 
 
 def listed(data: bytes) -> frozenset[Digest]:
-    """The digests of a list. What is none is passed over: it vouches for nothing."""
+    """The digests of a list. Lines without one are ignored."""
     words = (line.partition(b"#")[0].split() for line in data.splitlines())
     return frozenset(bytes.fromhex(word[0].decode()) for word in words if word and _DIGEST.fullmatch(word[0]))
 
 
 def script_digest(path: bytes) -> Digest:
-    """The digest of a script. Raises ToolchainError for what is no script."""
+    """The digest of a script.
+
+    Raises:
+        ToolchainError: it is no script, or cannot be read.
+    """
     content = _content(path)
     if not content.startswith(b"#!"):
-        raise ToolchainError(f"{os.fsdecode(path)} is neither an ELF program nor a script", "name the compiler itself")
+        raise ToolchainError(
+            f"{os.fsdecode(path)} is neither an ELF program nor a script", "give the path of the compiler itself"
+        )
     return digest(content)
 
 
 def behind(script: bytes, vouched: frozenset[Digest]) -> bytes:
-    """The compiler that a script runs. Raises ToolchainError if nobody has vouched for it or it does more than that."""
+    """The compiler that a script runs.
+
+    Raises:
+        ToolchainError: nobody has vouched for the script, or it does more than run one compiler.
+    """
     if script_digest(script) not in vouched:
         raise ToolchainError(
             f"{os.fsdecode(script)} is a script that nobody has vouched for",
-            "if it does nothing but run a compiler, list it: securecctl toolchain add " + os.fsdecode(script),
+            "if it only runs a compiler, list it: securecctl toolchain add " + os.fsdecode(script),
         )
     return compiler_of(script)
 
 
 def compiler_of(script: bytes) -> bytes:
-    """The compiler that answers as this script does, by its whole path. Raises ToolchainError if there is none."""
+    """The path of the compiler that answers as this script does.
+
+    Raises:
+        ToolchainError: there is none.
+    """
     with tempfile.TemporaryDirectory(prefix="securecc-") as folder:
         probes = tuple(_probes(os.fsencode(folder)))
         said = [complaint(script, *probe) for probe in probes]
@@ -54,8 +68,8 @@ def compiler_of(script: bytes) -> bytes:
             if list(map(_essence, (complaint(program, *probe) for probe in probes))) == list(map(_essence, said)):
                 return program
     raise ToolchainError(
-        f"{os.fsdecode(script)} does more than run one compiler by its whole path",
-        "compiles with options or variables of a script stay local",
+        f"{os.fsdecode(script)} does more than run one compiler by an absolute path",
+        "a script that adds options or variables cannot be used remotely",
     )
 
 

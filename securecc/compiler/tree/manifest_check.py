@@ -1,7 +1,7 @@
-"""Whether a manifest is one that may be built into a tree: where each path may lie, and how they lie together.
+"""Whether a manifest may be built into a tree: where each path may lie, and whether all of them fit together.
 
-A path in a manifest comes from a peer. It may name only what the peer sent: never a place where the toolchain keeps
-programs, libraries or configuration, never a place reached through one of the peer's own links.
+A path in a manifest comes from a client. It may name only what the client sent: never a place where the toolchain keeps
+programs, libraries or configuration, never a place reached through one of the client's own links.
 """
 
 from collections.abc import Iterable
@@ -16,8 +16,8 @@ from securecc.compiler.tree.path_rules import (
     PathRules,
     ancestors,
     check_path,
-    territory_of,
-    wrong,
+    path_rules_of,
+    reject,
 )
 from securecc.compiler.tree.symlinks import TooManyLinksError, resolve
 from securecc.model import limits
@@ -53,31 +53,34 @@ def check_manifest(
     catalogues: frozenset[tuple[bytes, Digest]] = frozenset(),
     reads_input: bool = False,
 ) -> CheckedManifest:
-    """Raises PathError, which names the path, unless the whole may be built and run in `cwd`.
+    """The manifest, checked, for a compile that runs in `cwd`.
 
     `toolchain_directories` are those that directly hold a file of the toolchain, by every spelling that the toolchain
     uses; `include_directories` those in which it looks for headers. `outputs` are as `CompilePlan.outputs`. The
-    `catalogues` are those of the toolchain's messages, by path and digest: they alone may stand where they do,
-    beside standard input, which must be there where the compile `reads_input`.
+    `catalogues` are the toolchain's own message catalogues, by path and digest: they alone may be where they are,
+    beside standard input, which must be there if the compile `reads_input`.
+
+    Raises:
+        PathError: the whole may not be built; it names the path.
     """
-    territory = territory_of(toolchain_directories, include_directories)
+    rules = path_rules_of(toolchain_directories, include_directories)
     own = _among(catalogues, manifest.entries)
     if reads_input:
         own |= _input(manifest.entries)
-    kinds, parents = _check_entries(manifest.entries, territory, own)
+    kinds, parents = _check_entries(manifest.entries, rules, own)
     directories = {b"/"}
     for parent in parents:
         _add_directory(parent, kinds, directories)
     _check_links(manifest.entries, kinds)
     _check_inodes(manifest.entries)
     check_path(cwd)
-    if not territory.allows(cwd):
-        raise wrong(cwd, "is a working directory among the toolchain's own files")
+    if not rules.allows(cwd):
+        reject(cwd, "is a working directory among the toolchain's own files")
     if cwd not in directories:
-        raise wrong(cwd, "is a working directory that no entry makes")
+        reject(cwd, "is a working directory that no entry makes")
     for output in outputs:
-        _check_output(output, cwd, kinds, territory)
-    _check_directories(manifest.entries, directories, territory, own)
+        _check_output(output, cwd, kinds, rules)
+    _check_directories(manifest.entries, directories, rules, own)
     return CheckedManifest(
         entries=_without_execute(manifest.entries),
         directories=tuple(sorted(directories - {_OWN})),
@@ -87,7 +90,7 @@ def check_manifest(
 
 
 def absolute(path: bytes, cwd: bytes) -> bytes:
-    """`path` seen from `cwd`, normalised by its letters alone: `..` takes the component before it away."""
+    """`path` seen from `cwd`, normalised by its spelling alone: `..` removes the component before it."""
     names: list[bytes] = []
     for name in (path if path[:1] == b"/" else cwd + b"/" + path).split(b"/"):
         if name == b"..":
@@ -107,16 +110,20 @@ def _among(catalogues: frozenset[tuple[bytes, Digest]], entries: tuple[Entry, ..
 
 
 def _input(entries: tuple[Entry, ...]) -> frozenset[bytes]:
-    """Its path. Raises PathError where it is not there."""
+    """The path of standard input, which must be there."""
     if not any(entry.path == INPUT and entry.kind is Kind.FILE and not entry.inode for entry in entries):
-        raise wrong(INPUT, "lacks, though the source is standard input")
+        reject(INPUT, "is missing, though the source is standard input")
     return frozenset((INPUT,))
 
 
 def _check_entries(
-    entries: tuple[Entry, ...], territory: PathRules, own: frozenset[bytes]
+    entries: tuple[Entry, ...], rules: PathRules, own: frozenset[bytes]
 ) -> tuple[dict[bytes, Kind], set[bytes]]:
-    """The kind of each path, and the directories that are named or directly stood in."""
+    """The kind of each path, and all directories that are entries or directly hold one.
+
+    Raises:
+        PathError: an entry is not well-formed, or all together are over a limit.
+    """
     if len(entries) > limits.MANIFEST_ENTRIES:
         raise PathError(f"a manifest of {len(entries)} entries; at most {limits.MANIFEST_ENTRIES}")
     kinds: dict[bytes, Kind] = {}
@@ -126,9 +133,9 @@ def _check_entries(
     for entry in entries:
         path, kind = entry.path, entry.kind
         if path <= before:
-            raise wrong(path, "is out of order or there twice")
+            reject(path, "is out of order, or there twice")
         before = path
-        parents.add(territory.parent(path, kind) if path not in own else path.rpartition(b"/")[0])
+        parents.add(rules.parent(path, kind) if path not in own else path.rpartition(b"/")[0])
         if kind is Kind.DIRECTORY:
             parents.add(path)
         _check_content(entry)
@@ -144,29 +151,29 @@ def _check_entries(
 
 def _check_content(entry: Entry) -> None:
     if entry.mode & ~0o777 or not -_MTIME_NS < entry.mtime_ns < _MTIME_NS or entry.inode < 0:
-        raise wrong(entry.path, f"has mode {entry.mode:o}, time {entry.mtime_ns}, inode {entry.inode}")
+        reject(entry.path, f"has mode {entry.mode:o}, time {entry.mtime_ns}, inode {entry.inode}")
     if entry.kind is Kind.FILE:
         if len(entry.blob) != _DIGEST or not 0 <= entry.size <= limits.BLOB:
-            raise wrong(entry.path, f"has a digest of {len(entry.blob)} bytes and {entry.size} bytes of content")
+            reject(entry.path, f"has a digest of {len(entry.blob)} bytes and {entry.size} bytes of content")
     elif entry.size or (entry.kind is Kind.DIRECTORY and entry.blob):
-        raise wrong(entry.path, "has content but is no file")
+        reject(entry.path, "has content but is not a file")
     elif entry.kind is Kind.SHARED_TREE and (len(entry.blob) != _DIGEST or entry.inode):
-        raise wrong(entry.path, f"is a shared tree with a digest of {len(entry.blob)} bytes and inode {entry.inode}")
+        reject(entry.path, f"is a shared tree with a digest of {len(entry.blob)} bytes and inode {entry.inode}")
 
 
 def _add_directory(path: bytes, kinds: dict[bytes, Kind], made: set[bytes]) -> None:
     while path not in made:
         if kinds.get(path, Kind.DIRECTORY) is not Kind.DIRECTORY:
-            raise wrong(path, "is a file, a link or a shared tree and has something below it")
+            reject(path, "is a file, a link or a shared tree and has something below it")
         made.add(path)
         path = path.rpartition(b"/")[0] or b"/"
 
 
 def _check_directories(
-    entries: tuple[Entry, ...], directories: set[bytes], territory: PathRules, own: frozenset[bytes]
+    entries: tuple[Entry, ...], directories: set[bytes], rules: PathRules, own: frozenset[bytes]
 ) -> None:
-    """A directory among the toolchain's own is one of them, or leads to a place that is shared."""
-    doubtful = {path for path in directories - territory.above if not territory.allows(path)}
+    """Checks directories among the toolchain's own: each is one of these, or leads to where client files may lie."""
+    doubtful = {path for path in directories - rules.above if not rules.allows(path)}
     if not doubtful:
         return
     for path in own:
@@ -175,14 +182,14 @@ def _check_directories(
         if not doubtful:
             return
         whole = entry.kind in {Kind.DIRECTORY, Kind.SHARED_TREE}
-        if territory.is_waymark(entry.path, entry.kind):
+        if rules.is_tolerated(entry.path, entry.kind):
             doubtful.difference_update(ancestors(entry.path))
             continue
-        place = entry.path if whole or entry.path in own else territory.parent(entry.path, entry.kind)
-        if territory.allows(place):
+        place = entry.path if whole or entry.path in own else rules.parent(entry.path, entry.kind)
+        if rules.allows(place):
             doubtful.difference_update(ancestors(place))
     for path in doubtful - {b"/"}:
-        raise wrong(path, "is a directory among the toolchain's own files")
+        reject(path, "is a directory among the toolchain's own files")
 
 
 def _check_links(entries: tuple[Entry, ...], kinds: dict[bytes, Kind]) -> None:
@@ -190,21 +197,21 @@ def _check_links(entries: tuple[Entry, ...], kinds: dict[bytes, Kind]) -> None:
     steps = 0
     for path, target in targets.items():
         if not target or len(target) > limits.PATH or not CONTROL.isdisjoint(target):
-            raise wrong(path, "is a link with a target that no link can have")
+            reject(path, "is a link with an impossible target")
         if path in MERGED and target.strip(b"/") != b"usr" + path:
-            raise wrong(path, "is a link that would replace a directory of the system")
+            reject(path, "is a link that would replace a directory of the system")
         try:
             end, walked = resolve(path, targets.get)
-        except TooManyLinksError as error:
-            raise wrong(path, "is a link that leads round in a circle") from error
+        except TooManyLinksError:
+            reject(path, "is a link in a loop")
         steps += walked
         if steps > _LINK_STEPS:
-            raise wrong(path, "is one link too many to follow")
+            reject(path, "is one link too many to follow")
         if (b"/" + end[1:].partition(b"/")[0]) in FORBIDDEN and end != b"/dev/null":
-            raise wrong(path, "is a link to where no client file may lie")
+            reject(path, "is a link to where no client's file may lie")
     for path in MERGED:
         if kinds.get(path) is Kind.FILE:
-            raise wrong(path, "would replace a directory of the system")
+            reject(path, "would replace a directory of the system")
 
 
 def _check_inodes(entries: tuple[Entry, ...]) -> None:
@@ -216,22 +223,22 @@ def _check_inodes(entries: tuple[Entry, ...]) -> None:
     for entry in numbered:
         first = shared.setdefault(entry.inode, entry)
         if first is not entry and _identity(first) != _identity(entry):
-            raise wrong(entry.path, "shares an inode with a different file")
+            reject(entry.path, "shares an inode with a different file")
 
 
 def _identity(entry: Entry) -> tuple[Kind, bytes, int, int, int]:
     return entry.kind, entry.blob, entry.size, entry.mode, entry.mtime_ns
 
 
-def _check_output(output: bytes, cwd: bytes, kinds: dict[bytes, Kind], territory: PathRules) -> None:
+def _check_output(output: bytes, cwd: bytes, kinds: dict[bytes, Kind], rules: PathRules) -> None:
     path = absolute(output, cwd)
     check_path(path)
-    if not territory.allows(path.rpartition(b"/")[0] or b"/"):
-        raise wrong(path, "lies among the toolchain's own files")
+    if not rules.allows(path.rpartition(b"/")[0] or b"/"):
+        reject(path, "lies among the toolchain's own files")
     if path in kinds:
-        raise wrong(path, "is both read and to be written")
+        reject(path, "is both read and to be written")
     if any(kinds.get(parent) is Kind.SHARED_TREE for parent in ancestors(path)):
-        raise wrong(path, "is to be written in a shared tree")
+        reject(path, "is to be written in a shared tree")
 
 
 def _without_execute(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:

@@ -1,8 +1,9 @@
-"""Where a toolchain's own files lie, and where a client's may: default deny, path by path."""
+"""Where a client's files may lie: never among a toolchain's own. Default deny, path by path."""
 
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NoReturn
 
 from securecc.model import limits
 from securecc.model.errors import PathError
@@ -11,22 +12,27 @@ from securecc.model.printable import quote
 
 FORBIDDEN = (b"/etc", b"/dev", b"/proc", b"/sys", b"/.securecc")
 MERGED = (b"/bin", b"/sbin", b"/lib", b"/lib32", b"/lib64", b"/libx32")  # links into /usr where /usr is merged
-# Whatever the toolchain: a driver looks below these for programs and specs that happen not to be there.
+# For every toolchain: a driver looks below these for programs and specs that happen not to be there.
 _SYSTEM = frozenset((b"/usr", *MERGED))
 _SYSTEM_SHARED = frozenset((b"/usr/include", b"/usr/src", b"/usr/local/src", b"/usr/share"))
 _SYSTEM_OWN = _SYSTEM | {b"/usr/share/locale"}
 CONTROL = frozenset((*range(0x20), 0x7F))
 _HEADERS = b"/include"
 _PROBED = re.compile(rb"(/usr/lib(?:32|64|x32)?/gcc(?:-cross)?/[\w.-]+/[0-9][\w.-]*)(?:/[nx]?(?:32|64))?/crtbegin\.o")
-_TERRITORIES = 64  # toolchains of one server
+_TOOLCHAINS = 64  # toolchains of one server
 _VERDICTS = 65536  # paths remembered for each; some 10 MiB
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PathRules:
-    """Where a toolchain's own files lie. `own` directly hold files of the toolchain; `shared` are the directories in
-    which it looks for headers, and in which a client's files may stand. `above` are those in `own` and what leads
-    there; `whole` counts what every system has for its own as well.
+    """The rules for one toolchain.
+
+    Attributes:
+        own: Directories that directly hold files of the toolchain, or that every system has for its own.
+        shared: Directories in which it looks for headers, and in which a client's files may lie.
+        above: The toolchain's directories in `own`, and all above them.
+        whole: The same of every system's own as well.
+        parents, permitted: Verdicts that are remembered.
     """
 
     own: frozenset[bytes]
@@ -44,7 +50,11 @@ class PathRules:
         object.__setattr__(self, "shared", self.shared | _SYSTEM_SHARED)
 
     def parent(self, path: bytes, kind: Kind) -> bytes:
-        """The directory that an entry stands in. Raises PathError if no entry of a peer may have this path."""
+        """The directory that an entry lies in.
+
+        Raises:
+            PathError: no entry of a client's may have this path.
+        """
         remembered = self.parents[kind]
         parent = remembered.get(path)
         if parent is None:
@@ -61,14 +71,14 @@ class PathRules:
             return parent
         if kind is Kind.SHARED_TREE:
             if path == b"/" or path in self.whole:
-                raise wrong(path, "is a shared tree over the toolchain's own directories")
+                reject(path, "is a shared tree over the toolchain's own directories")
             if not self._allows(path, path):
-                raise wrong(path, "is a shared tree among the toolchain's own files")
+                reject(path, "is a shared tree among the toolchain's own files")
             return parent
         if path == b"/" or path in self.above or path in self.shared:
-            raise wrong(path, "stands where the toolchain has a directory")
-        if not self._allows(path, path[: path.rfind(b"/")]) and not self.is_waymark(path, kind):
-            raise wrong(path, "lies among the toolchain's own files")
+            reject(path, "is where the toolchain has a directory")
+        if not self._allows(path, path[: path.rfind(b"/")]) and not self.is_tolerated(path, kind):
+            reject(path, "lies among the toolchain's own files")
         return parent
 
     def allows(self, directory: bytes) -> bool:
@@ -83,9 +93,9 @@ class PathRules:
             self.permitted[directory] = known
         return known
 
-    def is_waymark(self, path: bytes, kind: Kind) -> bool:
-        """Whether this is what may stand among a toolchain's own files, though in none of its directories: a link to
-        headers (Debian's ``/usr/lib/clang/14/include``), or the file by which clang knows another gcc's installation.
+    def is_tolerated(self, path: bytes, kind: Kind) -> bool:
+        """Whether a client may have this among a toolchain's own files, though in none of its directories: a link to
+        headers (Debian's ``/usr/lib/clang/14/include``), or the file by which clang finds another gcc's installation.
         """
         if path.rpartition(b"/")[0] in self.own:
             return False
@@ -103,30 +113,34 @@ class PathRules:
         return True
 
 
-@lru_cache(maxsize=_TERRITORIES)
-def territory_of(own: frozenset[bytes], shared: frozenset[bytes]) -> PathRules:
-    """That of a toolchain; see `paths.check_manifest`."""
+@lru_cache(maxsize=_TOOLCHAINS)
+def path_rules_of(own: frozenset[bytes], shared: frozenset[bytes]) -> PathRules:
+    """The rules for a toolchain; arguments as for `securecc.compiler.tree.manifest_check.check_manifest`."""
     return PathRules(own, shared)
 
 
 def check_path(path: bytes) -> None:
-    """Raises PathError unless `path` is absolute, normalised, within the limits and nowhere forbidden."""
+    """Checks the form of a path, and its first component.
+
+    Raises:
+        PathError: it is not absolute, not normalised, over a limit, or where no client's file may lie.
+    """
     if path == b"/":
         return
     if path[:1] != b"/" or len(path) > limits.PATH:
-        raise wrong(path, "is not absolute" if path[:1] != b"/" else f"has {len(path)} bytes")
+        reject(path, "is not absolute" if path[:1] != b"/" else f"has {len(path)} bytes")
     names = path[1:].split(b"/")
     if len(names) > limits.PATH_DEPTH:
-        raise wrong(path, f"has {len(names)} components; at most {limits.PATH_DEPTH}")
+        reject(path, f"has {len(names)} components; at most {limits.PATH_DEPTH}")
     for name in names:
         if name in {b"", b".", b".."}:
-            raise wrong(path, "is not normalised")
+            reject(path, "is not normalised")
         if len(name) > limits.PATH_COMPONENT:
-            raise wrong(path, f"has a component of {len(name)} bytes; at most {limits.PATH_COMPONENT}")
+            reject(path, f"has a component of {len(name)} bytes; at most {limits.PATH_COMPONENT}")
     if not CONTROL.isdisjoint(path):
-        raise wrong(path, "has a control character")
+        reject(path, "has a control character")
     if b"/" + names[0] in FORBIDDEN:
-        raise wrong(path, "lies where no client file may")
+        reject(path, "lies where no client's file may")
 
 
 def ancestors(path: bytes) -> list[bytes]:
@@ -139,6 +153,10 @@ def ancestors(path: bytes) -> list[bytes]:
     return found
 
 
-def wrong(path: bytes, why: str) -> PathError:
-    """An error that names a path, whatever its letters."""
-    return PathError(f"path {quote(path)} {why}")
+def reject(path: bytes, why: str) -> NoReturn:
+    """Refuses a path.
+
+    Raises:
+        PathError: always; it names the path.
+    """
+    raise PathError(f"path {quote(path)} {why}")

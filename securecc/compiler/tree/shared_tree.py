@@ -22,8 +22,10 @@ Folder = Callable[[bytes], None]
 def entries(root: bytes, folder: Folder = lambda _path: None) -> Iterator[Entry]:
     """All that is below a directory (absolute, physical), by its path from there, in the order of a walk by name.
 
-    `folder` may take a watch on each directory. Raises ToolchainError for what is no tree of files, directories and
-    links that can all be read, or is over the limits.
+    `folder` may set a watch on each directory.
+
+    Raises:
+        ToolchainError: something in it is no file, directory or link, or cannot be read; or it is over a limit.
     """
     count = total = 0
     todo = [b""]
@@ -36,7 +38,7 @@ def entries(root: bytes, folder: Folder = lambda _path: None) -> Iterator[Entry]
             entry = _entry(root, path, status)
             count, total = count + 1, total + entry.size
             if count > limits.SHARED_TREE_ENTRIES or total > limits.SHARED_TREE:
-                raise ToolchainError(f"{os.fsdecode(root)} is no shared tree: too much below it for one")
+                raise ToolchainError(f"{os.fsdecode(root)} is no shared tree: it has too many files, or too large ones")
             if entry.kind is Kind.DIRECTORY:
                 below.append(path)
             yield entry

@@ -240,7 +240,7 @@ def test_attacks(name):
     ],
 )
 def test_order_and_uniqueness(entries):
-    with pytest.raises(PathError, match="out of order or there twice"):
+    with pytest.raises(PathError, match="out of order, or there twice"):
         check(*entries, order=False)
 
 

@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from securecc.compiler.tree.path_rules import FORBIDDEN, ancestors, check_path, territory_of
+from securecc.compiler.tree.path_rules import FORBIDDEN, ancestors, check_path, path_rules_of
 from securecc.model.errors import PathError
 from securecc.model.manifest import Kind
 
 GCC = b"/opt/gcc/lib/gcc/x86_64/12"
-HERE = territory_of(frozenset((b"/opt/gcc/bin", GCC)), frozenset((GCC + b"/include",)))
+HERE = path_rules_of(frozenset((b"/opt/gcc/bin", GCC)), frozenset((GCC + b"/include",)))
 
 
 @pytest.mark.parametrize(
@@ -67,8 +67,8 @@ def test_what_shows_clang_the_way(path, kind, may):
             HERE.parent(path, kind)
 
 
-def test_a_toolchains_territory_is_found_again():
-    assert territory_of(HERE.own, HERE.shared) is territory_of(HERE.own, HERE.shared)
+def test_a_toolchains_rules_are_remembered():
+    assert path_rules_of(HERE.own, HERE.shared) is path_rules_of(HERE.own, HERE.shared)
 
 
 @given(st.lists(st.sampled_from([b"", b".", b"..", b"a", b"etc", b"dev", b"b c", b"x\n"]), max_size=5))

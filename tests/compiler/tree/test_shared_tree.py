@@ -72,9 +72,9 @@ def test_what_is_no_shared_tree(tree, monkeypatch, tmp_path):
         digest(tree)
     (tmp_path / "other").unlink()
     monkeypatch.setattr(limits, "SHARED_TREE_ENTRIES", 6)
-    with pytest.raises(ToolchainError, match="too much"):
+    with pytest.raises(ToolchainError, match="too many files"):
         digest(tree)
     monkeypatch.setattr(limits, "SHARED_TREE_ENTRIES", 7)
     monkeypatch.setattr(limits, "SHARED_TREE", 30)
-    with pytest.raises(ToolchainError, match="too much"):
+    with pytest.raises(ToolchainError, match="too many files"):
         digest(tree)
