@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from securecc.system import atomic_file
 from securecc.system.atomic_file import replace_file
 
 
@@ -57,7 +56,7 @@ def test_a_failure_leaves_the_old_file_alone(tmp_path: Path, monkeypatch: pytest
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(atomic_file.os, "fsync", full)
+        patch.setattr(os, "fsync", full)
         with pytest.raises(OSError, match="No space left"):
             replace_file(path, b"new", durable=True)
     assert path.read_text() == "old"

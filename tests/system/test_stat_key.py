@@ -1,21 +1,23 @@
 """Every change that stat(2) can show makes another key."""
 
 import os
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from securecc.system.stat_key import path_stat_key, stat_key
 
 
-def grown(path):
+def grown(path: Any) -> None:
     path.write_text("ab")
 
 
-def set_back(path):
+def set_back(path: Any) -> None:
     os.utime(path, ns=(1, 1))
 
 
-def replaced(path):
+def replaced(path: Any) -> None:
     new = path.with_name("new")
     new.write_text("a")
     status = path.stat()
@@ -24,7 +26,7 @@ def replaced(path):
 
 
 @pytest.mark.parametrize("change", [grown, set_back, replaced])
-def test_a_change_shows(tmp_path, change):
+def test_a_change_shows(tmp_path: Path, change: Any) -> None:
     path = tmp_path / "f"
     path.write_text("a")
     before = stat_key(path.stat())
@@ -32,7 +34,7 @@ def test_a_change_shows(tmp_path, change):
     assert stat_key(path.stat()) != before
 
 
-def test_reading_does_not_show(tmp_path):
+def test_reading_does_not_show(tmp_path: Path) -> None:
     path = tmp_path / "f"
     path.write_text("a")
     before = stat_key(path.stat())
@@ -40,13 +42,13 @@ def test_reading_does_not_show(tmp_path):
     assert stat_key(path.stat()) == before
 
 
-def test_its_parts(tmp_path):
+def test_its_parts(tmp_path: Path) -> None:
     status = os.stat(tmp_path)
     parts = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
     assert stat_key(status) == parts
 
 
-def test_a_path_a_link_and_nothing(tmp_path):
+def test_a_path_a_link_and_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     (tmp_path / "link").symlink_to("file")
     file, link = os.fsencode(tmp_path / "file"), os.fsencode(tmp_path / "link")

@@ -3,9 +3,12 @@
 import asyncio
 import os
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from securecc.channel import kerberos
 from securecc.client.doctor import checks
 from securecc.client.ipc import agent_socket
 from securecc.client.state.settings import Host, Settings
@@ -25,7 +28,7 @@ ASKED = "securecc/farm1"
 SKEWED = "clocks differ: the server's says 2001-01-01 00:00:00Z"
 
 
-def refused(error):
+def refused(error: Any) -> Any:
     return [(finding.subject, finding.state) for finding in checks.explain_failure(HOST, ASKED, error)]
 
 
@@ -44,11 +47,11 @@ def refused(error):
         (Denied("not admitted", "reference 1"), {"server": "ok", "service": "ok", "policy": "bad"}),
     ],
 )
-def test_how_far_it_came(error, states):
+def test_how_far_it_came(error: Any, states: Any) -> None:
     assert refused(error) == [(f"farm1:3643 {subject}", state) for subject, state in states.items()]
 
 
-def test_what_is_asked_for_is_shown_as_kerberos_writes_it():
+def test_what_is_asked_for_is_shown_as_kerberos_writes_it() -> None:
     assert checks.kerberos_name("securecc@farm1") == ASKED
     assert checks.kerberos_name("securecc/farm1@EXAMPLE.COM") == "securecc/farm1@EXAMPLE.COM"
 
@@ -57,15 +60,15 @@ FAR = [(300, 149, "ok"), (300, 151, "note"), (300, -301, "bad"), (10, 0, "ok"), 
 
 
 @pytest.mark.parametrize(("bears", "apart", "state"), FAR)
-def test_how_far_clocks_are_apart(monkeypatch, bears, apart, state):
-    monkeypatch.setattr(checks.kerberos, "clock_skew", lambda: float(bears))
+def test_how_far_clocks_are_apart(monkeypatch: pytest.MonkeyPatch, bears: Any, apart: Any, state: Any) -> None:
+    monkeypatch.setattr(kerberos, "clock_skew", lambda: float(bears))
     finding = checks.compare_clocks(HOST, 1e9 + apart, 1e9)
     assert finding.state == state
     assert f"{abs(apart)} s apart" in finding.says
     assert bool(finding.advice) == (state != "ok")
 
 
-def test_a_kdc_that_does_not_tell_its_time(monkeypatch):
+def test_a_kdc_that_does_not_tell_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "kdc_time", lambda *_: None)
     findings = asyncio.run(checks.explain_skew(HOST, ASKED, None, SkewError("Clock skew too great")))
     assert [finding.says for finding in findings] == ["it answers", "Clock skew too great"]
@@ -78,7 +81,7 @@ def test_a_kdc_that_does_not_tell_its_time(monkeypatch):
     ("names", "state"),
     [(["farm1.example.com"], "ok"), (["farm1"], "ok"), (["other.example.com"], "note"), ([], "note")],
 )
-def test_the_way_back(monkeypatch, names, state):
+def test_the_way_back(monkeypatch: pytest.MonkeyPatch, names: Any, state: Any) -> None:
     monkeypatch.setattr(checks, "resolve_both_ways", lambda *_: (["192.0.2.1"], names))
     finding = asyncio.run(checks.check_name(HOST))
     assert finding.state == state
@@ -86,7 +89,7 @@ def test_the_way_back(monkeypatch, names, state):
         assert "as it is configured" in finding.advice
 
 
-def test_the_agent_s_place(monkeypatch, tmp_path):
+def test_the_agent_s_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     tmp_path.chmod(0o700)
     assert checks.check_agent() == Finding("agent", "ok", f"its socket is in {tmp_path}/securecc")
@@ -100,13 +103,13 @@ def test_the_agent_s_place(monkeypatch, tmp_path):
     assert checks.check_agent().state == "bad"
 
 
-def test_a_ticket_that_ends_soon(monkeypatch):
-    monkeypatch.setattr(checks.kerberos, "credentials", lambda _: (b"alice@EXAMPLE.COM", 300.0))
+def test_a_ticket_that_ends_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kerberos, "credentials", lambda _: (b"alice@EXAMPLE.COM", 300.0))
     finding = asyncio.run(checks.check_ticket(None))
     assert (finding.state, finding.says) == ("note", "alice@EXAMPLE.COM, for 0:05:00")
 
 
-def test_nothing_to_look_at():
+def test_nothing_to_look_at() -> None:
     findings = asyncio.run(checks.examine(Settings(troubles=("a slip",)), (), "FILE:/nonexistent"))
     assert [(finding.subject, finding.state) for finding in findings] == [
         ("agent", "ok"),

@@ -1,5 +1,7 @@
 """The request to a KDC, its answer, and the KDC in a trace; tests/farm asks a real one."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,20 +29,20 @@ ERROR = bytes.fromhex(  # pvno 5, KRB-ERROR, 2026-11-21T15:14:15Z, 123456 us, KD
         ("stream [2001:db8::1]:88", Kdc("EXAMPLE.COM", "stream", "2001:db8::1", 88)),
     ],
 )
-def test_whom_the_library_asked(answer, kdc):
+def test_whom_the_library_asked(answer: Any, kdc: Any) -> None:
     assert kdc_in(TRACE.format(answer=answer)) == kdc
 
 
 @pytest.mark.parametrize("trace", ["", "Received answer (1 bytes) from dgram 127.0.0.1:1", "nonsense\n" * 9])
-def test_nobody_answered(trace):
+def test_nobody_answered(trace: Any) -> None:
     assert kdc_in(trace) is None
 
 
-def test_the_time_in_an_error():
+def test_the_time_in_an_error() -> None:
     assert error_time(ERROR) == SAID
 
 
-def test_what_is_asked_is_well_formed():
+def test_what_is_asked_is_well_formed() -> None:
     tag, whole, rest = read_der(request("EXAMPLE.COM"))
     assert (tag, rest) == (0x6A, b"")
     assert b"EXAMPLE.COM" in whole
@@ -49,16 +51,17 @@ def test_what_is_asked_is_well_formed():
 
 
 @given(st.one_of(st.binary(max_size=200), st.integers(0, len(ERROR)).map(lambda end: ERROR[:end])))
-def test_any_bytes_are_a_time_or_none(answer):
+def test_any_bytes_are_a_time_or_none(answer: Any) -> None:
     assert error_time(answer) in (None, SAID)
 
 
 @given(st.text(max_size=300))
-def test_any_trace_is_somebody_or_nobody(trace):
-    assert kdc_in(trace) is None or kdc_in(trace).port >= 0
+def test_any_trace_is_somebody_or_nobody(trace: Any) -> None:
+    kdc = kdc_in(trace)
+    assert kdc is None or kdc.port >= 0
 
 
-def test_a_kdc_that_does_not_answer(monkeypatch):
+def test_a_kdc_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kdc_clock, "trace_of_request", lambda *_: TRACE.format(answer="stream 127.0.0.1:1"))
     assert kdc_clock.kdc_time("securecc/localhost", None) is None
     monkeypatch.setattr(kdc_clock, "trace_of_request", lambda *_: "")

@@ -11,8 +11,8 @@ from securecc.client.host.local_slots import LocalSlots
 from tests.waiting import CEILING_S
 
 
-def test_no_more_at_one_time_than_there_are_places():
-    async def body():
+def test_no_more_at_one_time_than_there_are_places() -> None:
+    async def body() -> None:
         slots = LocalSlots(2)
         await slots.enter()
         await slots.enter()
@@ -25,8 +25,8 @@ def test_no_more_at_one_time_than_there_are_places():
     asyncio.run(body())
 
 
-def test_a_user_may_want_other_than_the_machines_own_number():
-    async def body():
+def test_a_user_may_want_other_than_the_machines_own_number() -> None:
+    async def body() -> None:
         slots = LocalSlots(1)
         await slots.enter(2)
         await slots.enter(2)
@@ -40,15 +40,15 @@ def test_a_user_may_want_other_than_the_machines_own_number():
 
 
 @pytest.mark.parametrize("count", [0, -3, 1])
-def test_there_is_always_one(count):
-    async def body():
+def test_there_is_always_one(count: int) -> None:
+    async def body() -> None:
         await asyncio.wait_for(LocalSlots(count).enter(), CEILING_S)
 
     asyncio.run(body())
 
 
-def test_a_place_is_given_back_when_its_process_ends():
-    async def body():
+def test_a_place_is_given_back_when_its_process_ends() -> None:
+    async def body() -> None:
         slots = LocalSlots(1)
         await slots.enter()
         before = len(os.listdir("/proc/self/fd"))
@@ -57,6 +57,7 @@ def test_a_place_is_given_back_when_its_process_ends():
         waiting = asyncio.create_task(slots.enter())
         await asyncio.sleep(0)
         assert not waiting.done()
+        assert child.stdin is not None
         child.stdin.close()
         await asyncio.wait_for(waiting, CEILING_S)
         await child.wait()
@@ -66,13 +67,13 @@ def test_a_place_is_given_back_when_its_process_ends():
     asyncio.run(body())
 
 
-def test_a_process_that_is_gone_holds_no_place(monkeypatch):
-    def gone(_process):
+def test_a_process_that_is_gone_holds_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(_process: object) -> None:
         raise ProcessLookupError
 
     monkeypatch.setattr(os, "pidfd_open", gone)
 
-    async def body():
+    async def body() -> None:
         slots = LocalSlots(1)
         await slots.enter()
         slots.leave_with(1)
@@ -83,8 +84,8 @@ def test_a_process_that_is_gone_holds_no_place(monkeypatch):
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 4), st.lists(st.sampled_from(["enter", "leave", "give up"]), max_size=40))
-def test_places_are_neither_lost_nor_made(count, steps):
-    async def body():
+def test_places_are_neither_lost_nor_made(count: int, steps: list[str]) -> None:
+    async def body() -> None:
         slots = LocalSlots(count)
         tasks = []
         for step in steps:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -28,7 +29,7 @@ mounts.close()
 """
 
 
-def test_what_is_mounted_and_unmounted_shows_once(tmp_path):
+def test_what_is_mounted_and_unmounted_shows_once(tmp_path: Path) -> None:
     (tmp_path / "one two").mkdir()
     (tmp_path / "\\n").mkdir()
     words = ["unshare", "--user", "--map-root-user", "--mount", sys.executable, "-c", SCRIPT, str(tmp_path)]
@@ -46,11 +47,11 @@ def test_what_is_mounted_and_unmounted_shows_once(tmp_path):
         (b"/usr/lib", b"/usr/include", False),
     ],
 )
-def test_overlap(one, other, expected):
+def test_overlap(one: bytes, other: bytes, expected: bool) -> None:
     assert overlap(one, other) is expected
 
 
-def test_where_nothing_is_mounted_nothing_shows():
+def test_where_nothing_is_mounted_nothing_shows() -> None:
     mounts = MountTable()
     assert mounts.changed() == ()
     mounts.close()

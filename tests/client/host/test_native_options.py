@@ -2,6 +2,8 @@
 
 import asyncio
 import subprocess
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +19,7 @@ COLLECT_GCC=gcc
 """
 
 
-def test_all_that_chooses_the_processor_is_found():
+def test_all_that_chooses_the_processor_is_found() -> None:
     assert gcc_machine_options(SAID) == (
         b"-march=core i",
         b"-mavx",
@@ -31,7 +33,7 @@ def test_all_that_chooses_the_processor_is_found():
 CLANG = b' "/usr/bin/clang-14" "-cc1" "-target-cpu" "znver3" "-target-feature" "+avx" "-x" "c"\n'
 
 
-def test_what_clang_says():
+def test_what_clang_says() -> None:
     assert clang_processor(b"clang version 14\n" + CLANG) == Processor("znver3", "", frozenset({"+avx"}))
     for said in (b"", CLANG.replace(b"-target-cpu", b"-cpu"), CLANG.replace(b"+avx", b"avx")):
         with pytest.raises(StaysLocal):
@@ -39,13 +41,13 @@ def test_what_clang_says():
 
 
 @pytest.mark.parametrize("said", [b"", b"gcc: error\n", b" as -mavx\n", b" /usr/bin/clang -cc1 -mavx\n"])
-def test_no_answer_stays_local(said):
+def test_no_answer_stays_local(said: bytes) -> None:
     with pytest.raises(StaysLocal):
         gcc_machine_options(said)
 
 
 @pytest.mark.parametrize("compiler", [b"/bin/false", b"/nowhere/gcc"])
-def test_a_compiler_that_does_not_answer_stays_local(compiler):
+def test_a_compiler_that_does_not_answer_stays_local(compiler: bytes) -> None:
     with pytest.raises(StaysLocal):
         asyncio.run(NativeOptions().options(compiler, "gcc", b"", (b"-march=native",)))
 
@@ -63,13 +65,15 @@ def test_a_compiler_that_does_not_answer_stays_local(compiler):
         "clang++ -O2 -march=native -mno-red-zone -c a.c",
     ],
 )
-def test_the_object_is_the_same(command, tmp_path):
+def test_the_object_is_the_same(command: str, tmp_path: Path) -> None:
     source = "float f(float *a, int n) { float s = 0; for (int i = 0; i < n; i++) s += a[i] * a[i]; return s; }\n"
     (tmp_path / "a.c").write_text(source)
     words = tuple(word.encode() for word in command.split())
-    machine, rest = for_processor(words)
+    choice = for_processor(words)
+    assert choice is not None
+    machine, rest = choice
 
-    async def twice():
+    async def twice() -> Any:
         processors = NativeOptions()
         return [
             await processors.options(b"/usr/bin/" + words[0], parse((words[0], b"-c", b"a.c")).family, b"", machine)
@@ -88,14 +92,14 @@ def test_the_object_is_the_same(command, tmp_path):
 
 
 @pytest.mark.parametrize("option", ["-g", "-ggdb3", "-flto", "-fverbose-asm", "-frecord-gcc-switches"])
-def test_where_the_options_are_written_down_it_stays_local(option):
+def test_where_the_options_are_written_down_it_stays_local(option: str) -> None:
     with pytest.raises(StaysLocal) as caught:
         for_processor((b"gcc", b"-march=native", option.encode(), b"-c", b"a.c"))
     assert caught.value.reason == "native"
     assert for_processor((b"gcc", b"-march=native", b"-g0", b"-c", b"a.c"))
 
 
-def test_what_only_looks_like_it():
+def test_what_only_looks_like_it() -> None:
     assert for_processor((b"gcc", b"-c", b"a.c")) is None
     assert for_processor((b"gcc", b"-D", b"-march=native", b"-c", b"a.c")) is None
     for option in (b"-grecord-command-line", b"-flto", b"-emit-llvm"):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from securecc.client.inputs.assembler_inputs import AssemblerScanner
+from securecc.client.inputs.assembler_inputs import AssemblerInputs, AssemblerScanner
 from securecc.client.inputs.directory_cache import DirectoryCache
 from securecc.client.inputs.file_cache import FileCache
 from securecc.client.inputs.input_set import InputSet
@@ -28,7 +28,7 @@ class World:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
 
-    def scan(self, *macros: bytes, source: str = "a.c", assembly: bool = False):
+    def scan(self, *macros: bytes, source: str = "a.c", assembly: bool = False) -> AssemblerInputs:
         files = FileCache()
         here = os.fsencode(self.top)
         self.inputs = InputSet(files)
@@ -47,11 +47,11 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path):
+def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-def test_a_name_is_looked_for_everywhere(world):
+def test_a_name_is_looked_for_everywhere(world: World) -> None:
     world.put(a_c='asm(".incbin \\"d.bin\\"");\n', d_bin="1", inc__d_bin="2", inc__deep__d_bin="3")
     assembled = world.scan()
     assert world.embedded == {"d.bin", "inc/d.bin"}
@@ -59,7 +59,7 @@ def test_a_name_is_looked_for_everywhere(world):
     assert not assembled.hidden
 
 
-def test_what_is_included_may_include(world):
+def test_what_is_included_may_include(world: World) -> None:
     world.put(
         a_c='asm(".include \\"m.inc\\"");\n', inc__m_inc='.include "n.inc"\n.include "m.inc"\n', n_inc='.incbin "d"'
     )
@@ -69,7 +69,7 @@ def test_what_is_included_may_include(world):
     assert world.embedded == {"d"}
 
 
-def test_bytes_that_are_embedded_say_nothing(world):
+def test_bytes_that_are_embedded_say_nothing(world: World) -> None:
     world.put(a_c="#embed <d.bin>\n", inc__d_bin='.include "m.inc"\n', m_inc="1")
     world.scan()
     assert world.found == {"a.c", "inc/d.bin"}
@@ -84,7 +84,7 @@ def test_bytes_that_are_embedded_say_nothing(world):
         'asm(".macro m f\\n.incbin \\"\\\\f\\"\\n.endm\\nm deep/d.bin\\n");\n',
     ],
 )
-def test_where_a_name_is_put_together_any_word_may_be_it(world, text):
+def test_where_a_name_is_put_together_any_word_may_be_it(world: World, text: str) -> None:
     world.put(a_c=text, inc__deep__d_bin="1", deep__d_bin="2", unnamed_bin="3")
     assembled = world.scan()
     assert assembled.hidden
@@ -93,20 +93,20 @@ def test_where_a_name_is_put_together_any_word_may_be_it(world, text):
     assert "unnamed.bin" not in world.found
 
 
-def test_a_word_of_the_command_line(world):
+def test_a_word_of_the_command_line(world: World) -> None:
     world.put(a_S=".incbin F\n", d_bin="1")
     world.scan(b'DF="d.bin"', source="a.S", assembly=True)
     assert world.found == {"a.S", "d.bin"}
 
 
-def test_a_word_that_is_a_whole_path(world):
+def test_a_word_that_is_a_whole_path(world: World) -> None:
     world.put(a_s=f'.macro m f\n.incbin "\\f"\n.endm\nm {world.top}/x__y\nm /dev/null\n', x__y="1")
     (world.top / "x__y").write_text("1")
     world.scan(source="a.s", assembly=True)
     assert world.found == {"a.s", "x__y"}
 
 
-def test_macros_of_assembly_are_no_names_in_c_and_the_other_way_round(world):
+def test_macros_of_assembly_are_no_names_in_c_and_the_other_way_round(world: World) -> None:
     world.put(a_c='.macro m f\n.\\f "x"\n.endm\n', a_s='.macro m f\n.\\f "x"\n.endm\n')
     assert world.scan(source="a.s", assembly=True).hidden
     world.put(b_s='nop # ".rept"\n')
@@ -114,27 +114,27 @@ def test_macros_of_assembly_are_no_names_in_c_and_the_other_way_round(world):
 
 
 @pytest.mark.parametrize("text", ['asm(".incbin \\"" NAME "\\"");', 'asm(".incbin \\"" "../" "a.c" "\\"");'])
-def test_a_name_that_cannot_be_guessed_stays_local(world, text):
+def test_a_name_that_cannot_be_guessed_stays_local(world: World, text: str) -> None:
     world.put(a_c=text)
     with pytest.raises(StaysLocal) as caught:
         world.scan()
     assert caught.value.reason == "assembler"
 
 
-def test_macros_that_put_no_name_together_need_no_file(world):
+def test_macros_that_put_no_name_together_need_no_file(world: World) -> None:
     world.put(a_s=".macro m f\n\\f\\()q eax\n.endm\n")
     assert world.scan(source="a.s", assembly=True).hidden
     assert world.found == {"a.s"}
 
 
-def test_too_many_names(world, monkeypatch):
+def test_too_many_names(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "REACHED_FILES", 3)
     world.put(a_c='asm(".inc" "bin " N); int a, b, c, d;', a="", b="", c="", d="")
     with pytest.raises(StaysLocal, match="more than 3 files"):
         world.scan()
 
 
-def test_what_is_no_file_is_none(world):
+def test_what_is_no_file_is_none(world: World) -> None:
     world.put(a_c='asm(".inc" "bin \\"inc\\""); char *s = "fifo";', x="")
     os.mkfifo(world.top / "fifo")
     with pytest.raises(StaysLocal):  # nothing else is there to be read

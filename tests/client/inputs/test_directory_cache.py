@@ -2,11 +2,11 @@
 
 import os
 import time
+from pathlib import Path
 
 import pytest
 
-from securecc.client.inputs import directory_cache
-from securecc.client.inputs.directory_cache import DirectoryCache
+from securecc.client.inputs.directory_cache import DirectoryCache, Listing
 from securecc.model import limits
 from securecc.model.errors import StaysLocal
 
@@ -14,78 +14,83 @@ REST_NS = int((limits.RACY_STAT_S + 1) * 1e9)
 
 
 @pytest.fixture
-def later(monkeypatch):
+def later(monkeypatch: pytest.MonkeyPatch) -> None:
     """The clock, gone on so far that everything has rested."""
     real = time.time_ns
-    monkeypatch.setattr(directory_cache.time, "time_ns", lambda: real() + REST_NS)
+    monkeypatch.setattr("time.time_ns", lambda: real() + REST_NS)
 
 
-def test_names(tmp_path):
+def listed(directories: DirectoryCache, path: Path) -> Listing:
+    listing = directories.listing(os.fsencode(path))
+    assert listing is not None
+    return listing
+
+
+def test_names(tmp_path: Path) -> None:
     (tmp_path / "a").touch()
     (tmp_path / "b").mkdir()
-    seen = DirectoryCache().listing(os.fsencode(tmp_path))
+    seen = listed(DirectoryCache(), tmp_path)
     assert seen.names == {b"a", b"b"}
 
 
 @pytest.mark.parametrize("name", ["nothing", "file", "file/below", "broken", "x" * 300])
-def test_no_directory_is_none(tmp_path, name):
+def test_no_directory_is_none(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "broken").symlink_to("nowhere")
     assert DirectoryCache().listing(os.fsencode(tmp_path / name)) is None
 
 
-def test_symlinks_are_followed(tmp_path):
+def test_symlinks_are_followed(tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
     (tmp_path / "d/a").touch()
     (tmp_path / "link").symlink_to("d")
-    assert DirectoryCache().listing(os.fsencode(tmp_path / "link")).names == {b"a"}
+    assert listed(DirectoryCache(), tmp_path / "link").names == {b"a"}
 
 
-def test_what_rested_is_not_listed_again(tmp_path, later, monkeypatch):
+def test_what_rested_is_not_listed_again(tmp_path: Path, later: None, monkeypatch: pytest.MonkeyPatch) -> None:
     listings = DirectoryCache()
     path = os.fsencode(tmp_path)
-    first = listings.listing(path)
+    first = listed(listings, tmp_path)
     assert not first.racy
-    monkeypatch.setattr(directory_cache.os, "listdir", lambda _: pytest.fail("listed again"))
+    monkeypatch.setattr("os.listdir", lambda _: pytest.fail("listed again"))
     assert listings.listing(path) is first
 
 
-def test_what_has_just_changed_is_listed_again(tmp_path):
+def test_what_has_just_changed_is_listed_again(tmp_path: Path) -> None:
     listings = DirectoryCache()
-    path = os.fsencode(tmp_path)
-    first = listings.listing(path)
+    first = listed(listings, tmp_path)
     assert first.racy
     (tmp_path / "a").touch()
     os.utime(tmp_path, ns=(first.stat_key[3], first.stat_key[3]))
-    assert listings.listing(path).names == {b"a"}
+    assert listed(listings, tmp_path).names == {b"a"}
 
 
-def test_a_change_is_seen(tmp_path, later):
+def test_a_change_is_seen(tmp_path: Path, later: None) -> None:
     listings = DirectoryCache()
     path = os.fsencode(tmp_path)
     listings.listing(path)
     (tmp_path / "a").touch()
-    assert listings.listing(path).names == {b"a"}
+    assert listed(listings, tmp_path).names == {b"a"}
     (tmp_path / "a").unlink()
-    assert listings.listing(path).names == frozenset()
+    assert listed(listings, tmp_path).names == frozenset()
 
 
-def test_names_that_did_not_change_are_the_same_object(tmp_path):
+def test_names_that_did_not_change_are_the_same_object(tmp_path: Path) -> None:
     listings = DirectoryCache()
-    first = listings.listing(os.fsencode(tmp_path))
-    assert listings.listing(os.fsencode(tmp_path)).names is first.names
+    first = listed(listings, tmp_path)
+    assert listed(listings, tmp_path).names is first.names
 
 
-def test_a_directory_that_may_not_be_listed_is_no_absence(tmp_path, monkeypatch):
-    def refuse(_):
+def test_a_directory_that_may_not_be_listed_is_no_absence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(directory_cache.os, "listdir", refuse)
+    monkeypatch.setattr("os.listdir", refuse)
     with pytest.raises(StaysLocal, match="cannot be listed"):
         DirectoryCache().listing(os.fsencode(tmp_path))
 
 
-def test_large_directories_are_forgotten_first(tmp_path, later):
+def test_large_directories_are_forgotten_first(tmp_path: Path, later: None) -> None:
     for name, entries in (("large", 50), ("small", 1), ("other", 1)):
         (tmp_path / name).mkdir()
         for number in range(entries):

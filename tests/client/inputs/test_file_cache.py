@@ -3,6 +3,8 @@
 import hashlib
 import os
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -15,40 +17,40 @@ REST_NS = int((limits.RACY_STAT_S + 1) * 1e9)
 
 
 @pytest.fixture
-def file(tmp_path):
+def file(tmp_path: Path) -> Path:
     path = tmp_path / "f.h"
     path.write_text('#include "x.h"\n')
     return path
 
 
 @pytest.fixture
-def later(monkeypatch):
+def later(monkeypatch: pytest.MonkeyPatch) -> None:
     real = time.time_ns
-    monkeypatch.setattr(file_cache.time, "time_ns", lambda: real() + REST_NS)
+    monkeypatch.setattr("time.time_ns", lambda: real() + REST_NS)
 
 
-def test_what_is_seen(file):
+def test_what_is_seen(file: Path) -> None:
     file.chmod(0o640)
     seen = FileCache().facts(os.fsencode(file))
     assert seen.digest == hashlib.sha256(file.read_bytes()).digest()
     assert (seen.mode, seen.links, seen.stat_key.size) == (0o640, 1, file.stat().st_size)
 
 
-def test_directives_come_with_it(file):
+def test_directives_come_with_it(file: Path) -> None:
     files = FileCache()
     found = files.directives(files.facts(os.fsencode(file)))
     assert [name.spelled for name in found.includes] == [b"x.h"]
 
 
-def test_what_rested_is_not_read_again(file, later, monkeypatch):
+def test_what_rested_is_not_read_again(file: Path, later: None, monkeypatch: pytest.MonkeyPatch) -> None:
     files = FileCache()
     first = files.facts(os.fsencode(file))
     assert not first.racy
-    monkeypatch.setattr(file_cache.os, "open", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr("os.open", lambda *_: pytest.fail("read again"))
     assert files.facts(os.fsencode(file)) is first
 
 
-def test_what_has_just_changed_is_read_again(file, monkeypatch):
+def test_what_has_just_changed_is_read_again(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As where the file system's clock ticks slowly: the content changes, the stamp does not."""
     files = FileCache()
     first = files.facts(os.fsencode(file))
@@ -60,15 +62,15 @@ def test_what_has_just_changed_is_read_again(file, monkeypatch):
     assert second.digest != first.digest
 
 
-def test_once_it_has_rested_it_is_trusted(file, monkeypatch):
+def test_once_it_has_rested_it_is_trusted(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = FileCache()
     assert files.facts(os.fsencode(file)).racy
     real = time.time_ns
-    monkeypatch.setattr(file_cache.time, "time_ns", lambda: real() + REST_NS)
+    monkeypatch.setattr("time.time_ns", lambda: real() + REST_NS)
     assert not files.facts(os.fsencode(file)).racy
 
 
-def test_a_file_set_back_in_time_has_not_rested(file):
+def test_a_file_set_back_in_time_has_not_rested(file: Path) -> None:
     """Its mtime is old; its ctime is not."""
     os.utime(file, ns=(1, 1))
     assert FileCache().facts(os.fsencode(file)).racy
@@ -77,7 +79,7 @@ def test_a_file_set_back_in_time_has_not_rested(file):
 @pytest.mark.parametrize(
     "change", [lambda path: path.write_text("longer than it was\n"), lambda path: os.utime(path, ns=(1, 1))]
 )
-def test_a_change_is_seen(file, later, change):
+def test_a_change_is_seen(file: Path, later: None, change: Callable[[Path], object]) -> None:
     files = FileCache()
     first = files.facts(os.fsencode(file))
     change(file)
@@ -85,7 +87,7 @@ def test_a_change_is_seen(file, later, change):
 
 
 @pytest.mark.parametrize("kind", ["nothing", "directory", "symlink", "fifo"])
-def test_what_is_no_regular_file_stays_local(tmp_path, kind):
+def test_what_is_no_regular_file_stays_local(tmp_path: Path, kind: str) -> None:
     path = tmp_path / kind
     if kind == "directory":
         path.mkdir()
@@ -98,7 +100,7 @@ def test_what_is_no_regular_file_stays_local(tmp_path, kind):
     assert caught.value.reason == ("special" if kind == "fifo" else "input")
 
 
-def test_a_file_over_the_limit_stays_local(tmp_path):
+def test_a_file_over_the_limit_stays_local(tmp_path: Path) -> None:
     path = tmp_path / "large"
     with path.open("wb") as file:
         file.truncate(limits.BLOB + 1)
@@ -107,19 +109,21 @@ def test_a_file_over_the_limit_stays_local(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"short", b"much longer than stat said it would be"])
-def test_a_file_that_changes_while_it_is_read_stays_local(file, monkeypatch, content):
+def test_a_file_that_changes_while_it_is_read_stays_local(
+    file: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
     monkeypatch.setattr(file_cache, "_content", lambda *_: content)
     with pytest.raises(StaysLocal, match="changed while"):
         FileCache().facts(os.fsencode(file))
 
 
-def test_short_reads_are_put_together(file, monkeypatch):
+def test_short_reads_are_put_together(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.read
-    monkeypatch.setattr(file_cache.os, "read", lambda descriptor, size: real(descriptor, min(size, 3)))
+    monkeypatch.setattr("os.read", lambda descriptor, size: real(descriptor, min(size, 3)))
     assert FileCache().facts(os.fsencode(file)).digest == hashlib.sha256(file.read_bytes()).digest()
 
 
-def test_directives_that_were_forgotten_are_found_again(file, tmp_path):
+def test_directives_that_were_forgotten_are_found_again(file: Path, tmp_path: Path) -> None:
     files = FileCache(most=2)
     facts = files.facts(os.fsencode(file))
     for number in range(4):

@@ -2,16 +2,18 @@
 
 import os
 import subprocess
+from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from securecc.client.inputs.directory_cache import DirectoryCache
-from securecc.client.inputs.include_scanner import IncludeScanner
+from securecc.client.inputs.include_scanner import IncludeScanner, Where
 from securecc.client.inputs.include_search import SearchPath
 from securecc.client.inputs.spelled_paths import under
-from securecc.compiler.source.directives import scan
+from securecc.compiler.source.directives import Directives, scan
 from securecc.model import limits
 from securecc.model.errors import StaysLocal
 from tests.waiting import CEILING_S
@@ -20,20 +22,22 @@ from tests.waiting import CEILING_S
 class World:
     """Files by name below one directory."""
 
-    def __init__(self, top, files):
+    def __init__(self, top: Path, files: dict[str, str]) -> None:
         self.top = os.fsencode(top.resolve())
         for name, text in files.items():
             path = top / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
 
-    def reached(self, source="a.c", forced=(), quoted=(), bracketed=()):
+    def reached(
+        self, source: str = "a.c", forced: Iterable[str] = (), quoted: Iterable[str] = (), bracketed: Iterable[str] = ()
+    ) -> set[str]:
         search_path = SearchPath(
             *(tuple(under(self.top, os.fsencode(name)) for name in names) for names in (quoted, bracketed))
         )
         found = []
 
-        def read(path):
+        def read(path: bytes) -> tuple[Directives, Where]:
             found.append(path)
             with open(path, "rb") as file:
                 return scan(file.read()), (os.path.realpath(path), os.path.realpath(os.path.dirname(path)))
@@ -44,13 +48,13 @@ class World:
         return {os.fsdecode(os.path.relpath(path, self.top)) for path in found}
 
 
-def test_conditions_are_not_evaluated(tmp_path):
+def test_conditions_are_not_evaluated(tmp_path: Path) -> None:
     text = '#if 0\n#include "b.h"\n#elif defined X\n#include <c.h>\n#endif\n'
     world = World(tmp_path, {"a.c": text, "b.h": '#include "d.h"\n', "i/c.h": "", "d.h": "", "e.h": ""})
     assert world.reached(bracketed=["i"]) == {"a.c", "b.h", "i/c.h", "d.h"}
 
 
-def test_the_first_in_the_compilers_order_is_meant(tmp_path):
+def test_the_first_in_the_compilers_order_is_meant(tmp_path: Path) -> None:
     files = {
         "s/a.c": '#include "x.h"\n#include <y.h>\n',
         "s/y.h": "",
@@ -65,47 +69,47 @@ def test_the_first_in_the_compilers_order_is_meant(tmp_path):
     assert "s/x.h" in world.reached("s/a.c", quoted=["q"], bracketed=["i", "j"])
 
 
-def test_a_header_looks_beside_itself_first(tmp_path):
+def test_a_header_looks_beside_itself_first(tmp_path: Path) -> None:
     world = World(tmp_path, {"a.c": '#include "d/b.h"\n', "d/b.h": '#include "c.h"\n', "d/c.h": "", "c.h": ""})
     assert world.reached() == {"a.c", "d/b.h", "d/c.h"}
 
 
-def test_include_next_may_mean_any_that_follows(tmp_path):
+def test_include_next_may_mean_any_that_follows(tmp_path: Path) -> None:
     files = {"a.c": "#include <x.h>\n", "i/x.h": "#include_next <x.h>\n", "j/x.h": "#include_next <x.h>\n", "k/x.h": ""}
     assert World(tmp_path, files).reached(bracketed=["i", "j", "k"]) == {"a.c", "i/x.h", "j/x.h", "k/x.h"}
 
 
-def test_forced_absolute_and_dotted_names(tmp_path):
+def test_forced_absolute_and_dotted_names(tmp_path: Path) -> None:
     world = World(tmp_path, {"s/a.c": '#include "../b.h"\n', "b.h": "", "f.h": "", "c.h": ""})
     (tmp_path / "f.h").write_text(f'#include "{tmp_path.resolve()}/c.h"\n#include "/nosuch.h"\n')
     assert world.reached("s/a.c", forced=["f.h", "nosuch.h"]) == {"s/a.c", "b.h", "f.h", "c.h"}
 
 
-def test_what_is_read_before_every_source(tmp_path):
+def test_what_is_read_before_every_source(tmp_path: Path) -> None:
     world = World(tmp_path, {"a.c": "", "stdc-predef.h": "", "i/stdc-predef.h": "#include <x.h>\n", "i/x.h": ""})
     assert world.reached(bracketed=["i"]) == {"a.c", "i/stdc-predef.h", "i/x.h"}
 
 
-def test_files_that_include_each_other(tmp_path):
+def test_files_that_include_each_other(tmp_path: Path) -> None:
     assert World(tmp_path, {"a.c": '#include "b.h"\n', "b.h": '#include "a.c"\n'}).reached() == {"a.c", "b.h"}
 
 
-def test_directories_that_include_each_other(tmp_path):
+def test_directories_that_include_each_other(tmp_path: Path) -> None:
     files = {"a.c": '#include "d/b.h"\n', "d/b.h": '#include "../e/c.h"\n', "e/c.h": '#include "../d/b.h"\n'}
     assert World(tmp_path, files).reached() == {"a.c", "d/b.h", "e/c.h"}
 
 
-def test_only_the_compiler_knows_what_a_macro_names(tmp_path):
+def test_only_the_compiler_knows_what_a_macro_names(tmp_path: Path) -> None:
     with pytest.raises(StaysLocal, match="macro"):
         World(tmp_path, {"a.c": '#include "b.h"\n', "b.h": "#include NAME\n"}).reached()
 
 
-def test_no_file_has_such_a_name(tmp_path):
+def test_no_file_has_such_a_name(tmp_path: Path) -> None:
     with pytest.raises(StaysLocal, match="NUL"):
         World(tmp_path, {"a.c": '#include "d\0/b.h"\n'}).reached()
 
 
-def test_too_much_is_within_reach(tmp_path, monkeypatch):
+def test_too_much_is_within_reach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "REACHED_FILES", 3)
     files = {"a.c": "".join(f'#include "{n}.h"\n' for n in range(3))} | {f"{n}.h": "" for n in range(3)}
     with pytest.raises(StaysLocal, match="can reach more than 3 files"):
@@ -124,7 +128,9 @@ PLACES = some.sampled_from(["x.h", "y.h", "d/x.h", "d/y.h", "i/x.h", "i/y.h", "i
 
 @given(files=some.dictionaries(PLACES, some.lists(LINES, max_size=4)), source=some.lists(LINES, max_size=4))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_never_less_than_the_compiler_names(tmp_path_factory, files, source):
+def test_never_less_than_the_compiler_names(
+    tmp_path_factory: pytest.TempPathFactory, files: dict[str, str], source: str
+) -> None:
     """A world that does not preprocess says nothing. Each header is read once, for else some never end."""
     folder = tmp_path_factory.mktemp("world")
     world = World(

@@ -1,11 +1,14 @@
 """securecc.client.inputs.manifest_builder: a manifest of all that a compile can find, and what it rests on."""
 
 import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import zstandard
 
-from securecc.client.inputs.compile_inputs import compressed_manifest
+from securecc.client.inputs.compile_inputs import Inputs, compressed_manifest
 from securecc.client.inputs.directory_cache import DirectoryCache
 from securecc.client.inputs.file_cache import FileCache
 from securecc.client.inputs.include_search import IncludeSearch, SearchPath
@@ -16,11 +19,11 @@ from securecc.model.manifest import Kind, Role
 
 
 @pytest.fixture
-def top(tmp_path):
+def top(tmp_path: Path) -> Path:
     return tmp_path.resolve()
 
 
-def put(top, **files):
+def put(top: Path, **files: str) -> None:
     for name, text in files.items():
         path = top / name.replace("__", "/").replace("_h", ".h").replace("_c", ".c")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -28,7 +31,7 @@ def put(top, **files):
         os.utime(path, ns=(10**18, 10**18))
 
 
-def gather(top, *listed, directories=(), **search):
+def gather(top: Path, *listed: str, directories: Iterable[str] = (), **search: Any) -> Inputs:
     base = os.fsencode(top)
     where = tuple(base + b"/" + directory.encode() for directory in directories)
     return ManifestBuilder(FileCache(), DirectoryCache()).from_list(
@@ -36,18 +39,18 @@ def gather(top, *listed, directories=(), **search):
     )
 
 
-def roles(top, inputs):
+def roles(top: Path, inputs: Inputs) -> dict[str, Role]:
     """Files below the working directory, by name."""
     start = len(os.fsencode(top)) + 1
     return {entry.path[start:].decode(): entry.role for entry in inputs.entries if entry.kind is Kind.FILE}
 
 
-def names(top, inputs, kind):
+def names(top: Path, inputs: Inputs, kind: Any) -> set[str]:
     start = len(os.fsencode(top)) + 1
     return {e.path[start:].decode() for e in inputs.entries if e.kind is kind and len(e.path) > start}
 
 
-def test_files_and_the_way_to_them(top):
+def test_files_and_the_way_to_them(top: Path) -> None:
     put(top, a_c="", gen__x="", inc__c_h="#define V 1\n", unread_h="")
     (top / "link").symlink_to("inc")
     inputs = gather(top, "a.c", "gen/../link/c.h", directories=["gen/../link", "nowhere"])
@@ -57,7 +60,7 @@ def test_files_and_the_way_to_them(top):
     assert inputs.size == len("#define V 1\n")
 
 
-def test_the_manifest_is_what_its_digest_says(top):
+def test_the_manifest_is_what_its_digest_says(top: Path) -> None:
     put(top, a_c="int a;\n")
     inputs = gather(top, "a.c")
     encoded = zstandard.decompress(compressed_manifest(inputs))
@@ -66,7 +69,7 @@ def test_the_manifest_is_what_its_digest_says(top):
     assert [entry.path for entry in inputs.entries] == sorted(entry.path for entry in inputs.entries)
 
 
-def test_times_modes_and_digests_are_each_files_own(top):
+def test_times_modes_and_digests_are_each_files_own(top: Path) -> None:
     put(top, a_c="int a;\n")
     (top / "a.c").chmod(0o755)
     (entry,) = (entry for entry in gather(top, "a.c").entries if entry.kind is Kind.FILE)
@@ -74,7 +77,7 @@ def test_times_modes_and_digests_are_each_files_own(top):
     assert entry.blob == manifest.digest(b"int a;\n")
 
 
-def test_hard_links_share_a_number_and_others_do_not(top):
+def test_hard_links_share_a_number_and_others_do_not(top: Path) -> None:
     put(top, a_c="", x_h="1\n", z_h="1\n")
     os.link(top / "x.h", top / "y.h")
     numbers = {e.path[-3:]: e.inode for e in gather(top, "a.c", "x.h", "y.h", "z.h").entries if e.kind is Kind.FILE}
@@ -82,12 +85,12 @@ def test_hard_links_share_a_number_and_others_do_not(top):
     assert numbers[b"z.h"] == 0
 
 
-def test_one_directory_in_two_places_stays_local(top, monkeypatch):
+def test_one_directory_in_two_places_stays_local(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As a bind mount makes it; gcc knows directories by device and inode."""
     put(top, a_c="", i1__x="", i2__x="")
     real = os.lstat
 
-    def lstat(path):
+    def lstat(path: Any) -> os.stat_result:
         return real(os.fsencode(path).replace(b"/i2", b"/i1"))
 
     monkeypatch.setattr("securecc.client.inputs.path_walk.os.lstat", lstat)
@@ -96,17 +99,17 @@ def test_one_directory_in_two_places_stays_local(top, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["opt.h", "sub/opt.h"])
-def test_what_is_asked_for_is_there_and_must_not_be_read(top, name):
+def test_what_is_asked_for_is_there_and_must_not_be_read(top: Path, name: str) -> None:
     put(top, a_c=f'#if __has_include("{name}")\n#endif\n', i1__opt_h="1", i1__sub__opt_h="2")
     assert roles(top, gather(top, "a.c", directories=["i1"]))[f"i1/{name}"] is Role.PRESENT
 
 
-def test_another_file_of_the_same_name_is_there_and_must_not_be_read(top):
+def test_another_file_of_the_same_name_is_there_and_must_not_be_read(top: Path) -> None:
     put(top, a_c="#include <c.h>\n", i1__c_h="1\n", i2__c_h="2\n")
     assert roles(top, gather(top, "a.c", "i1/c.h", directories=["i1", "i2"]))["i2/c.h"] is Role.PRESENT
 
 
-def test_a_copy_may_be_read(top):
+def test_a_copy_may_be_read(top: Path) -> None:
     """#pragma once reads it to see that it is one."""
     put(top, a_c='#include "x.h"\n#include "y.h"\n', x_h="#pragma once\n", y_h="#pragma once\n")
     assert roles(top, gather(top, "a.c", "x.h"))["y.h"] is Role.MAY_READ
@@ -114,14 +117,14 @@ def test_a_copy_may_be_read(top):
     assert "y.h" not in roles(top, gather(top, "a.c", "x.h"))
 
 
-def test_a_name_that_is_included_under_a_condition_only_does_not_travel(top):
+def test_a_name_that_is_included_under_a_condition_only_does_not_travel(top: Path) -> None:
     put(top, a_c='#ifdef _WIN32\n#include "w.h"\n#endif\n', w_h="1\n")
     inputs = gather(top, "a.c")
     assert roles(top, inputs) == {"a.c": Role.READ}
     assert any(b"w.h" in watch.present for watch in inputs.watches)
 
 
-def test_what_line_names_may_be_read(top):
+def test_what_line_names_may_be_read(top: Path) -> None:
     put(top, a_c='#line 1 "g.y"\n#line 2 "gone.y"\n#line 3 "i1"\n', i1__x="")
     (top / "g.y").write_text("x")
     inputs = gather(top, "a.c", directories=["i1"])
@@ -129,7 +132,7 @@ def test_what_line_names_may_be_read(top):
     assert any(b"gone.y" in watch.names for watch in inputs.watches)
 
 
-def test_a_device_that_line_names_stays_local(top):
+def test_a_device_that_line_names_stays_local(top: Path) -> None:
     put(top, a_c='#line 1 "/dev/null"\n')
     with pytest.raises(StaysLocal) as caught:
         gather(top, "a.c")
@@ -137,48 +140,48 @@ def test_a_device_that_line_names_stays_local(top):
 
 
 @pytest.mark.parametrize("kind", ["directory", "broken"])
-def test_what_is_no_file_is_watched_by_what_it_is(top, kind):
+def test_what_is_no_file_is_watched_by_what_it_is(top: Path, kind: Any) -> None:
     put(top, a_c="#include <c.h>\n", i2__c_h="2\n", i1__x="")
     (top / "i1/c.h").mkdir() if kind == "directory" else (top / "i1/c.h").symlink_to("nowhere")
     inputs = gather(top, "a.c", "i2/c.h", directories=["i1", "i2"])
     assert [path for path, _ in inputs.file_types] == [os.fsencode(top / "i1/c.h")]
 
 
-def test_what_blocks_a_way_is_watched_by_what_it_is(top):
+def test_what_blocks_a_way_is_watched_by_what_it_is(top: Path) -> None:
     put(top, a_c="#include <s/c.h>\n", i1__s="a file", i2__s__c_h="2\n")
     inputs = gather(top, "a.c", "i2/s/c.h", directories=["i1", "i2"])
     assert os.fsencode(top / "i1/s") in dict(inputs.file_types)
 
 
-def test_a_special_file_that_could_be_included_stays_local(top):
+def test_a_special_file_that_could_be_included_stays_local(top: Path) -> None:
     put(top, a_c="#include <c.h>\n", i2__c_h="2\n", i1__x="")
     os.mkfifo(top / "i1/c.h")
     with pytest.raises(StaysLocal, match="not a regular file"):
         gather(top, "a.c", "i2/c.h", directories=["i1", "i2"])
 
 
-def test_an_include_directory_that_is_a_file_is_there_and_must_not_be_read(top):
+def test_an_include_directory_that_is_a_file_is_there_and_must_not_be_read(top: Path) -> None:
     put(top, a_c="", x_h="")
     inputs = gather(top, "a.c", directories=["a.c", "x.h"])
     assert roles(top, inputs) == {"a.c": Role.READ, "x.h": Role.PRESENT}
     assert {path for path, _ in inputs.file_types} == {os.fsencode(top / name) for name in ("a.c", "x.h")}
 
 
-def test_an_include_directory_that_is_a_device_stays_local(top):
+def test_an_include_directory_that_is_a_device_stays_local(top: Path) -> None:
     put(top, a_c="")
     os.mkfifo(top / "fifo")
     with pytest.raises(StaysLocal, match="not a regular file"):
         gather(top, "a.c", directories=["fifo"])
 
 
-def test_nothing_may_be_included(top):
+def test_nothing_may_be_included(top: Path) -> None:
     put(top, a_c="")
     inputs = gather(top, "a.c", "/dev/null", forced=(b"/dev/null",))
     assert roles(top, inputs) == {"a.c": Role.READ}
     assert not any(b"null" in watch.names for watch in inputs.watches)
 
 
-def test_a_file_that_is_gone_stays_local(top):
+def test_a_file_that_is_gone_stays_local(top: Path) -> None:
     put(top, a_c="")
     with pytest.raises(StaysLocal):
         gather(top, "a.c", "gone.h")
@@ -196,14 +199,14 @@ def test_a_file_that_is_gone_stays_local(top):
         ('#include "a\0b.h"', (), "input"),
     ],
 )
-def test_what_a_file_or_macro_says_may_stay_local(top, text, macros, reason):
+def test_what_a_file_or_macro_says_may_stay_local(top: Path, text: str, macros: tuple[bytes, ...], reason: str) -> None:
     put(top, a_c=text)
     with pytest.raises(StaysLocal) as caught:
         gather(top, "a.c", macros=macros)
     assert caught.value.reason == reason
 
 
-def test_a_time_that_the_command_line_redefines_is_none(top):
+def test_a_time_that_the_command_line_redefines_is_none(top: Path) -> None:
     put(top, a_c="const char *t = __TIME__ __TIMESTAMP__;")
     inputs = gather(top, "a.c", macros=(b'D__TIME__="redacted"', b"U__TIMESTAMP__"))
     assert not inputs.uses_time
@@ -215,7 +218,7 @@ def test_a_time_that_the_command_line_redefines_is_none(top):
             gather(top, "a.c", macros=macros)
 
 
-def test_a_given_date_travels(top):
+def test_a_given_date_travels(top: Path) -> None:
     put(top, a_c="const char *t = __TIME__;")
     assert gather(top, "a.c", dated=True)
 
@@ -229,26 +232,28 @@ def test_a_given_date_travels(top):
         ("char *t; // __TIMESTAMP__", (), ()),
     ],
 )
-def test_where_a_file_says_its_own_time_those_of_all_texts_count(top, text, macros, stamped):
+def test_where_a_file_says_its_own_time_those_of_all_texts_count(
+    top: Path, text: str, macros: tuple[bytes, ...], stamped: tuple[int, ...]
+) -> None:
     put(top, a_c='#include "a.h"\n' + text, a_h="")
     os.utime(top / "a.h", (1700000000, 1700000000))
     inputs = gather(top, "a.c", "a.h", macros=macros)
     assert (inputs.timestamps, inputs.uses_time) == (stamped, False)
 
 
-def test_names_that_macros_make_are_watched(top):
+def test_names_that_macros_make_are_watched(top: Path) -> None:
     put(top, a_c="#define H <s/c.h>\n#include H\n", i2__s__c_h="2\n", i1__x="")
     inputs = gather(top, "a.c", "./i2//s/c.h", directories=["i1/.", "./i2/"])
     assert any(b"s" in watch.names and watch.listing.path.endswith(b"/i1/.") for watch in inputs.watches)
 
 
-def test_forced_files_are_watched(top):
+def test_forced_files_are_watched(top: Path) -> None:
     put(top, a_c="", f_h="1\n", i1__x="")
     inputs = gather(top, "a.c", "f.h", directories=["i1"], forced=(b"f.h",))
     assert any(b"f.h" in watch.names for watch in inputs.watches if watch.listing.path.endswith(b"/i1"))
 
 
-def test_output_directories_and_other_ways_are_crossed(top):
+def test_output_directories_and_other_ways_are_crossed(top: Path) -> None:
     put(top, a_c="", out__x="")
     (top / "alias").symlink_to(".")
     base = os.fsencode(top)
@@ -257,19 +262,19 @@ def test_output_directories_and_other_ways_are_crossed(top):
     assert "alias" in names(top, inputs, Kind.LINK)
 
 
-def test_too_many_files_stay_local(top, monkeypatch):
+def test_too_many_files_stay_local(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(top, a_c="", x_h="", y_h="")
     monkeypatch.setattr(limits, "MANIFEST_ENTRIES", 2)
     with pytest.raises(StaysLocal, match="more than 2 files"):
         gather(top, "a.c", "x.h", "y.h")
 
 
-def test_a_file_that_is_listed_twice_is_there_once(top):
+def test_a_file_that_is_listed_twice_is_there_once(top: Path) -> None:
     put(top, a_c="", x_h="1\n")
     assert roles(top, gather(top, "a.c", "x.h", "./x.h")) == {"a.c": Role.READ, "x.h": Role.READ}
 
 
-def test_files_that_the_assembler_reads_travel_and_their_absence_is_watched(top):
+def test_files_that_the_assembler_reads_travel_and_their_absence_is_watched(top: Path) -> None:
     put(top, a_c='asm(".include \\"m.h\\"");\n', i__m_h='.incbin "blob_h"\n', i__blob_h="1")
     (top / "i/blob_h").write_bytes(b"1")
     inputs = gather(top, "a.c", directories=["i"], search_path=SearchPath((), (os.fsencode(top / "i"),)))
@@ -278,14 +283,14 @@ def test_files_that_the_assembler_reads_travel_and_their_absence_is_watched(top)
     assert {b"m.h", b"blob_h"} <= watched
 
 
-def given(top, content, **search):
+def given(top: Path, content: bytes, **search: Any) -> Inputs:
     base = os.fsencode(top)
     search_path = SearchPath(bracketed=(base + b"/inc",))
     where = IncludeSearch(cwd=base, directories=(base + b"/inc",), search_path=search_path, **search)
     return ManifestBuilder(FileCache(), DirectoryCache()).from_standard_input(content, where)
 
 
-def test_standard_input_and_what_it_includes(top):
+def test_standard_input_and_what_it_includes(top: Path) -> None:
     put(top, a_h="#define A\n", inc__b_h="#define B\n", unread_h="")
     content = b'#include "a.h"\n#include <b.h>\n'
     inputs = given(top, content)
@@ -299,7 +304,7 @@ def test_standard_input_and_what_it_includes(top):
     assert not any(entry.path == b"/.securecc" for entry in inputs.entries)
 
 
-def test_a_file_that_bears_the_name_of_standard_input_is_quoted_by_gcc(top):
+def test_a_file_that_bears_the_name_of_standard_input_is_quoted_by_gcc(top: Path) -> None:
     (top / "<stdin>").write_text("quoted\n")
     assert roles(top, given(top, b"int a;\n"))["<stdin>"] is Role.MAY_READ
 
@@ -314,7 +319,7 @@ def test_a_file_that_bears_the_name_of_standard_input_is_quoted_by_gcc(top):
         (b"char *t = __TIMESTAMP__;\n", "standard-input"),
     ],
 )
-def test_standard_input_that_may_do_more_stays(top, content, reason):
+def test_standard_input_that_may_do_more_stays(top: Path, content: bytes, reason: str) -> None:
     put(top, a_h="")
     with pytest.raises(StaysLocal) as local:
         given(top, content)

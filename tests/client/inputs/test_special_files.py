@@ -21,7 +21,7 @@ from securecc.model.errors import StaysLocal
         (b"/proc/7/fd/3", 0),
     ],
 )
-def test_what_is_refused(place, mode):
+def test_what_is_refused(place: bytes, mode: int) -> None:
     with pytest.raises(StaysLocal) as refused:
         special_files.refuse(place, mode)
     assert refused.value.reason == special_files.SPECIAL
@@ -39,5 +39,5 @@ def test_what_is_refused(place, mode):
         (special_files.DEV_NULL, stat.S_IFCHR),
     ],
 )
-def test_what_is_not(place, mode):
+def test_what_is_not(place: bytes, mode: int) -> None:
     special_files.refuse(place, mode)

@@ -1,3 +1,5 @@
+from typing import Any
+
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -7,7 +9,7 @@ from securecc.client.state.journal_record import JournalRecord
 from securecc.model import limits
 
 
-def test_counts_add_up():
+def test_counts_add_up() -> None:
     total = JournalRecord()
     for now in (1.0, 2.0, 3.0):
         total = journal_record.add(total, journal_record.remote(now, "farm1:3643", 100, 10, 0.5))
@@ -17,12 +19,12 @@ def test_counts_add_up():
     assert total.reasons["link"].examples == (journal_record.LocalCompile(4.0, "a.c", "links"),)
 
 
-def test_adding_nothing_changes_nothing():
+def test_adding_nothing_changes_nothing() -> None:
     one = journal_record.local(4.0, "link", "links", [])
     assert journal_record.add(one, JournalRecord()) == journal_record.add(JournalRecord(), one) == one
 
 
-def test_a_disagreement_counts_as_local_and_is_kept():
+def test_a_disagreement_counts_as_local_and_is_kept() -> None:
     one = journal_record.disagreement(1.0, "farm1", [b"gcc", b"-c", b"a\xff.c"], -9, b"\x1b[31mbad\n")
     assert (one.local, one.remote) == (1, 0)
     assert "signal 9 on farm1" in one.reasons["disagreement"].examples[0].detail
@@ -34,14 +36,14 @@ def test_a_disagreement_counts_as_local_and_is_kept():
     )
 
 
-def test_equal_examples_are_one_and_the_latest_come_first():
+def test_equal_examples_are_one_and_the_latest_come_first() -> None:
     total = JournalRecord()
     for now, source in enumerate([b"a.c", b"b.c", b"a.c"]):
         total = journal_record.add(total, journal_record.local(float(now), "option", "-x", [b"gcc", source]))
     assert [(item.source, item.time) for item in total.reasons["option"].examples] == [("a.c", 2.0), ("b.c", 1.0)]
 
 
-def test_all_is_bounded():
+def test_all_is_bounded() -> None:
     total = JournalRecord()
     for number in range(limits.JOURNAL_SERVERS + 50):
         total = journal_record.add(total, journal_record.remote(float(number), f"farm{number}", 1, 1, 0))
@@ -57,12 +59,12 @@ def test_all_is_bounded():
     assert len(total.disagreements) == limits.JOURNAL_DISAGREEMENTS
 
 
-def test_the_source_is_found_by_its_name():
+def test_the_source_is_found_by_its_name() -> None:
     assert journal_record.source_of([b"gcc", b"-c", b"dir/a.cc", b"-o", b"a.o"]) == b"dir/a.cc"
     assert journal_record.source_of([b"gcc", b"-v"]) == b""
 
 
-def test_the_worst_that_is_remembered_fits_the_file():
+def test_the_worst_that_is_remembered_fits_the_file() -> None:
     total = JournalRecord()
     worst = b'"' * 9999 + b".c"
     for number in range(limits.JOURNAL_SERVERS):
@@ -80,7 +82,7 @@ def test_the_worst_that_is_remembered_fits_the_file():
 
 @settings(max_examples=100)
 @given(st.binary(max_size=1000), st.text(max_size=100))
-def test_what_is_kept_is_short_and_harmless(data, text):
+def test_what_is_kept_is_short_and_harmless(data: Any, text: Any) -> None:
     for value in (data, text.encode("utf-8", "surrogatepass").decode("utf-8", "surrogateescape")):
         detail = next(iter(journal_record.local(1.0, "x", value, []).reasons.values())).examples[0].detail
         assert len(detail.encode()) <= limits.JOURNAL_TEXT
@@ -89,10 +91,10 @@ def test_what_is_kept_is_short_and_harmless(data, text):
 
 @settings(max_examples=100)
 @given(st.binary(max_size=300))
-def test_any_bytes_are_a_record_or_nothing(data):
+def test_any_bytes_are_a_record_or_nothing(data: Any) -> None:
     assert isinstance(journal_record.decode(data), JournalRecord)
 
 
-def test_another_version_is_nothing():
+def test_another_version_is_nothing() -> None:
     assert journal_record.decode(b'{"version":2,"since":5.0}') == JournalRecord()
     assert journal_record.decode(b'{"since":5.0}') == JournalRecord(since=5.0)

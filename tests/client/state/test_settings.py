@@ -1,4 +1,6 @@
 import os
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -36,7 +38,7 @@ from securecc.model.errors import ConfigError
         ("localhost/3", 3),
     ],
 )
-def test_hosts_as_distcc_writes_them(word, host):
+def test_hosts_as_distcc_writes_them(word: Any, host: Any) -> None:
     assert parse_host(word) == host
 
 
@@ -45,13 +47,13 @@ def test_hosts_as_distcc_writes_them(word, host):
     ["farm:", "farm:x", "farm:0", "farm:65536", "farm/0", "farm/", "farm/x", "farm/5000", "farm,zip", "farm,auth=",
      "/4", ":3643", "[::1", "[::1]x", "[]", "-farm", "a b", "2001:db8::1", "farm/²", "@farm", "farm:1:2", "fä"],
 )  # fmt: skip
-def test_what_is_no_host_is_named(word):
+def test_what_is_no_host_is_named(word: Any) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_host(word)
     assert caught.value.advice
 
 
-def test_a_host_list():
+def test_a_host_list() -> None:
     hosts, local, troubles = parse_hosts("--randomize localhost/2 farm1/4 # the old one\nfarm2 farm1/9 bad/x\n#farm3\n")
     assert hosts == (Host("farm1", slots=4), Host("farm2"))
     assert local == 2
@@ -59,16 +61,16 @@ def test_a_host_list():
     assert "bad/x" in troubles[0]
 
 
-def test_a_host_as_text():
+def test_a_host_as_text() -> None:
     assert str(Host("farm1")) == "farm1:3643"
     assert str(Host("2001:db8::1", 4000)) == "[2001:db8::1]:4000"
 
 
-def test_nothing_said():
+def test_nothing_said() -> None:
     assert resolve({}, processors=6) == Settings(local_slots=6)
 
 
-def test_the_stronger_wins():
+def test_the_stronger_wins() -> None:
     user = SettingsFiles("~/.config/securecc", "userhost", "fallback = no\nverbose = yes\nlocal_slots = 3\n")
     site = SettingsFiles(
         "/etc/securecc", "sitehost", "service = compile\nlocal_slots = 9\nhosts = other\nca = /ca.pem\n"
@@ -81,12 +83,12 @@ def test_the_stronger_wins():
     assert resolve({}, (SettingsFiles("u"), site)).hosts == (Host("sitehost"),)
 
 
-def test_local_slots_may_stand_in_the_host_list():
+def test_local_slots_may_stand_in_the_host_list() -> None:
     assert resolve({"SECURECC_HOSTS": "localhost/2 farm"}, processors=8).local_slots == 2
     assert resolve({"SECURECC_HOSTS": "localhost/2 farm", "SECURECC_LOCAL_SLOTS": "5"}).local_slots == 5
 
 
-def test_an_empty_variable_is_none_but_an_empty_host_list_is_said():
+def test_an_empty_variable_is_none_but_an_empty_host_list_is_said() -> None:
     site = SettingsFiles("/etc/securecc", "sitehost")
     found = resolve({"SECURECC_HOSTS": "", "SECURECC_FALLBACK": ""}, (site,))
     assert (found.hosts, found.fallback) == ((), True)
@@ -95,11 +97,11 @@ def test_an_empty_variable_is_none_but_an_empty_host_list_is_said():
 @pytest.mark.parametrize(
     ("value", "fallback"), [("0", False), ("no", False), ("1", True), ("YES", True), (" 0 ", False)]
 )
-def test_fallback(value, fallback):
+def test_fallback(value: Any, fallback: Any) -> None:
     assert resolve({"SECURECC_FALLBACK": value}).fallback is fallback
 
 
-def test_a_bad_setting_is_left_out_and_named():
+def test_a_bad_setting_is_left_out_and_named() -> None:
     found = resolve(
         {"SECURECC_HOSTS": "good bad/x", "SECURECC_FALLBACK": "perhaps", "SECURECC_LOCAL_SLOTS": "many",
          "SECURECC_SERVICE": "a/b"},
@@ -121,14 +123,14 @@ def test_a_bad_setting_is_left_out_and_named():
         assert part in text
 
 
-def test_folders_as_xdg_has_them():
+def test_folders_as_xdg_has_them() -> None:
     assert [str(path) for path in folders({}, "/home/alice")] == ["/home/alice/.config/securecc", "/etc/securecc"]
     assert str(folders({"XDG_CONFIG_HOME": "/x"}, "/home/alice")[0]) == "/x/securecc"
     assert str(folders({"XDG_CONFIG_HOME": "rel"}, "/home/alice")[0]) == "/home/alice/.config/securecc"
     assert [str(path) for path in folders({}, "")] == ["/etc/securecc"]
 
 
-def test_files_are_read(tmp_path):
+def test_files_are_read(tmp_path: Path) -> None:
     own, site = tmp_path / "own" / "securecc", tmp_path / "site"
     own.mkdir(parents=True)
     site.mkdir()
@@ -138,7 +140,7 @@ def test_files_are_read(tmp_path):
     assert found == Settings((Host("farm1", slots=2), Host("farm2")), verbose=True, local_slots=found.local_slots)
 
 
-def test_files_that_are_none_are_named_and_break_nothing(tmp_path):
+def test_files_that_are_none_are_named_and_break_nothing(tmp_path: Path) -> None:
     own = tmp_path / "securecc"
     own.mkdir()
     os.mkfifo(own / "hosts")
@@ -156,7 +158,7 @@ def test_files_that_are_none_are_named_and_break_nothing(tmp_path):
 
 @settings(max_examples=150)
 @given(st.text(max_size=60))
-def test_any_word_is_a_host_or_a_config_error(word):
+def test_any_word_is_a_host_or_a_config_error(word: Any) -> None:
     try:
         host = parse_host(word)
     except ConfigError:
@@ -173,6 +175,6 @@ def test_any_word_is_a_host_or_a_config_error(word):
     st.text(),
     st.text(),
 )
-def test_settings_never_raise(environ, hosts, config):
+def test_settings_never_raise(environ: Any, hosts: Any, config: Any) -> None:
     found = resolve(environ, (SettingsFiles("x", hosts, config),))
     assert 1 <= found.local_slots <= 4096

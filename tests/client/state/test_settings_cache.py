@@ -1,6 +1,7 @@
 """Settings by a launcher's environment."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -8,7 +9,7 @@ from securecc.client.state import settings_cache
 from securecc.client.state.settings_cache import SettingsCache
 
 
-def test_each_environment_has_its_own():
+def test_each_environment_has_its_own() -> None:
     known = SettingsCache()
     one = known.of({b"SECURECC_HOSTS": b"one", b"HOME": b"/nowhere", b"LANG": b"C"})
     two = known.of({b"SECURECC_HOSTS": b"two", b"HOME": b"/nowhere"})
@@ -17,9 +18,9 @@ def test_each_environment_has_its_own():
 
 
 @pytest.mark.parametrize("link", [False, True])
-def test_a_file_that_changes_is_read_again_soon(tmp_path, monkeypatch, link):
+def test_a_file_that_changes_is_read_again_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, link: bool) -> None:
     now = [0.0]
-    monkeypatch.setattr(settings_cache.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
     folder = tmp_path / ".config" / "securecc"
     folder.mkdir(parents=True)
     if link:
@@ -34,9 +35,9 @@ def test_a_file_that_changes_is_read_again_soon(tmp_path, monkeypatch, link):
     assert known.of(environment).hosts[0].name == "two"
 
 
-def test_a_file_that_rests_is_not_read_again(tmp_path, monkeypatch):
+def test_a_file_that_rests_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr(settings_cache.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
     known = SettingsCache()
     environment = {b"HOME": os.fsencode(tmp_path)}
     first = known.of(environment)
@@ -48,19 +49,19 @@ def test_a_file_that_rests_is_not_read_again(tmp_path, monkeypatch):
     assert known.of(environment).hosts[0].name == "one"
 
 
-def test_a_launcher_without_a_home_has_the_agents(tmp_path, monkeypatch):
+def test_a_launcher_without_a_home_has_the_agents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / ".config" / "securecc").mkdir(parents=True)
     (tmp_path / ".config" / "securecc" / "hosts").write_text("mine")
     assert SettingsCache().of({}).hosts[0].name == "mine"
 
 
-def test_what_is_no_text_breaks_nothing():
+def test_what_is_no_text_breaks_nothing() -> None:
     settings = SettingsCache().of({b"SECURECC_HOSTS": b"\xff\xfe", b"HOME": b"/\xff", b"XDG_CONFIG_HOME": b"\xff"})
     assert settings.hosts == ()
 
 
-def test_memory_is_bounded():
+def test_memory_is_bounded() -> None:
     known = SettingsCache(most=3)
     for number in range(10):
         known.of({b"SECURECC_HOSTS": b"h%d" % number})
