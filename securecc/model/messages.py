@@ -21,7 +21,7 @@ class Message(msgspec.Struct, frozen=True, array_like=True, tag_field="t"):
 
 
 class Terminal(msgspec.Struct, frozen=True, array_like=True):
-    """What the compiler would have found at descriptors 0 and 2. Sizes in character cells; 0 where unknown."""
+    """Whether descriptors 0 and 2 of the compiler are terminals, and how large, in characters; 0 where unknown."""
 
     input: bool = False
     error: bool = False
@@ -45,7 +45,7 @@ class Part(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Description(msgspec.Struct, frozen=True, array_like=True):
-    """What a toolchain is like, for finding out how two of them differ. Nothing is decided by it."""
+    """What a toolchain is like, to tell how two of them differ. Nothing is decided by it."""
 
     name: str = ""
     family: str = "gcc"
@@ -55,7 +55,7 @@ class Description(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Usage(msgspec.Struct, frozen=True, array_like=True):
-    """What a job used. Seconds and bytes; `tree_s` is how long its tree took, before anything of it ran."""
+    """What a job used, in seconds and bytes; `tree_s` is how long its file tree took to build, before anything ran."""
 
     wall_s: float = 0.0
     user_s: float = 0.0
@@ -65,7 +65,7 @@ class Usage(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Output(msgspec.Struct, frozen=True, array_like=True):
-    """A file that the compile made. Its bytes follow the Result in bulk frames, in the order of the list."""
+    """A file that the compile wrote. Its bytes follow the Result in bulk frames, in the order of the list."""
 
     path: bytes
     size: int
@@ -84,7 +84,7 @@ class Hello(Message, frozen=True, array_like=True, tag="hello"):
 
 
 class Ask(Message, frozen=True, array_like=True, tag="ask"):
-    """Would you take this?
+    """Asks for a slot for a job.
 
     `key` is the compile's, by which a server that keeps results finds one (`securecc.compiler.compile_key`). `size` is
     the bytes of all inputs. `description` is given where the server is not known to have the toolchain: its refusal
@@ -103,8 +103,8 @@ class Submit(Message, frozen=True, array_like=True, tag="submit"):
     """The job itself, to the server whose Invite is taken.
 
     `manifest` is the encoded manifest, compressed with zstd, or empty when the client believes that the server knows
-    the one named `manifest_digest`; the server's Need asks for it otherwise. `attempt` counts the submissions of one
-    compile, to whichever server; it is for the audit alone.
+    the one named `manifest_digest`; if it does not, its Need asks for it. `attempt` counts the submissions of one
+    compile, to any server, and is for the audit log alone.
     """
 
     job: int
@@ -129,7 +129,7 @@ class Supply(Message, frozen=True, array_like=True, tag="supply"):
 
 
 class Forget(Message, frozen=True, array_like=True, tag="forget"):
-    """An Ask that went elsewhere: gives the lease or the place in the queue back."""
+    """The job went to another server: gives back the lease or the place in the queue."""
 
     job: int
 
@@ -171,14 +171,14 @@ class Invite(Message, frozen=True, array_like=True, tag="invite"):
 
 
 class Wait(Message, frozen=True, array_like=True, tag="wait"):
-    """Queued: an Invite follows. `ahead` counts the jobs before it, as far as known."""
+    """The job is queued, and an Invite follows. `ahead` counts the jobs before it."""
 
     job: int
     ahead: int
 
 
 class Refuse(Message, frozen=True, array_like=True, tag="refuse"):
-    """No. `code` for the machine, `reason` for the person."""
+    """The job is refused. `code` is for the machine, `reason` for the person."""
 
     job: int
     code: RefuseCode
@@ -219,7 +219,7 @@ class Result(Message, frozen=True, array_like=True, tag="result"):
 
 
 class Ping(Message, frozen=True, array_like=True, tag="ping"):
-    """I am alive; the peer answers with a Pong of the same number."""
+    """Asks for a sign of life; the peer answers with a Pong of the same number."""
 
     number: int
 
@@ -231,7 +231,7 @@ class Pong(Message, frozen=True, array_like=True, tag="pong"):
 
 
 class Goodbye(Message, frozen=True, array_like=True, tag="goodbye"):
-    """Last message before the sender closes: draining, ticket ended, policy changed, denied."""
+    """The last message of a sender that closes: it drains, the ticket ended, the policy changed, an error."""
 
     code: str
     reason: str

@@ -43,7 +43,7 @@ def test_a_digest_that_is_not_that_of_what_it_describes(farm, health):
 @pytest.mark.parametrize(
     ("fields", "code", "said"),
     [
-        ({"toolchain": FALSE}, "toolchain", "another toolchain than was asked for"),
+        ({"toolchain": FALSE}, "toolchain", "a different toolchain from the one it asked for"),
         ({"driver": b"/usr/bin/clang"}, "option", "not a driver of the toolchain"),
         ({"driver": b"/usr/bin/aarch64-linux-gnu-gcc"}, "option", "not a driver of the toolchain"),
         ({"driver": b"/home/alice/gcc"}, "option", "not a driver of the toolchain"),

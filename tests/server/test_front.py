@@ -440,9 +440,9 @@ def test_a_compiler_installed_meanwhile_is_offered_on_the_next_channel(house, ca
     newer = msgspec.structs.replace(GCC, digest=b"n" * 32)
 
     async def body():
-        door, behind = pair()
-        spawner = RunnerSpawner(behind, WorkReady(LAYERS, (GCC, newer)))
-        async with house.serving(spawner=door):
+        ours, theirs = pair()
+        spawner = RunnerSpawner(theirs, WorkReady(LAYERS, (GCC, newer)))
+        async with house.serving(spawner=ours):
             client = await house.client()
             await compiled(client)
             order, _ = await house.runner.until(WorkOrder)
@@ -466,9 +466,9 @@ def test_a_compiler_installed_meanwhile_is_offered_on_the_next_channel(house, ca
 
 def test_compilers_that_cannot_be_looked_for_stay_as_they_were(house):
     async def body():
-        door, behind = pair()
-        behind.close()
-        async with house.serving(spawner=door):
+        ours, theirs = pair()
+        theirs.close()
+        async with house.serving(spawner=ours):
             await house.front.reload()
             assert [offer.name for offer in house.front.catalogue.toolchains] == ["gcc-12"]
 

@@ -29,7 +29,9 @@ class Policy:
         return self.grant
 
 
-class Hall:
+class Rig:
+    """A registry over a policy of the test's, and what it records."""
+
     def __init__(self, folder):
         self.policy = Policy()
         self.records = []
@@ -60,17 +62,17 @@ async def closed(channel):
 
 
 @pytest.fixture
-def hall(tmp_path):
-    return lambda: Hall(tmp_path)
+def rig(tmp_path):
+    return lambda: Rig(tmp_path)
 
 
 def run(body):
     asyncio.run(body)
 
 
-def test_channels_are_judged_by_name_address_and_indicators(hall):
+def test_channels_are_judged_by_name_address_and_indicators(rig):
     async def body():
-        some = hall()
+        some = rig()
         _, connection = await some.come()
         assert some.policy.asked == (b"alice@EXAMPLE.COM", "192.0.2.1", ("pkinit",))
         assert list(some.registry) == [connection]
@@ -80,9 +82,9 @@ def test_channels_are_judged_by_name_address_and_indicators(hall):
     run(body())
 
 
-def test_who_is_denied_now_is_sent_away_and_on_record(hall):
+def test_who_is_denied_now_is_sent_away_and_on_record(rig):
     async def body():
-        some = hall()
+        some = rig()
         channel, _ = await some.come()
         some.policy.grant = None
         some.registry.judge_again()
@@ -99,9 +101,9 @@ def test_who_is_denied_now_is_sent_away_and_on_record(hall):
     run(body())
 
 
-def test_who_is_still_admitted_goes_on_under_the_new_grant(hall):
+def test_who_is_still_admitted_goes_on_under_the_new_grant(rig):
     async def body():
-        some = hall()
+        some = rig()
         channel, connection = await some.come()
         some.policy.grant = Grant("alice@EXAMPLE.COM", "newer", "r2")
         some.registry.judge_again()
@@ -112,9 +114,9 @@ def test_who_is_still_admitted_goes_on_under_the_new_grant(hall):
     run(body())
 
 
-def test_a_ticket_that_ends_ends_its_channel_alone(hall):
+def test_a_ticket_that_ends_ends_its_channel_alone(rig):
     async def body():
-        some = hall()
+        some = rig()
         short, _ = await some.come(lifetime_end=10.0)
         long, _ = await some.come(lifetime_end=20.0)
         some.registry.end_tickets(9.0)
@@ -128,9 +130,9 @@ def test_a_ticket_that_ends_ends_its_channel_alone(hall):
     run(body())
 
 
-def test_a_channel_that_cannot_be_recorded_is_not_opened(hall):
+def test_a_channel_that_cannot_be_recorded_is_not_opened(rig):
     async def body():
-        some = hall()
+        some = rig()
         some.trouble = AuditError("the disk is full")
         with pytest.raises(AuditError):
             await some.come()
@@ -140,9 +142,9 @@ def test_a_channel_that_cannot_be_recorded_is_not_opened(hall):
     run(body())
 
 
-def test_a_principal_has_so_many_channels_and_no_more(hall):
+def test_a_principal_has_so_many_channels_and_no_more(rig):
     async def body():
-        some = hall()
+        some = rig()
         some.policy.grant = replace(GRANT, quota=Quota(connections=2))
         first, second = [(await some.come())[0] for _ in range(2)]
         third, _ = await some.come()
@@ -159,9 +161,9 @@ def test_a_principal_has_so_many_channels_and_no_more(hall):
     run(body())
 
 
-def test_what_a_channel_takes_of_the_fronts_time_is_its_principals(hall):
+def test_what_a_channel_takes_of_the_fronts_time_is_its_principals(rig):
     async def body():
-        some = hall()
+        some = rig()
         first, second = [(await some.come())[0] for _ in range(2)]
         assert first.pace(limits.TURNS_BURST_S) == 0.0
         assert second.pace(1.0) > 0.0
@@ -170,9 +172,9 @@ def test_what_a_channel_takes_of_the_fronts_time_is_its_principals(hall):
     run(body())
 
 
-def test_the_end_of_all_says_so(hall):
+def test_the_end_of_all_says_so(rig):
     async def body():
-        some = hall()
+        some = rig()
         channels = [(await some.come())[0] for _ in range(3)]
         await some.registry.end("told to stop", some.service.running, 5.0)
         assert not some.registry
@@ -183,9 +185,9 @@ def test_the_end_of_all_says_so(hall):
     run(body())
 
 
-def test_who_breaks_the_protocol_is_on_record_and_who_just_goes_is_not(hall):
+def test_who_breaks_the_protocol_is_on_record_and_who_just_goes_is_not(rig):
     async def body():
-        some = hall()
+        some = rig()
         _, first = await some.come()
         _, second = await some.come()
         first.on_lost(ChannelError("closed"))

@@ -1,4 +1,4 @@
-"""The door: its memory of known sources lives in the state directory."""
+"""The listener: its memory of known sources lives in the state directory."""
 
 import asyncio
 import logging
@@ -27,7 +27,7 @@ class Listener:
         self.error = error
 
 
-class House:
+class Site:
     def __init__(self, folder):
         policy = folder / "policy.yaml"
         policy.write_text(POLICY)
@@ -37,7 +37,7 @@ class House:
         self.policy = PolicyInForce(policy)
         self.channels = []
 
-    def door(self, sockets=()):
+    def listener(self, sockets=()):
         return NetworkListener(self.settings, self.policy, sockets)
 
     def on_channel(self, channel):
@@ -47,8 +47,8 @@ class House:
     async def judge(self, principal, peer, indicators):
         return principal
 
-    async def listen(self, door):
-        return await door.listen(
+    async def listen(self, opened):
+        return await opened.listen(
             gss_stub.StubAcceptor, tls.server_context, self.judge, self.on_channel, lambda *_: None
         )
 
@@ -57,99 +57,99 @@ class House:
 
 
 @pytest.fixture
-def house(tmp_path, monkeypatch):
-    return House(tmp_path)
+def site(tmp_path, monkeypatch):
+    return Site(tmp_path)
 
 
-def test_who_was_let_in_is_known_after_a_restart(house, monkeypatch):
+def test_who_was_let_in_is_known_after_a_restart(site, monkeypatch):
     monkeypatch.setattr(limits, "KNOWN_WRITE_S", 0.0)
 
     async def body():
-        door = house.door()
-        server = await house.listen(door)
-        await door.keep()
-        assert house.on_disk() == {}
+        opened = site.listener()
+        server = await site.listen(opened)
+        await opened.keep()
+        assert site.on_disk() == {}
         channel = await dialer.dial("127.0.0.1", server.addresses[0][1], initiate=gss_stub.StubInitiator)
-        await door.keep()
-        assert list(house.on_disk()) == ["127.0.0.1"]
+        await opened.keep()
+        assert list(site.on_disk()) == ["127.0.0.1"]
         channel.close()
         await channel.wait_closed()
-        house.channels[0].close()
+        site.channels[0].close()
         await server.close()
-        assert house.door().gate.enter("127.0.0.1").known
-        assert not house.door().gate.enter("192.0.2.1").known
+        assert site.listener().gate.enter("127.0.0.1").known
+        assert not site.listener().gate.enter("192.0.2.1").known
 
     asyncio.run(body())
 
 
-def test_a_service_managers_sockets_are_the_only_ones(house):
+def test_a_service_managers_sockets_are_the_only_ones(site):
     async def body():
         with socket.create_server(("127.0.0.1", 0)) as given:
-            server = await house.listen(house.door([given]))
+            server = await site.listen(site.listener([given]))
             assert server.addresses == [given.getsockname()]
             await server.close()
 
     asyncio.run(body())
 
 
-def test_it_is_written_not_too_often_and_at_the_end(house):
+def test_it_is_written_not_too_often_and_at_the_end(site):
     async def body():
-        door = house.door()
-        door.known.learn("192.0.2.1")
-        await door.keep()
-        assert house.on_disk() == {}
-        door.close()
-        assert list(house.on_disk()) == ["192.0.2.1"]
-        (house.state / KNOWN_NAME).unlink()
-        door.close()
-        assert house.on_disk() == {}
+        opened = site.listener()
+        opened.known.learn("192.0.2.1")
+        await opened.keep()
+        assert site.on_disk() == {}
+        opened.close()
+        assert list(site.on_disk()) == ["192.0.2.1"]
+        (site.state / KNOWN_NAME).unlink()
+        opened.close()
+        assert site.on_disk() == {}
 
     asyncio.run(body())
 
 
-def test_a_file_that_is_none_keeps_nobody_from_serving(house, caplog):
+def test_a_file_that_is_none_keeps_nobody_from_serving(site, caplog):
     caplog.set_level(logging.WARNING)
-    (house.state / KNOWN_NAME).mkdir()
+    (site.state / KNOWN_NAME).mkdir()
 
     async def body():
-        door = house.door()
-        assert not door.gate.enter("192.0.2.1").known
-        door.known.learn("192.0.2.1")
-        door.close()
+        opened = site.listener()
+        assert not opened.gate.enter("192.0.2.1").known
+        opened.known.learn("192.0.2.1")
+        opened.close()
 
     asyncio.run(body())
     assert "no source is known" in caplog.text
     assert "cannot write" in caplog.text
 
 
-def test_proxies_are_the_policys(house):
+def test_proxies_are_the_policys(site):
     async def body():
-        gate = house.door().gate
+        gate = site.listener().gate
         assert gate.enter("192.0.2.2").proxied
         assert not gate.enter("192.0.2.1").proxied
 
     asyncio.run(body())
 
 
-def test_a_port_that_is_taken_is_an_error(house):
+def test_a_port_that_is_taken_is_an_error(site):
     async def body():
         with socket.create_server(("127.0.0.1", 0)) as taken:
-            house.settings = DaemonSettings(
-                *(house.settings.keytab,) * 3,
-                house.state,
-                house.state,
+            site.settings = DaemonSettings(
+                *(site.settings.keytab,) * 3,
+                site.state,
+                site.state,
                 listen=("127.0.0.1",),
                 port=taken.getsockname()[1],
             )
             with pytest.raises(ChannelError, match="cannot listen"):
-                await house.listen(house.door())
+                await site.listen(site.listener())
 
     asyncio.run(body())
 
 
-def test_the_file_is_the_daemons_alone(house):
-    house.door().known.learn("192.0.2.1")
-    door = house.door()
-    door.known.learn("192.0.2.1")
-    door.close()
-    assert os.stat(house.state / listener.KNOWN_NAME).st_mode & 0o077 == 0
+def test_the_file_is_the_daemons_alone(site):
+    site.listener().known.learn("192.0.2.1")
+    opened = site.listener()
+    opened.known.learn("192.0.2.1")
+    opened.close()
+    assert os.stat(site.state / listener.KNOWN_NAME).st_mode & 0o077 == 0

@@ -60,10 +60,10 @@ class RunnerSpawner:
 @asynccontextmanager
 async def offered(folder, *ready, trees=()):
     """A pool with one runner that has gcc, and a spawner for those after it."""
-    (ours, theirs), (door, behind) = pair(), pair()
+    (ours, theirs), (front_end, spawner_end) = pair(), pair()
     lost = []
-    pool = RunnerPool(ours, door, ToolchainCatalogue(folder / "toolchains.json"), lost.append)
-    first, spawner = Runner(theirs), RunnerSpawner(behind, *ready)
+    pool = RunnerPool(ours, front_end, ToolchainCatalogue(folder / "toolchains.json"), lost.append)
+    first, spawner = Runner(theirs), RunnerSpawner(spawner_end, *ready)
     first.say(WorkReady(("userns",), (GCC,), trees))
     await pool.begin()
     try:
