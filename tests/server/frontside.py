@@ -3,6 +3,8 @@
 import asyncio
 import itertools
 import os
+from pathlib import Path
+from typing import Any
 
 import zstandard
 
@@ -40,7 +42,7 @@ SOURCE = b"int a;\n"
 HEADER = b"extern int a;\n"
 
 
-def file_entry(path, content, **changes):
+def file_entry(path: bytes, content: bytes, **changes: Any) -> Any:
     values = {"blob": manifest.digest(content), "size": len(content), **changes}
     return Entry(path, Kind.FILE, **values)
 
@@ -48,13 +50,13 @@ def file_entry(path, content, **changes):
 ENTRIES = (file_entry(CWD + b"/a.c", SOURCE), file_entry(CWD + b"/a.h", HEADER))
 
 
-def packed(entries):
+def packed(entries: Any) -> Any:
     """(digest, compressed) of a manifest."""
     data = manifest.encode(Manifest(tuple(entries)))
     return manifest.digest(data), zstandard.compress(data)
 
 
-def submit(job=1, entries=ENTRIES, **changes):
+def submit(job: int = 1, entries: Any = ENTRIES, **changes: Any) -> Any:
     digest, compressed = packed(entries)
     values = {
         "toolchain": GCC.digest,
@@ -73,11 +75,11 @@ def submit(job=1, entries=ENTRIES, **changes):
 class FrontChannel(StubChannel):
     """The front's end of a channel to a client that has said Hello, unless told otherwise."""
 
-    def __init__(self, *, greeted=True):
+    def __init__(self, *, greeted: bool = True) -> None:
         super().__init__(("192.0.2.1", 4000), server=True)
         self._greeted = greeted
 
-    def attach(self, listener):
+    def attach(self, listener: Any) -> None:
         super().attach(listener)
         if self._greeted and not self.closed:
             self.hear(Hello((1,), "test"))
@@ -87,24 +89,24 @@ class FrontChannel(StubChannel):
 class CountingStore(BlobStore):
     """Remembers what was taken of it."""
 
-    def __init__(self, path, **bounds):
+    def __init__(self, path: bytes, **bounds: Any) -> None:
         super().__init__(path, **bounds)
         self.holds = []
         self.intakes = []
 
-    def hold(self, principal, digests, quota=0):
+    def hold(self, principal: str, digests: Any, quota: int = 0) -> Any:
         self.holds.append(super().hold(principal, digests, quota))
         return self.holds[-1]
 
-    def intake(self, principal, digest, size, quota=0):
+    def intake(self, principal: str, digest: bytes, size: int, quota: int = 0) -> Any:
         self.intakes.append(super().intake(principal, digest, size, quota))
         return self.intakes[-1]
 
-    def all_given_back(self):
+    def all_given_back(self) -> Any:
         return not any(len(hold) for hold in self.holds) and all(intake.ended for intake in self.intakes)
 
 
-def outcome(stdout=b"", stderr=b"", made=(), **changes):
+def outcome(stdout: bytes = b"", stderr: bytes = b"", made: Any = (), **changes: Any) -> Any:
     """An Outcome with memory files; `made` are (path, content)."""
     listed = tuple(Made(path, len(content), 0o644) for path, content in made)
     values = {
@@ -123,14 +125,14 @@ def outcome(stdout=b"", stderr=b"", made=(), **changes):
 class StubExecutor:
     """`answers` says how each job ends: an Outcome, an error, or None to run until cancelled."""
 
-    def __init__(self, *answers):
+    def __init__(self, *answers: Any) -> None:
         self.answers = list(answers)
         self.jobs = []
         self.cancelled = 0
         self.running = 0
         self.given = []
 
-    async def run(self, job, grant, inputs):
+    async def run(self, job: int, grant: Grant, inputs: Any) -> Any:
         self.jobs.append((job, grant))
         self.running += 1
         try:
@@ -152,8 +154,16 @@ class Front:
     """One front with one connection; all that it holds can be counted."""
 
     def __init__(
-        self, folder, *answers, slots=2, grant=GRANT, greeted=True, offers=(GCC, CLANG), shared_trees=(), **bounds
-    ):
+        self,
+        folder: Path,
+        *answers: Any,
+        slots: int = 2,
+        grant: Grant = GRANT,
+        greeted: bool = True,
+        offers: Any = (GCC, CLANG),
+        shared_trees: Any = (),
+        **bounds: Any,
+    ) -> None:
         self.queue = FairQueue(slots, 60)
         self.store = CountingStore(folder, **bounds)
         self.executor = StubExecutor(*answers)
@@ -173,22 +183,22 @@ class Front:
         self.refuses_records = None
         self.channel, self.connection = self.connect(grant, greeted=greeted)
 
-    def append(self, record):
+    def append(self, record: Any) -> None:
         if self.refuses_records is not None:
             raise self.refuses_records
         self.records.append(record)
 
-    def connect(self, grant=GRANT, *, greeted=True):
+    def connect(self, grant: Grant = GRANT, *, greeted: bool = True) -> Any:
         channel = FrontChannel(greeted=greeted)
         account = self.accounts.open(grant.principal)
         connection = ClientConnection(channel, grant, self.service, account, self._lost)
         channel.attach(connection)
         return channel, connection
 
-    def _lost(self, connection, _error):
+    def _lost(self, connection: Any, _error: Any) -> None:
         self.gone.append(connection)
 
-    async def all_given_back(self):
+    async def all_given_back(self) -> Any:
         """Once its tasks have ended: nothing of any job is left."""
         for _ in range(20):
             await asyncio.sleep(0)
@@ -197,11 +207,11 @@ class Front:
         assert not any(is_open(descriptor, inode) for descriptor, inode in self.executor.given)
         return True
 
-    def close(self):
+    def close(self) -> None:
         self.store.close()
 
 
-def is_open(descriptor, inode):
+def is_open(descriptor: Any, inode: Any) -> Any:
     """Whether this descriptor is still that file; its number may have gone to another."""
     try:
         return os.fstat(descriptor).st_ino == inode
@@ -209,9 +219,9 @@ def is_open(descriptor, inode):
         return False
 
 
-def ask(job=1, toolchain=GCC.digest, size=0):
+def ask(job: int = 1, toolchain: Any = GCC.digest, size: int = 0) -> Any:
     return Ask(job, b"key", toolchain, size)
 
 
-def toolchain_of(offer):
+def toolchain_of(offer: Any) -> Any:
     return Toolchain(offer.digest, offer.name, offer.target)

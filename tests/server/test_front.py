@@ -6,7 +6,10 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -48,7 +51,7 @@ NO_MANAGER = ServiceManager()
 class Client:
     """A listener that keeps what it hears."""
 
-    def __init__(self, channel):
+    def __init__(self, channel: Any) -> None:
         self.channel = channel
         self.said = []
         self.bulk = b""
@@ -57,44 +60,44 @@ class Client:
         channel.attach(self)
         channel.send(Hello((1,), "test"))
 
-    def on_message(self, message):
+    def on_message(self, message: Any) -> None:
         self.said.append(message)
         self.news.set()
 
-    def on_bulk(self, job, data):
+    def on_bulk(self, job: int, data: bytes) -> None:
         self.bulk += data
         self.news.set()
 
-    def on_lost(self, error):
+    def on_lost(self, error: Exception) -> None:
         self.lost = error
         self.news.set()
 
-    async def until(self, test):
+    async def until(self, test: Any) -> Any:
         async with asyncio.timeout(CEILING_S):
             while not (found := test()):
                 self.news.clear()
                 await self.news.wait()
         return found
 
-    async def hears(self, kind):
+    async def hears(self, kind: Any) -> Any:
         return await self.until(lambda: next((said for said in self.said if isinstance(said, kind)), None))
 
 
 class Trail(SignedAuditLog):
     """Fails as the test wants it to: `trouble` when a record is written, `trouble_reopening` when it is reopened."""
 
-    def __init__(self, *words):
+    def __init__(self, *words: Any) -> None:
         super().__init__(*words)
         self.trouble = self.trouble_reopening = None
         self.reopened = 0
         self.write, self.append = self.append, self.append_or_fail
 
-    def append_or_fail(self, record):
+    def append_or_fail(self, record: Any) -> Any:
         if self.trouble is not None:
             raise self.trouble
         return self.write(record)
 
-    def reopen(self):
+    def reopen(self) -> None:
         if self.trouble_reopening is not None:
             raise self.trouble_reopening
         self.reopened += 1
@@ -104,7 +107,7 @@ class Trail(SignedAuditLog):
 class House:
     """A front that runs, and all around it."""
 
-    def __init__(self, folder, monkeypatch):
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder
         self.policy = folder / "policy.yaml"
         self.policy.write_text(POLICY)
@@ -120,12 +123,12 @@ class House:
         monkeypatch.setattr(keytab_module.kerberos, "Acceptor", lambda *_: self.acceptor)
         monkeypatch.setattr(front_module, "_HOUSEKEEPING_S", 0.01)
 
-    def check_keytab(self, *_):
+    def check_keytab(self, *_: Any) -> None:
         self.read += 1
         if self.trouble is not None:
             raise self.trouble
 
-    def settings(self, **changes):
+    def settings(self, **changes: Any) -> Any:
         values = {
             "keytab": self.keytab,
             "policy": self.policy,
@@ -139,14 +142,16 @@ class House:
         }
         return DaemonSettings(**values)
 
-    def records(self):
+    def records(self) -> Any:
         return [json.loads(line) for line in (self.folder / "audit.jsonl").read_text().splitlines()]
 
-    def events(self, kind, field):
+    def events(self, kind: Any, field: Any) -> Any:
         return [record[field] for record in self.records() if record["kind"] == kind]
 
     @asynccontextmanager
-    async def serving(self, *, ready=READY_WORK, spawner=None, supervisor=NO_MANAGER, **changes):
+    async def serving(
+        self, *, ready: Any = READY_WORK, spawner: Any = None, supervisor: Any = NO_MANAGER, **changes: Any
+    ) -> AsyncIterator[Any]:
         """The front as a task; `self.front`, `self.runner`, `self.end` (its exit status)."""
         settings = self.settings(**changes)
         self.audit = Trail(settings.audit, self.folder)
@@ -174,22 +179,22 @@ class House:
             self.runner.close()
             self.front.close()
 
-    async def client(self):
+    async def client(self) -> Any:
         port = self.front.listening.result()[0][1]
         return Client(await dialer.dial("127.0.0.1", port, initiate=gss_stub.StubInitiator))
 
 
 @pytest.fixture
-def house(tmp_path, monkeypatch):
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return House(tmp_path, monkeypatch)
 
 
-def heard(client, kinds, job):
+def heard(client: Client, kinds: Any, job: int) -> Any:
     """Whether something of these kinds was said of a job."""
     return any(isinstance(said, kinds) and said.job == job for said in client.said)
 
 
-async def compiled(client, job=1):
+async def compiled(client: Client, job: int = 1) -> None:
     """All that a client says for one compile."""
     await client.hears(Welcome)
     client.channel.send(ask(job))
@@ -201,11 +206,11 @@ async def compiled(client, job=1):
     client.channel.send_bulk(job, HEADER)
 
 
-def test_no_secret_of_a_job_reaches_audit_or_log(house, caplog):
+def test_no_secret_of_a_job_reaches_audit_or_log(house: House, caplog: pytest.LogCaptureFixture) -> None:
     """Neither of one that runs nor of one that is refused."""
     caplog.set_level(logging.DEBUG)
 
-    async def body():
+    async def body() -> None:
         async with house.serving(audit=AuditSettings(house.folder / "audit.jsonl", redact=(r"-D\w*TOKEN=(.*)",))):
             client = await house.client()
             await client.hears(Welcome)
@@ -233,10 +238,10 @@ def test_no_secret_of_a_job_reaches_audit_or_log(house, caplog):
     assert "hunter2" not in whole + caplog.text
 
 
-def test_a_compile_from_the_wire_to_the_runner_and_back(house, caplog):
+def test_a_compile_from_the_wire_to_the_runner_and_back(house: House, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="securecc")
 
-    async def body():
+    async def body() -> None:
         async with house.serving():
             client = await house.client()
             welcome = await client.hears(Welcome)
@@ -259,8 +264,8 @@ def test_a_compile_from_the_wire_to_the_runner_and_back(house, caplog):
     assert house.events("job-end", "outcome") == ["done"]
 
 
-def test_a_client_that_goes_takes_its_jobs_with_it(house):
-    async def body():
+def test_a_client_that_goes_takes_its_jobs_with_it(house: House) -> None:
+    async def body() -> None:
         async with house.serving():
             client = await house.client()
             await compiled(client)
@@ -281,8 +286,8 @@ def test_a_client_that_goes_takes_its_jobs_with_it(house):
         ({"ready": WorkReady(LAYERS[:-1], (GCC,))}, "does not offer the sandbox layers rlimits"),
     ],
 )
-def test_a_machine_that_cannot_do_it_keeps_the_front_from_starting(house, changes, message):
-    async def body():
+def test_a_machine_that_cannot_do_it_keeps_the_front_from_starting(house: House, changes: Any, message: Any) -> None:
+    async def body() -> None:
         async with house.serving(**changes):
             with pytest.raises(SandboxError, match=message):
                 await house.end
@@ -291,10 +296,10 @@ def test_a_machine_that_cannot_do_it_keeps_the_front_from_starting(house, change
     asyncio.run(body())
 
 
-def test_a_bad_keytab_keeps_the_front_from_starting(house):
+def test_a_bad_keytab_keeps_the_front_from_starting(house: House) -> None:
     house.trouble = CredentialError("the keytab is readable by others")
 
-    async def body():
+    async def body() -> None:
         ours, theirs = pair()
         settings = house.settings()
         audit = SignedAuditLog(settings.audit, house.folder)
@@ -306,8 +311,8 @@ def test_a_bad_keytab_keeps_the_front_from_starting(house):
     asyncio.run(body())
 
 
-def test_a_stop_waits_for_running_jobs_and_takes_no_new_ones(house):
-    async def body():
+def test_a_stop_waits_for_running_jobs_and_takes_no_new_ones(house: House) -> None:
+    async def body() -> None:
         async with house.serving():
             client = await house.client()
             await compiled(client)
@@ -325,10 +330,10 @@ def test_a_stop_waits_for_running_jobs_and_takes_no_new_ones(house):
     asyncio.run(body())
 
 
-def test_jobs_that_do_not_end_do_not_keep_the_front(house, monkeypatch):
+def test_jobs_that_do_not_end_do_not_keep_the_front(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(front_module, "DRAIN_S", 0.01)
 
-    async def body():
+    async def body() -> None:
         async with house.serving():
             client = await house.client()
             await compiled(client)
@@ -343,19 +348,19 @@ def test_jobs_that_do_not_end_do_not_keep_the_front(house, monkeypatch):
     assert house.events("job-end", "outcome") == ["cancelled"]
 
 
-def test_who_is_let_in_while_the_front_ends_is_ended_too(house, monkeypatch):
+def test_who_is_let_in_while_the_front_ends_is_ended_too(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its handshake was under way; its job has its end on record like any other."""
     monkeypatch.setattr(front_module, "DRAIN_S", 0.01)
     came, goes_on = threading.Event(), threading.Event()
 
     class Late(gss_stub.StubAcceptor):
-        def start(self, exporter):
+        def start(self, exporter: Any) -> Any:
             exchange = super().start(exporter)
             step = exchange.step
             exchange.step = lambda token: came.set() or (goes_on.wait(CEILING_S) and step(token))
             return exchange
 
-    async def body():
+    async def body() -> None:
         async with house.serving():
             first = await house.client()
             await compiled(first)
@@ -390,8 +395,8 @@ def test_who_is_let_in_while_the_front_ends_is_ended_too(house, monkeypatch):
     assert house.events("job-end", "outcome") == ["cancelled", "cancelled"]
 
 
-def test_a_front_without_its_runner_ends_with_an_error(house):
-    async def body():
+def test_a_front_without_its_runner_ends_with_an_error(house: House) -> None:
+    async def body() -> None:
         async with house.serving():
             client = await house.client()
             await client.hears(Welcome)
@@ -403,8 +408,8 @@ def test_a_front_without_its_runner_ends_with_an_error(house):
     assert house.events("daemon", "detail")[-1] == "the runner has gone"
 
 
-def test_a_changed_policy_closes_the_channels_that_it_denies(house):
-    async def body():
+def test_a_changed_policy_closes_the_channels_that_it_denies(house: House) -> None:
+    async def body() -> None:
         async with house.serving():
             client = await house.client()
             await client.hears(Welcome)
@@ -421,8 +426,8 @@ def test_a_changed_policy_closes_the_channels_that_it_denies(house):
     assert house.events("connection", "decision") == ["allowed", "denied", "denied"]
 
 
-def test_a_changed_policy_that_admits_is_in_force_for_open_channels(house):
-    async def body():
+def test_a_changed_policy_that_admits_is_in_force_for_open_channels(house: House) -> None:
+    async def body() -> None:
         async with house.serving():
             client = await house.client()
             await client.hears(Welcome)
@@ -436,10 +441,10 @@ def test_a_changed_policy_that_admits_is_in_force_for_open_channels(house):
 
 
 @pytest.mark.parametrize("cause", ["signal", "demand"])
-def test_a_compiler_installed_meanwhile_is_offered_on_the_next_channel(house, cause):
+def test_a_compiler_installed_meanwhile_is_offered_on_the_next_channel(house: House, cause: Any) -> None:
     newer = msgspec.structs.replace(GCC, digest=b"n" * 32)
 
-    async def body():
+    async def body() -> None:
         ours, theirs = pair()
         spawner = RunnerSpawner(theirs, WorkReady(LAYERS, (GCC, newer)))
         async with house.serving(spawner=ours):
@@ -464,8 +469,8 @@ def test_a_compiler_installed_meanwhile_is_offered_on_the_next_channel(house, ca
     assert details[-1] == "toolchains gcc-12, gcc-12"
 
 
-def test_compilers_that_cannot_be_looked_for_stay_as_they_were(house):
-    async def body():
+def test_compilers_that_cannot_be_looked_for_stay_as_they_were(house: House) -> None:
+    async def body() -> None:
         ours, theirs = pair()
         theirs.close()
         async with house.serving(spawner=ours):
@@ -476,14 +481,16 @@ def test_compilers_that_cannot_be_looked_for_stay_as_they_were(house):
     assert "reload-refused" in house.events("daemon", "event")
 
 
-def fails(*_):
+def fails(*_: Any) -> None:
     raise RuntimeError("a defect")
 
 
-def test_a_front_that_keeps_house_no_longer_ends(house, caplog, monkeypatch):
+def test_a_front_that_keeps_house_no_longer_ends(
+    house: House, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Else no ticket would end a channel any more, and nobody would know."""
 
-    async def body():
+    async def body() -> None:
         async with house.serving():
             await house.front.listening
             monkeypatch.setattr(Reloadable, "look", fails)
@@ -494,10 +501,12 @@ def test_a_front_that_keeps_house_no_longer_ends(house, caplog, monkeypatch):
     assert house.events("daemon", "detail")[-1] == "internal error"
 
 
-def test_a_reload_that_fails_for_a_defect_leaves_all_as_it_was_and_is_told(house, caplog):
+def test_a_reload_that_fails_for_a_defect_leaves_all_as_it_was_and_is_told(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
     manager = Supervised()
 
-    async def body():
+    async def body() -> None:
         async with house.serving(supervisor=manager):
             await house.front.listening
             house.audit.trouble_reopening = RuntimeError("a defect")
@@ -518,18 +527,18 @@ class Supervised(ServiceManager):
 
     __slots__ = ("heard",)
 
-    def __init__(self, **fields):
+    def __init__(self, **fields: Any) -> None:
         super().__init__(**fields)
         object.__setattr__(self, "heard", [])
 
-    def _tell(self, *lines):
+    def _tell(self, *lines: Any) -> None:
         self.heard.append(lines)
 
 
-def test_the_service_manager_hears_how_it_goes(house):
+def test_the_service_manager_hears_how_it_goes(house: House) -> None:
     manager = Supervised(watchdog_s=0.02)
 
-    async def body():
+    async def body() -> None:
         async with house.serving(supervisor=manager):
             await house.front.listening
             while ("WATCHDOG=1",) not in manager.heard:  # noqa: ASYNC110 - the watchdog's own pace
@@ -545,8 +554,8 @@ def test_the_service_manager_hears_how_it_goes(house):
     asyncio.run(body())
 
 
-def test_a_bad_policy_leaves_the_old_one_in_force(house):
-    async def body():
+def test_a_bad_policy_leaves_the_old_one_in_force(house: House) -> None:
+    async def body() -> None:
         async with house.serving():
             house.policy.write_text("version: 1\nrules: {")
             await house.front.reload()
@@ -557,8 +566,10 @@ def test_a_bad_policy_leaves_the_old_one_in_force(house):
     assert "reload-refused" in house.events("daemon", "event")
 
 
-def test_a_log_that_others_can_write_is_said_and_the_open_one_goes_on(house, caplog):
-    async def body():
+def test_a_log_that_others_can_write_is_said_and_the_open_one_goes_on(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def body() -> None:
         async with house.serving():
             (house.folder / "audit.jsonl").chmod(0o666)
             await house.front.reload()
@@ -571,8 +582,8 @@ def test_a_log_that_others_can_write_is_said_and_the_open_one_goes_on(house, cap
     assert "anyone who can write it can forge audit records: chmod go-w" in caplog.text
 
 
-def test_a_log_that_cannot_be_opened_again_is_said(house, caplog):
-    async def body():
+def test_a_log_that_cannot_be_opened_again_is_said(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    async def body() -> None:
         async with house.serving():
             house.audit.trouble_reopening = AuditError("the log cannot be opened")
             await house.front.reload()
@@ -581,8 +592,8 @@ def test_a_log_that_cannot_be_opened_again_is_said(house, caplog):
     assert "the log cannot be opened" in caplog.text
 
 
-def test_a_front_whose_log_is_full_admits_nobody_and_still_ends(house, caplog):
-    async def body():
+def test_a_front_whose_log_is_full_admits_nobody_and_still_ends(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    async def body() -> None:
         async with house.serving():
             house.audit.trouble = AuditError("the disk is full")
             client = await house.client()
@@ -593,8 +604,8 @@ def test_a_front_whose_log_is_full_admits_nobody_and_still_ends(house, caplog):
     assert "the disk is full" in caplog.text
 
 
-def test_a_ticket_that_ends_ends_the_channel_softly(house):
-    async def body():
+def test_a_ticket_that_ends_ends_the_channel_softly(house: House) -> None:
+    async def body() -> None:
         async with house.serving():
             client = await house.client()
             await client.hears(Welcome)

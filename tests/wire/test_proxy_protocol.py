@@ -2,6 +2,7 @@
 
 import ipaddress
 import struct
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,33 +16,33 @@ from securecc.wire.proxy_protocol import ABSENT, SIGNATURE, Origin, read_origin
 TCP4 = bytes.fromhex("0d0a0d0a000d0a515549540a 21 11 000c c0000201 c0000202 0001 0002")
 
 
-def header(command=0x21, family=0x11, body=b"", length=None):
+def header(command: int = 0x21, family: int = 0x11, body: bytes = b"", length: Any = None) -> Any:
     return SIGNATURE + struct.pack(">BBH", command, family, len(body) if length is None else length) + body
 
 
-def addresses(source, port, form="4s4sHH", target="192.0.2.9"):
+def addresses(source: Any, port: Any, form: str = "4s4sHH", target: str = "192.0.2.9") -> Any:
     packed = (ipaddress.ip_address(address).packed for address in (source, target))
     return struct.pack(f">{form}", *packed, port, 3643)
 
 
-def test_the_example_of_the_specification():
+def test_the_example_of_the_specification() -> None:
     assert read_origin(TCP4) == Origin(("192.0.2.1", 1), 28)
 
 
 @given(st.ip_addresses(v=4), st.integers(0, 65535), st.binary(max_size=200), st.binary(max_size=50))
-def test_an_ipv4_client_whatever_else_is_said(source, port, values, rest):
+def test_an_ipv4_client_whatever_else_is_said(source: Any, port: Any, values: Any, rest: Any) -> None:
     whole = header(body=addresses(source, port) + values)
     assert read_origin(whole + rest) == Origin((str(source), port), len(whole))
 
 
 @given(st.ip_addresses(v=6), st.integers(0, 65535), st.binary(max_size=200), st.binary(max_size=50))
-def test_an_ipv6_client_whatever_else_is_said(source, port, values, rest):
+def test_an_ipv6_client_whatever_else_is_said(source: Any, port: Any, values: Any, rest: Any) -> None:
     whole = header(family=0x21, body=addresses(source, port, "16s16sHH", "2001:db8::9") + values)
     assert read_origin(whole + rest) == Origin((str(source), port), len(whole))
 
 
 @given(st.ip_addresses(v=4), st.binary(max_size=100))
-def test_a_header_comes_byte_by_byte(source, values):
+def test_a_header_comes_byte_by_byte(source: Any, values: Any) -> None:
     whole = header(body=addresses(source, 7) + values)
     for end in range(len(whole)):
         assert read_origin(whole[:end]) is None
@@ -59,11 +60,11 @@ def test_a_header_comes_byte_by_byte(source, values):
         header(family=0x31, body=bytes(216)),  # a unix socket
     ],
 )
-def test_a_proxy_that_names_nobody(data):
+def test_a_proxy_that_names_nobody(data: bytes) -> None:
     assert read_origin(data + b"\x16") == Origin(None, len(data))
 
 
-def test_a_connection_without_a_header():
+def test_a_connection_without_a_header() -> None:
     assert read_origin(b"\x16\x03\x01") == ABSENT
     assert read_origin(b"GET /") == ABSENT
     assert read_origin(b"") is None
@@ -85,19 +86,19 @@ def test_a_connection_without_a_header():
         (header(family=0x21, body=bytes(35)), "35 bytes of addresses"),
     ],
 )
-def test_what_is_no_header_is_refused(data, said):
+def test_what_is_no_header_is_refused(data: bytes, said: Any) -> None:
     with pytest.raises(FrameError, match=said):
         read_origin(data)
 
 
-def test_a_length_is_refused_before_the_bytes_have_come():
+def test_a_length_is_refused_before_the_bytes_have_come() -> None:
     with pytest.raises(FrameError, match="at most"):
         read_origin(header(length=limits.PROXY_HEADER - 15)[:16])
     assert read_origin(header(length=limits.PROXY_HEADER - 16)[:16]) is None
 
 
 @given(st.one_of(st.binary(max_size=300), st.binary(max_size=40).map(lambda rest: SIGNATURE + rest)))
-def test_any_bytes_whole_and_byte_by_byte(data):
+def test_any_bytes_whole_and_byte_by_byte(data: bytes) -> None:
     """An origin, the one error, or more is needed; and never another answer when more bytes come."""
     before = None
     for end in range(len(data) + 1):

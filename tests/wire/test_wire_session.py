@@ -1,7 +1,9 @@
 """The table of what may be said when, applied by both ends."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +15,8 @@ from securecc.model.messages import (
     Ask,
     Cancel,
     Forget,
+    FromClient,
+    FromServer,
     Goodbye,
     Hello,
     Invite,
@@ -37,8 +41,8 @@ VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "frames.json").rea
 WELCOME = Welcome(1, "test", "alice@EXAMPLE.COM", "ref", 1, ())
 
 
-def message(kind, job=1, size=0):
-    made = {
+def message(kind: Any, job: int = 1, size: int = 0) -> FromClient | FromServer:
+    made: dict[Any, Callable[[], FromClient | FromServer]] = {
         Ask: lambda: Ask(job, b"k", b"t"),
         Invite: lambda: Invite(job, 250),
         Wait: lambda: Wait(job, 1),
@@ -54,7 +58,7 @@ def message(kind, job=1, size=0):
 
 
 FROM_SERVER = {Invite, Wait, Refuse, Need, Result}
-ROUTE = {
+ROUTE: dict[State, list[Any]] = {
     State.ASKED: [Ask],
     State.WAITING: [Ask, Wait],
     State.INVITED: [Ask, Invite],
@@ -65,14 +69,14 @@ ROUTE = {
 }
 
 
-def greeted(*, server=True):
+def greeted(*, server: bool = True) -> Session:
     session = Session(server=server)
     assert session.passed(HELLO)
     assert session.passed(WELCOME)
     return session
 
 
-def brought_to(state, *, server=True):
+def brought_to(state: State, *, server: bool = True) -> Session:
     session = greeted(server=server)
     for kind in ROUTE[state]:
         assert session.passed(message(kind, size=10))
@@ -82,7 +86,7 @@ def brought_to(state, *, server=True):
 
 @pytest.mark.parametrize("state", ROUTE, ids=lambda state: state.name)
 @pytest.mark.parametrize("kind", [Invite, Wait, Refuse, Submit, Need, Supply, Result, Forget, Cancel])
-def test_every_message_in_every_state(state, kind):
+def test_every_message_in_every_state(state: Any, kind: Any) -> None:
     session = brought_to(state)
     following = TRANSITIONS.get((state, kind))
     if following is None:
@@ -94,7 +98,7 @@ def test_every_message_in_every_state(state, kind):
     assert session.jobs == (following is not State.DONE)
 
 
-def test_forget_is_for_jobs_that_went_elsewhere_and_cancel_for_all():
+def test_forget_is_for_jobs_that_went_elsewhere_and_cancel_for_all() -> None:
     assert {state for state, kind in TRANSITIONS if kind is Cancel} == set(ROUTE)
     assert {state for state, kind in TRANSITIONS if kind is Forget} == {
         State.ASKED,
@@ -130,7 +134,7 @@ def test_an_ask_that_went_elsewhere_may_cross_its_result() -> None:
 
 
 @pytest.mark.parametrize("kind", [Invite, Submit, Supply, Result, Cancel, Forget, Refuse, Need, Wait])
-def test_messages_for_an_ended_job_are_dropped_and_for_an_unknown_one_illegal(kind):
+def test_messages_for_an_ended_job_are_dropped_and_for_an_unknown_one_illegal(kind: Any) -> None:
     session = greeted()
     session.passed(message(Ask, 5))
     session.passed(message(Cancel, 5))
@@ -143,7 +147,7 @@ def test_messages_for_an_ended_job_are_dropped_and_for_an_unknown_one_illegal(ki
             session.passed(message(kind, job))
 
 
-def test_a_job_may_begin_with_its_submission():
+def test_a_job_may_begin_with_its_submission() -> None:
     session = greeted()
     assert session.passed(message(Submit, 3))
     assert session.state(3) is State.SUBMITTED
@@ -157,7 +161,7 @@ def test_a_job_may_begin_with_its_submission():
 
 @pytest.mark.parametrize("vector", VECTORS["conversations"], ids=lambda vector: vector["name"])
 @pytest.mark.parametrize("server", [True, False])
-def test_vectors_of_conversations(vector, server):
+def test_vectors_of_conversations(vector: Any, server: Any) -> None:
     session = greeted(server=server)
     if vector.get("error"):
         with pytest.raises(ProtocolError):
@@ -167,7 +171,7 @@ def test_vectors_of_conversations(vector, server):
     assert session.state(9).name == vector["ends"]
 
 
-def converse(session, frames):
+def converse(session: Session, frames: Any) -> None:
     for sender, data in frames:
         reader = FrameReader()
         reader.open()
@@ -179,14 +183,14 @@ def converse(session, frames):
 
 
 @pytest.mark.parametrize("job", [5, 4, 0, -1, 2**32])
-def test_numbers_grow(job):
+def test_numbers_grow(job: int) -> None:
     session = greeted()
     session.passed(message(Ask, 5))
     with pytest.raises(ProtocolError, match="grow"):
         session.passed(message(Ask, job))
 
 
-def test_greetings_come_first_and_once():
+def test_greetings_come_first_and_once() -> None:
     with pytest.raises(ProtocolError):
         Session(server=True).passed(message(Ask))
     with pytest.raises(ProtocolError):
@@ -204,12 +208,12 @@ def test_greetings_come_first_and_once():
         session.passed(WELCOME)
 
 
-def test_signs_of_life_are_legal_at_any_time():
+def test_signs_of_life_are_legal_at_any_time() -> None:
     for some in (Ping(1), Pong(1), Goodbye("draining", "r", "ref")):
         assert Session(server=False).passed(some)
 
 
-def test_versions():
+def test_versions() -> None:
     assert agree([0, 1, 2]) == 1
     with pytest.raises(ProtocolError, match=r"theirs 2 3, ours 1; upgrade"):
         agree([3, 2])
@@ -217,7 +221,7 @@ def test_versions():
         agree([])
 
 
-def test_jobs_have_a_limit():
+def test_jobs_have_a_limit() -> None:
     session = greeted()
     for job in range(1, limits.JOBS_PER_CHANNEL + 1):
         session.passed(message(Ask, job))
@@ -227,7 +231,7 @@ def test_jobs_have_a_limit():
     assert session.passed(message(Ask, limits.JOBS_PER_CHANNEL + 1))
 
 
-def test_bulk_to_the_server_is_bounded(monkeypatch):
+def test_bulk_to_the_server_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "JOB_SOURCE", 100)
     session = brought_to(State.NEEDING)
     with pytest.raises(ProtocolError, match="needing"):
@@ -243,21 +247,21 @@ def test_bulk_to_the_server_is_bounded(monkeypatch):
         session.sent_bulk(1, 1)
 
 
-def test_bulk_without_an_expectation_is_bounded_by_the_jobs_source():
+def test_bulk_without_an_expectation_is_bounded_by_the_jobs_source() -> None:
     session = brought_to(State.SUPPLIED)
     assert session.received_bulk(1, limits.JOB_SOURCE)
     with pytest.raises(ProtocolError):
         session.received_bulk(1, 1)
 
 
-def test_bulk_that_crosses_a_result_is_dropped():
+def test_bulk_that_crosses_a_result_is_dropped() -> None:
     for server in (True, False):
         session = brought_to(State.DELIVERING, server=server)
         assert (session.received_bulk if server else session.sent_bulk)(1, 5) is False
 
 
 @pytest.mark.parametrize("server", [True, False])
-def test_a_job_ends_with_its_last_byte(server):
+def test_a_job_ends_with_its_last_byte(server: Any) -> None:
     session = brought_to(State.DELIVERING, server=server)
     bulk = session.sent_bulk if server else session.received_bulk
     assert bulk(1, 4)
@@ -269,14 +273,14 @@ def test_a_job_ends_with_its_last_byte(server):
         bulk(2, 1)
 
 
-def test_a_result_without_bytes_ends_the_job():
+def test_a_result_without_bytes_ends_the_job() -> None:
     session = brought_to(State.SUBMITTED)
     session.passed(message(Result))
     assert session.jobs == 0
 
 
 @pytest.mark.parametrize("sizes", [(-1, 5), (0, limits.RESULT + 1)])
-def test_a_result_announces_what_a_client_can_bear(sizes):
+def test_a_result_announces_what_a_client_can_bear(sizes: Any) -> None:
     session = brought_to(State.SUBMITTED, server=False)
     outputs = (Output(b"/a.o", sizes[1], 0o644, b"d"),)
     with pytest.raises(ProtocolError, match="announces"):
@@ -288,10 +292,10 @@ kinds = st.sampled_from([Ask, Invite, Wait, Refuse, Submit, Need, Supply, Result
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(kinds, st.integers(1, 3), st.integers(0, 5)), max_size=30))
-def test_two_ends_that_hear_the_same_hold_the_same(script):
+def test_two_ends_that_hear_the_same_hold_the_same(script: Any) -> None:
     client, server = greeted(server=False), greeted(server=True)
     for kind, job, size in script:
-        verdicts = []
+        verdicts: list[bool | None] = []
         for session in (client, server):
             try:
                 verdicts.append(session.passed(message(kind, job, size)))

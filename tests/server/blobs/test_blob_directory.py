@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 import pytest
 
@@ -7,7 +8,7 @@ from securecc.server.blobs import blob_directory
 from securecc.server.blobs.blob_directory import claim, clear
 
 
-def test_a_folder_is_one_daemons_alone(tmp_path):
+def test_a_folder_is_one_daemons_alone(tmp_path: Path) -> None:
     root = claim(tmp_path / "a/store")
     assert (tmp_path / "a/store").stat().st_mode & 0o777 == 0o700
     with pytest.raises(StoreError, match="in use by another daemon"):
@@ -16,7 +17,7 @@ def test_a_folder_is_one_daemons_alone(tmp_path):
     os.close(claim(tmp_path / "a/store"))
 
 
-def test_it_removes_what_a_store_makes_and_nothing_else(tmp_path):
+def test_it_removes_what_a_store_makes_and_nothing_else(tmp_path: Path) -> None:
     for name in ("ab", "cd", "Documents", "ef.txt", "abc"):
         (tmp_path / name).mkdir()
     (tmp_path / "12").write_text("a file")
@@ -24,7 +25,7 @@ def test_it_removes_what_a_store_makes_and_nothing_else(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["12", "Documents", "abc", "ef.txt"]
 
 
-def test_what_is_no_folder_of_its_own_is_refused(tmp_path):
+def test_what_is_no_folder_of_its_own_is_refused(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path)
     (tmp_path / "file").write_text("")
     for name in ("link", "file"):
@@ -32,7 +33,7 @@ def test_what_is_no_folder_of_its_own_is_refused(tmp_path):
             claim(tmp_path / name)
 
 
-def test_what_is_to_be_removed_is_out_of_the_way_at_once(tmp_path, monkeypatch):
+def test_what_is_to_be_removed_is_out_of_the_way_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However long its removal takes; what an end leaves of it goes the next time."""
     (tmp_path / "ab/cd").mkdir(parents=True)
     with monkeypatch.context() as patch:
@@ -45,6 +46,6 @@ def test_what_is_to_be_removed_is_out_of_the_way_at_once(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == [".leaving-by-name-alone"]
 
 
-def test_a_folder_that_cannot_be_cleared_is_told(tmp_path):
+def test_a_folder_that_cannot_be_cleared_is_told(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="No such file"):
         clear(tmp_path / "gone")

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,17 +11,17 @@ from securecc.server.blobs.blob_index import BlobIndex, NoRoomError, charge
 UNIT = limits.STORE_CHARGE
 
 
-def put(holdings, principal, digest, size=1):
+def put(holdings: Any, principal: str, digest: bytes, size: int = 1) -> Any:
     gone = holdings.reserve(principal, size)
     holdings.add(principal, digest, size)
     return [blob.digest for blob in gone]
 
 
-def test_a_blob_counts_for_a_unit_at_least():
+def test_a_blob_counts_for_a_unit_at_least() -> None:
     assert (charge(0), charge(1), charge(UNIT + 1)) == (UNIT, UNIT, UNIT + 1)
 
 
-def test_reserved_room_counts_until_it_is_given_back():
+def test_reserved_room_counts_until_it_is_given_back() -> None:
     holdings = BlobIndex(4 * UNIT, 2 * UNIT)
     holdings.reserve("alice", 1)
     holdings.reserve("alice", 1)
@@ -34,21 +36,21 @@ def test_reserved_room_counts_until_it_is_given_back():
     assert holdings.used == 4 * UNIT
 
 
-def test_what_can_never_fit():
+def test_what_can_never_fit() -> None:
     holdings = BlobIndex(100 * UNIT, 3 * UNIT)
     for size in (-1, 4 * UNIT, limits.BLOB + 1):
         with pytest.raises(StoreError, match="at most"):
             holdings.reserve("alice", size)
 
 
-def test_sharing_costs_each_owner_but_the_store_once():
+def test_sharing_costs_each_owner_but_the_store_once() -> None:
     holdings = BlobIndex(4 * UNIT, 2 * UNIT)
     put(holdings, "alice", b"x")
     put(holdings, "bob", b"x")
     assert (holdings.used, holdings.charged("alice"), holdings.charged("bob"), len(holdings)) == (UNIT, UNIT, UNIT, 1)
 
 
-def test_a_shared_blob_leaves_with_its_last_owner():
+def test_a_shared_blob_leaves_with_its_last_owner() -> None:
     holdings = BlobIndex(10 * UNIT, 1 * UNIT)
     put(holdings, "alice", b"x")
     put(holdings, "bob", b"x")
@@ -59,7 +61,7 @@ def test_a_shared_blob_leaves_with_its_last_owner():
     assert b"x" not in holdings
 
 
-def test_use_decides_what_goes():
+def test_use_decides_what_goes() -> None:
     holdings = BlobIndex(3 * UNIT, 3 * UNIT)
     for name in (b"a", b"b", b"c"):
         put(holdings, "alice", name)
@@ -70,7 +72,7 @@ def test_use_decides_what_goes():
     assert holdings.pin("nobody", b"a") is None
 
 
-def test_a_full_house_of_principals_in_use():
+def test_a_full_house_of_principals_in_use() -> None:
     holdings = BlobIndex(1 << 40, 1 << 30)
     for number in range(limits.STORE_PRINCIPALS):
         holdings.reserve(f"user{number}", 1)
@@ -83,7 +85,7 @@ def test_a_full_house_of_principals_in_use():
 
 @settings(max_examples=60)
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 9), st.integers(0, 2 * UNIT)), max_size=80))
-def test_the_sums_are_always_right(puts):
+def test_the_sums_are_always_right(puts: Any) -> None:
     holdings = BlobIndex(8 * UNIT, 5 * UNIT)
     sizes, here = {}, {"a": set(), "b": set()}
     for who, number, size in puts:

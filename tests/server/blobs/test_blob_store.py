@@ -4,7 +4,9 @@ import hashlib
 import os
 import resource
 import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -38,28 +40,28 @@ def open_descriptors() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
-def files(path):
+def files(path: bytes) -> Any:
     return sorted(item for item in path.rglob("*") if item.is_file())
 
 
 @pytest.fixture
-def store(tmp_path):
+def store(tmp_path: Path) -> Iterator[Any]:
     store = BlobStore(tmp_path / "blobs", limit=10 * UNIT, quota=6 * UNIT, descriptors=4)
     yield store
     store.close()
 
 
-def read(store, name, principal="alice@EXAMPLE.COM"):
+def read(store: BlobStore, name: Any, principal: str = "alice@EXAMPLE.COM") -> Any:
     with store.hold(principal, [name]) as hold:
         return os.pread(hold.descriptors([name])[0], 1 << 20, 0)
 
 
 @pytest.mark.parametrize("data", [b"", b"x", b"int f;\n" * 9000])
-def test_what_was_put_is_read(store, data):
+def test_what_was_put_is_read(store: BlobStore, data: bytes) -> None:
     assert read(store, put(store, data)) == data
 
 
-def test_chunks_make_one_blob(store):
+def test_chunks_make_one_blob(store: BlobStore) -> None:
     data = bytes(range(256)) * 10
     intake = store.intake("alice@EXAMPLE.COM", digest(data), len(data))
     for start in range(0, len(data), 100):
@@ -69,7 +71,7 @@ def test_chunks_make_one_blob(store):
     assert read(store, digest(data)) == data
 
 
-def test_a_blob_is_readable_by_its_owner_only_and_never_writable(store, tmp_path):
+def test_a_blob_is_readable_by_its_owner_only_and_never_writable(store: BlobStore, tmp_path: Path) -> None:
     put(store, b"x")
     (file,) = files(tmp_path)
     assert file.stat().st_mode & 0o777 == 0o400
@@ -78,20 +80,20 @@ def test_a_blob_is_readable_by_its_owner_only_and_never_writable(store, tmp_path
         os.write(hold.descriptors([digest(b"x")])[0], b"y")
 
 
-def test_putting_twice_is_putting_once(store, tmp_path):
+def test_putting_twice_is_putting_once(store: BlobStore, tmp_path: Path) -> None:
     put(store, b"x")
     put(store, b"x")
     assert len(files(tmp_path)) == 1
     assert store.used == store.charged("alice@EXAMPLE.COM") == UNIT
 
 
-def test_missing_names_each_once_in_order(store):
+def test_missing_names_each_once_in_order(store: BlobStore) -> None:
     put(store, b"x")
     a, b = digest(b"a"), digest(b"b")
     assert store.missing("alice@EXAMPLE.COM", [b, digest(b"x"), a, b]) == [b, a]
 
 
-def test_knowing_a_digest_is_no_way_to_somebody_elses_file(store):
+def test_knowing_a_digest_is_no_way_to_somebody_elses_file(store: BlobStore) -> None:
     name = put(store, b"secret")
     assert store.missing("mallory@EXAMPLE.COM", [name]) == [name]
     with store.hold("mallory@EXAMPLE.COM", [name]) as hold:
@@ -103,7 +105,7 @@ def test_knowing_a_digest_is_no_way_to_somebody_elses_file(store):
 
 
 @pytest.mark.parametrize("sent", [b"evil", b"go", b""])
-def test_other_bytes_than_the_digest_names_leave_nothing(store, tmp_path, sent):
+def test_other_bytes_than_the_digest_names_leave_nothing(store: BlobStore, tmp_path: Path, sent: Any) -> None:
     intake = store.intake("alice@EXAMPLE.COM", digest(b"good"), 4)
     intake.write(sent)
     with pytest.raises(StoreError, match="have another digest"):
@@ -113,7 +115,7 @@ def test_other_bytes_than_the_digest_names_leave_nothing(store, tmp_path, sent):
     assert store.missing("alice@EXAMPLE.COM", [digest(b"good")])
 
 
-def test_more_bytes_than_announced_leave_nothing(store, tmp_path):
+def test_more_bytes_than_announced_leave_nothing(store: BlobStore, tmp_path: Path) -> None:
     intake = store.intake("alice@EXAMPLE.COM", digest(b"good"), 4)
     intake.write(b"goo")
     with pytest.raises(StoreError, match="longer"):
@@ -123,7 +125,7 @@ def test_more_bytes_than_announced_leave_nothing(store, tmp_path):
     assert (files(tmp_path), store.used) == ([], 0)
 
 
-def test_an_abandoned_intake_leaves_nothing(store, tmp_path):
+def test_an_abandoned_intake_leaves_nothing(store: BlobStore, tmp_path: Path) -> None:
     before = open_descriptors()
     with store.intake("alice@EXAMPLE.COM", digest(b"good"), 4) as intake:
         intake.write(b"go")
@@ -135,7 +137,7 @@ def test_an_abandoned_intake_leaves_nothing(store, tmp_path):
     assert open_descriptors() == before
 
 
-def test_finishing_twice_is_refused(store):
+def test_finishing_twice_is_refused(store: BlobStore) -> None:
     intake = store.intake("alice@EXAMPLE.COM", digest(b""), 0)
     intake.finish()
     with pytest.raises(StoreError):
@@ -144,12 +146,12 @@ def test_finishing_twice_is_refused(store):
 
 
 @pytest.mark.parametrize("size", [-1, limits.BLOB + 1, 7 * UNIT])
-def test_what_can_never_fit_is_refused_before_a_byte_comes(store, size):
+def test_what_can_never_fit_is_refused_before_a_byte_comes(store: BlobStore, size: int) -> None:
     with pytest.raises(StoreError, match="at most"):
         store.intake("alice@EXAMPLE.COM", digest(b"x"), size)
 
 
-def test_least_recently_used_goes_first(store):
+def test_least_recently_used_goes_first(store: BlobStore) -> None:
     names = [put(store, b"%d" % i) for i in range(6)]
     read(store, names[0])
     put(store, b"new")
@@ -157,14 +159,14 @@ def test_least_recently_used_goes_first(store):
     assert store.charged("alice@EXAMPLE.COM") == 6 * UNIT
 
 
-def test_one_principals_quota_does_not_evict_another(store):
+def test_one_principals_quota_does_not_evict_another(store: BlobStore) -> None:
     name = put(store, b"bob's", "bob@EXAMPLE.COM")
     for i in range(20):
         put(store, b"%d" % i)
     assert store.missing("bob@EXAMPLE.COM", [name]) == []
 
 
-def test_the_total_limit_evicts_the_file_too(store, tmp_path):
+def test_the_total_limit_evicts_the_file_too(store: BlobStore, tmp_path: Path) -> None:
     for who in ("alice", "bob", "carol"):
         for i in range(6):
             put(store, f"{who}{i}".encode(), who)
@@ -172,7 +174,7 @@ def test_the_total_limit_evicts_the_file_too(store, tmp_path):
     assert len(files(tmp_path)) == 10
 
 
-def test_a_held_blob_is_not_evicted(store):
+def test_a_held_blob_is_not_evicted(store: BlobStore) -> None:
     name = put(store, b"held")
     with store.hold("alice@EXAMPLE.COM", [name]) as hold:
         for i in range(20):
@@ -182,14 +184,14 @@ def test_a_held_blob_is_not_evicted(store):
     assert store.missing("alice@EXAMPLE.COM", [name]) == [name]
 
 
-def test_all_held_is_full_and_recovers(store):
+def test_all_held_is_full_and_recovers(store: BlobStore) -> None:
     names = [put(store, b"%d" % i) for i in range(6)]
     with store.hold("alice@EXAMPLE.COM", names), pytest.raises(StoreError, match="quota"):
         put(store, b"one more")
     put(store, b"one more")
 
 
-def test_a_hold_keeps_what_arrives_for_it(store):
+def test_a_hold_keeps_what_arrives_for_it(store: BlobStore) -> None:
     with store.hold("alice@EXAMPLE.COM", [digest(b"a"), digest(b"b"), digest(b"a")]) as hold:
         assert hold.missing == [digest(b"a"), digest(b"b")]
         intake = hold.intake(digest(b"a"), 1)
@@ -202,7 +204,7 @@ def test_a_hold_keeps_what_arrives_for_it(store):
     hold.release()
 
 
-def test_descriptors_are_reused_and_bounded(store):
+def test_descriptors_are_reused_and_bounded(store: BlobStore) -> None:
     before = open_descriptors()
     names = [put(store, b"%d" % i) for i in range(6)]
     first = [store.hold("alice@EXAMPLE.COM", [name]).descriptors([name])[0] for name in names[:1]]
@@ -213,13 +215,13 @@ def test_descriptors_are_reused_and_bounded(store):
         assert hold.descriptors(names[:1]) == first
 
 
-def test_too_many_descriptors_in_use_is_an_error_with_advice(store):
+def test_too_many_descriptors_in_use_is_an_error_with_advice(store: BlobStore) -> None:
     names = [put(store, b"%d" % i) for i in range(6)]
     with store.hold("alice@EXAMPLE.COM", names) as hold, pytest.raises(StoreError, match="LimitNOFILE"):
         hold.descriptors(names)
 
 
-def test_the_processes_own_limit_of_descriptors_is_an_error_with_advice(store):
+def test_the_processes_own_limit_of_descriptors_is_an_error_with_advice(store: BlobStore) -> None:
     name = put(store, b"x")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with store.hold("alice@EXAMPLE.COM", [name]) as hold:
@@ -234,7 +236,7 @@ def test_the_processes_own_limit_of_descriptors_is_an_error_with_advice(store):
 
 @pytest.mark.parametrize("opened", [False, True])
 @pytest.mark.parametrize("damage", ["shorten", "alter", "remove", "link"])
-def test_a_damaged_blob_is_missing_from_then_on(store, tmp_path, damage, opened):
+def test_a_damaged_blob_is_missing_from_then_on(store: BlobStore, tmp_path: Path, damage: Any, opened: Any) -> None:
     name = put(store, b"content")
     (file,) = files(tmp_path)
     if opened:
@@ -256,8 +258,10 @@ def test_a_damaged_blob_is_missing_from_then_on(store, tmp_path, damage, opened)
 
 
 @pytest.mark.parametrize("where", ["write", "open", "rename"])
-def test_a_full_disk_leaves_nothing_and_says_so(store, tmp_path, monkeypatch, where):
-    def full(*_args, **_kwargs):
+def test_a_full_disk_leaves_nothing_and_says_so(
+    store: BlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: Any
+) -> None:
+    def full(*_args: Any, **_kwargs: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
@@ -268,7 +272,7 @@ def test_a_full_disk_leaves_nothing_and_says_so(store, tmp_path, monkeypatch, wh
     put(store, b"content")
 
 
-def test_a_real_full_disk(tmp_path):
+def test_a_real_full_disk(tmp_path: Path) -> None:
     if os.geteuid() != 0 or os.system(f"mount -t tmpfs -o size=64k none {tmp_path} 2>/dev/null") != 0:
         pytest.skip("needs root and mount")
     try:
@@ -284,7 +288,7 @@ def test_a_real_full_disk(tmp_path):
         os.system(f"umount {tmp_path}")
 
 
-def test_start_empties_what_a_crash_left_and_nothing_else(tmp_path):
+def test_start_empties_what_a_crash_left_and_nothing_else(tmp_path: Path) -> None:
     left = tmp_path / "ab" / "cd"
     left.mkdir(parents=True)
     (left / ".arriving-7").write_bytes(b"half")
@@ -296,12 +300,12 @@ def test_start_empties_what_a_crash_left_and_nothing_else(tmp_path):
     assert sorted(item.name for item in tmp_path.iterdir()) == ["README", "ff"]
 
 
-def test_two_daemons_cannot_share_a_directory(store, tmp_path):
+def test_two_daemons_cannot_share_a_directory(store: BlobStore, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="another daemon"):
         BlobStore(tmp_path / "blobs")
 
 
-def test_a_link_or_a_file_is_no_directory(tmp_path):
+def test_a_link_or_a_file_is_no_directory(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
     (tmp_path / "file").write_bytes(b"")
@@ -310,7 +314,7 @@ def test_a_link_or_a_file_is_no_directory(tmp_path):
             BlobStore(tmp_path / name)
 
 
-def test_close_leaves_an_empty_directory_and_no_descriptor(tmp_path):
+def test_close_leaves_an_empty_directory_and_no_descriptor(tmp_path: Path) -> None:
     before = open_descriptors()
     store = BlobStore(tmp_path)
     read(store, put(store, b"x"))
@@ -320,7 +324,7 @@ def test_close_leaves_an_empty_directory_and_no_descriptor(tmp_path):
     assert open_descriptors() == before
 
 
-def test_the_number_of_principals_is_bounded(store, monkeypatch):
+def test_the_number_of_principals_is_bounded(store: BlobStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "STORE_PRINCIPALS", 3)
     for i in range(10):
         put(store, b"x", f"user{i}@EXAMPLE.COM")
@@ -332,30 +336,30 @@ def test_the_number_of_principals_is_bounded(store, monkeypatch):
 class Play:
     """Does one operation after the other to a store, as jobs of three principals might."""
 
-    def __init__(self, store):
+    def __init__(self, store: BlobStore) -> None:
         self.store = store
         self.holds = []
         self.arriving = []
 
-    def put(self, principal, data):
+    def put(self, principal: str, data: bytes) -> None:
         put(self.store, data, principal)
 
-    def hold(self, principal, data):
+    def hold(self, principal: str, data: bytes) -> None:
         self.holds.append((self.store.hold(principal, [digest(data)]), data))
 
-    def release(self, _principal, _data):
+    def release(self, _principal: Any, _data: Any) -> None:
         if self.holds:
             self.holds.pop(0)[0].release()
 
-    def arrive(self, principal, data):
+    def arrive(self, principal: str, data: bytes) -> None:
         self.arriving.append(self.store.intake(principal, digest(data), len(data)))
         self.arriving[-1].write(data)
 
-    def end(self, _principal, _data):
+    def end(self, _principal: Any, _data: Any) -> None:
         if self.arriving:
             self.arriving.pop(0).finish()
 
-    def check(self):
+    def check(self) -> None:
         for hold, data in self.holds:
             if not hold.missing:
                 assert os.pread(hold.descriptors([digest(data)])[0], 1 << 20, 0) == data
@@ -373,7 +377,7 @@ operations = st.lists(
 
 @settings(max_examples=40, deadline=None)
 @given(operations)
-def test_accounts_always_agree_with_the_disk(tmp_path_factory, ops):
+def test_accounts_always_agree_with_the_disk(tmp_path_factory: pytest.TempPathFactory, ops: Any) -> None:
     path = tmp_path_factory.mktemp("store")
     store = BlobStore(path, limit=10 * UNIT, quota=6 * UNIT, descriptors=64)
     play = Play(store)

@@ -1,5 +1,7 @@
 """Who was let in and who was not, on record."""
 
+from typing import Any
+
 import pytest
 
 from securecc.audit.records.daemon_events import Connection, Daemon, Strangers
@@ -14,13 +16,13 @@ PEER = ("192.0.2.1", 4000)
 class Book:
     """An audit that keeps its records in memory, or refuses them."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.records = []
         self.trouble = None
         self.now = 0.0
         self.accounting = AuditEvents(self.append, lambda: "r7", lambda: self.now)
 
-    def append(self, record):
+    def append(self, record: Any) -> None:
         if self.trouble is not None:
             raise self.trouble
         self.records.append(record)
@@ -36,7 +38,7 @@ class Channel:
 GRANT = Grant("alice@EXAMPLE.COM", "committers", "r7")
 
 
-def test_who_comes_in_is_on_record():
+def test_who_comes_in_is_on_record() -> None:
     book = Book()
     book.accounting.admitted(Channel(), GRANT)
     [record] = book.records
@@ -49,14 +51,14 @@ def test_who_comes_in_is_on_record():
     )
 
 
-def test_who_cannot_be_recorded_does_not_come_in():
+def test_who_cannot_be_recorded_does_not_come_in() -> None:
     book = Book()
     book.trouble = AuditError("the disk is full")
     with pytest.raises(AuditError):
         book.accounting.admitted(Channel(), GRANT)
 
 
-def test_who_has_proven_a_name_and_is_denied_is_on_record_in_full():
+def test_who_has_proven_a_name_and_is_denied_is_on_record_in_full() -> None:
     book = Book()
     detail = {"principal": "mallory@EXAMPLE.COM", "reference": "ab", "rule": "leavers", "why": "you may not"}
     book.accounting.notice("denied", PEER, detail)
@@ -71,7 +73,7 @@ def test_who_has_proven_a_name_and_is_denied_is_on_record_in_full():
     )
 
 
-def test_what_strangers_cause_is_counted_not_written_one_by_one():
+def test_what_strangers_cause_is_counted_not_written_one_by_one() -> None:
     book = Book()
     for number in range(50):
         book.accounting.notice("acl", ("192.0.2.1", number), {"why": "y"})
@@ -84,7 +86,7 @@ def test_what_strangers_cause_is_counted_not_written_one_by_one():
     assert book.accounting.refused == 52
 
 
-def test_the_daemon_goes_on_when_its_log_is_full(caplog):
+def test_the_daemon_goes_on_when_its_log_is_full(caplog: pytest.LogCaptureFixture) -> None:
     book = Book()
     book.trouble = AuditError("the disk is full")
     book.accounting.notice("denied", PEER, {"principal": "x", "why": "y"})
@@ -94,7 +96,7 @@ def test_the_daemon_goes_on_when_its_log_is_full(caplog):
     assert "the disk is full" in caplog.text
 
 
-def test_the_life_of_the_daemon_is_on_record():
+def test_the_life_of_the_daemon_is_on_record() -> None:
     book = Book()
     book.accounting.daemon("start", "", ("jail", "netns"))
     [record] = book.records
@@ -110,7 +112,7 @@ def test_the_life_of_the_daemon_is_on_record():
         ("192.0.2.1", "by proxy 192.0.2.1, which named no client"),
     ],
 )
-def test_by_which_proxy_somebody_came_is_on_record(proxy, reason):
+def test_by_which_proxy_somebody_came_is_on_record(proxy: Any, reason: str) -> None:
     book = Book()
     channel = Channel()
     channel.proxy = proxy
@@ -118,11 +120,11 @@ def test_by_which_proxy_somebody_came_is_on_record(proxy, reason):
     assert book.records[0].reason == reason
 
 
-def denials(book):
+def denials(book: Any) -> Any:
     return [record for record in book.records if isinstance(record, Connection)]
 
 
-def test_who_may_not_compile_cannot_fill_the_log():
+def test_who_may_not_compile_cannot_fill_the_log() -> None:
     book = Book()
     detail = {"principal": "mallory@EXAMPLE.COM", "why": "you may not"}
     for _ in range(1000):

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -46,8 +48,8 @@ from tests.server.frontside import (
 )
 
 
-def with_front(folder, body, *answers, **options):
-    async def run():
+def with_front(folder: Path, body: Any, *answers: Any, **options: Any) -> None:
+    async def run() -> None:
         front = Front(folder / "store", *answers, **options)
         try:
             await body(front)
@@ -59,15 +61,15 @@ def with_front(folder, body, *answers, **options):
     asyncio.run(run())
 
 
-def upload(channel, job=1):
+def upload(channel: Any, job: int = 1) -> None:
     """Ask, Submit and all blobs of one job."""
     channel.hear(ask(job), submit(job), Supply(job))
     channel.hear_bulk(job, SOURCE)
     channel.hear_bulk(job, HEADER)
 
 
-def test_a_greeting_offers_what_the_grant_covers(tmp_path):
-    async def body(front):
+def test_a_greeting_offers_what_the_grant_covers(tmp_path: Path) -> None:
+    async def body(front: Front) -> None:
         front.channel.hear(Hello((1, 7), "someone"))
         welcome = front.channel.said[0]
         assert isinstance(welcome, Welcome)
@@ -80,8 +82,8 @@ def test_a_greeting_offers_what_the_grant_covers(tmp_path):
     with_front(tmp_path, body, grant=replace(GRANT, toolchains=("gcc-*",)), greeted=False, shared_trees=shared_trees)
 
 
-def test_versions_that_nobody_speaks_end_the_channel(tmp_path):
-    async def body(front):
+def test_versions_that_nobody_speaks_end_the_channel(tmp_path: Path) -> None:
+    async def body(front: Front) -> None:
         front.channel.hear(Hello((99,), "someone"))
         assert front.channel.closed
         assert front.gone == [front.connection]
@@ -89,8 +91,8 @@ def test_versions_that_nobody_speaks_end_the_channel(tmp_path):
     with_front(tmp_path, body, greeted=False)
 
 
-def test_a_job_from_ask_to_result(tmp_path):
-    async def body(front):
+def test_a_job_from_ask_to_result(tmp_path: Path) -> None:
+    async def body(front: Front) -> None:
         channel = front.channel
         channel.hear(ask())
         assert channel.said == [Invite(1, 60000)]
@@ -110,8 +112,8 @@ def test_a_job_from_ask_to_result(tmp_path):
     with_front(tmp_path, body, outcome(b"o", b"ee", made=((b"/home/alice/p/a.o", b"object"),)))
 
 
-def test_the_slots_are_taken_in_turn_and_those_who_wait_are_told(tmp_path):
-    async def body(front):
+def test_the_slots_are_taken_in_turn_and_those_who_wait_are_told(tmp_path: Path) -> None:
+    async def body(front: Front) -> None:
         front.channel.hear(ask(1), ask(2), ask(3))
         assert front.channel.said == [Invite(1, 60000), Wait(2, 0), Wait(3, 1)]
         front.channel.hear(Forget(1))
@@ -122,8 +124,8 @@ def test_the_slots_are_taken_in_turn_and_those_who_wait_are_told(tmp_path):
     with_front(tmp_path, body, slots=1)
 
 
-def test_what_is_not_here_or_not_granted_is_refused_with_the_reason(tmp_path):
-    async def body(front):
+def test_what_is_not_here_or_not_granted_is_refused_with_the_reason(tmp_path: Path) -> None:
+    async def body(front: Front) -> None:
         front.channel.hear(ask(1, b"?" * 32), ask(2, CLANG.digest))
         assert [(said.code, said.reason) for said in front.channel.said] == [
             ("toolchain", "no such toolchain here"),
@@ -138,8 +140,8 @@ def test_what_is_not_here_or_not_granted_is_refused_with_the_reason(tmp_path):
     with_front(tmp_path, body, grant=replace(GRANT, toolchains=("gcc-*",)))
 
 
-def test_more_source_than_granted_is_refused_before_anything_is_sent(tmp_path):
-    async def body(front):
+def test_more_source_than_granted_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    async def body(front: Front) -> None:
         front.channel.hear(ask(1, size=5), ask(2, size=6))
         invited, refused = front.channel.said
         assert isinstance(invited, Invite)
@@ -149,8 +151,8 @@ def test_more_source_than_granted_is_refused_before_anything_is_sent(tmp_path):
     with_front(tmp_path, body, grant=replace(GRANT, limits=replace(GRANT.limits, source=5)))
 
 
-def test_a_toolchain_that_lacks_is_compared_with_those_that_are_granted_and_is_on_record_once(tmp_path):
-    async def body(front):
+def test_a_toolchain_that_lacks_is_compared_with_those_that_are_granted_and_is_on_record_once(tmp_path: Path) -> None:
+    async def body(front: Front) -> None:
         wanted = Description("clang-14", "clang", "14.0.6", "x86_64-linux-gnu", (Part(b"/usr/bin/clang", b"1"),))
         front.channel.hear(*(Ask(job, b"key", b"?" * 32, description=wanted) for job in (1, 2)))
         reasons = [said.reason for said in front.channel.said]
@@ -166,8 +168,8 @@ def test_a_toolchain_that_lacks_is_compared_with_those_that_are_granted_and_is_o
     with_front(tmp_path, body, grant=replace(GRANT, toolchains=("gcc-*",)), offers=offers)
 
 
-def test_too_many_jobs_are_told_to_wait_elsewhere(tmp_path, monkeypatch):
-    async def body(front):
+def test_too_many_jobs_are_told_to_wait_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(front: Front) -> None:
         front.channel.hear(ask(1))
         front.channel.session.received(ask(2))
         monkeypatch.setattr(limits, "JOBS_PER_CHANNEL", 1)
@@ -177,8 +179,8 @@ def test_too_many_jobs_are_told_to_wait_elsewhere(tmp_path, monkeypatch):
     with_front(tmp_path, body)
 
 
-def test_a_draining_channel_ends_with_its_last_job(tmp_path):
-    async def body(front):
+def test_a_draining_channel_ends_with_its_last_job(tmp_path: Path) -> None:
+    async def body(front: Front) -> None:
         channel = front.channel
         channel.hear(ask(1))
         front.connection.drain("draining", "the server stops")
@@ -194,8 +196,8 @@ def test_a_draining_channel_ends_with_its_last_job(tmp_path):
     with_front(tmp_path, body)
 
 
-def test_a_channel_that_is_denied_loses_its_jobs_at_once(tmp_path):
-    async def body(front):
+def test_a_channel_that_is_denied_loses_its_jobs_at_once(tmp_path: Path) -> None:
+    async def body(front: Front) -> None:
         upload(front.channel)
         await asyncio.sleep(0)
         assert front.executor.running == 1
@@ -207,8 +209,8 @@ def test_a_channel_that_is_denied_loses_its_jobs_at_once(tmp_path):
     with_front(tmp_path, body, None)
 
 
-def test_the_next_job_runs_under_the_new_grant(tmp_path):
-    async def body(front):
+def test_the_next_job_runs_under_the_new_grant(tmp_path: Path) -> None:
+    async def body(front: Front) -> None:
         front.connection.grant = replace(GRANT, rule="newer")
         upload(front.channel)
         await front.channel.until(Result)
@@ -218,24 +220,24 @@ def test_the_next_job_runs_under_the_new_grant(tmp_path):
 
 
 @pytest.mark.parametrize("job", [0, 2**32, 1])
-def test_numbers_that_cannot_be_end_the_channel(tmp_path, job):
-    async def body(front):
+def test_numbers_that_cannot_be_end_the_channel(tmp_path: Path, job: int) -> None:
+    async def body(front: Front) -> None:
         front.channel.hear(ask(1), ask(job))
         assert front.channel.closed
 
     with_front(tmp_path, body)
 
 
-def test_messages_for_jobs_that_nobody_asked_for_end_the_channel(tmp_path):
-    async def body(front):
+def test_messages_for_jobs_that_nobody_asked_for_end_the_channel(tmp_path: Path) -> None:
+    async def body(front: Front) -> None:
         front.channel.hear(Supply(5))
         assert front.channel.closed
 
     with_front(tmp_path, body)
 
 
-def test_a_job_that_did_not_ask_runs_in_a_slot_that_is_free(tmp_path):
-    async def body(front):
+def test_a_job_that_did_not_ask_runs_in_a_slot_that_is_free(tmp_path: Path) -> None:
+    async def body(front: Front) -> None:
         front.channel.hear(submit(5))
         await front.channel.until(Need)
         assert not [said for said in front.channel.said if isinstance(said, Invite | Wait)]
@@ -244,8 +246,8 @@ def test_a_job_that_did_not_ask_runs_in_a_slot_that_is_free(tmp_path):
     with_front(tmp_path, body)
 
 
-def test_nothing_of_a_job_that_did_not_ask_waits_for_a_slot(tmp_path):
-    async def body(front):
+def test_nothing_of_a_job_that_did_not_ask_waits_for_a_slot(tmp_path: Path) -> None:
+    async def body(front: Front) -> None:
         front.channel.hear(ask(1), ask(2))
         assert front.queue.taken == front.queue.slots
         front.channel.hear(submit(3))
@@ -260,8 +262,8 @@ def test_nothing_of_a_job_that_did_not_ask_waits_for_a_slot(tmp_path):
     with_front(tmp_path, body)
 
 
-def test_a_refusal_is_on_record_with_the_arguments_and_survives_a_full_log(tmp_path):
-    async def body(front):
+def test_a_refusal_is_on_record_with_the_arguments_and_survives_a_full_log(tmp_path: Path) -> None:
+    async def body(front: Front) -> None:
         front.channel.hear(ask(1), submit(1, arguments=(b"/usr/bin/gcc", b"-fplugin=x.so", b"-c", b"a.c")))
         refusal = front.channel.said[-1]
         assert (refusal.job, refusal.code) == (1, "option")
@@ -274,8 +276,8 @@ def test_a_refusal_is_on_record_with_the_arguments_and_survives_a_full_log(tmp_p
     with_front(tmp_path, body)
 
 
-def test_a_store_without_room_refuses_that_job_alone(tmp_path):
-    async def body(front):
+def test_a_store_without_room_refuses_that_job_alone(tmp_path: Path) -> None:
+    async def body(front: Front) -> None:
         upload(front.channel)
         assert front.channel.said[-1].code == "limit"
         assert not front.channel.closed
@@ -285,8 +287,8 @@ def test_a_store_without_room_refuses_that_job_alone(tmp_path):
     with_front(tmp_path, body, limit=limits.STORE_CHARGE, quota=limits.STORE_CHARGE)
 
 
-def test_bytes_for_a_job_that_has_gone_are_dropped(tmp_path):
-    async def body(front):
+def test_bytes_for_a_job_that_has_gone_are_dropped(tmp_path: Path) -> None:
+    async def body(front: Front) -> None:
         front.channel.hear(ask(1), submit(1), Cancel(1))
         front.connection.on_bulk(1, b"late")
         front.channel.hear(ask(2))
@@ -295,7 +297,7 @@ def test_bytes_for_a_job_that_has_gone_are_dropped(tmp_path):
     with_front(tmp_path, body)
 
 
-def lapse(front):
+def lapse(front: Front) -> None:
     for number in range(FIRST_NUMBER, next(front.service.numbers)):
         with contextlib.suppress(KeyError):
             front.queue.expire(front.queue.entry(number))
@@ -325,7 +327,7 @@ steps = st.lists(st.tuples(st.sampled_from((*OFTEN, *STEPS)), st.integers(1, 4))
 answers = st.lists(st.sampled_from(["done", "wait", "broken", "defect"]), max_size=6)
 
 
-def ending(word):
+def ending(word: Any) -> Any:
     return {
         "done": lambda: outcome(b"o", b"e", made=((b"/home/alice/p/a.o", b"object"),)),
         "wait": lambda: None,
@@ -336,8 +338,10 @@ def ending(word):
 
 @settings(max_examples=120, deadline=None)
 @given(steps, answers)
-def test_whatever_a_client_says_nothing_is_held_once_it_has_gone(tmp_path_factory, said, ends):
-    async def run():
+def test_whatever_a_client_says_nothing_is_held_once_it_has_gone(
+    tmp_path_factory: pytest.TempPathFactory, said: Any, ends: Any
+) -> None:
+    async def run() -> None:
         front = Front(tmp_path_factory.mktemp("store"), *map(ending, ends), slots=2)
         for step, job in said:
             if step == "loop":

@@ -2,6 +2,8 @@
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +24,7 @@ class Policy:
 
     grant: "Grant | None" = GRANT
 
-    def judge(self, principal, address, indicators):
+    def judge(self, principal: str, address: Any, indicators: Any) -> Any:
         self.asked = (principal, address, indicators)
         if self.grant is None:
             raise Denied("you may not compile here", rule="leavers")
@@ -32,7 +34,7 @@ class Policy:
 class Rig:
     """A registry over a policy of the test's, and what it records."""
 
-    def __init__(self, folder):
+    def __init__(self, folder: Path) -> None:
         self.policy = Policy()
         self.records = []
         self.side = Side(folder / "store")
@@ -40,12 +42,12 @@ class Rig:
         self.trouble = None
         self.service = self.side.service
 
-    def append(self, record):
+    def append(self, record: Any) -> None:
         if self.trouble is not None:
             raise self.trouble
         self.records.append(record)
 
-    async def come(self, lifetime_end=1e9):
+    async def come(self, lifetime_end: float = 1e9) -> Any:
         channel = FrontChannel()
         channel.lifetime_end = lifetime_end
         channel.grant = await self.registry.judge(b"alice@EXAMPLE.COM", channel.peer, ("pkinit",))
@@ -55,23 +57,23 @@ class Rig:
         return channel, connection
 
 
-async def closed(channel):
+async def closed(channel: FrontChannel) -> None:
     while not channel.closed:
         channel.news.clear()
         await channel.news.wait()
 
 
 @pytest.fixture
-def rig(tmp_path):
+def rig(tmp_path: Path) -> Any:
     return lambda: Rig(tmp_path)
 
 
-def run(body):
+def run(body: Any) -> None:
     asyncio.run(body)
 
 
-def test_channels_are_judged_by_name_address_and_indicators(rig):
-    async def body():
+def test_channels_are_judged_by_name_address_and_indicators(rig: Any) -> None:
+    async def body() -> None:
         some = rig()
         _, connection = await some.come()
         assert some.policy.asked == (b"alice@EXAMPLE.COM", "192.0.2.1", ("pkinit",))
@@ -82,8 +84,8 @@ def test_channels_are_judged_by_name_address_and_indicators(rig):
     run(body())
 
 
-def test_who_is_denied_now_is_sent_away_and_on_record(rig):
-    async def body():
+def test_who_is_denied_now_is_sent_away_and_on_record(rig: Any) -> None:
+    async def body() -> None:
         some = rig()
         channel, _ = await some.come()
         some.policy.grant = None
@@ -101,8 +103,8 @@ def test_who_is_denied_now_is_sent_away_and_on_record(rig):
     run(body())
 
 
-def test_who_is_still_admitted_goes_on_under_the_new_grant(rig):
-    async def body():
+def test_who_is_still_admitted_goes_on_under_the_new_grant(rig: Any) -> None:
+    async def body() -> None:
         some = rig()
         channel, connection = await some.come()
         some.policy.grant = Grant("alice@EXAMPLE.COM", "newer", "r2")
@@ -114,8 +116,8 @@ def test_who_is_still_admitted_goes_on_under_the_new_grant(rig):
     run(body())
 
 
-def test_a_ticket_that_ends_ends_its_channel_alone(rig):
-    async def body():
+def test_a_ticket_that_ends_ends_its_channel_alone(rig: Any) -> None:
+    async def body() -> None:
         some = rig()
         short, _ = await some.come(lifetime_end=10.0)
         long, _ = await some.come(lifetime_end=20.0)
@@ -130,8 +132,8 @@ def test_a_ticket_that_ends_ends_its_channel_alone(rig):
     run(body())
 
 
-def test_a_channel_that_cannot_be_recorded_is_not_opened(rig):
-    async def body():
+def test_a_channel_that_cannot_be_recorded_is_not_opened(rig: Any) -> None:
+    async def body() -> None:
         some = rig()
         some.trouble = AuditError("the disk is full")
         with pytest.raises(AuditError):
@@ -142,8 +144,8 @@ def test_a_channel_that_cannot_be_recorded_is_not_opened(rig):
     run(body())
 
 
-def test_a_principal_has_so_many_channels_and_no_more(rig):
-    async def body():
+def test_a_principal_has_so_many_channels_and_no_more(rig: Any) -> None:
+    async def body() -> None:
         some = rig()
         some.policy.grant = replace(GRANT, quota=Quota(connections=2))
         first, second = [(await some.come())[0] for _ in range(2)]
@@ -161,8 +163,8 @@ def test_a_principal_has_so_many_channels_and_no_more(rig):
     run(body())
 
 
-def test_what_a_channel_takes_of_the_fronts_time_is_its_principals(rig):
-    async def body():
+def test_what_a_channel_takes_of_the_fronts_time_is_its_principals(rig: Any) -> None:
+    async def body() -> None:
         some = rig()
         first, second = [(await some.come())[0] for _ in range(2)]
         assert first.pace(limits.TURNS_BURST_S) == 0.0
@@ -172,8 +174,8 @@ def test_what_a_channel_takes_of_the_fronts_time_is_its_principals(rig):
     run(body())
 
 
-def test_the_end_of_all_says_so(rig):
-    async def body():
+def test_the_end_of_all_says_so(rig: Any) -> None:
+    async def body() -> None:
         some = rig()
         channels = [(await some.come())[0] for _ in range(3)]
         await some.registry.end("told to stop", some.service.running, 5.0)
@@ -185,8 +187,8 @@ def test_the_end_of_all_says_so(rig):
     run(body())
 
 
-def test_who_breaks_the_protocol_is_on_record_and_who_just_goes_is_not(rig):
-    async def body():
+def test_who_breaks_the_protocol_is_on_record_and_who_just_goes_is_not(rig: Any) -> None:
+    async def body() -> None:
         some = rig()
         _, first = await some.come()
         _, second = await some.come()

@@ -2,6 +2,8 @@
 
 import logging
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +16,7 @@ from securecc.server.connections.keytab import keytab
 class Acceptor:
     """Remembers what it was made of."""
 
-    def __init__(self, path, service, cache):
+    def __init__(self, path: bytes, service: Any, cache: Any) -> None:
         with open(path, "rb") as file:
             self.keys = file.read()
         self.service = service
@@ -24,13 +26,13 @@ class Acceptor:
 class Kerberos:
     trouble = None
 
-    def check_keytab(self, path, service):
+    def check_keytab(self, path: bytes, service: Any) -> None:
         if self.trouble is not None:
             raise self.trouble
 
 
 @pytest.fixture
-def kerberos(monkeypatch):
+def kerberos(monkeypatch: pytest.MonkeyPatch) -> Any:
     some = Kerberos()
     monkeypatch.setattr(keytab_module.kerberos, "check_keytab", some.check_keytab)
     monkeypatch.setattr(keytab_module.kerberos, "Acceptor", Acceptor)
@@ -38,7 +40,7 @@ def kerberos(monkeypatch):
 
 
 @pytest.fixture
-def settings(tmp_path):
+def settings(tmp_path: Path) -> Any:
     path = tmp_path / "keytab"
     path.write_bytes(b"first")
     path.chmod(0o600)
@@ -46,11 +48,13 @@ def settings(tmp_path):
     return DaemonSettings(keytab=path, **others)
 
 
-def test_a_host_that_is_named_is_the_only_one(kerberos, settings):
+def test_a_host_that_is_named_is_the_only_one(kerberos: Any, settings: Any) -> None:
     assert keytab(replace(settings, hostname="farm1.example.com")).value.service == "securecc/farm1.example.com"
 
 
-def test_a_new_keytab_takes_over_and_a_bad_one_does_not(kerberos, settings, caplog):
+def test_a_new_keytab_takes_over_and_a_bad_one_does_not(
+    kerberos: Any, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO, logger="securecc")
     some = keytab(settings)
     first = some.value
@@ -70,7 +74,9 @@ def test_a_new_keytab_takes_over_and_a_bad_one_does_not(kerberos, settings, capl
     assert caplog.text.count("no key for this service") == 1
 
 
-def test_a_keytab_that_others_can_read_or_write_is_not_taken(kerberos, settings, caplog):
+def test_a_keytab_that_others_can_read_or_write_is_not_taken(
+    kerberos: Any, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     some = keytab(settings)
     first = some.value
     settings.keytab.write_bytes(b"somebody's key")
@@ -83,7 +89,7 @@ def test_a_keytab_that_others_can_read_or_write_is_not_taken(kerberos, settings,
         keytab(settings)
 
 
-def test_a_keytab_that_vanishes_while_it_is_read_is_refused(kerberos, settings):
+def test_a_keytab_that_vanishes_while_it_is_read_is_refused(kerberos: Any, settings: Any) -> None:
     settings.keytab.unlink()
     with pytest.raises(CredentialError, match="cannot read keytab"):
         keytab(settings)

@@ -4,6 +4,8 @@ import asyncio
 import logging
 import os
 import socket
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,15 +22,15 @@ POLICY = 'version: 1\nnetwork: {proxies: [192.0.2.2]}\nrules: [{name: all, who: 
 
 
 class Listener:
-    def __init__(self, channel):
+    def __init__(self, channel: Any) -> None:
         self.channel = channel
 
-    def on_lost(self, error):
+    def on_lost(self, error: Exception) -> None:
         self.error = error
 
 
 class Site:
-    def __init__(self, folder):
+    def __init__(self, folder: Path) -> None:
         policy = folder / "policy.yaml"
         policy.write_text(POLICY)
         policy.chmod(0o600)
@@ -37,34 +39,34 @@ class Site:
         self.policy = PolicyInForce(policy)
         self.channels = []
 
-    def listener(self, sockets=()):
+    def listener(self, sockets: Any = ()) -> Any:
         return NetworkListener(self.settings, self.policy, sockets)
 
-    def on_channel(self, channel):
+    def on_channel(self, channel: Any) -> Any:
         self.channels.append(channel)
         return Listener(channel)
 
-    async def judge(self, principal, peer, indicators):
+    async def judge(self, principal: str, peer: Any, indicators: Any) -> Any:
         return principal
 
-    async def listen(self, opened):
+    async def listen(self, opened: Any) -> Any:
         return await opened.listen(
             gss_stub.StubAcceptor, tls.server_context, self.judge, self.on_channel, lambda *_: None
         )
 
-    def on_disk(self):
+    def on_disk(self) -> Any:
         return known_sources_file.read(self.state / KNOWN_NAME)
 
 
 @pytest.fixture
-def site(tmp_path, monkeypatch):
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return Site(tmp_path)
 
 
-def test_who_was_let_in_is_known_after_a_restart(site, monkeypatch):
+def test_who_was_let_in_is_known_after_a_restart(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "KNOWN_WRITE_S", 0.0)
 
-    async def body():
+    async def body() -> None:
         opened = site.listener()
         server = await site.listen(opened)
         await opened.keep()
@@ -82,8 +84,8 @@ def test_who_was_let_in_is_known_after_a_restart(site, monkeypatch):
     asyncio.run(body())
 
 
-def test_a_service_managers_sockets_are_the_only_ones(site):
-    async def body():
+def test_a_service_managers_sockets_are_the_only_ones(site: Site) -> None:
+    async def body() -> None:
         with socket.create_server(("127.0.0.1", 0)) as given:
             server = await site.listen(site.listener([given]))
             assert server.addresses == [given.getsockname()]
@@ -92,8 +94,8 @@ def test_a_service_managers_sockets_are_the_only_ones(site):
     asyncio.run(body())
 
 
-def test_it_is_written_not_too_often_and_at_the_end(site):
-    async def body():
+def test_it_is_written_not_too_often_and_at_the_end(site: Site) -> None:
+    async def body() -> None:
         opened = site.listener()
         opened.known.learn("192.0.2.1")
         await opened.keep()
@@ -107,11 +109,11 @@ def test_it_is_written_not_too_often_and_at_the_end(site):
     asyncio.run(body())
 
 
-def test_a_file_that_is_none_keeps_nobody_from_serving(site, caplog):
+def test_a_file_that_is_none_keeps_nobody_from_serving(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     (site.state / KNOWN_NAME).mkdir()
 
-    async def body():
+    async def body() -> None:
         opened = site.listener()
         assert not opened.gate.enter("192.0.2.1").known
         opened.known.learn("192.0.2.1")
@@ -122,8 +124,8 @@ def test_a_file_that_is_none_keeps_nobody_from_serving(site, caplog):
     assert "cannot write" in caplog.text
 
 
-def test_proxies_are_the_policys(site):
-    async def body():
+def test_proxies_are_the_policys(site: Site) -> None:
+    async def body() -> None:
         gate = site.listener().gate
         assert gate.enter("192.0.2.2").proxied
         assert not gate.enter("192.0.2.1").proxied
@@ -131,8 +133,8 @@ def test_proxies_are_the_policys(site):
     asyncio.run(body())
 
 
-def test_a_port_that_is_taken_is_an_error(site):
-    async def body():
+def test_a_port_that_is_taken_is_an_error(site: Site) -> None:
+    async def body() -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             site.settings = DaemonSettings(
                 *(site.settings.keytab,) * 3,
@@ -147,7 +149,7 @@ def test_a_port_that_is_taken_is_an_error(site):
     asyncio.run(body())
 
 
-def test_the_file_is_the_daemons_alone(site):
+def test_the_file_is_the_daemons_alone(site: Site) -> None:
     site.listener().known.learn("192.0.2.1")
     opened = site.listener()
     opened.known.learn("192.0.2.1")

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,11 +20,11 @@ NOON = 1_700_049_600 * 1_000_000_000
         ("unknown", "unknown"),
     ],
 )
-def test_whom_an_address_counts_for(address, counted):
+def test_whom_an_address_counts_for(address: Any, counted: Any) -> None:
     assert source(address) == counted
 
 
-def test_one_record_a_source_and_minute():
+def test_one_record_a_source_and_minute() -> None:
     tally = RefusalTally()
     for second in range(50):
         tally.count("10.0.0.1", "acl" if second % 2 else "handshake", NOON + second)
@@ -38,7 +40,7 @@ def test_one_record_a_source_and_minute():
     assert tally.take(NOON + 2 * MINUTE) == []
 
 
-def test_the_next_minute_s_count_closes_the_last():
+def test_the_next_minute_s_count_closes_the_last() -> None:
     tally = RefusalTally()
     tally.count("10.0.0.1", "acl", NOON)
     tally.count("10.0.0.1", "acl", NOON + MINUTE)
@@ -47,7 +49,7 @@ def test_the_next_minute_s_count_closes_the_last():
     assert tally.take(NOON + MINUTE, ending=True) == []
 
 
-def test_more_sources_than_places_are_others():
+def test_more_sources_than_places_are_others() -> None:
     tally = RefusalTally(sources=3)
     for number in range(200):
         tally.count(f"10.0.0.{number}", "acl", NOON)
@@ -56,7 +58,7 @@ def test_more_sources_than_places_are_others():
     assert (records[3].sources, records[3].counts) == (197, {"acl": 197})
 
 
-def test_a_day_s_quota_leaves_one_record_a_minute_until_the_next_day():
+def test_a_day_s_quota_leaves_one_record_a_minute_until_the_next_day() -> None:
     tally = RefusalTally(day_quota=1000)
     written = []
     for minute in range(100):
@@ -73,7 +75,7 @@ def test_a_day_s_quota_leaves_one_record_a_minute_until_the_next_day():
 
 @settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 3)), max_size=300))
-def test_nothing_is_lost_and_memory_is_bounded(events):
+def test_nothing_is_lost_and_memory_is_bounded(events: Any) -> None:
     tally = RefusalTally(sources=5)
     records, now = [], NOON
     for number, minutes in events:

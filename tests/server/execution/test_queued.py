@@ -1,6 +1,7 @@
 """The slot is taken before a job runs, and freed when it has run, however it ends."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,7 @@ def test_a_job_waits_for_its_slot() -> None:
 
 
 @pytest.mark.parametrize("answer", [outcome, lambda: SandboxError("no space")], ids=["done", "failed"])
-def test_the_slot_is_free_once_the_job_has_run(answer) -> None:  # type: ignore[no-untyped-def]
+def test_the_slot_is_free_once_the_job_has_run(answer: Any) -> None:  # type: ignore[no-untyped-def]
     async def body() -> None:
         queue = FairQueue(1, 60)
         entered(queue, 1)
@@ -56,7 +57,7 @@ def test_the_slot_is_kept_until_a_cancelled_job_has_ended() -> None:
         entered(queue, 1)
 
         class Slow(StubExecutor):
-            async def run(self, job, grant, inputs):  # type: ignore[no-untyped-def]
+            async def run(self, job: int, grant: Any, inputs: Any) -> Any:  # type: ignore[no-untyped-def]
                 try:
                     return await super().run(job, grant, inputs)
                 finally:

@@ -3,6 +3,8 @@
 import asyncio
 import os
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -26,26 +28,26 @@ from tests.waiting import CEILING_S
 class Contents:
     """The inputs of a job, as memory files."""
 
-    def __init__(self, *contents, error=None):
+    def __init__(self, *contents: Any, error: Exception | None = None) -> None:
         self.known = {manifest.digest(content): memory(content) for content in contents}
         self.error = error
 
-    def descriptors(self, digests):
+    def descriptors(self, digests: Any) -> Any:
         if self.error is not None:
             raise self.error
         return [self.known[digest] for digest in digests]
 
-    def close(self):
+    def close(self) -> None:
         for descriptor in self.known.values():
             os.close(descriptor)
 
 
-def job(number=1, entries=ENTRIES):
+def job(number: int = 1, entries: Any = ENTRIES) -> Any:
     checked = CheckedManifest(tuple(entries), (b"/",), 10)
     return chain.job(number=number, environment={b"LC_ALL": b"C"}, manifest=checked)
 
 
-def report(number=1, **changes):
+def report(number: int = 1, **changes: Any) -> Any:
     values = {"status": 0, "limit": "", "made": (), "strays": (), "usage": Usage(wall_s=1.0), **changes}
     return WorkReport(number, **values)
 
@@ -53,18 +55,18 @@ def report(number=1, **changes):
 class Runner:
     """The other end: hears everything, says what the test tells it to."""
 
-    def __init__(self, end):
+    def __init__(self, end: Any) -> None:
         self.end = end
         self.heard = []
         self.news = asyncio.Event()
         self.packets = PacketConnection(end, from_front, self._receive, lambda _reason: self.news.set())
         self.packets.start()
 
-    def _receive(self, message, descriptors):
+    def _receive(self, message: Any, descriptors: Any) -> None:
         self.heard.append((message, descriptors))
         self.news.set()
 
-    async def until(self, kind):
+    async def until(self, kind: Any) -> Any:
         async with asyncio.timeout(CEILING_S):
             while True:
                 for message, descriptors in self.heard:
@@ -73,27 +75,27 @@ class Runner:
                 self.news.clear()
                 await self.news.wait()
 
-    def say(self, message, *contents):
+    def say(self, message: Any, *contents: Any) -> None:
         descriptors = [content if isinstance(content, int) else memory(content) for content in contents]
         self.packets.send(message, descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
 
-    def close(self):
+    def close(self) -> None:
         self.packets.close()
         for _, descriptors in self.heard:
             for descriptor in descriptors:
                 os.close(descriptor)
 
 
-async def reported(client):
+async def reported(client: RunnerClient) -> None:
     """Returns in the very turn of the loop in which the report arrives, before its job goes on."""
     while client.waiting:  # noqa: ASYNC110 - the loop must turn
         await asyncio.sleep(0)
 
 
-def with_runner(body):
-    async def run():
+def with_runner(body: Any) -> None:
+    async def run() -> None:
         ours, theirs = pair()
         lost = []
         client, runner = RunnerClient(ours, lost.append), Runner(theirs)
@@ -110,8 +112,8 @@ def with_runner(body):
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_the_runner_says_once_what_it_can():
-    async def body(client, runner, inputs, lost):
+def test_the_runner_says_once_what_it_can() -> None:
+    async def body(client: RunnerClient, runner: Runner, inputs: Contents, lost: list[str]) -> None:
         ready = WorkReady(("userns",), (GCC,))
         runner.say(ready)
         assert await client.ready() == ready
@@ -123,8 +125,8 @@ def test_the_runner_says_once_what_it_can():
     with_runner(body)
 
 
-def test_a_runner_that_ends_before_it_is_ready():
-    async def body(client, runner, inputs, lost):
+def test_a_runner_that_ends_before_it_is_ready() -> None:
+    async def body(client: RunnerClient, runner: Runner, inputs: Contents, lost: list[str]) -> None:
         runner.close()
         with pytest.raises(SandboxError, match="the runner has gone"):
             await client.ready()
@@ -133,8 +135,8 @@ def test_a_runner_that_ends_before_it_is_ready():
     with_runner(body)
 
 
-def test_a_job_goes_with_its_tree_and_comes_back_with_its_files():
-    async def body(client, runner, inputs, lost):
+def test_a_job_goes_with_its_tree_and_comes_back_with_its_files() -> None:
+    async def body(client: RunnerClient, runner: Runner, inputs: Contents, lost: list[str]) -> None:
         entries = (*ENTRIES, file_entry(CWD + b"/again.h", HEADER), Entry(CWD + b"/l", Kind.LINK, b"a.h"))
         running = asyncio.create_task(client.run(job(entries=entries), GRANT, inputs))
         order, [tree] = await runner.until(WorkOrder)
@@ -152,8 +154,8 @@ def test_a_job_goes_with_its_tree_and_comes_back_with_its_files():
     with_runner(body)
 
 
-def test_a_runner_in_trouble_says_so():
-    async def body(client, runner, inputs, lost):
+def test_a_runner_in_trouble_says_so() -> None:
+    async def body(client: RunnerClient, runner: Runner, inputs: Contents, lost: list[str]) -> None:
         running = asyncio.create_task(client.run(job(), GRANT, inputs))
         await runner.until(WorkOrder)
         runner.say(report(failure="no space"))
@@ -175,15 +177,15 @@ LIES = {
 }
 
 
-def half_a_pipe():
+def half_a_pipe() -> Any:
     ours, theirs = os.pipe()
     os.close(theirs)
     return ours
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_a_report_that_does_not_fit_what_came_with_it_is_no_result(lie):
-    async def body(client, runner, inputs, lost):
+def test_a_report_that_does_not_fit_what_came_with_it_is_no_result(lie: Any) -> None:
+    async def body(client: RunnerClient, runner: Runner, inputs: Contents, lost: list[str]) -> None:
         running = asyncio.create_task(client.run(job(), GRANT, inputs))
         await runner.until(WorkOrder)
         runner.say(*LIES[lie]())
@@ -193,10 +195,10 @@ def test_a_report_that_does_not_fit_what_came_with_it_is_no_result(lie):
     with_runner(body)
 
 
-def test_a_made_file_that_cannot_be_read_is_no_result(tmp_path):
+def test_a_made_file_that_cannot_be_read_is_no_result(tmp_path: Path) -> None:
     (tmp_path / "a.o").write_bytes(b"object")
 
-    async def body(client, runner, inputs, lost):
+    async def body(client: RunnerClient, runner: Runner, inputs: Contents, lost: list[str]) -> None:
         running = asyncio.create_task(client.run(job(), GRANT, inputs))
         await runner.until(WorkOrder)
         written_only = os.open(tmp_path / "a.o", os.O_WRONLY)
@@ -207,10 +209,10 @@ def test_a_made_file_that_cannot_be_read_is_no_result(tmp_path):
     with_runner(body)
 
 
-def test_more_output_than_the_job_may_make_is_no_result_and_is_not_even_read():
+def test_more_output_than_the_job_may_make_is_no_result_and_is_not_even_read() -> None:
     grant = replace(GRANT, limits=JobLimits(output=10))
 
-    async def body(client, runner, inputs, lost):
+    async def body(client: RunnerClient, runner: Runner, inputs: Contents, lost: list[str]) -> None:
         running = asyncio.create_task(client.run(job(), grant, inputs))
         await runner.until(WorkOrder)
         made = tuple(Made(path, 6, 0o644) for path in (b"/a.o", b"/b.o"))
@@ -221,10 +223,10 @@ def test_more_output_than_the_job_may_make_is_no_result_and_is_not_even_read():
     with_runner(body)
 
 
-def test_a_large_output_leaves_others_their_turns():
+def test_a_large_output_leaves_others_their_turns() -> None:
     content = os.urandom(5 * client_module.READ + 1)
 
-    async def body(client, runner, inputs, lost):
+    async def body(client: RunnerClient, runner: Runner, inputs: Contents, lost: list[str]) -> None:
         running = asyncio.create_task(client.run(job(), GRANT, inputs))
         await asyncio.sleep(0)
         runner.say(report(made=(Made(b"/a.o", len(content), 0o644),)), b"", b"", content)
@@ -241,8 +243,8 @@ def test_a_large_output_leaves_others_their_turns():
     with_runner(body)
 
 
-def test_a_job_that_is_cancelled_while_its_output_is_read_leaves_nothing_open():
-    async def body(client, runner, inputs, lost):
+def test_a_job_that_is_cancelled_while_its_output_is_read_leaves_nothing_open() -> None:
+    async def body(client: RunnerClient, runner: Runner, inputs: Contents, lost: list[str]) -> None:
         running = asyncio.create_task(client.run(job(), GRANT, inputs))
         await asyncio.sleep(0)
         size = 3 * client_module.READ
@@ -258,10 +260,10 @@ def test_a_job_that_is_cancelled_while_its_output_is_read_leaves_nothing_open():
     with_runner(body)
 
 
-def test_what_is_no_message_is_the_end_of_the_runner():
+def test_what_is_no_message_is_the_end_of_the_runner() -> None:
     """Whose report it was cannot be known, so no job may go on waiting for it."""
 
-    async def body(client, runner, inputs, lost):
+    async def body(client: RunnerClient, runner: Runner, inputs: Contents, lost: list[str]) -> None:
         running = asyncio.create_task(client.run(job(), GRANT, inputs))
         await runner.until(WorkOrder)
         runner.end.send(b"\0garbage")
@@ -274,8 +276,8 @@ def test_what_is_no_message_is_the_end_of_the_runner():
     with_runner(body)
 
 
-def test_a_runner_that_goes_takes_its_jobs_with_it():
-    async def body(client, runner, inputs, lost):
+def test_a_runner_that_goes_takes_its_jobs_with_it() -> None:
+    async def body(client: RunnerClient, runner: Runner, inputs: Contents, lost: list[str]) -> None:
         jobs = [asyncio.create_task(client.run(job(number), GRANT, inputs)) for number in (1, 2)]
         await runner.until(WorkOrder)
         runner.packets.close()
@@ -287,11 +289,11 @@ def test_a_runner_that_goes_takes_its_jobs_with_it():
     with_runner(body)
 
 
-def test_a_runner_that_keeps_no_limit_is_the_end_of_it(monkeypatch):
+def test_a_runner_that_keeps_no_limit_is_the_end_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "OVERDUE_S", 0.01)
     grant = replace(GRANT, limits=JobLimits(wall_s=0.01))
 
-    async def body(client, runner, inputs, lost):
+    async def body(client: RunnerClient, runner: Runner, inputs: Contents, lost: list[str]) -> None:
         with pytest.raises(SandboxError, match="did not report on the job in time"):
             await client.run(job(1), grant, inputs)
         assert lost == ["it did not enforce the job's wall-clock limit"]
@@ -300,8 +302,8 @@ def test_a_runner_that_keeps_no_limit_is_the_end_of_it(monkeypatch):
 
 
 @pytest.mark.parametrize("error", [StoreError("a blob is lost"), ProtocolError("cannot be sent")])
-def test_a_job_that_cannot_be_sent_is_not_waited_for(error):
-    async def body(client, runner, inputs, lost):
+def test_a_job_that_cannot_be_sent_is_not_waited_for(error: Exception) -> None:
+    async def body(client: RunnerClient, runner: Runner, inputs: Contents, lost: list[str]) -> None:
         with pytest.raises(type(error)):
             await client.run(job(), GRANT, Contents(error=error))
         assert client.waiting == 0
@@ -309,8 +311,8 @@ def test_a_job_that_cannot_be_sent_is_not_waited_for(error):
     with_runner(body)
 
 
-def test_a_cancelled_job_ends_only_when_the_runner_has_ended_it():
-    async def body(client, runner, inputs, lost):
+def test_a_cancelled_job_ends_only_when_the_runner_has_ended_it() -> None:
+    async def body(client: RunnerClient, runner: Runner, inputs: Contents, lost: list[str]) -> None:
         running = asyncio.create_task(client.run(job(), GRANT, inputs))
         await runner.until(WorkOrder)
         running.cancel()
@@ -323,8 +325,8 @@ def test_a_cancelled_job_ends_only_when_the_runner_has_ended_it():
     with_runner(body)
 
 
-def test_a_cancelled_job_ends_with_a_runner_that_goes():
-    async def body(client, runner, inputs, lost):
+def test_a_cancelled_job_ends_with_a_runner_that_goes() -> None:
+    async def body(client: RunnerClient, runner: Runner, inputs: Contents, lost: list[str]) -> None:
         running = asyncio.create_task(client.run(job(), GRANT, inputs))
         await runner.until(WorkOrder)
         running.cancel()
@@ -336,10 +338,10 @@ def test_a_cancelled_job_ends_with_a_runner_that_goes():
     with_runner(body)
 
 
-def test_a_runner_that_ends_no_cancelled_job_is_the_end_of_it(monkeypatch):
+def test_a_runner_that_ends_no_cancelled_job_is_the_end_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "OVERDUE_S", 0.05)
 
-    async def body(client, runner, inputs, lost):
+    async def body(client: RunnerClient, runner: Runner, inputs: Contents, lost: list[str]) -> None:
         running = asyncio.create_task(client.run(job(), GRANT, inputs))
         other = asyncio.create_task(client.run(job(2), GRANT, inputs))
         await runner.until(WorkOrder)
@@ -353,8 +355,8 @@ def test_a_runner_that_ends_no_cancelled_job_is_the_end_of_it(monkeypatch):
     with_runner(body)
 
 
-def test_a_result_that_comes_with_the_cancel_is_closed():
-    async def body(client, runner, inputs, lost):
+def test_a_result_that_comes_with_the_cancel_is_closed() -> None:
+    async def body(client: RunnerClient, runner: Runner, inputs: Contents, lost: list[str]) -> None:
         running = asyncio.create_task(client.run(job(), GRANT, inputs))
         await runner.until(WorkOrder)
         runner.say(report(), b"", b"")
@@ -372,8 +374,8 @@ def test_a_result_that_comes_with_the_cancel_is_closed():
     st.lists(st.binary(max_size=8), max_size=6),
     st.sampled_from(["", "failed"]),
 )
-def test_any_report_is_an_outcome_that_fits_or_an_error(sizes, contents, failure):
-    async def body(client, runner, inputs, lost):
+def test_any_report_is_an_outcome_that_fits_or_an_error(sizes: Any, contents: Any, failure: Any) -> None:
+    async def body(client: RunnerClient, runner: Runner, inputs: Contents, lost: list[str]) -> None:
         running = asyncio.create_task(client.run(job(), GRANT, inputs))
         await asyncio.sleep(0)
         made = tuple(Made(b"/%d" % number, size, 0o644) for number, size in enumerate(sizes))

@@ -2,8 +2,11 @@
 
 import asyncio
 import socket
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -28,7 +31,7 @@ NEWER = msgspec.structs.replace(GCC, digest=b"n" * 32, whole=b"n" * 32)
 class RunnerSpawner:
     """Starts runners as the test wants them; `asked` is what the front said."""
 
-    def __init__(self, end, *ready):
+    def __init__(self, end: Any, *ready: Any) -> None:
         self.end = end
         self.ready = list(ready)
         self.asked = []
@@ -36,7 +39,7 @@ class RunnerSpawner:
         end.setblocking(False)
         asyncio.get_running_loop().add_reader(end, self._readable)
 
-    def _readable(self):
+    def _readable(self) -> None:
         packet, descriptors, _, _ = socket.recv_fds(self.end, limits.WORK_PACKET, 1)
         if not packet:
             asyncio.get_running_loop().remove_reader(self.end)
@@ -50,7 +53,7 @@ class RunnerSpawner:
             runner.say(ready)
         self.runners.append(runner)
 
-    def close(self):
+    def close(self) -> None:
         asyncio.get_running_loop().remove_reader(self.end)
         self.end.close()
         for runner in self.runners:
@@ -58,7 +61,7 @@ class RunnerSpawner:
 
 
 @asynccontextmanager
-async def offered(folder, *ready, trees=()):
+async def offered(folder: Path, *ready: Any, trees: Any = ()) -> AsyncIterator[Any]:
     """A pool with one runner that has gcc, and a spawner for those after it."""
     (ours, theirs), (front_end, spawner_end) = pair(), pair()
     lost = []
@@ -74,8 +77,8 @@ async def offered(folder, *ready, trees=()):
         spawner.close()
 
 
-def test_new_jobs_go_to_the_new_runner_and_the_old_one_leaves_after_its_last(tmp_path):
-    async def body():
+def test_new_jobs_go_to_the_new_runner_and_the_old_one_leaves_after_its_last(tmp_path: Path) -> None:
+    async def body() -> None:
         inputs = Contents(SOURCE, HEADER)
         async with offered(tmp_path, WorkReady(("userns",), (NEWER, CLANG))) as (pool, first, spawner, lost):
             running = asyncio.create_task(pool.run(job(1), GRANT, inputs))
@@ -103,7 +106,7 @@ def test_new_jobs_go_to_the_new_runner_and_the_old_one_leaves_after_its_last(tmp
     asyncio.run(body())
 
 
-async def closed(runner):
+async def closed(runner: Runner) -> None:
     async with asyncio.timeout(CEILING_S):
         while not runner.packets.closed:
             runner.news.clear()
@@ -113,14 +116,14 @@ async def closed(runner):
 OLD, NEW = SharedTree(b"/usr/include", b"o" * 32), SharedTree(b"/usr/include", b"n" * 32)
 
 
-def with_shared_trees(number, shared_tree):
+def with_shared_trees(number: int, shared_tree: Any) -> Any:
     plain = job(number)
     entry = Entry(shared_tree.path, Kind.SHARED_TREE, shared_tree.digest)
     return replace(plain, manifest=replace(plain.manifest, shared_trees=(entry,)))
 
 
-def test_shared_trees_follow_the_runner_and_a_job_goes_where_its_shared_tree_is(tmp_path):
-    async def body():
+def test_shared_trees_follow_the_runner_and_a_job_goes_where_its_shared_tree_is(tmp_path: Path) -> None:
+    async def body() -> None:
         inputs = Contents(SOURCE, HEADER)
         ready = WorkReady(("userns",), (GCC,), (NEW,))
         async with offered(tmp_path, ready, trees=(OLD,)) as (pool, first, spawner, _):
@@ -151,8 +154,8 @@ def test_shared_trees_follow_the_runner_and_a_job_goes_where_its_shared_tree_is(
     asyncio.run(body())
 
 
-def test_so_many_shared_trees_are_taken_from_a_runner(tmp_path):
-    async def body():
+def test_so_many_shared_trees_are_taken_from_a_runner(tmp_path: Path) -> None:
+    async def body() -> None:
         crowd = tuple(SharedTree(b"/opt/%d" % number, b"x" * 32) for number in range(limits.SHARED_TREES + 1))
         async with offered(tmp_path, trees=crowd) as (pool, _, _, _):
             assert pool.catalogue.shared_trees == set(crowd[:-1])
@@ -160,8 +163,8 @@ def test_so_many_shared_trees_are_taken_from_a_runner(tmp_path):
     asyncio.run(body())
 
 
-def test_nothing_new(tmp_path):
-    async def body():
+def test_nothing_new(tmp_path: Path) -> None:
+    async def body() -> None:
         async with offered(tmp_path, WorkReady((), ())) as (pool, first, spawner, _):
             assert await pool.renew() == ""
             assert pool.catalogue.toolchains == (GCC,)
@@ -172,10 +175,12 @@ def test_nothing_new(tmp_path):
 
 
 @pytest.mark.parametrize("ready", [None, ()])
-def test_a_new_runner_that_does_not_come_changes_nothing(tmp_path, monkeypatch, ready):
+def test_a_new_runner_that_does_not_come_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ready: Any
+) -> None:
     monkeypatch.setattr(pool_module.limits, "RUNNER_START_S", 0.05)
 
-    async def body():
+    async def body() -> None:
         async with offered(tmp_path, ready) as (pool, _, _, lost):
             with pytest.raises(SandboxError):
                 await pool.renew()
@@ -185,8 +190,8 @@ def test_a_new_runner_that_does_not_come_changes_nothing(tmp_path, monkeypatch, 
     asyncio.run(body())
 
 
-def test_one_look_at_a_time_and_once_more_for_who_asks_meanwhile(tmp_path):
-    async def body():
+def test_one_look_at_a_time_and_once_more_for_who_asks_meanwhile(tmp_path: Path) -> None:
+    async def body() -> None:
         async with offered(tmp_path, WorkReady((), ()), WorkReady(("userns",), (NEWER,))) as (pool, _, spawner, _):
             looking = asyncio.create_task(pool.renew())
             await asyncio.sleep(0)
@@ -201,8 +206,8 @@ def test_one_look_at_a_time_and_once_more_for_who_asks_meanwhile(tmp_path):
     asyncio.run(body())
 
 
-def test_the_loss_of_the_runner_for_new_jobs_is_told(tmp_path):
-    async def body():
+def test_the_loss_of_the_runner_for_new_jobs_is_told(tmp_path: Path) -> None:
+    async def body() -> None:
         async with offered(tmp_path) as (_, first, _, lost):
             first.packets.close()
             async with asyncio.timeout(CEILING_S):
@@ -212,10 +217,10 @@ def test_the_loss_of_the_runner_for_new_jobs_is_told(tmp_path):
     asyncio.run(body())
 
 
-def test_the_sandbox_of_a_job_is_that_of_the_runner_that_has_it(tmp_path):
+def test_the_sandbox_of_a_job_is_that_of_the_runner_that_has_it(tmp_path: Path) -> None:
     better = WorkReady(("userns", "landlock"), (NEWER,))
 
-    async def body():
+    async def body() -> None:
         async with offered(tmp_path, better) as (pool, first, _, _):
             running = asyncio.create_task(pool.run(job(1), GRANT, Contents(SOURCE, HEADER)))
             await first.until(WorkOrder)
@@ -230,8 +235,8 @@ def test_the_sandbox_of_a_job_is_that_of_the_runner_that_has_it(tmp_path):
     asyncio.run(body())
 
 
-def test_a_new_runner_with_fewer_sandbox_layers_does_not_take_over(tmp_path):
-    async def body():
+def test_a_new_runner_with_fewer_sandbox_layers_does_not_take_over(tmp_path: Path) -> None:
+    async def body() -> None:
         async with offered(tmp_path, WorkReady(("seccomp",), (NEWER,))) as (pool, _, _, _):
             with pytest.raises(SandboxError, match="fewer sandbox layers, without userns; restart to allow it"):
                 await pool.renew()

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from securecc.model import limits
@@ -7,19 +9,19 @@ from securecc.server.jobs.delivery_backlog import DeliveryBacklog
 class Taker:
     reference = "ref"
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.said = []
 
-    def close(self, goodbye=None):
+    def close(self, goodbye: Any = None) -> None:
         self.said.append(goodbye)
 
 
 @pytest.fixture(autouse=True)
-def _little(monkeypatch):
+def _little(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "RESULTS_WAITING", 1000)
 
 
-def test_what_is_taken_makes_room():
+def test_what_is_taken_makes_room() -> None:
     some, alice = DeliveryBacklog(), Taker()
     for _ in range(100):
         some.add(alice, 900)
@@ -28,7 +30,7 @@ def test_what_is_taken_makes_room():
     assert len(some) == 0
 
 
-def test_who_lets_most_wait_is_cut_off_whoever_comes_last():
+def test_who_lets_most_wait_is_cut_off_whoever_comes_last() -> None:
     some, alice, mallory = DeliveryBacklog(), Taker(), Taker()
     for _ in range(3):
         some.add(mallory, 300)

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import time
 from dataclasses import replace
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,23 +21,23 @@ BOB = replace(ALICE, principal="bob@EXAMPLE.COM")
 NUMBERS = itertools.count(1)
 
 
-def enter(queue, *words):
+def enter(queue: FairQueue, *words: Any) -> Any:
     return queue.ask(next(NUMBERS), *words)
 
 
-def nothing():
+def nothing() -> None:
     pass
 
 
-def in_loop(test):
-    async def body():
+def in_loop(test: Any) -> Any:
+    async def body() -> Any:
         return test()
 
     return asyncio.run(body())
 
 
-def test_a_free_slot_is_leased_at_once_and_the_next_entry_waits():
-    def test():
+def test_a_free_slot_is_leased_at_once_and_the_next_entry_waits() -> None:
+    def test() -> None:
         queue = FairQueue(1, 10)
         leased = []
         first = enter(queue, ALICE, lambda: leased.append(1))
@@ -51,8 +52,8 @@ def test_a_free_slot_is_leased_at_once_and_the_next_entry_waits():
     in_loop(test)
 
 
-def test_a_lapsed_lease_frees_the_slot_and_its_job_queues_again():
-    async def body():
+def test_a_lapsed_lease_frees_the_slot_and_its_job_queues_again() -> None:
+    async def body() -> None:
         queue = FairQueue(1, 0.01)
         first = enter(queue, ALICE, nothing)
         leased = asyncio.Event()
@@ -72,8 +73,8 @@ def test_a_lapsed_lease_frees_the_slot_and_its_job_queues_again():
     asyncio.run(body())
 
 
-def test_a_principal_that_asked_for_little_is_not_behind_one_that_asked_for_much():
-    def test():
+def test_a_principal_that_asked_for_little_is_not_behind_one_that_asked_for_much() -> None:
+    def test() -> None:
         queue = FairQueue(1, 10)
         order = []
         entries = [enter(queue, ALICE, lambda: order.append("alice")) for _ in range(6)]
@@ -87,8 +88,8 @@ def test_a_principal_that_asked_for_little_is_not_behind_one_that_asked_for_much
     in_loop(test)
 
 
-def test_weight_is_a_share_of_the_slots():
-    def test():
+def test_weight_is_a_share_of_the_slots() -> None:
+    def test() -> None:
         queue = FairQueue(1, 10)
         order = []
         heavy = replace(BOB, weight=3.0)
@@ -101,8 +102,8 @@ def test_weight_is_a_share_of_the_slots():
     in_loop(test)
 
 
-def test_a_principals_own_bound_leaves_the_other_slots_to_others():
-    def test():
+def test_a_principals_own_bound_leaves_the_other_slots_to_others() -> None:
+    def test() -> None:
         queue = FairQueue(4, 10)
         bounded = replace(ALICE, jobs=2)
         mine = [enter(queue, bounded, nothing) for _ in range(5)]
@@ -115,8 +116,8 @@ def test_a_principals_own_bound_leaves_the_other_slots_to_others():
     in_loop(test)
 
 
-def test_leaving_twice_gives_one_slot_back():
-    def test():
+def test_leaving_twice_gives_one_slot_back() -> None:
+    def test() -> None:
         queue = FairQueue(1, 10)
         entry = enter(queue, ALICE, nothing)
         entry.leave()
@@ -126,7 +127,7 @@ def test_leaving_twice_gives_one_slot_back():
     in_loop(test)
 
 
-def check_accounts(queue, entries):
+def check_accounts(queue: FairQueue, entries: Any) -> None:
     held = [t for t in entries if t.stage in (Stage.LEASED, Stage.RUNNING)]
     assert queue.taken == len(held) <= 3
     held += [t for t in entries if t.stage is Stage.OVER]
@@ -140,8 +141,8 @@ def check_accounts(queue, entries):
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["ask", "run", "free", "leave", "lapse"]), st.integers(0, 7)), max_size=60))
-def test_slots_are_never_oversold_nor_lost(steps):
-    async def body():
+def test_slots_are_never_oversold_nor_lost(steps: Any) -> None:
+    async def body() -> None:
         queue = FairQueue(3, 60)
         entries = []
         running = []
@@ -169,12 +170,12 @@ def test_slots_are_never_oversold_nor_lost(steps):
     asyncio.run(body())
 
 
-def leased(entries):
+def leased(entries: Any) -> Any:
     return sum(entry.stage is Stage.LEASED for entry in entries)
 
 
-def test_memory_is_reserved_by_each_jobs_limit_until_it_has_left():
-    async def body():
+def test_memory_is_reserved_by_each_jobs_limit_until_it_has_left() -> None:
+    async def body() -> None:
         queue = FairQueue(9, 10)
         limits = replace(ALICE.limits, memory=2 << 30)
         alice = replace(ALICE, limits=limits, quota=Quota(memory=5 << 30))
@@ -190,8 +191,8 @@ def test_memory_is_reserved_by_each_jobs_limit_until_it_has_left():
     asyncio.run(body())
 
 
-def test_a_slot_that_is_free_goes_to_others_while_a_result_is_delivered():
-    async def body():
+def test_a_slot_that_is_free_goes_to_others_while_a_result_is_delivered() -> None:
+    async def body() -> None:
         queue = FairQueue(1, 10)
         alice = replace(ALICE, jobs=1)
         first, second = (enter(queue, alice, nothing) for _ in range(2))
@@ -212,15 +213,15 @@ def test_a_slot_that_is_free_goes_to_others_while_a_result_is_delivered():
 class Clock:
     now = 0.0
 
-    def __call__(self):
+    def __call__(self) -> Any:
         return self.now
 
 
 PACED = replace(ALICE, quota=Quota(rate=10.0, burst=3))
 
 
-def test_a_rate_bounds_the_jobs_that_begin_not_those_that_ask():
-    async def body():
+def test_a_rate_bounds_the_jobs_that_begin_not_those_that_ask() -> None:
+    async def body() -> None:
         clock = Clock()
         queue, starts = FairQueue(9, 60), TokenBucket(clock)
         entries = [enter(queue, PACED, nothing, starts) for _ in range(9)]
@@ -240,8 +241,8 @@ def test_a_rate_bounds_the_jobs_that_begin_not_those_that_ask():
     asyncio.run(body())
 
 
-def test_who_waits_for_the_rate_is_served_in_time():
-    async def body():
+def test_who_waits_for_the_rate_is_served_in_time() -> None:
+    async def body() -> None:
         queue, starts = FairQueue(9, 60), TokenBucket(time.monotonic)
         alice = replace(ALICE, quota=Quota(rate=50.0, burst=1))
         began = time.monotonic()
@@ -256,8 +257,8 @@ def test_who_waits_for_the_rate_is_served_in_time():
     asyncio.run(body())
 
 
-def test_who_waits_for_hours_holds_nobody_up_who_waits_for_moments():
-    async def body():
+def test_who_waits_for_hours_holds_nobody_up_who_waits_for_moments() -> None:
+    async def body() -> None:
         queue = FairQueue(9, 60)
         slow = replace(BOB, quota=Quota(rate=1 / 3600, burst=1))
         soon = replace(ALICE, quota=Quota(rate=50.0, burst=1))
@@ -273,8 +274,8 @@ def test_who_waits_for_hours_holds_nobody_up_who_waits_for_moments():
     asyncio.run(body())
 
 
-def test_how_many_wait_is_known_by_principal():
-    def test():
+def test_how_many_wait_is_known_by_principal() -> None:
+    def test() -> None:
         queue = FairQueue(1, 10)
         for _ in range(4):
             enter(queue, ALICE, nothing)

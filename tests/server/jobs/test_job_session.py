@@ -3,6 +3,8 @@
 import asyncio
 import logging
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -19,8 +21,8 @@ from tests.server.frontside import CWD, ENTRIES, GCC, GRANT, HEADER, SOURCE, Fro
 from tests.waiting import CEILING_S
 
 
-def with_front(folder, body, *answers, **options):
-    async def run():
+def with_front(folder: Path, body: Any, *answers: Any, **options: Any) -> None:
+    async def run() -> None:
         front = Front(folder / "store", *answers, **options)
         try:
             await body(front, front.channel)
@@ -32,14 +34,14 @@ def with_front(folder, body, *answers, **options):
     asyncio.run(run())
 
 
-def supply(channel, job=1, contents=(SOURCE, HEADER)):
+def supply(channel: Any, job: int = 1, contents: Any = (SOURCE, HEADER)) -> None:
     channel.hear(Supply(job))
     for content in contents:
         channel.hear_bulk(job, content)
 
 
-def test_what_was_uploaded_once_is_not_asked_for_again(tmp_path):
-    async def body(front, channel):
+def test_what_was_uploaded_once_is_not_asked_for_again(tmp_path: Path) -> None:
+    async def body(front: Front, channel: Any) -> None:
         channel.hear(ask(), submit())
         supply(channel)
         await channel.until(Result)
@@ -50,10 +52,10 @@ def test_what_was_uploaded_once_is_not_asked_for_again(tmp_path):
     with_front(tmp_path, body)
 
 
-def test_knowing_a_digest_is_no_way_to_somebody_elses_file(tmp_path):
+def test_knowing_a_digest_is_no_way_to_somebody_elses_file(tmp_path: Path) -> None:
     """Attack: bob names the digests that alice has uploaded."""
 
-    async def body(front, channel):
+    async def body(front: Front, channel: Any) -> None:
         channel.hear(ask(), submit())
         supply(channel)
         await channel.until(Result)
@@ -67,8 +69,8 @@ def test_knowing_a_digest_is_no_way_to_somebody_elses_file(tmp_path):
     with_front(tmp_path, body)
 
 
-def test_another_principals_manifest_is_not_known_here(tmp_path):
-    async def body(front, channel):
+def test_another_principals_manifest_is_not_known_here(tmp_path: Path) -> None:
+    async def body(front: Front, channel: Any) -> None:
         channel.hear(ask(), submit())
         same, _ = front.connect()
         same.hear(ask(), submit(manifest=b""))
@@ -88,10 +90,10 @@ INCLUDE = SharedTree(b"/usr/include", b"i" * 32)
 
 
 @pytest.mark.parametrize("path", [b"/usr/include", b"/opt/site"])
-def test_a_shared_tree_that_is_not_here_is_refused_before_anything_is_asked_for(tmp_path, path):
+def test_a_shared_tree_that_is_not_here_is_refused_before_anything_is_asked_for(tmp_path: Path, path: bytes) -> None:
     """Attack: a digest that was heard of, for another path; or any other digest."""
 
-    async def body(front, channel):
+    async def body(front: Front, channel: Any) -> None:
         for digest in (b"x" * 32, INCLUDE.digest) if path != INCLUDE.path else (b"x" * 32, b"s" * 32):
             entries = sorted([*ENTRIES, Entry(path, Kind.SHARED_TREE, digest)], key=lambda entry: entry.path)
             channel.hear(ask(), submit(entries=entries))
@@ -103,8 +105,8 @@ def test_a_shared_tree_that_is_not_here_is_refused_before_anything_is_asked_for(
     with_front(tmp_path, body, shared_trees={INCLUDE})
 
 
-def test_a_shared_tree_needs_nothing_to_be_sent(tmp_path):
-    async def body(front, channel):
+def test_a_shared_tree_needs_nothing_to_be_sent(tmp_path: Path) -> None:
+    async def body(front: Front, channel: Any) -> None:
         entries = (*ENTRIES, Entry(b"/usr/include", Kind.SHARED_TREE, INCLUDE.digest))
         channel.hear(ask(), submit(entries=entries))
         assert channel.said[-1] == Need(1, manifest=False, blobs=(0, 1))
@@ -116,8 +118,8 @@ def test_a_shared_tree_needs_nothing_to_be_sent(tmp_path):
     with_front(tmp_path, body, shared_trees={INCLUDE})
 
 
-def test_each_content_is_asked_for_once(tmp_path):
-    async def body(front, channel):
+def test_each_content_is_asked_for_once(tmp_path: Path) -> None:
+    async def body(front: Front, channel: Any) -> None:
         entries = (*ENTRIES, file_entry(CWD + b"/b.h", HEADER), file_entry(CWD + b"/empty.h", b""))
         channel.hear(ask(), submit(entries=entries))
         assert channel.said[-1] == Need(1, manifest=False, blobs=(0, 1, 3))
@@ -127,8 +129,8 @@ def test_each_content_is_asked_for_once(tmp_path):
     with_front(tmp_path, body)
 
 
-def test_blobs_come_in_any_pieces(tmp_path):
-    async def body(front, channel):
+def test_blobs_come_in_any_pieces(tmp_path: Path) -> None:
+    async def body(front: Front, channel: Any) -> None:
         channel.hear(ask(), submit(), Supply(1))
         for byte in SOURCE + HEADER:
             channel.hear_bulk(1, bytes((byte,)))
@@ -137,26 +139,26 @@ def test_blobs_come_in_any_pieces(tmp_path):
     with_front(tmp_path, body)
 
 
-def test_one_digest_with_two_sizes_is_refused(tmp_path):
+def test_one_digest_with_two_sizes_is_refused(tmp_path: Path) -> None:
     """Attack: the smaller size passes the limits, the larger one is uploaded."""
 
-    async def body(front, channel):
+    async def body(front: Front, channel: Any) -> None:
         channel.hear(ask(), submit(entries=(file_entry(CWD + b"/a.c", SOURCE), file_entry(b"/x", SOURCE, size=0))))
         assert (channel.said[-1].code, channel.said[-1].reason) == ("tree", "one content of 7 and of 0 bytes")
 
     with_front(tmp_path, body)
 
 
-def test_more_source_than_granted_is_refused_before_it_is_sent(tmp_path):
-    async def body(front, channel):
+def test_more_source_than_granted_is_refused_before_it_is_sent(tmp_path: Path) -> None:
+    async def body(front: Front, channel: Any) -> None:
         channel.hear(ask(), submit())
         assert (channel.said[-1].code, channel.said[-1].reason) == ("limit", "more than 5 bytes of source")
 
     with_front(tmp_path, body, grant=replace(GRANT, limits=replace(GRANT.limits, source=5)))
 
 
-def test_another_toolchain_than_was_asked_for_is_refused(tmp_path):
-    async def body(front, channel):
+def test_another_toolchain_than_was_asked_for_is_refused(tmp_path: Path) -> None:
+    async def body(front: Front, channel: Any) -> None:
         channel.hear(ask(), submit(toolchain=b"c" * 32))
         assert channel.said[-1].code == "toolchain"
 
@@ -171,8 +173,8 @@ def test_another_toolchain_than_was_asked_for_is_refused(tmp_path):
         ([SOURCE, HEADER, b"?"], "protocol"),  # bytes that nobody asked for
     ],
 )
-def test_bytes_that_are_not_what_was_asked_for_end_the_job_alone(tmp_path, contents, code):
-    async def body(front, channel):
+def test_bytes_that_are_not_what_was_asked_for_end_the_job_alone(tmp_path: Path, contents: Any, code: str) -> None:
+    async def body(front: Front, channel: Any) -> None:
         channel.hear(ask(), submit())
         supply(channel, contents=contents)
         assert channel.said[-1].code == code
@@ -182,10 +184,10 @@ def test_bytes_that_are_not_what_was_asked_for_end_the_job_alone(tmp_path, conte
 
 
 @pytest.mark.parametrize("early", [lambda front: front.on_message(Supply(1)), lambda front: front.on_bulk(1, b"?")])
-def test_files_before_the_job_itself_are_refused(tmp_path, early):
+def test_files_before_the_job_itself_are_refused(tmp_path: Path, early: Any) -> None:
     """The session table lets none through; a job does not rely on it."""
 
-    async def body(front, channel):
+    async def body(front: Front, channel: Any) -> None:
         channel.hear(ask())
         early(front.connection)
         assert channel.said[-1].code == "protocol"
@@ -193,10 +195,10 @@ def test_files_before_the_job_itself_are_refused(tmp_path, early):
     with_front(tmp_path, body)
 
 
-def test_files_that_never_arrive_end_the_job(tmp_path, monkeypatch):
+def test_files_that_never_arrive_end_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "SUBMIT_S", 0.01)
 
-    async def body(front, channel):
+    async def body(front: Front, channel: Any) -> None:
         channel.hear(ask(), submit())
         refusal = await channel.until(Refuse)
         assert (refusal.code, front.queue.taken) == ("limit", 0)
@@ -204,10 +206,10 @@ def test_files_that_never_arrive_end_the_job(tmp_path, monkeypatch):
     with_front(tmp_path, body)
 
 
-def test_a_slot_is_not_kept_for_files_that_dawdle(tmp_path, monkeypatch):
+def test_a_slot_is_not_kept_for_files_that_dawdle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job_session, "UPLOAD_HOLDS_S", 0.01)
 
-    async def body(front, channel):
+    async def body(front: Front, channel: Any) -> None:
         channel.hear(ask(), submit())
         lapsed = asyncio.Event()
         front.queue.slots = 1
@@ -232,10 +234,12 @@ def test_a_slot_is_not_kept_for_files_that_dawdle(tmp_path, monkeypatch):
         (KeyError("a defect"), "server"),
     ],
 )
-def test_a_job_that_cannot_run_is_refused_and_gives_all_back(tmp_path, error, code, caplog):
+def test_a_job_that_cannot_run_is_refused_and_gives_all_back(
+    tmp_path: Path, error: Exception, code: str, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.CRITICAL)
 
-    async def body(front, channel):
+    async def body(front: Front, channel: Any) -> None:
         channel.hear(ask(), submit())
         supply(channel)
         refusal = await channel.until(Refuse)
@@ -253,8 +257,8 @@ def test_a_job_that_cannot_run_is_refused_and_gives_all_back(tmp_path, error, co
 
 
 @pytest.mark.parametrize("stage", range(5))
-def test_a_cancelled_job_gives_all_back_at_every_stage(tmp_path, stage):
-    async def body(front, channel):
+def test_a_cancelled_job_gives_all_back_at_every_stage(tmp_path: Path, stage: Any) -> None:
+    async def body(front: Front, channel: Any) -> None:
         channel.hear(ask(), *([submit(), Supply(1)][:stage]))
         if stage > 2:
             channel.hear_bulk(1, SOURCE)
@@ -268,8 +272,8 @@ def test_a_cancelled_job_gives_all_back_at_every_stage(tmp_path, stage):
     with_front(tmp_path, body, None)
 
 
-def test_a_client_that_stops_reading_its_result_loses_it_with_the_channel(tmp_path):
-    async def body(front, channel):
+def test_a_client_that_stops_reading_its_result_loses_it_with_the_channel(tmp_path: Path) -> None:
+    async def body(front: Front, channel: Any) -> None:
         channel.room.clear()
         channel.hear(ask(), submit())
         supply(channel)
@@ -279,8 +283,8 @@ def test_a_client_that_stops_reading_its_result_loses_it_with_the_channel(tmp_pa
     with_front(tmp_path, body, outcome(b"o" * 10, b"", made=((CWD + b"/a.o", b"object"),)))
 
 
-def test_the_slot_is_free_while_the_result_is_delivered_but_not_for_who_does_not_take_it(tmp_path):
-    async def body(front, channel):
+def test_the_slot_is_free_while_the_result_is_delivered_but_not_for_who_does_not_take_it(tmp_path: Path) -> None:
+    async def body(front: Front, channel: Any) -> None:
         channel.room.clear()
         channel.hear(ask(), submit())
         supply(channel)
@@ -301,10 +305,10 @@ def test_the_slot_is_free_while_the_result_is_delivered_but_not_for_who_does_not
     with_front(tmp_path, body, slots=1, grant=replace(GRANT, jobs=1))
 
 
-def test_an_invitation_that_is_not_used_is_taken_back(tmp_path, monkeypatch):
+def test_an_invitation_that_is_not_used_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "SUBMIT_S", 0.05)
 
-    async def body(front, channel):
+    async def body(front: Front, channel: Any) -> None:
         channel.hear(ask())
         assert isinstance(channel.said[-1], Invite)
         refusal = await channel.until(Refuse)
@@ -314,11 +318,11 @@ def test_an_invitation_that_is_not_used_is_taken_back(tmp_path, monkeypatch):
     with_front(tmp_path, body)
 
 
-def test_a_job_that_waits_for_its_slot_has_all_the_time(tmp_path, monkeypatch):
+def test_a_job_that_waits_for_its_slot_has_all_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The clock begins with the invitation, also where that comes later."""
     monkeypatch.setattr(limits, "SUBMIT_S", 0.1)
 
-    async def body(front, channel):
+    async def body(front: Front, channel: Any) -> None:
         front.queue.slots = 0
         channel.hear(ask())
         await asyncio.sleep(0.2)
@@ -332,8 +336,8 @@ def test_a_job_that_waits_for_its_slot_has_all_the_time(tmp_path, monkeypatch):
     with_front(tmp_path, body)
 
 
-def test_a_principals_own_quota_bounds_its_blobs(tmp_path):
-    async def body(front, channel):
+def test_a_principals_own_quota_bounds_its_blobs(tmp_path: Path) -> None:
+    async def body(front: Front, channel: Any) -> None:
         channel.hear(ask(), submit())
         channel.hear(Supply(1))
         channel.hear_bulk(1, SOURCE)
@@ -344,8 +348,8 @@ def test_a_principals_own_quota_bounds_its_blobs(tmp_path):
     with_front(tmp_path, body, grant=replace(GRANT, quota=Quota(store=16384)))
 
 
-def test_the_job_is_what_the_server_read_not_what_the_client_said(tmp_path):
-    async def body(front, channel):
+def test_the_job_is_what_the_server_read_not_what_the_client_said(tmp_path: Path) -> None:
+    async def body(front: Front, channel: Any) -> None:
         channel.hear(ask(), submit(umask=0o7777022))
         supply(channel)
         await channel.until(Result)
@@ -358,8 +362,8 @@ def test_the_job_is_what_the_server_read_not_what_the_client_said(tmp_path):
 
 
 @pytest.mark.parametrize(("said", "attempt"), [(1, 1), (2, 2), (9, 9), (10, 9), (1 << 60, 9), (0, 1), (-7, 1)])
-def test_the_attempt_is_the_clients_word_within_bounds(tmp_path, said, attempt):
-    async def body(front, channel):
+def test_the_attempt_is_the_clients_word_within_bounds(tmp_path: Path, said: Any, attempt: Any) -> None:
+    async def body(front: Front, channel: Any) -> None:
         channel.hear(ask(), submit(attempt=said))
         supply(channel)
         await channel.until(Result)
@@ -369,11 +373,11 @@ def test_the_attempt_is_the_clients_word_within_bounds(tmp_path, said, attempt):
     with_front(tmp_path, body)
 
 
-def test_a_runner_that_announces_the_impossible_costs_the_job_alone(tmp_path):
+def test_a_runner_that_announces_the_impossible_costs_the_job_alone(tmp_path: Path) -> None:
     impossible = outcome(made=((CWD + b"/a.o", b"object"),))
     impossible = replace(impossible, made=(replace_size(impossible.made[0], limits.RESULT + 1),))
 
-    async def body(front, channel):
+    async def body(front: Front, channel: Any) -> None:
         channel.hear(ask(), submit())
         supply(channel)
         refusal = await channel.until(Refuse)
@@ -382,15 +386,15 @@ def test_a_runner_that_announces_the_impossible_costs_the_job_alone(tmp_path):
     with_front(tmp_path, body, impossible)
 
 
-def replace_size(made, size):
+def replace_size(made: Any, size: int) -> Any:
     return type(made)(made.path, size, made.mode)
 
 
-def test_a_result_that_shrinks_on_its_way_ends_the_channel(tmp_path):
+def test_a_result_that_shrinks_on_its_way_ends_the_channel(tmp_path: Path) -> None:
     short = outcome(b"printed", made=((CWD + b"/a.o", b"object"),))
     short = replace(short, made=(replace_size(short.made[0], 99),))
 
-    async def body(front, channel):
+    async def body(front: Front, channel: Any) -> None:
         channel.hear(ask(), submit())
         supply(channel)
         goodbye = await channel.until(Goodbye)
@@ -401,8 +405,10 @@ def test_a_result_that_shrinks_on_its_way_ends_the_channel(tmp_path):
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=12), st.integers(0, 12))
-def test_however_the_bytes_are_cut_the_job_runs_or_gives_back(tmp_path_factory, cuts, lost_after):
-    async def run():
+def test_however_the_bytes_are_cut_the_job_runs_or_gives_back(
+    tmp_path_factory: pytest.TempPathFactory, cuts: Any, lost_after: Any
+) -> None:
+    async def run() -> None:
         front = Front(tmp_path_factory.mktemp("store"))
         front.channel.hear(ask(), submit(), Supply(1))
         rest, number = SOURCE + HEADER, 0

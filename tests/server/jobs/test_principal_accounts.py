@@ -1,3 +1,7 @@
+from typing import Any
+
+import pytest
+
 from securecc.model import limits
 from securecc.server.jobs.principal_accounts import PrincipalAccounts
 from tests.server.frontside import CWD, SOURCE, file_entry, packed
@@ -6,15 +10,15 @@ from tests.server.frontside import CWD, SOURCE, file_entry, packed
 class Clock:
     now = 0.0
 
-    def __call__(self):
+    def __call__(self) -> Any:
         return self.now
 
 
-def numbered(number):
+def numbered(number: int) -> Any:
     return packed([file_entry(CWD + b"/f%d" % number, SOURCE)])
 
 
-def test_all_channels_of_a_principal_share_one_account():
+def test_all_channels_of_a_principal_share_one_account() -> None:
     accounts = PrincipalAccounts()
     first, second, other = (accounts.open(name) for name in ("alice", "alice", "bob"))
     assert first is second is not other
@@ -28,7 +32,7 @@ def test_all_channels_of_a_principal_share_one_account():
     assert (first.channels, first.manifests.size) == (0, 0)
 
 
-def test_who_comes_back_has_not_been_forgotten(monkeypatch):
+def test_who_comes_back_has_not_been_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """A new connection gives no new burst."""
     monkeypatch.setattr(limits, "ACCOUNTS", 2)
     accounts = PrincipalAccounts(Clock())
@@ -42,7 +46,7 @@ def test_who_comes_back_has_not_been_forgotten(monkeypatch):
     assert {account.principal for account in accounts} == {"bob", "carol", "mallory"}
 
 
-def test_turns_may_take_half_of_the_time():
+def test_turns_may_take_half_of_the_time() -> None:
     clock = Clock()
     alice = PrincipalAccounts(clock).open("alice")
     assert alice.pace(limits.TURNS_BURST_S) == 0.0
@@ -51,7 +55,7 @@ def test_turns_may_take_half_of_the_time():
     assert alice.pace(0.01) == 0.0
 
 
-def test_manifests_of_all_together_are_bounded_and_who_has_most_gives(monkeypatch):
+def test_manifests_of_all_together_are_bounded_and_who_has_most_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     size = len(numbered(1)[1])
     monkeypatch.setattr(limits, "MANIFEST_BYTES_IN_ALL", 10 * size + 100)
     accounts = PrincipalAccounts()

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -14,13 +15,13 @@ from tests.server.frontside import FrontChannel, ask, outcome, submit
 
 
 class Nobody:
-    def on_message(self, message):
+    def on_message(self, message: Any) -> None:
         pass
 
     on_bulk = on_lost = on_message
 
 
-def channel_with_a_job():
+def channel_with_a_job() -> Any:
     channel = FrontChannel()
     channel.attach(Nobody())
     channel.send(Welcome(1, "test", "alice@EXAMPLE.COM", "ref", 1, ()))
@@ -31,8 +32,8 @@ def channel_with_a_job():
     return channel
 
 
-def delivered(result):
-    async def run():
+def delivered(result: Any) -> Any:
+    async def run() -> Any:
         channel = channel_with_a_job()
         try:
             await deliver(channel, 1, result, DeliveryBacklog())
@@ -43,7 +44,7 @@ def delivered(result):
     return asyncio.run(run())
 
 
-def test_the_result_says_all_and_the_bytes_follow_in_its_order():
+def test_the_result_says_all_and_the_bytes_follow_in_its_order() -> None:
     made = ((b"/p/a.o", b"object"), (b"/p/a.d", b""), (b"/p/a.su", b"stack"))
     given = outcome(b"printed", b"said", made, strays=(3,), read=b"\5", server_s=2.0, status=1, limit="cpu")
     digests = given.digests
@@ -58,12 +59,12 @@ def test_the_result_says_all_and_the_bytes_follow_in_its_order():
     assert channel.bulk[1] == b"printed" + b"said" + b"object" + b"stack"
 
 
-def test_a_large_output_goes_in_chunks():
+def test_a_large_output_goes_in_chunks() -> None:
     content = bytes(range(256)) * (limits.FRAME_BULK // 128)
     assert delivered(outcome(made=((b"/p/a.o", content),))).bulk[1] == content
 
 
-def test_an_output_that_became_shorter_ends_the_channel():
+def test_an_output_that_became_shorter_ends_the_channel() -> None:
     given = outcome(made=((b"/p/a.o", b"object"),))
     [made] = given.made
     channel = delivered(replace(given, made=(type(made)(made.path, 60, made.mode),)))
@@ -71,10 +72,10 @@ def test_an_output_that_became_shorter_ends_the_channel():
     assert channel.closed
 
 
-def test_who_does_not_take_a_result_in_time_is_cut_off(monkeypatch):
+def test_who_does_not_take_a_result_in_time_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "DELIVERY_S", 0.05)
 
-    async def run():
+    async def run() -> None:
         channel, undelivered = channel_with_a_job(), DeliveryBacklog()
         channel.room.clear()
         given = outcome(b"printed")
@@ -88,8 +89,8 @@ def test_who_does_not_take_a_result_in_time_is_cut_off(monkeypatch):
     asyncio.run(run())
 
 
-def test_a_slow_reader_is_waited_for_and_a_lost_one_is_not():
-    async def run():
+def test_a_slow_reader_is_waited_for_and_a_lost_one_is_not() -> None:
+    async def run() -> None:
         channel = channel_with_a_job()
         channel.room.clear()
         given = outcome(b"printed")

@@ -1,6 +1,7 @@
 """What a client submits, read by the server itself."""
 
 import contextlib
+from typing import Any
 
 import pytest
 import zstandard
@@ -17,11 +18,11 @@ from tests.server.frontside import CWD, ENTRIES, GCC, SOURCE, file_entry, packed
 READS_INPUT = (b"/usr/bin/gcc", b"-x", b"c", b"-c", b"-", b"-o", b"a.o")
 
 
-def read_submit(entries=ENTRIES, **changes):
+def read_submit(entries: Any = ENTRIES, **changes: Any) -> Any:
     return validate(submit(entries=entries, **changes), GCC, Manifest(tuple(entries)))
 
 
-def test_a_compile_is_read_whole():
+def test_a_compile_is_read_whole() -> None:
     found = read_submit()
     assert (found.plan.source, found.plan.output) == (b"a.c", b"a.o")
     assert found.environment == {b"LC_ALL": b"C", b"PATH": b"/usr/bin:/bin"}
@@ -44,14 +45,14 @@ def test_a_compile_is_read_whole():
         (b"/usr/bin/gcc", b"-c", b"a.c", b"-no-such-option"),
     ],
 )
-def test_commands_that_may_not_run_are_refused_as_such(arguments):
+def test_commands_that_may_not_run_are_refused_as_such(arguments: Any) -> None:
     with pytest.raises(Refused) as refused:
         read_submit(arguments=arguments)
     assert refused.value.code == "option"
 
 
 @pytest.mark.parametrize("name", [b"LD_PRELOAD", b"GCC_EXEC_PREFIX", b"PATH", b"COMPILER_PATH", b"HOME"])
-def test_an_environment_that_chooses_programs_is_refused(name):
+def test_an_environment_that_chooses_programs_is_refused(name: Any) -> None:
     with pytest.raises(Refused) as refused:
         read_submit(environment={name: b"/home/alice"})
     assert refused.value.code == "option"
@@ -73,13 +74,13 @@ def test_an_environment_that_chooses_programs_is_refused(name):
         (ENTRIES, {"arguments": (b"/usr/bin/gcc", b"-c", b"a.c", b"-o", b"a.h")}),
     ],
 )
-def test_trees_that_must_not_be_built_are_refused_as_such(entries, changes):
+def test_trees_that_must_not_be_built_are_refused_as_such(entries: Any, changes: Any) -> None:
     with pytest.raises(Refused) as refused:
         read_submit(entries, **changes)
     assert refused.value.code == "tree"
 
 
-def test_standard_input_is_a_source():
+def test_standard_input_is_a_source() -> None:
     found = read_submit((file_entry(manifest.INPUT, SOURCE), *ENTRIES), arguments=READS_INPUT)
     assert found.plan.source == b"-"
     assert found.manifest.entries[0].path == manifest.INPUT
@@ -89,13 +90,13 @@ SITE = SharedTree(b"/opt/site", b"s" * 32)
 SHARED_TREES = (SITE, SharedTree(b"/usr/include", b"i" * 32))
 
 
-def with_shared_trees(*shared_trees):
+def with_shared_trees(*shared_trees: Any) -> Any:
     return sorted(
         [*ENTRIES, *(Entry(named.path, Kind.SHARED_TREE, named.digest) for named in shared_trees)], key=lambda e: e.path
     )
 
 
-def test_shared_trees_that_are_offered_stand_for_their_files():
+def test_shared_trees_that_are_offered_stand_for_their_files() -> None:
     entries = tuple(with_shared_trees(*SHARED_TREES))
     found = validate(submit(entries=entries), GCC, Manifest(entries), set(SHARED_TREES))
     assert [entry.path for entry in found.manifest.shared_trees] == [b"/opt/site", b"/usr/include"]
@@ -110,7 +111,7 @@ def test_shared_trees_that_are_offered_stand_for_their_files():
         SharedTree(b"/opt/site/sub", b"s" * 32),
     ],
 )
-def test_shared_trees_that_are_not_or_not_there_are_refused_as_such(named):
+def test_shared_trees_that_are_not_or_not_there_are_refused_as_such(named: Any) -> None:
     for known in (SHARED_TREES, ()):
         with pytest.raises(Refused, match="no shared tree") as refused:
             validate(submit(), GCC, Manifest(tuple(with_shared_trees(named))), known)
@@ -118,14 +119,14 @@ def test_shared_trees_that_are_not_or_not_there_are_refused_as_such(named):
         assert refused.value.message.isprintable()
 
 
-def test_a_shared_tree_where_none_may_stand_is_a_bad_tree_even_if_it_is_offered():
+def test_a_shared_tree_where_none_may_stand_is_a_bad_tree_even_if_it_is_offered() -> None:
     programs = SharedTree(b"/usr/bin", b"b" * 32)
     with pytest.raises(Refused) as refused:
         validate(submit(), GCC, Manifest(tuple(with_shared_trees(programs))), [programs])
     assert refused.value.code == "tree"
 
 
-def test_a_manifest_is_known_once_it_was_sent():
+def test_a_manifest_is_known_once_it_was_sent() -> None:
     known = ManifestCache()
     digest, compressed = packed(ENTRIES)
     assert known.get(digest) is None
@@ -145,7 +146,7 @@ def test_a_manifest_is_known_once_it_was_sent():
         zstandard.compress(manifest.encode(Manifest(ENTRIES[:1]))),
     ],
 )
-def test_what_is_not_the_named_manifest_is_refused(data):
+def test_what_is_not_the_named_manifest_is_refused(data: bytes) -> None:
     digest, _ = packed(ENTRIES)
     known = ManifestCache()
     with pytest.raises(PathError):
@@ -153,7 +154,7 @@ def test_what_is_not_the_named_manifest_is_refused(data):
     assert known.get(digest) is None
 
 
-def test_a_bomb_that_lies_about_its_size_is_refused():
+def test_a_bomb_that_lies_about_its_size_is_refused() -> None:
     bomb = bytearray(zstandard.compress(bytes(limits.FRAME_CONTROL * 4)))
     parameters = zstandard.get_frame_parameters(bytes(bomb))
     at = bomb.index(parameters.content_size.to_bytes(4, "little"))
@@ -162,16 +163,16 @@ def test_a_bomb_that_lies_about_its_size_is_refused():
         ManifestCache().put(b"", bytes(bomb))
 
 
-def test_well_packed_nonsense_under_its_own_name_is_no_manifest():
+def test_well_packed_nonsense_under_its_own_name_is_no_manifest() -> None:
     with pytest.raises(PathError):
         ManifestCache().put(manifest.digest(b"nonsense"), zstandard.compress(b"nonsense"))
 
 
-def numbered(number):
+def numbered(number: int) -> Any:
     return packed([file_entry(b"/f%d" % number, SOURCE)])
 
 
-def test_the_least_recently_used_goes_first(monkeypatch):
+def test_the_least_recently_used_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MANIFESTS", 2)
     known = ManifestCache()
     sent = [numbered(number) for number in range(3)]
@@ -184,7 +185,7 @@ def test_the_least_recently_used_goes_first(monkeypatch):
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(0, 9), max_size=30), st.integers(0, 400))
-def test_what_is_kept_stays_within_its_bytes(numbers, most):
+def test_what_is_kept_stays_within_its_bytes(numbers: Any, most: Any) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(limits, "MANIFEST_BYTES", most)
         told = []
@@ -198,7 +199,7 @@ def test_what_is_kept_stays_within_its_bytes(numbers, most):
 
 @settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=200), st.booleans())
-def test_any_bytes_are_a_manifest_or_a_path_error(data, packed_first):
+def test_any_bytes_are_a_manifest_or_a_path_error(data: bytes, packed_first: Any) -> None:
     sent = zstandard.compress(data) if packed_first else data
     with contextlib.suppress(PathError):
         ManifestCache().put(manifest.digest(data), sent)
@@ -212,7 +213,7 @@ places = st.sampled_from([CWD, b"/", b"", b"/etc", b"/usr/bin", b"/home/\n", b"/
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(words, max_size=8).map(tuple), places, st.dictionaries(words, words, max_size=2))
-def test_any_submission_is_read_or_refused(arguments, cwd, environment):
+def test_any_submission_is_read_or_refused(arguments: Any, cwd: Any, environment: Any) -> None:
     try:
         found = read_submit(arguments=arguments, cwd=cwd, environment=environment)
     except Refused as refused:
