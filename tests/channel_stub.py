@@ -1,8 +1,9 @@
 """One end of a channel without a network: what is legal the session judges, the other end is the test."""
 
 import asyncio
+from typing import Any
 
-from securecc.model.errors import ChannelError, ProtocolError
+from securecc.model.errors import ChannelError, ProtocolError, SecureccError
 from securecc.wire.session import Session
 from tests.waiting import CEILING_S
 
@@ -12,52 +13,53 @@ class StubChannel:
     `hear_bulk` are what the other end says, as far as the protocol lets it.
     """
 
-    def __init__(self, peer, *, server):
+    def __init__(self, peer: tuple[str, int], *, server: bool) -> None:
         self.session = Session(server=server)
         self.peer = peer
         self.principal = b"alice@EXAMPLE.COM"
         self.proxy = ""
         self.reference = "ref"
         self.closed = False
-        self.error = None
-        self.listener = None
-        self.said = []
-        self.bulk = {}
+        self.error: SecureccError | None = None
+        self.listener: Any = None
+        self.said: list[Any] = []
+        self.bulk: dict[int, bytes] = {}
         self.room = asyncio.Event()
         self.room.set()
         self.news = asyncio.Event()
 
-    def attach(self, listener):
+    def attach(self, listener: Any) -> None:
         self.listener = listener
         if self.closed:
             listener.on_lost(self.error)
 
-    def send(self, message):
+    def send(self, message: Any) -> bool:
         if self.closed or not self.session.sent(message):
             return False
         self.said.append(message)
         self.news.set()
         return True
 
-    def send_bulk(self, job, data):
+    def send_bulk(self, job: int, data: bytes) -> bool:
         if self.closed or not self.session.sent_bulk(job, len(data)):
             return False
         self.bulk[job] = self.bulk.get(job, b"") + bytes(data)
         self.news.set()
         return True
 
-    async def drain(self):
+    async def drain(self) -> None:
         """Returns while `room` is set, as where the peer reads."""
         await self.room.wait()
         if self.closed:
+            assert self.error is not None
             raise self.error
 
-    def close(self, goodbye=None):
+    def close(self, goodbye: Any = None) -> None:
         if goodbye is not None:
             self.send(goodbye)
         self.lose(ChannelError("closed"))
 
-    def lose(self, error):
+    def lose(self, error: SecureccError) -> None:
         """The connection ends."""
         if not self.closed:
             self.closed, self.error = True, error
@@ -66,7 +68,7 @@ class StubChannel:
             if self.listener is not None:
                 self.listener.on_lost(error)
 
-    def hear(self, *messages):
+    def hear(self, *messages: Any) -> None:
         for message in messages:
             try:
                 if not self.closed and self.session.received(message):
@@ -74,14 +76,14 @@ class StubChannel:
             except ProtocolError as error:
                 self.lose(error)
 
-    def hear_bulk(self, job, data):
+    def hear_bulk(self, job: int, data: bytes) -> None:
         try:
             if not self.closed and self.session.received_bulk(job, len(data)):
                 self.listener.on_bulk(job, data)
         except ProtocolError as error:
             self.lose(error)
 
-    async def until(self, kind):
+    async def until(self, kind: Any) -> Any:
         """The first message of this kind that was sent; it and what came before it are taken out."""
         async with asyncio.timeout(CEILING_S):
             while True:
@@ -92,7 +94,7 @@ class StubChannel:
                 self.news.clear()
                 await self.news.wait()
 
-    async def until_bulk(self):
+    async def until_bulk(self) -> None:
         """Returns when a byte of bulk was sent."""
         async with asyncio.timeout(CEILING_S):
             while not self.bulk:

@@ -3,20 +3,24 @@
 import asyncio
 import itertools
 import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import zstandard
 
+from securecc.audit.records.record import Record
+from securecc.channel.channel import Channel
 from securecc.model import manifest
+from securecc.model.errors import AuditError, SecureccError
 from securecc.model.grant import Grant
-from securecc.model.manifest import Entry, Kind, Manifest
-from securecc.model.messages import Ask, Hello, Submit, Terminal, Toolchain, Usage
+from securecc.model.manifest import Digest, Entry, Kind, Manifest
+from securecc.model.messages import Ask, Hello, SharedTree, Submit, Terminal, Toolchain, Usage
 from securecc.runner_protocol.messages import Made, Offer
 from securecc.runner_protocol.packets import memory
-from securecc.server.blobs.blob_store import BlobStore
+from securecc.server.blobs.blob_store import BlobStore, Hold, Intake
 from securecc.server.connections.client_connection import ClientConnection
-from securecc.server.execution.executor import Outcome
+from securecc.server.execution.executor import Inputs, Job, Outcome
 from securecc.server.execution.pipeline import pipeline
 from securecc.server.execution.toolchain_catalogue import ToolchainCatalogue
 from securecc.server.jobs.fair_queue import FairQueue
@@ -42,23 +46,23 @@ SOURCE = b"int a;\n"
 HEADER = b"extern int a;\n"
 
 
-def file_entry(path: bytes, content: bytes, **changes: Any) -> Any:
-    values = {"blob": manifest.digest(content), "size": len(content), **changes}
+def file_entry(path: bytes, content: bytes, **changes: Any) -> Entry:
+    values: dict[str, Any] = {"blob": manifest.digest(content), "size": len(content), **changes}
     return Entry(path, Kind.FILE, **values)
 
 
 ENTRIES = (file_entry(CWD + b"/a.c", SOURCE), file_entry(CWD + b"/a.h", HEADER))
 
 
-def packed(entries: Any) -> Any:
+def packed(entries: Iterable[Entry]) -> tuple[Digest, bytes]:
     """(digest, compressed) of a manifest."""
     data = manifest.encode(Manifest(tuple(entries)))
     return manifest.digest(data), zstandard.compress(data)
 
 
-def submit(job: int = 1, entries: Any = ENTRIES, **changes: Any) -> Any:
+def submit(job: int = 1, entries: Iterable[Entry] = ENTRIES, **changes: Any) -> Submit:
     digest, compressed = packed(entries)
-    values = {
+    values: dict[str, Any] = {
         "toolchain": GCC.digest,
         "arguments": (b"/usr/bin/gcc", b"-c", b"a.c", b"-o", b"a.o"),
         "cwd": CWD,
@@ -89,27 +93,30 @@ class FrontChannel(StubChannel):
 class CountingStore(BlobStore):
     """Remembers what was taken of it."""
 
-    def __init__(self, path: bytes, **bounds: Any) -> None:
+    def __init__(self, path: Path, **bounds: int) -> None:
         super().__init__(path, **bounds)
-        self.holds = []
-        self.intakes = []
+        self.holds: list[Hold] = []
+        self.intakes: list[Intake] = []
 
-    def hold(self, principal: str, digests: Any, quota: int = 0) -> Any:
+    def hold(self, principal: str, digests: Iterable[Digest], quota: int = 0) -> Hold:
         self.holds.append(super().hold(principal, digests, quota))
         return self.holds[-1]
 
-    def intake(self, principal: str, digest: bytes, size: int, quota: int = 0) -> Any:
+    def intake(self, principal: str, digest: Digest, size: int, quota: int = 0) -> Intake:
         self.intakes.append(super().intake(principal, digest, size, quota))
         return self.intakes[-1]
 
-    def all_given_back(self) -> Any:
+    def all_given_back(self) -> bool:
         return not any(len(hold) for hold in self.holds) and all(intake.ended for intake in self.intakes)
 
 
-def outcome(stdout: bytes = b"", stderr: bytes = b"", made: Any = (), **changes: Any) -> Any:
+def outcome(
+    stdout: bytes = b"", stderr: bytes = b"", made: Iterable[tuple[bytes, bytes]] = (), **changes: Any
+) -> Outcome:
     """An Outcome with memory files; `made` are (path, content)."""
+    made = tuple(made)
     listed = tuple(Made(path, len(content), 0o644) for path, content in made)
-    values = {
+    values: dict[str, Any] = {
         "status": 0,
         "limit": "",
         "made": listed,
@@ -125,20 +132,21 @@ def outcome(stdout: bytes = b"", stderr: bytes = b"", made: Any = (), **changes:
 class StubExecutor:
     """`answers` says how each job ends: an Outcome, an error, or None to run until cancelled."""
 
-    def __init__(self, *answers: Any) -> None:
+    def __init__(self, *answers: Outcome | Exception | None) -> None:
         self.answers = list(answers)
-        self.jobs = []
+        self.jobs: list[tuple[Job, Grant]] = []
         self.cancelled = 0
         self.running = 0
-        self.given = []
+        self.given: list[tuple[int, int]] = []
 
-    async def run(self, job: int, grant: Grant, inputs: Any) -> Any:
+    async def run(self, job: Job, grant: Grant, inputs: Inputs) -> Outcome:
         self.jobs.append((job, grant))
         self.running += 1
         try:
             answer = self.answers.pop(0) if self.answers else outcome(made=((CWD + b"/a.o", b"object"),))
             if answer is None:
-                await asyncio.get_running_loop().create_future()
+                await asyncio.Event().wait()
+                raise AssertionError
             if isinstance(answer, Exception):
                 raise answer
             self.given += [(descriptor, os.fstat(descriptor).st_ino) for descriptor in answer.descriptors]
@@ -156,20 +164,20 @@ class Front:
     def __init__(
         self,
         folder: Path,
-        *answers: Any,
+        *answers: Outcome | Exception | None,
         slots: int = 2,
         grant: Grant = GRANT,
         greeted: bool = True,
-        offers: Any = (GCC, CLANG),
-        shared_trees: Any = (),
-        **bounds: Any,
+        offers: Sequence[Offer] = (GCC, CLANG),
+        shared_trees: Iterable[SharedTree] = (),
+        **bounds: int,
     ) -> None:
         self.queue = FairQueue(slots, 60)
         self.store = CountingStore(folder, **bounds)
         self.executor = StubExecutor(*answers)
         self.accounts = PrincipalAccounts()
-        self.records = []
-        self.gone = []
+        self.records: list[Any] = []
+        self.gone: list[ClientConnection] = []
         self.catalogue = ToolchainCatalogue(folder.with_name("toolchains.json"))
         self.catalogue.replace(offers, frozenset(shared_trees))
         self.service = Service(
@@ -180,25 +188,25 @@ class Front:
             append=self.append,
             numbers=itertools.count(FIRST_NUMBER),
         )
-        self.refuses_records = None
+        self.refuses_records: AuditError | None = None
         self.channel, self.connection = self.connect(grant, greeted=greeted)
 
-    def append(self, record: Any) -> None:
+    def append(self, record: Record) -> None:
         if self.refuses_records is not None:
             raise self.refuses_records
         self.records.append(record)
 
-    def connect(self, grant: Grant = GRANT, *, greeted: bool = True) -> Any:
+    def connect(self, grant: Grant = GRANT, *, greeted: bool = True) -> tuple[FrontChannel, ClientConnection]:
         channel = FrontChannel(greeted=greeted)
         account = self.accounts.open(grant.principal)
-        connection = ClientConnection(channel, grant, self.service, account, self._lost)
+        connection = ClientConnection(cast("Channel", channel), grant, self.service, account, self._lost)
         channel.attach(connection)
         return channel, connection
 
-    def _lost(self, connection: Any, _error: Any) -> None:
+    def _lost(self, connection: ClientConnection, _error: SecureccError) -> None:
         self.gone.append(connection)
 
-    async def all_given_back(self) -> Any:
+    async def all_given_back(self) -> bool:
         """Once its tasks have ended: nothing of any job is left."""
         for _ in range(20):
             await asyncio.sleep(0)
@@ -211,7 +219,7 @@ class Front:
         self.store.close()
 
 
-def is_open(descriptor: Any, inode: Any) -> Any:
+def is_open(descriptor: int, inode: int) -> bool:
     """Whether this descriptor is still that file; its number may have gone to another."""
     try:
         return os.fstat(descriptor).st_ino == inode
@@ -219,9 +227,9 @@ def is_open(descriptor: Any, inode: Any) -> Any:
         return False
 
 
-def ask(job: int = 1, toolchain: Any = GCC.digest, size: int = 0) -> Any:
+def ask(job: int = 1, toolchain: Digest = GCC.digest, size: int = 0) -> Ask:
     return Ask(job, b"key", toolchain, size)
 
 
-def toolchain_of(offer: Any) -> Any:
+def toolchain_of(offer: Offer) -> Toolchain:
     return Toolchain(offer.digest, offer.name, offer.target)

@@ -53,9 +53,9 @@ class Client:
 
     def __init__(self, channel: Any) -> None:
         self.channel = channel
-        self.said = []
+        self.said: list[Any] = []
         self.bulk = b""
-        self.lost = None
+        self.lost: Exception | None = None
         self.news = asyncio.Event()
         channel.attach(self)
         channel.send(Hello((1,), "test"))
@@ -88,7 +88,8 @@ class Trail(SignedAuditLog):
 
     def __init__(self, *words: Any) -> None:
         super().__init__(*words)
-        self.trouble = self.trouble_reopening = None
+        self.trouble: Exception | None = None
+        self.trouble_reopening: Exception | None = None
         self.reopened = 0
         self.write, self.append = self.append, self.append_or_fail
 
@@ -116,9 +117,9 @@ class House:
         self.keytab.write_bytes(b"key")
         self.keytab.chmod(0o600)
         self.acceptor = gss_stub.StubAcceptor()
-        self.trouble = None
+        self.trouble: Exception | None = None
         self.read = 0
-        self.log = []
+        self.log: list[str] = []
         monkeypatch.setattr(keytab_module.kerberos, "check_keytab", self.check_keytab)
         monkeypatch.setattr(keytab_module.kerberos, "Acceptor", lambda *_: self.acceptor)
         monkeypatch.setattr(front_module, "_HOUSEKEEPING_S", 0.01)
@@ -526,6 +527,7 @@ class Supervised(ServiceManager):
     """In the place of a service manager: remembers what it is told."""
 
     __slots__ = ("heard",)
+    heard: list[tuple[str, ...]]
 
     def __init__(self, **fields: Any) -> None:
         super().__init__(**fields)

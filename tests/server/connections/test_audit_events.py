@@ -17,7 +17,7 @@ class Book:
     """An audit that keeps its records in memory, or refuses them."""
 
     def __init__(self) -> None:
-        self.records = []
+        self.records: list[Any] = []
         self.trouble = None
         self.now = 0.0
         self.accounting = AuditEvents(self.append, lambda: "r7", lambda: self.now)

@@ -36,7 +36,7 @@ class Rig:
 
     def __init__(self, folder: Path) -> None:
         self.policy = Policy()
-        self.records = []
+        self.records: list[Any] = []
         self.side = Side(folder / "store")
         self.registry = ConnectionRegistry(self.policy, AuditEvents(self.append, lambda: "r2"))
         self.trouble = None

@@ -37,7 +37,7 @@ class Site:
         self.state = folder
         self.settings = DaemonSettings(policy, policy, policy, folder, folder, listen=("127.0.0.1",), port=0)
         self.policy = PolicyInForce(policy)
-        self.channels = []
+        self.channels: list[Any] = []
 
     def listener(self, sockets: Any = ()) -> Any:
         return NetworkListener(self.settings, self.policy, sockets)

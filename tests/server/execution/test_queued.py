@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from securecc.model.errors import SandboxError
-from securecc.server.execution.executor import Outcome
+from securecc.model.grant import Grant
+from securecc.server.execution.executor import Inputs, Job, Outcome
 from securecc.server.execution.queued import Queued
 from securecc.server.jobs.fair_queue import FairQueue, QueueEntry, Stage
 from tests.server.execution.chain import NoInputs, job
@@ -34,7 +35,7 @@ def test_a_job_waits_for_its_slot() -> None:
 
 
 @pytest.mark.parametrize("answer", [outcome, lambda: SandboxError("no space")], ids=["done", "failed"])
-def test_the_slot_is_free_once_the_job_has_run(answer: Any) -> None:  # type: ignore[no-untyped-def]
+def test_the_slot_is_free_once_the_job_has_run(answer: Any) -> None:
     async def body() -> None:
         queue = FairQueue(1, 60)
         entered(queue, 1)
@@ -57,7 +58,7 @@ def test_the_slot_is_kept_until_a_cancelled_job_has_ended() -> None:
         entered(queue, 1)
 
         class Slow(StubExecutor):
-            async def run(self, job: int, grant: Any, inputs: Any) -> Any:  # type: ignore[no-untyped-def]
+            async def run(self, job: Job, grant: Grant, inputs: Inputs) -> Outcome:
                 try:
                     return await super().run(job, grant, inputs)
                 finally:

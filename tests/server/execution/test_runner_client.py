@@ -57,7 +57,7 @@ class Runner:
 
     def __init__(self, end: Any) -> None:
         self.end = end
-        self.heard = []
+        self.heard: list[tuple[Any, list[int]]] = []
         self.news = asyncio.Event()
         self.packets = PacketConnection(end, from_front, self._receive, lambda _reason: self.news.set())
         self.packets.start()
@@ -97,7 +97,7 @@ async def reported(client: RunnerClient) -> None:
 def with_runner(body: Any) -> None:
     async def run() -> None:
         ours, theirs = pair()
-        lost = []
+        lost: list[str] = []
         client, runner = RunnerClient(ours, lost.append), Runner(theirs)
         inputs = Contents(SOURCE, HEADER)
         try:

@@ -34,8 +34,8 @@ class RunnerSpawner:
     def __init__(self, end: Any, *ready: Any) -> None:
         self.end = end
         self.ready = list(ready)
-        self.asked = []
-        self.runners = []
+        self.asked: list[WorkRunner] = []
+        self.runners: list[Runner] = []
         end.setblocking(False)
         asyncio.get_running_loop().add_reader(end, self._readable)
 
@@ -64,7 +64,7 @@ class RunnerSpawner:
 async def offered(folder: Path, *ready: Any, trees: Any = ()) -> AsyncIterator[Any]:
     """A pool with one runner that has gcc, and a spawner for those after it."""
     (ours, theirs), (front_end, spawner_end) = pair(), pair()
-    lost = []
+    lost: list[str] = []
     pool = RunnerPool(ours, front_end, ToolchainCatalogue(folder / "toolchains.json"), lost.append)
     first, spawner = Runner(theirs), RunnerSpawner(spawner_end, *ready)
     first.say(WorkReady(("userns",), (GCC,), trees))

@@ -10,7 +10,7 @@ class Taker:
     reference = "ref"
 
     def __init__(self) -> None:
-        self.said = []
+        self.said: list[Any] = []
 
     def close(self, goodbye: Any = None) -> None:
         self.said.append(goodbye)

@@ -188,7 +188,7 @@ def test_the_least_recently_used_goes_first(monkeypatch: pytest.MonkeyPatch) -> 
 def test_what_is_kept_stays_within_its_bytes(numbers: Any, most: Any) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(limits, "MANIFEST_BYTES", most)
-        told = []
+        told: list[int] = []
         known = ManifestCache(told.append)
         for number in numbers:
             known.put(*numbered(number))
