@@ -14,10 +14,9 @@ LAUNCHER_KIB = 64 << 10  # all the address space that the launcher gets
 
 def memory(process: int, what: str) -> int:
     """Bytes, of /proc/PID/status (proc(5))."""
-    for line in Path(f"/proc/{process}/status").read_text().splitlines():
-        if line.startswith(what + ":"):
-            return int(line.split()[1]) << 10
-    raise AssertionError(f"no {what}")
+    status = Path(f"/proc/{process}/status").read_text()
+    (line,) = (line for line in status.splitlines() if line.startswith(what + ":"))
+    return int(line.split()[1]) << 10
 
 
 @pytest.mark.timeout(1200)
