@@ -47,7 +47,7 @@ class ServerChannel(StubChannel):
         self._welcome = welcome
 
     def send(self, message: Any) -> bool:
-        sent = bool(super().send(message))
+        sent = super().send(message)
         if sent and isinstance(message, Hello):
             if self._welcome is not None:
                 asyncio.get_running_loop().call_soon(self.hear, self._welcome)
@@ -55,10 +55,10 @@ class ServerChannel(StubChannel):
             asyncio.get_running_loop().call_soon(self.answer, self, message)
         return sent
 
-    def send_bulk(self, job: int, data: bytes | memoryview) -> bool:
-        sent = bool(super().send_bulk(job, data))
+    def send_bulk(self, job: int, data: bytes) -> bool:
+        sent = super().send_bulk(job, data)
         if sent and self.answer is not None:
-            asyncio.get_running_loop().call_soon(self.answer, self, (job, bytes(data)))
+            asyncio.get_running_loop().call_soon(self.answer, self, (job, data))
         return sent
 
 
