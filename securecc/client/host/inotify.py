@@ -48,21 +48,21 @@ class Inotify:
             raise StaysLocal("watch", _failure("inotify"))
         self._owners: dict[int, frozenset[bytes]] = {}
 
-    def watch(self, folders: Iterable[bytes], owner: bytes) -> None:
+    def watch(self, directories: Iterable[bytes], owner: bytes) -> None:
         """Watches these directories (absolute paths of no symlinks), and that those above them stay where they are.
 
         Raises:
             StaysLocal: one cannot be watched (max_user_watches); then none is for this owner.
         """
-        watched = dict.fromkeys(folders, _CHANGES)
-        for folder in tuple(watched):
-            while (folder := os.path.dirname(folder)) not in watched:
-                watched[folder] = _DELETE_SELF | _MOVE_SELF
+        watched = dict.fromkeys(directories, _CHANGES)
+        for directory in tuple(watched):
+            while (directory := os.path.dirname(directory)) not in watched:
+                watched[directory] = _DELETE_SELF | _MOVE_SELF
         alone = frozenset((owner,))
-        for folder, changes in watched.items():
-            number = _libc.inotify_add_watch(self._descriptor, folder, changes | _ADD | _ONLYDIR | _DONT_FOLLOW)
+        for directory, changes in watched.items():
+            number = _libc.inotify_add_watch(self._descriptor, directory, changes | _ADD | _ONLYDIR | _DONT_FOLLOW)
             if number < 0:
-                failure = _failure(os.fsdecode(folder))
+                failure = _failure(os.fsdecode(directory))
                 self.forget(owner)
                 raise StaysLocal("watch", failure)
             others = self._owners.get(number)

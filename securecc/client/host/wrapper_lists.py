@@ -5,7 +5,7 @@ import pwd
 from collections.abc import Mapping
 from pathlib import Path
 
-from securecc.client.state.settings import folders
+from securecc.client.state.settings import directories
 from securecc.compiler.toolchain.wrapper_scripts import listed
 from securecc.model import limits
 from securecc.model.errors import ConfigError
@@ -15,7 +15,7 @@ from securecc.model.manifest import Digest
 def default_paths(environ: Mapping[str, str] | None = None) -> tuple[Path, ...]:
     """The user's list and the site's: `wrappers` beside their other settings."""
     environ = os.environ if environ is None else environ
-    return tuple(folder / "wrappers" for folder in folders(environ, environ.get("HOME") or _home()))
+    return tuple(directory / "wrappers" for directory in directories(environ, environ.get("HOME") or _home()))
 
 
 def vouched(paths: tuple[Path, ...]) -> frozenset[Digest]:

@@ -55,7 +55,7 @@ def narrowed(inputs: Inputs, read: bytes) -> Inputs:
     What is empty, or lies in a shared tree, counts as read, for nothing tells.
     """
     unread = {entry.path for index, entry in enumerate(inputs.entries) if entry.size and not _bit(read, index)}
-    learned = tuple(spelled for spelled, place in inputs.reached if place not in unread)
+    learned = tuple(spelled for spelled, physical in inputs.reached if physical not in unread)
     return replace(inputs, reached=(), learned=learned)
 
 

@@ -43,8 +43,8 @@ class InputSet:
     def add_read(self, path: bytes, role: Role = Role.READ) -> FileFacts:
         """A file that the compiler says it reads, or may read."""
         self.directories[path.rpartition(b"/")[0] or b"/"] = None
-        self.spelled[path] = place = self._add(path, role)
-        return self.files[place][0]
+        self.spelled[path] = physical = self._add(path, role)
+        return self.files[physical][0]
 
     def add_standard_input(self, file: FileFacts) -> None:
         """Standard input, which lies in no directory."""
@@ -109,9 +109,9 @@ class InputSet:
     def _add_candidate(self, path: bytes, equal: set[tuple[bytes, int]]) -> None:
         kind = file_type(path)
         if kind == stat.S_IFREG:
-            place = self.walk.file(path)
-            file = self._file_cache.facts(place)
-            self.files.setdefault(place, (file, Role.MAY_READ if _once(file) in equal else Role.PRESENT))
+            physical = self.walk.file(path)
+            file = self._file_cache.facts(physical)
+            self.files.setdefault(physical, (file, Role.MAY_READ if _once(file) in equal else Role.PRESENT))
         elif kind in {0, stat.S_IFDIR}:
             self.walk.directory(path)
             self.file_types[path] = kind
@@ -119,10 +119,10 @@ class InputSet:
             raise StaysLocal("input", f"{os.fsdecode(path)} is not a regular file")
 
     def _add(self, path: bytes, role: Role) -> bytes:
-        place = self.walk.file(path)
-        if self.files.get(place, (None, Role.PRESENT))[1] is Role.PRESENT:
-            self.files[place] = (self._file_cache.facts(place), role)
-        return place
+        physical = self.walk.file(path)
+        if self.files.get(physical, (None, Role.PRESENT))[1] is Role.PRESENT:
+            self.files[physical] = (self._file_cache.facts(physical), role)
+        return physical
 
 
 def _once(file: FileFacts) -> tuple[bytes, int]:

@@ -67,7 +67,7 @@ class ManifestBuilder:
         IncludeScanner(search.search_path, watches.listing, read).scan(source, search.forced, search.cwd)
         found = self._finished(inputs, search, watches)
         one = self._interner.one
-        reached = tuple((one(spelled), one(place)) for spelled, place in inputs.spelled.items())
+        reached = tuple((one(spelled), one(physical)) for spelled, physical in inputs.spelled.items())
         return replace(found, asked=False, reached=reached)
 
     def from_standard_input(self, content: bytes, search: IncludeSearch) -> Inputs:
@@ -111,7 +111,7 @@ class ManifestBuilder:
         """
         scanner = AssemblerScanner(inputs, watches, self._files, (search.cwd, *inputs.directories, *search.directories))
         assembled = scanner.scan(search.macros, is_assembly=search.assembled)
-        texts = [file for place, (file, _) in inputs.files.items() if place not in inputs.embedded]
+        texts = [file for physical, (file, _) in inputs.files.items() if physical not in inputs.embedded]
         wanted = wanted_names(map(self._files.directives, texts), search)
         searched = tuple(dict.fromkeys((*search.directories, search.cwd, *inputs.directories)))
         asked = wanted.asked | self._has_include.names([file for file, _ in inputs.files.values()], search.macros)

@@ -38,11 +38,11 @@ class PathWalk:
         """
         if spelled in self._known:
             return self._known[spelled]
-        place = self._walk(spelled)
-        if place is not None and place not in self.directories:
-            place = None
-        self._known[spelled] = place
-        return place
+        physical = self._walk(spelled)
+        if physical is not None and physical not in self.directories:
+            physical = None
+        self._known[spelled] = physical
+        return physical
 
     def file(self, spelled: bytes) -> bytes:
         """The physical path of an absolute spelled file, its own symlinks followed.
@@ -54,12 +54,12 @@ class PathWalk:
         parent = self.directory(head or b"/")
         if parent is None or tail in {b"", b".", b".."}:
             raise StaysLocal("input", f"{os.fsdecode(spelled)} does not exist")
-        place = _join(parent, tail)
+        physical = _join(parent, tail)
         try:
-            target = os.readlink(place)
+            target = os.readlink(physical)
         except OSError:
-            return place
-        self.links[place] = target
+            return physical
+        self.links[physical] = target
         found = self._walk(target if target.startswith(b"/") else _join(parent, target))
         if found is None or found in self.directories:
             raise StaysLocal("input", f"{os.fsdecode(spelled)} is a symlink that leads to no file")
@@ -80,24 +80,24 @@ class PathWalk:
         except (OSError, TooManyLinksError, _NoDirectoryError):
             return None
 
-    def _link_target(self, place: bytes) -> bytes | None:
+    def _link_target(self, physical: bytes) -> bytes | None:
         """Records what is there. Raises OSError for nothing."""
-        if place in self.directories:
+        if physical in self.directories:
             return None
-        if place in self.links:
-            return self.links[place]
-        if place in special_files.PER_PROCESS:
-            special_files.refuse(place, 0)
-        status = os.lstat(place)
+        if physical in self.links:
+            return self.links[physical]
+        if physical in special_files.PER_PROCESS:
+            special_files.refuse(physical, 0)
+        status = os.lstat(physical)
         if stat.S_ISLNK(status.st_mode):
-            self.links[place] = os.readlink(place)
-            return self.links[place]
+            self.links[physical] = os.readlink(physical)
+            return self.links[physical]
         if stat.S_ISDIR(status.st_mode):
-            self.directories[place] = (status.st_dev, status.st_ino)
+            self.directories[physical] = (status.st_dev, status.st_ino)
         return None
 
-    def _enter(self, place: bytes) -> None:
-        if place not in self.directories:
+    def _enter(self, physical: bytes) -> None:
+        if physical not in self.directories:
             raise _NoDirectoryError
 
 

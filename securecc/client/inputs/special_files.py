@@ -20,14 +20,14 @@ PER_PROCESS = frozenset((b"/dev", b"/proc"))
 _SPECIAL_TYPES = frozenset((stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR, stat.S_IFBLK))
 
 
-def refuse(place: bytes, mode: int) -> None:
-    """Refuses what must not be opened. `place` is a physical path, `mode` that of what is there, 0 for nothing.
+def refuse(physical: bytes, mode: int) -> None:
+    """Refuses what must not be opened. `physical` is a physical path, `mode` that of what is there, 0 for nothing.
 
     Raises:
         StaysLocal: it is below a directory of `PER_PROCESS`, or a FIFO, a socket or a device.
     """
-    top = b"/" + place.split(b"/", 2)[1]
-    if top in PER_PROCESS and place != DEV_NULL:
+    top = b"/" + physical.split(b"/", 2)[1]
+    if top in PER_PROCESS and physical != DEV_NULL:
         raise StaysLocal(SPECIAL, f"the compile reads {os.fsdecode(top)}, whose contents differ on the server")
-    if stat.S_IFMT(mode) in _SPECIAL_TYPES and place != DEV_NULL:
-        raise StaysLocal(SPECIAL, f"{os.fsdecode(place)} is not a regular file")
+    if stat.S_IFMT(mode) in _SPECIAL_TYPES and physical != DEV_NULL:
+        raise StaysLocal(SPECIAL, f"{os.fsdecode(physical)} is not a regular file")

@@ -153,7 +153,7 @@ def resolve(
 _FILES = ("hosts", "config")
 
 
-def folders(environ: Mapping[str, str], home: str, site: Path = SITE) -> tuple[Path, ...]:
+def directories(environ: Mapping[str, str], home: str, site: Path = SITE) -> tuple[Path, ...]:
     """The directories of settings files, strongest first (XDG Base Directory Specification: ignore relative values)."""
     own = environ.get("XDG_CONFIG_HOME", "")
     if not own.startswith("/"):
@@ -163,7 +163,7 @@ def folders(environ: Mapping[str, str], home: str, site: Path = SITE) -> tuple[P
 
 def paths(environ: Mapping[str, str], home: str, site: Path = SITE) -> tuple[Path, ...]:
     """All settings files, whether they exist or not."""
-    return tuple(folder / name for folder in folders(environ, home, site) for name in _FILES)
+    return tuple(directory / name for directory in directories(environ, home, site) for name in _FILES)
 
 
 def read_settings(
@@ -171,13 +171,13 @@ def read_settings(
 ) -> Settings:
     """The settings of a user with this environment and home directory. Never raises."""
     files, troubles = [], []
-    for folder in folders(environ, home, site):
+    for directory in directories(environ, home, site):
         texts = []
         for name in _FILES:
-            text, trouble = _read(folder / name)
+            text, trouble = _read(directory / name)
             texts.append(text)
             troubles += trouble
-        files.append(SettingsFiles(str(folder), *texts))
+        files.append(SettingsFiles(str(directory), *texts))
     processors = len(os.sched_getaffinity(0))
     settings = resolve(environ, tuple(files), arguments=arguments, processors=processors)
     return replace(settings, troubles=(*troubles, *settings.troubles))

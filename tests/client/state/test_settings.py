@@ -10,7 +10,7 @@ from securecc.client.state.settings import (
     Host,
     Settings,
     SettingsFiles,
-    folders,
+    directories,
     parse_host,
     parse_hosts,
     read_settings,
@@ -123,11 +123,11 @@ def test_a_bad_setting_is_left_out_and_named() -> None:
         assert part in text
 
 
-def test_folders_as_xdg_has_them() -> None:
-    assert [str(path) for path in folders({}, "/home/alice")] == ["/home/alice/.config/securecc", "/etc/securecc"]
-    assert str(folders({"XDG_CONFIG_HOME": "/x"}, "/home/alice")[0]) == "/x/securecc"
-    assert str(folders({"XDG_CONFIG_HOME": "rel"}, "/home/alice")[0]) == "/home/alice/.config/securecc"
-    assert [str(path) for path in folders({}, "")] == ["/etc/securecc"]
+def test_directories_as_xdg_has_them() -> None:
+    assert [str(path) for path in directories({}, "/home/alice")] == ["/home/alice/.config/securecc", "/etc/securecc"]
+    assert str(directories({"XDG_CONFIG_HOME": "/x"}, "/home/alice")[0]) == "/x/securecc"
+    assert str(directories({"XDG_CONFIG_HOME": "rel"}, "/home/alice")[0]) == "/home/alice/.config/securecc"
+    assert [str(path) for path in directories({}, "")] == ["/etc/securecc"]
 
 
 def test_files_are_read(tmp_path: Path) -> None:
