@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import shutil
 import statistics
 import tempfile
@@ -62,10 +63,10 @@ def _round(number: int, jobs: int, count: int, rivals: tuple[peers.Peer, ...], w
 
 def _measure(jobs: int, rounds: int, count: int, rivals: tuple[peers.Peer, ...], where: Path) -> list[Target]:
     each = [_round(number, jobs, count, rivals, where) for number in range(rounds)]
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name in ("bare", *(rival.name for rival in rivals[1:-1]), _KNOWN, _FIRST):
-        walls = [found[name] for found in each]
-        if None in walls:
+        walls = [wall for found in each if (wall := found[name]) is not None]
+        if len(walls) < len(each):
             rows.append((name, "fails", "", ""))
         else:
             rows.append((name, f"{statistics.median(walls):.2f}", *(f"{_ratio(each, name, to):.2f}" for to in _BASES)))
@@ -77,8 +78,11 @@ def _measure(jobs: int, rounds: int, count: int, rivals: tuple[peers.Peer, ...],
 
 
 def _ratio(each: list[dict[str, float | None]], name: str, base: str) -> float:
-    """The middle of what the rounds say: what disturbs the machine for a while disturbs both of a round."""
-    return statistics.median(walls[name] / walls[base] for walls in each)
+    """The middle of what the rounds say: what disturbs the machine for a while disturbs both of a round. Not a number
+    where one of the two failed.
+    """
+    pairs = [(walls[name], walls[base]) for walls in each]
+    return statistics.median(math.nan if one is None or other is None else one / other for one, other in pairs)
 
 
 def main() -> None:

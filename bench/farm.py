@@ -53,7 +53,8 @@ def another(name: str, toolchain: Path, slots: int) -> Iterator[tuple[Path, str]
     model, folder = _BED / "server1", _BED / name
     folder.mkdir(mode=0o711)
     text = (model / "config.yaml").read_text().replace(str(model), str(folder))
-    port = int(re.search(r"^port: (\d+)$", text, re.MULTILINE)[1]) + 10000
+    (usual,) = re.findall(r"^port: (\d+)$", text, re.MULTILINE)
+    port = int(usual) + 10000
     text = re.sub(r"^port: .*$", f"port: {port}", text, flags=re.MULTILINE)
     text = re.sub(r"^slots: .*$", f"slots: {slots}", text, flags=re.MULTILINE)
     text = re.sub(r"^toolchains: .*$", f"toolchains: [{toolchain}]", text, flags=re.MULTILINE)

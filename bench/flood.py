@@ -146,6 +146,7 @@ class Work:
         before = farm.jobs_done()
         with subprocess.Popen([sys.executable, __file__, *flood], stdout=subprocess.PIPE, text=True) as process:
             spell = self._while(lambda: process.poll() is None)
+            assert process.stdout
             said = process.stdout.read().strip()
         if process.returncode or farm.jobs_done() - before < len(spell.latencies):
             done = farm.jobs_done() - before
@@ -272,6 +273,7 @@ if __name__ == "__main__":
     if sys.argv[1:]:
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-        print({"silent": silent, "thrown": thrown}[sys.argv[1]](*map(int, sys.argv[2:])))
+        floods: dict[str, Callable[..., object]] = {"silent": silent, "thrown": thrown}
+        print(floods[sys.argv[1]](*map(int, sys.argv[2:])))
     else:
         main()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import filecmp
 import tempfile
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +25,7 @@ class Contest:
     """One kind of file, compiled by each in turn, so that all meet the same weather."""
 
     title: str
-    make: object
+    make: Callable[[Path, int, str], sources.Sources]
     where: Path
     rivals: tuple[peers.Peer, ...]
     agents: Agents

@@ -19,6 +19,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 _HERE = Path(__file__).resolve().parent
 _TOP = _HERE.parent
@@ -26,6 +27,8 @@ sys.path.insert(0, str(_TOP / "builds"))
 
 from comparing import differing, objects  # noqa: E402 - found where the line above points
 from fetching import BuildFailed, Source, archive, run, unpack  # noqa: E402
+
+Record = dict[str, Any]  # an object of JSON
 
 _WORK = _TOP / "build/demo"
 _PYNACL = Source("pip", "PyNaCl", "src/libsodium")  # its source distribution holds libsodium's own
@@ -142,7 +145,7 @@ def _audit_log() -> Path:
     return Path(os.environ["SECURECC_TESTENV"]) / "server1/audit.jsonl"
 
 
-def _jobs_ended(principal: str) -> list[dict[str, object]]:
+def _jobs_ended(principal: str) -> list[Record]:
     """The audit's records of jobs of `principal` that have ended."""
     records = map(json.loads, _audit_log().read_text().splitlines())
     return [record for record in records if record["kind"] == "job-end" and record.get("principal") == principal]
@@ -162,7 +165,7 @@ def _inside(package: Path) -> int:
     return 0 if went_well else 1
 
 
-def _compile_as_alice(package: Path, reference: dict[str, object]) -> bool:
+def _compile_as_alice(package: Path, reference: Record) -> bool:
     jobs = _CPUS + 2
     _title(f'alice: ./configure CC="securecc gcc" && make -j{jobs}')
     began = time.time()
@@ -191,7 +194,7 @@ def _compile_as_alice(package: Path, reference: dict[str, object]) -> bool:
     return outcome.is_as_promised
 
 
-def _made_by(jobs: list[dict[str, object]], tree: Path) -> dict[str, str]:
+def _made_by(jobs: list[Record], tree: Path) -> dict[str, str]:
     """The objects below `tree` that these jobs have made, and the digests that the audit has of them."""
     made = [(Path(output["path"]), output["sha256"]) for job in jobs for output in job["outputs"]]
     return {
@@ -201,28 +204,28 @@ def _made_by(jobs: list[dict[str, object]], tree: Path) -> dict[str, str]:
     }
 
 
-def _median_wall(ended: list[dict[str, object]]) -> float:
-    return statistics.median([job["usage"]["wall_s"] for job in ended] or [0.0])
+def _median_wall(ended: list[Record]) -> float:
+    return statistics.median([float(job["usage"]["wall_s"]) for job in ended] or [0.0])
 
 
-def _time_of(record: dict[str, object]) -> float:
+def _time_of(record: Record) -> float:
     return dt.datetime.fromisoformat(str(record["time"])).timestamp()
 
 
 def _deny_mallory() -> None:
     _title("mallory: a valid ticket, but not listed in the policy")
     bed = Path(os.environ["SECURECC_TESTENV"])
-    mallory = {"KRB5CCNAME": f"FILE:{bed}/mallory.ccache"}
-    run("kinit", "-k", "-t", bed / "keytabs/mallory.keytab", "mallory@EXAMPLE.COM", **mallory)
+    cache = f"FILE:{bed}/mallory.ccache"
+    run("kinit", "-k", "-t", bed / "keytabs/mallory.keytab", "mallory@EXAMPLE.COM", KRB5CCNAME=cache)
     source, target = _HERE / "answer.c", _WORK / "mallory.o"
     compile_it = ("securecc", "gcc", f"-I{_TREE}/src/libsodium/include", "-c", source, "-o", target)
     target.unlink(missing_ok=True)
-    said = run(*compile_it, **mallory)
+    said = run(*compile_it, KRB5CCNAME=cache)
     _say("$ securecc gcc -c answer.c -o mallory.o")
     _say(said.rstrip() + f"\n  exit status 0: compiled locally, {target.stat().st_size} bytes")
     strict = subprocess.run(
         [str(word) for word in compile_it],
-        env={**os.environ, **mallory, "SECURECC_FALLBACK": "0"},
+        env={**os.environ, "KRB5CCNAME": cache, "SECURECC_FALLBACK": "0"},
         capture_output=True,
         text=True,
         check=False,

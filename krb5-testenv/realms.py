@@ -39,7 +39,7 @@ _KRB5_CONF = """\
 """
 
 
-class _LocalRealm(MITRealm):
+class _LocalRealm(MITRealm):  # type: ignore[misc]  # k5test has no types
     """k5test's realm with its KDC on 127.0.0.1 alone, in a session of its own so that Ctrl-C does not end it."""
 
     @property
@@ -57,6 +57,7 @@ class _LocalRealm(MITRealm):
             env=env or self.env,
             start_new_session=True,
         )
+        assert self._kdc_proc.stdout
         said = self._kdc_proc.stdout.readline()
         if b"starting..." not in said:
             raise RuntimeError(f"krb5kdc of {self.realm} does not start: {said.decode(errors='replace').strip()}")
@@ -88,7 +89,8 @@ class Realms:
             raise ValueError(
                 f"no such principal: {person}; there are {', '.join(f'{n}@{r}' for n, r in PEOPLE.items())}"
             )
-        command = ["kinit", "-k", "-t", self.keytabs / f"{name}.keytab", "-c", cache, f"{name}@{PEOPLE[name]}"]
+        keytab = str(self.keytabs / f"{name}.keytab")
+        command = ["kinit", "-k", "-t", keytab, "-c", str(cache), f"{name}@{PEOPLE[name]}"]
         subprocess.run(command, check=True, env={**os.environ, "KRB5_CONFIG": str(self.config)})
 
     def stop(self) -> None:
@@ -113,12 +115,11 @@ def start(where: Path) -> Realms:
     tempfile.tempdir = str(private)  # where k5test makes the folder of a realm
     trust = secrets.token_hex(16)
     with ThreadPoolExecutor(2) as both:
-        made = both.map(_make, (HOME_REALM, FAR_REALM), claims, (trust, trust), (keytabs, keytabs))
-        realms = tuple(made)
+        home, far = both.map(_make, (HOME_REALM, FAR_REALM), claims, (trust, trust), (keytabs, keytabs))
     tempfile.tempdir = None
-    for realm in realms:
+    for realm in (home, far):
         (where / f"kdc/{realm.realm}.pid").write_text(f"{realm.kdc_pid}\n")
-    return Realms(config, keytabs, realms, claims)
+    return Realms(config, keytabs, (home, far), claims)
 
 
 def _make(name: str, port: Claim, trust: str, keytabs: Path) -> _LocalRealm:

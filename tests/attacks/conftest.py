@@ -25,20 +25,20 @@ def farm(realms) -> Iterator[Farm]:
 
 
 @pytest.fixture(scope="module")
-def health(farm, tmp_path_factory) -> Health:
+def health(farm: Farm, tmp_path_factory: pytest.TempPathFactory) -> Health:
     """What the server is like before anything was done to it."""
     return Health(farm, tmp_path_factory.mktemp("health"))
 
 
 @pytest.fixture
-def kerberos(farm, monkeypatch) -> Callable[[], None]:
+def kerberos(farm: Farm, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """This process's own Kerberos is the farm's: raw clients are part of it."""
     monkeypatch.setenv("KRB5_CONFIG", farm.env["KRB5_CONFIG"])
     return lambda: None
 
 
 @pytest.fixture(autouse=True)
-def healthy(health, kerberos) -> Iterator[None]:
+def healthy(health: Health, kerberos) -> Iterator[None]:
     """After every attack the server is as well as before."""
     health.count()
     yield

@@ -4,12 +4,14 @@ client hears, what the server's log says, what the audit holds; and tickets thro
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from tests.attacks.health import Health
 from tests.attacks.proving import attempt, change_key, proofs, ticket
 from tests.farm import farmside
-from tests.farm.farmside import sources, until
+from tests.farm.farmside import Farm, sources, until
 
 TABLE = list(proofs())
 POLICY = """
@@ -26,7 +28,7 @@ rules:
 
 
 @pytest.fixture(scope="module")
-def farm(realms, tmp_path_factory):
+def farm(realms, tmp_path_factory: pytest.TempPathFactory):
     """A farm whose clocks may differ by three seconds only, and whose server logs all that it thinks."""
     folder = tmp_path_factory.mktemp("authentication")
     config = realms.config.with_name("krb5-strict.conf")  # where the server's users may read it
@@ -40,7 +42,7 @@ def farm(realms, tmp_path_factory):
 
 
 @pytest.mark.parametrize("proof", TABLE, ids=lambda proof: proof.name)
-def test_the_server_says_logs_and_records_what_the_table_does(farm, health, proof):
+def test_the_server_says_logs_and_records_what_the_table_does(farm: Farm, health: Health, proof) -> None:
     logged = len(farm.server.log())
     how, words = _attempted(farm, proof)
     assert how == proof.may, words
@@ -58,7 +60,7 @@ def test_the_server_says_logs_and_records_what_the_table_does(farm, health, proo
         assert "rule" not in words
 
 
-def _attempted(farm, proof):
+def _attempted(farm: Farm, proof):
     if proof.keytab:
         read = farm.server.log().count("keytab reloaded")
         farm.realms.service_keytab(proof.keytab, farm.server.folder / "keytab")
@@ -77,13 +79,13 @@ def _attempted(farm, proof):
         farm.kinit("alice")  # what the cache held was for the old key
 
 
-def test_strangers_are_counted_in_the_audit(realms):
+def test_strangers_are_counted_in_the_audit(realms) -> None:
     """Who proved nothing has no record of its own: the minute's has. In a farm that may be restarted."""
     with farmside.some_farm(realms) as farm:
         _count_strangers(farm)
 
 
-def _count_strangers(farm):
+def _count_strangers(farm: Farm) -> None:
     wrong = next(proof for proof in TABLE if proof.bindings == "wrong")
     before = sum(record["counts"].get("authentication", 0) for record in farm.audit(kind="strangers"))
     attempt(farm, wrong, ticket(farm, "alice@EXAMPLE.COM"))
@@ -101,7 +103,7 @@ def _count_strangers(farm):
         ("", "run kinit"),
     ],
 )
-def test_the_wrapper_compiles_locally_and_says_why(farm, health, tmp_path, person, word):
+def test_the_wrapper_compiles_locally_and_says_why(farm: Farm, health: Health, tmp_path: Path, person, word) -> None:
     other = (
         farm.as_principal(person, own_agent=True) if person else farm.apart("nobody", KRB5CCNAME="FILE:/nonexistent")
     )
@@ -114,5 +116,5 @@ def test_the_wrapper_compiles_locally_and_says_why(farm, health, tmp_path, perso
     assert health.records(kind="job-start") == []
 
 
-def test_the_table_is_large():
+def test_the_table_is_large() -> None:
     assert len(TABLE) >= 39

@@ -8,7 +8,9 @@ import zstandard
 
 from securecc.model import limits
 from securecc.model.messages import Need, Supply
+from tests.attacks.health import Health
 from tests.attacks.raw import CWD, PREDEF, SMALL, SOURCE, Raw, ended, ending, file
+from tests.farm.farmside import Farm
 
 BULK = 3
 COMPILE = (b"-c", b"a.c", b"-o", b"a.o")
@@ -47,7 +49,7 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("name", BOMBS)
-def test_a_manifest_that_is_a_bomb(farm, health, name):
+def test_a_manifest_that_is_a_bomb(farm: Farm, health: Health, name) -> None:
     async def go():
         async with Raw(farm) as raw:
             job = await raw.invited()
@@ -62,7 +64,7 @@ def test_a_manifest_that_is_a_bomb(farm, health, name):
 
 
 @pytest.mark.parametrize("name", BOMBS)
-def test_a_chunk_that_is_a_bomb(farm, name):
+def test_a_chunk_that_is_a_bomb(farm: Farm, name) -> None:
     async def go():
         async with Raw(farm) as raw:
             job = await raw.invited()
@@ -75,7 +77,7 @@ def test_a_chunk_that_is_a_bomb(farm, name):
     assert asyncio.run(go()).startswith("protocol: ")
 
 
-def test_bombs_for_the_compiler_end_at_their_limits(farm, health):
+def test_bombs_for_the_compiler_end_at_their_limits(farm: Farm, health: Health) -> None:
     """Diagnostics without end, includes of itself, and an object that is too large; judged by the server alone."""
     texts = {
         "diagnostics": b"#define A(x) x x x x x x x x x x\n" + b"A(A(A(A(A(A(int y = z;))))))\n",

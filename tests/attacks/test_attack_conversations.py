@@ -5,13 +5,15 @@ wrapper can say none of it. The health probe follows each.
 import pytest
 
 from tests.attacks.conversing import conversations, hold
+from tests.attacks.health import Health
+from tests.farm.farmside import Farm
 from tests.waiting import until
 
 ALL = [said for topic in ("strangers", "protocol") for said in conversations(topic)]
 
 
 @pytest.mark.parametrize("said", ALL, ids=lambda said: said.id)
-def test_it_ends_as_it_may_and_nothing_ran(farm, health, said):
+def test_it_ends_as_it_may_and_nothing_ran(farm: Farm, health: Health, said) -> None:
     how, words = hold(farm, said)
     assert how in said.may, (how, words)
     assert words.isprintable()
@@ -20,7 +22,7 @@ def test_it_ends_as_it_may_and_nothing_ran(farm, health, said):
         assert health.records(kind="connection") == []
 
 
-def test_who_breaks_the_protocol_is_on_record(farm, health):
+def test_who_breaks_the_protocol_is_on_record(farm: Farm, health: Health) -> None:
     """As somebody who has done nothing else in this minute: no more than ten of these are written one by one."""
     said = next(each for each in ALL if each.id == "protocol: an unknown kind")
     assert hold(farm.as_principal("bob"), said)[0] == "goodbye"
@@ -33,5 +35,5 @@ def test_who_breaks_the_protocol_is_on_record(farm, health):
     assert "a frame of kind 77" in farm.server.log()
 
 
-def test_the_corpus_is_large():
+def test_the_corpus_is_large() -> None:
     assert len({said.id for said in ALL}) == len(ALL) >= 90

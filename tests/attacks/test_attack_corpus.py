@@ -1,15 +1,19 @@
 """The corpus over options, trees, layers, sources: raw and through the wrapper, the health probe after each."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.attacks.corpus import FOLDER, cases
+from tests.attacks.health import Health
 from tests.attacks.submitting import RAW_PLACE, Names, submit_by_wrapper, submit_raw
+from tests.farm.farmside import Farm
 
 COMPILES = [case for topic in ("options", "environment", "trees", "layers", "sources") for case in cases(topic)]
 
 
 @pytest.fixture
-def owned(tmp_path):
+def owned(tmp_path: Path):
     return tmp_path / "owned"
 
 
@@ -22,7 +26,7 @@ def ended(end):
     return "failed" if end.result.status else "compiled"
 
 
-def check_records(health, how):
+def check_records(health: Health, how) -> None:
     """On record as it ended, and once: what was refused never ran."""
     refused, begun = health.records(kind="job-refused"), health.records(kind="job-start")
     if how.startswith("refused"):
@@ -38,7 +42,7 @@ def check_records(health, how):
 
 
 @pytest.mark.parametrize("case", COMPILES, ids=lambda case: case.id)
-def test_raw(farm, health, owned, case):
+def test_raw(farm: Farm, health: Health, owned, case) -> None:
     names = Names(RAW_PLACE, owned)
     end = submit_raw(farm, case, names)
     assert ended(end) in case.may, end
@@ -55,7 +59,7 @@ def test_raw(farm, health, owned, case):
 
 
 @pytest.mark.parametrize("case", [case for case in COMPILES if case.wrapper], ids=lambda case: case.id)
-def test_through_the_wrapper(farm, health, tmp_path, owned, case):
+def test_through_the_wrapper(farm: Farm, health: Health, tmp_path: Path, owned, case) -> None:
     place = tmp_path / "place"
     place.mkdir()
     names = Names(str(place), owned)
@@ -80,7 +84,7 @@ def _made(case, names, place):
     return {bytes(path) for path in place.rglob("*")} - before
 
 
-def test_the_corpus_is_large():
+def test_the_corpus_is_large() -> None:
     """And what is counted here is what runs: nothing is named twice, no file is left out."""
     files = {path.stem for path in FOLDER.glob("*.yaml")}
     assert {case.topic for case in COMPILES} <= files

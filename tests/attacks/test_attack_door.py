@@ -8,6 +8,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 
 import pytest
 
@@ -25,7 +26,7 @@ PROXY = "127.0.0.77"
 
 
 @pytest.fixture(scope="module")
-def farm(farm) -> Farm:
+def farm(farm: Farm) -> Farm:
     """With a narrow door. alice has been let in, and the server started anew since."""
     farm.server.stop()
     allowed = "network: {allow: [127.0.0.0/8,"
@@ -42,7 +43,7 @@ def farm(farm) -> Farm:
 
 
 @pytest.fixture(scope="module")
-def on_record(farm) -> Iterator[set[str]]:
+def on_record(farm: Farm) -> Iterator[set[str]]:
     """Reasons for which strangers were turned away. All are on record, at the latest when the daemon ends."""
     wanted: set[str] = set()
     yield wanted
@@ -61,7 +62,7 @@ def strangers(farm: Farm, addresses: Iterator[str] | list[str]) -> Iterator[list
 
 
 @pytest.fixture
-def hasty(farm) -> Iterator[Farm]:
+def hasty(farm: Farm) -> Iterator[Farm]:
     """It waits five seconds for strangers, for the time of one test."""
     for limits in (HASTY, PATIENT):
         farm.server.stop()
@@ -100,13 +101,13 @@ def told(connection: socket.socket) -> bytes:
         return b""
 
 
-def test_one_address_gets_its_places_and_no_more(farm, on_record):
+def test_one_address_gets_its_places_and_no_more(farm: Farm, on_record) -> None:
     with strangers(farm, ["127.0.0.5"] * (OF_ONE + 4)) as many:
         assert len(cut_at_last(many, 4)) == 4
     on_record.add("cap-source")
 
 
-def test_silence_and_slowness_end_at_the_deadline_whatever_is_sent(hasty, on_record):
+def test_silence_and_slowness_end_at_the_deadline_whatever_is_sent(hasty, on_record) -> None:
     """It is absolute: a byte now and then gains nothing."""
     with strangers(hasty, ["127.0.0.6", "127.0.0.7"]) as (silent, slow):
         hello = b"\x16\x03\x01\x02\x00" + bytes(512)
@@ -120,7 +121,7 @@ def test_silence_and_slowness_end_at_the_deadline_whatever_is_sent(hasty, on_rec
     on_record.add("deadline")
 
 
-def test_all_places_taken_by_strangers_keep_out_strangers_alone(farm, tmp_path, on_record):
+def test_all_places_taken_by_strangers_keep_out_strangers_alone(farm: Farm, tmp_path: Path, on_record) -> None:
     """alice was let in before the server was started anew, and the list has lived on."""
     source = tmp_path / "a.c"
     source.write_text("int a;\n")
@@ -167,7 +168,7 @@ def client_hello() -> bytes:
     return out.read()
 
 
-def test_who_errs_again_and_again_has_to_stay_away(farm, on_record):
+def test_who_errs_again_and_again_has_to_stay_away(farm: Farm, on_record) -> None:
     """Each time costs five seconds; from fifteen on nobody listens. Others are heard meanwhile."""
     hello, wrong = client_hello(), b"GET / HTTP/1.1\r\n\r\n"
     for _ in range(2):
@@ -180,7 +181,7 @@ def test_who_errs_again_and_again_has_to_stay_away(farm, on_record):
     on_record.add("penalty")
 
 
-def test_nobody_but_the_proxy_comes_in_another_s_name(farm, on_record):
+def test_nobody_but_the_proxy_comes_in_another_s_name(farm: Farm, on_record) -> None:
     """The header is bytes like any others: no TLS."""
     with strangers(farm, ["127.0.0.9"]) as (one,):
         one.sendall(SIGNATURE + bytes((0x21, 0x11, 0, 12)) + bytes(12))

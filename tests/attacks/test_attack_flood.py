@@ -4,16 +4,19 @@ there, and what the strangers held is given back.
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from tests.attacks.health import Health
+from tests.farm.farmside import Farm
 from tests.farm.serverside import TOP
 
 FLOODS = {"silent": ("silent", 2000), "thrown": ("thrown", 300, 5)}
 
 
 @pytest.fixture(scope="module")
-def farm(farm):
+def farm(farm: Farm):
     """Which waits for strangers for three seconds alone."""
     farm.server.configure(limits="{preauth_deadline: 3s}")
     farm.server.restart()
@@ -21,7 +24,7 @@ def farm(farm):
 
 
 @pytest.mark.parametrize("name", FLOODS)
-def test_a_user_works_on_and_the_memory_comes_back(farm, health, tmp_path, name):
+def test_a_user_works_on_and_the_memory_comes_back(farm: Farm, health: Health, tmp_path: Path, name) -> None:
     """The probe that follows each attack looks for memory, descriptors and all else."""
     source, compiles = tmp_path / "a.c", 0
     kind, *amounts = map(str, FLOODS[name])

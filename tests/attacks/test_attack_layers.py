@@ -5,7 +5,9 @@ is the toolchain's, with files of one's own below.
 import asyncio
 
 from securecc.model.manifest import Entry, Kind, Role
+from tests.attacks.health import Health
 from tests.attacks.raw import CWD, SMALL, SOURCE, Raw, blob, file
+from tests.farm.farmside import Farm
 
 INCLUDE = b"/usr/include"
 LIB = b"/usr/lib/gcc/x86_64-linux-gnu/12"
@@ -21,7 +23,7 @@ def offered(raw):
     return {known.path: known.digest for known in raw.welcome.shared_trees}
 
 
-def attack(farm, made, arguments=COMPILE, contents=SMALL, **fields):
+def attack(farm: Farm, made, arguments=COMPILE, contents=SMALL, **fields):
     """`made` gets the digest of the server's /usr/include, and says what stands beside a good source."""
 
     async def go():
@@ -32,7 +34,7 @@ def attack(farm, made, arguments=COMPILE, contents=SMALL, **fields):
     return asyncio.run(go())
 
 
-def refused_once(health, end, code):
+def refused_once(health: Health, end, code) -> None:
     assert (end.how, end.code) == ("refused", code), end
     (record,) = health.records(kind="job-refused")
     assert record["code"] == code
@@ -40,21 +42,21 @@ def refused_once(health, end, code):
     assert health.records(kind="job-start") == []
 
 
-def test_too_many_shared_trees_are_refused(farm, health):
+def test_too_many_shared_trees_are_refused(farm: Farm, health: Health) -> None:
     """All others that stand where none may are corpus/layers.yaml."""
     end = attack(farm, lambda digest: [shared_tree(b"/opt/%d" % number, digest) for number in range(65)])
     refused_once(health, end, "tree")
 
 
-def test_a_sources_digest_is_no_shared_trees(farm, health):
+def test_a_sources_digest_is_no_shared_trees(farm: Farm, health: Health) -> None:
     refused_once(health, attack(farm, lambda _: [shared_tree(INCLUDE, blob(SMALL[SOURCE]))]), "layer")
 
 
-def test_a_digest_that_somebody_uploaded_is_no_shared_tree(farm, health):
+def test_a_digest_that_somebody_uploaded_is_no_shared_tree(farm: Farm, health: Health) -> None:
     """mallory names bob's file: as a shared tree it is none."""
     secret = b'const char *of = "bob\'s";\n'
 
-    async def go():
+    async def go() -> None:
         async with Raw(farm.as_principal("bob")) as bob:
             assert (await bob.run(contents={SOURCE: secret})).how == "result"
         health.count()
@@ -63,7 +65,7 @@ def test_a_digest_that_somebody_uploaded_is_no_shared_tree(farm, health):
     refused_once(health, attack(farm, lambda _: [shared_tree(b"/opt/stolen", blob(secret))]), "layer")
 
 
-def test_a_shared_tree_gives_what_it_says_and_is_on_record(farm, health):
+def test_a_shared_tree_gives_what_it_says_and_is_on_record(farm: Farm, health: Health) -> None:
     """No file of the machine's but those below it; a digest that a file has is not one of the shared tree's."""
     text = b'#include <stddef.h>\n#include <stdio.h>\n#include "/usr/include/../../etc/passwd"\n'
 

@@ -4,6 +4,7 @@ source reaches either; the compile is done at home, and its user hears why.
 
 import asyncio
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,8 @@ from securecc.channel import tls
 from securecc.channel.connection_gate import ConnectionGate
 from securecc.channel.server import serve
 from securecc.wire.framing import Kind
+from tests.attacks.health import Health
+from tests.farm.farmside import Farm
 from tests.middle_stub import Liar, Relay, frames_of
 
 MARK = "never_seen_by_anybody_else"
@@ -28,13 +31,13 @@ class Aside:
     def run(self, coroutine):
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(10)
 
-    def __exit__(self, *_):
+    def __exit__(self, *_) -> None:
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
         self.loop.close()
 
 
-def compiled_at_home(farm, tmp_path, port):
+def compiled_at_home(farm: Farm, tmp_path, port):
     """What the user reads of a compile by way of this port."""
     source = tmp_path / "secret.c"
     source.write_text(f"int {MARK};\n")
@@ -46,7 +49,7 @@ def compiled_at_home(farm, tmp_path, port):
     return done.stderr
 
 
-def test_a_relay_sees_handshakes_and_nothing_else(farm, health, tmp_path):
+def test_a_relay_sees_handshakes_and_nothing_else(farm: Farm, health: Health, tmp_path: Path) -> None:
     with Aside() as aside:
         relay = Relay(farm.server.port)
         port = aside.run(relay.start())
@@ -61,7 +64,7 @@ def test_a_relay_sees_handshakes_and_nothing_else(farm, health, tmp_path):
 
 
 @pytest.mark.usefixtures("health")
-def test_a_false_server_hears_nothing(farm, tmp_path):
+def test_a_false_server_hears_nothing(farm: Farm, tmp_path: Path) -> None:
     heard, noticed = [], []
 
     async def begin():

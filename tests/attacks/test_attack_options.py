@@ -6,7 +6,9 @@ import asyncio
 
 import pytest
 
+from tests.attacks.health import Health
 from tests.attacks.raw import CWD, Raw
+from tests.farm.farmside import Farm
 
 COMPILE = (b"-c", b"a.c", b"-o", b"a.o")
 COMMANDS = {
@@ -16,7 +18,7 @@ COMMANDS = {
 }
 
 
-def attack(farm, arguments, **fields):
+def attack(farm: Farm, arguments, **fields):
     async def go():
         async with Raw(farm) as raw:
             return await raw.run(arguments, **fields)
@@ -24,7 +26,7 @@ def attack(farm, arguments, **fields):
     return asyncio.run(go())
 
 
-def test_the_raw_client_can_compile_at_all(farm):
+def test_the_raw_client_can_compile_at_all(farm: Farm) -> None:
     end = attack(farm, COMPILE)
     assert end.how == "result"
     assert end.result.status == 0
@@ -32,7 +34,7 @@ def test_the_raw_client_can_compile_at_all(farm):
 
 
 @pytest.mark.parametrize("name", [*COMMANDS, "a large environment"])
-def test_what_is_too_large_is_refused(farm, health, name):
+def test_what_is_too_large_is_refused(farm: Farm, health: Health, name) -> None:
     environment = {b"TZ": b"x" * 100_000} if name not in COMMANDS else {}
     end = attack(farm, COMMANDS.get(name, COMPILE), environment=environment)
     assert (end.how, end.code) == ("refused", "limit" if environment else "option"), end

@@ -22,7 +22,9 @@ from securecc.model.messages import (
     Wait,
     Welcome,
 )
+from tests.attacks.health import Health
 from tests.attacks.raw import PREDEF, SMALL, SOURCE, Raw, blob, ended, ending, file
+from tests.farm.farmside import Farm
 
 COMPILE = (b"-c", b"a.c", b"-o", b"a.o")
 
@@ -36,7 +38,7 @@ def run(coroutine):
     return asyncio.run(coroutine)
 
 
-def test_pings_and_goodbyes_are_legal_at_any_time(farm):
+def test_pings_and_goodbyes_are_legal_at_any_time(farm: Farm) -> None:
     async def go():
         raw = Raw(farm)
         await raw.connect()
@@ -49,7 +51,7 @@ def test_pings_and_goodbyes_are_legal_at_any_time(farm):
     run(go())
 
 
-def test_ten_thousand_asks(farm):
+def test_ten_thousand_asks(farm: Farm) -> None:
     async def go():
         async with Raw(farm) as raw:
             for number in range(1, 10_001):
@@ -59,8 +61,8 @@ def test_ten_thousand_asks(farm):
     assert "more than 1024 jobs" in run(go())
 
 
-def test_ten_thousand_asks_for_what_is_not_there(farm, health):
-    async def go():
+def test_ten_thousand_asks_for_what_is_not_there(farm: Farm, health: Health) -> None:
+    async def go() -> None:
         refused = 0
         async with Raw(farm) as raw:
             for number in range(1, 10_001):
@@ -73,7 +75,7 @@ def test_ten_thousand_asks_for_what_is_not_there(farm, health):
     assert len(health.records(kind="job-refused")) <= 1
 
 
-def test_the_attempt_on_record_is_the_clients_word_and_the_job_is_not(farm, health):
+def test_the_attempt_on_record_is_the_clients_word_and_the_job_is_not(farm: Farm, health: Health) -> None:
     """Who says the same of two jobs, or anything else, makes no two of them one."""
 
     async def go():
@@ -86,7 +88,7 @@ def test_the_attempt_on_record_is_the_clients_word_and_the_job_is_not(farm, heal
     assert len({(record["reference"], record["job"]) for record in ends}) == 4
 
 
-def test_a_storm_of_cancels(farm):
+def test_a_storm_of_cancels(farm: Farm) -> None:
     """Jobs are asked for and given up at once, some of them while they run."""
 
     async def go():
@@ -108,10 +110,10 @@ def test_a_storm_of_cancels(farm):
     assert run(go()).how == "result"
 
 
-def test_jobs_that_are_begun_and_left_give_their_slots_back(farm):
+def test_jobs_that_are_begun_and_left_give_their_slots_back(farm: Farm) -> None:
     """More invitations than slots are taken, none is used; others are served all the same (the health check)."""
 
-    async def go():
+    async def go() -> None:
         async with Raw(farm) as raw:
             jobs = [raw.ask() for _ in range(100)]
             invited = 0
@@ -121,7 +123,7 @@ def test_jobs_that_are_begun_and_left_give_their_slots_back(farm):
     run(go())
 
 
-def test_more_bytes_than_were_announced(farm, health):
+def test_more_bytes_than_were_announced(farm: Farm, health: Health) -> None:
     async def go():
         async with Raw(farm) as raw:
             job = await raw.invited()
@@ -136,7 +138,7 @@ def test_more_bytes_than_were_announced(farm, health):
     assert health.records(kind="job-start") == []
 
 
-def test_bytes_that_are_not_those_of_the_digest(farm, health):
+def test_bytes_that_are_not_those_of_the_digest(farm: Farm, health: Health) -> None:
     async def go():
         async with Raw(farm) as raw:
             other = SMALL[SOURCE].replace(b"3", b"4")
@@ -167,10 +169,10 @@ def waiting(raw):
         yield raw.messages.get_nowait()
 
 
-def test_blobs_that_never_come_hold_no_slot(farm):
+def test_blobs_that_never_come_hold_no_slot(farm: Farm) -> None:
     """A hundred jobs whose files are announced and not sent; the compile of somebody else is not held up."""
 
-    async def go():
+    async def go() -> None:
         async with Raw(farm) as raw:
             for number in range(20):
                 job = raw.ask()
@@ -187,10 +189,10 @@ def test_blobs_that_never_come_hold_no_slot(farm):
     run(go())
 
 
-def test_a_client_that_does_not_read(farm):
+def test_a_client_that_does_not_read(farm: Farm) -> None:
     """Pings until the answers pile up: it is cut off, or it is served; nobody else notices."""
 
-    async def go():
+    async def go() -> None:
         async with Raw(farm) as raw:
             raw.channel.connection.transport.pause_reading()
             for number in range(20_000):
@@ -201,7 +203,7 @@ def test_a_client_that_does_not_read(farm):
     run(go())
 
 
-def test_a_channel_takes_no_jobs_after_its_ticket(farm):
+def test_a_channel_takes_no_jobs_after_its_ticket(farm: Farm) -> None:
     """Even if the client goes on asking."""
 
     async def go():

@@ -12,7 +12,7 @@ from securecc.model.errors import SecureccError
 from securecc.model.messages import PROTOCOL_VERSIONS, Ask, Forget, Goodbye, Hello, Invite, Need, Refuse, Result, Wait
 from tests.attacks.health import Health
 from tests.attacks.raw import PREDEF, SMALL, SOURCE, Raw, blob, ended, file
-from tests.farm.farmside import until
+from tests.farm.farmside import Farm, until
 from tests.waiting import CEILING_S
 
 POLICY = """\
@@ -31,7 +31,7 @@ BUSY = b'_Static_assert(sizeof(int[2]), "");\n'
 
 
 @pytest.fixture
-def granted(farm, health):
+def granted(farm: Farm, health: Health):
     """Puts a policy in force under which alice has this quota; the one before afterwards."""
     before = (farm.server.folder / "policy.yaml").read_text()
     yield lambda quota: farm.server.put_policy(POLICY.format(quota=quota))
@@ -46,7 +46,7 @@ def listed(content=SMALL[SOURCE]):
 COMPILE = (b"-c", b"a.c", b"-o", b"a.o")
 
 
-async def is_refused(farm):
+async def is_refused(farm: Farm):
     """Whether one more channel is too many; the server may not have seen the end of the last one yet."""
     raw = Raw(farm)
     await raw.connect()
@@ -57,7 +57,7 @@ async def is_refused(farm):
     return isinstance(heard, Goodbye)
 
 
-def test_one_connection_too_many_is_closed_and_said(farm, health, granted):
+def test_one_connection_too_many_is_closed_and_said(farm: Farm, health: Health, granted) -> None:
     granted("{connections: 4}")  # alice's agent has one
 
     async def go():
@@ -84,7 +84,7 @@ def test_one_connection_too_many_is_closed_and_said(farm, health, granted):
     assert (denied["principal"], denied["rule"]) == ("alice@EXAMPLE.COM", "greedy")
 
 
-def test_no_more_jobs_begin_than_the_rate_allows(farm, granted):
+def test_no_more_jobs_begin_than_the_rate_allows(farm: Farm, granted) -> None:
     granted("{rate: 4/s, burst: 2}")
 
     async def go():
@@ -97,7 +97,7 @@ def test_no_more_jobs_begin_than_the_rate_allows(farm, granted):
     assert asyncio.run(go()) >= (8 - 2) / 4 - 0.1
 
 
-def test_new_connections_bring_no_new_rate(farm, granted):
+def test_new_connections_bring_no_new_rate(farm: Farm, granted) -> None:
     granted("{rate: 4/s, burst: 2}")
 
     async def go():
@@ -110,7 +110,7 @@ def test_new_connections_bring_no_new_rate(farm, granted):
     assert asyncio.run(go()) >= (8 - 2) / 4 - 0.1
 
 
-def test_asking_and_not_coming_uses_the_rate_of_nobody(farm, granted):
+def test_asking_and_not_coming_uses_the_rate_of_nobody(farm: Farm, granted) -> None:
     """Invitations that are given back are no jobs: who asks two servers for each compile is not charged twice."""
     granted("{rate: 2/h, burst: 2}")
 
@@ -126,11 +126,11 @@ def test_asking_and_not_coming_uses_the_rate_of_nobody(farm, granted):
     assert isinstance(asyncio.run(go()), Wait)
 
 
-def test_who_has_used_an_hours_rate_up_holds_up_nobody_else(farm, granted):
+def test_who_has_used_an_hours_rate_up_holds_up_nobody_else(farm: Farm, granted) -> None:
     slow = "bob@EXAMPLE.COM], quota: {rate: 1/h, burst: 1}"
     farm.server.put_policy(POLICY.format(quota="{rate: 4/s, burst: 1}").replace("bob@EXAMPLE.COM]", slow))
 
-    async def go():
+    async def go() -> None:
         async with Raw(farm.as_principal("bob")) as bob, Raw(farm) as alice:
             assert (await bob.run()).how == "result"
             assert isinstance(await bob.hear_of(bob.ask(), Invite, Wait), Wait)
@@ -140,7 +140,7 @@ def test_who_has_used_an_hours_rate_up_holds_up_nobody_else(farm, granted):
     asyncio.run(go())
 
 
-def test_memory_is_not_promised_twice(farm, granted):
+def test_memory_is_not_promised_twice(farm: Farm, granted) -> None:
     """Two slots are free, and one job's limit is all that the quota leaves room for."""
     granted("{memory: 600MiB}")
 
@@ -158,7 +158,7 @@ def test_memory_is_not_promised_twice(farm, granted):
 
 
 @pytest.mark.parametrize(("weight", "least", "most"), [(3, 40, 50), (1, 25, 35)])
-def test_who_asks_first_and_for_most_gets_no_more_than_the_share(farm, granted, weight, least, most):
+def test_who_asks_first_and_for_most_gets_no_more_than_the_share(farm: Farm, granted, weight, least, most) -> None:
     """alice floods before bob asks for anything; of the next 60 slots he gets his weight's share."""
     text = POLICY.format(quota="{}").replace("bob@EXAMPLE.COM]", f"bob@EXAMPLE.COM], weight: {weight}")
     farm.server.put_policy(text)
@@ -181,7 +181,7 @@ def test_who_asks_first_and_for_most_gets_no_more_than_the_share(farm, granted, 
     assert least <= asyncio.run(go()).count("b") <= most
 
 
-async def _passes_on(raw, name, order):
+async def _passes_on(raw, name, order) -> None:
     """Gives each slot back and remembers who had it."""
     while True:
         heard = await raw.hear()
@@ -190,7 +190,7 @@ async def _passes_on(raw, name, order):
             raw.tell(Forget(heard.job))
 
 
-def test_the_store_takes_no_more_than_its_quota(farm, granted):
+def test_the_store_takes_no_more_than_its_quota(farm: Farm, granted) -> None:
     granted("{store: 16MiB}")
 
     async def go():
@@ -208,11 +208,11 @@ def test_the_store_takes_no_more_than_its_quota(farm, granted):
     assert "quota of 16777216 bytes" in end.text
 
 
-def test_who_takes_no_results_gets_no_new_slots_and_others_do(farm, health, granted):
+def test_who_takes_no_results_gets_no_new_slots_and_others_do(farm: Farm, health: Health, granted) -> None:
     """Two jobs with 16 MiB of object each are granted; they are made and not taken, so no third begins."""
     farm.server.put_policy(POLICY.format(quota="{connections: 9}").replace("jobs: 50", "jobs: 2"))
 
-    async def go():
+    async def go() -> None:
         async with Raw(farm) as raw:
             jobs = []
             for _ in range(2):
@@ -241,7 +241,7 @@ def test_who_takes_no_results_gets_no_new_slots_and_others_do(farm, health, gran
     asyncio.run(go())
 
 
-def test_two_hundred_idle_channels_stay_below_200_mib(farm, granted):
+def test_two_hundred_idle_channels_stay_below_200_mib(farm: Farm, granted) -> None:
     """Front and runner together; the channels stand, and the last serves as well as the first."""
     granted("{connections: 256}")
 
@@ -261,10 +261,10 @@ def test_two_hundred_idle_channels_stay_below_200_mib(farm, granted):
     assert asyncio.run(go()) < 200 * 1024
 
 
-def test_sixty_channels_that_flood_do_not_hold_others_up(farm, health: Health):
+def test_sixty_channels_that_flood_do_not_hold_others_up(farm: Farm, health: Health) -> None:
     """Each says hundreds of things at once, again and again; bob's compile is done meanwhile."""
 
-    async def flood(raw):
+    async def flood(raw) -> None:
         try:
             for number in itertools.count(1, 500):
                 raw.tell(*(Ask(number + step, b"", b"no such toolchain") for step in range(500)))
@@ -274,7 +274,7 @@ def test_sixty_channels_that_flood_do_not_hold_others_up(farm, health: Health):
         except (SecureccError, TimeoutError):
             pass
 
-    async def go():
+    async def go() -> None:
         floods = [Raw(farm) for _ in range(60)]
         async with Raw(farm.as_principal("bob")) as bob:
             assert (await bob.run()).how == "result"

@@ -1,10 +1,14 @@
 """The corpus over resources, raw and through the wrapper, against small limits: corpus/resources.yaml."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.attacks.corpus import cases
+from tests.attacks.health import Health
 from tests.attacks.submitting import RAW_PLACE, Names, submit_by_wrapper, submit_raw
 from tests.farm import farmside
+from tests.farm.farmside import Farm
 
 ALL = list(cases("resources"))
 POLICY = """
@@ -18,7 +22,7 @@ rules:
 
 
 @pytest.fixture(scope="module")
-def farm(realms, tmp_path_factory):
+def farm(realms, tmp_path_factory: pytest.TempPathFactory):
     """A farm whose jobs may use little."""
     policy = tmp_path_factory.mktemp("resources") / "policy.yaml"
     policy.write_text(POLICY)
@@ -27,7 +31,7 @@ def farm(realms, tmp_path_factory):
 
 
 @pytest.mark.parametrize("case", ALL, ids=lambda case: case.name)
-def test_it_ends_at_its_limit(farm, health, tmp_path, case):
+def test_it_ends_at_its_limit(farm: Farm, health: Health, tmp_path: Path, case) -> None:
     end = submit_raw(farm, case, Names(RAW_PLACE, tmp_path / "owned"))
     if end.how == "result":
         how = f"limited {end.result.limit}" if end.result.limit else "failed" if end.result.status else "compiled"
@@ -40,7 +44,7 @@ def test_it_ends_at_its_limit(farm, health, tmp_path, case):
 
 
 @pytest.mark.parametrize("case", [case for case in ALL if case.wrapper], ids=lambda case: case.name)
-def test_through_the_wrapper_it_costs_no_more(farm, health, tmp_path, case):
+def test_through_the_wrapper_it_costs_no_more(farm: Farm, health: Health, tmp_path: Path, case) -> None:
     """Nothing is compiled locally here, so that the person sees how it ended on the server."""
     done = submit_by_wrapper(farm, case, Names(str(tmp_path), tmp_path / "owned"))
     (record,) = health.records(kind="job-end", cwd=str(tmp_path))

@@ -7,10 +7,12 @@ import time
 from securecc.model import limits
 from securecc.model.messages import Ask, Ping
 from securecc.wire.framing import encode_control
+from tests.attacks.health import Health
 from tests.attacks.raw import Raw
+from tests.farm.farmside import Farm
 
 
-async def takes_bit_by_bit(farm):
+async def takes_bit_by_bit(farm: Farm):
     """Asks until answers wait for it, goes on saying that it lives, and reads less than it has to."""
     async with Raw(farm) as raw:
         raw.channel._beat.cancel()  # or it would give the server up by itself
@@ -32,7 +34,7 @@ async def takes_bit_by_bit(farm):
         return time.monotonic() - began
 
 
-async def sends_bit_by_bit(farm):
+async def sends_bit_by_bit(farm: Farm):
     """One message, a byte at a time, as often as keeps the silence short."""
     async with Raw(farm) as raw:
         raw.channel._beat.cancel()
@@ -46,7 +48,7 @@ async def sends_bit_by_bit(farm):
         return time.monotonic() - began
 
 
-def test_the_slow_are_cut_off_and_nobody_waits_for_them(farm, health):
+def test_the_slow_are_cut_off_and_nobody_waits_for_them(farm: Farm, health: Health) -> None:
     async def go():
         slow = [asyncio.ensure_future(act(farm)) for act in (takes_bit_by_bit, sends_bit_by_bit)]
         async with Raw(farm.as_principal("bob")) as bob:

@@ -9,12 +9,14 @@ import pytest
 from securecc.compiler.toolchain.closure import describe
 from securecc.compiler.toolchain.discovery import discover
 from securecc.model.messages import Ask, Refuse
+from tests.attacks.health import Health
 from tests.attacks.raw import Raw
+from tests.farm.farmside import Farm
 
 FALSE = b"\x5a" * 32
 
 
-def refusal_on_record(health, code, toolchain):
+def refusal_on_record(health: Health, code, toolchain):
     """The one record of it, with the name that the client gave; no job has begun."""
     (record,) = health.records(kind="job-refused")
     assert (record["decision"], record["code"], record["toolchain"]) == ("denied", code, toolchain), record
@@ -23,7 +25,7 @@ def refusal_on_record(health, code, toolchain):
     return record
 
 
-def test_a_digest_that_is_not_that_of_what_it_describes(farm, health):
+def test_a_digest_that_is_not_that_of_what_it_describes(farm: Farm, health: Health) -> None:
     """The very toolchain that the server has, in every word but its digest."""
 
     async def go():
@@ -49,7 +51,7 @@ def test_a_digest_that_is_not_that_of_what_it_describes(farm, health):
         ({"driver": b"/home/alice/gcc"}, "option", "not a driver of the toolchain"),
     ],
 )
-def test_a_digest_for_something_else(farm, health, fields, code, said):
+def test_a_digest_for_something_else(farm: Farm, health: Health, fields, code, said) -> None:
     async def go():
         async with Raw(farm) as raw:
             return await raw.run(**fields)

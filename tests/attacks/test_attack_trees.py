@@ -7,7 +7,9 @@ import asyncio
 import pytest
 
 from securecc.model.messages import Need, Refuse, Supply
+from tests.attacks.health import Health
 from tests.attacks.raw import CWD, PREDEF, SMALL, SOURCE, Raw, blob, file
+from tests.farm.farmside import Farm
 
 BASE = (file(PREDEF, b"\n"), file(SOURCE, SMALL[SOURCE]))
 
@@ -28,7 +30,7 @@ def by_path(entries):
     return sorted(entries, key=lambda entry: entry.path)
 
 
-def attack(farm, entries, arguments=COMPILE, **fields):
+def attack(farm: Farm, entries, arguments=COMPILE, **fields):
     async def go():
         async with Raw(farm) as raw:
             return await raw.run(arguments, {b"": b"", **SMALL, b"1": b"1", b"2": b"2"}, entries, **fields)
@@ -36,7 +38,7 @@ def attack(farm, entries, arguments=COMPILE, **fields):
     return asyncio.run(go())
 
 
-def refused_once(health, end):
+def refused_once(health: Health, end) -> None:
     assert (end.how, end.code) in {("refused", "tree"), ("refused", "limit")}, end
     (record,) = health.records(kind="job-refused")
     assert record["code"] == end.code
@@ -45,17 +47,17 @@ def refused_once(health, end):
 
 
 @pytest.mark.parametrize("name", TREES)
-def test_a_tree_is_refused(farm, health, name):
+def test_a_tree_is_refused(farm: Farm, health: Health, name) -> None:
     refused_once(health, attack(farm, by_path((*BASE, *TREES[name]))))
 
 
 SECRET = b'const char *secret = "of bob\'s";\n'
 
 
-def test_a_digest_alone_gives_nobody_anothers_file(farm, health):
+def test_a_digest_alone_gives_nobody_anothers_file(farm: Farm, health: Health) -> None:
     """bob has uploaded it; to alice the server says that it lacks it, as it does of one that nobody has."""
 
-    async def go():
+    async def go() -> None:
         async with Raw(farm.as_principal("bob")) as bob:
             assert (await bob.run(contents={SOURCE: SECRET})).how == "result"
             entries = by_path((file(PREDEF, b"\n"), file(SOURCE, SECRET)))
@@ -81,8 +83,8 @@ def test_a_digest_alone_gives_nobody_anothers_file(farm, health):
     assert health.records(kind="job-start", principal="alice@EXAMPLE.COM") == []
 
 
-def test_a_manifest_is_known_on_its_own_channel_only(farm):
-    async def go():
+def test_a_manifest_is_known_on_its_own_channel_only(farm: Farm) -> None:
+    async def go() -> None:
         bob = farm.as_principal("bob")
         entries = by_path(BASE)
         async with Raw(bob) as first, Raw(farm) as second:
@@ -97,12 +99,12 @@ def test_a_manifest_is_known_on_its_own_channel_only(farm):
     asyncio.run(go())
 
 
-def test_nobody_poisons_anothers_blob(farm):
+def test_nobody_poisons_anothers_blob(farm: Farm) -> None:
     """mallory's bytes under the digest of a header: refused, and everybody else gets the real ones."""
     header, real, false = CWD + b"/h.h", b"#define VALUE 1234567\n", b"#define VALUE 7654321\n"
     source = b'#include "h.h"\nint value = VALUE;\n'
 
-    async def go():
+    async def go() -> None:
         entries = by_path((file(PREDEF, b"\n"), file(SOURCE, source), file(header, real)))
         async with Raw(farm.as_principal("bob")) as raw:
             job = await raw.invited()
@@ -116,10 +118,10 @@ def test_nobody_poisons_anothers_blob(farm):
     asyncio.run(go())
 
 
-def test_what_one_job_leaves_in_its_tree_no_other_sees(farm):
+def test_what_one_job_leaves_in_its_tree_no_other_sees(farm: Farm) -> None:
     """A compile that includes what another has just sent, by the same path, finds nothing."""
 
-    async def go():
+    async def go() -> None:
         async with Raw(farm) as alice, Raw(farm.as_principal("bob")) as bob:
             private = CWD + b"/private.h"
             assert (await alice.run(contents={**SMALL, private: b"int alices;\n"})).how == "result"

@@ -7,6 +7,7 @@ import pytest
 
 from tests.conformance.runs import Runs, differences
 from tests.conformance.table import lines
+from tests.farm.farmside import Farm
 
 LINES = list(lines(Path(__file__).parent / "conformance.yaml"))
 MOST_LOCAL = 15
@@ -19,12 +20,12 @@ def _parameter(line):
 
 
 @pytest.fixture
-def runs(farm, tmp_path):
+def runs(farm: Farm, tmp_path: Path):
     return Runs(farm, tmp_path)
 
 
 @pytest.mark.parametrize("line", [_parameter(line) for line in LINES])
-def test_alone_and_through_securecc_leave_the_same(runs, line):
+def test_alone_and_through_securecc_leave_the_same(runs, line) -> None:
     runs.prepare(line)
     alone, through = runs.alone(line), runs.through(line)
     jobs = runs.jobs()
@@ -42,10 +43,10 @@ def test_alone_and_through_securecc_leave_the_same(runs, line):
         assert any(differences(alone, runs.alone(line)) for _ in range(_AGAIN)), "the compiler repeats itself"
 
 
-def test_few_lines_stay_local():
+def test_few_lines_stay_local() -> None:
     assert len({(line.topic, line.number) for line in LINES if line.local}) <= MOST_LOCAL
 
 
-def test_the_table_is_large():
+def test_the_table_is_large() -> None:
     assert len({(line.topic, line.number) for line in LINES}) >= 200
     assert min(sum(line.family == family for line in LINES) for family in ("gcc", "clang")) >= 150

@@ -3,6 +3,7 @@
 import subprocess
 from pathlib import Path
 
+from tests.farm.farmside import Farm
 from tests.farm.twins import put
 from tests.waiting import CEILING_S
 
@@ -19,7 +20,7 @@ def _told(command, folder, env):
     return done.stdout
 
 
-def _measured(farm, folder: Path, launcher: list[str]) -> dict[str, str]:
+def _measured(farm: Farm, folder: Path, launcher: list[str]) -> dict[str, str]:
     """Everything that gcov says, by the file that it says it in."""
     folder.mkdir()
     put(folder, FILES)
@@ -34,7 +35,7 @@ def _measured(farm, folder: Path, launcher: list[str]) -> dict[str, str]:
     return said | {path.name: path.read_text() for path in sorted(folder.glob("*.gcov"))}
 
 
-def test_gcov_says_the_same_as_for_local_objects(farm, tmp_path):
+def test_gcov_says_the_same_as_for_local_objects(farm: Farm, tmp_path: Path) -> None:
     place = tmp_path / "w"
     alone = _measured(farm, place, [])
     place.rename(tmp_path / "alone")

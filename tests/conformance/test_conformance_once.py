@@ -1,15 +1,17 @@
 """A compile that a server has done is done once, however much it says: not here again for its warnings."""
 
+from pathlib import Path
+
 import pytest
 
-from tests.farm.farmside import until
+from tests.farm.farmside import Farm, until
 
 WARNS = "static int unused{n};\nint f{n}(unsigned u) {{ if (u < 0) return 1; int x; return x + {n}; }}\n"
 COUNT = 8
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang", "g++", "clang++"])
-def test_what_only_warns_is_compiled_once(farm, tmp_path, compiler):
+def test_what_only_warns_is_compiled_once(farm: Farm, tmp_path: Path, compiler) -> None:
     own = farm.apart(f"once-{compiler.replace('+', 'x')}")
     before = len(farm.audit(kind="job-start"))
     for number in range(COUNT):

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,7 @@ from tests.farm.farmside import Farm, sources, until
 
 
 @pytest.fixture
-def reviewed(some_farm, tmp_path):
+def reviewed(some_farm, tmp_path: Path):
     """A farm whose server signs every 5 records, sends its checkpoints to a collector of the test's and has patterns of
     secrets; and the collector.
     """
@@ -48,7 +49,7 @@ def collected(collector) -> list[str]:
             return lines
 
 
-def test_an_officer_s_day(reviewed, tmp_path):
+def test_an_officer_s_day(reviewed, tmp_path: Path) -> None:
     farm, collector = reviewed
     server = farm.server
     first, second = sources(tmp_path, 2)
@@ -101,7 +102,7 @@ def of(farm: Farm, **wanted: object) -> dict:
     return until(lambda: farm.audit(**wanted), what=str(wanted))[-1]
 
 
-def test_a_job_s_records_say_all_of_it(farm, tmp_path):
+def test_a_job_s_records_say_all_of_it(farm: Farm, tmp_path: Path) -> None:
     """Who, from where, by which rule; what ran, on what, with which compiler; what it made and took, and behind which
     walls.
     """
@@ -138,7 +139,7 @@ def test_a_job_s_records_say_all_of_it(farm, tmp_path):
     assert end["usage"]["memory"] > 1 << 20
 
 
-def test_another_input_is_another_digest_and_a_failure_has_its_status(farm, tmp_path):
+def test_another_input_is_another_digest_and_a_failure_has_its_status(farm: Farm, tmp_path: Path) -> None:
     (source,) = sources(tmp_path, 1)
     digests = []
     for text in ("int a;\n", "int b;\n", "int b;\n", "no C\n"):
@@ -153,7 +154,7 @@ def test_another_input_is_another_digest_and_a_failure_has_its_status(farm, tmp_
     assert of(farm, kind="job-end")["exit"] == 1
 
 
-def test_the_show_of_one_person_s_denials(farm, tmp_path):
+def test_the_show_of_one_person_s_denials(farm: Farm, tmp_path: Path) -> None:
     """The filters by principal, time and decision, as JSON, on the log that the server writes."""
     (source,) = sources(tmp_path, 1)
     mallory = farm.as_principal("mallory", own_agent=True)

@@ -2,10 +2,11 @@
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
-from tests.farm.farmside import sources, until
+from tests.farm.farmside import Farm, sources, until
 from tests.farm.test_bad_input_source import unread
 from tests.farm.twins import Twins
 from tests.waiting import CEILING_S
@@ -14,7 +15,7 @@ DEEP = "d" * 250
 
 
 @pytest.fixture
-def twins(farm, tmp_path):
+def twins(farm: Farm, tmp_path: Path):
     return Twins(farm, tmp_path / "w")
 
 
@@ -26,7 +27,7 @@ def alike(twins, files, *command, **options):
 
 
 @pytest.mark.parametrize("spread", [True, False], ids=["on-the-command-line", "in-a-file"])
-def test_100000_arguments(twins, spread):
+def test_100000_arguments(twins, spread) -> None:
     """gcc itself takes them, and hands more to the compiler proper than the kernel does."""
     options = [f"-DX{number:x}" for number in range(100_000)]
     files = {"a.c": "int a;\n", "args": "\n".join(options)}
@@ -35,18 +36,18 @@ def test_100000_arguments(twins, spread):
 
 
 @pytest.mark.parametrize("name", ["new\nline.c", "tab\t.c", "\r.c", " .c", "-.c", "'\".c"])
-def test_names_with_blanks_and_control_characters(twins, name):
+def test_names_with_blanks_and_control_characters(twins, name) -> None:
     done = alike(twins, {name: "int a;\n"}, "gcc", "-g", "-MD", "-c", f"./{name}", "-o", "a.o")
     assert done.status == 0
 
 
-def test_a_header_with_a_newline_in_its_directory(twins):
+def test_a_header_with_a_newline_in_its_directory(twins) -> None:
     files = {"a.c": "#include <x.h>\nint a = X;\n", "new\nline/x.h": "#define X 1\n"}
     assert alike(twins, files, "gcc", "-MD", "-I", "new\nline", "-c", "a.c").status == 0
 
 
 @pytest.mark.parametrize("place", ["source", "output", "include", "list"])
-def test_a_path_over_4096_bytes(twins, place):
+def test_a_path_over_4096_bytes(twins, place) -> None:
     long = "/".join([DEEP] * 17)
     options = {
         "source": ("-c", f"{long}/a.c"),
@@ -60,7 +61,7 @@ def test_a_path_over_4096_bytes(twins, place):
 
 
 @pytest.mark.parametrize("sink", [">/dev/full", ">&-"])
-def test_standard_output_that_cannot_be_written(twins, sink):
+def test_standard_output_that_cannot_be_written(twins, sink) -> None:
     ran = []
     for launcher in ("", "securecc "):
         twins.make({"a.c": "int a;\n"})
@@ -70,7 +71,7 @@ def test_standard_output_that_cannot_be_written(twins, sink):
     assert ran[0].err
 
 
-def test_a_working_directory_deeper_than_a_path_may_be(twins):
+def test_a_working_directory_deeper_than_a_path_may_be(twins) -> None:
     """It can be entered step by step, and named by nobody."""
     twins.make({"a.c": "int a;\n"})
     enter = "; ".join([f"mkdir {DEEP}; cd {DEEP}"] * 17)
@@ -84,7 +85,7 @@ def test_a_working_directory_deeper_than_a_path_may_be(twins):
     assert ran[0].out.startswith(b"0\na.c\na.o\n")
 
 
-def test_a_source_that_is_deleted_while_it_is_being_sent(farm, tmp_path):
+def test_a_source_that_is_deleted_while_it_is_being_sent(farm: Farm, tmp_path: Path) -> None:
     other = farm.apart("deleted")
     first, second = sources(tmp_path, 2)
     assert other.compile(first).returncode == 0

@@ -30,7 +30,7 @@ def with_kdc_at(farm: Farm, folder: Path, port: int) -> Farm:
     return farm.apart(f"kdc{port}", KRB5_CONFIG=str(config))
 
 
-def test_a_silent_kdc_costs_one_deadline(farm, tmp_path):
+def test_a_silent_kdc_costs_one_deadline(farm: Farm, tmp_path: Path) -> None:
     fresh = farm.as_principal("bob")  # a ticket for tickets, none for the server yet
     first, second = sources(tmp_path, 2)
     with silent_kdc() as port:
@@ -48,7 +48,7 @@ def test_a_silent_kdc_costs_one_deadline(farm, tmp_path):
         other.end_agents()
 
 
-def test_a_cached_ticket_goes_on_working_without_a_kdc(farm, tmp_path):
+def test_a_cached_ticket_goes_on_working_without_a_kdc(farm: Farm, tmp_path: Path) -> None:
     first, second = sources(tmp_path, 2)
     other = farm.as_principal("alice", own_agent=True)
     assert other.compile(first).stderr == ""
@@ -61,7 +61,7 @@ def test_a_cached_ticket_goes_on_working_without_a_kdc(farm, tmp_path):
         without.end_agents()
 
 
-def test_a_kdc_that_refuses(farm, tmp_path):
+def test_a_kdc_that_refuses(farm: Farm, tmp_path: Path) -> None:
     fresh = farm.as_principal("bob")
     (source,) = sources(tmp_path, 1)
     with socket.socket() as free:
@@ -75,7 +75,7 @@ def test_a_kdc_that_refuses(farm, tmp_path):
         other.end_agents()
 
 
-def test_an_expired_ticket(farm, tmp_path):
+def test_an_expired_ticket(farm: Farm, tmp_path: Path) -> None:
     other = farm.as_principal("bob", "-l", "1s", own_agent=True)
     (source,) = sources(tmp_path, 1)
     until(lambda: other.run("klist", "-s", cwd=tmp_path).returncode != 0, what="the ticket's end")
@@ -99,7 +99,7 @@ def shift_clock(cache: Path, seconds: int) -> None:
 
 
 @pytest.mark.parametrize("seconds", [3600, -3600])
-def test_a_wrong_clock(farm, tmp_path, seconds):
+def test_a_wrong_clock(farm: Farm, tmp_path: Path, seconds) -> None:
     other = farm.as_principal("bob", own_agent=True)
     assert other.run("kvno", "securecc/localhost", cwd=tmp_path).returncode == 0
     shift_clock(Path(other.cache.removeprefix("FILE:")), seconds)
@@ -116,7 +116,7 @@ def test_a_wrong_clock(farm, tmp_path, seconds):
 
 
 @pytest.mark.parametrize("junk", [b"", b"\x05\x04", b"no cache at all\n"], ids=["empty", "cut", "text"])
-def test_a_damaged_cache(farm, tmp_path, junk):
+def test_a_damaged_cache(farm: Farm, tmp_path: Path, junk) -> None:
     cache = tmp_path / "cc"
     cache.write_bytes(junk)
     other = farm.apart(f"damaged{len(junk)}", KRB5CCNAME=f"FILE:{cache}")

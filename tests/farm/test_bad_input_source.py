@@ -34,7 +34,7 @@ def locally(source: Path, *options: str) -> bytes:
 
 
 @pytest.mark.parametrize(("size", "remote"), [(BLOB + 1, False), (BLOB - MIB, True)], ids=["over", "under"])
-def test_64_mib_of_source(farm, tmp_path, size, remote):
+def test_64_mib_of_source(farm: Farm, tmp_path: Path, size, remote) -> None:
     source = of_size(tmp_path / "large.c", size)
     before = len(farm.audit(kind="job-end", outcome="done"))
     done = farm.compile(source)
@@ -45,7 +45,7 @@ def test_64_mib_of_source(farm, tmp_path, size, remote):
         assert farm.counts("input")
 
 
-def test_a_header_that_changes_while_it_is_being_sent(farm, tmp_path):
+def test_a_header_that_changes_while_it_is_being_sent(farm: Farm, tmp_path: Path) -> None:
     """The server is held still between the client's look at the header and its sending of it."""
     other = farm.apart("changes")
     first, second = sources(tmp_path, 2)
@@ -77,7 +77,7 @@ def unread(port: int) -> bool:
     )
 
 
-def test_a_header_that_goes_away_while_it_is_being_sent(farm, tmp_path):
+def test_a_header_that_goes_away_while_it_is_being_sent(farm: Farm, tmp_path: Path) -> None:
     other = farm.apart("goes")
     first, second = sources(tmp_path, 2)
     assert other.compile(first).returncode == 0
@@ -121,7 +121,7 @@ def alter(path: Path) -> None:
 
 @pytest.mark.parametrize("restart", [False, True], ids=["running", "restarted"])
 @pytest.mark.parametrize("damage", [remove, cut, alter])
-def test_files_that_are_missing_or_damaged_on_the_server(farm, tmp_path, damage, restart):
+def test_files_that_are_missing_or_damaged_on_the_server(farm: Farm, tmp_path: Path, damage, restart) -> None:
     """Whatever has become of the store, the object is the right one, and the server is well again at once."""
     source = tmp_path / "stored.c"
     source.write_text("int value = 4444444;\n")
@@ -143,7 +143,7 @@ def test_files_that_are_missing_or_damaged_on_the_server(farm, tmp_path, damage,
 
 
 @pytest.fixture
-def tmpfs(tmp_path):
+def tmpfs(tmp_path: Path):
     """Mounts a tmpfs with options at tmp_path/out."""
     folder = tmp_path / "out"
     folder.mkdir()
@@ -156,7 +156,7 @@ def tmpfs(tmp_path):
     subprocess.run(["umount", str(folder)], check=False)
 
 
-def test_a_full_disk_where_the_object_goes(farm, tmp_path, tmpfs):
+def test_a_full_disk_where_the_object_goes(farm: Farm, tmp_path: Path, tmpfs) -> None:
     """The compiler's own error, no half-written object, and an old one stays (the compiler would have lost it)."""
     folder = tmpfs("size=64k")
     source = tmp_path / "big.c"
@@ -177,7 +177,7 @@ def test_a_full_disk_where_the_object_goes(farm, tmp_path, tmpfs):
     assert farm.run("securecc", *command, cwd=tmp_path).returncode == 0
 
 
-def test_an_object_directory_that_is_read_only(farm, tmp_path, tmpfs):
+def test_an_object_directory_that_is_read_only(farm: Farm, tmp_path: Path, tmpfs) -> None:
     folder = tmpfs("size=64k,ro")
     (source,) = sources(tmp_path, 1)
     command = ("gcc", "-c", source.name, "-o", "out/s0.o")
@@ -190,7 +190,7 @@ def test_an_object_directory_that_is_read_only(farm, tmp_path, tmpfs):
     assert farm.counts("output")
 
 
-def test_an_object_directory_of_somebody_elses(farm, tmp_path):
+def test_an_object_directory_of_somebody_elses(farm: Farm, tmp_path: Path) -> None:
     """Without the privilege to pass over permissions, root has to keep to them like everybody else."""
     other = farm.apart("no-privilege")
     (source,) = sources(tmp_path, 1)
@@ -210,7 +210,7 @@ def test_an_object_directory_of_somebody_elses(farm, tmp_path):
     other.end_agents()
 
 
-def test_nothing_half_written_whoever_is_killed_when(farm, tmp_path):
+def test_nothing_half_written_whoever_is_killed_when(farm: Farm, tmp_path: Path) -> None:
     """Launcher, agent and front are killed at many moments, while an old object stands: it is always the old one or
     the new one, whole. (A compiler that runs here writes in place; nobody can help that.)
     """

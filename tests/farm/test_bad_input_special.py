@@ -1,9 +1,11 @@
 """Sources, headers and response files that can be read only once: nobody reads them but the compiler."""
 
 import subprocess
+from pathlib import Path
 
 import pytest
 
+from tests.farm.farmside import Farm
 from tests.waiting import CEILING_S
 
 FILES = {
@@ -32,7 +34,7 @@ GIVES = "<(echo '#define X 0x5eed'; echo 'int x = X;')"
     ],
 )
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
-def test_the_same_as_by_the_compiler_alone(farm, tmp_path, script, compiler):
+def test_the_same_as_by_the_compiler_alone(farm: Farm, tmp_path: Path, script, compiler) -> None:
     made = []
     for place, launcher in ((tmp_path / "alone", ""), (tmp_path / "through", "securecc ")):
         place.mkdir()
@@ -48,7 +50,7 @@ def test_the_same_as_by_the_compiler_alone(farm, tmp_path, script, compiler):
 
 
 @pytest.mark.parametrize("words", ["-m32 -c includes.c", "'-DNAME=\"fifo.h\"' -c named.c"])
-def test_what_only_the_compiler_finds_fails_aloud(farm, tmp_path, words):
+def test_what_only_the_compiler_finds_fails_aloud(farm: Farm, tmp_path: Path, words) -> None:
     """It has read it when it was asked: what it would compile now is something else."""
     for name, text in FILES.items():
         (tmp_path / name).write_text(text)

@@ -3,10 +3,11 @@
 import os
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
-from tests.farm.farmside import until
+from tests.farm.farmside import Farm, until
 from tests.waiting import CEILING_S
 
 COMPILE = ("securecc", "gcc", "-x", "c", "-Wall", "-c", "-", "-o", "a.o")
@@ -23,7 +24,7 @@ def alone(folder, content):
     return done.returncode, done.stderr, object_
 
 
-def through(farm, folder, **given):
+def through(farm: Farm, folder, **given):
     done = subprocess.run(
         COMPILE, cwd=folder, env={**farm.env, "LC_ALL": "C.UTF-8"}, capture_output=True, check=False, **given
     )
@@ -43,7 +44,9 @@ def through(farm, folder, **given):
     ],
     ids=["plain", "large", "once", "macro", "wrong", "empty"],
 )
-def test_the_same_wherever_it_is_compiled(farm, tmp_path, monkeypatch, content, reason):
+def test_the_same_wherever_it_is_compiled(
+    farm: Farm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content, reason
+) -> None:
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
     before = len(farm.audit(kind="job-start"))
     farm.forget()
@@ -53,7 +56,7 @@ def test_the_same_wherever_it_is_compiled(farm, tmp_path, monkeypatch, content, 
     assert (len(farm.audit(kind="job-start")) > before) == (not reason)
 
 
-def test_the_rest_of_a_file_is_the_compilers(farm, tmp_path, monkeypatch):
+def test_the_rest_of_a_file_is_the_compilers(farm: Farm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
     (tmp_path / "source").write_bytes(b"no C at all\n" + SOURCE)
     with (tmp_path / "source").open("rb", buffering=0) as source:
@@ -63,7 +66,7 @@ def test_the_rest_of_a_file_is_the_compilers(farm, tmp_path, monkeypatch):
     assert b"shorter than expected" in said  # as gcc says of what it is given so
 
 
-def test_input_that_never_ends_is_waited_for_until_somebody_ends_it(farm, tmp_path):
+def test_input_that_never_ends_is_waited_for_until_somebody_ends_it(farm: Farm, tmp_path: Path) -> None:
     reader, writer = os.pipe()
     try:
         started = subprocess.Popen(COMPILE, cwd=tmp_path, env=farm.env, stdin=reader, stderr=subprocess.PIPE)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.farm.farmside import until
+from tests.farm.farmside import Farm, until
 from tests.farm.twins import put
 
 PAGE = (Path(__file__).parents[2] / "docs/build-systems.md").read_text()
@@ -45,14 +45,14 @@ LIBTOOL = {
 
 
 @pytest.fixture
-def site(farm, tmp_path):
+def site(farm: Farm, tmp_path: Path):
     return Site(farm, tmp_path)
 
 
 class Site:
     """A project that is built twice in the same place."""
 
-    def __init__(self, farm, folder):
+    def __init__(self, farm: Farm, folder) -> None:
         self.farm = farm
         self.place = folder / "project"
         self.apart = folder
@@ -95,7 +95,7 @@ def without(script):
     return re.sub(r"securecc (?=gcc|g\+\+)| -DCMAKE_\w+_LAUNCHER=securecc", "", script)
 
 
-def test_every_block_of_the_page_is_run_here():
+def test_every_block_of_the_page_is_run_here() -> None:
     known = {
         "make": 1,
         "configure (autotools, libtool)": 1,
@@ -109,12 +109,12 @@ def test_every_block_of_the_page_is_run_here():
     assert {section: len(blocks) for section, blocks in BLOCKS.items() if blocks} == known
 
 
-def test_make(site):
+def test_make(site) -> None:
     (script,) = BLOCKS["make"]
     assert site.remote(site.build(MAKE, without(script)), MAKE, script) == {"link": 1}
 
 
-def test_configure_automake_and_libtool(site):
+def test_configure_automake_and_libtool(site) -> None:
     (script,) = BLOCKS["configure (autotools, libtool)"]
     alone = site.build(LIBTOOL, "autoreconf -i", without(script))
     assert len(alone) == 5  # two of the library twice, position-independent or not
@@ -123,24 +123,24 @@ def test_configure_automake_and_libtool(site):
 
 
 @pytest.mark.parametrize("generator", ["-G Ninja", '-G "Unix Makefiles"'])
-def test_cmake(site, generator):
+def test_cmake(site, generator) -> None:
     script = BLOCKS["CMake"][0].replace("-G Ninja", generator)
     site.remote(site.build(CMAKE, without(script)), CMAKE, script)
 
 
-def test_cmake_by_the_environment(site):
+def test_cmake_by_the_environment(site) -> None:
     script = without(BLOCKS["CMake"][0])
     site.remote(site.build(CMAKE, script), CMAKE, BLOCKS["CMake"][1] + script)
 
 
-def test_meson(site):
+def test_meson(site) -> None:
     (script,) = BLOCKS["meson"]
     (native,) = re.findall(r"```ini\n(.*?)```", SECTIONS["meson"], re.DOTALL)
     alone = site.build({**MESON, "securecc.ini": without(native).replace("'securecc', ", "")}, script)
     site.remote(alone, {**MESON, "securecc.ini": native}, script)
 
 
-def test_ninja(site):
+def test_ninja(site) -> None:
     (rule,) = BLOCKS["ninja by itself"]
     alone = site.build({**FILES, "build.ninja": NINJA.format(rule=without(rule))}, "ninja")
     site.remote(alone, {**FILES, "build.ninja": NINJA.format(rule=rule)}, "ninja -j64")
@@ -155,7 +155,7 @@ def test_ninja(site):
     ],
     ids=["words", "links", "cmake"],
 )
-def test_ccache(site, files, script):
+def test_ccache(site, files, script) -> None:
     (export,) = BLOCKS["ccache"]
     alone = site.build(files, re.sub(r"ccache (?=g)|/usr/lib/ccache:| -DCMAKE_\w+_LAUNCHER=ccache", "", script))
     env = {"CCACHE_DIR": str(site.apart / "cache")}
@@ -166,7 +166,7 @@ def test_ccache(site, files, script):
     assert site.farm.journal()["remote"] == 0  # all of them from the cache
 
 
-def test_a_masquerade_directory(site):
+def test_a_masquerade_directory(site) -> None:
     (script,) = BLOCKS["Builds that call gcc by name: a masquerade directory"]
     alone = site.build(MAKE, "make CC=gcc")
     build = f"{script}\nmake CC=gcc\nsecurecctl masquerade remove ~/.local/lib/securecc"
@@ -175,7 +175,7 @@ def test_a_masquerade_directory(site):
     assert not (site.apart / ".local/lib/securecc/gcc").is_symlink()
 
 
-def test_a_build_that_is_kept_off_this_machine(site):
+def test_a_build_that_is_kept_off_this_machine(site) -> None:
     (script,) = BLOCKS["Keeping a build off this machine"]
     files = {name: text for name, text in MAKE.items() if name != "c.cc"}
     files["Makefile"] = files["Makefile"].replace(" c.o", "").replace("$(CXX)", "$(CC)")
@@ -194,14 +194,14 @@ def test_a_build_that_is_kept_off_this_machine(site):
     ],
     ids=" ".join,
 )
-def test_several_masquerade_directories(site, order):
+def test_several_masquerade_directories(site, order) -> None:
     alone = site.build(MAKE, "make CC=gcc")
     links = {name: site.masquerade(name) for name in ("links", "links2")}
     path = site.path(*(links.get(name, name) for name in order))
     site.remote(alone, MAKE, "make CC=gcc", PATH=path, CCACHE_DIR=str(site.apart / "cache"), CCACHE_NODIRECT="1")
 
 
-def test_a_compiler_script_between_masquerade_and_compiler_that_comes_back(site):
+def test_a_compiler_script_between_masquerade_and_compiler_that_comes_back(site) -> None:
     links = site.masquerade()
     script = site.apart / "scripts/gcc"
     script.parent.mkdir()
@@ -213,7 +213,7 @@ def test_a_compiler_script_between_masquerade_and_compiler_that_comes_back(site)
     assert "SECURECC_RECURSION" in done.stderr
 
 
-def test_nothing_but_masquerade_directories(site):
+def test_nothing_but_masquerade_directories(site) -> None:
     links = [site.masquerade("links"), site.masquerade("links2")]
     put(site.place, FILES)
     done = site.farm.run("gcc", "-c", "a.c", cwd=site.place, PATH=":".join(map(str, links)))
@@ -221,7 +221,7 @@ def test_nothing_but_masquerade_directories(site):
     assert "no compiler named gcc" in done.stderr
 
 
-def test_list_shows_what_the_launcher_runs(site):
+def test_list_shows_what_the_launcher_runs(site) -> None:
     links = site.masquerade()
     path = site.path(links, "/usr/lib/ccache")
     done = site.farm.run("securecctl", "masquerade", "list", cwd=site.apart, PATH=path)

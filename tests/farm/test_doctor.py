@@ -23,7 +23,7 @@ def states(found: dict[str, dict[str, str]]) -> dict[str, str]:
     return {subject: row["state"] for subject, row in found.items()}
 
 
-def test_all_is_well(farm):
+def test_all_is_well(farm: Farm) -> None:
     status, found = doctor(farm)
     assert (status, set(states(found).values())) == (0, {"ok"})
     assert list(found) == [
@@ -34,13 +34,13 @@ def test_all_is_well(farm):
     assert "127.0.0.1; reverse lookup: localhost" in found["name"]["says"]
 
 
-def test_lines_for_people(farm):
+def test_lines_for_people(farm: Farm) -> None:
     done = farm.run("securecctl", "doctor", cwd=farm.folder)
     assert done.returncode == 0
     assert all(line.startswith("ok  ") for line in done.stdout.splitlines())
 
 
-def test_a_place_that_is_not_ours_alone(farm):
+def test_a_place_that_is_not_ours_alone(farm: Farm) -> None:
     """No agent listens where others could stand in for it, so nothing leaves."""
     place = farm.runtime
     was = place.stat().st_mode if place.exists() else 0
@@ -53,14 +53,14 @@ def test_a_place_that_is_not_ours_alone(farm):
     assert "mode 0700" in found["agent"]["advice"]
 
 
-def test_no_ticket(farm):
+def test_no_ticket(farm: Farm) -> None:
     status, found = doctor(farm, KRB5CCNAME="FILE:/nonexistent/cache")
     assert (status, found["ticket"]["state"], found["ticket"]["advice"]) == (1, "bad", "run kinit")
     assert found["server"]["state"] == "ok", "what can be seen without one is"
     assert "would request a ticket for securecc/localhost" in found["service"]["says"]
 
 
-def test_a_ticket_that_has_ended(farm):
+def test_a_ticket_that_has_ended(farm: Farm) -> None:
     cache = f"FILE:{farm.folder}/cc-short"
     farm.kinit("alice", "-l", "1s", cache=cache)
     until(lambda: farm.run("klist", "-s", "-c", cache, cwd=farm.folder).returncode != 0, what="the ticket's end")
@@ -69,7 +69,7 @@ def test_a_ticket_that_has_ended(farm):
     assert "expired" in found["ticket"]["says"]
 
 
-def test_a_service_that_the_realm_does_not_know(farm):
+def test_a_service_that_the_realm_does_not_know(farm: Farm) -> None:
     status, found = doctor(farm, SECURECC_SERVICE="nobody")
     assert (status, found["service"]["state"]) == (1, "bad")
     assert "nobody/localhost" in found["service"]["says"]
@@ -77,7 +77,7 @@ def test_a_service_that_the_realm_does_not_know(farm):
     assert "the realm does not know the service" in found["service"]["advice"]
 
 
-def test_another_service_s_name(farm):
+def test_another_service_s_name(farm: Farm) -> None:
     """A ticket is to be had for it, and the server has not its key."""
     status, found = doctor(farm, SECURECC_SERVICE="host")
     assert (status, found["service"]["state"]) == (1, "bad")
@@ -89,7 +89,7 @@ CLOCKS = re.compile(r"this machine's clock says (\S+), the (KDC|server)'s (\S+):
 
 
 @pytest.mark.parametrize("whose", ["KDC", "server"])
-def test_clocks_that_differ_are_both_named(farm, whose):
+def test_clocks_that_differ_are_both_named(farm: Farm, whose) -> None:
     """By ten minutes: a KDC gives no ticket for the server; a server refuses one that was got before."""
     cache = f"FILE:{farm.folder}/cc-skew-{whose}"
     farm.kinit("alice", cache=cache)
@@ -104,13 +104,13 @@ def test_clocks_that_differ_are_both_named(farm, whose):
     assert "NTP" in found["clock"]["advice"]
 
 
-def test_clocks_that_begin_to_differ(farm):
+def test_clocks_that_begin_to_differ(farm: Farm) -> None:
     """By four minutes of the five that Kerberos bears: it works, and is worth a word."""
     status, found = doctor(farm, "faketime", "-f", "+4m")
     assert (status, found["clock"]["state"]) == (0, "note")
 
 
-def test_a_server_that_is_down(farm):
+def test_a_server_that_is_down(farm: Farm) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         status, found = doctor(farm, SECURECC_HOSTS=f"localhost:{taken.getsockname()[1]}")
@@ -119,23 +119,23 @@ def test_a_server_that_is_down(farm):
     assert "firewall" in found["server"]["advice"]
 
 
-def test_a_name_that_nobody_has(farm):
+def test_a_name_that_nobody_has(farm: Farm) -> None:
     status, found = doctor(farm, SECURECC_HOSTS="nowhere.invalid")
     assert (status, found["name"]["state"]) == (1, "bad")
     assert "SECURECC_HOSTS" in found["name"]["advice"]
 
 
-def test_no_servers(farm):
+def test_no_servers(farm: Farm) -> None:
     status, found = doctor(farm, SECURECC_HOSTS="")
     assert (status, found["servers"]["state"]) == (1, "bad")
 
 
-def test_a_setting_that_cannot_be_understood(farm):
+def test_a_setting_that_cannot_be_understood(farm: Farm) -> None:
     status, found = doctor(farm, SECURECC_FALLBACK="perhaps")
     assert (status, found["settings"]["state"]) == (0, "note")
 
 
-def test_somebody_whom_the_policy_denies(farm):
+def test_somebody_whom_the_policy_denies(farm: Farm) -> None:
     mallory = farm.as_principal("mallory")
     status, found = doctor(mallory)
     assert (status, found["service"]["state"], found["policy"]["state"]) == (1, "ok", "bad")
@@ -143,7 +143,7 @@ def test_somebody_whom_the_policy_denies(farm):
     assert re.search(r"the reference [0-9a-f]{8}", found["policy"]["advice"])
 
 
-def test_a_compiler_that_the_server_lacks(farm):
+def test_a_compiler_that_the_server_lacks(farm: Farm) -> None:
     done = farm.run("securecctl", "doctor", "--format", "json", "as", "no-such-compiler", cwd=farm.folder)
     rows = {row["subject"]: row for row in json.loads(done.stdout)}
     assert done.returncode == 1
@@ -153,12 +153,12 @@ def test_a_compiler_that_the_server_lacks(farm):
     assert rows["compiler no-such-compiler"]["state"] == "bad"
 
 
-def test_the_compiler_of_the_environment(farm):
+def test_the_compiler_of_the_environment(farm: Farm) -> None:
     _, found = doctor(farm, CC="securecc /usr/bin/gcc -m32")
     assert "compiler /usr/bin/gcc" in found
 
 
-def test_a_server_that_is_silent(farm):
+def test_a_server_that_is_silent(farm: Farm) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         status, found = doctor(farm, SECURECC_HOSTS=f"localhost:{silent.getsockname()[1]}")
     assert (status, found["server"]["state"]) == (1, "bad")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.farm.farmside import until
+from tests.farm.farmside import Farm, until
 
 HEADERS = 40
 SOURCE = (
@@ -33,7 +33,7 @@ def headers(folder):
 
 
 @pytest.fixture
-def site(some_farm, tmp_path, release):
+def site(some_farm, tmp_path: Path, release):
     (tmp_path / "w").mkdir()
     with some_farm(servers=1) as farm:
         farm.server.configure(layers=f"[{release.parents[1]}]")
@@ -44,7 +44,7 @@ def site(some_farm, tmp_path, release):
 class Site:
     """Compiles, each of another source: on the server, with the bytes of the compiler alone."""
 
-    def __init__(self, farm, folder, release):
+    def __init__(self, farm: Farm, folder, release) -> None:
         self.farm = farm
         self.folder = folder
         self.release = release
@@ -65,11 +65,11 @@ class Site:
         assert len(records) == 1
         return bool(records[0]["layers_sha256"])
 
-    def until_it_stands(self):
+    def until_it_stands(self) -> None:
         until(self.compile, what="the tree to stand for its files")
 
 
-def test_an_equal_tree_stands_for_its_files(site):
+def test_an_equal_tree_stands_for_its_files(site) -> None:
     assert not site.compile()
     site.until_it_stands()
     assert site.compile()
@@ -84,19 +84,19 @@ def test_an_equal_tree_stands_for_its_files(site):
     ],
     ids=["content", "new", "link"],
 )
-def test_a_tree_that_changes_falls_back_to_its_files_at_once(site, change):
+def test_a_tree_that_changes_falls_back_to_its_files_at_once(site, change) -> None:
     site.until_it_stands()
     change(site.release)
     assert not site.compile()
 
 
-def test_trees_that_differ_never_stand(site):
+def test_trees_that_differ_never_stand(site) -> None:
     """The server has read its own before."""
     (site.release / "h3.h").write_text("#define H3 4444\n")
     assert not any(site.compile() for _ in range(15))
 
 
-def test_a_server_that_reads_it_again_offers_it_again(site):
+def test_a_server_that_reads_it_again_offers_it_again(site) -> None:
     (site.release / "h3.h").write_text("#define H3 4444\n")
     assert not site.compile()
     site.farm.server.restart()

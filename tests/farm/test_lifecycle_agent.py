@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.farm.farmside import BIN, alive, slow_source, sources, until
+from tests.farm.farmside import BIN, Farm, alive, slow_source, sources, until
 from tests.waiting import CEILING_S
 
 QUICK = {"SECURECC_AGENT_TIMEOUT": "5"}
 AGENT = [sys.executable, "-I", "-m", "securecc.client", "--socket"]
 
 
-def test_64_launchers_at_once_start_one_agent(farm, tmp_path):
+def test_64_launchers_at_once_start_one_agent(farm: Farm, tmp_path: Path) -> None:
     other = farm.apart("many")
     files = sources(tmp_path, 64)
     running = [other.begin("securecc", "gcc", "-c", file.name, "-o", f"{file.stem}.o", cwd=tmp_path) for file in files]
@@ -37,7 +37,7 @@ def test_64_launchers_at_once_start_one_agent(farm, tmp_path):
     until(lambda: other.journal()["remote"] == 64)
 
 
-def test_make_in_a_pipe_ends_when_make_does(farm, tmp_path):
+def test_make_in_a_pipe_ends_when_make_does(farm: Farm, tmp_path: Path) -> None:
     """The agent that this make starts holds none of its descriptors, so that tee sees the end."""
     other = farm.apart("tee")
     farm.makefile(tmp_path, sources(tmp_path, 4))
@@ -47,7 +47,7 @@ def test_make_in_a_pipe_ends_when_make_does(farm, tmp_path):
     assert {os.readlink(f"/proc/{other.agent}/fd/{number}") for number in range(3)} == {"/dev/null"}
 
 
-def test_the_agent_outlives_a_servers_restart_and_connects_again(farm, tmp_path):
+def test_the_agent_outlives_a_servers_restart_and_connects_again(farm: Farm, tmp_path: Path) -> None:
     first, second = sources(tmp_path, 2)
     assert farm.compile(first).returncode == 0
     agent = farm.agent
@@ -62,7 +62,7 @@ def test_the_agent_outlives_a_servers_restart_and_connects_again(farm, tmp_path)
     assert farm.agent == agent
 
 
-def test_the_agent_leaves_when_idle(farm, tmp_path):
+def test_the_agent_leaves_when_idle(farm: Farm, tmp_path: Path) -> None:
     other = farm.apart("idle")
     other.runtime.mkdir(mode=0o700)
     (source,) = sources(tmp_path, 1)
@@ -78,7 +78,7 @@ def test_the_agent_leaves_when_idle(farm, tmp_path):
     assert farm.audit(kind="connection")[-1]["decision"] == "allowed"
 
 
-def test_an_agent_at_work_is_not_idle(farm, tmp_path):
+def test_an_agent_at_work_is_not_idle(farm: Farm, tmp_path: Path) -> None:
     other = farm.apart("busy")
     (source,) = sources(tmp_path, 1)
     assert other.compile(source).returncode == 0
@@ -92,7 +92,7 @@ def test_an_agent_at_work_is_not_idle(farm, tmp_path):
     process.communicate(timeout=CEILING_S)
 
 
-def test_an_agent_that_hangs_costs_one_compile_five_seconds(farm, tmp_path):
+def test_an_agent_that_hangs_costs_one_compile_five_seconds(farm: Farm, tmp_path: Path) -> None:
     other = farm.apart("hangs", **QUICK)
     first, second, third = sources(tmp_path, 3)
     assert other.compile(first).returncode == 0
@@ -115,7 +115,7 @@ def test_an_agent_that_hangs_costs_one_compile_five_seconds(farm, tmp_path):
     assert other.agents() == [agent]
 
 
-def test_an_agent_that_hangs_is_complained_of_once_by_a_make_of_many_jobs(farm, tmp_path):
+def test_an_agent_that_hangs_is_complained_of_once_by_a_make_of_many_jobs(farm: Farm, tmp_path: Path) -> None:
     other = farm.apart("hangs-many", **QUICK)
     first, *files = sources(tmp_path, 9)
     assert other.compile(first).returncode == 0
@@ -130,7 +130,7 @@ def test_an_agent_that_hangs_is_complained_of_once_by_a_make_of_many_jobs(farm, 
     assert all(file.with_suffix(".o").exists() for file in files)
 
 
-def test_an_agent_that_dies_mid_compile_is_not_missed(farm, tmp_path):
+def test_an_agent_that_dies_mid_compile_is_not_missed(farm: Farm, tmp_path: Path) -> None:
     other = farm.apart("dies")
     source = slow_source(tmp_path, parts=3)
     process = other.begin("securecc", "g++", "-c", source.name, "-o", "slow.o", cwd=tmp_path)
@@ -146,7 +146,7 @@ def test_an_agent_that_dies_mid_compile_is_not_missed(farm, tmp_path):
 
 
 @contextlib.contextmanager
-def instead_of_the_agent(farm, answer: bytes):
+def instead_of_the_agent(farm: Farm, answer: bytes):
     """Something else listens where the agent would: what an older version might do. Answers each request thus."""
     (path,) = farm.runtime.glob("*.sock")
     farm.end_agents()
@@ -174,7 +174,7 @@ def instead_of_the_agent(farm, answer: bytes):
     [b"", b"\0" * 8, b"\xff" * 4096, b"HTTP/1.0 400 Bad Request\r\n\r\n"],
     ids=["closes", "zeros", "ff", "text"],
 )
-def test_an_agent_that_speaks_another_language_is_done_without(farm, tmp_path, answer):
+def test_an_agent_that_speaks_another_language_is_done_without(farm: Farm, tmp_path: Path, answer) -> None:
     name = f"old{len(list(farm.folder.iterdir()))}"
     other = farm.apart(name)
     files = sources(tmp_path, 3)
@@ -189,7 +189,7 @@ def test_an_agent_that_speaks_another_language_is_done_without(farm, tmp_path, a
         assert "SECURECC_FALLBACK=0" in done.stderr
 
 
-def test_without_an_agent_the_compile_is_local_and_the_reason_is_said_once(farm, tmp_path):
+def test_without_an_agent_the_compile_is_local_and_the_reason_is_said_once(farm: Farm, tmp_path: Path) -> None:
     """A launcher whose installation has no interpreter beside it."""
     other = farm.apart("none")
     alone = tmp_path / "alone"
@@ -205,7 +205,7 @@ def test_without_an_agent_the_compile_is_local_and_the_reason_is_said_once(farm,
     assert other.agents() == []
 
 
-def test_without_an_agent_a_make_of_many_jobs_says_so_once(farm, tmp_path):
+def test_without_an_agent_a_make_of_many_jobs_says_so_once(farm: Farm, tmp_path: Path) -> None:
     other = farm.apart("none-many")
     alone = tmp_path / "alone"
     alone.mkdir()
@@ -236,7 +236,7 @@ def squat_by_a_file(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("squat", [squat_a_link, squat_wide_open, squat_by_another, squat_by_a_file])
-def test_a_squatted_folder_is_not_trusted(farm, tmp_path, squat):
+def test_a_squatted_folder_is_not_trusted(farm: Farm, tmp_path: Path, squat) -> None:
     other = farm.apart(f"squat-{squat.__name__}")
     squat(other.runtime)
     (source,) = sources(tmp_path, 1)
@@ -250,7 +250,7 @@ def test_a_squatted_folder_is_not_trusted(farm, tmp_path, squat):
     assert "0700" in done.stderr
 
 
-def test_a_squatted_socket_of_another_user_gets_no_request(farm, tmp_path):
+def test_a_squatted_socket_of_another_user_gets_no_request(farm: Farm, tmp_path: Path) -> None:
     other = farm.apart("squat-socket")
     (source,) = sources(tmp_path, 1)
     assert other.compile(source).returncode == 0

@@ -15,7 +15,7 @@ _NO_LINGER = struct.pack("ii", 1, 0)
 
 
 @pytest.fixture
-def compiling(farm, tmp_path):
+def compiling(farm: Farm, tmp_path: Path):
     """A make that waits for one long remote compile; `between` stands between it and the launcher."""
 
     def begin(between: str = "") -> tuple[object, list[int]]:
@@ -62,7 +62,7 @@ def well(farm: Farm, folder: Path) -> None:
     assert len(farm.audit(kind="job-end", outcome="done")) == before + 1
 
 
-def test_ctrl_c_on_make_ends_the_remote_compile(farm, tmp_path, compiling):
+def test_ctrl_c_on_make_ends_the_remote_compile(farm: Farm, tmp_path: Path, compiling) -> None:
     make, processes = compiling()
     os.killpg(make.pid, signal.SIGINT)
     ended_whole(farm, processes)
@@ -73,7 +73,7 @@ def test_ctrl_c_on_make_ends_the_remote_compile(farm, tmp_path, compiling):
 
 
 @pytest.mark.parametrize("between", ["", "env", "sh -c 'exec 3>&1; \"$$@\"; exit $$?' x"], ids=["none", "env", "sh"])
-def test_sigkill_of_make_ends_it_whoever_stands_between(farm, tmp_path, compiling, between):
+def test_sigkill_of_make_ends_it_whoever_stands_between(farm: Farm, tmp_path: Path, compiling, between) -> None:
     make, processes = compiling(between)
     make.kill()
     ended_whole(farm, processes)
@@ -95,7 +95,7 @@ def launchers(folder: Path) -> list[int]:
     return found
 
 
-def test_sigkill_of_the_launcher_ends_it(farm, tmp_path, compiling):
+def test_sigkill_of_the_launcher_ends_it(farm: Farm, tmp_path: Path, compiling) -> None:
     make, processes = compiling()
     (launcher,) = [pid for pid in below(make.pid) if Path(f"/proc/{pid}/comm").read_text().strip() == "securecc"]
     os.kill(launcher, signal.SIGKILL)
@@ -104,7 +104,7 @@ def test_sigkill_of_the_launcher_ends_it(farm, tmp_path, compiling):
     well(farm, tmp_path)
 
 
-def test_an_agent_that_is_killed_closes_its_channel_and_its_jobs_end(farm, tmp_path, compiling):
+def test_an_agent_that_is_killed_closes_its_channel_and_its_jobs_end(farm: Farm, tmp_path: Path, compiling) -> None:
     """FIN: the kernel closes what the agent had open. The launcher then compiles by itself; that is ended here."""
     make, processes = compiling()
     os.kill(farm.agent, signal.SIGKILL)
@@ -115,7 +115,7 @@ def test_an_agent_that_is_killed_closes_its_channel_and_its_jobs_end(farm, tmp_p
     well(farm, tmp_path)
 
 
-def test_a_connection_that_is_reset_ends_its_jobs(farm, tmp_path, compiling):
+def test_a_connection_that_is_reset_ends_its_jobs(farm: Farm, tmp_path: Path, compiling) -> None:
     """RST: as SO_LINGER 0 and close make it, on the agent's own socket."""
     make, processes = compiling()
     reset_connections(farm.agent, farm.server.port)
@@ -154,7 +154,7 @@ def _disconnect(connection: socket.socket) -> None:
 
 
 @pytest.mark.parametrize(("limit", "value"), [("wall", "1s"), ("cpu", "1s")])
-def test_a_limit_ends_the_whole_tree_and_the_local_run_decides(some_farm, tmp_path, limit, value):
+def test_a_limit_ends_the_whole_tree_and_the_local_run_decides(some_farm, tmp_path: Path, limit, value) -> None:
     text = POLICY.read_text()
     old = {"wall": "wall: 10min", "cpu": "cpu: 5min"}[limit]
     assert old in text

@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -43,7 +44,7 @@ REASONS = {"unknown-service": "kdc"}
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_build_goes_on_and_hears_why_once(farm, tmp_path, case):
+def test_the_build_goes_on_and_hears_why_once(farm: Farm, tmp_path: Path, case) -> None:
     make, _, advice = CASES[case]
     other = make(farm, f"once-{case}")
     said = ""
@@ -63,7 +64,7 @@ def test_the_build_goes_on_and_hears_why_once(farm, tmp_path, case):
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case != "no-hosts"])
-def test_a_make_of_many_jobs_hears_it_once_as_well(farm, tmp_path, case):
+def test_a_make_of_many_jobs_hears_it_once_as_well(farm: Farm, tmp_path: Path, case) -> None:
     make, _, advice = CASES[case]
     other = make(farm, f"many-{case}")
     other.makefile(tmp_path, sources(tmp_path, 16))
@@ -75,7 +76,7 @@ def test_a_make_of_many_jobs_hears_it_once_as_well(farm, tmp_path, case):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_where_local_compiles_are_forbidden_it_fails_as_distcc_does(farm, tmp_path, case):
+def test_where_local_compiles_are_forbidden_it_fails_as_distcc_does(farm: Farm, tmp_path: Path, case) -> None:
     make, status, advice = CASES[case]
     other = make(farm, f"forbidden-{case}")
     (source,) = sources(tmp_path, 1)
@@ -88,7 +89,7 @@ def test_where_local_compiles_are_forbidden_it_fails_as_distcc_does(farm, tmp_pa
     assert not source.with_suffix(".o").exists()
 
 
-def test_a_silent_server_costs_a_deadline_and_distccs_timeout_code(farm, tmp_path):
+def test_a_silent_server_costs_a_deadline_and_distccs_timeout_code(farm: Farm, tmp_path: Path) -> None:
     with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as silent:
         other = farm.apart("silent", SECURECC_HOSTS=f"127.0.0.1:{silent.getsockname()[1]}/2")
         (source,) = sources(tmp_path, 1)
@@ -112,7 +113,9 @@ STAYS = {
 
 @pytest.mark.parametrize("fallback", ["0", "1"])
 @pytest.mark.parametrize("case", STAYS)
-def test_what_is_none_of_a_servers_runs_here_even_where_fallback_is_forbidden(farm, tmp_path, case, fallback):
+def test_what_is_none_of_a_servers_runs_here_even_where_fallback_is_forbidden(
+    farm: Farm, tmp_path: Path, case, fallback
+) -> None:
     words, reason = STAYS[case]
     other = farm.apart(f"stays-{case.replace(' ', '-')}-{fallback}")
     sources(tmp_path, 1)
@@ -123,7 +126,7 @@ def test_what_is_none_of_a_servers_runs_here_even_where_fallback_is_forbidden(fa
     assert other.journal()["remote"] == 0
 
 
-def test_a_reason_is_said_again_after_the_farm_was_well(farm, tmp_path):
+def test_a_reason_is_said_again_after_the_farm_was_well(farm: Farm, tmp_path: Path) -> None:
     other = farm.as_principal("bob")
     other = other.apart("again", KRB5CCNAME=other.cache)
     first, second, third = sources(tmp_path, 3)
@@ -135,7 +138,7 @@ def test_a_reason_is_said_again_after_the_farm_was_well(farm, tmp_path):
     until(lambda: "kinit" in other.compile(third).stderr, what="word of the ticket's end")
 
 
-def test_settings_that_cannot_be_understood_are_on_record(farm, tmp_path):
+def test_settings_that_cannot_be_understood_are_on_record(farm: Farm, tmp_path: Path) -> None:
     other = farm.apart("settings", SECURECC_HOSTS=f"{farm.server.host} what?")
     for source in sources(tmp_path, 3):
         assert other.compile(source).returncode == 0

@@ -1,7 +1,11 @@
 """The farm of these tests by itself: one compile, on the server, on record."""
 
+from pathlib import Path
 
-def test_a_compile_goes_to_the_server_and_is_on_record(farm, tmp_path):
+from tests.farm.farmside import Farm
+
+
+def test_a_compile_goes_to_the_server_and_is_on_record(farm: Farm, tmp_path: Path) -> None:
     source = tmp_path / "a.c"
     source.write_text("int f(void) { return 3; }\n")
     done = farm.compile(source)

@@ -22,7 +22,7 @@ def jobs_of(farm: Farm, principal: str) -> int:
     return len(farm.audit(kind="job-end", outcome="done", principal=principal))
 
 
-def test_fifty_jobs_take_one_handshake(farm, tmp_path):
+def test_fifty_jobs_take_one_handshake(farm: Farm, tmp_path: Path) -> None:
     other = farm.apart("fifty")
     before, jobs = len(connections(farm)), jobs_of(farm, ALICE)
     farm.makefile(tmp_path, sources(tmp_path, 50))
@@ -33,7 +33,7 @@ def test_fifty_jobs_take_one_handshake(farm, tmp_path):
     other.end_agents()
 
 
-def test_another_principals_ticket_replaces_the_channel(farm, tmp_path):
+def test_another_principals_ticket_replaces_the_channel(farm: Farm, tmp_path: Path) -> None:
     """kdestroy, then kinit bob, in one and the same cache, while the agent lives on."""
     first, second = sources(tmp_path, 2)
     other = farm.as_principal("alice", own_agent=True)
@@ -49,7 +49,7 @@ def test_another_principals_ticket_replaces_the_channel(farm, tmp_path):
     other.end_agents()
 
 
-def test_a_ticket_that_is_replaced_at_once_replaces_the_channel_too(farm, tmp_path):
+def test_a_ticket_that_is_replaced_at_once_replaces_the_channel_too(farm: Farm, tmp_path: Path) -> None:
     """kinit bob over alice's tickets, right after the handshake."""
     first, second = sources(tmp_path, 2)
     other = farm.as_principal("alice", own_agent=True)
@@ -73,7 +73,7 @@ def channels_of(farm: Farm, agent: int) -> list[str]:
     return [words[9] for words in established if words[9] in inodes and words[2].endswith(port) and words[3] == "01"]
 
 
-def test_a_channel_takes_no_new_jobs_after_its_ticket_has_ended(farm, tmp_path):
+def test_a_channel_takes_no_new_jobs_after_its_ticket_has_ended(farm: Farm, tmp_path: Path) -> None:
     other = farm.as_principal("alice", "-l", "4s", own_agent=True)
     first, second = sources(tmp_path, 2)
     assert other.compile(first).returncode == 0
@@ -89,7 +89,7 @@ def test_a_channel_takes_no_new_jobs_after_its_ticket_has_ended(farm, tmp_path):
     other.end_agents()
 
 
-def test_a_running_job_outlives_its_ticket(farm, tmp_path):
+def test_a_running_job_outlives_its_ticket(farm: Farm, tmp_path: Path) -> None:
     other = farm.as_principal("alice", "-l", "10s", own_agent=True)
     ends = time.time() + 10
     source = slow_source(tmp_path, parts=40)
@@ -103,7 +103,7 @@ def test_a_running_job_outlives_its_ticket(farm, tmp_path):
     other.end_agents()
 
 
-def test_alice_and_bob_at_once_see_nothing_of_each_other(farm, tmp_path):
+def test_alice_and_bob_at_once_see_nothing_of_each_other(farm: Farm, tmp_path: Path) -> None:
     """One agent, two tickets: each compile runs in the name of whoever asked, and each record says so."""
     bob = farm.as_principal("bob")
     for name in ("alice", "bob"):
@@ -132,13 +132,13 @@ WITHOUT_ALICE = (
 
 
 @pytest.fixture
-def policy_put_back(farm):
+def policy_put_back(farm: Farm):
     yield
     farm.server.put_policy(POLICY.read_text())
 
 
 @pytest.mark.usefixtures("policy_put_back")
-def test_a_reload_that_removes_alice_closes_her_channel(farm, tmp_path):
+def test_a_reload_that_removes_alice_closes_her_channel(farm: Farm, tmp_path: Path) -> None:
     other = farm.apart("removed")
     first, second = sources(tmp_path, 2)
     assert other.compile(first).returncode == 0
@@ -159,7 +159,7 @@ def test_a_reload_that_removes_alice_closes_her_channel(farm, tmp_path):
 
 
 @pytest.mark.usefixtures("policy_put_back")
-def test_a_reload_that_removes_alice_ends_her_running_jobs_and_spares_bobs(farm, tmp_path):
+def test_a_reload_that_removes_alice_ends_her_running_jobs_and_spares_bobs(farm: Farm, tmp_path: Path) -> None:
     bob = farm.as_principal("bob")
     for name in ("alice", "bob"):
         (tmp_path / name).mkdir()

@@ -79,7 +79,7 @@ def audit(farm: Farm, *words: object, status: int = 0) -> str:
     return done.stdout
 
 
-def test_the_chain_goes_on_over_rotated_and_compressed_parts(farm, tmp_path):
+def test_the_chain_goes_on_over_rotated_and_compressed_parts(farm: Farm, tmp_path: Path) -> None:
     rotation = Logrotate(farm, tmp_path)
     made = sources(tmp_path, 3)
     for source in made:
@@ -107,7 +107,7 @@ def test_the_chain_goes_on_over_rotated_and_compressed_parts(farm, tmp_path):
     audit(farm, "verify", rotation.log, "--rotated")
 
 
-def test_it_does_not_rotate_what_is_young_and_small(farm, tmp_path):
+def test_it_does_not_rotate_what_is_young_and_small(farm: Farm, tmp_path: Path) -> None:
     rotation = Logrotate(farm, tmp_path)
     before = rotation.parts()
     assert "log does not need rotating" in rotation.run()

@@ -93,7 +93,7 @@ def judged(records: list[dict]) -> list[tuple[str, str, str]]:
 
 
 @pytest.mark.parametrize("options", ["send-proxy-v2", "send-proxy-v2 proxy-v2-options crc32c,unique-id"])
-def test_whom_the_proxy_names_is_judged_and_on_record(farm, tmp_path, options):
+def test_whom_the_proxy_names_is_judged_and_on_record(farm: Farm, tmp_path: Path, options) -> None:
     with haproxy(farm, tmp_path, options) as port:
         alice = behind(farm, tmp_path, port, "alice")
         records = compiled(farm, alice, tmp_path)
@@ -106,7 +106,7 @@ def test_whom_the_proxy_names_is_judged_and_on_record(farm, tmp_path, options):
     assert connection["reason"] == f"by proxy {PROXY}"
 
 
-def test_without_its_word_rules_with_from_do_not_match(farm, tmp_path):
+def test_without_its_word_rules_with_from_do_not_match(farm: Farm, tmp_path: Path) -> None:
     with haproxy(farm, tmp_path, "") as port:
         alice, bob = (behind(farm, tmp_path, port, person) for person in ("alice", "bob"))
         assert judged(compiled(farm, alice, tmp_path)) == [("denied", PROXY, "nothing-matched")]
@@ -117,14 +117,14 @@ def test_without_its_word_rules_with_from_do_not_match(farm, tmp_path):
     assert records[0]["reason"] == f"by proxy {PROXY}, which named no client"
 
 
-def test_version_1_is_refused_and_said(farm, tmp_path):
+def test_version_1_is_refused_and_said(farm: Farm, tmp_path: Path) -> None:
     with haproxy(farm, tmp_path, "send-proxy") as port:
         alice = behind(farm, tmp_path, port, "alice")
         assert judged(compiled(farm, alice, tmp_path)) == []
         alice.end_agents()
 
 
-def test_who_is_no_proxy_is_not_believed(farm, tmp_path):
+def test_who_is_no_proxy_is_not_believed(farm: Farm, tmp_path: Path) -> None:
     """The same header from an address that the policy does not list."""
     farm.server.put_policy(
         POLICY.replace(f"proxies: [{PROXY}]", "proxies: [127.0.0.10]").replace(f"from: {PROXY}", "from: 127.0.0.10")
@@ -138,7 +138,7 @@ def test_who_is_no_proxy_is_not_believed(farm, tmp_path):
         farm.server.put_policy(POLICY)
 
 
-def test_health_checks_shut_nobody_out(farm, tmp_path):
+def test_health_checks_shut_nobody_out(farm: Farm, tmp_path: Path) -> None:
     """They say LOCAL and go, hundreds of them: it costs the proxy no place, and nobody behind it a penalty."""
     with haproxy(farm, tmp_path, "send-proxy-v2 check check-send-proxy inter 50ms") as port:
         for _ in range(300):

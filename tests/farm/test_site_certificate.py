@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -11,7 +12,7 @@ from tests.site_certificate import certificate
 
 
 @pytest.fixture(scope="module")
-def shown(farm: Farm, tmp_path_factory):
+def shown(farm: Farm, tmp_path_factory: pytest.TempPathFactory):
     """The server shows a site's certificate; a folder with it (`cert.pem`) and another site's (`other/cert.pem`)."""
     folder = tmp_path_factory.mktemp("site")
     (folder / "other").mkdir()
@@ -46,7 +47,7 @@ def is_remote(farm: Farm, folder, **env: str) -> bool:
     return len(farm.audit(kind="job-end")) > before
 
 
-def test_a_server_that_the_sites_authority_vouches_for(farm, shown, tmp_path):
+def test_a_server_that_the_sites_authority_vouches_for(farm: Farm, shown, tmp_path: Path) -> None:
     assert is_remote(farm, tmp_path, SECURECC_CA=str(shown / "cert.pem"))
     assert is_remote(farm, tmp_path)  # who does not ask for one does not look
 
@@ -59,7 +60,7 @@ def test_a_server_that_the_sites_authority_vouches_for(farm, shown, tmp_path):
         ("../cert.pem", "not an absolute path"),
     ],
 )
-def test_nothing_goes_to_a_server_that_nobody_vouches_for(farm, shown, tmp_path, ca, why):
+def test_nothing_goes_to_a_server_that_nobody_vouches_for(farm: Farm, shown, tmp_path: Path, ca, why) -> None:
     path = ca if ca.startswith("..") else str(shown / ca)
     connections = len(farm.audit(kind="connection"))
     assert not is_remote(farm, tmp_path, SECURECC_CA=path)
@@ -67,7 +68,7 @@ def test_nothing_goes_to_a_server_that_nobody_vouches_for(farm, shown, tmp_path,
     until(lambda: why in str(farm.journal()["reasons"]), what="the reason")
 
 
-def test_a_renewed_certificate_is_taken_into_use(farm, shown, tmp_path):
+def test_a_renewed_certificate_is_taken_into_use(farm: Farm, shown, tmp_path: Path) -> None:
     old = tmp_path / "old.pem"
     shutil.copy(shown / "cert.pem", old)
     put(farm, shown, "localhost")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.farm.farmside import TOP, Server, below, until
+from tests.farm.farmside import TOP, Farm, Server, below, until
 from tests.farm.test_services import said, users_of
 from tests.waiting import CEILING_S
 
@@ -56,7 +56,7 @@ def below_unit(
 
 
 @pytest.fixture
-def idle(farm) -> Iterator[Server]:
+def idle(farm: Farm) -> Iterator[Server]:
     server = farm.server
     server.stop()
     users = users_of(server)
@@ -73,7 +73,7 @@ def idle(farm) -> Iterator[Server]:
         server.start()
 
 
-def test_a_compile_goes_through_below_both_units(farm, idle, tmp_path):
+def test_a_compile_goes_through_below_both_units(farm: Farm, idle, tmp_path: Path) -> None:
     users = users_of(idle)
     secrets = [idle.folder / name for name in ("keytab", "state", "audit.jsonl", "rcache")]
     runner = below_unit(idle, "runner", [PLACE, idle.folder / "scratch"], secrets)

@@ -43,7 +43,7 @@ def running():
             systemctl("stop", unit)
 
 
-def test_each_is_of_its_own_user_and_none_is_root(running):
+def test_each_is_of_its_own_user_and_none_is_root(running) -> None:
     users = {}
     for unit in UNITS:
         pid = shown(unit, "MainPID")["MainPID"]
@@ -52,7 +52,7 @@ def test_each_is_of_its_own_user_and_none_is_root(running):
     assert "0" not in users.values()
 
 
-def test_the_runner_has_no_network_and_its_own_control_groups(running):
+def test_the_runner_has_no_network_and_its_own_control_groups(running) -> None:
     pid = shown("securecc-runner.service", "MainPID")["MainPID"]
     assert os.readlink(f"/proc/{pid}/ns/net") != os.readlink("/proc/1/ns/net")
     group = shown("securecc-runner.service", "ControlGroup", "Delegate")
@@ -61,7 +61,7 @@ def test_the_runner_has_no_network_and_its_own_control_groups(running):
     assert {"cpu", "memory", "pids"} <= set(enabled)
 
 
-def test_a_good_reload_and_a_bad_one(running):
+def test_a_good_reload_and_a_bad_one(running) -> None:
     assert systemctl("reload", "secureccd.service").returncode == 0
     policy = Path("/etc/securecc/policy.yaml")
     kept = policy.read_bytes()
@@ -74,7 +74,7 @@ def test_a_good_reload_and_a_bad_one(running):
     assert systemctl("reload", "secureccd.service").returncode == 0
 
 
-def test_a_front_that_hangs_is_started_anew(running):
+def test_a_front_that_hangs_is_started_anew(running) -> None:
     before = shown("secureccd.service", "MainPID")["MainPID"]
     os.kill(int(before), 19)  # SIGSTOP: its watchdog hears nothing any more
     deadline = time.monotonic() + 100

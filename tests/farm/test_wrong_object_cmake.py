@@ -1,8 +1,9 @@
 """A CMake project with securecc as compiler launcher: every object is the one that CMake makes without it."""
 
 import shutil
+from pathlib import Path
 
-from tests.farm.farmside import until
+from tests.farm.farmside import Farm, until
 from tests.farm.twins import put
 
 PROJECT = {
@@ -33,7 +34,7 @@ target_link_libraries(two one)
 SOURCES = 6
 
 
-def built(farm, folder, *options):
+def built(farm: Farm, folder, *options):
     shutil.rmtree(folder, ignore_errors=True)
     put(folder, PROJECT)
     steps = (
@@ -50,7 +51,7 @@ def built(farm, folder, *options):
     return objects, said
 
 
-def test_a_cmake_project(farm, tmp_path):
+def test_a_cmake_project(farm: Farm, tmp_path: Path) -> None:
     launchers = [f"-DCMAKE_{language}_COMPILER_LAUNCHER=securecc" for language in ("C", "CXX")]
     alone, warned = built(farm, tmp_path / "p")
     through, said = built(farm, tmp_path / "p", *launchers)

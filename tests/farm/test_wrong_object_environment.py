@@ -1,7 +1,10 @@
 """What environment and terminal decide: each changes what the compiler alone says or makes, and securecc as well."""
 
+from pathlib import Path
+
 import pytest
 
+from tests.farm.farmside import Farm
 from tests.farm.twins import Terminal, Twins
 
 WARNS = {
@@ -15,7 +18,7 @@ LONG = {
 
 
 @pytest.fixture
-def twins(farm, tmp_path):
+def twins(farm: Farm, tmp_path: Path):
     return Twins(farm, tmp_path / "w")
 
 
@@ -29,14 +32,14 @@ def twins(farm, tmp_path):
     ],
     ids=str,
 )
-def test_quotes_of_the_locale(twins, env):
+def test_quotes_of_the_locale(twins, env) -> None:
     assert twins.same(WARNS, *WARN, env=env).err != twins.same(WARNS, *WARN).err
 
 
 @pytest.mark.parametrize(
     "env", [{"LANG": "xx_YY.UTF-8", "LC_ALL": None}, {"LC_ALL": "nonsense"}, {"LC_ALL": "POSIX"}], ids=str
 )
-def test_locales_that_there_are_not(twins, env):
+def test_locales_that_there_are_not(twins, env) -> None:
     assert twins.same(WARNS, *WARN, env=env).err == twins.same(WARNS, *WARN).err
 
 
@@ -59,7 +62,7 @@ def test_locales_that_there_are_not(twins, env):
     ],
     ids=str,
 )
-def test_a_terminal(twins, env):
+def test_a_terminal(twins, env) -> None:
     env = {"TERM": "xterm", **env}
     alone = twins.same(LONG, *WARN, env=env, terminal=Terminal())
     assert alone.err
@@ -67,12 +70,12 @@ def test_a_terminal(twins, env):
 
 @pytest.mark.parametrize("columns", [0, 40, 80, 132, 300])
 @pytest.mark.parametrize("descriptors", [{0, 1, 2}, {2}, {0}, {0, 2}, {1}], ids=str)
-def test_which_descriptors_are_a_terminal_and_how_wide(twins, descriptors, columns):
+def test_which_descriptors_are_a_terminal_and_how_wide(twins, descriptors, columns) -> None:
     terminal = Terminal(frozenset(descriptors), columns)
     twins.same(LONG, *WARN, env={"TERM": "xterm"}, terminal=terminal)
 
 
-def test_the_terminal_decides_on_colour_and_width(twins):
+def test_the_terminal_decides_on_colour_and_width(twins) -> None:
     env = {"TERM": "xterm"}
     said = {
         twins.same(LONG, *WARN, env=env, terminal=terminal).err.replace(b"\r\n", b"\n")
@@ -82,7 +85,7 @@ def test_the_terminal_decides_on_colour_and_width(twins):
 
 
 @pytest.mark.parametrize("name", ["CPATH", "C_INCLUDE_PATH"])
-def test_directories_named_by_the_environment(twins, name):
+def test_directories_named_by_the_environment(twins, name) -> None:
     files = {"a.c": "#include <c.h>\nint a = V;\n", "i1/c.h": "#define V 1\n", "i2/c.h": "#define V 2\n"}
     command = ("gcc", "-c", "a.c")
     twins.make(files)
@@ -93,13 +96,13 @@ def test_directories_named_by_the_environment(twins, name):
     assert one.files[b"a.o"] != other.files[b"a.o"]
 
 
-def test_an_empty_part_of_cpath_is_the_working_directory(twins):
+def test_an_empty_part_of_cpath_is_the_working_directory(twins) -> None:
     files = {"sub/a.c": "#include <c.h>\nint a = V;\n", "c.h": "#define V 1\n"}
     for path in (":i1", "i1:", "i1::i2"):
         twins.same(files, "gcc", "-c", "sub/a.c", "-o", "a.o", env={"CPATH": path})
 
 
-def test_each_language_has_its_directories(twins):
+def test_each_language_has_its_directories(twins) -> None:
     files = {"a.c": "#include <c.h>\nint a = V;\n", "i1/c.h": "#define V 1\n", "i2/c.h": "#define V 2\n"}
     env = {"C_INCLUDE_PATH": "i1", "CPLUS_INCLUDE_PATH": "i2"}
     one, other = (twins.same(files, *command, env=env) for command in (("gcc", "-c", "a.c"), ("g++", "-c", "a.c")))
@@ -121,7 +124,7 @@ def test_each_language_has_its_directories(twins):
         "POSIXLY_CORRECT",
     ],
 )
-def test_what_else_decides_stays_local(twins, name):
+def test_what_else_decides_stays_local(twins, name) -> None:
     values = {
         "COMPILER_PATH": "/usr/bin",
         "GCC_EXEC_PREFIX": "/usr/lib/gcc/",
@@ -137,13 +140,13 @@ def test_what_else_decides_stays_local(twins, name):
 
 
 @pytest.mark.parametrize("epoch", ["", "nonsense", "-1", "99999999999999"])
-def test_a_date_that_is_none_stays_local(twins, epoch):
+def test_a_date_that_is_none_stays_local(twins, epoch) -> None:
     alone, through = twins.both({"a.c": "int a;\n"}, "gcc", "-c", "a.c", env={"SOURCE_DATE_EPOCH": epoch})
     assert through.seen == alone.seen
     assert b"SOURCE_DATE_EPOCH" in through.place
 
 
-def test_the_time_zone_does_not_matter(twins):
+def test_the_time_zone_does_not_matter(twins) -> None:
     text = {"a.c": "const char *t = __DATE__ __TIME__;\n"}
     made = {
         twins.same(text, "gcc", "-c", "a.c", env={"TZ": zone, "SOURCE_DATE_EPOCH": "86399"}).files[b"a.o"]

@@ -4,10 +4,12 @@ linked files are not, gives another object, exit status 0. The tree that travels
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
 from tests.farm import farmside
+from tests.farm.farmside import Farm
 from tests.farm.twins import OLD_NS, Twins, put
 
 FILES = {"a.c": 'int a = 0\n#include "x/h.h"\n#include "y/h.h"\n;\n', "x/h.h": "#pragma once\n+ 1\n"}
@@ -24,11 +26,11 @@ def farm(realms):
 
 
 @pytest.fixture
-def twins(farm, tmp_path):
+def twins(farm: Farm, tmp_path: Path):
     return Twins(farm, tmp_path / "w")
 
 
-def pair(folder, link):
+def pair(folder, link) -> None:
     put(folder, FILES)
     (folder / "y").mkdir()
     if link:
@@ -37,7 +39,7 @@ def pair(folder, link):
         put(folder, {"y/h.h": FILES["x/h.h"]})
 
 
-def one_blob(source, place):
+def one_blob(source, place) -> None:
     """As a store of blobs would place it: equal files are names of one inode."""
     other = place.parents[1] / "x/h.h"
     if place.name == "h.h" and place != other and other.exists():
@@ -46,13 +48,13 @@ def one_blob(source, place):
         own_inode(source, place)
 
 
-def own_inode(source, place):
+def own_inode(source, place) -> None:
     shutil.copyfile(source, place)
     os.utime(place, ns=(OLD_NS, OLD_NS))
 
 
 @pytest.mark.parametrize(("link", "copy"), [(True, own_inode), (False, one_blob)], ids=["linked", "two files"])
-def test_clang_looks_at_the_inode(twins, link, copy):
+def test_clang_looks_at_the_inode(twins, link, copy) -> None:
     twins.folder.mkdir()
     pair(twins.folder, link)
     listed = [twins.folder / name for name in ("a.c", "x/h.h", "y/h.h")]

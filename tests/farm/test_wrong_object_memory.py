@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.farm.farmside import until
+from tests.farm.farmside import Farm, until
 from tests.farm.twins import Twins, put
 
 SHADOWED = {
@@ -24,14 +24,14 @@ COMMAND = ("gcc", "-Ii1", "-Ii2", "-c", "a.c", "-o", "a.o")
 
 
 @pytest.fixture
-def twins(farm, tmp_path):
+def twins(farm: Farm, tmp_path: Path):
     return Twins(farm, tmp_path / "w")
 
 
 class Remembered:
     """A compile that securecc has done twice on the server."""
 
-    def __init__(self, twins, files, *command, **options):
+    def __init__(self, twins, files, *command, **options) -> None:
         self.twins, self.command, self.options = twins, command, options
         files(twins.folder) if callable(files) else twins.make(files)
         self.read = {path: self.stamp(path) for path in twins.listed(*command)}
@@ -62,7 +62,7 @@ class Remembered:
 
 
 def dangling(name, target):
-    def make(folder):
+    def make(folder) -> None:
         folder.mkdir()
         put(folder, {"a.c": SHADOWED["a.c"], "i2/c.h": SHADOWED["i2/c.h"], name: f"-> {target}"})
 
@@ -94,7 +94,7 @@ APPEARS = {
 
 
 @pytest.mark.parametrize("how", APPEARS)
-def test_a_name_appears(twins, how):
+def test_a_name_appears(twins, how) -> None:
     files, new = APPEARS[how]
     compile_ = Remembered(twins, files, *COMMAND)
     put(twins.folder, new)
@@ -102,7 +102,7 @@ def test_a_name_appears(twins, how):
     assert compile_.now() != compile_.before
 
 
-def test_a_directory_with_a_headers_name_becomes_one(twins):
+def test_a_directory_with_a_headers_name_becomes_one(twins) -> None:
     compile_ = Remembered(twins, {**SHADOWED, "i1/c.h/unrelated": ""}, *COMMAND)
     (twins.folder / "i1/c.h/unrelated").unlink()
     (twins.folder / "i1/c.h").rmdir()
@@ -111,7 +111,7 @@ def test_a_directory_with_a_headers_name_becomes_one(twins):
     assert compile_.now() != compile_.before
 
 
-def test_a_file_with_a_directorys_name_becomes_one(twins):
+def test_a_file_with_a_directorys_name_becomes_one(twins) -> None:
     files = {"a.c": "#include <s/c.h>\nint a = V;\n", "i2/s/c.h": "#define V 2\n", "i1/s": "a program, say"}
     compile_ = Remembered(twins, files, *COMMAND)
     (twins.folder / "i1/s").unlink()
@@ -120,7 +120,7 @@ def test_a_file_with_a_directorys_name_becomes_one(twins):
     assert compile_.now() != compile_.before
 
 
-def test_a_file_that_was_asked_for_vanishes(twins):
+def test_a_file_that_was_asked_for_vanishes(twins) -> None:
     files = {**SHADOWED, "a.c": '#if __has_include("opt.h")\nint a = 1;\n#else\nint a = 2;\n#endif\n', "i1/opt.h": ""}
     compile_ = Remembered(twins, files, *COMMAND)
     (twins.folder / "i1/opt.h").unlink()
@@ -129,7 +129,7 @@ def test_a_file_that_was_asked_for_vanishes(twins):
 
 
 @pytest.mark.parametrize("place", ["i2", "i1"])
-def test_a_precompiled_header_appears_beside_a_header_or_its_absence(twins, place):
+def test_a_precompiled_header_appears_beside_a_header_or_its_absence(twins, place) -> None:
     compile_ = Remembered(twins, SHADOWED, *COMMAND)
     put(twins.folder, {"other.h": "#define V 7\n"})
     header = ["gcc", "-x", "c-header", "other.h", "-o", f"{place}/c.h.gch"]
@@ -138,19 +138,19 @@ def test_a_precompiled_header_appears_beside_a_header_or_its_absence(twins, plac
     assert compile_.now(remote=False) != compile_.before
 
 
-def rewrite(path, status):
+def rewrite(path, status) -> None:
     path.write_text("#define V 1\n")
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
-def replace(path, status):
+def replace(path, status) -> None:
     new = path.with_name("new")
     rewrite(new, status)
     new.rename(path)
 
 
 @pytest.mark.parametrize("change", [rewrite, replace])
-def test_a_header_changes_and_keeps_its_size_and_time(twins, change):
+def test_a_header_changes_and_keeps_its_size_and_time(twins, change) -> None:
     compile_ = Remembered(twins, SHADOWED, *COMMAND)
     path = twins.folder / "i2/c.h"
     before = path.stat()
@@ -159,7 +159,7 @@ def test_a_header_changes_and_keeps_its_size_and_time(twins, change):
     assert compile_.now() != compile_.before
 
 
-def test_a_header_changes_again_and_again_at_once(twins):
+def test_a_header_changes_again_and_again_at_once(twins) -> None:
     """Faster than the file system's clock ticks: neither size nor any time need differ."""
     twins.make(SHADOWED)
     path = twins.folder / "i2/c.h"
@@ -176,7 +176,7 @@ def test_a_header_changes_again_and_again_at_once(twins):
     assert len(seen) == 6
 
 
-def test_a_header_is_set_back_in_time(twins):
+def test_a_header_is_set_back_in_time(twins) -> None:
     files = {
         "a.c": 'int a = 0\n#include "x.h"\n#include "y.h"\n;\n',
         "x.h": "#pragma once\n+ 1\n",
@@ -188,7 +188,7 @@ def test_a_header_is_set_back_in_time(twins):
 
 
 @pytest.mark.parametrize("link", ["i1", "i2/c.h"])
-def test_a_symlink_is_turned_to_an_equal_place(twins, link):
+def test_a_symlink_is_turned_to_an_equal_place(twins, link) -> None:
     files = {"a.c": SHADOWED["a.c"], "x/c.h": "#define V 1\n", "y/c.h": "#define V 2\n"}
     files[link] = "-> x" if link == "i1" else "-> ../x/c.h"
     compile_ = Remembered(twins, files, *COMMAND)
@@ -197,7 +197,7 @@ def test_a_symlink_is_turned_to_an_equal_place(twins, link):
     assert compile_.now() != compile_.before
 
 
-def test_the_environment_changes(twins):
+def test_the_environment_changes(twins) -> None:
     files = {**SHADOWED, "i3/c.h": "#define V 3\n", "i4/c.h": "#define V 4\n"}
     command = ("gcc", "-c", "a.c")
     made = set()
@@ -222,7 +222,7 @@ gcc -c a.c -o alone.o
 
 
 @pytest.mark.skipif(not Path(CROSS).exists(), reason="no cross compiler")
-def test_the_compiler_changes(twins):
+def test_the_compiler_changes(twins) -> None:
     """Its name, its path and all files read stay, as in an upgrade; here for whoever is in one mount namespace."""
     own = twins.farm.apart("upgrade")
     twins.make({"a.c": "int a = sizeof(void *);\nint f(void) { return a; }\n"})
@@ -239,7 +239,7 @@ def test_the_compiler_changes(twins):
     assert after1 == after2 == alone
 
 
-def test_the_date_changes(twins):
+def test_the_date_changes(twins) -> None:
     twins.make({"a.c": "const char *t = __DATE__;\n"})
     made = set()
     for day in range(3):
@@ -249,7 +249,7 @@ def test_the_date_changes(twins):
     assert len(made) == 3
 
 
-def test_a_file_that_line_names_changes_comes_and_goes(twins):
+def test_a_file_that_line_names_changes_comes_and_goes(twins) -> None:
     files = {"a.c": '#line 1 "g.y"\nint f(void) { int unused; return 0; }\n', "i1/x": "", "i2/x": ""}
     compile_ = Remembered(twins, files, "gcc", "-Wall", "-c", "a.c")
     said = [compile_.before[1]]
@@ -264,14 +264,14 @@ def test_a_file_that_line_names_changes_comes_and_goes(twins):
     assert said[0] == said[3]
 
 
-def test_an_include_directory_comes_that_was_warned_of(twins):
+def test_an_include_directory_comes_that_was_warned_of(twins) -> None:
     compile_ = Remembered(twins, {"a.c": "int a;\n"}, "gcc", "-Wmissing-include-dirs", "-Ii1", "-c", "a.c")
     (twins.folder / "i1").mkdir()
     assert compile_.untouched()
     assert compile_.before[1] != compile_.now()[1] == b""
 
 
-def test_a_header_is_gone(twins):
+def test_a_header_is_gone(twins) -> None:
     compile_ = Remembered(twins, SHADOWED, *COMMAND)
     (twins.folder / "i2/c.h").unlink()
     alone, through = twins.gcc(*COMMAND), twins.securecc(*COMMAND)
@@ -280,7 +280,7 @@ def test_a_header_is_gone(twins):
     assert alone.status == 1
 
 
-def test_the_output_folder_is_made_anew(twins):
+def test_the_output_folder_is_made_anew(twins) -> None:
     twins.make({**SHADOWED, "out/x": ""})
     command = (*COMMAND[:-1], "out/a.o")
     assert twins.securecc(*command).remote
@@ -297,7 +297,7 @@ def test_the_output_folder_is_made_anew(twins):
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "g++"])
-def test_what_a_run_has_read_is_what_the_next_one_is_held_to(twins, compiler):
+def test_what_a_run_has_read_is_what_the_next_one_is_held_to(twins, compiler) -> None:
     """The first run is sent all within reach, the next ones what it read: the same bytes, words and lists."""
     twins.make(
         {
@@ -318,7 +318,7 @@ def test_what_a_run_has_read_is_what_the_next_one_is_held_to(twins, compiler):
 
 
 @pytest.mark.parametrize("zone", ["XXX+3", "UTC"])
-def test_the_time_zone_changes(twins, zone):
+def test_the_time_zone_changes(twins, zone) -> None:
     twins.make({"a.c": "const char *t = __DATE__;\n"})
     assert twins.securecc("gcc", "-c", "a.c", env={"TZ": "Asia/Tokyo"}).remote
     twins.securecc("gcc", "-c", "a.c", env={"TZ": zone})

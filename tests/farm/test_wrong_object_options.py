@@ -1,16 +1,18 @@
 """What stands behind an option, and is no header: it changes, and the object with it."""
 
 import subprocess
+from pathlib import Path
 
 import pytest
 
+from tests.farm.farmside import Farm
 from tests.farm.twins import Twins, put
 
 COUNTED = "int f(int n) { return n > 3 ? n * 7 : n - 1; }\nint main(void) { return f(9) - 63; }\n"
 
 
 @pytest.fixture
-def twins(farm, tmp_path):
+def twins(farm: Farm, tmp_path: Path):
     return Twins(farm, tmp_path / "w")
 
 
@@ -33,7 +35,7 @@ def here_and_there(twins, *command, **options):
         ("-fprofile-generate=p", "-fprofile-use=p", "p/{mangled}#a.gcda"),
     ],
 )
-def test_counts_come_change_and_go(twins, generate, use, place):
+def test_counts_come_change_and_go(twins, generate, use, place) -> None:
     twins.make({"a.c": COUNTED, "p/x": ""})
     seen = set()
     command = ("gcc", "-O2", use, "-Wmissing-profile", "-c", "a.c", "-o", "a.o")
@@ -49,7 +51,7 @@ def test_counts_come_change_and_go(twins, generate, use, place):
     assert before not in seen
 
 
-def test_counts_below_a_symlinked_directory(twins):
+def test_counts_below_a_symlinked_directory(twins) -> None:
     """gcc puts the working directory, as PWD spells it, into the name."""
     twins.make({"real/a.c": COUNTED, "real/p/x": "", "alias": "-> real"})
     twins.folder = twins.folder / "alias"
@@ -63,7 +65,7 @@ def test_counts_below_a_symlinked_directory(twins):
     assert here_and_there(twins, *command, env=env) != before
 
 
-def test_a_response_file_changes(twins):
+def test_a_response_file_changes(twins) -> None:
     twins.make({"a.c": "int a = V;\n", "args": "-DV=1"})
     made = set()
     for text in ("-DV=1", "'-DV=1 + 1'", "@more"):
@@ -72,13 +74,13 @@ def test_a_response_file_changes(twins):
     assert len(made) == 3
 
 
-def test_a_file_that_a_linemarker_names_is_quoted(twins):
+def test_a_file_that_a_linemarker_names_is_quoted(twins) -> None:
     files = {"a.i": '# 1 "g.y"\nint f(void) { int unused; return 0; }\n', "g.y": "what %the user { wrote }\n"}
     alone = twins.same(files, "gcc", "-Wall", "-c", "a.i")
     assert b"what %the user" in alone.err
 
 
-def test_a_header_of_assembly_changes(twins):
+def test_a_header_of_assembly_changes(twins) -> None:
     twins.make({"a.S": '#include "h.h"\n mov $V, %eax\n', "h.h": "#define V 1\n"})
     made = set()
     for value in (1, 2):
@@ -88,7 +90,7 @@ def test_a_header_of_assembly_changes(twins):
 
 
 @pytest.mark.parametrize("name", ["a.s", "a.i", "a.S"])
-def test_a_source_changes(twins, name):
+def test_a_source_changes(twins, name) -> None:
     made = set()
     for value in (1, 2):
         text = f"int a = {value};\n" if name == "a.i" else f".data\n.long {value}\n"
@@ -106,21 +108,21 @@ SEVERAL = {
 }
 
 
-def test_several_sources_in_one_command(twins):
+def test_several_sources_in_one_command(twins) -> None:
     alone = twins.same(SEVERAL, "gcc", "-Wall", "-g", "-MD", "-c", "a.c", "t/b.c", "S.S", "-fstack-usage")
     assert {b"a.o", b"b.o", b"S.o", b"a.d", b"b.d", b"S.d", b"a.su", b"b.su"} < set(alone.files)
     assert alone.err.count(b"unused") > 2
 
 
 @pytest.mark.parametrize("words", ["a.c bad.c t/b.c", "bad.c a.c", "a.c t/b.c missing.c"])
-def test_one_of_several_sources_fails(twins, words):
+def test_one_of_several_sources_fails(twins, words) -> None:
     alone, through = twins.both(SEVERAL, "gcc", "-Wall", "-c", *words.split())
     assert through.seen == alone.seen
     assert alone.status == 1
     assert b"a.o" in alone.files
 
 
-def test_the_processor_at_hand(twins):
+def test_the_processor_at_hand(twins) -> None:
     text = "float f(float *a, int n) { float s = 0; for (int i = 0; i < n; i++) s += a[i] * a[i]; return s; }\n"
     twins.same({"a.c": text}, "gcc", "-O3", "-ffast-math", "-march=native", "-c", "a.c")
     twins.kept("native", {"a.c": text}, "gcc", "-O3", "-march=native", "-g", "-c", "a.c")

@@ -6,9 +6,11 @@ A failure names its seed; the world is the same again for the same seed.
 import os
 import random
 import shutil
+from pathlib import Path
 
 import pytest
 
+from tests.farm.farmside import Farm
 from tests.farm.twins import OLD_NS, Twins, put
 
 FOLDERS = ["", "i0", "i1", "i2", "i3", "i1/s", "i2/s"]
@@ -21,7 +23,7 @@ STEPS = 14
 class World:
     """A folder of headers, a source, and a command."""
 
-    def __init__(self, folder, seed):
+    def __init__(self, folder, seed) -> None:
         self.folder = folder
         self.dice = random.Random(seed)
         self.count = 0
@@ -58,7 +60,7 @@ class World:
     def path(self, folders=FOLDERS):
         return self.folder / self.dice.choice(folders) / self.dice.choice(NAMES)
 
-    def change(self):
+    def change(self) -> None:
         move = self.dice.choice(
             [self.write, self.write, self.write, self.remove, self.link, self.copy, self.turn, self.touch]
         )
@@ -67,30 +69,30 @@ class World:
         except OSError:
             return  # that which it was to be done to is not there, or something else
 
-    def write(self):
+    def write(self) -> None:
         path = self.path()
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(self.text())
         if self.dice.random() < 0.5:
             os.utime(path, ns=(OLD_NS, OLD_NS))
 
-    def remove(self):
+    def remove(self) -> None:
         self.path().unlink()
 
-    def link(self):
+    def link(self) -> None:
         make = self.dice.choice([os.link, lambda old, new: os.symlink(os.path.relpath(old, new.parent), new)])
         new = self.path()
         old = self.path()
         new.unlink(missing_ok=True)
         make(old, new)
 
-    def copy(self):
+    def copy(self) -> None:
         shutil.copy2(self.path(), self.path())
 
-    def touch(self):
+    def touch(self) -> None:
         os.utime(self.path(), ns=(OLD_NS, OLD_NS + self.dice.choice([0, 10**9])))
 
-    def turn(self):
+    def turn(self) -> None:
         """A folder becomes another folder, a symlink, or nothing."""
         folder = self.folder / self.dice.choice(FOLDERS[1:])
         spare = self.folder / f"old{self.count}"
@@ -101,7 +103,7 @@ class World:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_world_that_changes(farm, tmp_path, seed):
+def test_a_world_that_changes(farm: Farm, tmp_path: Path, seed) -> None:
     twins = Twins(farm, tmp_path / "w")
     twins.folder.mkdir()
     world = World(twins.folder, seed)

@@ -8,31 +8,33 @@ import shutil
 import subprocess
 import time
 from datetime import datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from tests.farm.farmside import Farm
 from tests.farm.twins import OLD_NS, Twins, put
 
 SECOND = 1_000_000_000
 
 
 @pytest.fixture
-def twins(farm, tmp_path):
+def twins(farm: Farm, tmp_path: Path):
     return Twins(farm, tmp_path / "w")
 
 
-def one_time(source, place):
+def one_time(source, place) -> None:
     shutil.copyfile(source, place)
     os.utime(place, ns=(OLD_NS, OLD_NS))
 
 
-def own_time(source, place):
+def own_time(source, place) -> None:
     shutil.copyfile(source, place)
     os.utime(place, ns=(OLD_NS, OLD_NS + ord(place.parent.name[0]) * SECOND))
 
 
-def test_a_directory_that_is_only_crossed(twins):
+def test_a_directory_that_is_only_crossed(twins) -> None:
     files = {
         "a.c": "#include <c.h>\nint a = A;\n",
         "gen/unrelated": "",
@@ -47,7 +49,7 @@ def test_a_directory_that_is_only_crossed(twins):
     assert wrong != alone.files[b"a.o"][-1]
 
 
-def test_two_names_of_one_include_directory(twins):
+def test_two_names_of_one_include_directory(twins) -> None:
     files = {
         "a.c": '#include <c.h>\nint a = V;\n#undef V\n#include "real/c.h"\nint b = V;\n',
         "real/c.h": "#ifdef ONCE\n#define V 1\n#else\n#define ONCE\n#include_next <c.h>\n#endif\n",
@@ -62,7 +64,7 @@ def test_two_names_of_one_include_directory(twins):
     assert wrong != alone.files[b"a.o"][-1]
 
 
-def test_a_header_beside_the_target_of_a_symlinked_directory(twins):
+def test_a_header_beside_the_target_of_a_symlinked_directory(twins) -> None:
     files = {
         "a.c": '#include <c.h>\n#include "d.h"\nint a = V;\n',
         "deep/real/c.h": '#include "../d.h"\n',
@@ -78,7 +80,7 @@ def test_a_header_beside_the_target_of_a_symlinked_directory(twins):
     assert wrong != alone.files[b"a.o"][-1]
 
 
-def test_a_symlinked_working_directory(twins):
+def test_a_symlinked_working_directory(twins) -> None:
     files = {"real/a.c": "int a;\n", "alias": "-> real"}
     alias = str(twins.folder / "alias")
     command = ("gcc", "-g", "-c", "a.c")
@@ -89,13 +91,13 @@ def test_a_symlinked_working_directory(twins):
     assert twins.content("real/wrong.o") != alone.files[b"real/a.o"][-1]
 
 
-def test_a_pwd_that_names_another_directory_is_not_believed(twins):
+def test_a_pwd_that_names_another_directory_is_not_believed(twins) -> None:
     files = {"real/a.c": "int a;\n", "other/unrelated": ""}
     twins.same(files, "gcc", "-g", "-c", "a.c", cwd="real", env={"PWD": str(twins.folder / "other")})
     twins.same(files, "gcc", "-g", "-c", "a.c", cwd="real", env={"PWD": "nonsense"})
 
 
-def test_a_file_that_is_only_asked_for(twins):
+def test_a_file_that_is_only_asked_for(twins) -> None:
     files = {"a.c": '#if __has_include("opt.h")\nint a = 1;\n#else\nint a = 2;\n#endif\n', "opt.h": "#error\n"}
     command = ("gcc", "-c", "a.c")
     twins.make(files)
@@ -105,7 +107,7 @@ def test_a_file_that_is_only_asked_for(twins):
     assert wrong != alone.files[b"a.o"][-1]
 
 
-def test_a_file_that_is_only_asked_for_further_on(twins):
+def test_a_file_that_is_only_asked_for_further_on(twins) -> None:
     question = '#if __has_include_next("c.h")\n#define V 1\n#else\n#define V 2\n#endif\n'
     files = {"a.c": "#include <c.h>\nint a = V;\n", "i1/c.h": question, "i2/c.h": "#error\n"}
     command = ("gcc", "-Ii1", "-Ii2", "-c", "a.c")
@@ -117,7 +119,7 @@ def test_a_file_that_is_only_asked_for_further_on(twins):
 
 
 @pytest.mark.parametrize("name", ['"sub/opt.h"', "<sub/opt.h>"])
-def test_a_question_that_a_macro_asks_in_anothers_name(twins, name):
+def test_a_question_that_a_macro_asks_in_anothers_name(twins, name) -> None:
     """As libraries do: the macro in one header, the question in another file, the answer read by neither."""
     files = {
         "has.h": "#ifdef __has_include\n#  define HAS(x) __has_include(x)\n#else\n#  define HAS(x) 0\n#endif\n",
@@ -144,7 +146,7 @@ def test_a_question_that_a_macro_asks_in_anothers_name(twins, name):
         '#define H "opt.h"\n#if __has_include(H)',
     ],
 )
-def test_a_question_that_a_macro_hides(twins, question):
+def test_a_question_that_a_macro_hides(twins, question) -> None:
     files = {"a.c": f"{question}\nint a = 1;\n#else\nint a = 2;\n#endif\n", "opt.h": ""}
     command = ("gcc", "-c", "a.c")
     twins.make(files)
@@ -157,7 +159,7 @@ def test_a_question_that_a_macro_hides(twins, question):
 ONCE = {"a.c": 'int a = 0\n#include "x/h.h"\n#include "y/h.h"\n;\n', "x/h.h": "#pragma once\n+ 1\n"}
 
 
-def pair(folder, *, later=0, link=""):
+def pair(folder, *, later=0, link="") -> None:
     put(folder, ONCE)
     (folder / "y").mkdir()
     if link == "hard":
@@ -179,7 +181,7 @@ def pair(folder, *, later=0, link=""):
     ],
     ids=["two times", "one time", "one second", "hard link", "symlink"],
 )
-def test_whether_two_equal_headers_are_one(twins, how, copy):
+def test_whether_two_equal_headers_are_one(twins, how, copy) -> None:
     command = ("gcc", "-c", "a.c")
     twins.folder.mkdir()
     pair(twins.folder, **how)
@@ -197,7 +199,7 @@ OPTIMISED = {
 }
 
 
-def test_includes_that_depend_on_optimisation(twins):
+def test_includes_that_depend_on_optimisation(twins) -> None:
     command = ("gcc", "-Ii1", "-Ii2", "-c", "a.c")
     twins.make(OPTIMISED)
     status, wrong = twins.naive(twins.listed(*command), *command, "-O2", output="a.o")
@@ -206,7 +208,7 @@ def test_includes_that_depend_on_optimisation(twins):
     assert wrong != alone.files[b"a.o"][-1]
 
 
-def test_glibc_includes_more_when_it_optimises(twins):
+def test_glibc_includes_more_when_it_optimises(twins) -> None:
     files = {"a.c": "#include <string.h>\n#include <stdlib.h>\ndouble f(const char *s) { return atof(s); }\n"}
     twins.make(files)
     plain, optimised = (twins.gcc("gcc", level, "-M", "a.c").out for level in ("-O0", "-O2"))
@@ -214,7 +216,7 @@ def test_glibc_includes_more_when_it_optimises(twins):
     twins.same(files, "gcc", "-O2", "-c", "a.c")
 
 
-def stale_gch(folder, name="c.h", text='#include "c.h"\nint a = V;\n'):
+def stale_gch(folder, name="c.h", text='#include "c.h"\nint a = V;\n') -> None:
     put(folder, {"a.c": text, name: "#define V 2\n"})
     subprocess.run(["gcc", "-x", "c-header", name, "-o", f"{name}.gch"], cwd=folder, check=True)
     put(folder, {"c.h": "#define V 1\n"})
@@ -228,10 +230,10 @@ def stale_gch(folder, name="c.h", text='#include "c.h"\nint a = V;\n'):
         ("i1/c.h", "#include <c.h>\nint a = V;\n"),
     ],
 )
-def test_a_precompiled_header_beside_a_header(twins, name, text):
+def test_a_precompiled_header_beside_a_header(twins, name, text) -> None:
     command = ("gcc", "-Ii1", "-I.", "-c", "a.c")
 
-    def make(folder):
+    def make(folder) -> None:
         stale_gch(folder, name, text)
         if name != "c.h":
             (folder / name).unlink()
@@ -243,7 +245,7 @@ def test_a_precompiled_header_beside_a_header(twins, name, text):
     assert wrong != alone.files[b"a.o"][-1]
 
 
-def test_a_precompiled_header_that_is_forced(twins):
+def test_a_precompiled_header_that_is_forced(twins) -> None:
     twins.kept(
         "precompiled-header",
         lambda folder: stale_gch(folder, text="int a = V;\n"),
@@ -255,12 +257,12 @@ def test_a_precompiled_header_that_is_forced(twins):
     )
 
 
-def test_a_profile(twins):
+def test_a_profile(twins) -> None:
     source = "int f(int n) { return n > 3 ? n * 7 : n - 1; }\nint main(void) { return f(9) - 63; }\n"
 
     counted = {}
 
-    def make(folder):
+    def make(folder) -> None:
         put(folder, {"a.c": source})
         if not counted:  # no two runs leave the same stamps
             subprocess.run(["gcc", "-O2", "-fprofile-generate", "a.c", "-o", "p"], cwd=folder, check=True)
@@ -280,7 +282,7 @@ def test_a_profile(twins):
 
 
 @pytest.mark.parametrize("directive", ['.inc" "bin', "\\x2eincbin"])
-def test_a_file_that_the_assembler_may_read(twins, directive):
+def test_a_file_that_the_assembler_may_read(twins, directive) -> None:
     files = {
         "a.c": f'#include <d.h>\nasm(".data\\n{directive} \\"d.h\\"\\n");\n',
         "d.h": "/* 1 */\n",
@@ -295,7 +297,7 @@ def test_a_file_that_the_assembler_may_read(twins, directive):
 
 
 @pytest.mark.parametrize("name", ["a.c", "a.s", "a.S"])
-def test_a_file_that_the_assembler_reads(twins, name):
+def test_a_file_that_the_assembler_reads(twins, name) -> None:
     lines = '.data\n.include "i.inc"\n.incbin "d.bin", 1\n'
     text = (
         lines
@@ -308,7 +310,7 @@ def test_a_file_that_the_assembler_reads(twins, name):
         assert b"ight" in alone.files[b"a.o"][-1]
 
 
-def test_a_file_that_line_names_is_quoted(twins):
+def test_a_file_that_line_names_is_quoted(twins) -> None:
     files = {"a.c": '#line 1 "g.y"\nint f(void) { int unused; return 0; }\n', "g.y": "what %the user { wrote }\n"}
     command = ("gcc", "-Wall", "-c", "a.c")
     twins.make(files)
@@ -318,17 +320,17 @@ def test_a_file_that_line_names_is_quoted(twins):
     assert said != alone.err
 
 
-def test_a_file_that_line_names_and_that_is_not_there(twins):
+def test_a_file_that_line_names_and_that_is_not_there(twins) -> None:
     twins.same({"a.c": '#line 7 "no/where.y"\nint f(void) { int unused; return 0; }\n'}, "gcc", "-Wall", "-c", "a.c")
 
 
-def test_line_naming_a_device_or_a_directory(twins):
+def test_line_naming_a_device_or_a_directory(twins) -> None:
     twins.same({"a.c": '#line 7 "d"\nint f(void) { int unused; return 0; }\n', "d/x": ""}, "gcc", "-Wall", "-c", "a.c")
     twins.kept("line", {"a.c": '#line 7 "/dev/null"\nint f(void) { int u; return 0; }\n'}, "gcc", "-Wall", "-c", "a.c")
 
 
-def test_a_pragma_that_compares_times(twins):
-    def make(folder):
+def test_a_pragma_that_compares_times(twins) -> None:
+    def make(folder) -> None:
         put(folder, {"a.c": '#pragma GCC dependency "n.h"\nint a;\n'})
         put(folder, {"n.h": ""}, OLD_NS + 9 * SECOND)
 
@@ -345,7 +347,7 @@ def test_a_pragma_that_compares_times(twins):
         ("#define J(a, b) a##b\n#define K(a, b) J(a, b)\nconst char *t = K(__TI, ME__);\n", ()),
     ],
 )
-def test_the_time_of_day(twins, text, options):
+def test_the_time_of_day(twins, text, options) -> None:
     twins.make({"a.c": text})
     command = ("gcc", *options, "-c", "a.c")
     _, here = twins.naive([twins.folder / "a.c"], *command, output="a.o", env={"TZ": "XXX+3"}, copy=shutil.copy2)
@@ -358,7 +360,7 @@ def test_the_time_of_day(twins, text, options):
 
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/New_York"])
 @pytest.mark.parametrize("text", ["__DATE__ __TIME__", "WHEN"])
-def test_the_time_of_day_is_this_machines(twins, text, zone):
+def test_the_time_of_day_is_this_machines(twins, text, zone) -> None:
     """The server's clock tells another zone's; what it makes says what a compile here would say."""
     command = ("gcc", "-DWHEN=__DATE__ __TIME__", "-c", "a.c")
     env = {"TZ": zone}
@@ -371,7 +373,7 @@ def test_the_time_of_day_is_this_machines(twins, text, zone):
     assert any(moment in twins.content("a.o") for moment in told)
 
 
-def test_a_zone_that_is_not_known_keeps_the_time_of_day_local(twins):
+def test_a_zone_that_is_not_known_keeps_the_time_of_day_local(twins) -> None:
     text = {"a.c": "const char *t = __TIME__;\n"}
     twins.make(text)
     twins.farm.forget()
@@ -380,7 +382,7 @@ def test_a_zone_that_is_not_known_keeps_the_time_of_day_local(twins):
 
 
 @pytest.mark.parametrize("text", ["__DATE__ __TIME__", "WHEN"])
-def test_a_time_of_day_that_is_given(twins, text):
+def test_a_time_of_day_that_is_given(twins, text) -> None:
     env = {"SOURCE_DATE_EPOCH": "1000000000"}
     alone = twins.same({"a.c": f"const char *t = {text};\n"}, "gcc", "-DWHEN=__TIME__", "-c", "a.c", env=env)
     assert b"01:46:40" in alone.files[b"a.o"][-1]
@@ -393,12 +395,12 @@ STAMPED = {
 
 
 @pytest.mark.parametrize("zone", [None, "Europe/Berlin", "Asia/Tokyo", "XXX+3", "America/St_Johns"])
-def test_a_files_own_time_is_this_machines(twins, zone):
+def test_a_files_own_time_is_this_machines(twins, zone) -> None:
     env = {"SOURCE_DATE_EPOCH": "1000000000"} | ({"TZ": zone} if zone else {})
     twins.same(STAMPED, "gcc", "-c", "a.c", env=env)
 
 
-def test_a_files_own_time_that_changes_is_another_object(twins):
+def test_a_files_own_time_that_changes_is_another_object(twins) -> None:
     twins.make(STAMPED)
     command = ("gcc", "-c", "a.c")
     made = set()
@@ -412,12 +414,12 @@ def test_a_files_own_time_that_changes_is_another_object(twins):
     assert len(made) == 3
 
 
-def test_a_zone_that_no_rule_tells_of_keeps_a_files_own_time_local(twins):
+def test_a_zone_that_no_rule_tells_of_keeps_a_files_own_time_local(twins) -> None:
     twins.kept("time", STAMPED, "gcc", "-c", "a.c", env={"TZ": ""})
 
 
 @pytest.mark.parametrize("spelling", ["H", "S(c.h)", "<c.h>"])
-def test_a_computed_include(twins, spelling):
+def test_a_computed_include(twins, spelling) -> None:
     files = {
         "a.c": f"#define H <c.h>\n#define S(x) T(x)\n#define T(x) #x\n#include {spelling}\nint a = V;\n",
         "i1/c.h": "#define V 1\n",
@@ -426,12 +428,12 @@ def test_a_computed_include(twins, spelling):
     twins.same(files, "gcc", "-Ii1", "-Ii2", "-MD", "-c", "a.c")
 
 
-def test_names_that_are_no_text(twins):
+def test_names_that_are_no_text(twins) -> None:
     files = {b"caf\xe9 $#'\".c": b'#include "h\xff.h"\nint a = V;\n', b"h\xff.h": b"#define V 1\n"}
     twins.same(files, "gcc", "-g", "-MD", "-c", b"caf\xe9 $#'\".c", "-o", b"\xfe.o")
 
 
-def test_a_source_by_its_absolute_path(twins):
+def test_a_source_by_its_absolute_path(twins) -> None:
     files = {"s/a.c": '#include "h.h"\nint a = V;\n', "s/h.h": "#define V 1\n", "b/unrelated": ""}
     twins.same(files, "gcc", "-g", "-MD", "-c", str(twins.folder / "s/a.c"), "-o", "a.o", cwd="b")
     twins.same(files, "gcc", "-g", "-MD", "-c", "../s/a.c", cwd="b")
@@ -439,7 +441,7 @@ def test_a_source_by_its_absolute_path(twins):
 
 
 @pytest.mark.parametrize("mask", ["077", "022", "002", "000"])
-def test_the_umask_is_honoured(twins, mask):
+def test_the_umask_is_honoured(twins, mask) -> None:
     files = {"a.c": "int a;\n"}
     script = f'umask {mask}; exec "$@"'
     ran = []
@@ -451,8 +453,8 @@ def test_the_umask_is_honoured(twins, mask):
     assert ran[0] == ran[1]
 
 
-def test_outputs_that_stand_already(twins):
-    def make(folder):
+def test_outputs_that_stand_already(twins) -> None:
+    def make(folder) -> None:
         put(folder, {"a.c": "int a;\n", "a.o": "old", "a.d": "old"})
         os.link(folder / "a.o", folder / "other.o")
         os.link(folder / "a.d", folder / "other.d")
@@ -461,7 +463,7 @@ def test_outputs_that_stand_already(twins):
     twins.same(make, "gcc", "-MD", "-c", "a.c")
 
 
-def test_pragmas_make_the_list_of_m_another_than_the_compiles(twins):
+def test_pragmas_make_the_list_of_m_another_than_the_compiles(twins) -> None:
     files = {
         "a.c": '#include "i2/f.h"\n#undef V\n#define V 3\n#pragma GCC optimize("O2")\n#ifdef __OPTIMIZE__\n#undef V\n'
         "#include <f.h>\n#endif\nint a = V;\n",

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.farm.farmside import Farm
 from tests.waiting import CEILING_S
 
 OLD_NS = 1_500_000_000_000_000_000  # long ago, so that no file looks as if it had just been changed
@@ -153,7 +154,7 @@ def through(ran: Ran) -> Ran:
 class Twins:
     """One person's compiles below `folder`."""
 
-    def __init__(self, farm, folder: Path) -> None:
+    def __init__(self, farm: Farm, folder: Path) -> None:
         self.farm = farm
         self.folder = folder
 

@@ -48,24 +48,24 @@ def directives(unit):
     return found
 
 
-def checked(result, what):
+def checked(result, what) -> None:
     if result < 0:
         raise OSError(ctypes.get_errno(), what)
 
 
-def mount(source, target, kind, flags, data=None):
+def mount(source, target, kind, flags, data=None) -> None:
     words = [os.fsencode(str(word)) if word is not None else None for word in (source, target, kind)]
     checked(LIBC.mount(*words, ctypes.c_ulong(flags), data), f"mount {target}")
 
 
-def attributes(path, on, off, *, below=True):
+def attributes(path, on, off, *, below=True) -> None:
     given = struct.pack("=QQQQ", on, off, 0, 0)
     flags = AT_RECURSIVE if below else 0
     path = os.fsencode(str(path))
     checked(LIBC.syscall(MOUNT_SETATTR, AT_FDCWD, path, flags, given, len(given)), f"mount_setattr {path}")
 
 
-def see_less(said, writable, hidden):
+def see_less(said, writable, hidden) -> None:
     """Mounts: the file system read-only, devices, homes, what is hidden."""
     checked(LIBC.unshare(NEWNS), "unshare")
     mount(None, "/", None, MS_REC | MS_PRIVATE)
@@ -94,7 +94,7 @@ def see_less(said, writable, hidden):
     devices()
 
 
-def devices():
+def devices() -> None:
     held = {name: os.open(f"/dev/{name}", os.O_PATH) for name in DEVICES}
     terminals = os.open("/dev/pts", os.O_PATH) if os.path.isdir("/dev/pts") else -1
     mount("tmpfs", "/dev", "tmpfs", MS_NOSUID | MS_NOEXEC, b"mode=755,size=64k")
@@ -178,7 +178,7 @@ def denied(said):
     return made
 
 
-def drop(uid):
+def drop(uid) -> None:
     assert "CapabilityBoundingSet" in dict(DIRECTIVES)
     for which in range(64):
         LIBC.prctl(24, ctypes.c_ulong(which), *[ctypes.c_ulong(0)] * 3)
@@ -188,7 +188,7 @@ def drop(uid):
     checked(LIBC.prctl(38, ctypes.c_ulong(1), *[ctypes.c_ulong(0)] * 3), "no_new_privs")
 
 
-def main(uid, writable, hidden, command):
+def main(uid, writable, hidden, command) -> None:
     said = dict(DIRECTIVES)
     known = ELSEWHERE | {
         "LimitNOFILE", "UMask", "NoNewPrivileges", "CapabilityBoundingSet", "ProtectSystem", "ProtectHome",

@@ -31,22 +31,22 @@ def changed(samples):
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_any_bytes_parse_or_are_the_one_error(name):
+def test_any_bytes_parse_or_are_the_one_error(name) -> None:
     @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(changed(SEEDS[name]) | st.binary(max_size=200))
-    def run(data):
+    def run(data) -> None:
         TARGETS[name](data)
 
     run()
 
 
 @pytest.mark.parametrize("name", MUTATORS)
-def test_input_of_its_form_parses_or_is_the_one_error(name):
+def test_input_of_its_form_parses_or_is_the_one_error(name) -> None:
     """Changed value by value, several times over, so that it gets behind the first line of its reader."""
 
     @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(st.sampled_from(SEEDS[name]), st.randoms(use_true_random=False), st.integers(1, 6))
-    def run(data, chance, times):
+    def run(data, chance, times) -> None:
         for _ in range(times):
             data = MUTATORS[name](data, chance)
         TARGETS[name](data)
@@ -55,7 +55,7 @@ def test_input_of_its_form_parses_or_is_the_one_error(name):
 
 
 @pytest.mark.parametrize("name", MUTATORS)
-def test_a_mutator_takes_any_bytes_and_mostly_changes_good_input(name):
+def test_a_mutator_takes_any_bytes_and_mostly_changes_good_input(name) -> None:
     chance, changed = random.Random(1), 0
     for data in (b"", b"\0", b"\x91", b"\xc1rubbish", bytes(100)):
         MUTATORS[name](data, chance)
@@ -65,7 +65,7 @@ def test_a_mutator_takes_any_bytes_and_mostly_changes_good_input(name):
     assert changed > 60
 
 
-def test_the_deep_targets_samples_are_read_to_their_end():
+def test_the_deep_targets_samples_are_read_to_their_end() -> None:
     """A sample that is refused at its first line leads nowhere."""
     accepted = [data for data in SEEDS["submissions"] if _is_read(data)]
     assert len(accepted) >= 8
@@ -85,7 +85,7 @@ def _is_read(data):
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_every_sample_is_read(name):
+def test_every_sample_is_read(name) -> None:
     assert SEEDS[name]
     for data in SEEDS[name]:
         TARGETS[name](data)

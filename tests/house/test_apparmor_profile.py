@@ -29,14 +29,14 @@ def as_the_parser_here_knows_it(folder):
     return older
 
 
-def test_the_parser_takes_it(tmp_path):
+def test_the_parser_takes_it(tmp_path: Path) -> None:
     status, _, said = parse(as_the_parser_here_knows_it(tmp_path), "--skip-kernel-load")
     assert (status, "error" in said) == (0, False), said
     _, flat, _ = parse(as_the_parser_here_knows_it(tmp_path), "--preprocess")
     assert re.search(rf"^profile {NAME} flags=\(unconfined\) {{$", flat, re.MULTILINE)
 
 
-def test_the_parser_finds_mistakes(tmp_path):
+def test_the_parser_finds_mistakes(tmp_path: Path) -> None:
     """So what it takes above was read."""
     broken = tmp_path / "broken"
     broken.write_text(as_the_parser_here_knows_it(tmp_path).read_text().replace("flags=(unconfined)", "flags=(loose)"))
@@ -44,18 +44,18 @@ def test_the_parser_finds_mistakes(tmp_path):
 
 
 @pytest.mark.skipif(ABI.exists(), reason="the parser here is of version 4 or later: it is to take the whole profile")
-def test_an_older_parser_does_not():
+def test_an_older_parser_does_not() -> None:
     """Which is why it is installed only beside a parser that does: see packaging/install."""
     assert parse(PROFILE, "--skip-kernel-load")[0] != 0
     assert "/etc/apparmor.d/abi/4.0" in (TOP / "packaging/install").read_text()
 
 
-def test_all_that_it_allows_is_user_namespaces():
+def test_all_that_it_allows_is_user_namespaces() -> None:
     rules = PROFILE.read_text().partition("{")[2].rpartition("}")[0].split("\n")
     assert [rule.strip() for rule in rules if rule.strip()] == ["userns,", "include if exists <local/securecc-runner>"]
 
 
-def test_it_is_the_one_that_the_unit_names():
+def test_it_is_the_one_that_the_unit_names() -> None:
     unit = (TOP / "packaging/systemd/securecc-runner.service").read_text()
     assert f"\nAppArmorProfile=-{NAME}\n" in unit
     assert f"profile {NAME} " in PROFILE.read_text()
@@ -63,7 +63,7 @@ def test_it_is_the_one_that_the_unit_names():
 
 @pytest.mark.skipif(not LOADED.exists(), reason="this kernel runs without AppArmor: nothing can be loaded")
 @pytest.mark.skipif(os.getuid() != 0, reason="only root loads profiles")
-def test_it_can_be_loaded(tmp_path):
+def test_it_can_be_loaded(tmp_path: Path) -> None:
     path = as_the_parser_here_knows_it(tmp_path)
     was_there = f"{NAME} " in LOADED.read_text()
     status, _, said = parse(path, "--replace")

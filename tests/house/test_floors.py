@@ -194,31 +194,31 @@ def floor(module):
 
 
 @pytest.mark.parametrize("module", sources())
-def test_imports_go_down_only(module):
+def test_imports_go_down_only(module) -> None:
     upstairs = [other for other in imports(module)[0] if floor(other) > floor(module)]
     assert not upstairs, f"{module} ({NAMES[floor(module)]}) imports from above: {upstairs}"
 
 
-def test_no_imports_go_in_a_circle():
+def test_no_imports_go_in_a_circle() -> None:
     found = circles({module: imports(module)[0] for module in sources()})
     assert found <= STILL_CIRCLES, "where two need each other, a third holds what both need"
 
 
 @pytest.mark.parametrize("module", [name for name in sources() if floor(name) == FOREIGN])
-def test_modules_of_one_foreign_thing_do_not_know_each_other(module):
+def test_modules_of_one_foreign_thing_do_not_know_each_other(module) -> None:
     beside = [other for other in imports(module)[0] if floor(other) == FOREIGN]
     assert not beside, f"{module} imports {beside}: join them on the floor above"
 
 
 @pytest.mark.parametrize("library", DOORS)
-def test_a_foreign_library_has_one_door(library):
+def test_a_foreign_library_has_one_door(library) -> None:
     door, reason = DOORS[library]
     importers = {module for module in sources() if library in imports(module)[1]}
     assert importers <= door, reason
 
 
 @pytest.mark.parametrize(("one", "other", "reason"), APART)
-def test_parts_that_stand_apart(one, other, reason):
+def test_parts_that_stand_apart(one, other, reason) -> None:
     crossing = {
         (module, name)
         for module in sources()
@@ -229,13 +229,13 @@ def test_parts_that_stand_apart(one, other, reason):
     assert not crossing, reason
 
 
-def test_rules_do_no_input_and_output():
+def test_rules_do_no_input_and_output() -> None:
     busy = {"asyncio", "ctypes", "fcntl", "select", "selectors", "signal", "shutil", "socket", "subprocess", "tempfile"}
     found = {name: imports(name)[1] & busy for name in sources() if floor(name) <= RULES}
     assert not {name: names for name, names in found.items() if names}
 
 
-def test_every_module_has_its_floor_and_every_name_a_module():
+def test_every_module_has_its_floor_and_every_name_a_module() -> None:
     assert set(FLOOR) == set(sources())
     assert len(FLOOR) == sum(len(names.split()) for folders in HOUSE.values() for names in folders.values())
 
@@ -248,12 +248,12 @@ def functions(module):
 
 
 @pytest.mark.parametrize("module", sources())
-def test_files_and_functions_stay_small(module):
+def test_files_and_functions_stay_small(module) -> None:
     assert sources()[module].read_text().count("\n") <= LONGEST_FILE
     assert not [(name, lines) for name, lines in functions(module) if lines > LONGEST_FUNCTION]
 
 
-def test_most_functions_are_seen_at_one_glance():
+def test_most_functions_are_seen_at_one_glance() -> None:
     lengths = sorted(lines for module in sources() for _, lines in functions(module))
     assert lengths[len(lengths) // 2] <= MEDIAN_FUNCTION
     assert lengths[len(lengths) * 9 // 10] <= NINE_OF_TEN_FUNCTIONS

@@ -22,14 +22,14 @@ def some(pattern: str) -> int:
     return int(re.search(pattern.replace("#", r"some ([\d,]+)"), README)[1].replace(",", ""))
 
 
-def test_its_first_commands_are_the_makefiles():
+def test_its_first_commands_are_the_makefiles() -> None:
     commands = re.findall(r"^    make (\w+)", README, re.MULTILINE)
     assert commands[:2] == ["demo", "test"]
     targets = re.findall(r"^(\w+):", (TOP / "Makefile").read_text(), re.MULTILINE)
     assert set(commands) <= set(targets)
 
 
-def test_make_test_is_everything_and_what_is_run_for_each_change():
+def test_make_test_is_everything_and_what_is_run_for_each_change() -> None:
     dry = subprocess.run(["make", "-n", "test"], cwd=TOP, capture_output=True, text=True, check=True).stdout
     orders = ("tools/bootstrap test", "ruff format --check", "ruff check", "mypy", "coverage report", " tests/attacks")
     places = [dry.index(order) for order in orders]
@@ -39,20 +39,20 @@ def test_make_test_is_everything_and_what_is_run_for_each_change():
     assert "\nmake test " in (TOP / ".ci/run").read_text()
 
 
-def test_how_many_command_lines_are_compared():
+def test_how_many_command_lines_are_compared() -> None:
     lines = {(line.topic, line.number) for line in table.lines(TOP / "tests/conformance/conformance.yaml")}
     assert some("# command lines are compared") == pytest.approx(len(lines), rel=NEAR)
 
 
 @pytest.mark.parametrize(("family", "pattern"), [("gcc", "# options of gcc"), ("clang", "and # of clang")])
-def test_how_many_options_may_leave(family, pattern):
+def test_how_many_options_may_leave(family, pattern) -> None:
     rows = (Path(option_table.__file__).parent / f"tables/{family}.tsv").read_text().splitlines()
     leave = [row for row in rows if not row.startswith("#") and not row.split("\t")[4].startswith("!")]
     assert some(pattern) == pytest.approx(len(leave), rel=NEAR)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(TOP)))
-def test_links_lead_somewhere(page):
+def test_links_lead_somewhere(page) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
         name, _, heading = target.partition("#")
         if "://" in name:
@@ -65,7 +65,7 @@ def test_links_lead_somewhere(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(TOP)))
-def test_paths_that_are_named_exist(page):
+def test_paths_that_are_named_exist(page) -> None:
     """Those of the tree, told by the folder at its top that they begin with; `policy` is one of securecc/ as well."""
     folders = "|".join(re.escape(path.name) for path in TOP.iterdir() if path.is_dir() and path.name[0] != ".")
     named = set(re.findall(rf"`((?:{folders})/[\w./-]*\w)", page.read_text())) - {"securecc/HOST"}

@@ -13,7 +13,7 @@ NAMES = re.compile(r"`([a-z_]+(?:/[a-z_]+)+(?:\.py)?)`")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_modules_and_files_that_are_named_exist(page):
+def test_modules_and_files_that_are_named_exist(page) -> None:
     places = ("{}", "securecc/{}", "securecc/{}.py", "docs/{}")
     named = NAMES.findall(page.read_text())
     for name in named:
@@ -21,12 +21,12 @@ def test_modules_and_files_that_are_named_exist(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_pages_that_are_linked_exist(page):
+def test_pages_that_are_linked_exist(page) -> None:
     for target in re.findall(r"\]\(([^)#:]+)[)#]", page.read_text()):
         assert (page.parent / target).exists(), target
 
 
-def test_the_processes_are_drawn_and_listed():
+def test_the_processes_are_drawn_and_listed() -> None:
     """Each box of the drawing that is a process has a row."""
     page = (TOP / "docs/security/design.md").read_text()
     drawn = page.partition("```mermaid")[2].partition("```")[0]
@@ -36,7 +36,7 @@ def test_the_processes_are_drawn_and_listed():
         assert process in rows
 
 
-def test_as_many_system_calls_as_is_said():
+def test_as_many_system_calls_as_is_said() -> None:
     page = (TOP / "docs/security/trust.md").read_text()
     said = int(re.search(r"some (\d+) system calls", page)[1])
     families = (seccomp._FILES, seccomp._MEMORY, seccomp._PROCESSES, seccomp._SIGNALS, seccomp._TIME)

@@ -19,19 +19,19 @@ def functions(lines):
 
 
 @pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.name)
-def test_programs_in_c_stay_small(path):
+def test_programs_in_c_stay_small(path) -> None:
     lines = path.read_text().splitlines()
     assert len(lines) <= LONGEST_FILE
     assert max(map(len, lines)) <= 120
     assert not [(name, size) for name, size in functions(lines) if size > LONGEST_FUNCTION]
 
 
-def test_every_file_is_named_for_what_it_is():
+def test_every_file_is_named_for_what_it_is() -> None:
     files = [path for folder in ("securecc", "krb5-testenv", "tests") for path in (TOP / folder).rglob("*.[pch]*")]
     assert len(files) > len(PROGRAMS)
     assert not [path for path in files if path.stem in NAMES_THAT_SAY_NOTHING]
 
 
-def test_the_build_knows_every_source():
+def test_the_build_knows_every_source() -> None:
     build = (TOP / "CMakeLists.txt").read_text()
     assert not [path.name for path in PROGRAMS if path.suffix == ".c" and f"/{path.name}" not in build]

@@ -33,7 +33,7 @@ def unit(name):
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory):
+def installed(tmp_path_factory: pytest.TempPathFactory):
     """The units as `make install` writes them, for the programs of this environment."""
     folder = tmp_path_factory.mktemp("units")
     bin_folder = Path(sys.prefix) / "bin"
@@ -61,14 +61,14 @@ def analyze(folder, *words):
 
 
 @pytest.mark.parametrize("name", UNITS)
-def test_systemd_finds_nothing_wrong(installed, name):
+def test_systemd_finds_nothing_wrong(installed, name) -> None:
     done = analyze(installed, "verify", "--man=no", str(installed / name))
     ours = [line for line in (done.stdout + done.stderr).splitlines() if "secure" in line]
     assert ours == []
 
 
 @pytest.mark.parametrize("name", [name for name in UNITS if name.endswith(".service")])
-def test_little_is_exposed(installed, name):
+def test_little_is_exposed(installed, name) -> None:
     done = analyze(installed, "security", "--offline=yes", "--no-pager", f"--threshold={int(MOST_EXPOSED * 10)}", name)
     said = re.search(r"exposure level for \S+: ([0-9.]+)", done.stdout)
     assert said is not None, done.stderr
@@ -79,14 +79,14 @@ def test_little_is_exposed(installed, name):
     assert any(abs(float(said[1]) - number) < 0.4 for number in told), "versions of systemd-analyze differ a little"
 
 
-def test_nobody_is_root_and_no_two_are_one():
+def test_nobody_is_root_and_no_two_are_one() -> None:
     users = {name: unit(name)["Service"]["User"] for name in UNITS if name.endswith(".service")}
     assert users == {"secureccd.service": "securecc", "securecc-runner.service": "securecc-runner"}
     made = (PACKAGING / "sysusers.d/securecc.conf").read_text()
     assert set(re.findall(r"^u\s+(\S+)", made, re.MULTILINE)) == set(users.values())
 
 
-def test_the_runner_has_no_network_and_no_sight_of_keys():
+def test_the_runner_has_no_network_and_no_sight_of_keys() -> None:
     runner = unit("securecc-runner.service")["Service"]
     assert runner["PrivateNetwork"] == "yes"
     assert "AF_INET" not in runner["RestrictAddressFamilies"]
@@ -98,14 +98,14 @@ def test_the_runner_has_no_network_and_no_sight_of_keys():
     assert runner["Delegate"].split() == ["cpu", "memory", "pids"]
 
 
-def test_the_front_may_make_no_namespace():
+def test_the_front_may_make_no_namespace() -> None:
     front = unit("secureccd.service")["Service"]
     assert (front["RestrictNamespaces"], front["NoNewPrivileges"], front["ProtectSystem"]) == ("yes", "yes", "strict")
     assert "Delegate" not in front
 
 
 @pytest.mark.parametrize("name", [name for name in UNITS if name.endswith(".service")])
-def test_a_service_manager_hears_of_each(name):
+def test_a_service_manager_hears_of_each(name) -> None:
     service = unit(name)["Service"]
     assert service["Type"] == "notify"
     assert int(service["WatchdogSec"]) >= 10
@@ -116,7 +116,7 @@ def somebody(name):
     return User({"securecc": 900, "securecc-runner": 901}[name], 900, name)
 
 
-def test_the_configuration_that_is_installed_is_one():
+def test_the_configuration_that_is_installed_is_one() -> None:
     """And means what the units mean."""
     found = parse_settings(SETTINGS.read_bytes(), str(SETTINGS), Path("/etc/securecc"), lookup=somebody)
     assert str(found.runner_socket) == unit("securecc-runner.socket")["Socket"]["ListenSequentialPacket"]
@@ -128,14 +128,14 @@ def test_the_configuration_that_is_installed_is_one():
     assert found.scratch == Path("/run") / runner["RuntimeDirectory"]
 
 
-def test_what_the_configuration_only_proposes_is_good_as_well():
+def test_what_the_configuration_only_proposes_is_good_as_well() -> None:
     text = re.sub(r"^( *)# (redact|sandbox):", r"\1\2:", SETTINGS.read_text(), flags=re.MULTILINE)
     found = parse_settings(text.encode(), str(SETTINGS), Path("/etc/securecc"), lookup=somebody)
     assert list(Redaction(found.audit.redact)([b"-DAPI_TOKEN=hunter2"])) == [b"-DAPI_TOKEN=[redacted]"]
     assert "seccomp" in found.sandbox_minimum
 
 
-def test_the_policy_that_is_installed_lets_nobody_in(tmp_path):
+def test_the_policy_that_is_installed_lets_nobody_in(tmp_path: Path) -> None:
     path = tmp_path / "policy.yaml"
     (tmp_path / "policy.d").mkdir(mode=0o755)
     path.write_bytes((PACKAGING / "etc/policy.yaml").read_bytes())
@@ -144,7 +144,7 @@ def test_the_policy_that_is_installed_lets_nobody_in(tmp_path):
         PolicyInForce(path).judge(b"alice@EXAMPLE.COM", "10.2.3.4", ())
 
 
-def test_all_that_is_there_is_installed():
+def test_all_that_is_there_is_installed() -> None:
     script = (PACKAGING / "install").read_text()
     files = [path.relative_to(TOP) for path in PACKAGING.rglob("*") if path.is_file() and path.name != "install"]
     for path in files:

@@ -28,14 +28,14 @@ def compared(builds, listed, **fields):
     return builds.Compared(build=listed[0], **{**good, **fields})
 
 
-def test_every_system_with_gcc_one_with_clang_and_one_with_debug_information(listed):
+def test_every_system_with_gcc_one_with_clang_and_one_with_debug_information(listed) -> None:
     assert {build.system for build in listed if build.cc == "gcc"} == {"autotools", "cmake", "make", "meson"}
     assert len({build.project for build in listed if build.cc == "gcc"}) >= 4
     assert any(build.cc == "clang" for build in listed)
     assert any("-DCMAKE_BUILD_TYPE=RelWithDebInfo" in build.special for build in listed)
 
 
-def test_only_the_remote_build_hears_of_securecc(builds, listed, tmp_path):
+def test_only_the_remote_build_hears_of_securecc(builds, listed, tmp_path: Path) -> None:
     for build in listed:
         for remote in (False, True):
             compilers = builds.Compilers(build.cc, build.cxx, remote)
@@ -60,11 +60,11 @@ def test_only_the_remote_build_hears_of_securecc(builds, listed, tmp_path):
         ({"remote": 0, "reasons": {"link": 1}}, False),
     ],
 )
-def test_when_a_build_is_well(builds, listed, fields, good):
+def test_when_a_build_is_well(builds, listed, fields, good) -> None:
     assert compared(builds, listed, **fields).good is good
 
 
-def test_objects_that_differ_or_are_missing(builds, tmp_path):
+def test_objects_that_differ_or_are_missing(builds, tmp_path: Path) -> None:
     for side in ("one", "other"):
         (tmp_path / side / "sub").mkdir(parents=True)
         (tmp_path / side / "sub/same.o").write_text("same")
@@ -76,7 +76,7 @@ def test_objects_that_differ_or_are_missing(builds, tmp_path):
     assert builds.differing(one, one) == ()
 
 
-def test_a_question_with_an_unknown_option_is_a_question(builds):
+def test_a_question_with_an_unknown_option_is_a_question(builds) -> None:
     def told(reason, count, *sources):
         return {"reason": reason, "count": count, "examples": [{"source": source} for source in sources]}
 
@@ -88,7 +88,9 @@ def test_a_question_with_an_unknown_option_is_a_question(builds):
     assert builds.reasons({"reasons": kinds}) == {"option": 2, "conftest": 6}
 
 
-def test_one_bad_build_is_the_exit_status(builds, listed, monkeypatch, capsys):
+def test_one_bad_build_is_the_exit_status(
+    builds, listed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(builds, "_offer", lambda _: None)
     monkeypatch.setattr(builds, "run", lambda *_, **__: "")
     fates = iter([{}, {"differ": ("a.o",)}, {}, {}])
@@ -99,6 +101,6 @@ def test_one_bad_build_is_the_exit_status(builds, listed, monkeypatch, capsys):
     assert builds._all([], 1) == 1
 
 
-def test_no_such_project(builds, capsys):
+def test_no_such_project(builds, capsys: pytest.CaptureFixture[str]) -> None:
     assert builds.main(["--check", "nonsense"]) == 1
     assert "no such project: nonsense" in capsys.readouterr().out

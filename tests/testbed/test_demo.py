@@ -23,13 +23,13 @@ def some(count):
     return dict(list(OBJECTS.items())[:count])
 
 
-def test_all_through_the_server_and_all_alike_is_as_promised():
+def test_all_through_the_server_and_all_alike_is_as_promised() -> None:
     assert WELL.is_as_promised
     assert (WELL.through, WELL.share, WELL.differ) == (100, 1.0, ())
 
 
 @pytest.mark.parametrize(("count", "promised"), [(89, False), (90, True), (0, False)])
-def test_nine_tenths_have_to_go_through_the_server(count, promised):
+def test_nine_tenths_have_to_go_through_the_server(count, promised) -> None:
     outcome = replace(WELL, made_there=some(count))
     assert outcome.through == count
     assert outcome.is_as_promised == promised
@@ -40,25 +40,25 @@ def test_nine_tenths_have_to_go_through_the_server(count, promised):
     [{**OBJECTS, "7.o": "other bytes"}, some(99), {**OBJECTS, "more.o": "digest"}, {}],
     ids=["another", "missing", "one too many", "none"],
 )
-def test_one_object_that_is_not_the_local_builds_is_enough(objects):
+def test_one_object_that_is_not_the_local_builds_is_enough(objects) -> None:
     outcome = replace(WELL, objects=objects, made_there={**some(98), **objects})
     assert outcome.differ
     assert not outcome.is_as_promised
 
 
-def test_a_make_that_compiles_nothing_promises_nothing():
+def test_a_make_that_compiles_nothing_promises_nothing() -> None:
     assert not demo.Outcome(0, {}, {}, {}).is_as_promised
     assert not demo.Outcome(0, {}, OBJECTS, OBJECTS).is_as_promised
 
 
-def test_a_result_that_was_not_taken_did_not_go_through_the_server():
+def test_a_result_that_was_not_taken_did_not_go_through_the_server() -> None:
     """The server made something else, and the object is that of the local run that judged."""
     refused = {path: f"not {digest}" for path, digest in some(20).items()}
     outcome = replace(WELL, made_there={**OBJECTS, **refused})
     assert (outcome.through, outcome.is_as_promised) == (80, False)
 
 
-def test_what_the_server_made_is_what_its_audit_says_of_this_tree(tmp_path):
+def test_what_the_server_made_is_what_its_audit_says_of_this_tree(tmp_path: Path) -> None:
     outputs = [
         {"path": f"{tmp_path}/a/b.o", "sha256": "1"},
         {"path": f"{tmp_path}/a/b.d", "sha256": "2"},
@@ -71,7 +71,7 @@ SAID = "libtool: compile:  securecc gcc -DX -c a.c -o a.o\nsecurecc gcc -O2 -c b
 
 
 @pytest.fixture
-def inside(tmp_path, monkeypatch):
+def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Runs what stands in the test bed, where alice's build ends with these objects and records."""
 
     def run(objects, records):
@@ -107,7 +107,7 @@ def inside(tmp_path, monkeypatch):
     return SimpleNamespace(run=run, alike=alike, made=made)
 
 
-def test_the_status_is_0_when_all_is_well(inside, capsys):
+def test_the_status_is_0_when_all_is_well(inside, capsys: pytest.CaptureFixture[str]) -> None:
     assert inside.run(inside.alike, inside.made) == 0
     said = capsys.readouterr().out
     assert "2 (100%), for alice@EXAMPLE.COM" in said
@@ -115,18 +115,18 @@ def test_the_status_is_0_when_all_is_well(inside, capsys):
     assert said.endswith("all well\n")
 
 
-def test_the_status_is_1_when_half_stayed_here(inside, capsys):
+def test_the_status_is_1_when_half_stayed_here(inside, capsys: pytest.CaptureFixture[str]) -> None:
     assert inside.run(inside.alike, inside.made[:1]) == 1
     assert "1 (50%)" in capsys.readouterr().out
 
 
-def test_the_status_is_1_when_an_object_differs_and_it_is_named(inside, capsys):
+def test_the_status_is_1_when_an_object_differs_and_it_is_named(inside, capsys: pytest.CaptureFixture[str]) -> None:
     assert inside.run({**inside.alike, "b.o": "another"}, inside.made) == 1
     assert "DIFFERS: b.o" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("ended", [[], [{"kind": "job-end", "principal": "mallory@EXAMPLE.COM"}]])
-def test_a_mallory_who_compiles_on_the_server_ends_it(tmp_path, monkeypatch, ended):
+def test_a_mallory_who_compiles_on_the_server_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended) -> None:
     monkeypatch.setenv("SECURECC_TESTENV", str(tmp_path))
     monkeypatch.setattr(demo, "_WORK", tmp_path)
     (tmp_path / "server1").mkdir()
@@ -144,8 +144,10 @@ def test_a_mallory_who_compiles_on_the_server_ends_it(tmp_path, monkeypatch, end
         demo._deny_mallory()
 
 
-def test_a_step_that_fails_is_shown_and_the_status_is_1(monkeypatch, capsys):
-    def fails():
+def test_a_step_that_fails_is_shown_and_the_status_is_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails() -> None:
         raise demo.BuildFailed("make ended with status 2:\nno rule")
 
     monkeypatch.setattr(demo, "_outside", fails)
@@ -153,7 +155,7 @@ def test_a_step_that_fails_is_shown_and_the_status_is_1(monkeypatch, capsys):
     assert "no rule" in capsys.readouterr().out
 
 
-def test_the_test_beds_status_is_the_demos(tmp_path, monkeypatch):
+def test_the_test_beds_status_is_the_demos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "_REFERENCE", tmp_path / "reference")
     monkeypatch.setattr(demo, "_TREE", tmp_path / "tree")
     monkeypatch.setattr(demo, "_alone", lambda: 0)

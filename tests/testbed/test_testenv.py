@@ -44,7 +44,7 @@ def hold(*options):
     return process, json.loads(process.stdout.readline())
 
 
-def assert_gone(shown):
+def assert_gone(shown) -> None:
     assert not Path(shown["bed"]).exists()
     assert [pid for pid in shown["pids"] if Path(f"/proc/{pid}").exists()] == []
 
@@ -52,24 +52,24 @@ def assert_gone(shown):
 @pytest.mark.parametrize(
     ("script", "status"), [("exit 0", 0), ("exit 7", 7), ("kill -9 $$", 137), ("kill -15 $$", 143)]
 )
-def test_exit_status_is_the_commands(script, status):
+def test_exit_status_is_the_commands(script, status) -> None:
     assert bed("--servers", "0", "--", "sh", "-c", script).returncode == status
 
 
-def test_a_command_that_does_not_exist_is_named():
+def test_a_command_that_does_not_exist_is_named() -> None:
     done = bed("--servers", "0", "--", "no-such-command")
     assert done.returncode == 127
     assert "no-such-command" in done.stderr
 
 
-def test_nothing_is_left_after_success_not_even_what_the_command_left_running():
+def test_nothing_is_left_after_success_not_even_what_the_command_left_running() -> None:
     shown = show("--servers", "0")
     assert len(shown["pids"]) == 3
     assert_gone(shown)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_nothing_is_left_after_a_signal(number):
+def test_nothing_is_left_after_a_signal(number) -> None:
     process, shown = hold("--servers", "0")
     with process:
         process.send_signal(number)
@@ -77,13 +77,13 @@ def test_nothing_is_left_after_a_signal(number):
     assert_gone(shown)
 
 
-def test_nothing_is_left_when_the_command_fails():
+def test_nothing_is_left_when_the_command_fails() -> None:
     done = bed("--", sys.executable, "-c", SHOW + "\nsys.exit(3)\n")
     assert done.returncode == 3
     assert_gone(json.loads(done.stdout))
 
 
-def test_ctrl_c_at_the_terminal_ends_all_of_it():
+def test_ctrl_c_at_the_terminal_ends_all_of_it() -> None:
     """As somebody types it: the signal goes to whoever is in the foreground, the command included."""
     ours, theirs = pty.openpty()
     command = ["setsid", "--ctty", RUN, "--", sys.executable, "-c", HOLD]
@@ -143,7 +143,7 @@ def seen(process, look):
 
 
 @pytest.mark.parametrize("program", ["kadmin.local", "krb5kdc", "server1-daemon"])
-def test_nothing_is_left_after_ctrl_c_during_set_up(program):
+def test_nothing_is_left_after_ctrl_c_during_set_up(program) -> None:
     """Whatever is at work just then."""
     with setting_up() as process:
         folder = seen(process, lambda: bed_at_work(process.pid, program))
@@ -162,7 +162,7 @@ def bed_at_work(pid, program):
     return ""
 
 
-def test_a_command_that_ignores_the_signal_is_ended_all_the_same():
+def test_a_command_that_ignores_the_signal_is_ended_all_the_same() -> None:
     script = 'trap "" TERM; echo up; while :; do sleep 600; done'
     with subprocess.Popen([RUN, "--servers", "0", "--", "sh", "-c", script], stdout=subprocess.PIPE) as process:
         process.stdout.readline()
@@ -170,11 +170,11 @@ def test_a_command_that_ignores_the_signal_is_ended_all_the_same():
         assert process.wait(CEILING_S) == 137
 
 
-def test_the_command_runs_where_the_caller_stands(tmp_path):
+def test_the_command_runs_where_the_caller_stands(tmp_path: Path) -> None:
     assert show("--servers", "0", cwd=tmp_path)["cwd"] == str(tmp_path)
 
 
-def test_two_at_once_do_not_meet():
+def test_two_at_once_do_not_meet() -> None:
     first, one = hold("--servers", "0")
     second, other = hold("--servers", "0")
     with first, second:
@@ -189,7 +189,7 @@ def test_two_at_once_do_not_meet():
     assert_gone(other)
 
 
-def test_two_farms_at_once_serve_each_its_own(tmp_path):
+def test_two_farms_at_once_serve_each_its_own(tmp_path: Path) -> None:
     """And the end of one is none of the other's."""
     (tmp_path / "a.c").write_text("int a;\n")
     script = (
@@ -210,7 +210,7 @@ def test_two_farms_at_once_serve_each_its_own(tmp_path):
             assert (tmp_path / f"{name}.o").exists()
 
 
-def test_an_unknown_person_is_refused_with_the_names_of_the_known():
+def test_an_unknown_person_is_refused_with_the_names_of_the_known() -> None:
     done = bed("--servers", "0", "--as", "eve", "--", "true")
     assert done.returncode == 125
     assert "eve" in done.stderr
@@ -218,12 +218,12 @@ def test_an_unknown_person_is_refused_with_the_names_of_the_known():
 
 
 @pytest.mark.parametrize("person", ["alice@EXAMPLE.COM", "bob", "mallory", "carol@OTHER.ORG"])
-def test_as_gets_that_persons_ticket(person):
+def test_as_gets_that_persons_ticket(person) -> None:
     done = bed("--servers", "0", "--as", person, "--", "klist")
     assert f"Default principal: {person}" in done.stdout
 
 
-def test_every_keytab_and_password_is_good_for_a_ticket():
+def test_every_keytab_and_password_is_good_for_a_ticket() -> None:
     script = """set -e
     cd "$SECURECC_TESTENV/keytabs"
     for who in alice@EXAMPLE.COM bob@EXAMPLE.COM mallory@EXAMPLE.COM carol@OTHER.ORG; do
@@ -234,7 +234,7 @@ def test_every_keytab_and_password_is_good_for_a_ticket():
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_server_stands_in_its_folder_and_is_exported():
+def test_a_server_stands_in_its_folder_and_is_exported() -> None:
     shown = show("--servers", "2", "--slots", "3")
     hosts = shown["environment"]["SECURECC_HOSTS"].split()
     assert len(set(hosts)) == 2
@@ -243,19 +243,19 @@ def test_a_server_stands_in_its_folder_and_is_exported():
     assert_gone(shown)
 
 
-def test_carol_of_the_other_realm_gets_a_ticket_for_the_server():
+def test_carol_of_the_other_realm_gets_a_ticket_for_the_server() -> None:
     script = "kvno -q securecc/localhost@EXAMPLE.COM && cd $SECURECC_TESTENV/server1 && ls && cat pid log"
     done = bed("--as", "carol", "--", "sh", "-c", script)
     assert done.returncode == 0, done.stderr
     assert {"config.yaml", "policy.yaml", "audit.jsonl", "log", "pid"} <= set(done.stdout.split())
 
 
-def test_the_three_programs_are_on_the_path():
+def test_the_three_programs_are_on_the_path() -> None:
     done = bed("--", "sh", "-c", "for name in securecc securecctl secureccd; do command -v $name || exit 1; done")
     assert done.returncode == 0, done.stdout
 
 
-def test_a_policy_that_the_server_refuses_is_told_and_leaves_nothing(tmp_path):
+def test_a_policy_that_the_server_refuses_is_told_and_leaves_nothing(tmp_path: Path) -> None:
     policy = tmp_path / "policy.yaml"
     policy.write_text("version: 1\nrules: [{name: nobody, who: [no-such-group]}]\n")
     done = bed("--policy", policy, "--", "true")
@@ -266,7 +266,7 @@ def test_a_policy_that_the_server_refuses_is_told_and_leaves_nothing(tmp_path):
     assert in_use(folder) == []
 
 
-def test_a_policy_comes_with_what_it_includes_and_names(tmp_path):
+def test_a_policy_comes_with_what_it_includes_and_names(tmp_path: Path) -> None:
     (tmp_path / "policy.yaml").write_text(
         "version: 1\nnetwork: {allow: [127.0.0.0/8]}\ninclude: [policy.d]\ngroups: {team: {file: lists/team.txt}}\n"
         "rules: [{name: team, who: [team]}]\ntests: [{principal: alice@EXAMPLE.COM, from: 127.0.0.1, expect: team}]\n"
@@ -287,7 +287,7 @@ def test_a_policy_comes_with_what_it_includes_and_names(tmp_path):
         assert (done.returncode, done.stdout, done.stderr) == (0, f'"rule":"{rule}"\n', "")
 
 
-def test_a_policy_that_names_a_file_outside_its_folder_is_refused(tmp_path):
+def test_a_policy_that_names_a_file_outside_its_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "site").mkdir()
     policy = tmp_path / "site/policy.yaml"
     policy.write_text("version: 1\ngroups: {team: {file: ../team.txt}}\nrules: [{name: team, who: [team]}]\n")
@@ -297,7 +297,7 @@ def test_a_policy_that_names_a_file_outside_its_folder_is_refused(tmp_path):
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="network namespaces take root")
-def test_net_gives_each_server_a_network_of_its_own():
+def test_net_gives_each_server_a_network_of_its_own() -> None:
     shown = show("--net", "--servers", "2")
     hosts = {host.partition(":")[0] for host in shown["environment"]["SECURECC_HOSTS"].split()}
     assert len(hosts) == 2
@@ -308,7 +308,7 @@ def test_net_gives_each_server_a_network_of_its_own():
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="network namespaces take root")
-def test_networks_are_gone_after_ctrl_c_during_set_up():
+def test_networks_are_gone_after_ctrl_c_during_set_up() -> None:
     with setting_up("--net") as process:
         made = seen(process, lambda: [name for child in descendants(process.pid) for name in namespaces(child)])
         process.send_signal(signal.SIGINT)
