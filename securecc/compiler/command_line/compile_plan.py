@@ -220,31 +220,6 @@ def parse(arguments: tuple[bytes, ...], family: Family | None = None) -> Compile
     return command.plan()
 
 
-def parts(arguments: tuple[bytes, ...], family: Family | None = None) -> tuple[tuple[bytes, ...], ...]:
-    """See `ParsedCommand.per_source`.
-
-    Raises:
-        StaysLocal: as `parse_command`.
-    """
-    if sum(map(languages.is_source, arguments[1:])) < len(("a.c", "b.c")):
-        return (arguments,)
-    return parse_command(arguments, family).per_source()
-
-
-def for_processor(
-    arguments: tuple[bytes, ...], family: Family | None = None
-) -> tuple[tuple[bytes, ...], tuple[bytes, ...]] | None:
-    """See `ParsedCommand.processor_options`.
-
-    Raises:
-        StaysLocal: as `parse_command` and `ParsedCommand.processor_options`.
-    """
-    if not any(argument.endswith(b"=native") for argument in arguments):
-        return None
-    options = parse_command(arguments, family).processor_options()
-    return None if options is None else (options.machine, options.others)
-
-
 def dependency_command(plan: CompilePlan) -> tuple[bytes, ...]:
     """The command that prints the list of files which the compile reads: the very same options with -M. Empty where
     nothing but the source is read.

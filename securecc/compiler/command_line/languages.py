@@ -73,11 +73,6 @@ STDIN = b"-"
 """As the name of a source: standard input."""
 
 
-def is_source(name: bytes) -> bool:
-    """Whether an argument looks like a source, by its name alone."""
-    return name[:1] != b"-" and b"." + name.rpartition(b".")[2] in SUFFIXES
-
-
 def of_name(language: bytes) -> SourceType:
     """What `-x language` says.
 

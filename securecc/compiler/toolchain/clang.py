@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from securecc.compiler.toolchain.closure_builder import ClosureBuilder
 from securecc.compiler.toolchain.gcc import folders
-from securecc.compiler.toolchain.program_queries import ask, complaint, libraries, search_directories
+from securecc.compiler.toolchain.program_queries import libraries, search_directories, stderr_of, stdout_of
 from securecc.model.errors import ToolchainError
 
 _BANNER = re.compile(rb"clang version (\d+(?:\.\d+){0,3})")
@@ -44,12 +44,12 @@ class Clang:
 
 def identify(driver: bytes) -> Clang | None:
     """What the driver says about itself; None if it does not answer as clang does."""
-    said = complaint(driver, b"-v")
+    said = stderr_of(driver, b"-v")
     version, target, gcc = _BANNER.search(said), _TARGET.search(said), _SELECTED.search(said)
     if version is None or target is None:
         return None
     try:
-        resources = ask(driver, b"-print-resource-dir").strip()
+        resources = stdout_of(driver, b"-print-resource-dir").strip()
     except ToolchainError:
         return None
     return Clang(

@@ -11,7 +11,7 @@ from securecc.compiler.toolchain import clang, gcc
 from securecc.compiler.toolchain.closure import ClosureFile, Family, ToolchainClosure, digest_of
 from securecc.compiler.toolchain.closure_builder import ClosureBuilder, Digests, walk
 from securecc.compiler.toolchain.program_queries import include_directories, is_program, libraries
-from securecc.compiler.toolchain.wrapper_scripts import behind
+from securecc.compiler.toolchain.wrapper_scripts import wrapped_compiler
 from securecc.model.manifest import Digest, Kind
 
 __all__ = ["ClosureFile", "Digests", "ToolchainClosure", "closure_of_programs", "digest_of", "discover"]
@@ -30,7 +30,7 @@ def discover(
     """
     driver = walk(compiler, {})
     if not is_program(driver):
-        program = behind(driver, vouched)
+        program = wrapped_compiler(driver, vouched)
         return replace(discover(program, search_path, digests), program=program)
     with ClosureBuilder({} if digests is None else digests) as closure:
         as_clang = clang.identify(driver)

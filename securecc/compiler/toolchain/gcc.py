@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from securecc.compiler.toolchain.closure_builder import ClosureBuilder
-from securecc.compiler.toolchain.program_queries import ask, is_program, libraries, search_directories
+from securecc.compiler.toolchain.program_queries import is_program, libraries, search_directories, stdout_of
 from securecc.model.errors import ToolchainError
 
 _TRIPLE = re.compile(r"[a-z0-9_]+(-[a-z0-9_.]+){1,3}")
@@ -42,9 +42,9 @@ class Gcc:
 def identify(driver: bytes) -> Gcc | None:
     """What the driver says about itself; None if it does not answer as gcc does."""
     try:
-        target = ask(driver, b"-dumpmachine").decode("ascii", "replace").strip()
-        version = ask(driver, b"-dumpfullversion", b"-dumpversion").decode("ascii", "replace").strip()
-        cc1 = ask(driver, b"-print-prog-name=cc1").strip()
+        target = stdout_of(driver, b"-dumpmachine").decode("ascii", "replace").strip()
+        version = stdout_of(driver, b"-dumpfullversion", b"-dumpversion").decode("ascii", "replace").strip()
+        cc1 = stdout_of(driver, b"-print-prog-name=cc1").strip()
     except ToolchainError:
         return None
     if not (_TRIPLE.fullmatch(target) and _VERSION.fullmatch(version) and os.path.isabs(cc1)):
@@ -115,13 +115,13 @@ def _specs(driver: bytes) -> list[bytes]:
 
 def _named(driver: bytes, name: bytes) -> bytes:
     """Where the driver finds a file; empty if it does not."""
-    answer = ask(driver, b"-print-file-name=" + name).strip()
+    answer = stdout_of(driver, b"-print-file-name=" + name).strip()
     return answer if answer.startswith(b"/") else b""
 
 
 def _program(driver: bytes, name: bytes, search_path: bytes) -> bytes:
     """Where the driver finds a program of its own; empty if it does not (gcc then asks PATH, and so do we)."""
-    answer = ask(driver, b"-print-prog-name=" + name).strip()
+    answer = stdout_of(driver, b"-print-prog-name=" + name).strip()
     if answer.startswith(b"/"):
         return answer if os.access(answer, os.X_OK) else b""
     for folder in search_path.split(b":"):

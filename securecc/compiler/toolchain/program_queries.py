@@ -16,7 +16,7 @@ _LANGUAGES = ((b"-xc", b"/dev/null"), (b"-xc++", b"/dev/null"))
 _HEADER = b"#include <...> search starts here:\n"
 
 
-def ask(program: bytes, *arguments: bytes) -> bytes:
+def stdout_of(program: bytes, *arguments: bytes) -> bytes:
     """What a program prints on standard output.
 
     Raises:
@@ -28,7 +28,7 @@ def ask(program: bytes, *arguments: bytes) -> bytes:
     return said.stdout
 
 
-def complaint(program: bytes, *arguments: bytes) -> bytes:
+def stderr_of(program: bytes, *arguments: bytes) -> bytes:
     """What a program prints on standard error, whatever its exit status.
 
     Raises:
@@ -41,7 +41,7 @@ def include_directories(driver: bytes) -> list[bytes]:
     """The directories that are searched for headers without any option, C first."""
     found = []
     with ThreadPoolExecutor(len(_LANGUAGES)) as threads:
-        answers = threads.map(partial(complaint, driver, b"-v", b"-E"), *zip(*_LANGUAGES, strict=True))
+        answers = threads.map(partial(stderr_of, driver, b"-v", b"-E"), *zip(*_LANGUAGES, strict=True))
         for said in answers:
             listing, _, _ = said.partition(_HEADER)[2].partition(b"End of search list.")
             found += [os.path.normpath(line.strip()) for line in listing.splitlines()]
@@ -51,7 +51,7 @@ def include_directories(driver: bytes) -> list[bytes]:
 def search_directories(driver: bytes) -> set[bytes]:
     """The directories in which a driver looks for programs and libraries (`-print-search-dirs`)."""
     found = set()
-    for line in ask(driver, b"-print-search-dirs").splitlines():
+    for line in stdout_of(driver, b"-print-search-dirs").splitlines():
         _label, _, places = line.partition(b": ")
         found |= {os.path.realpath(place) for place in places.lstrip(b"=").split(b":") if place.startswith(b"/")}
     return found
@@ -66,7 +66,7 @@ def libraries(program: bytes) -> list[bytes]:
     loader = interpreter(head(program))
     if not loader:
         return []
-    said = ask(loader, b"--list", program)
+    said = stdout_of(loader, b"--list", program)
     missing = _MISSING.search(said)
     if missing:
         raise ToolchainError(f"{os.fsdecode(program)} needs {os.fsdecode(missing[1])}, which is not there")

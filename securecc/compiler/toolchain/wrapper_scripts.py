@@ -9,7 +9,7 @@ import re
 import tempfile
 from collections.abc import Iterator
 
-from securecc.compiler.toolchain.program_queries import complaint, head
+from securecc.compiler.toolchain.program_queries import head, stderr_of
 from securecc.model import limits
 from securecc.model.errors import ToolchainError
 from securecc.model.manifest import Digest, digest
@@ -41,7 +41,7 @@ def script_digest(path: bytes) -> Digest:
     return digest(content)
 
 
-def behind(script: bytes, vouched: frozenset[Digest]) -> bytes:
+def wrapped_compiler(script: bytes, vouched: frozenset[Digest]) -> bytes:
     """The compiler that a script runs.
 
     Raises:
@@ -63,9 +63,9 @@ def compiler_of(script: bytes) -> bytes:
     """
     with tempfile.TemporaryDirectory(prefix="securecc-") as folder:
         probes = tuple(_probes(os.fsencode(folder)))
-        said = [complaint(script, *probe) for probe in probes]
+        said = [stderr_of(script, *probe) for probe in probes]
         for program in _candidates(said):
-            if list(map(_essence, (complaint(program, *probe) for probe in probes))) == list(map(_essence, said)):
+            if list(map(_essence, (stderr_of(program, *probe) for probe in probes))) == list(map(_essence, said)):
                 return program
     raise ToolchainError(
         f"{os.fsdecode(script)} does more than run one compiler by an absolute path",

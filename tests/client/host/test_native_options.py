@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from securecc.client.host.native_options import NativeOptions, Processor, clang_processor, gcc_machine_options
-from securecc.compiler.command_line.compile_plan import for_processor, parse
+from securecc.compiler.command_line.compile_plan import parse, parse_command
 from securecc.model.errors import StaysLocal
 from tests.waiting import CEILING_S
 
@@ -69,20 +69,19 @@ def test_the_object_is_the_same(command: str, tmp_path: Path) -> None:
     source = "float f(float *a, int n) { float s = 0; for (int i = 0; i < n; i++) s += a[i] * a[i]; return s; }\n"
     (tmp_path / "a.c").write_text(source)
     words = tuple(word.encode() for word in command.split())
-    choice = for_processor(words)
-    assert choice is not None
-    machine, rest = choice
+    command = parse_command(words)
+    wanted = command.processor_options()
+    assert wanted is not None
 
     async def twice() -> Any:
         processors = NativeOptions()
         return [
-            await processors.options(b"/usr/bin/" + words[0], parse((words[0], b"-c", b"a.c")).family, b"", machine)
-            for _ in range(2)
+            await processors.options(b"/usr/bin/" + words[0], command.family, b"", wanted.machine) for _ in range(2)
         ]
 
     one, other = asyncio.run(twice())
     assert one is other
-    plan = parse((words[0], *one, *rest))
+    plan = parse((words[0], *one, *wanted.others))
     assert not any(word.endswith(b"=native") for word in plan.arguments)
     objects = []
     for arguments in (words, plan.arguments):
@@ -94,14 +93,14 @@ def test_the_object_is_the_same(command: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("option", ["-g", "-ggdb3", "-flto", "-fverbose-asm", "-frecord-gcc-switches"])
 def test_where_the_options_are_written_down_it_stays_local(option: str) -> None:
     with pytest.raises(StaysLocal) as caught:
-        for_processor((b"gcc", b"-march=native", option.encode(), b"-c", b"a.c"))
+        parse_command((b"gcc", b"-march=native", option.encode(), b"-c", b"a.c")).processor_options()
     assert caught.value.reason == "native"
-    assert for_processor((b"gcc", b"-march=native", b"-g0", b"-c", b"a.c"))
+    assert parse_command((b"gcc", b"-march=native", b"-g0", b"-c", b"a.c")).processor_options()
 
 
 def test_what_only_looks_like_it() -> None:
-    assert for_processor((b"gcc", b"-c", b"a.c")) is None
-    assert for_processor((b"gcc", b"-D", b"-march=native", b"-c", b"a.c")) is None
+    assert parse_command((b"gcc", b"-c", b"a.c")).processor_options() is None
+    assert parse_command((b"gcc", b"-D", b"-march=native", b"-c", b"a.c")).processor_options() is None
     for option in (b"-grecord-command-line", b"-flto", b"-emit-llvm"):
         with pytest.raises(StaysLocal):
-            for_processor((b"clang", b"-march=native", option, b"-c", b"a.c"))
+            parse_command((b"clang", b"-march=native", option, b"-c", b"a.c")).processor_options()

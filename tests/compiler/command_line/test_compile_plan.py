@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from securecc.compiler.command_line import compile_plan, option_table
-from securecc.compiler.command_line.compile_plan import SearchOption, dependency_command, is_probe, parse
+from securecc.compiler.command_line.compile_plan import SearchOption, dependency_command, is_probe, parse, parse_command
 from securecc.compiler.source import dependency_output
 from securecc.model import limits
 from securecc.model.errors import StaysLocal
@@ -160,7 +160,7 @@ def test_the_server_reads_what_the_client_planned(words, family):
     ],
 )
 def test_sources_one_by_one(command, single):
-    assert compile_plan.parts(split(command)) == tuple(map(split, single))
+    assert parse_command(split(command)).per_source() == tuple(map(split, single))
 
 
 def test_families():

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from securecc.compiler.toolchain.wrapper_scripts import behind, compiler_of, listed, script_digest
+from securecc.compiler.toolchain.wrapper_scripts import compiler_of, listed, script_digest, wrapped_compiler
 from securecc.model import limits
 from securecc.model.errors import ToolchainError
 from securecc.model.manifest import digest
@@ -29,7 +29,7 @@ def test_the_compiler_behind_a_script(written, program):
         pytest.skip("not here")
     script = written("# the site's own", "umask 022", f'exec {program.decode()} "$@"')
     assert compiler_of(script) == program
-    assert behind(script, frozenset({script_digest(script)})) == program
+    assert wrapped_compiler(script, frozenset({script_digest(script)})) == program
 
 
 def test_a_clang_for_cplusplus_is_told_from_one_for_c(written):
@@ -62,10 +62,10 @@ def test_nobody_has_vouched_for_it(written):
     script = written('exec /usr/bin/gcc "$@"')
     before = frozenset({script_digest(script)})
     with pytest.raises(ToolchainError, match="toolchain add"):
-        behind(script, frozenset({digest(b"another")}))
+        wrapped_compiler(script, frozenset({digest(b"another")}))
     written('exec /usr/bin/gcc -O3 "$@"')
     with pytest.raises(ToolchainError, match="nobody has vouched"):
-        behind(script, before)
+        wrapped_compiler(script, before)
 
 
 def test_what_is_no_script(written, tmp_path):
