@@ -105,7 +105,11 @@ def trace_of_request(service: str, cache: str | None) -> str:
 
 
 def _ask(kdc: Kdc, asking: bytes) -> bytes:
-    """The answer to one message. Raises OSError."""
+    """The answer to one message.
+
+    Raises:
+        OSError: there is none.
+    """
     stream = kdc.kind == "stream"
     family, kind, protocol, _, address = socket.getaddrinfo(
         kdc.host, kdc.port, type=socket.SOCK_STREAM if stream else socket.SOCK_DGRAM

@@ -11,7 +11,7 @@ from importlib import import_module
 from securecc.compiler.command_line.environment import ZONE
 
 _ZONES = "/usr/share/zoneinfo"
-_SYSTEM = "/etc/localtime"  # of a TZ that is not set (tzset(3))
+SYSTEM_ZONE = "/etc/localtime"  # of a TZ that is not set (tzset(3))
 _FILE = 1 << 20  # bytes; a zone's file has some 3,000
 _LEAPS = slice(28, 32)  # how many leap seconds a file counts (RFC 8536, 3.1)
 _NO_TRANSITIONS = (
@@ -56,7 +56,7 @@ def rule(zone: bytes | None, times: Iterable[int]) -> bytes | None:
 
 def _zone(zone: bytes | None) -> tuple[tzinfo | None, bytes]:
     """What a TZ means, and its rule: itself, or the last line of the file that it names."""
-    name = _SYSTEM if zone is None else os.fsdecode(zone).removeprefix(":")
+    name = SYSTEM_ZONE if zone is None else os.fsdecode(zone).removeprefix(":")
     path = os.path.join(_ZONES, name)
     if ".." in name or not name:
         return None, b""

@@ -8,7 +8,7 @@ import asyncio
 import os
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from cachetools import LRUCache
 
@@ -26,10 +26,32 @@ _READS_TERMINFO = b"/libtinfo.so"  # a clang without it goes by the name
 _UNKNOWN = 3  # tput(1), "EXIT CODES"
 
 
-class TerminalTypes:
-    """The answers that one agent remembers."""
+def terminal_colours(environment: Mapping[bytes, bytes]) -> int:
+    """How many colours the terminal of these variables has, by tput(1); 0 for one that is unknown.
 
-    def __init__(self) -> None:
+    Raises:
+        StaysLocal: tput gives no answer.
+    """
+    own = {name: environment[name] for name in _VARIABLES if name in environment}
+    try:
+        done = subprocess.run(
+            ("tput", "colors"),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env={b"PATH": b"/usr/bin:/bin", **own},
+            timeout=limits.PROBE_S,
+            check=False,
+        )
+        return 0 if done.returncode == _UNKNOWN else int(done.stdout)
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        raise StaysLocal("terminal", f"tput does not say what the terminal can do: {error}") from error
+
+
+class TerminalTypes:
+    """The answers that one agent remembers. `colours` asks for a new one; it blocks."""
+
+    def __init__(self, colours: Callable[[Mapping[bytes, bytes]], int] = terminal_colours) -> None:
+        self._colours = colours
         self._known: LRUCache[tuple[bytes | None, ...], tuple[float, bytes]] = LRUCache(limits.TERMINALS_REMEMBERED)
 
     async def kind(self, closure: ToolchainClosure, asked: Request) -> bytes:
@@ -50,25 +72,9 @@ class TerminalTypes:
         if time.monotonic() - made >= EXPIRY_S:
             if not _has(closure, _entry(COLOURED)) or not any(_READS_TERMINFO in file.path for file in closure.files):
                 raise StaysLocal("terminal", f"the server's clang may not know the terminal type {os.fsdecode(name)}")
-            found = COLOURED if await asyncio.to_thread(_colours, asked.environment) > 0 else PLAIN
+            found = COLOURED if await asyncio.to_thread(self._colours, asked.environment) > 0 else PLAIN
             self._known[key] = time.monotonic(), found
         return found
-
-
-def _colours(environment: Mapping[bytes, bytes]) -> int:
-    own = {name: environment[name] for name in _VARIABLES if name in environment}
-    try:
-        done = subprocess.run(
-            ("tput", "colors"),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            env={b"PATH": b"/usr/bin:/bin", **own},
-            timeout=limits.PROBE_S,
-            check=False,
-        )
-        return 0 if done.returncode == _UNKNOWN else int(done.stdout)
-    except (OSError, ValueError, subprocess.SubprocessError) as error:
-        raise StaysLocal("terminal", f"tput does not say what the terminal can do: {error}") from error
 
 
 def _entry(name: bytes) -> bytes:

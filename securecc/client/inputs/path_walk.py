@@ -81,7 +81,11 @@ class PathWalk:
             return None
 
     def _link_target(self, physical: bytes) -> bytes | None:
-        """Records what is there. Raises OSError for nothing."""
+        """Records what is there.
+
+        Raises:
+            OSError: nothing is.
+        """
         if physical in self.directories:
             return None
         if physical in self.links:

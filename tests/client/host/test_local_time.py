@@ -84,7 +84,7 @@ def test_where_no_rule_fits_the_offset_of_one_moment_does() -> None:
 
 
 def test_the_systems_own_zone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local_time, "_SYSTEM", str(tmp_path / "localtime"))
+    monkeypatch.setattr(local_time, "SYSTEM_ZONE", str(tmp_path / "localtime"))
     assert local_time.rule(None, (WINTER,)) == b"UTC0"
     (tmp_path / "localtime").symlink_to("/usr/share/zoneinfo/Asia/Tokyo")
     assert local_time.rule(None, (WINTER,)) == b"JST-9"

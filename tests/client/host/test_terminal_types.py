@@ -85,17 +85,20 @@ def test_a_clang_that_does_not_ask_as_tput_does_or_knows_no_coloured_one(files: 
 
 
 def test_it_is_asked_once_a_while(own: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    known = TerminalTypes()
+    answers = [0, 8]
+    known = TerminalTypes(lambda _: answers.pop())
     environment = {b"TERM": b"own-colour", b"TERMINFO": own}
     assert told(environment, known=known) == terminal_types.COLOURED
-    monkeypatch.setattr(terminal_types, "_colours", lambda _: 0)
     assert told(environment, known=known) == terminal_types.COLOURED
     monkeypatch.setattr(terminal_types, "EXPIRY_S", 0.0)
     assert told(environment, known=known) == terminal_types.PLAIN
 
 
 def test_a_tput_that_says_nothing_of_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(terminal_types, "_UNKNOWN", -1)
+    def tput(*_words: object, **_options: object) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.CompletedProcess("tput", 0, b"many\n", b"")
+
+    monkeypatch.setattr(subprocess, "run", tput)
     with pytest.raises(StaysLocal) as local:
         told({b"TERM": b"odd"})
     assert local.value.reason == "terminal"

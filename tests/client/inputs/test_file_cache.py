@@ -112,7 +112,8 @@ def test_a_file_over_the_limit_stays_local(tmp_path: Path) -> None:
 def test_a_file_that_changes_while_it_is_read_stays_local(
     file: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
 ) -> None:
-    monkeypatch.setattr(file_cache, "_content", lambda *_: content)
+    parts = [content]
+    monkeypatch.setattr("os.read", lambda *_: parts.pop() if parts else b"")
     with pytest.raises(StaysLocal, match="changed while"):
         FileCache().facts(os.fsencode(file))
 
