@@ -1,1 +1,1 @@
-"""The processes that run compilers: a job, its tree, its limits, its result."""
+"""The process that runs compilers: jobs, their trees, their limits, their results."""

@@ -1,4 +1,4 @@
-"""One job in the runner, from its order to its report."""
+"""One job in the runner, from the front's order to the report."""
 
 import contextlib
 import os
@@ -32,9 +32,9 @@ _DEVICES = (b"/dev/null", b"/dev/urandom")  # gcc draws the names of LTO section
 
 @dataclass(frozen=True)
 class JobContext:
-    """What all jobs share: how they are jailed, the toolchains by digest, the directory that job trees are mounted in,
-    the most that one of these may hold (bytes), a descriptor of /dev/null, where each shared tree's copy is, the
-    version of Landlock that they are restricted by (0: none), and the place of their control groups (None: none).
+    """What all jobs share: the `sandbox` program, the toolchains by digest, the directory that job trees are mounted
+    in, the size limit of each (bytes), a descriptor of /dev/null, the path of each shared tree's copy, the version of
+    Landlock that restricts jobs (0: none), and the control groups (None: none).
     """
 
     sandbox: Sandbox
@@ -48,7 +48,7 @@ class JobContext:
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """The layers of the sandbox, the program that makes it first."""
+        """The sandbox layers in force for every job, the program first."""
         groups = self.groups.layers if self.groups else ()
         return (*self.sandbox.layers, *(("landlock",) if self.landlock else ()), *groups)
 
@@ -68,14 +68,14 @@ class Job:
         self._undo.callback(self._close_blobs)
 
     def cancel(self) -> None:
-        """Kill it; `run` comes to its end soon."""
+        """Kills it; `run` returns soon."""
         self._cancelled = True
         if self._running:
             self._running.kill()
 
     async def run(self, work: WorkTree) -> tuple[WorkReport, list[int]]:
-        """The report, and the descriptors that go beside it, which are the caller's to close. Never raises a
-        SecureccError: what goes wrong is the report's `failure`.
+        """The report, and the descriptors that go with it, which are the caller's to close. Raises no SecureccError:
+        what goes wrong is the report's `failure`.
         """
         try:
             return await self._run(work)
@@ -83,7 +83,7 @@ class Job:
             return self._failed(str(error)), []
 
     def close(self) -> None:
-        """Take the job's tree away. After the report has gone, for it costs as much as half a millisecond."""
+        """Removes the job's tree. To be called when the report has gone, for it takes up to half a millisecond."""
         self._undo.close()
 
     async def _run(self, work: WorkTree) -> tuple[WorkReport, list[int]]:
@@ -120,7 +120,11 @@ class Job:
         return self._report(found, ending, stdio)
 
     def _shared_trees(self, work: WorkTree) -> dict[bytes, bytes]:
-        """Where the copies of its shared trees are, by path."""
+        """The paths of its shared trees' copies, by the path where each is mounted.
+
+        Raises:
+            PathError: there is no such shared tree here.
+        """
         found = {}
         for entry in work.entries:
             if entry.kind is Kind.SHARED_TREE:
@@ -157,7 +161,7 @@ class Job:
     def _rulesets(
         self, built: tree_builder.BuiltTree, toolchain: ToolchainCopy, places: Sequence[bytes]
     ) -> tuple[int, ...]:
-        """What it may change is the client's own directories; those in the root itself where it works there."""
+        """A job may change the client's own directories only, and those in the root itself if it works there."""
         if not self._context.landlock:
             return ()
         never = {b"", b"/dev", *(b"/" + top for top in toolchain.tree.tops)}
@@ -211,8 +215,8 @@ class Job:
         places: Sequence[bytes],
         shared_trees: Iterable[bytes],
     ) -> ScanResult:
-        """What the run left: the toolchain's own tree is not looked into, but for the client's directories in it; no
-        shared tree is.
+        """What the run left. Not searched are the toolchain's own tree, except for the client's directories in it, and
+        shared trees.
         """
         skip = frozenset(
             {mount_plan.OWN_DIRECTORY, b"/dev", *(b"/" + top for top in toolchain.tree.tops), *shared_trees}
@@ -244,8 +248,8 @@ class Job:
 
 
 def _overlay(root: bytes, toolchain: bytes, tops: Sequence[bytes], places: Sequence[bytes]) -> None:
-    """Lay the toolchain's top directories over the job's tree, and the client's directories over those. One tree with
-    all its mounts is cheaper for the sandbox than one mount after the other.
+    """Mounts the toolchain's top directories over the job's tree, and the client's directories over those. One tree
+    with all its mounts costs the sandbox less than one mount after another.
     """
     with contextlib.ExitStack() as undo:
         held = []
@@ -261,8 +265,8 @@ def _overlay(root: bytes, toolchain: bytes, tops: Sequence[bytes], places: Seque
 
 
 def _spelled(order: WorkOrder, root: int) -> bytes:
-    """The working directory as the compiler is to spell it. The sandbox sets PWD to what it is told to go to, and
-    gcc records PWD where that names the directory it is in.
+    """The working directory as the compiler is to spell it. The sandbox sets PWD to the directory that it is told to
+    enter, and gcc records PWD if that names the directory it is in.
     """
     named = order.environment.get(b"PWD", b"")
     if named.startswith(b"/") and named != order.cwd and same_folder(root, named, order.cwd):
@@ -271,7 +275,7 @@ def _spelled(order: WorkOrder, root: int) -> bytes:
 
 
 def _environment(given: Mapping[bytes, bytes], search_path: bytes) -> dict[bytes, bytes]:
-    """The front's list, less whatever chooses programs or libraries: that is ours."""
+    """The front's variables, without those that choose programs or libraries, which are the runner's to set."""
     kept = {
         name: value
         for name, value in given.items()

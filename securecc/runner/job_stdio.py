@@ -1,4 +1,4 @@
-"""What a job reads from and writes to besides files that have names."""
+"""A job's standard input, output and error."""
 
 import os
 from collections.abc import Sequence
@@ -14,10 +14,14 @@ _TAIL = 16 * limits.KIB  # of the diagnostics, where a limit shows
 
 
 class JobStdio:
-    """A job's standard input, output and error: files without a name on its tmpfs, and a terminal if it has one."""
+    """Nameless files on the job's tmpfs, and a pseudo-terminal if the client has a terminal."""
 
     def __init__(self, order: WorkOrder, root: bytes, given: int) -> None:
-        """Raises SandboxError."""
+        """`given` is the descriptor of standard input.
+
+        Raises:
+            SandboxError: a file or the terminal cannot be made.
+        """
         asked = order.terminal
         self._most = order.limits.diagnostics
         self._on_terminal = asked.error
@@ -37,12 +41,12 @@ class JobStdio:
         self.descriptors = (slave if asked.input else given, self._out, slave if asked.error else self._error)
 
     def attach(self) -> None:
-        """The sandbox has begun: read its terminal."""
+        """The sandbox has been started: read its terminal."""
         if self._terminal:
             self._terminal.attach()
 
     def overflowing(self) -> bool:
-        """Whether standard output or error is over the limit of diagnostics."""
+        """Whether standard output or error exceeds the limit of diagnostics."""
         if self._terminal and self._terminal.overflowing():
             return True
         return any(os.fstat(file).st_size > self._most for file in self._kept)
@@ -67,7 +71,7 @@ class JobStdio:
         return self._out, self._error
 
     def close(self) -> None:
-        """Whatever was not taken."""
+        """Closes what was not taken."""
         if self._terminal:
             self._terminal.close()
         close_all(tuple(self._kept))
@@ -75,7 +79,11 @@ class JobStdio:
 
 
 def take_input(root: int, entries: Sequence[Entry]) -> int:
-    """The job's standard input, which no name leads to any more; -1 if it has none."""
+    """The descriptor of the job's standard input, whose name is removed; -1 if it has none.
+
+    Raises:
+        SandboxError: it cannot be opened or removed.
+    """
     if not any(entry.path == INPUT and entry.kind is Kind.FILE for entry in entries):
         return -1
     try:

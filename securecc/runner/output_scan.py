@@ -1,7 +1,7 @@
-"""Looks at a job's tree after the run: what was read, what was made.
+"""Scans a job's tree after the run: what was read, what was made.
 
-The tree is the job's work by now: it may have put symlinks in the place of directories. Paths are resolved with
-openat2(RESOLVE_BENEATH|RESOLVE_NO_SYMLINKS), and what is opened is a regular file or nothing.
+The tree is the job's own work by now: it may have replaced directories with symlinks. Paths are resolved with
+openat2(RESOLVE_BENEATH|RESOLVE_NO_SYMLINKS), and only regular files are opened.
 """
 
 import ctypes
@@ -25,7 +25,9 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class InitialTree(Protocol):
-    """A tree as it was before the run: its root's descriptor, each directory's mtime, the tree's own clock."""
+    """A tree as it was before the run: its root's descriptor, each directory's mtime, the file system's own clock
+    (`BuiltTree`).
+    """
 
     root: int
     folders: dict[bytes, int]
@@ -34,8 +36,9 @@ class InitialTree(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ScanResult:
-    """What a run left. `descriptors` are those of `made`, in order, and the receiver's to close; `more` counts files
-    that were made but not opened, `ignored` what was made and is no regular file. `read` as in `messages.Result`.
+    """What a run left. `descriptors` are those of `made`, in order, and the caller's to close; `more` counts files that
+    were made but not opened, `ignored` whatever was made that is not a regular file. `strays` and `read` are as in
+    `messages.Result`.
     """
 
     made: tuple[Made, ...]
@@ -49,10 +52,13 @@ class ScanResult:
 def scan_outputs(
     tree: InitialTree, entries: Sequence[Entry], skip: frozenset[bytes], output: int, within: Sequence[bytes] = ()
 ) -> ScanResult:
-    """What was read and should not have been or the other way round, and what was made.
+    """What was made, and which files were read though not expected, or not read though expected.
 
-    `skip` are directories not looked into, but for what is or lies below one of `within` and is itself not in `skip`;
-    made files are opened up to `output` bytes in all. Raises SandboxError.
+    The directories `skip` are not searched, except for what is or lies below one of `within` and is itself not in
+    `skip`; made files are opened up to `output` bytes in all.
+
+    Raises:
+        SandboxError: the tree cannot be read.
     """
     scanner = _Scanner(tree, output)
     try:
@@ -73,7 +79,7 @@ def scan_outputs(
 
 
 def _below(folders: Iterable[bytes]) -> tuple[bytes, ...]:
-    """What the paths of all that lies below one of these directories begin with."""
+    """The prefixes of all paths below one of these directories."""
     return tuple(folder + b"/" for folder in folders)
 
 
@@ -91,7 +97,7 @@ class _Scanner:
         self._names = 0
 
     def compare(self, entries: Sequence[Entry]) -> tuple[list[int], bytes]:
-        """Note changed files as made; the indices of strays, and the bits of what was read."""
+        """Notes changed files as made; the indices of strays, and the bits of what was read."""
         read: dict[int, bool] = {}
         wanted: set[int] = set()
         plain: list[tuple[int, Entry, int]] = []
@@ -117,7 +123,7 @@ class _Scanner:
         return [index for index, entry, key in plain if _is_stray(entry, read[key], key in wanted)], bytes(bits)
 
     def list_again(self, path: bytes, mtime: int, skip: frozenset[bytes]) -> None:
-        """Note what is new in a directory, if it was touched."""
+        """Notes what is new in a directory, if it was touched."""
         at = self._folder(path)
         if at is None:
             return
@@ -135,7 +141,7 @@ class _Scanner:
             self._new(found, skip)
 
     def close(self) -> None:
-        """Close the directories."""
+        """Closes the directories."""
         for at in self._open.values():
             if at != self._built.root:
                 os.close(at)
@@ -152,7 +158,7 @@ class _Scanner:
             self.ignored += 1
 
     def _make(self, path: bytes) -> None:
-        """Open a made file: regular, through no symlink, without waiting."""
+        """Opens a made file: regular, through no symlink, without waiting."""
         parent, _, name = path.rpartition(b"/")
         at = self._folder(parent)
         if at is None:
@@ -203,7 +209,7 @@ class _Scanner:
 
 
 def same_folder(root: int, one: bytes, other: bytes) -> bool:
-    """Whether two absolute paths name the same directory of the tree, its own symlinks followed within it."""
+    """Whether two absolute paths name the same directory of the tree, following its own symlinks within it."""
     try:
         found = []
         for path in (one, other):
@@ -219,7 +225,11 @@ def same_folder(root: int, one: bytes, other: bytes) -> bool:
 
 
 def open_beneath(root: int, path: bytes, flags: int, *, follow: bool = False) -> int:
-    """openat2(2): below `root` and through no symlink; with `follow`, as if `root` were the root. Raises OSError."""
+    """openat2(2): below `root` and through no symlink; with `follow`, as if `root` were the root directory.
+
+    Raises:
+        OSError: the system refuses.
+    """
     resolve = _RESOLVE_IN_ROOT if follow else _RESOLVE_BENEATH | _RESOLVE_NO_SYMLINKS
     how = struct.pack("=QQQ", flags, 0, resolve | _RESOLVE_NO_MAGICLINKS)
     found = _libc.syscall(
@@ -232,7 +242,7 @@ def open_beneath(root: int, path: bytes, flags: int, *, follow: bool = False) ->
 
 
 def _is_stray(entry: Entry, was_read: bool, wanted: bool) -> bool:
-    """An empty file need not be read to be known; one inode is read under whichever of its names."""
+    """An empty file is known without being read; one inode is read under whichever of its names."""
     if entry.role is Role.READ:
         return not was_read and entry.size > 0
     return entry.role is Role.PRESENT and was_read and not wanted

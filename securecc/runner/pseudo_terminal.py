@@ -1,4 +1,6 @@
-"""A pseudo-terminal for a compiler whose user has one (pty(7)): gcc asks it for its width and for colour."""
+"""A pseudo-terminal for a compiler whose user has a terminal (pty(7)): gcc asks it for its width and whether to use
+colour.
+"""
 
 import asyncio
 import fcntl
@@ -15,12 +17,16 @@ _TIOCGPTPEER = 0x5441
 
 
 class PseudoTerminal:
-    """One pseudo-terminal of this size in character cells. What is written to it is kept as written, up to `most`
+    """One pseudo-terminal of `columns` by `rows` character cells. What is written to it is kept unchanged, up to `most`
     bytes; `overflowing` tells of more.
     """
 
     def __init__(self, columns: int, rows: int, most: int, multiplexer: str = PTMX) -> None:
-        """Raises SandboxError where the system gives no terminal."""
+        """Opens it; `multiplexer` is the path of ptmx.
+
+        Raises:
+            SandboxError: the system gives no pseudo-terminal.
+        """
         self.captured = bytearray()
         self.slave = -1
         self._most = most
@@ -43,7 +49,7 @@ class PseudoTerminal:
             raise SandboxError(f"the pseudo-terminal cannot be set up: {error}") from error
 
     def attach(self) -> None:
-        """Read on the running event loop; our own end of the slave is closed, the sandbox has its."""
+        """Reads it on the running event loop; our own end of the slave is closed, for the sandbox has its own."""
         os.close(self.slave)
         self.slave = -1
         self._loop = asyncio.get_running_loop()
@@ -54,7 +60,7 @@ class PseudoTerminal:
         return len(self.captured) > self._most
 
     def close(self) -> None:
-        """Take what is left, then close; once is enough."""
+        """Takes what is left, then closes it; may be called again."""
         if self._master < 0:
             return
         if self.slave >= 0:

@@ -1,7 +1,7 @@
 """The process that runs compilers: ``python -I -m securecc.runner.runner --fd N --config-fd M``.
 
-It has no network, no keytab and no sight of the host's files: it finds the toolchains, copies them to a tmpfs, and
-makes that its root before it takes the first order. It leaves, and all jobs with it, when the front does.
+It has no network, no keytab and no access to the host's files: it finds the toolchains, copies them to a tmpfs, and
+makes that its root before it takes the first order. It exits, and all jobs with it, when the front does.
 """
 
 import argparse
@@ -50,14 +50,14 @@ _PENDING = 4 * limits.MANIFEST_ENTRIES  # descriptors whose orders have not come
 
 
 class RunnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the front's parent tells the runner, as JSON. `base` is any directory (if toolchains lie below it, another
-    is taken): a tmpfs is mounted on it, in the runner's own namespace only. `uid` and `gid` are what root becomes.
-    `sandbox` is the way into it, ``jail`` or ``bubblewrap``; empty: the first that works. `shared_trees` are
-    directories (None: where the toolchains look for headers). `have` are toolchains by their digests in hex, and
-    `trees` shared trees: a runner that finds just these is not needed. `groups` is a directory of control groups that
-    is the runner's own and settled (`securecc.sandbox.cgroup`), empty if there is none. `without` are layers of the
-    sandbox that are left out (``seccomp``, ``landlock``): for tests, which show that the others hold alone; no setting
-    of the daemon's leads here. Sizes in bytes.
+    """What the front's parent tells the runner, as JSON. `base` is any directory (another is used if toolchains lie
+    below it): a tmpfs is mounted on it, in the runner's own namespace only. `uid` and `gid` are what root becomes.
+    `sandbox` is the program that makes sandboxes, ``jail`` or ``bubblewrap``; empty: the first that works.
+    `shared_trees` are directories (None: where the toolchains look for headers). `have` are digests of toolchains in
+    hex, and `trees` shared trees: a runner that finds exactly these is not needed. `groups` is a directory of control
+    groups that is the runner's own and prepared (`securecc.sandbox.cgroup`), empty for none. `without` are sandbox
+    layers to leave out (``seccomp``, ``landlock``): only tests set it, to show that the others hold alone. Sizes in
+    bytes.
     """
 
     compilers: tuple[str, ...]
@@ -85,7 +85,7 @@ class _Found:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run until the front has gone. Exit status 0, or 1 with one line on standard error."""
+    """Runs until the front has gone. Exit status 0, or 1 with one line on standard error."""
     options = argparse.ArgumentParser(prog="securecc.runner.runner")
     options.add_argument("--fd", type=int, required=True, help="the front's socketpair")
     options.add_argument("--config-fd", type=int, required=True, help="where the configuration is read from")
@@ -105,7 +105,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def read_config(descriptor: int) -> RunnerConfig:
-    """What is read from there, which is closed. Raises ConfigError."""
+    """The configuration read from a descriptor, which is closed.
+
+    Raises:
+        ConfigError: it is not one.
+    """
     try:
         with os.fdopen(descriptor, "rb") as file:
             return msgspec.json.decode(file.read(limits.POLICY_FILE), type=RunnerConfig)
@@ -114,7 +118,7 @@ def read_config(descriptor: int) -> RunnerConfig:
 
 
 def _only(descriptor: int) -> None:
-    """Keep standard error and the front's end; everything else that was inherited goes."""
+    """Keeps standard error and the front's end; closes every other inherited descriptor."""
     null = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1):
         os.dup2(null, standard)
@@ -124,8 +128,11 @@ def _only(descriptor: int) -> None:
 
 
 def _settle(config: RunnerConfig) -> list[JobContext]:
-    """From the host's files to a root of our own. The contexts differ in their way into the sandbox alone;
-    there is none if only the toolchains were found that somebody else has.
+    """Leaves the host's files for a root of our own. The contexts differ only in the program that makes the sandbox;
+    there are none if only the toolchains were found that another runner has.
+
+    Raises:
+        SandboxError: the system refuses, or the runner would run as root.
     """
     os.umask(0)
     if os.getuid() == 0:
@@ -169,7 +176,11 @@ def _settle(config: RunnerConfig) -> list[JobContext]:
 
 
 def _find(config: RunnerConfig) -> _Found:
-    """The ways into a sandbox, and the compilers that are there; what cannot be used is named in the log."""
+    """The programs that make sandboxes, and the compilers; those that cannot be used are named in the log.
+
+    Raises:
+        ConfigError: none of the compilers can be used.
+    """
     toolchains = {}
     for compiler in config.compilers:
         try:
@@ -195,7 +206,11 @@ def _copy_shared_trees(found: _Found, base: bytes, store: int) -> dict[SharedTre
 
 
 def _base(wanted: str, found: _Found) -> bytes:
-    """A directory that hides nothing which is still to be copied."""
+    """A directory that hides nothing which is still to be copied.
+
+    Raises:
+        ConfigError: there is none.
+    """
     needed = [file.path for closure in found.toolchains for file in closure.files]
     needed += (
         [file.path for file in found.programs] + [b"/proc/", b"/dev/"] + [path + b"/" for path in found.shared_trees]
@@ -209,7 +224,7 @@ def _base(wanted: str, found: _Found) -> bytes:
 
 
 async def _serve(end: socket.socket, contexts: Sequence[JobContext]) -> None:
-    """Take orders until the front has gone; then kill what runs, and wait until it has ended."""
+    """Takes orders until the front has gone; then kills what runs, and waits until it has ended."""
     context, usable = await _choose(contexts)
     heap.freeze_gc()
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: _log(repr(context)))
@@ -225,7 +240,11 @@ async def _serve(end: socket.socket, contexts: Sequence[JobContext]) -> None:
 
 
 async def _choose(contexts: Sequence[JobContext]) -> tuple[JobContext, list[ToolchainCopy]]:
-    """The first way into a sandbox that works, and what runs there. Raises SandboxError."""
+    """The first program whose sandbox works, and the toolchains that run in it.
+
+    Raises:
+        SandboxError: none works.
+    """
     for context in contexts:
         usable = [shelved for shelved in context.toolchains.values() if await _tried(context, shelved)]
         if usable:
@@ -235,7 +254,7 @@ async def _choose(contexts: Sequence[JobContext]) -> tuple[JobContext, list[Tool
 
 
 async def _tried(context: JobContext, toolchain: ToolchainCopy) -> bool:
-    """Whether this compiler works in the sandbox; a line in the log if it does not."""
+    """Whether this compiler works in the sandbox; if not, the log says why."""
     why = await toolchain_probe.problem(context, toolchain)
     if why:
         _log(f"compiler {toolchain.closure.name} does not work in the sandbox: {why}")
@@ -319,7 +338,7 @@ class _Front:
 
 
 def _log(line: str) -> None:
-    """One line for the front's parent, with nothing in it that a terminal obeys."""
+    """One line for the front's parent, without control characters."""
     sys.stderr.write(f"securecc runner: {plain(line[: limits.AUDIT_TEXT])}\n")
     sys.stderr.flush()
 

@@ -1,6 +1,7 @@
-"""The runner as a service of its own: it waits for a front on a unix socket, and gives each a spawner.
+"""The runner as a service of its own: it waits for fronts on a unix socket, and gives each a spawner.
 
-So no process need ever be root, and a service manager can keep network and keys from all that runs compilers.
+So no process ever needs to be root, and a service manager can keep network and keys from everything that runs
+compilers.
 """
 
 import contextlib
@@ -30,7 +31,11 @@ _STOP_S, _LOOK_S = 5.0, 0.005
 
 
 def connect(path: Path) -> socket.socket:
-    """The front's end of a spawner. Raises SandboxError where no runner waits."""
+    """The front's end of a connection to a spawner.
+
+    Raises:
+        SandboxError: no runner listens at this path.
+    """
     end = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.MIB)
     try:
@@ -43,11 +48,14 @@ def connect(path: Path) -> socket.socket:
 
 
 class RunnerService:
-    """Waits for fronts, until it is told to end."""
+    """Waits for fronts until told to stop."""
 
     def __init__(self, settings: DaemonSettings, config: Path, supervisor: ServiceManager) -> None:
-        """`config` is the file that the settings are from. Root becomes the runner's user. Raises SandboxError,
-        ConfigError.
+        """`config` is the file that the settings are from. Root becomes the runner's user.
+
+        Raises:
+            SandboxError: the system refuses.
+            ConfigError: the runner would run as root, or cannot listen.
         """
         self._settings = settings
         self._config = config
@@ -66,7 +74,7 @@ class RunnerService:
         namespaces.become_subreaper()
 
     def run(self) -> int:
-        """Exit status 0, when all spawners have ended."""
+        """Serves; exit status 0 when all spawners have ended."""
         hearing, saying = socket.socketpair()
         for end in (hearing, saying):
             end.setblocking(False)
@@ -86,7 +94,7 @@ class RunnerService:
         return 0
 
     def _turn(self, both: selectors.BaseSelector, hearing: socket.socket) -> bool:
-        """Something has happened, or it is time for a word to the service manager. Whether we were told to end."""
+        """Handles what has happened, if anything has. Whether we were told to stop."""
         for key, _ in both.select(self._supervisor.pulse_s or None):
             if key.fileobj is self._listening:
                 self._accept()
@@ -98,7 +106,11 @@ class RunnerService:
         return False
 
     def _listen(self) -> socket.socket:
-        """The service manager's socket, or one of our own that the front's user alone can reach."""
+        """The service manager's socket, or one of our own that only the front's user can reach.
+
+        Raises:
+            ConfigError: it cannot be made, or the service manager gives other sockets.
+        """
         if self._supervisor.sockets:
             [first, *more] = self._supervisor.sockets
             if more or first.family != socket.AF_UNIX or first.type != socket.SOCK_SEQPACKET:
@@ -143,7 +155,7 @@ class RunnerService:
             self._spawners.add(child)
 
     def _objection(self, end: socket.socket) -> str:
-        """Why this is no front of ours; empty if it is one."""
+        """Why this is not a front of ours; empty if it is."""
         uid = peer_credentials(end).uid
         if uid == os.getuid():
             return f"it is of the runner's own user, {uid}: a compiler that breaks out would be the front"
@@ -154,7 +166,7 @@ class RunnerService:
         return ""
 
     def _be_spawner(self, end: socket.socket) -> NoReturn:
-        """In a child: one front's spawner, from its beginning to its end."""
+        """In a child: one front's spawner, from beginning to end."""
         status = 1
         try:
             signal.set_wakeup_fd(-1)
@@ -172,7 +184,7 @@ class RunnerService:
                 self._spawners.discard(ended)
 
     def _stop(self) -> None:
-        """A spawner ends its runners before it ends; what is there all the same after that is ended."""
+        """A spawner ends its runners before it ends; whatever is left after that is killed."""
         for spawner in self._spawners:
             os.kill(spawner, signal.SIGTERM)
         last = time.monotonic() + _STOP_S
@@ -183,8 +195,11 @@ class RunnerService:
 
 
 def prepare_groups(settings: DaemonSettings, become: User | None) -> str:
-    """The directory of jobs' control groups, `become`'s where root gives it away; empty, and a line in the log, where
-    there is none. Who is to have jobs there must `cgroup.join` it. Raises SandboxError.
+    """The directory of jobs' control groups, which becomes `become`'s if root gives it away; empty, with a line in the
+    log, if there is none. Whoever is to have jobs there must `cgroup.join` it.
+
+    Raises:
+        SandboxError: the configured directory cannot be used.
     """
     place = cgroup.placement()
     folder = os.fspath(settings.groups) if settings.groups is not None else place.folder * place.delegated

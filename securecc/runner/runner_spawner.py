@@ -2,9 +2,9 @@
 
 It runs as ``python -I -m securecc.runner.runner_spawner --fd N --config-fd M --config FILE``.
 
-A runner cannot see what is installed after it has left the host's files. This process stays among them, as the runner's
-user, and starts a new runner when the front asks. It believes nothing of the front: which compilers are offered, it
-reads in the daemon's configuration by itself. It leaves when the front does.
+A runner cannot see what is installed after it has left the host's files. The spawner keeps them in sight, as the
+runner's user, and starts a new runner when the front asks. It trusts nothing from the front: which compilers are
+offered it reads from the daemon's configuration itself. It exits when the front does.
 """
 
 import argparse
@@ -41,13 +41,15 @@ _LOOK_S = 0.005
 
 
 def command(module: str, end: int, config: int, *more: str) -> list[str]:
-    """The command line of runner or spawner: `end` is the front's socketpair, `config` holds the configuration."""
+    """The command line of a runner or spawner: `end` is the front's socketpair, `config` a descriptor that holds the
+    configuration.
+    """
     python = [sys.executable, "-I", "-m", f"securecc.runner.{module}"]
     return [*python, "--fd", str(end), "--config-fd", str(config), *more]
 
 
 def start(arguments: Sequence[str], descriptors: Sequence[int]) -> "subprocess.Popen[bytes]":
-    """Start one of them: with these descriptors, standard error, and nothing else."""
+    """Starts one of them, with these descriptors, standard error, and no others."""
     return subprocess.Popen(
         arguments,
         pass_fds=descriptors,
@@ -59,7 +61,9 @@ def start(arguments: Sequence[str], descriptors: Sequence[int]) -> "subprocess.P
 
 
 def runner_config(settings: DaemonSettings, become: User | None = None, groups: str = "") -> RunnerConfig:
-    """What a runner is told by these settings. `become` is whom root becomes; `groups` as RunnerConfig has it."""
+    """What a runner is told under these settings. `become` is the user that root becomes; `groups` as in
+    `RunnerConfig`.
+    """
     return RunnerConfig(
         compilers=tuple(os.fspath(path) for path in settings.toolchains),
         base=os.fspath(settings.scratch),
@@ -74,7 +78,7 @@ def runner_config(settings: DaemonSettings, become: User | None = None, groups: 
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until the front has gone. Exit status 0, or 1 with one line on standard error."""
+    """Serves until the front has gone. Exit status 0, or 1 with one line on standard error."""
     options = argparse.ArgumentParser(prog="securecc.runner.runner_spawner")
     options.add_argument("--fd", type=int, required=True, help="the front's socketpair")
     options.add_argument("--config-fd", type=int, required=True, help="where the runners' configuration is read from")
@@ -89,16 +93,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class RunnerSpawner:
-    """Starts runners, and waits for their end."""
+    """Starts runners, and reaps them."""
 
     def __init__(self, config: RunnerConfig, daemon: Path) -> None:
-        """`config` is what runners are told, but for what the daemon's configuration, the file `daemon`, says then."""
+        """`config` is what runners are told, except for what the daemon's configuration, the file `daemon`, says when
+        one starts.
+        """
         self._config = config
         self._daemon = daemon
         self._runners: set[int] = set()
 
     def serve(self, end: socket.socket) -> None:
-        """Take the front's packets until there are no more. Raises SandboxError."""
+        """Takes the front's packets until there are no more.
+
+        Raises:
+            SandboxError: the system refuses to change the user.
+        """
         codecs.lookup("utf-8-sig")  # what reads the configuration, while Python's own files can be read for certain
         if os.getuid() == 0 and self._config.uid and self._config.gid:
             namespaces.switch_user(self._config.uid, self._config.gid)
@@ -115,12 +125,13 @@ class RunnerSpawner:
         self._end()
 
     def _answer(self, packet: bytes, descriptors: Sequence[int]) -> None:
-        """The new runner has the descriptor then; without one, the front sees that nobody has it."""
+        """The new runner has the descriptor then; without one, the front sees end of file."""
         try:
             order = msgspec.msgpack.decode(packet, type=WorkRunner)
-            if len(descriptors) != 1:
-                raise ConfigError("the front asks for a runner and gives no end of it")
-            self._start(order, descriptors[0])
+            if len(descriptors) == 1:
+                self._start(order, descriptors[0])
+            else:
+                _log(f"no further runner: the front sent {len(descriptors)} descriptors instead of its one end")
         except (SecureccError, msgspec.DecodeError, ValueError, OSError) as error:
             _log(f"no further runner: {error}")
         finally:
@@ -142,7 +153,7 @@ class RunnerSpawner:
             os.close(descriptor)
 
     def _configured(self) -> RunnerConfig:
-        """What the configuration says now; what it said at first where that cannot be read."""
+        """What the configuration says now; what it said at first if it cannot be read."""
         try:
             now = read_settings(self._daemon)
         except ConfigError as error:
@@ -152,27 +163,27 @@ class RunnerSpawner:
         return msgspec.structs.replace(self._config, compilers=now_told.compilers, shared_trees=now_told.shared_trees)
 
     def _bury(self) -> None:
-        """Also what a dead runner left behind, for that is ours now (prctl(2), PR_SET_CHILD_SUBREAPER)."""
+        """Reaps also what a dead runner left behind, for that is our child now (PR_SET_CHILD_SUBREAPER of prctl(2))."""
         with contextlib.suppress(ChildProcessError):
             while ended := os.waitpid(-1, os.WNOHANG)[0]:
                 self._runners.discard(ended)
 
     def _end(self) -> None:
-        """The front has gone, so the runners go too; one that does not is ended."""
+        """The front has gone, so the runners exit too; one that does not is killed."""
         last = time.monotonic() + _END_S
         while self._runners and time.monotonic() < last:
             time.sleep(_LOOK_S)
         end_children()
 
     def _kill(self) -> NoReturn:
-        """Told to end: the runners end with it, and their jobs with them."""
+        """Told to stop: the runners end with it, and their jobs with them."""
         end_children()
         os._exit(0)
 
 
 def end_children() -> None:
-    """Kills all children, and what they leave behind, for that is ours (prctl(2), PR_SET_CHILD_SUBREAPER): whatever a
-    compiler has become that broke out. Returns when none is left.
+    """Kills all children, and what they leave behind, for that is ours (PR_SET_CHILD_SUBREAPER of prctl(2)): even a
+    compiler that broke out. Returns when none is left.
     """
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # they are reaped here alone, so that each number means what it meant
     with contextlib.suppress(ChildProcessError):
@@ -185,7 +196,7 @@ def end_children() -> None:
 
 
 def _be_runner(end: int, config: int) -> NoReturn:
-    """In a child: the runner's life from its beginning to its end."""
+    """In a child: the runner, from beginning to end."""
     status = 1
     try:
         for number in _ENDS:

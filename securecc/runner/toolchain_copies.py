@@ -1,7 +1,7 @@
 """Toolchains as the sandbox shows them: copies on a tmpfs of the runner's, mounted read-only.
 
-A copy is made once; each set of places where clients' directories meet it is a tree of hard links to that copy, made
-when first asked for.
+A copy is made once; each set of mountpoints for clients' directories gets a tree of hard links to that copy, made when
+first needed.
 """
 
 import os
@@ -31,7 +31,13 @@ class ToolchainCopy:
     """One toolchain. `take` gives a read-only tree with some mountpoints, to be given back."""
 
     def __init__(self, closure: ToolchainClosure, store: bytes) -> None:
-        """Copies the closure below the directory `store`. Raises as `copy_files`."""
+        """Copies the closure below the directory `store`.
+
+        Raises:
+            ToolchainError: a file cannot be read, or has changed.
+            SandboxError: there is no room.
+            PathError: the toolchain has a file in the root directory.
+        """
         self.closure = closure
         self.tree: ToolchainTree = toolchain_tree(closure)
         self._store = store
@@ -63,14 +69,22 @@ class ToolchainCopy:
 
     @property
     def programs(self) -> int:
-        """The Landlock ruleset that lets its programs run, and no others. Raises SandboxError."""
+        """The descriptor of the Landlock ruleset that lets its programs run, and no others.
+
+        Raises:
+            SandboxError: the kernel refuses.
+        """
         if self._programs < 0:
             files = [file for file in self.tree.files if file.kind is Kind.FILE and file.mode & 0o111]
             self._programs = landlock.programs(self._store + b"/copy" + file.path for file in files)
         return self._programs
 
     def take(self, mountpoints: tuple[bytes, ...]) -> bytes:
-        """The path of the tree with these mountpoints. Raises SandboxError when the tmpfs is full."""
+        """The path of the tree with these mountpoints.
+
+        Raises:
+            SandboxError: the tmpfs is full, or too many trees are in use.
+        """
         variant = self._variants.get(mountpoints)
         if variant is None:
             self._make_room()
@@ -80,11 +94,15 @@ class ToolchainCopy:
         return variant.root
 
     def give_back(self, mountpoints: tuple[bytes, ...]) -> None:
-        """One user less."""
+        """One user less of the tree with these mountpoints."""
         self._variants[mountpoints].users -= 1
 
     def _make_room(self) -> None:
-        """Drop what was not used for longest, never what a sandbox shows."""
+        """Drops the tree least recently used, if it is not in use.
+
+        Raises:
+            SandboxError: all are in use.
+        """
         if len(self._variants) < limits.TREE_VARIANTS:
             return
         for mountpoints, variant in self._variants.items():
@@ -118,8 +136,11 @@ def _drop(root: bytes) -> None:
 
 
 def copy_files(files: Iterable[ClosureFile], root: bytes) -> None:
-    """Copy a closure's files and links below `root`, each checked against its digest. Raises ToolchainError for a file
-    that cannot be read or has changed, SandboxError where there is no room.
+    """Copies a closure's files and links below `root`, each checked against its digest.
+
+    Raises:
+        ToolchainError: a file cannot be read, or has changed.
+        SandboxError: there is no room.
     """
     try:
         for file in files:

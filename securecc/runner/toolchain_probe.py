@@ -1,6 +1,6 @@
-"""Whether a toolchain works in the sandbox: it starts, and makes an object of each language that it has.
+"""Whether a toolchain works in the sandbox: it starts, and makes an object file of each language that it has.
 
-The source is preprocessed text: no header has come from a client yet.
+The source is preprocessed text, since no client has sent a header yet.
 """
 
 import os
@@ -30,7 +30,7 @@ _TREE = WorkTree(
 
 
 async def problem(context: JobContext, toolchain: ToolchainCopy) -> str:
-    """Why it does not work, in words; empty if it does."""
+    """Why it does not work; empty if it does."""
     for arguments in _commands(toolchain.closure):
         order = WorkOrder(
             job=0,

@@ -1,7 +1,8 @@
 """Shared trees as the sandbox shows them: copies of whole directory trees on a tmpfs of the runner's, mounted
 read-only.
 
-What a shared tree is, and its name, are `shared_tree`'s. The copy is what is named: nothing can change it later.
+`compiler.tree.shared_tree` says what a shared tree is and computes its digest. It is computed of the copy, which
+nothing can change later.
 """
 
 import os
@@ -26,8 +27,8 @@ _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 def directories_to_share(
     wanted: Iterable[bytes] | None, toolchains: Sequence[ToolchainClosure], log: Callable[[str], None]
 ) -> tuple[bytes, ...]:
-    """The real paths of these directories (None: where the toolchains look for headers), but for those, named in the
-    log, that lie over something of a toolchain's.
+    """The real paths of these directories (None: where the toolchains look for headers). Those that would lie over
+    something of a toolchain's are left out, with a line in the log.
     """
     if wanted is None:
         wanted = _topmost(path for closure in toolchains for path in closure.include_directories)
@@ -54,18 +55,18 @@ def _topmost(directories: Iterable[bytes]) -> list[bytes]:
 
 
 def copy_trees(roots: Iterable[bytes], store: bytes, room: int, log: Callable[[str], None]) -> dict[SharedTree, bytes]:
-    """Copy the trees below these directories into the directory `store`, `room` bytes in all; where each copy is.
-
-    What is no shared tree, or has no room, is named in the log and left out.
+    """Copies the trees below these directories into the directory `store`, at most `room` bytes in all; the path of
+    each copy. What cannot be shared, or has no room, is left out, with a line in the log.
     """
     found: dict[SharedTree, bytes] = {}
     for number, root in enumerate(roots):
         os.makedirs(store, exist_ok=True)
         to = store + b"/%d" % number
+        if len(found) == limits.SHARED_TREES:
+            log(f"{os.fsdecode(root)} is not offered as a shared tree: {limits.SHARED_TREES} are already")
+            continue
         copying = _Copying(root, to, room)
         try:
-            if len(found) == limits.SHARED_TREES:
-                raise ToolchainError(f"it is one more than {limits.SHARED_TREES}")
             found[SharedTree(root, copying.run())] = to
         except ToolchainError as error:
             shutil.rmtree(to, ignore_errors=True)
@@ -77,7 +78,7 @@ def copy_trees(roots: Iterable[bytes], store: bytes, room: int, log: Callable[[s
 
 
 class _Copying:
-    """One copy as it is made. `taken` counts its bytes in whole pages."""
+    """One copy while it is made. `taken` counts its bytes in whole pages."""
 
     def __init__(self, root: bytes, to: bytes, room: int) -> None:
         self.taken = 0
@@ -86,7 +87,11 @@ class _Copying:
         self._folders: list[tuple[bytes, int]] = []
 
     def run(self) -> Digest:
-        """The copy's name. Raises ToolchainError."""
+        """The copy's digest.
+
+        Raises:
+            ToolchainError: the tree cannot be copied or is too large.
+        """
         todo = [b""]
         try:
             os.mkdir(self._to, 0o755)
@@ -100,7 +105,11 @@ class _Copying:
         return shared_tree.digest_of(shared_tree.entries(self._to))
 
     def _folder(self, inside: bytes) -> list[bytes]:
-        """Copies what is right in a directory; the directories in it."""
+        """Copies what is directly in a directory; the directories in it.
+
+        Raises:
+            ToolchainError: there is a special file in it.
+        """
         below = []
         with os.scandir(self._root + inside) as found:
             for item in found:

@@ -1,1 +1,1 @@
-"""What front and runner say to each other, and the packets that carry it."""
+"""Messages between front and runner, and the packets that carry them."""

@@ -1,4 +1,4 @@
-"""What front and runner say to each other, over a socketpair of packets, descriptors beside.
+"""Messages between front and runner, over a socketpair of packets with descriptors beside them.
 
 The front trusts nothing of a WorkReport but its shape; the runner knows no principal and no policy.
 """
@@ -11,8 +11,8 @@ from securecc.model.messages import Description, LimitName, SharedTree, Terminal
 
 
 class WorkTree(msgspec.Struct, frozen=True, array_like=True):
-    """Travels in a memfd, for it may be larger than a packet. `descriptors[i]` is the index, among the descriptors of
-    the order, of entry i's content; -1 where it has none. Equal digests share one descriptor.
+    """Travels in a memfd, for it may be larger than a packet. `descriptors[i]` is the index of entry i's content among
+    the order's descriptors, -1 if it has none. Equal digests share one descriptor.
     """
 
     entries: tuple[Entry, ...]
@@ -20,8 +20,8 @@ class WorkTree(msgspec.Struct, frozen=True, array_like=True):
 
 
 class WorkOrder(msgspec.Struct, frozen=True, array_like=True, tag="order", tag_field="t"):
-    """One job. The packet carries the WorkTree's memfd as its first descriptor; the blobs' come in `WorkBlobs`
-    packets sent before it, `blobs` of them in all.
+    """One job. The packet carries the WorkTree's memfd as its first descriptor; the blobs' descriptors, `blobs` in all,
+    come in `WorkBlobs` packets before it.
     """
 
     job: int
@@ -42,13 +42,13 @@ class WorkBlobs(msgspec.Struct, frozen=True, array_like=True, tag="blobs", tag_f
 
 
 class WorkCancel(msgspec.Struct, frozen=True, array_like=True, tag="cancel", tag_field="t"):
-    """Kill it; a report still follows."""
+    """Kill the job; a report still follows."""
 
     job: int
 
 
 class Made(msgspec.Struct, frozen=True, array_like=True):
-    """A regular file that was not there before, or differs; its descriptor comes beside the report."""
+    """A regular file that is new or has changed; its descriptor comes beside the report. `size` in bytes."""
 
     path: bytes
     size: int
@@ -56,11 +56,11 @@ class Made(msgspec.Struct, frozen=True, array_like=True):
 
 
 class WorkReport(msgspec.Struct, frozen=True, array_like=True, tag="report", tag_field="t"):
-    """The job has ended and nothing of it runs any more.
+    """The job has ended, and nothing of it runs any more.
 
-    Descriptors beside, in order: standard output, standard error, then one for each of `made`; none at all if
-    `failure` is set. `strays` as in `messages.Result`. `failure` is the runner's own trouble (no sandbox, no space) in
-    words; `status` means nothing then. Only the first 200 made files are reported; `more` counts the rest. `read` as in
+    Descriptors beside it, in order: standard output, standard error, then one for each of `made`; none at all if
+    `failure` is set. `failure` says what went wrong in the runner itself (no sandbox, no space); `status` means nothing
+    then. Only the first 200 made files are reported; `more` counts the rest. `strays` and `read` are as in
     `messages.Result`.
     """
 
@@ -76,9 +76,9 @@ class WorkReport(msgspec.Struct, frozen=True, array_like=True, tag="report", tag
 
 
 class Offer(msgspec.Struct, frozen=True, array_like=True):
-    """A toolchain that the runner can run. `called_by` are the paths of its drivers; no file of a client's may stand in
-    `directories` but below one of `include_directories`, or such as is one of the `catalogues`, by path and digest.
-    `description` is for telling toolchains apart in words, `whole` for seeing that nothing of it is new.
+    """A toolchain that the runner can run. `called_by` are the paths of its drivers; no client file may be in
+    `directories` except below one of `include_directories`, or if it is one of the `catalogues`, by path and digest.
+    `description` tells toolchains apart in words; `whole` is a digest that shows whether anything of it is new.
     """
 
     name: str
@@ -98,8 +98,8 @@ class Offer(msgspec.Struct, frozen=True, array_like=True):
 
 
 class WorkRunner(msgspec.Struct, frozen=True, array_like=True, tag="runner", tag_field="t"):
-    """To the spawner: start another runner, whose end is the packet's one descriptor. One that would find exactly the
-    toolchains `have`, and the shared trees `trees`, says that it is ready with none, and ends.
+    """To the spawner: start another runner, whose end is the packet's one descriptor. One that finds exactly the
+    toolchains `have` and the shared trees `trees` reports that it is ready with no toolchain, and exits.
     """
 
     have: tuple[bytes, ...] = ()
@@ -107,8 +107,8 @@ class WorkRunner(msgspec.Struct, frozen=True, array_like=True, tag="runner", tag
 
 
 class WorkReady(msgspec.Struct, frozen=True, array_like=True, tag="ready", tag_field="t"):
-    """The runner's first packet: the sandbox layers in force, the toolchains found, and the directory trees that a job
-    may have whole.
+    """The runner's first packet: the sandbox layers in force, the toolchains found, and the shared trees that a job may
+    name.
     """
 
     layers: tuple[str, ...]

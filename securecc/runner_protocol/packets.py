@@ -1,7 +1,7 @@
 """Packets of messages between front and runner, with descriptors beside them (unix(7), SOCK_SEQPACKET).
 
-One packet is one message of `runner_protocol.messages`: a byte that says where the body is, then the body. A body that
-would not fit a packet travels in a memfd, which is then the packet's first descriptor.
+One packet is one message of `runner_protocol.messages`: a byte that says where the body is, then the body. A body too
+large for a packet travels in a memfd, which is the packet's first descriptor then.
 """
 
 import array
@@ -39,7 +39,7 @@ _tree_decoder = msgspec.msgpack.Decoder(WorkTree)
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
-    """Two connected ends: neither is inherited by a child unless passed on by hand."""
+    """Two connected ends; a child inherits one only if it is passed on explicitly."""
     ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     for end in ends:
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.MIB)
@@ -47,7 +47,11 @@ def pair() -> tuple[socket.socket, socket.socket]:
 
 
 def order_runner(spawner: socket.socket, have: Sequence[bytes], trees: Sequence[SharedTree] = ()) -> socket.socket:
-    """Have the spawner start another runner; the end that speaks to it. Raises SandboxError if there is no spawner."""
+    """Has the spawner start another runner; the end that speaks to it. `have` and `trees` are as in `WorkRunner`.
+
+    Raises:
+        SandboxError: the spawner has gone.
+    """
     ours, theirs = pair()
     try:
         socket.send_fds(spawner, [_encoder.encode(WorkRunner(tuple(have), tuple(trees)))], [theirs.fileno()], _FLAGS)
@@ -60,7 +64,11 @@ def order_runner(spawner: socket.socket, have: Sequence[bytes], trees: Sequence[
 
 
 def say_once(end: socket.socket, message: msgspec.Struct) -> None:
-    """Send one small message without an event loop. Raises ChannelError when the peer has gone."""
+    """Sends one small message without an event loop.
+
+    Raises:
+        ChannelError: the peer has gone.
+    """
     try:
         end.send(bytes([INLINE]) + _encoder.encode(message), socket.MSG_NOSIGNAL)
     except OSError as error:
@@ -69,9 +77,10 @@ def say_once(end: socket.socket, message: msgspec.Struct) -> None:
 
 class PacketConnection(Generic[Incoming]):
     """One end. `receive(message, descriptors)` owns the descriptors that it is given; `lost(reason)` is called once,
-    when the peer has gone; `garbage(reason)` for each packet that is no message (its descriptors are closed already).
+    when the peer has gone; `garbage(reason)` for each packet that is not a message (its descriptors are closed
+    already).
 
-    Belongs to the running event loop, from `start` to `close`.
+    Belongs to the running event loop from `start` to `close`.
     """
 
     def __init__(
@@ -91,7 +100,7 @@ class PacketConnection(Generic[Incoming]):
         end.setblocking(False)
 
     def start(self) -> None:
-        """Begin to receive."""
+        """Begins to receive."""
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._end, self._readable)
 
@@ -101,9 +110,12 @@ class PacketConnection(Generic[Incoming]):
         return self._closed
 
     def send(self, message: msgspec.Struct, descriptors: Sequence[int] = ()) -> None:
-        """Send, or queue if the peer is slow: what waits is no more than the jobs under way. The descriptors stay the
-        caller's: what has to wait is duplicated. Raises ChannelError when the peer has gone, ProtocolError for too many
-        descriptors.
+        """Sends, or queues if the peer is slow: what waits is bounded by the jobs under way. The descriptors remain the
+        caller's, for those that have to wait are duplicated.
+
+        Raises:
+            ChannelError: the peer has gone.
+            ProtocolError: there are too many descriptors, or the kernel takes no such packet.
         """
         if self._closed:
             raise ChannelError(_LOST)
@@ -118,7 +130,7 @@ class PacketConnection(Generic[Incoming]):
             os.close(memfd)
 
     def close(self) -> None:
-        """Close this end; what is queued is dropped."""
+        """Closes this end; what is queued is dropped."""
         if self._closed:
             return
         self._closed = True
@@ -222,8 +234,12 @@ class PacketConnection(Generic[Incoming]):
 def post_order(
     connection: "PacketConnection[FromRunner]", order: WorkOrder, tree: WorkTree, descriptors: Sequence[int]
 ) -> None:
-    """Send one job: its contents, 250 descriptors a packet, then the order with the tree. The descriptors stay the
-    caller's. Raises as `PacketConnection.send`.
+    """Sends one job: its contents, 250 descriptors a packet, then the order with the tree. The descriptors remain the
+    caller's.
+
+    Raises:
+        ChannelError: the peer has gone.
+        ProtocolError: as `PacketConnection.send`.
     """
     for start in range(0, len(descriptors), limits.WORK_BLOBS):
         connection.send(WorkBlobs(order.job), descriptors[start : start + limits.WORK_BLOBS])
@@ -235,7 +251,11 @@ def post_order(
 
 
 def read_tree(memfd: int) -> WorkTree:
-    """The tree that an order's first descriptor holds. Raises ProtocolError for anything that is none."""
+    """The tree that an order's first descriptor holds.
+
+    Raises:
+        ProtocolError: it holds none.
+    """
     try:
         tree = _tree_decoder.decode(_contents(memfd, limits.WORK_TREE))
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
@@ -255,7 +275,11 @@ def memory(content: bytes) -> int:
 
 
 def _contents(descriptor: int, limit: int) -> bytes:
-    """All bytes, copied before anyone looks at them: the peer may still write."""
+    """All bytes, copied before anyone looks at them, for the peer may still write.
+
+    Raises:
+        ProtocolError: it is larger than `limit` bytes, or cannot be read.
+    """
     try:
         size = os.fstat(descriptor).st_size
         if size > limit:

@@ -1,7 +1,8 @@
-"""Control groups, version 2 (cgroups(7)): one for each job, where a service manager has given us a directory of them.
+"""Control groups, version 2 (cgroups(7)): one for each job, if a service manager has delegated a directory of them to
+us.
 
-Memory, processes and processors are bounded for all of a job together, and all of it ends at one word. What is asked of
-it is what the directory offers: each controller by itself, `cgroup.kill` by itself.
+They bound memory, processes and processors of all of a job together, and end all of it with one write. Each controller
+is used if the directory offers it, and so is `cgroup.kill`.
 """
 
 import contextlib
@@ -41,19 +42,22 @@ def placement(proc: str = _PROC) -> CgroupPlacement:
 
 
 def placement_at(mount: str, folder: str) -> CgroupPlacement:
-    """What a directory of the hierarchy that is mounted at `mount` offers."""
+    """What a directory of the hierarchy mounted at `mount` offers."""
     return CgroupPlacement(mount, folder, _is_delegated(folder), controllers(folder))
 
 
 def controllers(folder: str) -> frozenset[str]:
-    """Those that a directory offers, of the ones that bound a job."""
+    """The controllers that a directory offers, of those that bound a job."""
     said = next(iter(_lines(os.path.join(folder, "cgroup.controllers"))), "")
     return frozenset(said.split()) & frozenset(CONTROLLERS)
 
 
 def prepare(folder: str, owner: tuple[int, int] | None = None) -> str:
-    """Take a directory of control groups into use, and say which is for jobs. With an `owner` (uid, gid) that is one
-    below it which is given to them, for root's own processes stay beside it. Raises SandboxError.
+    """Takes a directory of control groups into use; the directory that is for jobs. With an `owner` (uid, gid) that is
+    one below it, which is given to them: root's own processes stay beside it.
+
+    Raises:
+        SandboxError: the directory cannot be used; the advice says what to do.
     """
     try:
         _settle(folder)
@@ -71,8 +75,10 @@ def prepare(folder: str, owner: tuple[int, int] | None = None) -> str:
 
 
 def join(folder: str, pid: int) -> None:
-    """Have a process that is no job live where jobs are its neighbours: only so it may move them. Raises
-    SandboxError.
+    """Moves a process that is not a job beside the jobs' groups: only from there may it move others into them.
+
+    Raises:
+        SandboxError: the system refuses.
     """
     try:
         _move(_main(folder), (str(pid),))
@@ -81,12 +87,14 @@ def join(folder: str, pid: int) -> None:
 
 
 def _main(folder: str) -> str:
-    """Where processes live that are no jobs: beside groups with controllers there may be none."""
+    """The directory for processes that are not jobs: a group whose controllers are in force for others may have none
+    itself.
+    """
     return os.path.join(folder, os.fsdecode(_MAIN))
 
 
 def _settle(folder: str) -> None:
-    """Its processes move to the directory for that, and its controllers come into force for those beside it."""
+    """Moves its processes to the directory for them, and has its controllers in force for those beside it."""
     _make(_main(folder))
     _move(_main(folder), _lines(os.path.join(folder, "cgroup.procs")))
     for name in controllers(folder):
@@ -106,15 +114,25 @@ def _move(folder: str, pids: Iterable[str]) -> None:
 
 
 def enter(group: int, pid: int) -> None:
-    """Move a process to the group that is open as `group`, before it has children. Raises OSError."""
+    """Moves a process to the group that is open as `group`, before it has children.
+
+    Raises:
+        OSError: the system refuses, or the process has gone.
+    """
     _put(group, "cgroup.procs", b"%d" % pid)
 
 
 class JobGroups:
-    """The control groups of jobs, in a directory that was prepared. It is kept open: a runner's root changes."""
+    """The control groups of jobs, in a directory that `prepare` has prepared. It stays open, for a runner changes its
+    root.
+    """
 
     def __init__(self, folder: str) -> None:
-        """Raises SandboxError."""
+        """Opens the directory.
+
+        Raises:
+            SandboxError: it cannot be used.
+        """
         try:
             self._folder = os.open(folder, _FOLDER)
             enabled = _get(self._folder, "cgroup.subtree_control").split()
@@ -127,25 +145,29 @@ class JobGroups:
         self._left = {name for name in map(os.fsencode, os.listdir(self._folder)) if _is_stale(name)}
 
     def new(self, number: int, limits: JobLimits) -> "JobGroup":
-        """The group of one job. Raises SandboxError."""
+        """The group of one job, with its limits set.
+
+        Raises:
+            SandboxError: the system refuses.
+        """
         name = b"job-%d-%d" % (os.getpid(), number)
         for old in tuple(self._left):
             self.remove(old)
         try:
             group = JobGroup(self, name, self._open(name), kills=self._kills)
         except OSError as error:
-            raise _none(error) from error
+            raise SandboxError(_no_group(error), _ADVICE) from error
         try:
             for file, value in _values(self.controllers, limits):
                 with contextlib.suppress(FileNotFoundError):  # no swap, an older kernel
                     _put(group.folder, file, value)
         except OSError as error:
             group.close()
-            raise _none(error) from error
+            raise SandboxError(_no_group(error), _ADVICE) from error
         return group
 
     def remove(self, name: bytes) -> None:
-        """Forget a group; one that is still busy is tried again with the next job."""
+        """Removes a group; one that is still busy is tried again with the next job."""
         try:
             os.rmdir(name, dir_fd=self._folder)
             self._left.discard(name)
@@ -170,30 +192,30 @@ class JobGroup:
         self.folder = folder
 
     def kill(self) -> None:
-        """End all of it at once, where the kernel can (5.14)."""
+        """Ends all of it at once, if the kernel can (5.14)."""
         if self._kills:
             with contextlib.suppress(OSError):
                 _put(self.folder, "cgroup.kill", b"1")
 
     def limit(self) -> LimitName:
-        """The limit that something of it has met, if one has."""
+        """The limit that some process of it has met, if any has."""
         if _count(self.folder, "memory.events", "oom_kill"):
             return "memory"
         return "processes" if _count(self.folder, "pids.events", "max") else ""
 
     def close(self) -> None:
-        """Whatever is left in it ends."""
+        """Ends whatever is left in it, and removes it."""
         self.kill()
         os.close(self.folder)
         self._groups.remove(self._name)
 
 
-def _none(error: OSError) -> SandboxError:
-    return SandboxError(f"no control group for a job: {error.strerror}", _ADVICE)
+def _no_group(error: OSError) -> str:
+    return f"no control group for a job: {error.strerror}"
 
 
 def _values(enabled: Iterable[str], limits: JobLimits) -> list[tuple[str, bytes]]:
-    """What is written to a new group. What a job puts on its tmpfs is memory of its own as well."""
+    """What is written to a new group. What a job writes to its tmpfs counts as its memory too."""
     memory = limits.memory + limits.output + 2 * limits.diagnostics
     values = {
         "memory": [("memory.max", b"%d" % memory), ("memory.swap.max", b"0"), ("memory.oom.group", b"1")],
@@ -204,7 +226,7 @@ def _values(enabled: Iterable[str], limits: JobLimits) -> list[tuple[str, bytes]
 
 
 def _is_stale(name: bytes) -> bool:
-    """Whether it is the group of a job whose runner is no more."""
+    """Whether it is the group of a job whose runner has gone."""
     kind, _, rest = name.partition(b"-")
     pid = rest.partition(b"-")[0]
     return kind == b"job" and pid.isdigit() and not os.path.exists(f"{_PROC}/{int(pid)}")
@@ -230,8 +252,8 @@ def _mounted(lines: Iterable[str]) -> tuple[str, str]:
 
 
 def _is_delegated(folder: str) -> bool:
-    """Whether a service manager says so. That one may write there says nothing: root may everywhere, and a user in the
-    groups of his own sessions, where his shell lives.
+    """Whether a service manager says so. That one may write there proves nothing: root may everywhere, and a user in
+    the groups of his own sessions, where his shell lives.
     """
     for name in _DELEGATED:
         with contextlib.suppress(OSError):

@@ -1,7 +1,8 @@
 """Landlock (landlock(7)): what a job may run, read and write, by the files themselves and not by what is mounted where;
-no TCP; no signal to what is outside. The kernel's door to it: system calls that no library has yet.
+no TCP; no signal to processes outside. By system calls that no library has yet.
 
-A ruleset is a descriptor. Who is restricted to two of them may do what both allow (`securecc/sandbox/jail/confine.c`).
+A ruleset is a descriptor. Whoever is restricted by two of them may do what both allow
+(`securecc/sandbox/jail/confine.c`).
 """
 
 import ctypes
@@ -36,14 +37,16 @@ _syscall = _libc.syscall
 
 
 def abi() -> int:
-    """The version of Landlock that this kernel has; 0 where it has none, or was started without it."""
+    """The version of Landlock that this kernel has; 0 if it has none, or was started without it."""
     return max(0, int(_syscall(ctypes.c_long(_CREATE), None, ctypes.c_size_t(0), ctypes.c_uint(_VERSION))))
 
 
 def programs(files: Iterable[bytes]) -> int:
-    """The ruleset that lets these files be run, under whatever name, and no others; it is silent about all else but
-    links across directories, which no ruleset allows that does not name them. The caller closes it. Raises
-    SandboxError.
+    """The ruleset that lets these files be run, under whatever name, and no others. It restricts nothing else but links
+    across directories, which every ruleset forbids that does not name them. The caller closes it.
+
+    Raises:
+        SandboxError: the kernel refuses, or a file is missing.
     """
     ruleset = _create(_EXECUTE, 0, 0)
     try:
@@ -56,9 +59,12 @@ def programs(files: Iterable[bytes]) -> int:
 
 
 def tree(version: int, root: int, writable: Iterable[bytes], devices: Iterable[bytes]) -> int:
-    """The ruleset of one job, for a kernel with Landlock `version`: all below the directory that is open as `root` can
-    be read, the directories `writable` changed, and `devices` written to. Nothing else, no special file or symlink can
-    be made; there is no TCP, and no signal leaves. The caller closes it. Raises SandboxError.
+    """The ruleset of one job, for a kernel with Landlock `version`: everything below the directory open as `root` can
+    be read, the directories `writable` changed, and `devices` written to. Nothing else can be changed, and no special
+    file or symlink made; there is no TCP, and no signal leaves. The caller closes it.
+
+    Raises:
+        SandboxError: the kernel refuses, or a path is missing.
     """
     handled = (1 << _FILES_OF_ABI[min(version, len(_FILES_OF_ABI) - 1)]) - 1 & ~_EXECUTE
     network = _NETWORK if version >= _NETWORK_ABI else 0
@@ -76,7 +82,11 @@ def tree(version: int, root: int, writable: Iterable[bytes], devices: Iterable[b
 
 
 def _create(files: int, network: int, scopes: int) -> int:
-    """An older kernel takes a longer structure than it knows, if the rest of it is zero."""
+    """An older kernel takes a longer structure than it knows, if the rest of it is zero.
+
+    Raises:
+        SandboxError: the kernel refuses.
+    """
     attributes = _RULESET.pack(files, network, scopes)
     made = _syscall(ctypes.c_long(_CREATE), attributes, ctypes.c_size_t(len(attributes)), ctypes.c_uint(0))
     if made < 0:

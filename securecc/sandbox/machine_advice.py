@@ -1,4 +1,4 @@
-"""What the state of a machine means for its sandbox, and what to do about it: pure rules, one function a subject."""
+"""What a machine's state means for its sandbox, and what to do about it: pure rules, one function a subject."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -22,9 +22,9 @@ _SYSCTL = "sysctl -w {0}; echo '{0}' >> /etc/sysctl.d/60-securecc.conf"
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A switch of the kernel's that is not there is None. `container` is what kind this is in (empty: none), `modules`
-    are the kernel's security modules (empty: it does not say), `obstacle` is why an unprivileged user gets no
-    namespaces (empty: he does).
+    """A kernel switch that does not exist is None. `container` is the kind of container this is in (empty: none),
+    `modules` are the kernel's security modules (empty: unknown), `obstacle` is why an unprivileged user gets no
+    namespaces (empty: nothing stops them).
     """
 
     unprivileged_userns_clone: int | None
@@ -37,8 +37,8 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class CgroupPlacement:
-    """Where a process is among the control groups: the `mount` of version 2 (empty: there is none), its `folder` below
-    it, whether that is `delegated` to it, and the `controllers` that it could use.
+    """Where a process is among the control groups: the mount point `mount` of version 2 (empty: not mounted), its
+    `folder` below it, whether that is `delegated` to it, and the `controllers` that it could use.
     """
 
     mount: str = ""
@@ -48,7 +48,7 @@ class CgroupPlacement:
 
 
 def namespaces(machine: Machine) -> Finding:
-    """Whether a user who is not root can make namespaces, and what keeps him from it."""
+    """Whether an unprivileged user can make namespaces, and what stops them."""
     if not machine.obstacle:
         if machine.apparmor_restricts:
             says = "the runner's user can make them, though AppArmor keeps them from programs without a profile"
@@ -95,7 +95,7 @@ def landlock(abi: int, modules: Collection[str]) -> Finding:
 
 
 def groups(place: CgroupPlacement, wanted: Iterable[str]) -> Finding:
-    """Whether a job's resources can be bound together. `wanted` are the controllers for that."""
+    """Whether a job's resources can be bounded together. `wanted` are the controllers for that."""
     without = "limits hold for each process, and a look ten times a second for all of a job"
     if not place.mount:
         advice = "mount version 2 (systemd: systemd.unified_cgroup_hierarchy=1 on the kernel's command line)"
@@ -116,7 +116,7 @@ def groups(place: CgroupPlacement, wanted: Iterable[str]) -> Finding:
 
 
 def layers(found: Collection[str], minimum: Iterable[str], *, by: str) -> Finding:
-    """Whether what came into force is enough. `by` says where it was seen."""
+    """Whether the layers in force are enough. `by` says where they were seen."""
     lacking = sorted(set(minimum) - set(found))
     says = f"{by}: {' '.join(found)}"
     if lacking:

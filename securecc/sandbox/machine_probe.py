@@ -1,4 +1,4 @@
-"""What this machine has for a sandbox: switches of the kernel, what its container allows, Landlock, control groups."""
+"""What this machine offers for a sandbox: kernel switches, what its container allows, Landlock, control groups."""
 
 import contextlib
 import os
@@ -19,8 +19,8 @@ _CONTAINERS = (("/.dockerenv", "docker"), ("/run/.containerenv", "podman"))
 
 
 def examine(user: tuple[int, int] | None = None, root: str = "/") -> Machine:
-    """Look at all of it, namespaces as `user` (uid, gid), who is this process's own where it is None. `root` stands for
-    the root directory in tests.
+    """Looks at all of it; at namespaces as `user` (uid, gid), or as this process's own user if that is None. `root`
+    stands for the root directory in tests.
     """
     switches = {name: _number(os.path.join(root, "proc/sys", path)) for name, path in _SETTINGS.items()}
     modules = tuple(name for name in _text(os.path.join(root, "sys/kernel/security/lsm")).strip().split(",") if name)
@@ -28,7 +28,7 @@ def examine(user: tuple[int, int] | None = None, root: str = "/") -> Machine:
 
 
 def _container(root: str) -> str:
-    """As systemd-detect-virt(1) looks for it, where that is not there."""
+    """What systemd-detect-virt(1) would say, where that is not installed."""
     for path, kind in _CONTAINERS:
         if os.path.exists(root + path):
             return kind
@@ -41,7 +41,7 @@ def _container(root: str) -> str:
 
 
 def _obstacle(user: tuple[int, int] | None) -> str:
-    """A child makes the namespaces that a runner lives in."""
+    """Why a child cannot make the namespaces that a runner lives in; empty if it can."""
     someone = {} if user is None else {"user": user[0], "group": user[1], "extra_groups": []}
     try:
         done = subprocess.run(

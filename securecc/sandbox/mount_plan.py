@@ -1,14 +1,15 @@
 """Where a job's tree and a toolchain's tree meet.
 
 The toolchain's top directories (`/usr`) are mounted whole over the job's root; the client's directories below them are
-mounted on top again, at places that the toolchain's tree must offer. What may stand where is judged here a second
-time, whatever the front has judged: this layer holds alone.
+mounted on top again, at mountpoints that the toolchain's tree must offer. What may be where is decided here a second
+time, independently of the front: this check must hold alone.
 """
 
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NoReturn
 
 from securecc.compiler.toolchain.closure import ClosureFile, ToolchainClosure
 from securecc.model import limits
@@ -29,9 +30,9 @@ _INCLUDE = re.compile(rb"include(-fixed|[.+0-9-]*)?|c\+\+")
 
 @dataclass(frozen=True)
 class ToolchainTree:
-    """The places that a toolchain's tree takes. `tops` are mounted whole; `links` lie outside them and are made in each
-    job's tree; `guarded` are directories below which no client file may stand but in
-    include directories; `catalogues` may, by path and digest.
+    """The paths that a toolchain takes. `tops` are mounted whole; `links` lie outside them and are made in each job's
+    tree; `guarded` are directories below which no client file may be except in include directories; `catalogues` may,
+    by path and digest.
     """
 
     tops: frozenset[bytes]
@@ -43,12 +44,12 @@ class ToolchainTree:
 
     @cached_property
     def folders(self) -> frozenset[bytes]:
-        """All directories of the toolchain's tree."""
+        """All directories of the tree."""
         return frozenset(folder for file in self.files for folder in ancestors(file.path))
 
     @cached_property
     def claimed(self) -> frozenset[bytes]:
-        """All that a shared tree may not stand in the place of, or above."""
+        """All paths that a shared tree may neither replace nor contain."""
         own = frozenset((*self.taken, *self.guarded, *(b"/" + top for top in self.tops)))
         return own.union(*(ancestors(path) for path in own), [b"/"])
 
@@ -59,7 +60,11 @@ class ToolchainTree:
 
 
 def toolchain_tree(closure: ToolchainClosure) -> ToolchainTree:
-    """What this toolchain's tree takes. Raises PathError if it would take the root itself."""
+    """The paths that this toolchain takes.
+
+    Raises:
+        PathError: a file of it is in the root directory.
+    """
     everything = (*closure.files, *closure.calls)
     tops = frozenset(_top(file.path) for file in everything if file.kind is Kind.FILE)
     if any(file.path[1:] in tops for file in everything):
@@ -71,7 +76,7 @@ def toolchain_tree(closure: ToolchainClosure) -> ToolchainTree:
 
 
 def ancestors(path: bytes) -> list[bytes]:
-    """All directories above, the topmost first, without the root."""
+    """All directories above a path, the topmost first, without the root."""
     parts = path.split(b"/")
     return [b"/".join(parts[:end]) for end in range(2, len(parts))]
 
@@ -79,8 +84,8 @@ def ancestors(path: bytes) -> list[bytes]:
 def mountpoints(entries: Iterable[Entry], taken: ToolchainTree) -> tuple[bytes, ...]:
     """The client's topmost directories below the toolchain's top directories, sorted.
 
-    Raises PathError for a path that would put a file of the client's where the toolchain looks for its own, and for
-    anything at or below a shared tree.
+    Raises:
+        PathError: a file of the client's would be where the toolchain looks for its own, or at or below a shared tree.
     """
     entries = tuple(entry for entry in entries if (entry.path, entry.kind) != _INPUT)
     _judge_shared_trees(entries, taken)
@@ -92,8 +97,8 @@ def mountpoints(entries: Iterable[Entry], taken: ToolchainTree) -> tuple[bytes, 
 
 
 def uncovered(entries: Sequence[Entry], taken: ToolchainTree, places: Sequence[bytes]) -> list[int]:
-    """The entries, by their indices, that are to be made: no directory that a toolchain's top directory will be laid
-    over, unless it is, or lies below, one of the client's own `places` there.
+    """The indices of the entries that are to be built: not the directories that one of the toolchain's top directories
+    will be mounted over, unless they are, or are below, one of the client's own `places` there.
     """
     below = tuple(place + b"/" for place in places)
     return [
@@ -109,17 +114,17 @@ def _judge_shared_trees(entries: Iterable[Entry], taken: ToolchainTree) -> None:
     """A shared tree lies over nothing of the toolchain's, and hides nothing of the client's."""
     shared_trees = {entry.path for entry in entries if entry.kind is Kind.SHARED_TREE}
     for path in shared_trees & taken.claimed:
-        raise _refused(path, "a shared tree would hide what the toolchain has there")
+        _refuse(path, "a shared tree would hide what the toolchain has there")
     inside = tuple(path + b"/" for path in shared_trees)
     seen: set[bytes] = set()
     for entry in entries if shared_trees else ():
         if entry.path.startswith(inside) or (entry.path in shared_trees and entry.path in seen):
-            raise _refused(entry.path, "a shared tree is there")
+            _refuse(entry.path, "a shared tree is there")
         seen.add(entry.path)
 
 
 class _Survey:
-    """Of one tree: each directory on the way to its entries is looked at once."""
+    """Looks at each directory on the way to one tree's entries once."""
 
     def __init__(self, taken: ToolchainTree) -> None:
         self._taken = taken
@@ -128,15 +133,18 @@ class _Survey:
         self._clear = {b""}
 
     def place(self, entry: Entry) -> bytes:
-        """Where this, or what is above it, is mounted; empty where it is not inside the toolchain's top directories, or
-        a directory or link that the toolchain has as well. Raises PathError.
+        """Where this entry, or a directory above it, is mounted; empty if it is not inside the toolchain's top
+        directories, or is a directory or link that the toolchain has as well.
+
+        Raises:
+            PathError: it may not be there.
         """
         path, kind, taken = entry.path, entry.kind, self._taken
         top = _top(path)
         if path.count(b"/") > limits.PATH_DEPTH:
-            raise _refused(path, f"more than {limits.PATH_DEPTH} components")
+            _refuse(path, f"more than {limits.PATH_DEPTH} components")
         if top in _NEVER and kind is not Kind.DIRECTORY:
-            raise _refused(path, "no client file may stand there")
+            _refuse(path, "no client file may stand there")
         if top not in taken.tops:
             self._outside(entry)
             return b""
@@ -155,7 +163,11 @@ class _Survey:
         return place
 
     def _judge(self, path: bytes, parent: bytes) -> bytes:
-        """Where the directory of a client's file, or a shared tree, is mounted. Raises PathError."""
+        """Where the directory of a client's file, or a shared tree, is mounted.
+
+        Raises:
+            PathError: it may not be there.
+        """
         taken = self._taken
         place = self._own_place(path, parent)
         if parent in taken.includes or any(parent.startswith(include + b"/") for include in taken.includes):
@@ -164,24 +176,28 @@ class _Survey:
         if above:
             below = parent[len(above[-1]) :].split(b"/")
             if not any(_INCLUDE.fullmatch(name) for name in below):
-                raise _refused(path, f"the toolchain looks for its own files below {plain_path(above[-1])}")
+                _refuse(path, f"the toolchain looks for its own files below {plain_path(above[-1])}")
         return place
 
     def _own_place(self, path: bytes, parent: bytes) -> bytes:
-        """Where a directory is mounted that is not wholly the toolchain's. Raises PathError for one that is."""
+        """Where a directory is mounted that is not wholly the toolchain's.
+
+        Raises:
+            PathError: it is the toolchain's.
+        """
         place = self._meeting_place(parent)
         if not place:
-            raise _refused(path, "that directory is the toolchain's")
+            _refuse(path, "that directory is the toolchain's")
         return place
 
     def _meeting_place(self, folder: bytes) -> bytes:
-        """The topmost directory on the way to `folder` that the toolchain's tree lacks; empty if it has all."""
+        """The topmost directory on the way to `folder` that the toolchain's tree lacks; empty if it has them all."""
         place = self._met.get(folder)
         if place is None:
             place = self._meeting_place(folder.rpartition(b"/")[0])
             if not place:
                 if folder in self._taken.taken:
-                    raise _refused(folder, "it is a file of the toolchain's")
+                    _refuse(folder, "it is a file of the toolchain's")
                 if folder not in self._taken.folders and folder[1:] not in self._taken.tops:
                     place = folder
             self._met[folder] = place
@@ -190,18 +206,18 @@ class _Survey:
     def _outside(self, entry: Entry) -> None:
         self._below_no_link(entry.path.rpartition(b"/")[0])
         if entry.path in self._taken.taken and not _same_link(entry, self._taken):
-            raise _refused(entry.path, "it is a link of the toolchain's")
+            _refuse(entry.path, "it is a link of the toolchain's")
 
     def _below_no_link(self, folder: bytes) -> None:
         if folder not in self._clear:
             self._below_no_link(folder.rpartition(b"/")[0])
             if folder in self._taken.taken:
-                raise _refused(folder, "it is a link of the toolchain's")
+                _refuse(folder, "it is a link of the toolchain's")
             self._clear.add(folder)
 
 
 def _may_stand(entry: Entry, parent: bytes, taken: ToolchainTree) -> bool:
-    """Whether this is one of the files that may stand among a toolchain's own."""
+    """Whether this is one of the files that may be among a toolchain's own."""
     if entry.kind is Kind.FILE and (entry.path, entry.blob) in taken.catalogues:
         return True
     mark = _WAYMARK.get(entry.kind)
@@ -217,5 +233,5 @@ def _top(path: bytes) -> bytes:
     return path[1:].partition(b"/")[0]
 
 
-def _refused(path: bytes, why: str) -> PathError:
-    return PathError(f"{plain_path(path)} in the job's tree: {why}")
+def _refuse(path: bytes, why: str) -> NoReturn:
+    raise PathError(f"{plain_path(path)} in the job's tree: {why}")

@@ -1,6 +1,7 @@
-"""The runner's own rooms: namespaces, an unprivileged uid and tmpfs mounts, by system call (unshare(2), mount(2)).
+"""The runner's own surroundings: namespaces, an unprivileged user and tmpfs mounts, by system call (unshare(2),
+mount(2)).
 
-All of it belongs to the process: nothing needs root, nothing outlives the runner.
+All of it belongs to the process: nothing needs root, and nothing outlives the runner.
 """
 
 import contextlib
@@ -42,7 +43,11 @@ _ADVICE = (
 
 
 def switch_user(uid: int, gid: int) -> None:
-    """Drop root for good. Raises SandboxError if it does not work or if it was not for good."""
+    """Drops root for good.
+
+    Raises:
+        SandboxError: the system refuses, or the process could become root again.
+    """
     try:
         os.setgroups([])
         os.setresgid(gid, gid, gid)
@@ -57,22 +62,31 @@ def switch_user(uid: int, gid: int) -> None:
 
 
 def harden() -> None:
-    """Nothing that this process or its children execute gains privileges. What it sees and holds, no other process of
-    its user sees through it, nor does a core dump show it (prctl(2), ptrace(2)).
+    """Nothing that this process or its children execute gains privileges. No other process of its user sees through it
+    what it sees and holds, nor does a core dump show it (prctl(2), ptrace(2)).
+
+    Raises:
+        SandboxError: the system refuses.
     """
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     _prctl(_PR_SET_DUMPABLE, 0)
 
 
 def become_subreaper() -> None:
-    """Whatever loses its parent below this process becomes its child (prctl(2))."""
+    """Whatever loses its parent below this process becomes its child (PR_SET_CHILD_SUBREAPER of prctl(2)).
+
+    Raises:
+        SandboxError: the system refuses.
+    """
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def enter() -> None:
-    """Move this process to user, mount, net, ipc and uts namespaces of its own, its uid and gid as they were.
+    """Moves this process to user, mount, net, ipc and uts namespaces of its own, with its uid and gid unchanged. It
+    must have one thread.
 
-    Raises SandboxError, with advice, where the kernel does not allow it. The process must have one thread.
+    Raises:
+        SandboxError: the kernel does not allow it; the advice says how to allow it.
     """
     uid, gid = os.getuid(), os.getgid()
     _wait_for_threads()
@@ -91,17 +105,21 @@ def enter() -> None:
 
 
 def _wait_for_threads() -> None:
-    """A thread that Python has joined may take a moment more to leave the kernel, which counts it until then."""
+    """A thread that Python has joined may take a moment longer to leave the kernel, which counts it until then."""
     last = time.monotonic() + _THREADS_END_S
     while len(os.listdir("/proc/self/task")) > 1 and time.monotonic() < last:
         time.sleep(_LOOK_S)
 
 
 def mount_tmpfs(path: bytes, size: int, *, inodes: int = 0, programs: bool = False) -> None:
-    """A new tmpfs of at most `size` bytes and `inodes` inodes (0: the kernel's default), never nosuid or nodev off.
+    """Mounts a new tmpfs of at most `size` bytes and `inodes` inodes (0: the kernel's default), always nosuid and
+    nodev.
 
-    Every read shows in a file's atime. Programs on it may run only with `programs`; large ones lie in huge pages where
-    the kernel has them, which start faster than from pages of 4 KiB. Raises SandboxError.
+    Every read shows in a file's atime. Programs on it may run only with `programs`; large ones lie in huge pages then,
+    if the kernel has them: they start faster than from pages of 4 KiB.
+
+    Raises:
+        SandboxError: the system refuses.
     """
     flags = _MS_NOSUID | _MS_NODEV | _MS_STRICTATIME | (0 if programs else _MS_NOEXEC)
     data = b"size=%d,nr_inodes=%d,mode=755" % (size, inodes)
@@ -112,19 +130,28 @@ def mount_tmpfs(path: bytes, size: int, *, inodes: int = 0, programs: bool = Fal
 
 
 def mount_terminals(path: bytes) -> None:
-    """An instance of devpts of our own. Raises SandboxError."""
+    """Mounts a devpts instance of our own.
+
+    Raises:
+        SandboxError: the system refuses.
+    """
     _mount(b"devpts", path, b"devpts", _MS_NOSUID | _MS_NOEXEC, b"newinstance,ptmxmode=0666,mode=0600")
 
 
 def bind(source: bytes, target: bytes, *, recursive: bool = False) -> None:
-    """Show `source` at `target` as well. Raises SandboxError."""
+    """Shows `source` at `target` as well; with `recursive` the mounts below it too.
+
+    Raises:
+        SandboxError: the system refuses.
+    """
     _mount(source, target, b"", _MS_BIND | (_MS_REC if recursive else 0))
 
 
 def bind_read_only(source: bytes, target: bytes, *, programs: bool = True) -> None:
-    """Show `source` at `target`, where nothing of it can be changed, nor run but with `programs`.
+    """Shows `source` at `target`, where nothing of it can be changed, or run unless `programs`.
 
-    Raises SandboxError.
+    Raises:
+        SandboxError: the system refuses.
     """
     bind(source, target)
     flags = _MS_BIND | _MS_REMOUNT | _MS_RDONLY | _MS_NOSUID | _MS_NODEV | (0 if programs else _MS_NOEXEC)
@@ -132,15 +159,20 @@ def bind_read_only(source: bytes, target: bytes, *, programs: bool = True) -> No
 
 
 def unmount(path: bytes) -> None:
-    """Take a mount away at once, whatever is open below it. Raises SandboxError."""
+    """Removes a mount at once, whatever is open below it.
+
+    Raises:
+        SandboxError: the system refuses.
+    """
     if _libc.umount2(path, _MNT_DETACH):
         raise SandboxError(f"cannot unmount {os.fsdecode(path)}: {_reason()}")
 
 
 def change_root(new_root: bytes) -> None:
-    """Make the mount `new_root` the process's root and let go of the old one (pivot_root(2), "." over ".").
+    """Makes the mount `new_root` the process's root directory and lets go of the old one (pivot_root(2), "." over ".").
 
-    Raises SandboxError.
+    Raises:
+        SandboxError: the system refuses, or the architecture is unknown.
     """
     number = _PIVOT_ROOT.get(platform.machine())
     if number is None:

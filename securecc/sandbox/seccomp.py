@@ -1,7 +1,7 @@
 """Which system calls a job may make, as a filter for the kernel (seccomp(2)); the only importer of libseccomp.
 
-Default deny: what is not listed answers ENOSYS, as from a kernel that never had it, and glibc falls back where it can.
-So there is no socket of any kind, no new namespace, no mount, no tracing, no io_uring, no keys, no foreign ABI.
+Denied by default: what is not listed fails with ENOSYS, as on a kernel that never had it, and glibc falls back where it
+can. So there is no socket of any kind, no new namespace, mount, tracing, io_uring, key or foreign ABI.
 """
 
 import contextlib
@@ -50,7 +50,11 @@ _PERSONALITY_ASK = 0xFFFFFFFF
 
 
 def program() -> bytes:
-    """The filter as the kernel takes it (struct sock_filter). Raises SandboxError where libseccomp is not to be had."""
+    """The filter as the kernel takes it (struct sock_filter).
+
+    Raises:
+        SandboxError: libseccomp is not installed, or makes no filter.
+    """
     if seccomp is None:
         raise SandboxError(f"no libseccomp: {_lacking}", "apt install libseccomp2")
     try:

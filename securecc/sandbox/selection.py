@@ -1,4 +1,4 @@
-"""The ways into a sandbox that are installed here."""
+"""The programs that make sandboxes and are installed here."""
 
 from collections.abc import Callable
 
@@ -12,8 +12,11 @@ Log = Callable[[str], None]
 
 
 def installed(wanted: str, rules: bytes, log: Log) -> tuple[SandboxProgram, ...]:
-    """Those that are there, the one to be preferred first; `wanted` names the only one that will do. `rules` is the
-    path of the system call filter, empty where there is none. Raises SandboxError if there is no way.
+    """Those that are installed, the preferred one first; `wanted` names the only one to use, empty for any. `rules` is
+    the path of the system call filter, empty for none.
+
+    Raises:
+        SandboxError: none is installed.
     """
     if wanted == Jail.name:
         return (Jail(jail.find(), rules),)
@@ -31,7 +34,7 @@ def installed(wanted: str, rules: bytes, log: Log) -> tuple[SandboxProgram, ...]
 
 
 def syscall_filter(log: Log) -> bytes:
-    """The system call filter; empty, and a line in the log, where it cannot be had."""
+    """The system call filter; empty, with a line in the log, if it cannot be had."""
     try:
         return seccomp.program()
     except SandboxError as error:
@@ -40,7 +43,7 @@ def syscall_filter(log: Log) -> bytes:
 
 
 def _bubblewrap(rules: bytes, log: Log) -> Bubblewrap:
-    """Bubblewrap alone, and a line in the log, where nothing can be done after its work."""
+    """Bubblewrap alone, with a line in the log, if ``securecc-confine`` is not installed."""
     program = bubblewrap.find()
     try:
         return Bubblewrap(program, rules, jail.find(jail.CONFINE))

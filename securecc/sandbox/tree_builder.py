@@ -1,7 +1,7 @@
 """Builds a job's tree on its own tmpfs, from entries and descriptors.
 
-Nothing else can write to it meanwhile, and no step follows a symlink: all of a path but its last name are directories
-that were made here.
+Nothing else can write to it meanwhile, and no step follows a symlink: every component of a path but the last is a
+directory that was made here.
 """
 
 import contextlib
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from securecc.model import limits
-from securecc.model.errors import PathError, SandboxError, SecureccError
+from securecc.model.errors import PathError, SandboxError
 from securecc.model.manifest import Entry, Kind
 from securecc.model.printable import plain_path
 
@@ -19,13 +19,14 @@ _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _PAGE = 4096
 _MODE = 0o755  # of a directory of which nothing else is said
 _NO_NAMES = (b"", b".", b"..")
-_NOT_NORMAL = "no normalised absolute path"
+_NOT_NORMAL = "not a normalised absolute path"
 
 
 @dataclass(slots=True)
 class BuiltTree:
-    """A tree that stands. `folders` are the client's and their parents, with the mtime that each has; `finished_ns` is
-    the tree's own clock when it was done.
+    """A tree that has been built. `root` is its root directory's descriptor. `folders` are the client's directories and
+    their parents, with the mtime that each has; `finished_ns` is the file system's own clock when the tree was done
+    (both in nanoseconds).
     """
 
     root: int
@@ -45,11 +46,13 @@ def build(
     folders: Iterable[bytes] = (),
     links: Iterable[tuple[bytes, bytes]] = (),
 ) -> BuiltTree:
-    """Build the entries in the empty directory `root`; `descriptors[i]` holds the content of entry i. Directories
-    `folders`, and `links` (path, target) where nothing stands yet, are made as well. The caller closes
+    """Builds the entries in the empty directory `root`; `descriptors[i]` holds the content of entry i. The directories
+    `folders`, and `links` (path, target) where nothing exists yet, are made as well. The caller closes
     `BuiltTree.root`.
 
-    Raises PathError for entries that are no tree or contents of another size, SandboxError if the system refuses.
+    Raises:
+        PathError: the entries are not a tree, or a content has another size.
+        SandboxError: the system refuses.
     """
     builder = _Builder(os.open(root, _FOLDER))
     try:
@@ -60,16 +63,15 @@ def build(
         for path, target in links:
             builder.link(path, target)
         return builder.finish()
-    except OSError as error:
+    except BaseException as error:
         os.close(builder.root)
-        raise SandboxError(f"the job's tree cannot be built: {error.strerror}") from error
-    except SecureccError:
-        os.close(builder.root)
+        if isinstance(error, OSError):
+            raise SandboxError(f"the job's tree cannot be built: {error.strerror}") from error
         raise
 
 
 class _Builder:
-    """Knows the directories that it has made. Everything is made at a path from the root's descriptor, through these
+    """Knows the directories that it has made; everything is made by a path from the root's descriptor through these
     alone.
     """
 
@@ -93,26 +95,30 @@ class _Builder:
             else:
                 self._file(entry, descriptor, where)
         except FileExistsError:
-            raise _wrong(entry.path, "twice in one tree") from None
+            raise PathError(_about(entry.path, "listed twice")) from None
 
     def link(self, path: bytes, target: bytes) -> None:
-        """A symlink, unless something stands there."""
+        """A symlink, unless something is there."""
         with contextlib.suppress(FileExistsError):
             os.symlink(target, self._place(path), dir_fd=self.root)
 
     def folder(self, path: bytes) -> None:
-        """A directory, made with its parents if it is not there."""
+        """A directory, made with its parents if it is not there.
+
+        Raises:
+            PathError: something else is there.
+        """
         if path in self._made:
             return
         where = self._place(path)
         try:
             os.mkdir(where, _MODE, dir_fd=self.root)
         except FileExistsError:
-            raise _wrong(path, "something else stands where a directory must be") from None
+            raise PathError(_about(path, "something else is where a directory must be")) from None
         self._made[path] = None
 
     def finish(self) -> BuiltTree:
-        """Set the directories' times and modes, the deepest first."""
+        """Sets the directories' times and modes, the deepest first."""
         built = BuiltTree(self.root)
         for path in sorted(self._made, key=len, reverse=True):
             where, wanted = path[1:] or b".", self._made[path]
@@ -127,10 +133,14 @@ class _Builder:
         return built
 
     def _place(self, path: bytes) -> bytes:
-        """Where something is to be made, from the root; the directories above it are made."""
+        """The path from the root at which something is to be made; the directories above it are made.
+
+        Raises:
+            PathError: it is not a normalised absolute path.
+        """
         parent, slash, name = path.rpartition(b"/")
         if not slash or name in _NO_NAMES:
-            raise _wrong(path, _NOT_NORMAL)
+            raise PathError(_about(path, _NOT_NORMAL))
         self.folder(parent)
         return path[1:]
 
@@ -145,7 +155,7 @@ class _Builder:
             if 0 <= entry.size < limits.MIB and descriptor >= 0:
                 content = os.pread(descriptor, entry.size + 1, 0)
                 if len(content) != entry.size:
-                    raise _wrong_size(entry)
+                    raise PathError(_about(entry.path, f"its content is not {entry.size} bytes"))
                 _write(entry, to, content)
             else:
                 _copy(entry, descriptor, to)
@@ -155,9 +165,13 @@ class _Builder:
 
 
 def _copy(entry: Entry, source: int, to: int) -> None:
-    """Copy exactly `entry.size` bytes; the source's offset is not touched, for others may share it."""
+    """Copies exactly `entry.size` bytes; the source's offset is not touched, for others may share it.
+
+    Raises:
+        PathError: the content has another size.
+    """
     if source < 0:
-        raise _wrong(entry.path, "no content came with it")
+        raise PathError(_about(entry.path, "no content came with it"))
     done = 0
     while True:
         piece = os.pread(source, limits.MIB, done)
@@ -168,18 +182,18 @@ def _copy(entry: Entry, source: int, to: int) -> None:
             break
         _write(entry, to, piece)
     if done != entry.size:
-        raise _wrong_size(entry)
+        raise PathError(_about(entry.path, f"its content is not {entry.size} bytes"))
 
 
 def _write(entry: Entry, to: int, piece: bytes) -> None:
-    """A tmpfs that is full takes what it has room for, and says so by the count alone."""
+    """A full tmpfs takes what it has room for, and only the count shows it.
+
+    Raises:
+        SandboxError: it is full.
+    """
     if os.write(to, piece) != len(piece):
         raise SandboxError(f"no room for {plain_path(entry.path)} in the job's tree")
 
 
-def _wrong_size(entry: Entry) -> PathError:
-    return _wrong(entry.path, f"its content is not {entry.size} bytes")
-
-
-def _wrong(path: bytes, why: str) -> PathError:
-    return PathError(f"{plain_path(path)}: {why}")
+def _about(path: bytes, why: str) -> str:
+    return f"{plain_path(path)}: {why}"
