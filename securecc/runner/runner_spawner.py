@@ -25,9 +25,9 @@ import msgspec
 from securecc.daemon.settings import DaemonSettings, User, read_settings
 from securecc.model import limits
 from securecc.model.errors import ConfigError, SecureccError
-from securecc.model.printable import plain
 from securecc.runner import runner
-from securecc.runner.runner import RunnerConfig
+from securecc.runner.config import RunnerConfig, read_config
+from securecc.runner.log import log
 from securecc.runner_protocol.messages import WorkRunner
 from securecc.runner_protocol.packets import memory
 from securecc.sandbox import namespaces, process_tree
@@ -85,9 +85,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.add_argument("--config", type=Path, required=True, help="the daemon's configuration")
     chosen = options.parse_args(arguments)
     try:
-        RunnerSpawner(runner.read_config(chosen.config_fd), chosen.config).serve(socket.socket(fileno=chosen.fd))
+        RunnerSpawner(read_config(chosen.config_fd), chosen.config).serve(socket.socket(fileno=chosen.fd))
     except SecureccError as error:
-        _log(str(error))
+        log(str(error), "spawner")
         return 1
     return 0
 
@@ -131,9 +131,12 @@ class RunnerSpawner:
             if len(descriptors) == 1:
                 self._start(order, descriptors[0])
             else:
-                _log(f"no further runner: the front sent {len(descriptors)} descriptors instead of its one end")
+                log(
+                    f"no further runner: the front sent {len(descriptors)} descriptors instead of one",
+                    "spawner",
+                )
         except (SecureccError, msgspec.DecodeError, ValueError, OSError) as error:
-            _log(f"no further runner: {error}")
+            log(f"no further runner: {error}", "spawner")
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
@@ -157,7 +160,7 @@ class RunnerSpawner:
         try:
             now = read_settings(self._daemon)
         except ConfigError as error:
-            _log(f"the compilers stay as they were: {error}")
+            log(f"the compilers stay as they were: {error}", "spawner")
             return self._config
         now_told = runner_config(now)
         return msgspec.structs.replace(self._config, compilers=now_told.compilers, shared_trees=now_told.shared_trees)
@@ -206,11 +209,6 @@ def _be_runner(end: int, config: int) -> NoReturn:
         status = runner.main(["--fd", str(end), "--config-fd", str(config)])
     finally:
         os._exit(status)
-
-
-def _log(line: str) -> None:
-    sys.stderr.write(f"securecc spawner: {plain(line[: limits.AUDIT_TEXT])}\n")
-    sys.stderr.flush()
 
 
 if __name__ == "__main__":

@@ -279,7 +279,7 @@ def test_a_jail_that_fails(farm: Farm, down, tmp_path: Path) -> None:
     broken.chmod(0o755)
     prefix = ["unshare", "--mount", "sh", "-c", f'mount --bind {broken} {BIN}/securecc-jail; exec "$@"', "sh"]
     down.start(*prefix)
-    assert "no compiler runs in the sandbox that jail makes" in down.log()
+    assert "no compiler runs in the sandbox made by jail" in down.log()
     well(farm, tmp_path)
     assert farm.audit(kind="job-end", outcome="done")[-1]["sandbox"][0] == "bubblewrap"
     down.stop()

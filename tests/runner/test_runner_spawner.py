@@ -12,7 +12,7 @@ import pytest
 
 from securecc.model.errors import SandboxError
 from securecc.runner import runner_spawner
-from securecc.runner.runner import RunnerConfig
+from securecc.runner.config import RunnerConfig
 from securecc.runner.runner_spawner import command, main, start
 from securecc.runner_protocol.messages import WorkReady, WorkRunner
 from securecc.runner_protocol.packets import memory, order_runner, pair
