@@ -9,7 +9,6 @@ from securecc.client.farm.server_connection import ServerConnection
 from securecc.client.state.settings import Host
 from securecc.model import limits
 from securecc.model.errors import ChannelError, SecureccError
-from securecc.model.service import PORT
 
 BACKOFF_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds that a server is left alone after its n-th failure in a row."""
@@ -33,7 +32,7 @@ class Server:
     @property
     def name(self) -> str:
         """The server as the user wrote it in the host list."""
-        return self.host.name if self.host.port == PORT else str(self.host)
+        return str(self.host)
 
     async def connected(self) -> ServerConnection:
         """The connection, made if need be; all who ask meanwhile wait for the same attempt.

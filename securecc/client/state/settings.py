@@ -38,7 +38,8 @@ class Host:
     principal: str = ""
 
     def __str__(self) -> str:
-        return address(self.name, self.port)
+        """As a user writes it: the usual port goes without saying."""
+        return address(self.name, self.port).removesuffix(f":{PORT}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ def refused(error: Any) -> Any:
     ],
 )
 def test_how_far_it_came(error: Any, states: Any) -> None:
-    assert refused(error) == [(f"farm1:3643 {subject}", state) for subject, state in states.items()]
+    assert refused(error) == [(f"farm1 {subject}", state) for subject, state in states.items()]
 
 
 def test_what_is_asked_for_is_shown_as_kerberos_writes_it() -> None:

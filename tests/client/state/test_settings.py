@@ -62,8 +62,8 @@ def test_a_host_list() -> None:
 
 
 def test_a_host_as_text() -> None:
-    assert str(Host("farm1")) == "farm1:3643"
-    assert str(Host("2001:db8::1", 4000)) == "[2001:db8::1]:4000"
+    assert [str(Host("farm1")), str(Host("farm1", 4000))] == ["farm1", "farm1:4000"]
+    assert [str(Host("::1")), str(Host("2001:db8::1", 4000))] == ["[::1]", "[2001:db8::1]:4000"]
 
 
 def test_nothing_said() -> None:
