@@ -3,6 +3,9 @@
 import contextlib
 import os
 import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +13,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk
 
 
 @contextlib.contextmanager
-def small_disk(folder, size="256k"):
+def small_disk(folder: Path, size: str = "256k") -> Iterator[Any]:
     """A tmpfs on `folder`, which is made."""
     folder.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "tmpfs", str(folder)], check=True)
@@ -20,7 +23,7 @@ def small_disk(folder, size="256k"):
         subprocess.run(["umount", str(folder)], check=True)
 
 
-def fill(path):
+def fill(path: Path) -> None:
     """Writes a file until the disk is full."""
     with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:

@@ -1,6 +1,9 @@
 import contextlib
+import ctypes
 import errno
 import os
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,15 +15,15 @@ from tests.audit.disks import fill, needs_root, small_disk
 
 
 @pytest.fixture
-def path(tmp_path):
+def path(tmp_path: Path) -> Path:
     return tmp_path / "log"
 
 
-def blocks(path):
+def blocks(path: Path) -> int:
     return path.stat().st_blocks * 512
 
 
-def test_lines_are_added_and_counted(path):
+def test_lines_are_added_and_counted(path: Path) -> None:
     file = AppendFile(path)
     file.append(b"one\n")
     file.append(b"two\n")
@@ -29,7 +32,7 @@ def test_lines_are_added_and_counted(path):
     file.close()
 
 
-def test_it_is_readable_by_its_group_whatever_the_umask(path):
+def test_it_is_readable_by_its_group_whatever_the_umask(path: Path) -> None:
     before = os.umask(0o077)
     try:
         AppendFile(path).close()
@@ -41,7 +44,7 @@ def test_it_is_readable_by_its_group_whatever_the_umask(path):
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_room_is_reserved_and_given_back(path):
+def test_room_is_reserved_and_given_back(path: Path) -> None:
     file = AppendFile(path)
     file.append(b"x" * 100, leaving=limits.AUDIT_RESERVE)
     assert path.stat().st_size == 100
@@ -50,13 +53,15 @@ def test_room_is_reserved_and_given_back(path):
     assert blocks(path) < limits.AUDIT_RESERVE
 
 
-def test_a_file_system_that_reserves_nothing_is_written_to_all_the_same(path, monkeypatch):
+def test_a_file_system_that_reserves_nothing_is_written_to_all_the_same(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Libc:
         asked = 0
 
-        def fallocate(self, *_):
+        def fallocate(self, *_: Any) -> int:
             self.asked += 1
-            append_file.ctypes.set_errno(errno.EOPNOTSUPP)
+            ctypes.set_errno(errno.EOPNOTSUPP)
             return -1
 
     libc = Libc()
@@ -69,7 +74,7 @@ def test_a_file_system_that_reserves_nothing_is_written_to_all_the_same(path, mo
 
 
 @needs_root
-def test_what_was_reserved_can_be_written_on_a_full_disk(tmp_path):
+def test_what_was_reserved_can_be_written_on_a_full_disk(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk") as disk:
         file = AppendFile(disk / "log")
         file.append(b"start\n", leaving=64 * 1024)
@@ -89,12 +94,12 @@ def test_what_was_reserved_can_be_written_on_a_full_disk(tmp_path):
         file.close()
 
 
-def test_half_a_line_is_taken_back(path, monkeypatch):
+def test_half_a_line_is_taken_back(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = AppendFile(path)
     file.append(b"one\n")
     real = os.write
     with monkeypatch.context() as patch:
-        patch.setattr(append_file.os, "write", lambda fd, data: real(fd, data[:2]))
+        patch.setattr(os, "write", lambda fd, data: real(fd, data[:2]))
         with pytest.raises(OSError, match="No space"):
             file.append(b"two\n")
     assert (path.read_bytes(), file.size) == (b"one\n", 4)
@@ -103,7 +108,7 @@ def test_half_a_line_is_taken_back(path, monkeypatch):
     file.close()
 
 
-def test_a_renamed_file_is_noticed(path):
+def test_a_renamed_file_is_noticed(path: Path) -> None:
     file = AppendFile(path)
     assert not file.renamed()
     path.rename(path.with_name("old"))
@@ -113,7 +118,7 @@ def test_a_renamed_file_is_noticed(path):
     file.close()
 
 
-def test_only_a_file_of_our_own_with_one_name(path, tmp_path):
+def test_only_a_file_of_our_own_with_one_name(path: Path, tmp_path: Path) -> None:
     path.touch(mode=0o640)
     path.with_name("second").hardlink_to(path)
     with pytest.raises(AuditError, match="one name"):
@@ -129,13 +134,13 @@ def test_only_a_file_of_our_own_with_one_name(path, tmp_path):
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_a_file_in_use_is_said_to_be(path):
+def test_a_file_in_use_is_said_to_be(path: Path) -> None:
     fd = open_own(path, os.O_RDWR)
     with pytest.raises(AuditError, match="another daemon"):
         AppendFile(path)
     os.close(fd)
 
 
-def test_errors_name_the_file():
-    with pytest.raises(AuditError, match="audit log /x: Input/output error"), translated("/x"):
+def test_errors_name_the_file() -> None:
+    with pytest.raises(AuditError, match="audit log /x: Input/output error"), translated(Path("/x")):
         raise OSError(errno.EIO, os.strerror(errno.EIO))

@@ -15,16 +15,16 @@ class Document(Section, frozen=True):
     audit: FilePath | AuditSection
 
 
-def read(text):
+def read(text: str) -> AuditSettings | None:
     return audit_settings(read_section(compose(text.encode(), "config.yaml"), Document).audit, Path("/srv"))
 
 
-def test_a_path_alone():
+def test_a_path_alone() -> None:
     assert read("audit: audit.jsonl") == AuditSettings(Path("/srv/audit.jsonl"))
     assert read("audit: {file: audit.jsonl}") == read("audit: audit.jsonl")
 
 
-def test_all_of_it():
+def test_all_of_it() -> None:
     found = read("""\
 audit:
   file: /var/log/securecc/audit.jsonl
@@ -64,7 +64,7 @@ audit:
         ("[a]", "a list where a map"),
     ],
 )
-def test_what_is_wrong_is_named_with_its_place(text, said):
+def test_what_is_wrong_is_named_with_its_place(text: str, said: str) -> None:
     with pytest.raises(PolicyError, match=said) as caught:
         read(f"audit: {text}")
     assert str(caught.value).startswith("config.yaml:1:")

@@ -1,10 +1,12 @@
 import logging
 import socket
+import time
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
-from securecc.audit import signed_log
 from securecc.audit.append_file import AppendFile
 from securecc.audit.chain import unseal
 from securecc.audit.checkpoint import parse_anchor
@@ -14,26 +16,26 @@ from securecc.audit.records.daemon_events import daemon
 from securecc.audit.settings import AuditSettings
 from securecc.audit.signed_log import SignedAuditLog
 from securecc.audit.signing import proves
-from securecc.audit.verification import ChainVerifier, Expected, choose_anchors
+from securecc.audit.verification import ChainVerifier, Expected, Verdict, choose_anchors
 from securecc.model.errors import AuditError
 from tests.audit.chains import lines_of
 from tests.waiting import CEILING_S
 
 
 @pytest.fixture
-def path(tmp_path):
+def path(tmp_path: Path) -> Path:
     return tmp_path / "audit.jsonl"
 
 
-def opened(path, **changes):
+def opened(path: Path, **changes: Any) -> SignedAuditLog:
     return SignedAuditLog(AuditSettings(path, **changes), path.parent, host="farm1")
 
 
-def kinds(path):
+def kinds(path: Path) -> list[str]:
     return [msgspec.json.decode(line)["kind"] for line in lines_of(path.read_bytes())]
 
 
-def verdict(trail, *paths, anchors=()):
+def verdict(trail: SignedAuditLog, *paths: Any, anchors: Any = ()) -> Verdict:
     keys = frozenset([trail.public_key])
     chain = ChainVerifier(Expected(keys=keys, anchors=choose_anchors(anchors, keys, proves)[0]), proves)
     for path in paths:
@@ -44,7 +46,7 @@ def verdict(trail, *paths, anchors=()):
     return chain.verdict()
 
 
-def test_a_day_of_a_log(path):
+def test_a_day_of_a_log(path: Path) -> None:
     trail = opened(path, every=2)
     for _ in range(5):
         trail.append(daemon("reload"))
@@ -57,7 +59,7 @@ def test_a_day_of_a_log(path):
     assert (found.problem, found.signed) == ("", 8)
 
 
-def test_the_key_stays_and_the_last_checkpoint_is_kept(path):
+def test_the_key_stays_and_the_last_checkpoint_is_kept(path: Path) -> None:
     public = []
     for _ in range(2):
         trail = opened(path)
@@ -67,18 +69,19 @@ def test_the_key_stays_and_the_last_checkpoint_is_kept(path):
     assert public[0] == public[1]
     assert (path.with_name("audit.key").stat().st_mode & 0o777) == 0o600
     kept = parse_anchor(path.with_name("audit.checkpoint").read_text())
+    assert kept is not None
     assert kept.link.seq == len(kinds(path)) - 1
     assert kept.link == unseal(lines_of(path.read_bytes())[-2]).link
 
 
-def test_the_key_may_lie_elsewhere(path, tmp_path):
+def test_the_key_may_lie_elsewhere(path: Path, tmp_path: Path) -> None:
     (tmp_path / "keys").mkdir()
     opened(path, key=tmp_path / "keys" / "k").close()
     assert (tmp_path / "keys" / "k").exists()
     assert not path.with_name("audit.key").exists()
 
 
-def test_a_log_removed_with_its_head_leaves_a_gap(path):
+def test_a_log_removed_with_its_head_leaves_a_gap(path: Path) -> None:
     trail = opened(path)
     trail.append(daemon("start"))
     trail.close()
@@ -90,7 +93,7 @@ def test_a_log_removed_with_its_head_leaves_a_gap(path):
     assert "are missing before record" in verdict(trail, path).problem
 
 
-def test_a_kept_checkpoint_of_somebody_else_is_not_believed(path, tmp_path):
+def test_a_kept_checkpoint_of_somebody_else_is_not_believed(path: Path, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     other = opened(tmp_path / "other" / "log")
     other.append(daemon("start"))
@@ -104,9 +107,9 @@ def test_a_kept_checkpoint_of_somebody_else_is_not_believed(path, tmp_path):
     opened(path).close()
 
 
-def test_time_signs_too(path, monkeypatch):
+def test_time_signs_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr(signed_log.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     trail = opened(path, seconds=60.0)
     trail.append(daemon("start"))
     trail.tick()
@@ -118,7 +121,7 @@ def test_time_signs_too(path, monkeypatch):
     trail.close()
 
 
-def test_size_rotates(path):
+def test_size_rotates(path: Path) -> None:
     trail = opened(path, rotate=1500)
     for number in range(5):
         trail.append(daemon("reload", detail="x" * 500 + str(number)))
@@ -130,7 +133,9 @@ def test_size_rotates(path):
     assert {kinds(part)[0] for part in (*parts, path)} == {"checkpoint"}
 
 
-def test_a_log_that_cannot_be_looked_at_is_said_and_the_open_one_goes_on(tmp_path, caplog):
+def test_a_log_that_cannot_be_looked_at_is_said_and_the_open_one_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
     trail = opened(folder / "audit.jsonl")
@@ -147,7 +152,7 @@ def test_a_log_that_cannot_be_looked_at_is_said_and_the_open_one_goes_on(tmp_pat
     assert kinds(folder / "audit.jsonl") == ["checkpoint", "daemon", "checkpoint"]
 
 
-def test_a_renamed_file_is_followed_by_a_new_one(path):
+def test_a_renamed_file_is_followed_by_a_new_one(path: Path) -> None:
     trail = opened(path)
     trail.append(daemon("start"))
     path.rename(path.with_name("audit.jsonl.1"))
@@ -161,7 +166,7 @@ def test_a_renamed_file_is_followed_by_a_new_one(path):
     assert not verdict(trail, *parts).problem
 
 
-def test_what_cannot_be_done_at_the_time_is_said_once(path, caplog):
+def test_what_cannot_be_done_at_the_time_is_said_once(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     trail = opened(path, rotate=100)
     trail.append(daemon("start"))
     first = len(kinds(path)) + 1
@@ -172,7 +177,7 @@ def test_what_cannot_be_done_at_the_time_is_said_once(path, caplog):
     trail.close()
 
 
-def test_checkpoints_reach_a_collector_and_show_a_cut_tail_and_a_new_log(path, tmp_path):
+def test_checkpoints_reach_a_collector_and_show_a_cut_tail_and_a_new_log(path: Path, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
         server.bind(str(tmp_path / "dev-log"))
         server.settimeout(CEILING_S)
@@ -181,7 +186,7 @@ def test_checkpoints_reach_a_collector_and_show_a_cut_tail_and_a_new_log(path, t
             trail.append(daemon("reload"))
         trail.close()
         anchors = [parse_anchor(server.recv(2000).decode(), number) for number in range(1, 5)]
-    assert [anchor.link.seq for anchor in anchors] == [0, 3, 6, 9]
+    assert [anchor and anchor.link.seq for anchor in anchors] == [0, 3, 6, 9]
     found = verdict(trail, path, anchors=anchors)
     assert (found.problem, found.anchored) == ("", 9)
     whole = lines_of(path.read_bytes())
@@ -189,11 +194,13 @@ def test_checkpoints_reach_a_collector_and_show_a_cut_tail_and_a_new_log(path, t
     assert "records 8 to 9 are cut off the end (line 4 of the anchors" in verdict(trail, path, anchors=anchors).problem
 
 
-def test_what_never_got_room_is_in_the_daemon_s_log(path, monkeypatch, caplog):
+def test_what_never_got_room_is_in_the_daemon_s_log(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     trail = opened(path)
     trail.append(daemon("start"))
 
-    def full(*_, **__):
+    def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(AppendFile, "append", full)
@@ -204,10 +211,12 @@ def test_what_never_got_room_is_in_the_daemon_s_log(path, monkeypatch, caplog):
     assert 'not in the audit log: {"kind":"daemon","event":"stop","detail":"why\\\\x1b"' in caplog.text
 
 
-def test_a_checkpoint_that_cannot_be_sent_refuses_no_record(path, monkeypatch, caplog):
+def test_a_checkpoint_that_cannot_be_sent_refuses_no_record(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     trail = opened(path, every=1)
 
-    def none(_log):
+    def none(_log: AuditLog) -> None:
         raise AuditError("no descriptor is left")
 
     monkeypatch.setattr(AuditLog, "descriptor", none)
@@ -218,7 +227,7 @@ def test_a_checkpoint_that_cannot_be_sent_refuses_no_record(path, monkeypatch, c
     assert caplog.text.count("no descriptor is left") == 1
 
 
-def test_no_thread_and_no_descriptor_stays(path):
+def test_no_thread_and_no_descriptor_stays(path: Path) -> None:
     import os
     import threading
 

@@ -5,7 +5,9 @@ import io
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import msgspec
@@ -22,12 +24,12 @@ from securecc.model.messages import Description, Part
 NASTY = "\x1b[2J\x9b31m\x07\r\x00\u202e\u2028\x7f\n"
 
 
-def name_of(text):
+def name_of(text: str) -> str:
     """Fit for a file's name."""
     return "x" + os.fsdecode(os.fsencode(text.replace("/", "").replace("\0", ""))[:60])
 
 
-def log_of(folder, text):
+def log_of(folder: Path, text: str) -> Path:
     kinds = ("connection", "job-refused", "job-start", "job-end", "daemon", "strangers", "checkpoint", "repair", text)
     keys = (
         "time", "principal", "peer", "rule", "reason", "code", "toolchain", "cwd", "outcome", "event", "detail",
@@ -43,7 +45,7 @@ def log_of(folder, text):
     return path
 
 
-def audit(folder, text):
+def audit(folder: Path, text: str) -> Iterator[Any]:
     log = str(log_of(folder, text))
     yield from (["show", log], ["show", log, "--format", "json"], ["summary", log], ["verify", log])
     yield from (["export", log, "--format", "csv"], ["export", log, "--format", "json"])
@@ -52,7 +54,7 @@ def audit(folder, text):
     yield from (["key", "--config", log], ["summary", log, "--zone", text], ["verify", log, "--anchor", log])
 
 
-def policy(folder, text):
+def policy(folder: Path, text: str) -> Iterator[Any]:
     path = folder / name_of(text)
     said = json.dumps(text)
     path.write_text(f"version: 1\nrules:\n  - name: {said}\n    who: [{said}]\n", errors="surrogateescape")
@@ -64,7 +66,7 @@ def policy(folder, text):
     yield ["check", str(path)]
 
 
-def record_of(folder, text):
+def record_of(folder: Path, text: str) -> str:
     told = journal_record.JournalRecord(
         since=1.0,
         servers={text: journal_record.ServerTotals(1, 2, 3, 4.0, 5.0)},
@@ -76,17 +78,17 @@ def record_of(folder, text):
     return str(path)
 
 
-def stats(folder, text):
+def stats(folder: Path, text: str) -> Iterator[Any]:
     file = record_of(folder, text)
     yield from (["--file", file], ["--file", file, "--format", "json"], [text])
 
 
-def why(folder, text):
+def why(folder: Path, text: str) -> Iterator[Any]:
     file = record_of(folder, text)
     yield from (["--file", file], ["--file", file, "--format", "json"], ["--file", file, "--since", text])
 
 
-def toolchain(folder, text):
+def toolchain(folder: Path, text: str) -> Iterator[Any]:
     state = folder / "state" / "securecc"
     state.mkdir(parents=True)
     raw = text.encode("utf-8", "surrogateescape")
@@ -101,12 +103,12 @@ def toolchain(folder, text):
     yield ["add", text or "x", "--print", "--client"]
 
 
-def masquerade(folder, text):
+def masquerade(folder: Path, text: str) -> Iterator[Any]:
     links = folder / name_of(text)
     yield from (["install", str(links), "--compilers", text], ["list", str(links)], ["remove", str(links)])
 
 
-def doctor(folder, text):
+def doctor(folder: Path, text: str) -> Iterator[Any]:
     path = folder / name_of(text)
     paths = ("keytab", "policy", "audit", "state", "scratch", text)
     path.write_text("".join(f"{json.dumps(key)}: {json.dumps('/' + text)}\n" for key in paths))
@@ -120,7 +122,7 @@ def doctor(folder, text):
 SCENES = {scene.__name__: scene for scene in (audit, doctor, policy, stats, why, toolchain, masquerade)}
 
 
-def printed(*arguments):
+def printed(*arguments: Any) -> str:
     """All that a command prints; it ends by itself."""
     said = io.StringIO(newline="")
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said), contextlib.suppress(SystemExit):
@@ -128,7 +130,7 @@ def printed(*arguments):
     return said.getvalue()
 
 
-def test_every_command_has_its_scene():
+def test_every_command_has_its_scene() -> None:
     assert set(SCENES) == set(securecctl.present()), "say here which files of others the new command prints from"
 
 
@@ -140,7 +142,9 @@ ODD = st.text(st.sampled_from(NASTY + "aA1/. \u00e4\udcff\"'{}[]:-"), max_size=1
 @given(text=ODD)
 @example(text=NASTY)
 @example(text="-" + NASTY)
-def test_no_command_prints_what_a_terminal_acts_upon(tmp_path, monkeypatch, command, text):
+def test_no_command_prints_what_a_terminal_acts_upon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, text: str
+) -> None:
     monkeypatch.setattr("time.sleep", lambda _: None)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "scene" / "state"))
     monkeypatch.setenv("HOME", str(tmp_path / "scene"))
@@ -156,7 +160,7 @@ def test_no_command_prints_what_a_terminal_acts_upon(tmp_path, monkeypatch, comm
     assert Path(tmp_path).is_dir()
 
 
-def test_the_daemon_itself(tmp_path, capsys):
+def test_the_daemon_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What it is told on the command line and finds in its configuration."""
     from securecc.cli import secureccd
 

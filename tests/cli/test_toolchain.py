@@ -6,13 +6,15 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from securecc.cli import toolchain
 from securecc.cli.securecctl import main
 from securecc.compiler.toolchain import toolchain_list
-from securecc.compiler.toolchain.closure import describe
+from securecc.compiler.toolchain.closure import ToolchainClosure, describe
 from securecc.compiler.toolchain.discovery import discover
 from securecc.compiler.toolchain.toolchain_list import KnownToolchain
 from securecc.compiler.toolchain.wrapper_scripts import script_digest
@@ -23,15 +25,15 @@ CONFIG = "keytab: k\npolicy: p\naudit: a\nstate: state\nscratch: c\ntoolchains: 
 
 
 @pytest.fixture(scope="module")
-def compiler(tmp_path_factory):
+def compiler(tmp_path_factory: Any) -> Path:
     """A program in a compiler's place that can be replaced."""
-    folder = tmp_path_factory.mktemp("compiler")
+    folder = Path(tmp_path_factory.mktemp("compiler"))
     shutil.copy("/usr/bin/true", folder / "cc")
     return folder / "cc"
 
 
 @pytest.fixture
-def client(tmp_path, monkeypatch, compiler):
+def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiler: Path) -> ToolchainClosure:
     """An agent's record of one compiler."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
@@ -45,7 +47,7 @@ def client(tmp_path, monkeypatch, compiler):
 
 
 @pytest.fixture
-def server(tmp_path):
+def server(tmp_path: Path) -> Path:
     (tmp_path / "state").mkdir(exist_ok=True)
     config = tmp_path / "config.yaml"
     config.write_text(CONFIG)
@@ -53,14 +55,18 @@ def server(tmp_path):
     return config
 
 
-def test_nothing_on_record(tmp_path, monkeypatch, server, capsys):
+def test_nothing_on_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["toolchain", "list", "--config", str(server)]) == 0
     assert capsys.readouterr().out == "no toolchains are known yet\n"
     assert main(["toolchain", "verify", "--config", str(server)]) == 1
     assert "no toolchains are known yet" in capsys.readouterr().err
 
 
-def test_what_was_met_is_listed_and_shown(client, compiler, capsys):
+def test_what_was_met_is_listed_and_shown(
+    client: ToolchainClosure, compiler: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["toolchain", "list"]) == 0
     listed = capsys.readouterr().out
     assert listed.splitlines()[0].split() == ["NAME", "VERSION", "TARGET", "DIGEST", "CALLED", "BY"]
@@ -75,7 +81,9 @@ def test_what_was_met_is_listed_and_shown(client, compiler, capsys):
     assert "gcc-99" in capsys.readouterr().err
 
 
-def test_a_path_is_shown_as_it_is_here(client, compiler, capsys):
+def test_a_path_is_shown_as_it_is_here(
+    client: ToolchainClosure, compiler: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["toolchain", "show", str(compiler)]) == 0
     assert f"digest     {client.digest.hex()}" in capsys.readouterr().out
     assert main(["toolchain", "show", str(compiler), "--format", "json"]) == 0
@@ -83,7 +91,9 @@ def test_a_path_is_shown_as_it_is_here(client, compiler, capsys):
     assert str(compiler) in shown["files"]
 
 
-def test_verify_names_the_files_that_differ(client, compiler, capsys):
+def test_verify_names_the_files_that_differ(
+    client: ToolchainClosure, compiler: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["toolchain", "verify"]) == 0
     assert "unchanged" in capsys.readouterr().out
     shutil.copy("/usr/bin/false", compiler)
@@ -97,7 +107,7 @@ def test_verify_names_the_files_that_differ(client, compiler, capsys):
         shutil.copy("/usr/bin/true", compiler)
 
 
-def test_a_script_is_vouched_for(client, tmp_path, capsys):
+def test_a_script_is_vouched_for(client: ToolchainClosure, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     script = tmp_path / "gcc"
     script.write_text('#!/bin/sh\nexec /usr/bin/gcc "$@"\n')
     script.chmod(0o755)
@@ -117,12 +127,13 @@ def test_a_script_is_vouched_for(client, tmp_path, capsys):
     assert "does more" in capsys.readouterr().err
 
 
-def test_a_daemon_offers_one_more_and_is_told(server, tmp_path, capsys):
+def test_a_daemon_offers_one_more_and_is_told(server: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     daemon = subprocess.Popen(
         [sys.executable, "-c", "import signal; print(1, flush=True); signal.pause()", "secureccd"],
         stdout=subprocess.PIPE,
     )
     with daemon:
+        assert daemon.stdout is not None
         daemon.stdout.read(1)
         record = tmp_path / "state" / toolchain_list.NAME
         record.write_bytes(toolchain_list.encode(toolchain_list.ToolchainList((), daemon.pid)))
@@ -137,7 +148,9 @@ def test_a_daemon_offers_one_more_and_is_told(server, tmp_path, capsys):
     assert "systemctl reload" in capsys.readouterr().out
 
 
-def test_what_no_daemon_can_offer(server, compiler, tmp_path, capsys):
+def test_what_no_daemon_can_offer(
+    server: Path, compiler: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["toolchain", "add", "--config", str(server), str(compiler)]) == 1
     assert "neither a gcc nor a clang" in capsys.readouterr().err
     assert main(["toolchain", "add", "--config", str(server), str(tmp_path / "absent")]) == 1

@@ -12,13 +12,13 @@ from securecc.client.state.journal import Journal, load
 
 
 @pytest.fixture
-def state(tmp_path, monkeypatch):
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     return tmp_path / "securecc" / "recent.json"
 
 
 @pytest.fixture
-def recorded(state):
+def recorded(state: Path) -> Path:
     times = iter(range(1000, 2000))
     journal = Journal(state, clock=lambda: float(next(times)))
     journal.remote("farm1:3643", sent=2048, received=100)
@@ -31,14 +31,14 @@ def recorded(state):
 
 
 @pytest.mark.parametrize("command", ["why", "stats"])
-def test_nothing_on_record(state, capsys, command):
+def test_nothing_on_record(state: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
     assert main([command]) == 0
     assert capsys.readouterr().out == "no compiles on record yet\n"
     assert main([command, "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["remote"] == 0
 
 
-def test_why_lists_reasons_with_counts_examples_and_advice(recorded, capsys):
+def test_why_lists_reasons_with_counts_examples_and_advice(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["why"]) == 0
     text = capsys.readouterr().out
     lines = text.splitlines()
@@ -50,7 +50,7 @@ def test_why_lists_reasons_with_counts_examples_and_advice(recorded, capsys):
     assert "    gcc -c b.c" in lines
 
 
-def test_why_as_json(recorded, capsys):
+def test_why_as_json(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["why", "--format", "json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["reasons"][0]["reason"] == "no-ticket"
@@ -60,7 +60,7 @@ def test_why_as_json(recorded, capsys):
     assert found["disagreements"][0]["arguments"] == ["gcc", "-c", "b.c"]
 
 
-def test_why_since(recorded, capsys):
+def test_why_since(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["why", "--since", "1970-01-01T00:16:44Z", "--format", "json"]) == 0
     assert {item["reason"] for item in json.loads(capsys.readouterr().out)["reasons"]} == {"brand-new", "disagreement"}
     assert main(["why", "--since", "10min"]) == 0
@@ -68,7 +68,7 @@ def test_why_since(recorded, capsys):
     assert main(["why", "--since", "soon"]) == 1
 
 
-def test_stats(recorded, capsys):
+def test_stats(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["stats", "-s"]) == 0
     text = capsys.readouterr().out
     assert re.search(r"^compiles +6 +since", text, re.MULTILINE)
@@ -82,19 +82,19 @@ def test_stats(recorded, capsys):
     assert found["reasons"]["no-ticket"] == 3
 
 
-def test_stats_begin_anew(recorded, capsys):
+def test_stats_begin_anew(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["stats", "-z"]) == 0
     assert capsys.readouterr().out == ""
     assert load(recorded).since == 0
 
 
-def test_a_damaged_place_is_told(state, capsys):
+def test_a_damaged_place_is_told(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
     state.mkdir(parents=True)
     assert main(["why"]) == 1
     assert "check its owner and permissions" in capsys.readouterr().err
 
 
-def test_every_reason_in_the_sources_has_advice():
+def test_every_reason_in_the_sources_has_advice() -> None:
     root = Path(securecc.__file__).parent
     words = {special_files.SPECIAL, special_files.CONSUMED}
     for folder in ("client", "compiler"):
@@ -105,9 +105,9 @@ def test_every_reason_in_the_sources_has_advice():
     assert words - set(why.ADVICE) == set()
 
 
-def test_every_reason_that_a_file_gives_has_advice():
+def test_every_reason_that_a_file_gives_has_advice() -> None:
     from securecc.compiler.source.directives import needs_local, scan
 
-    texts = (b"#pragma GCC dependency X", b'#pragma GCC pch_preprocess "x"')
-    texts += (b"#if __has_include(X)", b"#line X", b"__TIME__")
-    assert {needs_local(scan(text)).reason for text in texts} - set(why.ADVICE) == set()
+    texts = [b"#pragma GCC dependency X", b'#pragma GCC pch_preprocess "x"']
+    texts += [b"#if __has_include(X)", b"#line X", b"__TIME__"]
+    assert {local.reason for text in texts if (local := needs_local(scan(text)))} - set(why.ADVICE) == set()

@@ -25,23 +25,23 @@ REST = "# mine\nkeytab: k\npolicy: p\naudit: a\nstate: s\nscratch: c\n"
         ("toolchains: [/usr/bin/clang]\n", "toolchains: [/usr/bin/clang]\n"),
     ],
 )
-def test_all_ways_to_write_a_list(before, after):
+def test_all_ways_to_write_a_list(before: str, after: str) -> None:
     assert add_compiler(REST + before, "/usr/bin/clang", FILE) == REST + after
 
 
 @pytest.mark.parametrize("text", ["toolchains: [/a,\n  /b]\n", '"toolchains": [/a]\n', "toolchains:\n [/a]\n"])
-def test_what_is_written_otherwise_is_for_a_person(text):
+def test_what_is_written_otherwise_is_for_a_person(text: str) -> None:
     with pytest.raises(ConfigError, match=r"by hand.*add /usr/bin/clang"):
         add_compiler(REST + text, "/usr/bin/clang", FILE)
 
 
-def test_what_is_no_configuration():
+def test_what_is_no_configuration() -> None:
     with pytest.raises(ConfigError, match=r"config\.yaml"):
         add_compiler("nonsense: 1\n", "/usr/bin/clang", FILE)
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=20), st.sampled_from(["", "[/a]"]))
-def test_any_path_is_added_as_it_is_or_not_at_all(name, there):
+def test_any_path_is_added_as_it_is_or_not_at_all(name: str, there: str) -> None:
     before = REST + (f"toolchains: {there}\n" if there else "")
     try:
         after = add_compiler(before, "/" + name, FILE)

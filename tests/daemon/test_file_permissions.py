@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,7 @@ from securecc.model.errors import ConfigError
 
 
 @pytest.fixture
-def settings(tmp_path):
+def settings(tmp_path: Path) -> DaemonSettings:
     for folder in ("etc", "log", "state"):
         (tmp_path / folder).mkdir(mode=0o755)
     for name, mode in (("etc/keytab", 0o400), ("log/audit.jsonl", 0o640)):
@@ -27,13 +28,13 @@ def settings(tmp_path):
     )
 
 
-def test_files_of_the_daemons_own(settings):
+def test_files_of_the_daemons_own(settings: DaemonSettings) -> None:
     file_permissions.check(settings)
     settings.keytab.chmod(0o440)  # for a group of the daemon alone
     file_permissions.check(settings)
 
 
-def test_what_is_not_there_yet_is_nobodys(settings):
+def test_what_is_not_there_yet_is_nobodys(settings: DaemonSettings) -> None:
     settings.audit.file.unlink()
     settings.audit.file.parent.rmdir()
     settings.state.rmdir()
@@ -56,7 +57,9 @@ def test_what_is_not_there_yet_is_nobodys(settings):
         (".", 0o777, "anyone who can write it can impersonate any principal"),
     ],
 )
-def test_what_others_can_write_or_read(settings, tmp_path, name, mode, said):
+def test_what_others_can_write_or_read(
+    settings: DaemonSettings, tmp_path: Path, name: str, mode: int, said: str
+) -> None:
     (tmp_path / name).chmod(mode)
     try:
         with pytest.raises(ConfigError, match=said):
@@ -66,7 +69,7 @@ def test_what_others_can_write_or_read(settings, tmp_path, name, mode, said):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has root's files")
-def test_a_log_folder_of_root_and_a_group(settings):
+def test_a_log_folder_of_root_and_a_group(settings: DaemonSettings) -> None:
     settings.audit.file.parent.chmod(0o775)
     file_permissions.check(settings)
     settings.keytab.parent.chmod(0o775)
@@ -76,7 +79,7 @@ def test_a_log_folder_of_root_and_a_group(settings):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 @pytest.mark.parametrize("name", ["etc/keytab", "etc", "log/audit.jsonl", "log", "state"])
-def test_what_is_somebody_elses_and_not_the_fronts(settings, tmp_path, name):
+def test_what_is_somebody_elses_and_not_the_fronts(settings: DaemonSettings, tmp_path: Path, name: str) -> None:
     os.chown(tmp_path / name, 12345, -1)
     with pytest.raises(ConfigError, match="owned by uid 12345"):
         file_permissions.check(settings)
@@ -86,7 +89,7 @@ def test_what_is_somebody_elses_and_not_the_fronts(settings, tmp_path, name):
         file_permissions.check(replace(settings, users=Users(users.runner, users.front)))
 
 
-def test_a_link_to_a_place_of_somebody_elses(settings, tmp_path):
+def test_a_link_to_a_place_of_somebody_elses(settings: DaemonSettings, tmp_path: Path) -> None:
     (tmp_path / "open").mkdir()
     (tmp_path / "open").chmod(0o777)
     settings.keytab.rename(tmp_path / "open/keytab")
@@ -95,14 +98,14 @@ def test_a_link_to_a_place_of_somebody_elses(settings, tmp_path):
         file_permissions.check_keytab(settings)
 
 
-def test_what_cannot_be_looked_at_is_not_trusted(settings):
+def test_what_cannot_be_looked_at_is_not_trusted(settings: DaemonSettings) -> None:
     settings.keytab.unlink()
     settings.keytab.symlink_to("keytab")
     with pytest.raises(ConfigError, match="Too many levels"):
         file_permissions.check(settings)
 
 
-def test_a_folder_that_cannot_be_made(settings):
+def test_a_folder_that_cannot_be_made(settings: DaemonSettings) -> None:
     (settings.state / "file").touch()
     with pytest.raises(ConfigError, match="cannot make "):
         file_permissions.make_folders(settings, settings.state / "file")

@@ -7,11 +7,11 @@ from securecc.daemon.limits_section import ServerLimits, ServerLimitsSection, se
 from securecc.model.errors import PolicyError
 
 
-def read(text):
+def read(text: str) -> ServerLimits | None:
     return server_limits(read_section(compose(text.encode(), "config.yaml"), ServerLimitsSection))
 
 
-def test_all_of_them():
+def test_all_of_them() -> None:
     found = read(
         """\
 store: 8GiB
@@ -31,7 +31,7 @@ penalties: {authentication: 6s, silent: 2s, deadline: 11s, from: 20s, most: 5min
     assert found == ServerLimits(8 << 30, 2 << 30, 5.0, ConnectionLimits(3, 50, 60, 70, 1000, 5, 0.5, penalties))
 
 
-def test_what_is_not_said_is_the_default():
+def test_what_is_not_said_is_the_default() -> None:
     assert read("connections: 4096") == ServerLimits()
 
 
@@ -48,6 +48,6 @@ def test_what_is_not_said_is_the_default():
         ("{penalty: {}}", 'did you mean "penalties"'),
     ],
 )
-def test_what_is_wrong_is_named(text, said):
+def test_what_is_wrong_is_named(text: str, said: str) -> None:
     with pytest.raises(PolicyError, match=said):
         read(text)

@@ -6,6 +6,9 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +20,7 @@ OURS = str(os.getpid())
 
 
 @pytest.fixture
-def manager(tmp_path):
+def manager(tmp_path: Path) -> Iterator[Any]:
     """Where a service manager listens for word of us."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
         end.bind(str(tmp_path / "notify"))
@@ -25,7 +28,7 @@ def manager(tmp_path):
         yield end
 
 
-def test_nobody_started_us():
+def test_nobody_started_us() -> None:
     environment = {"PATH": "/usr/bin"}
     nobody = service_manager(environment)
     assert nobody == ServiceManager()
@@ -34,7 +37,7 @@ def test_nobody_started_us():
     assert environment == {"PATH": "/usr/bin"}
 
 
-def test_what_it_hears(manager):
+def test_what_it_hears(manager: Any) -> None:
     environment = {"NOTIFY_SOCKET": manager.getsockname(), "WATCHDOG_USEC": "30000000", "WATCHDOG_PID": OURS}
     started_by = service_manager(environment)
     assert environment == {}, "our children are our own business"
@@ -52,7 +55,7 @@ def test_what_it_hears(manager):
     assert manager.recv(4096) == b"STOPPING=1\nSTATUS=told to stop"
 
 
-def test_a_manager_at_an_abstract_address():
+def test_a_manager_at_an_abstract_address() -> None:
     name = f"securecc-test-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
         end.bind("\0" + name)
@@ -61,11 +64,11 @@ def test_a_manager_at_an_abstract_address():
 
 
 @pytest.mark.parametrize("address", ["/nonexistent/notify", "relative", "vsock:2:9999", "", "/" + "x" * 200])
-def test_a_manager_that_cannot_be_reached_is_no_reason_to_end(address):
+def test_a_manager_that_cannot_be_reached_is_no_reason_to_end(address: str) -> None:
     service_manager({"NOTIFY_SOCKET": address}).ready()
 
 
-def test_a_manager_that_does_not_read_is_not_waited_for(tmp_path):
+def test_a_manager_that_does_not_read_is_not_waited_for(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as deaf:
         deaf.bind(str(tmp_path / "notify"))
         started_by = service_manager({"NOTIFY_SOCKET": str(tmp_path / "notify")})
@@ -82,11 +85,11 @@ def test_a_manager_that_does_not_read_is_not_waited_for(tmp_path):
     "environment",
     [{"WATCHDOG_USEC": "1000000", "WATCHDOG_PID": "1"}, {"WATCHDOG_USEC": "x"}, {"WATCHDOG_USEC": "-1"}],
 )
-def test_a_watchdog_that_is_not_ours(environment):
+def test_a_watchdog_that_is_not_ours(environment: dict[str, str]) -> None:
     assert service_manager(environment).watchdog_s == 0.0
 
 
-def test_sockets_that_it_has_opened():
+def test_sockets_that_it_has_opened() -> None:
     """In a process of its own: they are descriptors 3 and on."""
     script = (
         "import os\n"
@@ -119,11 +122,11 @@ def test_sockets_that_it_has_opened():
 @pytest.mark.parametrize(
     "said", [{"LISTEN_PID": "1", "LISTEN_FDS": "1"}, {"LISTEN_FDS": "1"}, {"LISTEN_PID": OURS, "LISTEN_FDS": "x"}]
 )
-def test_sockets_that_are_not_for_us(said):
+def test_sockets_that_are_not_for_us(said: dict[str, str]) -> None:
     assert service_manager(said).sockets == ()
 
 
-def test_descriptors_that_are_no_sockets():
+def test_descriptors_that_are_no_sockets() -> None:
     script = (
         "import os\n"
         "null = os.open('/dev/null', os.O_RDONLY)\n"

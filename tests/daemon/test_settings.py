@@ -22,11 +22,11 @@ scratch: scratch
 PEOPLE = {"cc-front": User(901, 901, "cc-front"), "cc-run": User(902, 902, "cc-run"), "root": User(0, 0, "root")}
 
 
-def parse(text):
+def parse(text: str) -> DaemonSettings:
     return parse_settings(text.encode(), "config.yaml", Path("/srv/cc"), slots=8, lookup=PEOPLE.get)
 
 
-def test_the_least_configuration():
+def test_the_least_configuration() -> None:
     found = parse(NEEDED)
     assert found == DaemonSettings(
         Path("/srv/cc/keytab"),
@@ -39,7 +39,7 @@ def test_the_least_configuration():
     assert (found.port, found.service, found.hostname, found.users) == (3643, "securecc", "", None)
 
 
-def test_all_of_it():
+def test_all_of_it() -> None:
     found = parse(
         NEEDED
         + """\
@@ -68,7 +68,7 @@ log_level: debug
     assert found.log_level == "debug"
 
 
-def test_shared_trees_may_be_none_at_all():
+def test_shared_trees_may_be_none_at_all() -> None:
     assert parse(NEEDED).shared_trees is None
     assert parse(NEEDED + "layers: []\n").shared_trees == ()
 
@@ -108,7 +108,7 @@ def test_shared_trees_may_be_none_at_all():
         ("- x\n", "config.yaml:6"),
     ],
 )
-def test_what_is_wrong_is_named_with_its_place(more, said):
+def test_what_is_wrong_is_named_with_its_place(more: str, said: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse(NEEDED + more)
     assert said in str(caught.value)
@@ -116,26 +116,26 @@ def test_what_is_wrong_is_named_with_its_place(more, said):
 
 
 @pytest.mark.parametrize("key", ["keytab", "policy", "audit", "state", "scratch"])
-def test_what_is_missing_is_named(key):
+def test_what_is_missing_is_named(key: str) -> None:
     text = "".join(line for line in NEEDED.splitlines(keepends=True) if not line.startswith(key))
     with pytest.raises(ConfigError, match=f'"{key}" is missing; (a|the) '):
         parse(text)
 
 
 @pytest.mark.parametrize("path", ["~/keytab", '"a\\0b"', '""'])
-def test_what_is_no_path(path):
+def test_what_is_no_path(path: Path) -> None:
     with pytest.raises(ConfigError, match="keytab"):
         parse(NEEDED.replace("keytab: keytab", f"keytab: {path}"))
 
 
-def test_a_file_is_read_beside_its_folder(tmp_path):
+def test_a_file_is_read_beside_its_folder(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(NEEDED)
     found = read_settings(tmp_path / "config.yaml")
     assert found.audit.file == tmp_path / "audit.jsonl"
     assert found.slots == len(os.sched_getaffinity(0))
 
 
-def test_no_file_and_a_huge_file(tmp_path):
+def test_no_file_and_a_huge_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"No such file.*--config"):
         read_settings(tmp_path / "none.yaml")
     (tmp_path / "huge").write_bytes(b"#" * (limits.SETTINGS_FILE + 1))
@@ -143,7 +143,7 @@ def test_no_file_and_a_huge_file(tmp_path):
         read_settings(tmp_path / "huge")
 
 
-def test_users_by_name_and_number():
+def test_users_by_name_and_number() -> None:
     assert find_user("root") == find_user("0") == User(0, 0, "root")
     assert find_user("2099999999") == User(2099999999, 2099999999, "2099999999")
     assert find_user("no-such-user-here") is None
@@ -151,7 +151,8 @@ def test_users_by_name_and_number():
 
 @settings(max_examples=150)
 @given(st.one_of(st.binary(max_size=200), st.text(max_size=80).map(lambda text: (NEEDED + text).encode())))
-def test_any_bytes_are_settings_or_a_config_error(data):
+def test_any_bytes_are_settings_or_a_config_error(data: bytes) -> None:
+    found: DaemonSettings | ConfigError
     try:
         found = parse_settings(data, "config.yaml", Path("/srv"), lookup=PEOPLE.get)
     except ConfigError as error:
@@ -159,7 +160,7 @@ def test_any_bytes_are_settings_or_a_config_error(data):
     assert found.message.startswith("config.yaml") if isinstance(found, ConfigError) else found.keytab.is_absolute()
 
 
-def test_control_groups_and_the_runners_socket():
+def test_control_groups_and_the_runners_socket() -> None:
     found = parse(NEEDED)
     assert (found.groups, found.runner_socket) == (None, Path("/run/securecc/runner"))
     found = parse(NEEDED + "sandbox: {groups: /sys/fs/cgroup/securecc}\nrunner_socket: /run/runner\n")
@@ -168,7 +169,7 @@ def test_control_groups_and_the_runners_socket():
         parse(NEEDED + "sandbox: {groups: securecc}\n")
 
 
-def test_cgroup_stands_for_all_that_control_groups_can_do():
+def test_cgroup_stands_for_all_that_control_groups_can_do() -> None:
     found = parse(NEEDED + "sandbox: {minimum: [cgroup, seccomp]}\n")
     assert set(found.sandbox_minimum) == {"seccomp", "cgroup-memory", "cgroup-pids", "cgroup-cpu", "cgroup-kill"}
     assert parse(NEEDED + "sandbox: {minimum: [cgroup-kill]}\n").sandbox_minimum == ("cgroup-kill",)
@@ -186,7 +187,7 @@ def test_cgroup_stands_for_all_that_control_groups_can_do():
         ("sandbox: {program: bubblewrap, minimum: [bubblewrap]}\n", "bubblewrap"),
     ],
 )
-def test_the_program_that_makes_sandboxes(said, program):
+def test_the_program_that_makes_sandboxes(said: str, program: str) -> None:
     """A layer that only one program is asks for that program."""
     found = parse(NEEDED + said)
     assert found.sandbox == program

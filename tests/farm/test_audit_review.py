@@ -66,7 +66,7 @@ def test_an_officer_s_day(reviewed, tmp_path: Path) -> None:
         assert said in traced
     assert "audit.jsonl:" in securecctl(farm, "trace", second.with_suffix(".o"))
     (tmp_path / "local.o").write_bytes(b"compiled elsewhere")
-    assert "no job on record" in securecctl(farm, "trace", tmp_path / "local.o", status=1)
+    assert "no recorded job made it" in securecctl(farm, "trace", tmp_path / "local.o", status=1)
 
     summary = securecctl(farm, "summary")
     assert "alice@EXAMPLE.COM" in summary

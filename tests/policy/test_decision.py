@@ -1,13 +1,14 @@
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from securecc.model.principal import Principal
-from securecc.policy.decision import decide, network_admits
+from securecc.policy.decision import Decision, decide, network_admits
 from securecc.policy.document.policy_document import read_policy
-from securecc.policy.model import UnixGroup
+from securecc.policy.model import Memberships, UnixGroup
 
 POLICY = read_policy(
     b"""
@@ -37,14 +38,14 @@ rules:
 LEAVERS = UnixGroup("leavers", "EXAMPLE.COM")
 COMMIT = UnixGroup("vcs-commit", "EXAMPLE.COM")
 GUESTS = UnixGroup("guests", "OTHER.ORG")
-NOBODY = {LEAVERS: frozenset(), COMMIT: frozenset(), GUESTS: frozenset()}
+NOBODY: Memberships = {LEAVERS: frozenset(), COMMIT: frozenset(), GUESTS: frozenset()}
 
 
-def judged(name, address="10.2.3.4", indicators=(), memberships=NOBODY):
+def judged(name: str, address: str = "10.2.3.4", indicators: Any = (), memberships: Memberships = NOBODY) -> Decision:
     return decide(POLICY, Principal.parse(name), ip_address(address), indicators, memberships)
 
 
-def rule(*args, **kwargs):
+def rule(*args: Any, **kwargs: Any) -> tuple[Any, ...]:
     decision = judged(*args, **kwargs)
     assert (decision.grant is not None) == decision.allowed
     return (decision.allowed, decision.rule)
@@ -52,24 +53,27 @@ def rule(*args, **kwargs):
 
 class TestNetworkAdmits:
     @pytest.mark.parametrize("text", ["10.2.3.4", "::ffff:10.2.3.4", "2001:db8::1", "192.0.2.7"])
-    def test_takes(self, text):
+    def test_takes(self, text: str) -> None:
         assert network_admits(POLICY, ip_address(text))
 
     @pytest.mark.parametrize(
         "text", ["10.9.1.1", "::ffff:10.9.1.1", "11.0.0.1", "::1", "2001:db9::1", "::10.2.3.4", "fe80::1%eth0"]
     )
-    def test_turns_away(self, text):
+    def test_turns_away(self, text: str) -> None:
         assert not network_admits(POLICY, ip_address(text))
         assert rule("alice@EXAMPLE.COM", text) == (False, "network")
 
 
 class TestDecide:
-    def test_the_grant_is_the_rules(self):
+    def test_the_grant_is_the_rules(self) -> None:
         grant = judged("alice@EXAMPLE.COM").grant
+        assert grant is not None
         assert (grant.principal, grant.rule, grant.revision) == ("alice@EXAMPLE.COM", "committers", POLICY.revision)
         assert (grant.limits.wall_s, grant.jobs, grant.weight, grant.cache) == (600, 7, 2, "group")
         assert grant.toolchains == ("gcc-*",)
-        assert judged("build-1/robot@EXAMPLE.COM").grant.cache == "none"
+        robot = judged("build-1/robot@EXAMPLE.COM").grant
+        assert robot is not None
+        assert robot.cache == "none"
 
     @pytest.mark.parametrize(
         "name",
@@ -89,28 +93,28 @@ class TestDecide:
             b"mallory@EXAMPLE.COM",
         ],
     )
-    def test_somebody_else_is_denied(self, name):
+    def test_somebody_else_is_denied(self, name: str) -> None:
         assert rule(name) == (False, "nothing-matched")
 
-    def test_the_first_match_decides(self):
+    def test_the_first_match_decides(self) -> None:
         assert rule("bob@EXAMPLE.COM") == (False, "blocked")
         assert rule("alice@EXAMPLE.COM", "10.8.1.1") == (False, "annex")
         assert rule("alice@EXAMPLE.COM", "::ffff:10.8.1.1") == (False, "annex")
 
-    def test_address(self):
+    def test_address(self) -> None:
         assert rule("alice@EXAMPLE.COM", "::ffff:10.2.3.4") == (True, "committers")
         assert rule("alice@EXAMPLE.COM", "192.0.2.7") == (False, "nothing-matched")
 
-    def test_one_indicator_of_those_required_is_enough(self):
+    def test_one_indicator_of_those_required_is_enough(self) -> None:
         assert rule("carol@OTHER.ORG", indicators=["otp"]) == (True, "careful")
         assert rule("carol@OTHER.ORG", indicators=["password", "pkinit"]) == (True, "careful")
         assert rule("carol@OTHER.ORG", indicators=["password"]) == (False, "nothing-matched")
         assert rule("carol@OTHER.ORG") == (False, "nothing-matched")
 
-    def test_a_principal_in_who(self):
+    def test_a_principal_in_who(self) -> None:
         assert rule("build-1/robot@EXAMPLE.COM", "2001:db8::9") == (True, "robots")
 
-    def test_every_rule_looked_at_has_its_reason(self):
+    def test_every_rule_looked_at_has_its_reason(self) -> None:
         decision = judged("carol@OTHER.ORG", indicators=["password"])
         assert [verdict.rule for verdict in decision.verdicts] == [each.name for each in POLICY.rules]
         assert "needs indicator pkinit or otp; the ticket has password" in decision.reasons[3]
@@ -120,28 +124,28 @@ class TestDecide:
 
 
 class TestUnixGroups:
-    def members(self, group, name):
-        return NOBODY | {group: frozenset([Principal.parse(name)])}
+    def members(self, group: UnixGroup, name: str) -> Memberships:
+        return {**NOBODY, group: frozenset([Principal.parse(name)])}
 
-    def test_a_member(self):
+    def test_a_member(self) -> None:
         assert rule("dave@EXAMPLE.COM", memberships=self.members(COMMIT, "dave@EXAMPLE.COM")) == (True, "committers")
         assert rule("dave@OTHER.ORG", memberships=self.members(COMMIT, "dave@EXAMPLE.COM"))[0] is False
 
-    def test_unknown_members_open_no_door(self):
+    def test_unknown_members_open_no_door(self) -> None:
         decision = judged("carol@OTHER.ORG", memberships={LEAVERS: frozenset()})
         assert not decision.allowed
         assert "the members of unix group guests are not known" in decision.reasons[2]
 
-    def test_unknown_members_keep_a_door_shut(self):
-        known = {COMMIT: frozenset(), GUESTS: frozenset()}
+    def test_unknown_members_keep_a_door_shut(self) -> None:
+        known: Memberships = {COMMIT: frozenset(), GUESTS: frozenset()}
         assert rule("alice@EXAMPLE.COM", memberships=known) == (False, "blocked")
 
-    def test_who_cannot_be_a_member_is_not_kept_out(self):
-        known = {COMMIT: frozenset(), GUESTS: frozenset()}
+    def test_who_cannot_be_a_member_is_not_kept_out(self) -> None:
+        known: Memberships = {COMMIT: frozenset(), GUESTS: frozenset()}
         assert rule("x/ci@EXAMPLE.COM", memberships=known) == (True, "committers")
         assert rule("carol@OTHER.ORG", indicators=["otp"], memberships=known) == (True, "careful")
 
-    def test_unknown_members_leave_the_listed_in(self):
+    def test_unknown_members_leave_the_listed_in(self) -> None:
         assert rule("alice@EXAMPLE.COM", memberships={LEAVERS: frozenset()}) == (True, "committers")
 
 
@@ -153,7 +157,7 @@ PRINCIPALS = st.builds(Principal, st.lists(PARTS, min_size=1, max_size=3).map(tu
 
 @settings(max_examples=200, deadline=None)
 @given(PRINCIPALS, st.ip_addresses(), st.lists(st.text(max_size=5) | st.just("pkinit"), max_size=3))
-def test_decides_in_every_case(principal, address, indicators):
+def test_decides_in_every_case(principal: Principal, address: Any, indicators: list[Any]) -> None:
     decision = decide(POLICY, principal, address, indicators, {})
     assert decision.allowed == (decision.grant is not None)
     assert not decision.allowed or network_admits(POLICY, address)
@@ -194,10 +198,10 @@ class TestBehindAProxy:
             ("carol@OTHER.ORG", "10.9.0.2", (False, "network")),
         ],
     )
-    def test_where_nobody_is_named_no_network_admits(self, name, address, outcome):
+    def test_where_nobody_is_named_no_network_admits(self, name: str, address: str, outcome: tuple[Any, ...]) -> None:
         decision = decide(PROXIED, Principal.parse(name), ip_address(address), (), {})
         assert (decision.allowed, decision.rule) == outcome
 
-    def test_the_reasons_say_so(self):
+    def test_the_reasons_say_so(self) -> None:
         decision = decide(PROXIED, Principal.parse("alice@EXAMPLE.COM"), ip_address("10.0.0.2"), (), {})
         assert "proxy 10.0.0.2 did not say" in decision.reasons[1]

@@ -17,7 +17,7 @@ tests:
 """
 
 
-def run(test):
+def run(test: str) -> None:
     run_tests(read_policy(f"{RULES}  - {{{test}}}\n".encode(), "policy.yaml"))
 
 
@@ -36,7 +36,7 @@ def run(test):
         "principal: dave@EXAMPLE.COM, from: 10.2.3.4, expect: denied",
     ],
 )
-def test_holds(test):
+def test_holds(test: str) -> None:
     run(test)
 
 
@@ -54,7 +54,7 @@ def test_holds(test):
         ("principal: alice@EXAMPLE.COM, from: 10.2.3.4, expect: leavers", "allowed by committers"),
     ],
 )
-def test_fails_with_its_place_and_the_reasons(test, says):
+def test_fails_with_its_place_and_the_reasons(test: str, says: str) -> None:
     with pytest.raises(PolicyError) as caught:
         run(test)
     assert str(caught.value).startswith("policy.yaml:10:5: tests[0]: expected ")

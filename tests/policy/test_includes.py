@@ -1,5 +1,7 @@
 """A policy of several documents: one whole, or none of it."""
 
+from pathlib import Path
+
 import pytest
 
 from securecc.model import limits
@@ -7,7 +9,7 @@ from securecc.model.errors import PolicyError
 from securecc.model.principal import Principal
 from securecc.policy.decision import decide
 from securecc.policy.document.policy_document import Part, read_includes, read_policy, with_files
-from securecc.policy.loading import load
+from securecc.policy.loading import Loaded, load
 from securecc.policy.network import parse_address
 from securecc.policy.review import review
 
@@ -38,7 +40,7 @@ rules:
 
 
 @pytest.fixture
-def site(tmp_path):
+def site(tmp_path: Path) -> Path:
     (tmp_path / "policy.d").mkdir()
     files = {
         "policy.yaml": MAIN,
@@ -52,21 +54,21 @@ def site(tmp_path):
     return tmp_path
 
 
-def loaded(site):
+def loaded(site: Path) -> Loaded:
     return load(site / "policy.yaml")
 
 
-def refusal(site):
+def refusal(site: Path) -> str:
     with pytest.raises(PolicyError) as caught:
         loaded(site)
     return str(caught.value)
 
 
-def decided(site, name):
+def decided(site: Path, name: str) -> str:
     return decide(loaded(site).policy, Principal.parse(name), parse_address("10.2.3.4"), (), {}).rule
 
 
-def test_rules_stand_in_the_order_of_the_files_the_policys_first(site):
+def test_rules_stand_in_the_order_of_the_files_the_policys_first(site: Path) -> None:
     found = loaded(site)
     assert [rule.name for rule in found.policy.rules] == ["leavers", "team", "guests"]
     assert found.warnings == found.distrust == ()
@@ -74,13 +76,13 @@ def test_rules_stand_in_the_order_of_the_files_the_policys_first(site):
     assert decided(site, "bob@EXAMPLE.COM") == "guests"
 
 
-def test_what_the_policy_denies_no_included_file_allows(site):
+def test_what_the_policy_denies_no_included_file_allows(site: Path) -> None:
     assert decided(site, "mallory@EXAMPLE.COM") == "leavers"
     (site / "policy.d/00-first.yaml").write_text(SECOND.replace("guests", "sneaky").replace("team, ", ""))
     assert decided(site, "mallory@EXAMPLE.COM") == "leavers"
 
 
-def test_a_file_that_is_added_changed_or_taken_away_is_another_revision(site):
+def test_a_file_that_is_added_changed_or_taken_away_is_another_revision(site: Path) -> None:
     seen = {loaded(site).policy.revision}
     (site / "policy.d/30-more.yaml").write_text("version: 1\n")
     seen.add(loaded(site).policy.revision)
@@ -108,12 +110,12 @@ def test_a_file_that_is_added_changed_or_taken_away_is_another_revision(site):
         ("10-team.yaml", FIRST.replace("expect: team", "expect: denied"), "10-team.yaml:7:5: tests[0]: expected "),
     ],
 )  # fmt: skip
-def test_a_mistake_in_any_of_them_is_one_in_the_policy(site, name, text, said):
+def test_a_mistake_in_any_of_them_is_one_in_the_policy(site: Path, name: str, text: str, said: str) -> None:
     (site / "policy.d" / name).write_text(text)
     assert said in refusal(site)
 
 
-def test_the_policys_own_tests_are_about_all_of_it(site):
+def test_the_policys_own_tests_are_about_all_of_it(site: Path) -> None:
     (site / "policy.yaml").write_text(MAIN.replace("mallory", "bob").replace("{principals: [bob", "{principals: [dave"))
     message = refusal(site)
     assert "policy.yaml:8:5: tests[0]: expected denied for bob@EXAMPLE.COM" in message
@@ -121,23 +123,23 @@ def test_the_policys_own_tests_are_about_all_of_it(site):
 
 
 @pytest.mark.parametrize("folder", ["/etc", "..", "../x", "a/../../b", '""', ".", '"a\\0b"', "[x]"])
-def test_what_cannot_be_included(site, folder):
+def test_what_cannot_be_included(site: Path, folder: str) -> None:
     (site / "policy.yaml").write_text(MAIN.replace("[policy.d]", f"[{folder}]"))
     assert "policy.yaml:2:11: include[0]: " in refusal(site)
 
 
-def test_a_folder_that_is_not_there_is_a_mistake(site):
+def test_a_folder_that_is_not_there_is_a_mistake(site: Path) -> None:
     (site / "policy.yaml").write_text(MAIN.replace("[policy.d]", "[policy.e]"))
     assert "policy.e: cannot be read: No such file" in refusal(site)
 
 
-def test_what_is_no_document_by_its_name_is_said_and_not_read(site):
+def test_what_is_no_document_by_its_name_is_said_and_not_read(site: Path) -> None:
     (site / "policy.d/30-typo.yml").write_text("nonsense: [")
     (site / "policy.d/.hidden.yaml").write_text("nonsense: [")
     assert loaded(site).warnings == (f"{site}/policy.d/30-typo.yml: ignored: its name does not end in .yaml",)
 
 
-def test_who_may_add_a_file_lets_people_in(site):
+def test_who_may_add_a_file_lets_people_in(site: Path) -> None:
     (site / "policy.d").chmod(0o777)
     (distrust,) = loaded(site).distrust
     assert distrust.startswith(f"{site}/policy.d: others than its owner may write it")
@@ -147,7 +149,7 @@ def test_who_may_add_a_file_lets_people_in(site):
     assert len(loaded(site).distrust) == 2
 
 
-def test_all_of_them_are_bounded(site, monkeypatch):
+def test_all_of_them_are_bounded(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "POLICY_INCLUDED", 1000)
     (site / "policy.d/30-long.yaml").write_text("version: 1\n" + "# x\n" * 300)
     (site / "policy.d/40-unread.yaml").mkdir()  # what comes after it is not looked at any more
@@ -157,14 +159,14 @@ def test_all_of_them_are_bounded(site, monkeypatch):
     assert "4 files; the limit is 3" in refusal(site)
 
 
-def test_rules_of_all_are_counted(monkeypatch):
+def test_rules_of_all_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "POLICY_RULES", 2)
     parts = [Part("d/a.yaml", SECOND.replace("team, ", "").encode()), Part("d/b.yaml", FIRST.encode())]
     with pytest.raises(PolicyError, match=r"d/b\.yaml:5:3: rules: 3 rules; at most 2"):
         read_policy(MAIN.encode(), "policy.yaml", parts)
 
 
-def test_a_policy_may_leave_all_rules_to_its_parts():
+def test_a_policy_may_leave_all_rules_to_its_parts() -> None:
     main = b"version: 1\ninclude: [d]\n"
     assert read_includes(main, "p.yaml") == ("d",)
     policy = read_policy(main, "p.yaml", [Part("d/a.yaml", b"version: 1\nrules: [{name: x, who: ['a@B']}]")])
@@ -173,14 +175,14 @@ def test_a_policy_may_leave_all_rules_to_its_parts():
         read_policy(main, "p.yaml", [Part("d/a.yaml", b"version: 1\n")])
 
 
-def test_files_of_groups_are_found_beside_the_document_that_names_them():
+def test_files_of_groups_are_found_beside_the_document_that_names_them() -> None:
     policy = read_policy(MAIN.encode(), "/etc/p.yaml", [Part("policy.d/a.yaml", FIRST.encode())])
     assert policy.groups["team"].file == "policy.d/team.txt"
     with pytest.raises(PolicyError, match=r"/etc/policy\.d/team\.txt:1:1"):
         with_files(policy, MAIN.encode(), {"policy.d/team.txt": b"alice\n"})
 
 
-def test_warnings_name_the_document():
+def test_warnings_name_the_document() -> None:
     parts = [Part("d/a.yaml", b"version: 1\ngroups: {g: {principals: [a@B]}}\nrules: [{name: x, who: [leavers]}]")]
     found = review(read_policy(MAIN.encode(), "p.yaml", parts))
     assert 'd/a.yaml:2: group "g" is not used in any rule' in found

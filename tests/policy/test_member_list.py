@@ -8,14 +8,14 @@ from securecc.model.principal import Principal
 from securecc.policy.member_list import read_members
 
 
-def test_one_principal_a_line():
+def test_one_principal_a_line() -> None:
     data = b"\xef\xbb\xbf# exported\r\n\r\nalice@EXAMPLE.COM\r\n  bob@EXAMPLE.COM\t# since May\nx#1/ci@EXAMPLE.COM\n"
     assert read_members(data, "f") == {
         Principal.parse(each) for each in ("alice@EXAMPLE.COM", "bob@EXAMPLE.COM", "x#1/ci@EXAMPLE.COM")
     }
 
 
-def test_empty():
+def test_empty() -> None:
     assert read_members(b"", "f") == frozenset()
 
 
@@ -30,20 +30,20 @@ def test_empty():
         (b"a" * 5000, "the limit is 1024"),
     ],
 )
-def test_a_bad_line_is_named_by_its_number(line, says):
+def test_a_bad_line_is_named_by_its_number(line: bytes, says: str) -> None:
     with pytest.raises(PolicyError, match=says) as caught:
         read_members(b"# one\nbob@EXAMPLE.COM\n" + line + b"\n", "committers.txt")
     assert str(caught.value).startswith("committers.txt:3:1: ")
 
 
-def test_a_huge_file_is_refused():
+def test_a_huge_file_is_refused() -> None:
     with pytest.raises(PolicyError, match="the limit is"):
         read_members(b"\n" * (limits.GROUP_FILE + 1), "f")
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=80))
-def test_any_bytes_are_read_or_refused(data):
+def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     try:
         members = read_members(data, "f")
     except PolicyError:

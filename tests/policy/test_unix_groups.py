@@ -1,4 +1,6 @@
 import grp
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,34 +20,34 @@ GROUP = b"vcs-commit:*:77:carol,dave\n"
 class Service:
     """A name service that answers from a table, fails, and moves the clock."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.table = {("passwd",): PASSWD, ("group", "vcs-commit"): GROUP}
         self.now = 0.0
-        self.asked = []
+        self.asked: list[Any] = []
 
-    def __call__(self, question, deadline_s):
+    def __call__(self, question: Any, deadline_s: Any) -> Any:
         self.asked.append((question, deadline_s))
         answer = self.table.get(question)
         if answer is None:
             raise ConfigError("no answer within 3 s")
         return answer
 
-    def resolver(self):
+    def resolver(self) -> UnixGroups:
         return UnixGroups(self, lambda: self.now)
 
 
-def names(members):
+def names(members: frozenset[Principal]) -> set[str]:
     return {str(each) for each in members}
 
 
-def test_members_are_principals_of_the_realm_that_the_policy_gives():
+def test_members_are_principals_of_the_realm_that_the_policy_gives() -> None:
     members, warnings = Service().resolver().refresh([COMMIT, ABROAD])
     assert names(members[COMMIT]) == {"bob@EXAMPLE.COM", "carol@EXAMPLE.COM", "dave@EXAMPLE.COM"}
     assert names(members[ABROAD]) == {"bob@OTHER.ORG", "carol@OTHER.ORG", "dave@OTHER.ORG"}
     assert warnings == ()
 
 
-def test_a_name_is_one_component_whatever_it_holds():
+def test_a_name_is_one_component_whatever_it_holds() -> None:
     service = Service()
     service.table["group", "vcs-commit"] = b"vcs-commit:*:7:eve/admin,eve@OTHER.ORG,\xff,,\n"
     members, _ = service.resolver().refresh([COMMIT])
@@ -57,7 +59,7 @@ def test_a_name_is_one_component_whatever_it_holds():
     assert Principal.parse("eve/admin@EXAMPLE.COM") not in members[COMMIT]
 
 
-def test_nothing_is_asked_without_groups():
+def test_nothing_is_asked_without_groups() -> None:
     service = Service()
     assert service.resolver().refresh([]) == ({}, ())
     assert service.asked == []
@@ -65,7 +67,7 @@ def test_nothing_is_asked_without_groups():
 
 @pytest.mark.parametrize("fails", [("passwd",), ("group", "vcs-commit")])
 class TestFailure:
-    def test_the_last_answer_stands(self, fails):
+    def test_the_last_answer_stands(self, fails: tuple[str, ...]) -> None:
         service = Service()
         resolver = service.resolver()
         before, _ = resolver.refresh([COMMIT])
@@ -76,7 +78,7 @@ class TestFailure:
         assert len(warnings) == 1
         assert warnings[0].endswith("no answer within 3 s; the last answer is used")
 
-    def test_but_not_for_ever(self, fails):
+    def test_but_not_for_ever(self, fails: tuple[str, ...]) -> None:
         service = Service()
         resolver = service.resolver()
         resolver.refresh([COMMIT])
@@ -86,14 +88,14 @@ class TestFailure:
         assert members == {}
         assert "it lets nobody in" in warnings[0]
 
-    def test_without_an_answer_the_group_is_unknown(self, fails):
+    def test_without_an_answer_the_group_is_unknown(self, fails: tuple[str, ...]) -> None:
         service = Service()
         del service.table[fails]
         members, warnings = service.resolver().refresh([COMMIT])
         assert members == {}
         assert len(warnings) == 1
 
-    def test_the_next_answer_counts(self, fails):
+    def test_the_next_answer_counts(self, fails: tuple[str, ...]) -> None:
         service = Service()
         answer = service.table.pop(fails)
         resolver = service.resolver()
@@ -104,7 +106,7 @@ class TestFailure:
         assert warnings == ()
 
 
-def test_a_member_who_leaves_is_gone_with_the_next_answer():
+def test_a_member_who_leaves_is_gone_with_the_next_answer() -> None:
     service = Service()
     resolver = service.resolver()
     resolver.refresh([COMMIT])
@@ -114,7 +116,7 @@ def test_a_member_who_leaves_is_gone_with_the_next_answer():
     assert members[COMMIT] == frozenset()
 
 
-def test_a_service_that_hangs_is_given_up_at_the_deadline(tmp_path, monkeypatch):
+def test_a_service_that_hangs_is_given_up_at_the_deadline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = tmp_path / "getent"
     script.write_text("#!/bin/sh\nexec sleep infinity\n")
     script.chmod(0o755)
@@ -126,7 +128,7 @@ def test_a_service_that_hangs_is_given_up_at_the_deadline(tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(("script", "says"), [("exit 3", "status 3"), ("exit 2", "has no such entry")])
-def test_a_service_that_fails(tmp_path, monkeypatch, script, says):
+def test_a_service_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, says: str) -> None:
     file = tmp_path / "getent"
     file.write_text(f"#!/bin/sh\n{script}\n")
     file.chmod(0o755)
@@ -135,13 +137,13 @@ def test_a_service_that_fails(tmp_path, monkeypatch, script, says):
         getent(("group", "x"), 5)
 
 
-def test_no_service(monkeypatch):
+def test_no_service(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unix_groups, "_GETENT", "/nonexistent")
     with pytest.raises(ConfigError, match="cannot be run"):
         getent(("group", "x"), 5)
 
 
-def test_the_real_service_knows_root():
+def test_the_real_service_knows_root() -> None:
     group = UnixGroup(grp.getgrgid(0).gr_name, "EXAMPLE.COM")
     members, warnings = UnixGroups().refresh([group])
     assert "root@EXAMPLE.COM" in names(members[group])

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from securecc.audit.collectors.destination import Destination, parse_destination
+from securecc.audit.collectors.destination import Destination, Kind, parse_destination
 from securecc.model.errors import ConfigError
 
 TIME = "2026-11-05T08:09:10.123456Z"
@@ -18,7 +18,7 @@ TIME = "2026-11-05T08:09:10.123456Z"
         ("tcp:[2001:db8::1]:6514", Destination("tcp", "2001:db8::1", 6514), "tcp:[2001:db8::1]:6514"),
     ],
 )
-def test_destinations(text, found, again):
+def test_destinations(text: str, found: Destination, again: str) -> None:
     assert parse_destination(text) == found
     assert str(found) == again
     assert parse_destination(again) == found
@@ -27,24 +27,24 @@ def test_destinations(text, found, again):
 @pytest.mark.parametrize(
     "text", ["", "loghost", "udp:", "tcp:a:0", "tcp:a:65536", "tls:a:1", "udp:a b", "/a\0b", "udp:::1:5"]
 )
-def test_what_is_no_destination(text):
+def test_what_is_no_destination(text: str) -> None:
     with pytest.raises(ConfigError, match="is not a collector; write /dev/log"):
         parse_destination(text)
 
 
 @given(st.text(max_size=40))
-def test_any_text_is_a_destination_or_a_config_error(text):
+def test_any_text_is_a_destination_or_a_config_error(text: str) -> None:
     try:
         assert parse_destination(text).where
     except ConfigError as error:
         assert str(error).isprintable()  # noqa: PT017 - either is right
 
 
-def message(kind, line="hello"):
+def message(kind: Kind, line: str = "hello") -> bytes:
     return Destination(kind, "/x").message(line, host="farm1", time=TIME, pid=7)
 
 
-def test_the_form_of_each_collector():
+def test_the_form_of_each_collector() -> None:
     rfc5424 = b"<85>1 2026-11-05T08:09:10.123456Z farm1 secureccd 7 checkpoint - hello"
     assert message("udp") == rfc5424
     assert message("tcp") == b"%d " % len(rfc5424) + rfc5424

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,21 +22,21 @@ from securecc.model.printable import unescape
         ("\ud800", "\\xed\\xa0\\x80"),
     ],
 )
-def test_text(value, shown):
+def test_text(value: Any, shown: str) -> None:
     assert text(value) == shown
 
 
 @given(st.binary(max_size=200))
-def test_text_is_printable_and_reversible(data):
+def test_text_is_printable_and_reversible(data: bytes) -> None:
     shown = text(data)
     assert shown.isprintable()
     assert unescape(shown) == data
 
 
 @given(st.text())
-def test_any_str_is_text(value):
+def test_any_str_is_text(value: str) -> None:
     assert text(value).isprintable()
 
 
-def test_long_text_is_cut_and_says_so():
+def test_long_text_is_cut_and_says_so() -> None:
     assert text(b"x" * 5000) == "x" * 4096 + "\\+904"

@@ -1,4 +1,5 @@
 import datetime as dt
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -12,20 +13,27 @@ WINDOW = "2026-11-20T00:00:00.000000Z"
 DAY = AnomalyRules(since=WINDOW, hours=Hours(zone=dt.UTC))
 
 
-def at(day, clock="12:00:00", kind="job-start", principal="alice@EXAMPLE.COM", peer="10.0.0.1:5", **more):
+def at(
+    day: int,
+    clock: str = "12:00:00",
+    kind: str = "job-start",
+    principal: str = "alice@EXAMPLE.COM",
+    peer: str = "10.0.0.1:5",
+    **more: Any,
+) -> dict[str, str]:
     decision = {} if "decision" in more else {"decision": "denied" if kind == "job-refused" else "allowed"}
     time = f"2026-11-{day:02}T{clock}.000000Z"
     return {"kind": kind, "time": time, "principal": principal, "peer": peer, "rule": "team", **decision, **more}
 
 
-def found(rules, *records):
+def found(rules: AnomalyRules, *records: Any) -> list[Any]:
     detector = AnomalyDetector(rules)
     for record in records:
         detector.add(record)
     return [(finding.rule, finding.principal, finding.detail) for finding in detector.findings]
 
 
-def test_a_principal_that_history_does_not_know():
+def test_a_principal_that_history_does_not_know() -> None:
     bob = "bob@EXAMPLE.COM"
     assert found(DAY, at(19), at(20), at(20, principal=bob), at(21, principal=bob)) == [
         ("first-seen", bob, "from 10.0.0.1, rule team")
@@ -33,12 +41,12 @@ def test_a_principal_that_history_does_not_know():
     assert found(DAY, at(20), at(20, principal=bob)) == []  # nothing to compare with
 
 
-def test_who_is_denied_has_not_been_seen():
+def test_who_is_denied_has_not_been_seen() -> None:
     carol = "carol@EXAMPLE.COM"
     assert found(DAY, at(19), at(20, kind="connection", principal=carol, decision="denied")) == []
 
 
-def test_an_address_that_a_principal_never_came_from():
+def test_an_address_that_a_principal_never_came_from() -> None:
     assert found(DAY, at(19), at(20, peer="10.0.0.2:7"), at(21, peer="10.0.0.2:8")) == [
         ("new-address", "alice@EXAMPLE.COM", "10.0.0.2, not seen before")
     ]
@@ -61,12 +69,14 @@ def test_an_address_that_a_principal_never_came_from():
         (Hours(22 * 60, 6 * 60, frozenset([4]), dt.UTC), "05:00:00", 20, False),
     ],
 )
-def test_hours(hours, clock, day, holds):
-    assert hours.contain(moment_of(at(day, clock)["time"])) == holds
+def test_hours(hours: Hours, clock: str, day: int, holds: bool) -> None:
+    moment = moment_of(at(day, clock)["time"])
+    assert moment is not None
+    assert hours.contain(moment) == holds
     assert bool(found(AnomalyRules(since=WINDOW, hours=hours), at(day, clock))) != holds
 
 
-def test_a_night_is_told_of_once():
+def test_a_night_is_told_of_once() -> None:
     nights = [at(20, "02:00:00"), at(20, "03:00:00", kind="connection"), at(21, "02:00:00")]
     assert [detail for _, _, detail in found(DAY, *nights)] == ["a job at Fri 02:00 UTC", "a job at Sat 02:00 UTC"]
 
@@ -74,7 +84,7 @@ def test_a_night_is_told_of_once():
 @pytest.mark.parametrize(
     ("kind", "rate"), [("job-start", "jobs"), ("connection", "connections"), ("job-refused", "denials")]
 )
-def test_a_burst_is_told_of_once_until_it_is_over(kind, rate):
+def test_a_burst_is_told_of_once_until_it_is_over(kind: str, rate: str) -> None:
     rules = AnomalyRules(since=WINDOW, hours=Hours(zone=dt.UTC), **{rate: Rate(3, 10.0)})
     calm = [at(20, f"12:00:{second:02}", kind=kind) for second in range(0, 60, 5)]
     assert found(rules, *calm) == []
@@ -83,11 +93,11 @@ def test_a_burst_is_told_of_once_until_it_is_over(kind, rate):
     assert found(rules, *[{**record, "principal": str(n)} for n, record in enumerate(storm)]) == []
 
 
-def test_history_itself_is_not_told_of():
+def test_history_itself_is_not_told_of() -> None:
     assert found(DAY, at(18, "02:00:00"), at(19, "03:00:00", peer="10.0.0.9:1")) == []
 
 
-def test_findings_and_addresses_are_bounded(monkeypatch):
+def test_findings_and_addresses_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "AUDIT_FINDINGS", 5)
     monkeypatch.setattr(limits, "AUDIT_ADDRESSES", 3)
     records = [at(20, "02:00:00", principal=f"p{number}") for number in range(9)]
@@ -108,5 +118,5 @@ VALUE = st.one_of(st.none(), st.integers(), st.text(max_size=20), st.lists(st.in
         max_size=5,
     )
 )
-def test_records_of_any_shape_are_looked_at(records):
+def test_records_of_any_shape_are_looked_at(records: list[Any]) -> None:
     found(DAY, at(19), *records)

@@ -1,3 +1,5 @@
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -7,14 +9,14 @@ TIME = "2026-11-20T12:00:00.000000Z"
 ALICE = {"time": TIME, "principal": "alice@EXAMPLE.COM", "peer": "10.0.0.1:5"}
 
 
-def added(*records):
+def added(*records: Any) -> Summary:
     summary = Summary()
     for record in records:
         summary.add(record)
     return summary
 
 
-def test_a_principal_s_day():
+def test_a_principal_s_day() -> None:
     end = {
         **ALICE, "kind": "job-end", "outcome": "done", "exit": 1, "usage": {"user_s": 1.5, "system_s": 0.5},
         "outputs": [{"size": 100}, {"size": 50}, "odd"],
@@ -36,7 +38,7 @@ def test_a_principal_s_day():
     assert dict(summary.denials) == {("alice@EXAMPLE.COM", "option", "no"): 1}
 
 
-def test_denied_connections_strangers_daemon_and_repairs():
+def test_denied_connections_strangers_daemon_and_repairs() -> None:
     summary = added(
         {**ALICE, "kind": "connection", "decision": "denied", "reason": "no rule matches"},
         {"kind": "strangers", "source": "10.9.9.9", "counts": {"acl": 3, "tls": 1}},
@@ -67,5 +69,5 @@ KEYS = ("time", "principal", "peer", "decision", "usage", "outputs", "outcome", 
         max_size=4,
     )
 )
-def test_records_of_any_shape_are_added(records):
+def test_records_of_any_shape_are_added(records: list[Any]) -> None:
     assert added(*records).records == len(records)

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from securecc.audit.log import AuditLog
@@ -9,7 +11,7 @@ NOON = 1_700_049_600
 
 
 @pytest.fixture
-def audit_log(tmp_path):
+def audit_log(tmp_path: Path) -> Path:
     """Six records of six kinds, a minute apart."""
     path = tmp_path / "audit.jsonl"
     times = iter(range(NOON * SECOND, NOON * SECOND + 10**12, 60 * SECOND))

@@ -1,7 +1,9 @@
+from pathlib import Path
+
 from securecc.cli.audit.log_parts import beside, ordered
 
 
-def test_what_lies_beside_a_log_is_its_own(tmp_path):
+def test_what_lies_beside_a_log_is_its_own(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     for name in ("audit.jsonl", "audit.jsonl.1", "audit.jsonl.2.gz", "audit.jsonl-20261121", "audit.jsonl.1-7"):
         (tmp_path / name).touch()
@@ -13,7 +15,7 @@ def test_what_lies_beside_a_log_is_its_own(tmp_path):
     }  # fmt: skip
 
 
-def test_parts_are_ordered_by_their_first_record_and_each_file_once(tmp_path, audit_log):
+def test_parts_are_ordered_by_their_first_record_and_each_file_once(tmp_path: Path, audit_log: Path) -> None:
     lines = audit_log.read_bytes().splitlines(keepends=True)
     old, new, empty = tmp_path / "z", tmp_path / "a", tmp_path / "m"
     old.write_bytes(b"".join(lines[:9]))
@@ -25,6 +27,6 @@ def test_parts_are_ordered_by_their_first_record_and_each_file_once(tmp_path, au
     assert [len(list(part.lines())) for part in parts] == [0, 6, 3]
 
 
-def test_what_does_not_begin_with_a_record_comes_first(tmp_path, audit_log):
+def test_what_does_not_begin_with_a_record_comes_first(tmp_path: Path, audit_log: Path) -> None:
     (tmp_path / "odd").write_bytes(b"odd\n")
     assert [part.path.name for part in ordered([audit_log, tmp_path / "odd"])] == ["odd", "audit.jsonl"]

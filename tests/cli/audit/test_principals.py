@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,12 +33,12 @@ def name(request: pytest.FixtureRequest) -> bytes:
 
 
 @pytest.fixture
-def log(tmp_path: Any, name: bytes) -> Any:
+def log(tmp_path: Path, name: bytes) -> Any:
     """A log of alice's refusal, and of all that one person can cause: let in, a refused job, a job, a refusal."""
     policy = Policy(document="p", network=Network(), rules=(Rule("all", "allow"),), groups={}, revision="r1")
     grant = decide(policy, Principal.parse(name), parse_address("10.0.0.1"), (), {}).grant
     assert grant is not None
-    who = {"peer": "10.0.0.1:1", "principal": grant.principal, "rule": "all", "reference": "r1"}
+    who: dict[str, Any] = {"peer": "10.0.0.1:1", "principal": grant.principal, "rule": "all", "reference": "r1"}
     path = tmp_path / "audit.jsonl"
     writer = AuditLog(path)
     writer.append(daemon_events.connection("denied", peer="10.0.0.1:2", principal="alice@EXAMPLE.COM", reference="r0"))
@@ -61,7 +62,9 @@ def out(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     return capsys.readouterr().out
 
 
-def test_show_finds_all_records_of_a_person_by_the_name_that_it_shows(log, name, capsys):
+def test_show_finds_all_records_of_a_person_by_the_name_that_it_shows(
+    log: Path, name: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
     shown = NAMES[name]
     for typed in (shown, name.decode("utf-8", "surrogateescape")):
         records = map(json.loads, out(capsys, "show", log, "--principal", typed, "--format", "json").splitlines())
@@ -69,26 +72,28 @@ def test_show_finds_all_records_of_a_person_by_the_name_that_it_shows(log, name,
     assert out(capsys, "show", log, "--principal", shown).count(f" {shown} ") == 5
 
 
-def test_summary_has_one_row_for_a_person(log, name, capsys):
+def test_summary_has_one_row_for_a_person(log: Path, name: bytes, capsys: pytest.CaptureFixture[str]) -> None:
     people = json.loads(out(capsys, "summary", log, "--format", "json"))["principals"]
     assert set(people) == {"alice@EXAMPLE.COM", NAMES[name]}
     person = people[NAMES[name]]
     assert (person["connections"], person["jobs"], person["denials"]) == (1, 1, 2)
 
 
-def test_export_has_one_spelling_of_a_person(log, name, capsys):
+def test_export_has_one_spelling_of_a_person(log: Path, name: bytes, capsys: pytest.CaptureFixture[str]) -> None:
     rows = csv.DictReader(io.StringIO(out(capsys, "export", log, "--principal", NAMES[name], "--format", "csv")))
     assert [row["principal"] for row in rows] == [NAMES[name]] * 5
 
 
-def test_a_name_without_realm_is_asked_about(audit_log, capsys):
+def test_a_name_without_realm_is_asked_about(audit_log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["audit", "show", str(audit_log), "--principal", "mallory"]) == 1
     assert "--principal: no realm in 'mallory'; did you mean mallory@EXAMPLE.COM?" in capsys.readouterr().err
     assert main(["audit", "show", str(audit_log), "--principal", "nobody"]) == 1
     assert "no realm in 'nobody'; write the whole name, as the log shows it" in capsys.readouterr().err
 
 
-def test_a_name_that_is_no_principal_is_found_as_it_is_shown(tmp_path, capsys):
+def test_a_name_that_is_no_principal_is_found_as_it_is_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path, shown = tmp_path / "log", Principal.display(b"a@B@C")
     writer = AuditLog(path)
     writer.append(daemon_events.connection("denied", peer="p", principal=shown, reference="r"))

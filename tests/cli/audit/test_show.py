@@ -1,17 +1,19 @@
 import json
+import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from securecc.cli.audit import log_parts
 from securecc.cli.securecctl import main
 
 SECOND = 1_000_000_000
 NOON = 1_700_049_600
 
 
-def shown(capsys, *arguments):
+def shown(capsys: pytest.CaptureFixture[str], *arguments: Any) -> tuple[Any, ...]:
     status = main(["audit", "show", *map(str, arguments), "--format", "json"])
     return status, [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
@@ -33,12 +35,12 @@ def shown(capsys, *arguments):
         (["--until", "2023-11-16"], [1, 2, 3, 4, 5, 6]),
     ],
 )
-def test_filters(audit_log, capsys, filters, seqs):
+def test_filters(audit_log: Path, capsys: pytest.CaptureFixture[str], filters: list[Any], seqs: list[Any]) -> None:
     status, records = shown(capsys, audit_log, *filters)
     assert (status, [item["seq"] for item in records]) == (0, seqs)
 
 
-def test_text_is_in_columns_without_control_characters(audit_log, capsys):
+def test_text_is_in_columns_without_control_characters(audit_log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["audit", "show", str(audit_log)]) == 0
     text = capsys.readouterr().out
     lines = text.splitlines()
@@ -54,7 +56,7 @@ def test_text_is_in_columns_without_control_characters(audit_log, capsys):
     assert "acl=4" in lines[6]
 
 
-def test_a_hostile_log_cannot_reach_the_terminal(tmp_path, capsys):
+def test_a_hostile_log_cannot_reach_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "log"
     path.write_bytes(
         b'{"kind":"connection","time":"\\u001b[31m","peer":"\x7f\xc2\x9b","reason":["\\u202e"],"seq":{"a":1}}\n'
@@ -68,12 +70,12 @@ def test_a_hostile_log_cannot_reach_the_terminal(tmp_path, capsys):
         assert err.count("not a record") == 4
 
 
-def test_a_bad_time_is_told(audit_log, capsys):
+def test_a_bad_time_is_told(audit_log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["audit", "show", str(audit_log), "--since", "yesterday"]) == 1
     assert "'yesterday' is not a time; write 10min" in capsys.readouterr().err
 
 
-def test_what_cannot_be_read_is_told(tmp_path, capsys):
+def test_what_cannot_be_read_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["audit", "verify", str(tmp_path / "none")]) == 1
     assert "No such file" in capsys.readouterr().err
     assert main(["audit", "show", str(tmp_path)]) == 1
@@ -82,8 +84,10 @@ def test_what_cannot_be_read_is_told(tmp_path, capsys):
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=300))
-def test_any_bytes_get_a_verdict_and_no_exception(tmp_path, capsys, monkeypatch, data):
-    monkeypatch.setattr(log_parts.time, "sleep", lambda _: None)
+def test_any_bytes_get_a_verdict_and_no_exception(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, data: bytes
+) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _: None)
     path = tmp_path / "log"
     path.write_bytes(data)
     assert main(["audit", "verify", str(path)]) == (1 if data else 0)

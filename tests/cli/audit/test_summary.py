@@ -1,16 +1,18 @@
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from securecc.cli.securecctl import main
 
 
-def summed(capsys, *arguments):
+def summed(capsys: pytest.CaptureFixture[str], *arguments: Any) -> tuple[Any, ...]:
     status = main(["audit", "summary", *map(str, arguments)])
     return status, capsys.readouterr().out
 
 
-def test_the_parts_of_a_summary(audit_log, capsys):
+def test_the_parts_of_a_summary(audit_log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, out = summed(capsys, audit_log, "--since", "2023-11-15", "--zone", "UTC", "--hours", "13:00-14:00")
     assert status == 0
     text = out.splitlines()
@@ -25,7 +27,7 @@ def test_the_parts_of_a_summary(audit_log, capsys):
     assert "no older records" in out
 
 
-def test_history_is_not_added_up_but_compared_with(audit_log, capsys):
+def test_history_is_not_added_up_but_compared_with(audit_log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [audit_log, "--since", "2023-11-15T12:02:00Z", "--zone", "UTC"]
     _, out = summed(capsys, *arguments, "--format", "json")
     found = json.loads(out)
@@ -36,7 +38,7 @@ def test_history_is_not_added_up_but_compared_with(audit_log, capsys):
     ]
 
 
-def test_rotated_parts_are_looked_at_as_well(audit_log, capsys):
+def test_rotated_parts_are_looked_at_as_well(audit_log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = audit_log.read_bytes().splitlines(keepends=True)
     audit_log.with_name("audit.jsonl.1-3").write_bytes(b"".join(lines[:3]))
     audit_log.write_bytes(b"".join(lines[3:]))
@@ -56,7 +58,9 @@ def test_rotated_parts_are_looked_at_as_well(audit_log, capsys):
         (["--since", "yesterday"], "is not a time"),
     ],
 )
-def test_a_rule_that_cannot_be_understood_is_told(audit_log, capsys, arguments, said):
+def test_a_rule_that_cannot_be_understood_is_told(
+    audit_log: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
     assert main(["audit", "summary", str(audit_log), *arguments]) == 1
     assert said in capsys.readouterr().err
 
@@ -64,13 +68,13 @@ def test_a_rule_that_cannot_be_understood_is_told(audit_log, capsys, arguments, 
 @pytest.mark.parametrize(
     ("days", "found"), [("mon-fri", {0, 1, 2, 3, 4}), ("sat-mon", {5, 6, 0}), ("wed", {2}), ("mon,SUN", {0, 6})]
 )
-def test_days(days, found):
+def test_days(days: str, found: set[int]) -> None:
     from securecc.cli.audit.summary import _days
 
     assert _days(days) == found
 
 
-def test_long_tables_are_cut_and_say_so(audit_log, capsys):
+def test_long_tables_are_cut_and_say_so(audit_log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     record = json.loads(audit_log.read_bytes().splitlines()[2])
     lines = [json.dumps({**record, "principal": f"p{number}@EXAMPLE.COM"}) for number in range(60)]
     audit_log.write_text("\n".join(lines) + "\n")

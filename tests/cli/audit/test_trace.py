@@ -1,6 +1,8 @@
 import gzip
 import hashlib
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +15,7 @@ from securecc.model.messages import Output
 OBJECT = b"\x7fELF what a compiler made"
 
 
-def compile_on(trail, content, number, principal="alice@EXAMPLE.COM"):
+def compile_on(trail: SignedAuditLog, content: bytes, number: int, principal: str = "alice@EXAMPLE.COM") -> None:
     start = job_events.job_start(
         peer="10.0.0.1:5", principal=principal, rule="team", reference="r7", job=number, attempt=1,
         toolchain="gcc-12", toolchain_digest=b"\1" * 32, arguments=[b"gcc", b"-c", b"a\x1b.c"], cwd=b"/home/alice",
@@ -25,7 +27,7 @@ def compile_on(trail, content, number, principal="alice@EXAMPLE.COM"):
 
 
 @pytest.fixture
-def farm(tmp_path):
+def farm(tmp_path: Path) -> list[Path]:
     """Two servers' logs, the first rotated and packed; both made the object, and others."""
     logs = []
     for host in ("farm1", "farm2"):
@@ -43,12 +45,14 @@ def farm(tmp_path):
     return logs
 
 
-def traced(capsys, *arguments):
+def traced(capsys: pytest.CaptureFixture[str], *arguments: Any) -> tuple[Any, ...]:
     status = main(["audit", "trace", *map(str, arguments)])
     return status, capsys.readouterr().out
 
 
-def test_who_made_it_when_from_what_by_what_and_where(farm, tmp_path, capsys):
+def test_who_made_it_when_from_what_by_what_and_where(
+    farm: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "a.o").write_bytes(OBJECT)
     status, out = traced(capsys, tmp_path / "a.o", *farm)
     assert status == 0
@@ -62,24 +66,24 @@ def test_who_made_it_when_from_what_by_what_and_where(farm, tmp_path, capsys):
         assert said in out
 
 
-def test_by_its_digest_and_as_json(farm, capsys):
+def test_by_its_digest_and_as_json(farm: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
     digest = hashlib.sha256(b"other").hexdigest()
     status, out = traced(capsys, digest, farm[1], "--format", "json")
     [record] = [json.loads(line) for line in out.splitlines()]
     assert (status, record["job"], record["server"], record["line"]) == (0, 1, "farm2", 3)
 
 
-def test_what_no_job_made(farm, tmp_path, capsys):
+def test_what_no_job_made(farm: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.o").write_bytes(OBJECT + b"stripped")
     status, out = traced(capsys, tmp_path / "a.o", *farm)
     assert (status, "no recorded job made it" in out) == (1, True)
 
 
-def test_a_digest_elsewhere_on_a_record_is_no_output(farm, capsys):
+def test_a_digest_elsewhere_on_a_record_is_no_output(farm: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert traced(capsys, "02" * 32, *farm)[0] == 1
 
 
-def test_an_object_that_cannot_be_read(farm, tmp_path, capsys):
+def test_an_object_that_cannot_be_read(farm: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["audit", "trace", str(tmp_path / "none\x1b"), str(farm[0])]) == 1
     err = capsys.readouterr().err
     assert "No such file" in err

@@ -1,5 +1,8 @@
 import gzip
 import json
+import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,12 +17,12 @@ from securecc.cli.securecctl import main
 from securecc.model import limits
 
 
-def test_verify_says_what_stands(audit_log, capsys):
+def test_verify_says_what_stands(audit_log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["audit", "verify", str(audit_log)]) == 0
     assert capsys.readouterr().out.startswith("verified: 6 records, the last is 6:")
 
 
-def test_verify_names_the_first_bad_line(audit_log, capsys):
+def test_verify_names_the_first_bad_line(audit_log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     audit_log.write_bytes(audit_log.read_bytes().replace(b"no rule matches", b"as it should"))
     assert main(["audit", "verify", str(audit_log)]) == 1
     out = capsys.readouterr().out
@@ -27,14 +30,14 @@ def test_verify_names_the_first_bad_line(audit_log, capsys):
     assert "2 records before it in order" in out
 
 
-def test_verify_misses_no_removed_end(audit_log, capsys):
+def test_verify_misses_no_removed_end(audit_log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = audit_log.read_bytes().splitlines(keepends=True)
     audit_log.write_bytes(b"".join(lines[:-1]))
     assert main(["audit", "verify", str(audit_log)]) == 1
     assert f"{audit_log}:6: record 6 is cut off the end" in capsys.readouterr().out
 
 
-def test_verify_a_rotated_log(audit_log, capsys):
+def test_verify_a_rotated_log(audit_log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = audit_log.read_bytes().splitlines(keepends=True)
     old = audit_log.with_name("audit.jsonl.1")
     old.write_bytes(b"".join(lines[:4]))
@@ -49,25 +52,27 @@ def test_verify_a_rotated_log(audit_log, capsys):
     assert "not SEQ:HASH" in capsys.readouterr().err
 
 
-def test_verify_waits_for_a_line_that_is_being_written(audit_log, capsys, monkeypatch):
+def test_verify_waits_for_a_line_that_is_being_written(
+    audit_log: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = audit_log.read_bytes()
     audit_log.write_bytes(whole[:-30])
 
-    def finish(_seconds):
+    def finish(_seconds: float) -> None:
         with audit_log.open("ab") as file:
             file.write(whole[-30:])
 
-    monkeypatch.setattr(log_parts.time, "sleep", finish)
+    monkeypatch.setattr(time, "sleep", finish)
     assert main(["audit", "verify", str(audit_log)]) == 0
 
 
-def test_a_torn_end_is_told(audit_log, capsys):
+def test_a_torn_end_is_told(audit_log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     audit_log.write_bytes(audit_log.read_bytes()[:-30])
     assert main(["audit", "verify", str(audit_log)]) == 1
     assert f"{audit_log}:6: is torn" in capsys.readouterr().out
 
 
-def test_repairs_are_told(audit_log, capsys):
+def test_repairs_are_told(audit_log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with audit_log.open("ab") as file:
         file.write(b'{"seq":7,')
     AuditLog(audit_log).close()
@@ -77,7 +82,7 @@ def test_repairs_are_told(audit_log, capsys):
     assert main(["audit", "verify", str(audit_log)]) == 0
 
 
-def test_a_line_without_end_needs_no_memory(tmp_path, capsys):
+def test_a_line_without_end_needs_no_memory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "log"
     path.write_bytes(b"x" * (3 * limits.AUDIT_RECORD))
     assert main(["audit", "verify", str(path)]) == 1
@@ -85,20 +90,20 @@ def test_a_line_without_end_needs_no_memory(tmp_path, capsys):
 
 
 @pytest.fixture
-def signed_log(tmp_path, monkeypatch):
+def signed_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A signed log of three parts, with its public key in a file and its checkpoints as a collector has them."""
     path = tmp_path / "audit.jsonl"
     anchors = tmp_path / "collected"
     lines = []
 
     class Collector:
-        def __init__(self, destination):
+        def __init__(self, destination: Destination) -> None:
             self.destination = destination
 
-        def send(self, message):
+        def send(self, message: Any) -> None:
             lines.append(message.decode())
 
-        def close(self):
+        def close(self) -> None:
             pass
 
     monkeypatch.setattr(signed_log_module, "CollectorConnection", Collector)
@@ -113,16 +118,18 @@ def signed_log(tmp_path, monkeypatch):
     return path
 
 
-def beside(path):
+def beside(path: Path) -> list[Path]:
     return [part.path for part in log_parts.ordered([path, *log_parts.beside(path)])]
 
 
-def verified(capsys, *arguments):
+def verified(capsys: pytest.CaptureFixture[str], *arguments: Any) -> tuple[Any, ...]:
     status = main(["audit", "verify", *map(str, arguments)])
     return status, capsys.readouterr().out
 
 
-def test_parts_in_any_order_compressed_or_not(signed_log, capsys, tmp_path):
+def test_parts_in_any_order_compressed_or_not(
+    signed_log: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     first, second, last = beside(signed_log)
     packed = tmp_path / "audit.jsonl.1.gz"
     packed.write_bytes(gzip.compress(first.read_bytes()))
@@ -132,7 +139,9 @@ def test_parts_in_any_order_compressed_or_not(signed_log, capsys, tmp_path):
         assert (status, out.splitlines()[0].startswith("verified: 2")) == (0, True), out
 
 
-def test_a_pattern_that_names_what_lies_beside_the_log_too(signed_log, capsys):
+def test_a_pattern_that_names_what_lies_beside_the_log_too(
+    signed_log: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """As the page on the audit log has it: verify audit.jsonl*."""
     given = sorted(signed_log.parent.glob("audit.jsonl*"))
     assert signed_log.with_name("audit.jsonl.head") in given
@@ -140,7 +149,9 @@ def test_a_pattern_that_names_what_lies_beside_the_log_too(signed_log, capsys):
     assert verified(capsys, signed_log.with_name("audit.jsonl.head"))[0] == 1, "alone it is looked at"
 
 
-def test_the_server_s_own_log_with_all_its_parts(signed_log, capsys, tmp_path):
+def test_the_server_s_own_log_with_all_its_parts(
+    signed_log: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     config = tmp_path / "config.yaml"
     config.write_text("keytab: k\npolicy: p\naudit: audit.jsonl\nstate: .\nscratch: s\n")
     status, out = verified(capsys, "--config", config)
@@ -154,7 +165,7 @@ def test_the_server_s_own_log_with_all_its_parts(signed_log, capsys, tmp_path):
     assert "with the given key" in out
 
 
-def test_a_part_that_is_missing_is_spoken_of(signed_log, capsys):
+def test_a_part_that_is_missing_is_spoken_of(signed_log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first, second, last = beside(signed_log)
     status, out = verified(capsys, first, last)
     assert status == 1
@@ -164,13 +175,15 @@ def test_a_part_that_is_missing_is_spoken_of(signed_log, capsys):
     assert f"name its older parts as well (beside it: {first})" in out
 
 
-def test_a_copy_beside_the_log_is_spoken_of(signed_log, capsys, tmp_path):
+def test_a_copy_beside_the_log_is_spoken_of(
+    signed_log: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     (tmp_path / "copy").write_bytes(signed_log.read_bytes())
     status, out = verified(capsys, *beside(signed_log), tmp_path / "copy")
     assert (status, "both begin with record" in out) == (1, True)
 
 
-def test_keys_and_anchors(signed_log, capsys, tmp_path):
+def test_keys_and_anchors(signed_log: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     parts = beside(signed_log)
     collected = tmp_path / "collected"
     status, out = verified(capsys, *parts, "--key", tmp_path / "audit.key.pub", "--anchor", collected)
@@ -188,7 +201,9 @@ def test_keys_and_anchors(signed_log, capsys, tmp_path):
     assert (status, "none of the given anchors is of this log" in out) == (1, True)
 
 
-def test_anchors_show_a_cut_tail_even_where_head_was_cut_as_well(signed_log, capsys, tmp_path):
+def test_anchors_show_a_cut_tail_even_where_head_was_cut_as_well(
+    signed_log: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     first, second, last = beside(signed_log)
     lines = last.read_bytes().splitlines(keepends=True)
     last.write_bytes(b"".join(lines[:3]))
@@ -202,7 +217,7 @@ def test_anchors_show_a_cut_tail_even_where_head_was_cut_as_well(signed_log, cap
     assert f" {seq + 1} " in out
 
 
-def test_a_digest_from_elsewhere(audit_log, capsys):
+def test_a_digest_from_elsewhere(audit_log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, out = verified(capsys, audit_log)
     link = out.split()[-1]
     for wanted in (link, link.partition(":")[2]):
@@ -215,7 +230,7 @@ def test_a_digest_from_elsewhere(audit_log, capsys):
     assert (status, f"no record is {link}" in out) == (1, True)
 
 
-def test_records_that_the_log_itself_misses_are_no_success(audit_log, capsys):
+def test_records_that_the_log_itself_misses_are_no_success(audit_log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = audit_log.read_bytes().splitlines(keepends=True)
     audit_log.write_bytes(b"".join(lines[:-2]))
     writer = AuditLog(audit_log)
@@ -238,14 +253,16 @@ def test_records_that_the_log_itself_misses_are_no_success(audit_log, capsys):
         (["--after", "5"], "not SEQ:HASH"),
     ],
 )
-def test_what_cannot_be_understood_is_told(audit_log, capsys, arguments, said):
+def test_what_cannot_be_understood_is_told(
+    audit_log: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
     assert main(["audit", "verify", str(audit_log), *arguments]) == 1
     err = capsys.readouterr().err
     assert said in err
     assert err.rstrip("\n").isprintable()
 
 
-def test_a_forged_anchor_is_noted(signed_log, capsys, tmp_path):
+def test_a_forged_anchor_is_noted(signed_log: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     collected = tmp_path / "collected"
     lines = collected.read_text().splitlines()
     collected.write_text("\n".join([*lines, lines[1].replace("host=farm1", "host=farm2")]))
@@ -253,7 +270,7 @@ def test_a_forged_anchor_is_noted(signed_log, capsys, tmp_path):
     assert (status, f"note: line {len(lines) + 1} of the anchors is forged" in out) == (0, True)
 
 
-def test_half_a_gzip_file_is_told(signed_log, capsys, tmp_path):
+def test_half_a_gzip_file_is_told(signed_log: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "half.gz").write_bytes(gzip.compress(beside(signed_log)[0].read_bytes())[:-20])
     assert main(["audit", "verify", str(tmp_path / "half.gz")]) == 1
     assert "not a complete gzip file" in capsys.readouterr().err
@@ -262,7 +279,7 @@ def test_half_a_gzip_file_is_told(signed_log, capsys, tmp_path):
     assert "securecctl: " in capsys.readouterr().err
 
 
-def test_a_young_log_says_that_nothing_is_signed_yet(tmp_path, capsys):
+def test_a_young_log_says_that_nothing_is_signed_yet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     trail = SignedAuditLog(AuditSettings(tmp_path / "log"), tmp_path, host="farm1")
     trail.append(daemon_events.daemon("start"))
     status, out = verified(capsys, tmp_path / "log", "--key", tmp_path / "audit.key.pub")

@@ -1,19 +1,21 @@
 """`securecctl doctor` for a user: whose compilers are looked at; tests/farm has its states."""
 
 import json
+from typing import Any
 
 import pytest
 
 from securecc.cli.doctor import client
 from securecc.cli.securecctl import main
+from securecc.client.state.settings import Settings
 from securecc.model.finding import Finding
 
 
 @pytest.fixture
-def asked(monkeypatch):
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     seen = []
 
-    async def diagnose(settings, compilers):
+    async def diagnose(settings: Settings, compilers: tuple[str, ...]) -> Any:
         seen.append(compilers)
         return [Finding("servers", "ok", "farm1"), Finding("ticket", "bad", "no\x1b[31m ticket", "run kinit")]
 
@@ -32,14 +34,20 @@ def asked(monkeypatch):
         (["clang", "clang"], {"CC": "gcc"}, ("clang",)),
     ],
 )
-def test_whose_compilers(asked, monkeypatch, arguments, environment, compilers):
+def test_whose_compilers(
+    asked: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[Any],
+    environment: dict[Any, Any],
+    compilers: tuple[str, ...],
+) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert main(["doctor", *arguments]) == 1
     assert asked == [compilers]
 
 
-def test_lines_hold_nothing_that_a_terminal_obeys(asked, capsys):
+def test_lines_hold_nothing_that_a_terminal_obeys(asked: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
     main(["doctor"])
     said = capsys.readouterr().out
     assert said.splitlines()[0] == "ok    servers  farm1"
@@ -47,7 +55,7 @@ def test_lines_hold_nothing_that_a_terminal_obeys(asked, capsys):
     assert "-> run kinit" in said
 
 
-def test_json(asked, capsys):
+def test_json(asked: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
     main(["doctor", "--format", "json"])
     rows = json.loads(capsys.readouterr().out)
     assert rows[0] == {"subject": "servers", "state": "ok", "says": "farm1", "advice": ""}

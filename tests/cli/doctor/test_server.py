@@ -7,12 +7,16 @@ import shutil
 import socket
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from securecc.cli.doctor import server
 from securecc.cli.securecctl import main
+from securecc.daemon.settings import read_settings
 from securecc.model.finding import Finding, healthy
+from securecc.sandbox import machine_advice
 
 NOBODY = 64987
 CONFIG = """\
@@ -29,7 +33,7 @@ listen: [127.0.0.1]
 
 
 @pytest.fixture
-def config(tmp_path, realm):
+def config(tmp_path: Path, realm: Any) -> Path:
     for folder in (tmp_path, *tmp_path.parents[:-2]):
         folder.chmod(folder.stat().st_mode | 0o755)
     shutil.copy(realm.keytab, tmp_path / "keytab")
@@ -45,16 +49,16 @@ def config(tmp_path, realm):
     return path
 
 
-def found(config):
+def found(config: Path) -> dict[str, Finding]:
     return {finding.subject: finding for finding in server.examine(config)}
 
 
-def amended(config, what, by):
+def amended(config: Path, what: str, by: str) -> Path:
     config.write_text(re.sub(what, by, config.read_text()))
     return config
 
 
-def test_a_server_that_is_well(config, capsys):
+def test_a_server_that_is_well(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--server", "--config", str(config), "--format", "json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     by_subject = {row["subject"]: row for row in rows}
@@ -66,7 +70,7 @@ def test_a_server_that_is_well(config, capsys):
     assert by_subject["daemon"]["says"] == "it has never started"
 
 
-def test_it_is_told_in_lines_with_advice(config, capsys):
+def test_it_is_told_in_lines_with_advice(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (config.parent / "keytab").unlink()
     assert main(["doctor", "--server", "--config", str(config)]) == 1
     lines = capsys.readouterr().out.splitlines()
@@ -75,14 +79,14 @@ def test_it_is_told_in_lines_with_advice(config, capsys):
     assert any(line.startswith("ok    policy") for line in lines)
 
 
-def test_no_configuration_still_leaves_the_machine_to_look_at(tmp_path):
+def test_no_configuration_still_leaves_the_machine_to_look_at(tmp_path: Path) -> None:
     findings = server.examine(tmp_path / "none.yaml")
     assert (findings[0].subject, findings[0].state) == ("configuration", "bad")
     assert "user namespaces" in {finding.subject for finding in findings}
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="whoever is not root sees for himself what he cannot read")
-def test_what_root_can_read_and_the_daemon_cannot(config):
+def test_what_root_can_read_and_the_daemon_cannot(config: Path) -> None:
     """As `kadmin ktadd` and an editor leave it."""
     assert found(config)["access"].state == "ok"
     keytab, policy = config.parent / "keytab", config.parent / "policy.yaml"
@@ -95,7 +99,7 @@ def test_what_root_can_read_and_the_daemon_cannot(config):
     assert f"chmod g+r {policy}" in found(config)["access"].advice
 
 
-def test_a_keytab_for_another_host(config):
+def test_a_keytab_for_another_host(config: Path) -> None:
     config.write_text(config.read_text() + "hostname: farm9.example.com\n")
     said = found(config)["keytab"]
     assert said.state == "bad"
@@ -103,13 +107,13 @@ def test_a_keytab_for_another_host(config):
     assert f"kadmin ktadd -k {config.parent}/keytab securecc/farm9.example.com" in said.advice
 
 
-def test_a_policy_that_is_none(config):
+def test_a_policy_that_is_none(config: Path) -> None:
     (config.parent / "policy.yaml").write_text("version: 7")
     assert found(config)["policy"].state == "bad"
 
 
 @pytest.mark.parametrize("name", ["keytab", "audit.jsonl", "state"])
-def test_what_others_can_write(config, name):
+def test_what_others_can_write(config: Path, name: str) -> None:
     path = config.parent / name
     path.mkdir() if name == "state" else path.touch()
     assert found(config)["files"].state == "ok"
@@ -118,22 +122,20 @@ def test_what_others_can_write(config, name):
     assert (said.state, f"chmod go-w {path}" in f"{said.says} {said.advice}") == ("bad", True)
 
 
-def test_a_compiler_that_is_not_there(config):
+def test_a_compiler_that_is_not_there(config: Path) -> None:
     amended(config, "/usr/bin/as", "/nonexistent/gcc")
     said = found(config)["compilers"]
     assert (said.state, "layers in force" in found(config)) == ("bad", False)
 
 
-def test_layers_that_this_machine_does_not_have(config, monkeypatch):
+def test_layers_that_this_machine_does_not_have(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config.write_text(config.read_text() + "sandbox: {minimum: [seccomp, landlock, cgroup]}\n")
-    monkeypatch.setattr(
-        server.machine_advice, "layers", lambda found, minimum, by: Finding("least", "ok", " ".join(minimum))
-    )
+    monkeypatch.setattr(machine_advice, "layers", lambda found, minimum, by: Finding("least", "ok", " ".join(minimum)))
     assert found(config)["least"].says == "seccomp landlock", "what only a service gets is not asked of this process"
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root could be refused for being root")
-def test_a_daemon_that_would_be_root(config):
+def test_a_daemon_that_would_be_root(config: Path) -> None:
     amended(config, "users: .*\n", "")
     assert found(config)["compilers"].says == "the daemon would run as root"
 
@@ -159,8 +161,8 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root maps all users")
-def test_a_machine_whose_user_namespaces_are_switched_off(config):
-    doctor = [sys.executable, "-m", "securecc.cli.securecctl", "doctor", "--server", "--config", config]
+def test_a_machine_whose_user_namespaces_are_switched_off(config: Path) -> None:
+    doctor = [sys.executable, "-m", "securecc.cli.securecctl", "doctor", "--server", "--config", str(config)]
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT, *doctor, "--format", "json"], capture_output=True, text=True, check=False
     )
@@ -175,7 +177,7 @@ def test_a_machine_whose_user_namespaces_are_switched_off(config):
 RECORD = {"kind": "daemon", "event": "start", "time": "2026-11-21T08:00:00Z", "sandbox": ["jail", "seccomp"]}
 
 
-def test_the_daemon_by_its_own_record(config, monkeypatch):
+def test_the_daemon_by_its_own_record(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = {"kind": "daemon", "event": "reload", "time": "later"}
     lines = ["not json", json.dumps(RECORD), "[]", json.dumps(other), '{"torn']
     (config.parent / "audit.jsonl").write_text("\n".join(lines))
@@ -191,14 +193,14 @@ def test_the_daemon_by_its_own_record(config, monkeypatch):
     assert "run it as root" in found(config)["daemon"].advice
 
 
-def test_whether_somebodyis_listening(config, monkeypatch):
-    settings = server.read_settings(config)
+def test_whether_somebodyis_listening(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = read_settings(config)
     assert not server.is_listening(settings)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         amended(config, "port: 1", f"port: {listening.getsockname()[1]}")
-        assert server.is_listening(server.read_settings(config))
+        assert server.is_listening(read_settings(config))
 
 
-def test_healthy():
+def test_healthy() -> None:
     assert healthy([Finding("a", "ok", ""), Finding("b", "note", "")])
     assert not healthy([Finding("a", "bad", "")])
