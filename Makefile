@@ -11,6 +11,8 @@ PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS)
 # Tests of the whole system, which start a realm and servers. All others mirror securecc/; coverage is measured over them.
 WHOLE := $(wildcard $(addprefix tests/,attacks conformance farm testbed))
 LEAST_COVERED ?= 95
+# Folders of tests whose every function has its types; one that is annotated is added.
+TYPED_TESTS := $(addprefix tests/,conformance fuzz soak wire)
 
 help:
 	@echo 'make demo           compiles libsodium on a Kerberised compile server, and shows how it went'
@@ -41,6 +43,7 @@ check:
 	$(BIN)/mypy builds
 	MYPYPATH=builds $(BIN)/mypy demo
 	$(BIN)/mypy bench
+	MYPYPATH=krb5-testenv $(BIN)/mypy --explicit-package-bases --follow-imports=silent $(TYPED_TESTS)
 	rm -rf build/coverage && mkdir -p build/coverage
 	COVERAGE_PROCESS_START=$(CURDIR)/tools/coverage.ini $(PYTEST) $(WHOLE:%=--ignore=%)
 	$(BIN)/coverage combine -q --rcfile=tools/coverage.ini

@@ -114,13 +114,13 @@ def _short(value: object) -> str:
     return repr(value)[:_SHOWN]
 
 
-def _told(seen: tuple | None) -> str:
+def _told(seen: tuple[object, ...] | None) -> str:
     if seen is None:
         return "nothing"
     return " ".join(f"{len(part)} bytes" if isinstance(part, bytes) else str(part) for part in seen)
 
 
-def _where(one: tuple | None, two: tuple | None) -> str:
+def _where(one: tuple[object, ...] | None, two: tuple[object, ...] | None) -> str:
     """Around the first byte that differs, where both are files."""
     if not (one and two and isinstance(one[-1], bytes) and isinstance(two[-1], bytes)):
         return ""

@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -26,7 +27,7 @@ class Line:
     cwd: str = ""
     before: tuple[tuple[str, ...], ...] = ()
     stdin: str | None = None
-    terminal: Mapping[str, object] | None = None
+    terminal: Mapping[str, Any] | None = None
     jobs: int = 1
     by_name: tuple[str, ...] = ()
     local: str = ""
@@ -59,7 +60,7 @@ def lines(path: Path) -> Iterator[Line]:
             yield from _of_row(topic, number, row, table["files"])
 
 
-def _of_row(topic: str, number: int, row: Mapping, common: Mapping) -> Iterator[Line]:
+def _of_row(topic: str, number: int, row: Mapping[str, Any], common: Mapping[str, Any]) -> Iterator[Line]:
     if unknown := row.keys() - _KEYS:
         raise ValueError(f"{topic}, {row['run']}: unknown {sorted(unknown)}")
     placeholder = row["run"].split(maxsplit=1)[0]
@@ -85,13 +86,13 @@ def _of_row(topic: str, number: int, row: Mapping, common: Mapping) -> Iterator[
         )
 
 
-def _for(value: object, family: str, nothing: object):
+def _for(value: object, family: str, nothing: object) -> Any:
     """A value that may differ between the families."""
     return value.get(family, nothing) if isinstance(value, dict) else value
 
 
 def _fails(value: str | bool | None) -> str | None:
-    return "" if value is True else value
+    return None if value is False else "" if value is True else value
 
 
 def _bytes(text: str | bytes) -> bytes:

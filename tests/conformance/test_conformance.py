@@ -4,9 +4,10 @@ import time
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from tests.conformance.runs import Runs, differences
-from tests.conformance.table import lines
+from tests.conformance.table import Line, lines
 from tests.farm.farmside import Farm
 
 LINES = list(lines(Path(__file__).parent / "conformance.yaml"))
@@ -14,18 +15,18 @@ MOST_LOCAL = 15
 _AGAIN = 60  # runs, of which one must differ where only names are compared; the time of day does after a second
 
 
-def _parameter(line):
+def _parameter(line: Line) -> ParameterSet:
     marks = [pytest.mark.xfail(reason=line.todo)] if line.todo else []
     return pytest.param(line, id=line.name, marks=marks)
 
 
 @pytest.fixture
-def runs(farm: Farm, tmp_path: Path):
+def runs(farm: Farm, tmp_path: Path) -> Runs:
     return Runs(farm, tmp_path)
 
 
 @pytest.mark.parametrize("line", [_parameter(line) for line in LINES])
-def test_alone_and_through_securecc_leave_the_same(runs, line) -> None:
+def test_alone_and_through_securecc_leave_the_same(runs: Runs, line: Line) -> None:
     runs.prepare(line)
     alone, through = runs.alone(line), runs.through(line)
     jobs = runs.jobs()

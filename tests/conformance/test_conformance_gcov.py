@@ -15,7 +15,7 @@ FILES = {
 }
 
 
-def _told(command, folder, env):
+def _told(command: list[str], folder: Path, env: dict[str, str]) -> str:
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=True, timeout=CEILING_S)
     return done.stdout
 

@@ -11,7 +11,7 @@ COUNT = 8
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang", "g++", "clang++"])
-def test_what_only_warns_is_compiled_once(farm: Farm, tmp_path: Path, compiler) -> None:
+def test_what_only_warns_is_compiled_once(farm: Farm, tmp_path: Path, compiler: str) -> None:
     own = farm.apart(f"once-{compiler.replace('+', 'x')}")
     before = len(farm.audit(kind="job-start"))
     for number in range(COUNT):

@@ -63,7 +63,11 @@ class Terminal:
     columns: int = 80
 
 
-def put(folder: Path, files: Mapping[str | bytes, str | bytes], mtime_ns: int = OLD_NS) -> None:
+def put(
+    folder: Path,
+    files: Mapping[str, str] | Mapping[str, bytes] | Mapping[str | bytes, str | bytes],
+    mtime_ns: int = OLD_NS,
+) -> None:
     """Writes files (a value that begins with ``->`` is a symlink), all with one time."""
     for name, content in files.items():
         path = os.path.join(os.fsencode(folder), os.fsencode(name))

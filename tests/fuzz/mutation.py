@@ -101,7 +101,7 @@ def _changed(node: object, chance: random.Random, others: list[object]) -> objec
     return items
 
 
-def _changed_map(node: dict, chance: random.Random, others: list[object]) -> object:
+def _changed_map(node: dict[object, object], chance: random.Random, others: list[object]) -> object:
     rows = dict(node)
     if rows and chance.random() < 0.3:
         del rows[chance.choice(list(rows))]

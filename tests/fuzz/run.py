@@ -42,6 +42,7 @@ def _child(name: str, seconds: int) -> int:
     command = [sys.executable, str(HERE / "run.py"), "--one", name, *options, str(folder / "found")]
     reached = []
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace") as process:
+        assert process.stderr
         for line in process.stderr:
             if found := STATUS.match(line):
                 reached.append(found)
@@ -59,7 +60,7 @@ def _child(name: str, seconds: int) -> int:
 
 
 def _fuzz(name: str, options: list[str]) -> int:
-    import atheris  # an optional extra: pip install 'securecc[fuzz]'
+    import atheris  # type: ignore[import-untyped,import-not-found,unused-ignore]  # an optional extra: pip install 'securecc[fuzz]'
 
     # An editable installation brings a finder of its own, whose modules would count for nothing.
     sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in repr(finder)]

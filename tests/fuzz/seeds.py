@@ -72,16 +72,16 @@ def _log() -> bytes:
 
 def _reviewed() -> bytes:
     """A record of each kind, as far as reviews read it; who reads them for people does not ask for the chain."""
-    job = {
+    job: dict[str, object] = {
         "peer": "10.0.0.1:5", "principal": "alice@EXAMPLE.COM", "rule": "committers", "reference": "0a0b0c0d",
         "job": 1, "attempt": 1, "toolchain": "gcc-12", "arguments": ["/usr/bin/gcc", "-c", "a.c"], "arguments_count": 3,
         "cwd": "/", "layers_sha256": ["00"], "sandbox": ["jail", "seccomp"],
     }  # fmt: skip
-    ended = {
+    ended: dict[str, object] = {
         "outcome": "done", "exit": 0, "outputs": [{"path": "/a.o", "size": 7, "sha256": "0" * 64}], "outputs_count": 1,
         "usage": {"wall_s": 0.5, "user_s": 0.4, "system_s": 0.1, "memory": 4096, "tree_s": 0.001},
     }  # fmt: skip
-    records = (
+    records: tuple[dict[str, object], ...] = (
         {"kind": "daemon", "event": "start", "version": "1", "policy": "0", "sandbox": ["jail"]},
         {"kind": "connection", "decision": "allowed", "peer": "[::1]:5", "principal": "alice@EXAMPLE.COM"},
         {"kind": "job-start", "decision": "allowed", **job},

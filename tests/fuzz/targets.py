@@ -8,6 +8,7 @@ import contextlib
 import io
 import os
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
@@ -36,14 +37,14 @@ from securecc.policy.document.policy_document import read_policy
 from securecc.policy.member_list import read_members
 from securecc.runner_protocol.messages import Offer
 from securecc.server.jobs import validation
-from securecc.wire.framing import FrameReader, Kind, decode_bulk, decode_from_client, decode_from_server
+from securecc.wire.framing import Frame, FrameReader, Kind, decode_bulk, decode_from_client, decode_from_server
 from securecc.wire.proxy_protocol import read_origin
 from securecc.wire.session import Session, agree
 
 Target = Callable[[bytes], None]
 
 
-def _read(feed: Callable[[bytes], list], pieces: Iterable[bytes], errors: tuple[type[Exception], ...]) -> object:
+def _read(feed: Callable[[bytes], list[Any]], pieces: Iterable[bytes], errors: tuple[type[Exception], ...]) -> object:
     """All that came out, and the error that ended it; after an error nothing is read."""
     got: list[object] = []
     try:
@@ -58,10 +59,10 @@ def _singly(data: bytes) -> Iterable[bytes]:
     return (data[at : at + 1] for at in range(len(data)))
 
 
-def _drained(reader: FrameReader) -> Callable[[bytes], list]:
+def _drained(reader: FrameReader) -> Callable[[bytes], list[Any]]:
     """Before the verdict a reader gives one frame at a time, and more when it is asked."""
 
-    def feed(data: bytes) -> list:
+    def feed(data: bytes) -> list[Any]:
         got = found = reader.feed(data)
         while found:
             found = reader.feed(b"")
@@ -84,7 +85,7 @@ def frames(data: bytes) -> None:
             _bulk(frame)
 
 
-def _bulk(frame: object) -> None:
+def _bulk(frame: Frame) -> None:
     try:
         decode_bulk(frame)
     except FrameError:

@@ -46,8 +46,8 @@ class Accounts:
             yield f"orphans below the runner: {left}"
         if (now := len(below(server.pid))) != self._processes:
             yield f"{now} processes below the front, {self._processes} at first"
-        if left := server.left:
-            yield f"job trees, or files that never arrived: {left}"
+        if files := server.left:
+            yield f"job trees, or files that never arrived: {files}"
         descriptors, memory = server.descriptors, server.memory
         print(f"KiB {self._memory} -> {memory}; descriptors {self._descriptors.total()} -> {descriptors.total()}")
         if more := descriptors - self._descriptors:
@@ -67,7 +67,7 @@ class Accounts:
 
     def _attempts(self) -> Iterator[str]:
         """Each attempt begins once and ends once; a front that was killed could not write of what it held then."""
-        begun: dict[tuple, bool] = {}
+        begun: dict[tuple[object, ...], bool] = {}
         ended = lost = 0
         for record in self._farm.audit():
             kind = record["kind"]

@@ -24,7 +24,7 @@ TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS.parent)]
 
 from tests.farm import farmside  # noqa: E402
-from tests.farm.farmside import Farm  # noqa: E402
+from tests.farm.farmside import POLICY, Farm  # noqa: E402
 from tests.soak import troubles  # noqa: E402
 from tests.soak.accounts import Accounts  # noqa: E402
 
@@ -84,7 +84,7 @@ def soak(farm: Farm, minutes: float, chance: random.Random) -> int:
         done = _trouble(farm, minutes, chance, builders.wrong)
     finally:
         builders.stop()
-    (farm.server.folder / "policy.yaml").write_text(troubles.POLICY.read_text())
+    (farm.server.folder / "policy.yaml").write_text(POLICY.read_text())
     print(f"compiled at home: {farm.why()}")
     print(f"{minutes:g} min; troubles {dict(done)}; compiles {dict(builders.fates)}", flush=True)
     time.sleep(CALM_S)

@@ -123,12 +123,13 @@ def strange(farm: Farm, chance: random.Random) -> None:
             if stage in {"tcp", "half"}:
                 _, writer = await asyncio.open_connection("127.0.0.1", farm.server.port)
                 writer.write(b"\x16\x03\x01\x02\x00" if stage == "half" else b"")
-                goes = writer.transport
+                goes: asyncio.Transport | None = writer.transport  # type: ignore[assignment]  # reads as well
             else:
                 link = await dialer.connect(tls.client_context(), "127.0.0.1", farm.server.port)
                 await link.secured()
                 link.write(b"\0\0\x10\0\x01\0\0\0\0\0\0\0\x01token" if stage == "token" else b"")
                 goes = link.transport
+            assert goes
             _leave(goes, stage, way)
 
     asyncio.run(go())
