@@ -69,15 +69,13 @@ def test_the_object_is_the_same(command: str, tmp_path: Path) -> None:
     source = "float f(float *a, int n) { float s = 0; for (int i = 0; i < n; i++) s += a[i] * a[i]; return s; }\n"
     (tmp_path / "a.c").write_text(source)
     words = tuple(word.encode() for word in command.split())
-    command = parse_command(words)
-    wanted = command.processor_options()
+    parsed = parse_command(words)
+    wanted = parsed.processor_options()
     assert wanted is not None
 
     async def twice() -> Any:
         processors = NativeOptions()
-        return [
-            await processors.options(b"/usr/bin/" + words[0], command.family, b"", wanted.machine) for _ in range(2)
-        ]
+        return [await processors.options(b"/usr/bin/" + words[0], parsed.family, b"", wanted.machine) for _ in range(2)]
 
     one, other = asyncio.run(twice())
     assert one is other
