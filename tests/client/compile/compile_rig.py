@@ -76,7 +76,7 @@ class Rig:
         files, directories = FileCache(), DirectoryCache()
         self.resolver = InputResolver(ManifestBuilder(files, directories), DependencyCache(files, directories))
         self.preparer = Preparer(self._toolchain, self._farm, self.catalogues, self._standing)
-        self.executor = Retried(Placed(self._farm), self.resolver, self._doubt)
+        self.executor = Retried(Placed(self._farm), self.resolver, self.doubt)
 
     @property
     def object(self) -> bytes:
@@ -138,7 +138,7 @@ class Rig:
     def _standing(self, offered: Iterable[SharedTree]) -> tuple[SharedTree, ...]:
         return tuple(self.shared_trees)
 
-    def _doubt(self, path: bytes) -> None:
+    def doubt(self, path: bytes) -> None:
         self.shared_trees = [tree for tree in self.shared_trees if tree.path != path]
 
 

@@ -104,7 +104,7 @@ class NotingJournal(Journal):
         self.noted.append(("trouble", reason, detail))
 
 
-class Door:
+class HandlerRig:
     """A RequestHandler over `work`; its launchers and its journal."""
 
     def __init__(self, settings: Settings | Exception = FARM, slots: int = 1, **work: Any) -> None:
@@ -131,8 +131,8 @@ def served(
     settings: Settings | Exception = FARM, launcher: dict[str, Any] | None = None, **work: Any
 ) -> tuple[NotingLauncher, list[tuple[object, ...]]]:
     async def body() -> tuple[NotingLauncher, list[tuple[object, ...]]]:
-        door = Door(settings, **work)
-        return await door.serve(**(launcher or {})), door.journal.noted
+        rig = HandlerRig(settings, **work)
+        return await rig.serve(**(launcher or {})), rig.journal.noted
 
     return asyncio.run(body())
 
@@ -167,10 +167,10 @@ def test_bad_settings_break_no_build() -> None:
 
 def test_troubles_of_settings_are_noted_once() -> None:
     async def body() -> list[tuple[object, ...]]:
-        door = Door(Settings(hosts=(HOST,), troubles=("config:1: what",)))
+        rig = HandlerRig(Settings(hosts=(HOST,), troubles=("config:1: what",)))
         for _ in range(3):
-            await door.serve()
-        return door.journal.noted
+            await rig.serve()
+        return rig.journal.noted
 
     assert asyncio.run(body()).count(("trouble", "settings", "config:1: what")) == 1
 
@@ -204,27 +204,27 @@ def test_what_can_not_be_compiled_any_more_fails_and_says_why() -> None:
 
 def test_a_reason_is_said_once_until_the_farm_works_again() -> None:
     async def body() -> None:
-        door = Door(Settings(hosts=(HOST,), local_slots=9), outcome=ChannelError("down"))
-        said = [(await door.serve()).printed[2] for _ in range(3)]
+        rig = HandlerRig(Settings(hosts=(HOST,), local_slots=9), outcome=ChannelError("down"))
+        said = [(await rig.serve()).printed[2] for _ in range(3)]
         assert [bool(line) for line in said] == [True, False, False]
         other = request("/", environment={b"KRB5CCNAME": b"/other"})
-        assert (await door.serve(other)).printed[2]
-        door.work.outcome = good()
-        await door.serve()
-        door.work.outcome = ChannelError("down")
-        assert (await door.serve()).printed[2]
+        assert (await rig.serve(other)).printed[2]
+        rig.work.outcome = good()
+        await rig.serve()
+        rig.work.outcome = ChannelError("down")
+        assert (await rig.serve()).printed[2]
 
     asyncio.run(body())
 
 
 def test_so_many_at_one_time_when_all_must_compile_here() -> None:
     async def body() -> None:
-        door = Door(outcome=ChannelError("down"))
+        rig = HandlerRig(outcome=ChannelError("down"))
         children = [await asyncio.create_subprocess_exec("sleep", "30") for _ in range(2)]
         launchers = [NotingLauncher() for _ in children]
         for launcher, child in zip(launchers, children, strict=True):
             launcher.process = child.pid
-        tasks = [asyncio.create_task(door.handler.serve(launcher, REQUEST)) for launcher in launchers]
+        tasks = [asyncio.create_task(rig.handler.serve(launcher, REQUEST)) for launcher in launchers]
         for _ in range(10):
             await asyncio.sleep(0)
         assert [bool(launcher.told) for launcher in launchers] == [True, False]
@@ -240,16 +240,16 @@ def test_so_many_at_one_time_when_all_must_compile_here() -> None:
 
 def test_a_launcher_that_went_takes_no_place_and_leaves_no_note() -> None:
     async def body() -> None:
-        door = Door(outcome=LauncherGoneError("gone"))
+        rig = HandlerRig(outcome=LauncherGoneError("gone"))
         with pytest.raises(LauncherGoneError):
-            await door.serve()
-        assert door.journal.noted == []
-        door.work.outcome = ChannelError("down")
+            await rig.serve()
+        assert rig.journal.noted == []
+        rig.work.outcome = ChannelError("down")
         gone = NotingLauncher()
         gone.gone = True
         with pytest.raises(LauncherGoneError):
-            await door.handler.serve(gone, REQUEST)
-        await asyncio.wait_for(door.slots.enter(), CEILING_S)
+            await rig.handler.serve(gone, REQUEST)
+        await asyncio.wait_for(rig.slots.enter(), CEILING_S)
 
     asyncio.run(body())
 
