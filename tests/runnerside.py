@@ -60,6 +60,7 @@ class Runner:
         )
         os.close(reading)
         theirs.close()
+        self.end = ours
         self.connection = packets.PacketConnection(
             ours, packets.from_runner, self._receive, lost=lambda _: self.lost.set(), garbage=self._garbage
         )

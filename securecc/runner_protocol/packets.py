@@ -99,6 +99,11 @@ class PacketConnection(Generic[Incoming]):
         self._closed = False
         end.setblocking(False)
 
+    @property
+    def queued(self) -> int:
+        """Packets that wait for a slow peer."""
+        return len(self._waiting)
+
     def start(self) -> None:
         """Begins to receive."""
         self._loop = asyncio.get_running_loop()
@@ -196,7 +201,7 @@ class PacketConnection(Generic[Incoming]):
         except OSError as error:
             self._gone(f"{_LOST}: {error.strerror}")
             return False
-        descriptors = _descriptors(beside)
+        descriptors = received_descriptors(beside)
         if size == 0 and not descriptors:
             self._gone(_LOST)
             return False
@@ -289,7 +294,8 @@ def _contents(descriptor: int, limit: int) -> bytes:
         raise ProtocolError(f"a body that cannot be read: {error.strerror}") from error
 
 
-def _descriptors(beside: list[tuple[int, int, bytes]]) -> list[int]:
+def received_descriptors(beside: list[tuple[int, int, bytes]]) -> list[int]:
+    """The descriptors among ancillary data (cmsg(3)), as recvmsg(2) gives it."""
     found = array.array("i")
     for level, kind, data in beside:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:

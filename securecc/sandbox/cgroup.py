@@ -158,7 +158,7 @@ class JobGroups:
         except OSError as error:
             raise SandboxError(_no_group(error), _ADVICE) from error
         try:
-            for file, value in _values(self.controllers, limits):
+            for file, value in group_settings(self.controllers, limits):
                 with contextlib.suppress(FileNotFoundError):  # no swap, an older kernel
                     _put(group.folder, file, value)
         except OSError as error:
@@ -214,7 +214,7 @@ def _no_group(error: OSError) -> str:
     return f"no control group for a job: {error.strerror}"
 
 
-def _values(enabled: Iterable[str], limits: JobLimits) -> list[tuple[str, bytes]]:
+def group_settings(enabled: Iterable[str], limits: JobLimits) -> list[tuple[str, bytes]]:
     """What is written to a new group. What a job writes to its tmpfs counts as its memory too."""
     memory = limits.memory + limits.output + 2 * limits.diagnostics
     values = {

@@ -50,8 +50,8 @@ def test_nothing_is_left_where_there_is_no_terminal(tmp_path, counted, monkeypat
 
 
 def test_nothing_is_left_where_there_is_no_file(tmp_path, counted, monkeypatch):
-    made = stdio_module._nameless
-    roots = iter((os.fsencode(tmp_path), b"/nonexistent"))
-    monkeypatch.setattr(stdio_module, "_nameless", lambda _root: made(next(roots)))
+    """The first of two can be made, the second cannot."""
+    opened, roots = os.open, iter((os.fsencode(tmp_path), b"/nonexistent"))
+    monkeypatch.setattr(stdio_module.os, "open", lambda _root, *how: opened(next(roots), *how))
     with pytest.raises(SandboxError, match="no file for a job's output: No such file"):
         JobStdio(order(), os.fsencode(tmp_path), 0)

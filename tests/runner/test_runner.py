@@ -438,7 +438,7 @@ async def settled(runner):
 
 def test_garbage_from_the_front_is_survived():
     async def body(runner):
-        end = runner.connection._end
+        end = runner.end
         end.send(b"\0nonsense")
         end.send(b"\1")
         end.send(b"x")

@@ -1,7 +1,6 @@
 """The spawner: what it starts, what it believes, and that it leaves with the front."""
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from securecc.model.errors import SandboxError
 from securecc.runner import runner_spawner
 from securecc.runner.config import RunnerConfig
 from securecc.runner.runner_spawner import command, main, start
-from securecc.runner_protocol.messages import WorkReady, WorkRunner
+from securecc.runner_protocol.messages import WorkReady
 from securecc.runner_protocol.packets import memory, order_runner, pair
 from tests.waiting import CEILING_S, until
 
@@ -171,27 +170,34 @@ def test_the_command_line():
     assert socket.AF_UNIX
 
 
-def test_a_runner_that_ends_at_once_is_known_to_have_ended(tmp_path, monkeypatch):
-    """Or the spawner would wait for it at its end, and then kill whoever has its number by now. In a process of one
-    thread, as a spawner is: of several, another one may take the signal that this one holds back.
-    """
-    real = os.fork
-    if child := real():
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-        return
+AT_ONCE = """
+import os, sys, time
+from pathlib import Path
+from securecc.runner import runner_spawner
+from securecc.runner.config import RunnerConfig
+from securecc.runner_protocol.packets import order_runner, pair
 
-    def fork():
-        if not (child := real()):
-            os._exit(0)
-        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
-        return child
+real = os.fork
 
-    monkeypatch.setattr(runner_spawner.os, "fork", fork)
-    spawner = runner_spawner.RunnerSpawner(RunnerConfig(compilers=()), tmp_path / "config.yaml")
-    signal.signal(signal.SIGCHLD, lambda *_: spawner._bury())
-    wrong = 1
-    try:
-        spawner._start(WorkRunner(), -1)
-        wrong = len(spawner._runners)
-    finally:
-        os._exit(wrong)
+def fork():
+    if not (child := real()):
+        os._exit(0)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    return child
+
+def sleep(_):
+    raise AssertionError("the spawner waits for a runner that has ended")
+
+runner_spawner.os.fork, runner_spawner.time.sleep = fork, sleep
+front, end = pair()
+with order_runner(front, ()):
+    front.close()
+    runner_spawner.RunnerSpawner(RunnerConfig(compilers=()), Path(sys.argv[1])).serve(end)
+"""
+
+
+def test_a_runner_that_ends_at_once_is_known_to_have_ended(tmp_path):
+    """Or the spawner would wait for it at its end, and then kill whoever has its number by now."""
+    line = [sys.executable, "-c", AT_ONCE, str(tmp_path / "config.yaml")]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=CEILING_S, check=False)
+    assert done.returncode == 0, done.stderr

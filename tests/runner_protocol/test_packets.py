@@ -41,11 +41,13 @@ def order(**more):
 class Ends:
     """Two connections; `got`, `garbage` and `lost` are the second one's."""
 
-    def __init__(self, start=True):
+    def __init__(self, start=True, around=lambda end: end):
         one, other = packets.pair()
-        self.raw = one
-        self.got, self.garbage, self.lost = [], [], []
-        self.sender = packets.PacketConnection(one, packets.from_runner, lambda *_: None, lambda _: None)
+        self.raw, self.other, self.around = one, other, around(one)
+        self.got, self.garbage, self.lost, self.sender_lost = [], [], [], []
+        self.sender = packets.PacketConnection(
+            self.around, packets.from_runner, lambda *_: None, self.sender_lost.append
+        )
         self.receiver = packets.PacketConnection(
             other,
             packets.from_front,
@@ -132,11 +134,11 @@ def test_a_slow_peer_is_waited_for_and_loses_nothing():
         for number in range(1, 2000):
             ends.sender.send(order(job=number, arguments=(b"x" * 10000,)), [memfd])
         os.close(memfd)
-        assert ends.sender._waiting
+        assert ends.sender.queued
         ends.receiver.start()
         await until(lambda: len(ends.got) == 1999)
         assert [message.job for message, _ in ends.got] == list(range(1, 2000))
-        assert not ends.sender._waiting
+        assert not ends.sender.queued
 
     between(body, start=False)
 
@@ -147,9 +149,12 @@ def test_what_can_never_be_sent_ends_the_connection_once():
     class Refusing:
         def __init__(self, end):
             self.end = end
+            self.refuses = False
             self.tries = 0
 
-        def sendmsg(self, *_):
+        def sendmsg(self, *what):
+            if not self.refuses:
+                return self.end.sendmsg(*what)
             self.tries += 1
             raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
 
@@ -157,18 +162,16 @@ def test_what_can_never_be_sent_ends_the_connection_once():
             return getattr(self.end, name)
 
     async def body(ends):
-        lost = []
-        ends.sender._lost = lost.append
-        while not ends.sender._waiting:
+        while not ends.sender.queued:
             ends.sender.send(order(arguments=(b"x" * 10000,)))
-        ends.sender._end = refusing = Refusing(ends.sender._end)
+        ends.around.refuses = True
         ends.receiver.start()
-        await until(lambda: lost)
-        assert lost == ["a packet that cannot be sent: Message too long"]
+        await until(lambda: ends.sender_lost)
+        assert ends.sender_lost == ["a packet that cannot be sent: Message too long"]
         await asyncio.sleep(0.02)
-        assert refusing.tries == 1
+        assert ends.around.tries == 1
 
-    between(body, start=False)
+    between(body, start=False, around=Refusing)
 
 
 def test_the_peers_end_is_told_once():
@@ -184,7 +187,7 @@ def test_the_peers_end_is_told_once():
 
 def test_sending_to_one_that_has_gone():
     async def body(ends):
-        ends.receiver._end.close()
+        ends.other.close()
         with pytest.raises(ChannelError):
             ends.sender.send(WorkCancel(1))
 
@@ -274,5 +277,8 @@ def test_a_tree_with_other_numbers_than_entries():
 
 
 def test_packets_are_not_mixed_up_with_ancillary_data():
-    assert packets._descriptors([(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("ii", 5, 6) + b"x")]) == [5, 6]
-    assert packets._descriptors([(socket.SOL_SOCKET, 99, struct.pack("i", 5))]) == []
+    assert packets.received_descriptors([(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("ii", 5, 6) + b"x")]) == [
+        5,
+        6,
+    ]
+    assert packets.received_descriptors([(socket.SOL_SOCKET, 99, struct.pack("i", 5))]) == []
