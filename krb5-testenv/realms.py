@@ -80,7 +80,7 @@ class Realms:
 
     def service_keytab(self, principal: str, where: Path) -> None:
         """Adds `principal` of the home realm to the keytab file `where`, making the principal if there is none."""
-        _administer(self.realms[0], f"addprinc -randkey {principal}", f"ktadd -k {where} -norandkey {principal}")
+        administer(self.realms[0], f"addprinc -randkey {principal}", f"ktadd -k {where} -norandkey {principal}")
 
     def ticket(self, person: str, cache: Path) -> None:
         """A fresh ticket of `person` in `cache`; raises ValueError for a person that nobody knows."""
@@ -147,12 +147,12 @@ def _make(name: str, port: Claim, trust: str, keytabs: Path) -> _LocalRealm:
         password = secrets.token_urlsafe(12)
         (keytabs / f"{person}.password").write_text(f"{password}\n")
         orders += [f"addprinc -pw {password} {person}", f"ktadd -k {keytabs}/{person}.keytab -norandkey {person}"]
-    _administer(realm, *orders)
+    administer(realm, *orders)
     realm.start_kdc()
     return realm
 
 
-def _administer(realm: _LocalRealm, *orders: str) -> None:
+def administer(realm: _LocalRealm, *orders: str) -> None:
     """Raises RuntimeError with what kadmin.local said, which goes on after an order that fails and exits with 0."""
     command = [realm.kadmin_local, "-p", f"admin/admin@{realm.realm}"]  # for the record; it opens the database itself
     orders_text = "".join(f"{order}\n" for order in orders)

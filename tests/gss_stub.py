@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 from dataclasses import replace
+from typing import Any
 
 from securecc.model.errors import AuthenticationError
 from securecc.wire.handshake import Facts
@@ -11,38 +12,38 @@ FACTS = Facts(b"alice@EXAMPLE.COM", 3600.0)
 
 
 class StubExchange:
-    def __init__(self, exporter, facts, secret=b"secret", accepting=False):
+    def __init__(self, exporter: bytes, facts: Any, secret: bytes = b"secret", accepting: bool = False) -> None:
         self.exporter = exporter
         self.facts = facts
         self.secret = secret
         self.accepting = accepting
         self.skewed = False
 
-    def step(self, token):
+    def step(self, token: Any) -> Any:
         if self.accepting:
             if token != b"ap-req":
                 raise AuthenticationError("not a token")
             return b"ap-rep", self.facts
         return (b"ap-req", None) if token is None else (None, self.facts)
 
-    def mic(self, message):
+    def mic(self, message: bytes) -> bytes:
         return hmac.digest(self.secret, message, "sha256")
 
-    def verify(self, message, mic):
+    def verify(self, message: bytes, mic: bytes) -> Any:
         return hmac.compare_digest(hmac.new(self.secret, message, hashlib.sha256).digest(), mic)
 
 
 class StubAcceptor:
-    def __init__(self, **changes):
+    def __init__(self, **changes: Any) -> None:
         self.facts = replace(FACTS, **changes)
 
-    def start(self, exporter):
+    def start(self, exporter: bytes) -> Any:
         return StubExchange(exporter, self.facts, accepting=True)
 
 
 class StubInitiator:
-    def __init__(self, service="", ccache=None):
+    def __init__(self, service: str = "", ccache: Any = None) -> None:
         self.service = service
 
-    def start(self, exporter):
+    def start(self, exporter: bytes) -> Any:
         return StubExchange(exporter, replace(FACTS, principal=b"securecc/localhost@"))

@@ -1,6 +1,8 @@
 """A certificate as a site's own authority gives it: here one vouches for itself."""
 
 import datetime as dt
+from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -8,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 
-def certificate(tmp_path, names):
+def certificate(tmp_path: Path, names: Any) -> Any:
     """The paths of certificate and key, for hosts of these `names`."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "farm.example.com")])

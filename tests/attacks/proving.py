@@ -74,7 +74,7 @@ def ticket(farm: Farm, person: str, flags: tuple[str, ...] = (), way: str = "key
     if not keytab.exists():
         known = name in testenv_realms.PEOPLE and testenv_realms.PEOPLE[name] == realm_name
         made = () if known else (f"addprinc -randkey +requires_preauth {name}",)
-        testenv_realms._administer(realm, *made, f"ktadd -k {keytab} -norandkey {name}")
+        testenv_realms.administer(realm, *made, f"ktadd -k {keytab} -norandkey {name}")
     if way == "armoured":
         second_kdc.armoured_ticket(farm, cache, keytab, person)
         return cache
@@ -87,7 +87,7 @@ def change_key(farm: Farm, *, forget: bool) -> None:
     """A new key for the server, in its keytab beside the old one, which goes with `forget`."""
     home, keytab = farm.realms.realms[0], farm.server.folder / "keytab"
     orders = [f"ktadd -k {keytab} {_SERVICE}"] + ([f"ktremove -k {keytab} {_SERVICE} old"] if forget else [])
-    testenv_realms._administer(home, *orders)
+    testenv_realms.administer(home, *orders)
 
 
 def context(proof: Proof, exporter: bytes, cache: str) -> gssapi.SecurityContext:

@@ -63,7 +63,7 @@ def _second_kdc(farm: Farm) -> Iterator[Mapping[str, str]]:
         kept[at:at] = [f"{key} = {value}" for key, value in more.items()]
         (folder / "kdc.conf").write_text("\n".join(kept) + "\n")
         (folder / "krb5.conf").write_text(_client(listen, folder))
-        testenv_realms._administer(home, f"addprinc -randkey {ANONYMOUS}")
+        testenv_realms.administer(home, f"addprinc -randkey {ANONYMOUS}")
         with _running({**home.env, "KRB5_KDC_PROFILE": str(folder / "kdc.conf")}, home.krb5kdc):
             yield {**farm.env, "KRB5_CONFIG": str(folder / "krb5.conf")}
 

@@ -9,14 +9,14 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
 
 from securecc.audit.settings import AuditSettings
 from securecc.audit.signed_log import SignedAuditLog
-from securecc.channel import dialer
+from securecc.channel import dialer, kerberos
 from securecc.daemon.reloadable import Reloadable
 from securecc.daemon.service_manager import ServiceManager
 from securecc.daemon.settings import DaemonSettings
@@ -27,7 +27,6 @@ from securecc.runner_protocol.messages import WorkCancel, WorkOrder, WorkReady
 from securecc.runner_protocol.packets import pair
 from securecc.server import front as front_module
 from securecc.server.blobs.blob_store import BlobStore
-from securecc.server.connections import keytab as keytab_module
 from securecc.server.front import READY, Equipment, Front
 from tests import gss_stub
 from tests.server.execution.test_runner_client import Runner, report
@@ -45,6 +44,7 @@ rules:
     toolchains: ["gcc-*"]
 """
 NOBODY = POLICY.replace('"*@EXAMPLE.COM"', '"bob@EXAMPLE.COM"')
+INITIATE: Any = gss_stub.StubInitiator
 NO_MANAGER = ServiceManager()
 
 
@@ -120,8 +120,8 @@ class House:
         self.trouble: Exception | None = None
         self.read = 0
         self.log: list[str] = []
-        monkeypatch.setattr(keytab_module.kerberos, "check_keytab", self.check_keytab)
-        monkeypatch.setattr(keytab_module.kerberos, "Acceptor", lambda *_: self.acceptor)
+        monkeypatch.setattr(kerberos, "check_keytab", self.check_keytab)
+        monkeypatch.setattr(kerberos, "Acceptor", lambda *_: self.acceptor)
         monkeypatch.setattr(front_module, "_HOUSEKEEPING_S", 0.01)
 
     def check_keytab(self, *_: Any) -> None:
@@ -170,8 +170,9 @@ class House:
         )
         self.front = Front(equipment)
         self.end = asyncio.create_task(self.front.run())
+        begun: set[asyncio.Future[Any]] = {self.end, self.front.listening}
         try:
-            await asyncio.wait({self.end, self.front.listening}, timeout=CEILING_S, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(begun, timeout=CEILING_S, return_when=asyncio.FIRST_COMPLETED)
             yield self
         finally:
             self.front.stop()
@@ -182,7 +183,7 @@ class House:
 
     async def client(self) -> Any:
         port = self.front.listening.result()[0][1]
-        return Client(await dialer.dial("127.0.0.1", port, initiate=gss_stub.StubInitiator))
+        return Client(await dialer.dial("127.0.0.1", port, initiate=INITIATE))
 
 
 @pytest.fixture
@@ -304,7 +305,7 @@ def test_a_bad_keytab_keeps_the_front_from_starting(house: House) -> None:
         ours, theirs = pair()
         settings = house.settings()
         audit = SignedAuditLog(settings.audit, house.folder)
-        equipment = Equipment(settings, PolicyInForce(settings.policy), audit, None, ours)
+        equipment = Equipment(settings, PolicyInForce(settings.policy), audit, cast("BlobStore", None), ours)
         with ours, theirs, pytest.raises(CredentialError):
             Front(equipment)
         audit.close()
@@ -358,7 +359,12 @@ def test_who_is_let_in_while_the_front_ends_is_ended_too(house: House, monkeypat
         def start(self, exporter: Any) -> Any:
             exchange = super().start(exporter)
             step = exchange.step
-            exchange.step = lambda token: came.set() or (goes_on.wait(CEILING_S) and step(token))
+
+            def late(token: Any) -> Any:
+                came.set()
+                return goes_on.wait(CEILING_S) and step(token)
+
+            exchange.step = late
             return exchange
 
     async def body() -> None:

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from securecc.model import limits
 from securecc.model.errors import StoreError
-from securecc.server.blobs import blob_store as store_module
 from securecc.server.blobs.blob_index import charge
 from securecc.server.blobs.blob_store import BlobStore
 
@@ -265,7 +264,7 @@ def test_a_full_disk_leaves_nothing_and_says_so(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(store_module.os, where, full)
+        patch.setattr(os, where, full)
         with pytest.raises(StoreError, match="full; free space"):
             put(store, b"content")
     assert (files(tmp_path), store.used) == ([], 0)
@@ -338,8 +337,8 @@ class Play:
 
     def __init__(self, store: BlobStore) -> None:
         self.store = store
-        self.holds = []
-        self.arriving = []
+        self.holds: list[Any] = []
+        self.arriving: list[Any] = []
 
     def put(self, principal: str, data: bytes) -> None:
         put(self.store, data, principal)

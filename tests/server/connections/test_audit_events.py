@@ -1,10 +1,11 @@
 """Who was let in and who was not, on record."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from securecc.audit.records.daemon_events import Connection, Daemon, Strangers
+from securecc.channel.channel import Channel
 from securecc.model import limits
 from securecc.model.errors import AuditError
 from securecc.model.grant import Grant
@@ -18,7 +19,7 @@ class Book:
 
     def __init__(self) -> None:
         self.records: list[Any] = []
-        self.trouble = None
+        self.trouble: AuditError | None = None
         self.now = 0.0
         self.accounting = AuditEvents(self.append, lambda: "r7", lambda: self.now)
 
@@ -28,7 +29,7 @@ class Book:
         self.records.append(record)
 
 
-class Channel:
+class StubChannel:
     peer = PEER
     proxy = ""
     principal = b"alice@EXAMPLE.COM"
@@ -40,7 +41,7 @@ GRANT = Grant("alice@EXAMPLE.COM", "committers", "r7")
 
 def test_who_comes_in_is_on_record() -> None:
     book = Book()
-    book.accounting.admitted(Channel(), GRANT)
+    book.accounting.admitted(cast("Channel", StubChannel()), GRANT)
     [record] = book.records
     assert isinstance(record, Connection)
     assert (record.decision, record.peer, record.rule, record.policy) == (
@@ -55,7 +56,7 @@ def test_who_cannot_be_recorded_does_not_come_in() -> None:
     book = Book()
     book.trouble = AuditError("the disk is full")
     with pytest.raises(AuditError):
-        book.accounting.admitted(Channel(), GRANT)
+        book.accounting.admitted(cast("Channel", StubChannel()), GRANT)
 
 
 def test_who_has_proven_a_name_and_is_denied_is_on_record_in_full() -> None:
@@ -114,7 +115,7 @@ def test_the_life_of_the_daemon_is_on_record() -> None:
 )
 def test_by_which_proxy_somebody_came_is_on_record(proxy: Any, reason: str) -> None:
     book = Book()
-    channel = Channel()
+    channel: Any = StubChannel()
     channel.proxy = proxy
     book.accounting.admitted(channel, GRANT)
     assert book.records[0].reason == reason

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 
+from securecc.audit.settings import AuditSettings
 from securecc.channel import tls
 from securecc.daemon.settings import DaemonSettings, Pair
 from securecc.model.errors import ChannelError, ConfigError
@@ -17,12 +18,13 @@ HOST = "farm.example.com"
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Any:
-    return DaemonSettings(*(tmp_path / name for name in ("keytab", "policy", "audit", "state", "scratch")))
+def settings(tmp_path: Path) -> DaemonSettings:
+    audit = AuditSettings(tmp_path / "audit")
+    return DaemonSettings(tmp_path / "keytab", tmp_path / "policy", audit, tmp_path / "state", tmp_path / "scratch")
 
 
 @pytest.fixture
-def of_the_site(settings: Any, tmp_path: Path) -> Any:
+def of_the_site(settings: DaemonSettings, tmp_path: Path) -> DaemonSettings:
     paths = made(tmp_path, [x509.DNSName(HOST)])
     (tmp_path / "key.pem").chmod(0o600)
     return replace(settings, tls=Pair(*(tmp_path / path for path in paths)))

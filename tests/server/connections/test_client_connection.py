@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -303,7 +304,7 @@ def lapse(front: Front) -> None:
             front.queue.expire(front.queue.entry(number))
 
 
-STEPS = {
+STEPS: dict[str, Any] = {
     "ask": lambda front, _: front.channel.hear(ask(front.channel.session.highest + 1)),
     "submit": lambda front, job: front.channel.hear(submit(job)),
     "short": lambda front, job: front.channel.hear(submit(job, manifest=b"")),
@@ -327,13 +328,14 @@ steps = st.lists(st.tuples(st.sampled_from((*OFTEN, *STEPS)), st.integers(1, 4))
 answers = st.lists(st.sampled_from(["done", "wait", "broken", "defect"]), max_size=6)
 
 
-def ending(word: Any) -> Any:
-    return {
+def ending(word: str) -> Any:
+    made: dict[str, Callable[[], Any]] = {
         "done": lambda: outcome(b"o", b"e", made=((b"/home/alice/p/a.o", b"object"),)),
         "wait": lambda: None,
         "broken": lambda: SandboxError("no"),
         "defect": lambda: KeyError("a defect"),
-    }[word]()
+    }
+    return made[word]()
 
 
 @settings(max_examples=120, deadline=None)

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -11,6 +11,7 @@ from securecc.model import limits
 from securecc.model.errors import AuditError, ChannelError, Denied, FrameError
 from securecc.model.grant import Grant, Quota
 from securecc.model.messages import Goodbye
+from securecc.policy.policy_in_force import PolicyInForce
 from securecc.server.connections.audit_events import AuditEvents
 from securecc.server.connections.connection_registry import ConnectionRegistry
 from tests.server.frontside import Front as Side
@@ -38,8 +39,8 @@ class Rig:
         self.policy = Policy()
         self.records: list[Any] = []
         self.side = Side(folder / "store")
-        self.registry = ConnectionRegistry(self.policy, AuditEvents(self.append, lambda: "r2"))
-        self.trouble = None
+        self.registry = ConnectionRegistry(cast("PolicyInForce", self.policy), AuditEvents(self.append, lambda: "r2"))
+        self.trouble: AuditError | None = None
         self.service = self.side.service
 
     def append(self, record: Any) -> None:
@@ -48,7 +49,7 @@ class Rig:
         self.records.append(record)
 
     async def come(self, lifetime_end: float = 1e9) -> Any:
-        channel = FrontChannel()
+        channel: Any = FrontChannel()
         channel.lifetime_end = lifetime_end
         channel.grant = await self.registry.judge(b"alice@EXAMPLE.COM", channel.peer, ("pkinit",))
         channel.wait_closed = lambda: closed(channel)

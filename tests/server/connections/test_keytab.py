@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from securecc.audit.settings import AuditSettings
+from securecc.channel import kerberos as kerberos_module
 from securecc.daemon.settings import DaemonSettings
 from securecc.model.errors import ConfigError, CredentialError
-from securecc.server.connections import keytab as keytab_module
 from securecc.server.connections.keytab import keytab
 
 
@@ -24,7 +25,7 @@ class Acceptor:
 
 
 class Kerberos:
-    trouble = None
+    trouble: CredentialError | None = None
 
     def check_keytab(self, path: bytes, service: Any) -> None:
         if self.trouble is not None:
@@ -34,18 +35,18 @@ class Kerberos:
 @pytest.fixture
 def kerberos(monkeypatch: pytest.MonkeyPatch) -> Any:
     some = Kerberos()
-    monkeypatch.setattr(keytab_module.kerberos, "check_keytab", some.check_keytab)
-    monkeypatch.setattr(keytab_module.kerberos, "Acceptor", Acceptor)
+    monkeypatch.setattr(kerberos_module, "check_keytab", some.check_keytab)
+    monkeypatch.setattr(kerberos_module, "Acceptor", Acceptor)
     return some
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Any:
+def settings(tmp_path: Path) -> DaemonSettings:
     path = tmp_path / "keytab"
     path.write_bytes(b"first")
     path.chmod(0o600)
-    others = {name: tmp_path / name for name in ("policy", "audit", "state", "scratch")}
-    return DaemonSettings(keytab=path, **others)
+    audit = AuditSettings(tmp_path / "audit")
+    return DaemonSettings(path, tmp_path / "policy", audit, tmp_path / "state", tmp_path / "scratch")
 
 
 def test_a_host_that_is_named_is_the_only_one(kerberos: Any, settings: Any) -> None:
@@ -57,13 +58,13 @@ def test_a_new_keytab_takes_over_and_a_bad_one_does_not(
 ) -> None:
     caplog.set_level(logging.INFO, logger="securecc")
     some = keytab(settings)
-    first = some.value
+    first: Any = some.value
     assert (first.keys, first.service) == (b"first", "securecc")
     some.look()
     assert some.value is first
     settings.keytab.write_bytes(b"another key")
     some.look()
-    second = some.value
+    second: Any = some.value
     assert second.keys == b"another key"
     kerberos.trouble = CredentialError("no key for this service")
     settings.keytab.unlink()
@@ -78,7 +79,7 @@ def test_a_keytab_that_others_can_read_or_write_is_not_taken(
     kerberos: Any, settings: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     some = keytab(settings)
-    first = some.value
+    first: Any = some.value
     settings.keytab.write_bytes(b"somebody's key")
     settings.keytab.chmod(0o660)
     some.look()

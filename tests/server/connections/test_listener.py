@@ -4,11 +4,14 @@ import asyncio
 import logging
 import os
 import socket
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from securecc.audit.settings import AuditSettings
 from securecc.channel import dialer, tls
 from securecc.daemon.settings import DaemonSettings
 from securecc.model import limits
@@ -18,6 +21,7 @@ from securecc.server.connections import known_sources_file, listener
 from securecc.server.connections.listener import KNOWN_NAME, NetworkListener
 from tests import gss_stub
 
+INITIATE: Any = gss_stub.StubInitiator
 POLICY = 'version: 1\nnetwork: {proxies: [192.0.2.2]}\nrules: [{name: all, who: ["*@EXAMPLE.COM"]}]\n'
 
 
@@ -35,11 +39,12 @@ class Site:
         policy.write_text(POLICY)
         policy.chmod(0o600)
         self.state = folder
-        self.settings = DaemonSettings(policy, policy, policy, folder, folder, listen=("127.0.0.1",), port=0)
+        audit = AuditSettings(policy)
+        self.settings = DaemonSettings(policy, policy, audit, folder, folder, listen=("127.0.0.1",), port=0)
         self.policy = PolicyInForce(policy)
         self.channels: list[Any] = []
 
-    def listener(self, sockets: Any = ()) -> Any:
+    def listener(self, sockets: Sequence[socket.socket] = ()) -> NetworkListener:
         return NetworkListener(self.settings, self.policy, sockets)
 
     def on_channel(self, channel: Any) -> Any:
@@ -71,7 +76,7 @@ def test_who_was_let_in_is_known_after_a_restart(site: Site, monkeypatch: pytest
         server = await site.listen(opened)
         await opened.keep()
         assert site.on_disk() == {}
-        channel = await dialer.dial("127.0.0.1", server.addresses[0][1], initiate=gss_stub.StubInitiator)
+        channel = await dialer.dial("127.0.0.1", server.addresses[0][1], initiate=INITIATE)
         await opened.keep()
         assert list(site.on_disk()) == ["127.0.0.1"]
         channel.close()
@@ -136,13 +141,7 @@ def test_proxies_are_the_policys(site: Site) -> None:
 def test_a_port_that_is_taken_is_an_error(site: Site) -> None:
     async def body() -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
-            site.settings = DaemonSettings(
-                *(site.settings.keytab,) * 3,
-                site.state,
-                site.state,
-                listen=("127.0.0.1",),
-                port=taken.getsockname()[1],
-            )
+            site.settings = replace(site.settings, port=taken.getsockname()[1])
             with pytest.raises(ChannelError, match="cannot listen"):
                 await site.listen(site.listener())
 

@@ -165,7 +165,7 @@ def test_a_runner_in_trouble_says_so() -> None:
     with_runner(body)
 
 
-LIES = {
+LIES: dict[str, Any] = {
     "too few descriptors": lambda: (report(), b""),
     "too many": lambda: (report(), b"", b"", b""),
     "descriptors beside a failure": lambda: (report(failure="x"), b""),

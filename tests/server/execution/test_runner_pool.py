@@ -18,7 +18,6 @@ from securecc.model.manifest import Entry, Kind
 from securecc.model.messages import SharedTree
 from securecc.runner_protocol.messages import WorkOrder, WorkReady, WorkRunner
 from securecc.runner_protocol.packets import pair
-from securecc.server.execution import runner_pool as pool_module
 from securecc.server.execution.runner_pool import RunnerPool
 from securecc.server.execution.toolchain_catalogue import ToolchainCatalogue
 from tests.server.execution.test_runner_client import Contents, Runner, job, report
@@ -178,7 +177,7 @@ def test_nothing_new(tmp_path: Path) -> None:
 def test_a_new_runner_that_does_not_come_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ready: Any
 ) -> None:
-    monkeypatch.setattr(pool_module.limits, "RUNNER_START_S", 0.05)
+    monkeypatch.setattr(limits, "RUNNER_START_S", 0.05)
 
     async def body() -> None:
         async with offered(tmp_path, ready) as (pool, _, _, lost):

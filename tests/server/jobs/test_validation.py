@@ -131,7 +131,9 @@ def test_a_manifest_is_known_once_it_was_sent() -> None:
     digest, compressed = packed(ENTRIES)
     assert known.get(digest) is None
     assert known.put(digest, compressed).entries == ENTRIES
-    assert known.get(digest).entries == ENTRIES
+    again = known.get(digest)
+    assert again is not None
+    assert again.entries == ENTRIES
 
 
 @pytest.mark.parametrize(
