@@ -27,7 +27,7 @@ class Reloadable(Generic[_T]):
         self._seen = self._stamps()
         self.value = read()
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """Reads the files again if they have changed."""
         stamps = self._stamps()
         if stamps == self._seen:

@@ -29,7 +29,7 @@ class ServiceManager:
     watchdog_s: float = 0.0
 
     @property
-    def pulse_s(self) -> float:
+    def notify_every_s(self) -> float:
         """Seconds between two calls of `alive`; 0.0 if there is no watchdog."""
         return self.watchdog_s / 2
 

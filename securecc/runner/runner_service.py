@@ -69,7 +69,7 @@ class RunnerService:
         if become is not None:
             namespaces.switch_user(become.uid, become.gid)
         if os.getuid() == 0:
-            raise ConfigError("the runner was started as root and knows nobody else to be", "set `users:`")
+            raise ConfigError("refusing to run as root: no unprivileged users are configured", "set `users:`")
         namespaces.harden()
         namespaces.become_subreaper()
 
@@ -95,7 +95,7 @@ class RunnerService:
 
     def _turn(self, both: selectors.BaseSelector, hearing: socket.socket) -> bool:
         """Handles what has happened, if anything has. Whether we were told to stop."""
-        for key, _ in both.select(self._supervisor.pulse_s or None):
+        for key, _ in both.select(self._supervisor.notify_every_s or None):
             if key.fileobj is self._listening:
                 self._accept()
                 continue

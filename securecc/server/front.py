@@ -201,8 +201,8 @@ class Front:
         await self._renew()
 
     def _look_at_keys(self) -> None:
-        self._keytab.look()
-        self._certificate.look()
+        self._keytab.refresh()
+        self._certificate.refresh()
 
     def _look_again(self) -> None:
         """Somebody asked for a toolchain that is not offered: it may have been installed meanwhile."""
@@ -229,9 +229,9 @@ class Front:
 
     async def _stay_alive(self) -> None:
         """Tells the service manager that the daemon is alive as long as the event loop runs."""
-        while self._service_manager.pulse_s:
+        while self._service_manager.notify_every_s:
             self._service_manager.alive()
-            await asyncio.sleep(self._service_manager.pulse_s)
+            await asyncio.sleep(self._service_manager.notify_every_s)
 
     async def _keep_house(self) -> None:
         ended = 0

@@ -27,20 +27,20 @@ def pair(paths: list[Path]) -> str | None:
 def test_changed_files_take_over_once_they_are_good(paths: list[Path], caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="securecc")
     some = Reloadable("pair", paths, lambda: pair(paths))
-    some.look()
+    some.refresh()
     assert (some.value, caplog.text) == ("first", "")
     paths[0].write_text("second")
     for _ in range(2):
-        some.look()
+        some.refresh()
     assert some.value == "first"
     assert caplog.text.count("the new pair cannot be used, the old one stays: they do not belong together") == 1
     paths[1].write_text("second")
-    some.look()
+    some.refresh()
     assert some.value == "second"
     assert "pair reloaded" in caplog.text
     for path in paths:
         path.unlink()
-    some.look()
+    some.refresh()
     assert some.value == "second"
 
 

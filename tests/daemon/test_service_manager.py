@@ -32,7 +32,7 @@ def test_nobody_started_us() -> None:
     environment = {"PATH": "/usr/bin"}
     nobody = service_manager(environment)
     assert nobody == ServiceManager()
-    assert nobody.pulse_s == 0.0
+    assert nobody.notify_every_s == 0.0
     nobody.ready("nobody hears this")
     assert environment == {"PATH": "/usr/bin"}
 
@@ -41,7 +41,7 @@ def test_what_it_hears(manager: Any) -> None:
     environment = {"NOTIFY_SOCKET": manager.getsockname(), "WATCHDOG_USEC": "30000000", "WATCHDOG_PID": OURS}
     started_by = service_manager(environment)
     assert environment == {}, "our children are our own business"
-    assert (started_by.watchdog_s, started_by.pulse_s) == (30.0, 15.0)
+    assert (started_by.watchdog_s, started_by.notify_every_s) == (30.0, 15.0)
     started_by.ready("serves\nREADY=0")
     assert manager.recv(4096) == b"READY=1\nSTATUS=serves\\x0aREADY=0"
     before = time.monotonic_ns() // 1000

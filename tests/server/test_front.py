@@ -500,7 +500,7 @@ def test_a_front_that_keeps_house_no_longer_ends(
     async def body() -> None:
         async with house.serving():
             await house.front.listening
-            monkeypatch.setattr(Reloadable, "look", fails)
+            monkeypatch.setattr(Reloadable, "refresh", fails)
             assert await asyncio.wait_for(house.end, CEILING_S) == 1
 
     asyncio.run(body())

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from securecc.cli.audit.log_parts import add_files, named
+from securecc.cli.audit.log_parts import add_files, parts_of
 from securecc.cli.audit.selection import Fields, Selection, add_filters
 from securecc.cli.printing import as_json, plain
 
@@ -36,7 +36,7 @@ def add_arguments(actions: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(options: argparse.Namespace) -> int:
     """Prints the records that pass all filters. Exit status 1 if a line is not a record."""
-    selection = Selection(named(options, rotated=options.rotated), options)
+    selection = Selection(parts_of(options, rotated=options.rotated), options)
     if options.format == "csv":
         _table(selection)
     else:

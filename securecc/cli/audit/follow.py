@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from securecc.audit.chain import first_seq
-from securecc.cli.audit.log_parts import CONFIG, beside, ordered
+from securecc.cli.audit.log_parts import CONFIG, in_order, rotated_beside
 from securecc.cli.audit.rows import Rows
 from securecc.cli.audit.selection import Selection, add_filters
 from securecc.cli.printing import plain
@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     """Prints the records that pass all filters, until it is interrupted."""
     path = options.file or read_settings(options.config).audit.file
     with contextlib.closing(Tail(path)) as tail:
-        selection, rows = Selection(ordered([path]), options), Rows(as_text=options.format == "text")
+        selection, rows = Selection(in_order([path]), options), Rows(as_text=options.format == "text")
         _follow(tail, path, options.lines, selection, rows)
     return 0
 
@@ -130,7 +130,7 @@ class Tail:
         new.seek(0)
         if not self._last or first is None or first == self._last + 1:
             return
-        parts = deque(part for part in ordered(beside(self._path)) if self._last < (part.first or 0) < first)
+        parts = deque(part for part in in_order(rotated_beside(self._path)) if self._last < (part.first or 0) < first)
         for part in parts:
             for line in part.lines():
                 self._last = first_seq(line) or self._last

@@ -55,7 +55,7 @@ def add_files(parser: argparse.ArgumentParser, *, rotated: bool = False) -> None
         parser.add_argument("--rotated", action="store_true", help="include the rotated parts beside the log")
 
 
-def named(options: argparse.Namespace, *, rotated: bool) -> list[Part]:
+def parts_of(options: argparse.Namespace, *, rotated: bool) -> list[Part]:
     """The parts that the options name, oldest first, with the rotated ones beside them if `rotated`. What a daemon
     keeps beside its log is left out: ``audit.jsonl*`` matches it too.
 
@@ -65,10 +65,10 @@ def named(options: argparse.Namespace, *, rotated: bool) -> list[Part]:
     """
     paths = options.files or [read_settings(options.config).audit.file]
     paths = [path for path in paths if path.suffix not in _BESIDE or path.with_suffix("") not in paths]
-    return ordered(path for name in paths for path in ([name, *beside(name)] if rotated else [name]))
+    return in_order(path for name in paths for path in ([name, *rotated_beside(name)] if rotated else [name]))
 
 
-def beside(path: Path) -> list[Path]:
+def rotated_beside(path: Path) -> list[Path]:
     """The rotated parts of a log: files with its name, a dot or dash, and more.
 
     Raises:
@@ -82,7 +82,7 @@ def beside(path: Path) -> list[Path]:
     return [name for name in names if name.name.startswith(starts) and name.suffix not in _BESIDE and name.is_file()]
 
 
-def ordered(paths: Iterable[Path]) -> list[Part]:
+def in_order(paths: Iterable[Path]) -> list[Part]:
     """Each file once, sorted by first record; files that do not begin with a record come first, so that they are
     reported.
 

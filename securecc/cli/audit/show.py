@@ -2,7 +2,7 @@
 
 import argparse
 
-from securecc.cli.audit.log_parts import add_files, named
+from securecc.cli.audit.log_parts import add_files, parts_of
 from securecc.cli.audit.rows import Rows
 from securecc.cli.audit.selection import Selection, add_filters
 
@@ -18,7 +18,7 @@ def add_arguments(actions: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(options: argparse.Namespace) -> int:
     """Prints the records that pass all filters. Exit status 1 if a line is not a record."""
-    selection = Selection(named(options, rotated=options.rotated), options)
+    selection = Selection(parts_of(options, rotated=options.rotated), options)
     rows = Rows(as_text=options.format == "text")
     for fields in selection:
         rows.put(fields)

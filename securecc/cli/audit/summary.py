@@ -10,7 +10,7 @@ from typing import Final
 
 from securecc.audit.review.anomalies import AnomalyDetector, AnomalyRules, Hours, Rate
 from securecc.audit.review.summary import Person, Summary
-from securecc.cli.audit.log_parts import add_files, named
+from securecc.cli.audit.log_parts import add_files, parts_of
 from securecc.cli.audit.selection import Selection, said_at, stamp
 from securecc.cli.printing import as_json, columns, moment, plain, size
 from securecc.config_file.quantities import duration
@@ -48,7 +48,7 @@ def add_arguments(actions: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(options: argparse.Namespace) -> int:
     """Prints the summary. Exit status 1 if a line is not a record."""
     rules = rules_of(options, dt.datetime.now(dt.UTC))
-    selection, summary, detector = Selection(named(options, rotated=True)), Summary(), AnomalyDetector(rules)
+    selection, summary, detector = Selection(parts_of(options, rotated=True)), Summary(), AnomalyDetector(rules)
     for fields in selection:
         detector.add(fields)
         if said_at(fields) >= rules.since:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from securecc.cli.audit.log_parts import Part, add_files, named
+from securecc.cli.audit.log_parts import Part, add_files, parts_of
 from securecc.cli.audit.selection import Fields, decode
 from securecc.cli.printing import as_json, columns, plain, size
 from securecc.model.digest import sha256_of_file
@@ -29,7 +29,7 @@ def add_arguments(actions: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(options: argparse.Namespace) -> int:
     """Prints every job with this output. Exit status 1 if there is none."""
     digest = _digest(options.object)
-    found = list(makers(digest, named(options, rotated=True)))
+    found = list(makers(digest, parts_of(options, rotated=True)))
     if options.format == "json":
         for maker in found:
             print(as_json(maker))

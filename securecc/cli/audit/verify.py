@@ -9,7 +9,7 @@ from securecc.audit.chain import Link
 from securecc.audit.checkpoint import Anchor, parse_anchor
 from securecc.audit.signing import PREFIX, parse_public, proves
 from securecc.audit.verification import ChainVerifier, Expected, Verdict, choose_anchors
-from securecc.cli.audit.log_parts import Part, add_files, beside, head_beside, named
+from securecc.cli.audit.log_parts import Part, add_files, head_beside, parts_of, rotated_beside
 from securecc.cli.printing import plain
 from securecc.model import limits
 from securecc.model.errors import AuditError
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     """Verifies the chain and names the first bad line. Exit status 0 if everything is right, else 1."""
     keys = frozenset(key for text in options.key for key in _keys(text))
     after, digest = _matching(options.after, _LINK, "--after"), _matching(options.head, _DIGEST, "--head")
-    parts = named(options, rotated=options.rotated or not options.files)
+    parts = parts_of(options, rotated=options.rotated or not options.files)
     head = head_beside(parts)
     anchors, notes, trouble = choose_anchors(_anchors(options.anchor), keys, proves)
     for note in notes:
@@ -87,7 +87,7 @@ def _say(verdict: Verdict, known: Expected, parts: list[Part]) -> int:
 
 def _where_older_parts_are(parts: list[Part]) -> str:
     given = {part.path for part in parts}
-    found = [path for part in parts for path in beside(part.path) if path not in given]
+    found = [path for part in parts for path in rotated_beside(part.path) if path not in given]
     more = f" (beside it: {' '.join(plain(str(path)) for path in found[:8])})" if found else ""
     return f"if this log was rotated, name its older parts as well{more}, or give --after SEQ:HASH"
 

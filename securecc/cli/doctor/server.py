@@ -48,27 +48,27 @@ def examine(config: Path) -> list[Finding]:
 
 
 def _policy(settings: DaemonSettings) -> Finding:
-    def look() -> str:
+    def check() -> str:
         policy = PolicyInForce(settings.policy, owners=file_permissions.owners(settings))
         return f"{settings.policy}, revision {policy.revision[:12]}"
 
-    return _tried("policy", look)
+    return _tried("policy", check)
 
 
 def _keytab(settings: DaemonSettings) -> Finding:
-    def look() -> str:
+    def check() -> str:
         check_keytab(os.fspath(settings.keytab), settings.accepts)
         return f"{settings.keytab} has keys of {settings.accepts}"
 
-    return _tried("keytab", look)
+    return _tried("keytab", check)
 
 
 def _files(settings: DaemonSettings) -> Finding:
-    def look() -> str:
+    def check() -> str:
         file_permissions.check(settings)
         return "keytab, audit log and state belong to the daemon, and so do all folders above them"
 
-    return _tried("files", look)
+    return _tried("files", check)
 
 
 def _reading(settings: DaemonSettings, config: Path) -> Iterator[Finding]:

@@ -119,7 +119,7 @@ def signed_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def beside(path: Path) -> list[Path]:
-    return [part.path for part in log_parts.ordered([path, *log_parts.beside(path)])]
+    return [part.path for part in log_parts.in_order([path, *log_parts.rotated_beside(path)])]
 
 
 def verified(capsys: pytest.CaptureFixture[str], *arguments: Any) -> tuple[Any, ...]:

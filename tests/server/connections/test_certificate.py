@@ -51,7 +51,7 @@ def test_the_sites_own_and_its_renewal(of_the_site: Any, tmp_path: Path) -> None
     before = tmp_path / "before.pem"
     before.write_bytes(of_the_site.tls.certificate.read_bytes())
     made(tmp_path, [x509.DNSName(HOST)])
-    shown.look()
+    shown.refresh()
     shake_hands(shown.value, of_the_site.tls.certificate)
     with pytest.raises(ChannelError):
         shake_hands(shown.value, before)

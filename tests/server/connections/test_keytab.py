@@ -60,16 +60,16 @@ def test_a_new_keytab_takes_over_and_a_bad_one_does_not(
     some = keytab(settings)
     first: Any = some.value
     assert (first.keys, first.service) == (b"first", "securecc")
-    some.look()
+    some.refresh()
     assert some.value is first
     settings.keytab.write_bytes(b"another key")
-    some.look()
+    some.refresh()
     second: Any = some.value
     assert second.keys == b"another key"
     kerberos.trouble = CredentialError("no key for this service")
     settings.keytab.unlink()
-    some.look()
-    some.look()
+    some.refresh()
+    some.refresh()
     assert some.value is second
     assert "reloaded" in caplog.text
     assert caplog.text.count("no key for this service") == 1
@@ -82,7 +82,7 @@ def test_a_keytab_that_others_can_read_or_write_is_not_taken(
     first: Any = some.value
     settings.keytab.write_bytes(b"somebody's key")
     settings.keytab.chmod(0o660)
-    some.look()
+    some.refresh()
     assert some.value is first
     assert "can impersonate any principal: chmod go-w" in caplog.text
     settings.keytab.chmod(0o644)
