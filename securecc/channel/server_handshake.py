@@ -21,7 +21,7 @@ from securecc.model import limits
 from securecc.model.errors import AuthenticationError, ChannelError, Denied, ProtocolError, SecureccError
 from securecc.model.principal import Principal
 from securecc.wire import server_stages
-from securecc.wire.proxy_protocol import read_origin
+from securecc.wire.proxy_protocol import read_proxy_header
 from securecc.wire.session import Session
 
 Peer = tuple[str, int]
@@ -116,7 +116,7 @@ class ServerHandshake:
         """
         connection, skip = self._connection, 0
         if self._slot.proxied:
-            origin = await connection.read_header(read_origin)
+            origin = await connection.read_header(read_proxy_header)
             connection.proxy, skip = connection.peer[0], origin.size
             if origin.peer is not None:
                 connection.peer = origin.peer

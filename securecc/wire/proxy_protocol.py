@@ -20,7 +20,7 @@ _ADDRESSES: Final = {_TCP4: struct.Struct(">4s4sHH"), _TCP6: struct.Struct(">16s
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class ProxyHeader:
     """What a proxy said. `peer` is the client's address and port; None if the proxy named none: it connects for itself
     (LOCAL, as for a health check), or does not know. The first `size` bytes are the proxy's, the rest the client's.
     """
@@ -29,11 +29,11 @@ class Origin:
     size: int
 
 
-ABSENT: Final = Origin(None, 0)
+ABSENT: Final = ProxyHeader(None, 0)
 """The connection began without a header."""
 
 
-def read_origin(data: bytes) -> Origin | None:
+def read_proxy_header(data: bytes) -> ProxyHeader | None:
     """The header at the beginning of a connection's bytes; None while more of them are needed.
 
     Bytes that begin otherwise, as TLS does, are a connection without a header.
@@ -59,7 +59,7 @@ def read_origin(data: bytes) -> Origin | None:
         raise FrameError(f"a PROXY header of {size} bytes; at most {limits.PROXY_HEADER}")
     if len(data) < size:
         return None
-    return Origin(None if command == _LOCAL else _peer(family, data[_HEADER.size : size]), size)
+    return ProxyHeader(None if command == _LOCAL else _peer(family, data[_HEADER.size : size]), size)
 
 
 def _peer(family: int, body: bytes) -> tuple[str, int] | None:

@@ -38,7 +38,7 @@ from securecc.policy.member_list import read_members
 from securecc.runner_protocol.messages import Offer
 from securecc.server.jobs import validation
 from securecc.wire.framing import Frame, FrameReader, Kind, decode_bulk, decode_from_client, decode_from_server
-from securecc.wire.proxy_protocol import read_origin
+from securecc.wire.proxy_protocol import read_proxy_header
 from securecc.wire.session import Session, agree
 
 Target = Callable[[bytes], None]
@@ -269,7 +269,7 @@ def proxies(data: bytes) -> None:
     """The header of the PROXY protocol: as more comes, it is only ever lacking, then an origin or an error."""
     for end in range(len(data) + 1):
         try:
-            if read_origin(data[:end]) is not None:
+            if read_proxy_header(data[:end]) is not None:
                 return
         except ProtocolError:
             return

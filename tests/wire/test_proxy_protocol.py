@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from securecc.model import limits
 from securecc.model.errors import FrameError
-from securecc.wire.proxy_protocol import ABSENT, SIGNATURE, Origin, read_origin
+from securecc.wire.proxy_protocol import ABSENT, SIGNATURE, ProxyHeader, read_proxy_header
 
 # From HAProxy's doc/proxy-protocol.txt, section 2.2: PROXY, TCP over IPv4, 192.0.2.1:1 to 192.0.2.2:2.
 TCP4 = bytes.fromhex("0d0a0d0a000d0a515549540a 21 11 000c c0000201 c0000202 0001 0002")
@@ -26,27 +26,27 @@ def addresses(source: Any, port: Any, form: str = "4s4sHH", target: str = "192.0
 
 
 def test_the_example_of_the_specification() -> None:
-    assert read_origin(TCP4) == Origin(("192.0.2.1", 1), 28)
+    assert read_proxy_header(TCP4) == ProxyHeader(("192.0.2.1", 1), 28)
 
 
 @given(st.ip_addresses(v=4), st.integers(0, 65535), st.binary(max_size=200), st.binary(max_size=50))
 def test_an_ipv4_client_whatever_else_is_said(source: Any, port: Any, values: Any, rest: Any) -> None:
     whole = header(body=addresses(source, port) + values)
-    assert read_origin(whole + rest) == Origin((str(source), port), len(whole))
+    assert read_proxy_header(whole + rest) == ProxyHeader((str(source), port), len(whole))
 
 
 @given(st.ip_addresses(v=6), st.integers(0, 65535), st.binary(max_size=200), st.binary(max_size=50))
 def test_an_ipv6_client_whatever_else_is_said(source: Any, port: Any, values: Any, rest: Any) -> None:
     whole = header(family=0x21, body=addresses(source, port, "16s16sHH", "2001:db8::9") + values)
-    assert read_origin(whole + rest) == Origin((str(source), port), len(whole))
+    assert read_proxy_header(whole + rest) == ProxyHeader((str(source), port), len(whole))
 
 
 @given(st.ip_addresses(v=4), st.binary(max_size=100))
 def test_a_header_comes_byte_by_byte(source: Any, values: Any) -> None:
     whole = header(body=addresses(source, 7) + values)
     for end in range(len(whole)):
-        assert read_origin(whole[:end]) is None
-    assert read_origin(whole) == Origin((str(source), 7), len(whole))
+        assert read_proxy_header(whole[:end]) is None
+    assert read_proxy_header(whole) == ProxyHeader((str(source), 7), len(whole))
 
 
 @pytest.mark.parametrize(
@@ -61,13 +61,13 @@ def test_a_header_comes_byte_by_byte(source: Any, values: Any) -> None:
     ],
 )
 def test_a_proxy_that_names_nobody(data: bytes) -> None:
-    assert read_origin(data + b"\x16") == Origin(None, len(data))
+    assert read_proxy_header(data + b"\x16") == ProxyHeader(None, len(data))
 
 
 def test_a_connection_without_a_header() -> None:
-    assert read_origin(b"\x16\x03\x01") == ABSENT
-    assert read_origin(b"GET /") == ABSENT
-    assert read_origin(b"") is None
+    assert read_proxy_header(b"\x16\x03\x01") == ABSENT
+    assert read_proxy_header(b"GET /") == ABSENT
+    assert read_proxy_header(b"") is None
 
 
 @pytest.mark.parametrize(
@@ -88,13 +88,13 @@ def test_a_connection_without_a_header() -> None:
 )
 def test_what_is_no_header_is_refused(data: bytes, said: Any) -> None:
     with pytest.raises(FrameError, match=said):
-        read_origin(data)
+        read_proxy_header(data)
 
 
 def test_a_length_is_refused_before_the_bytes_have_come() -> None:
     with pytest.raises(FrameError, match="at most"):
-        read_origin(header(length=limits.PROXY_HEADER - 15)[:16])
-    assert read_origin(header(length=limits.PROXY_HEADER - 16)[:16]) is None
+        read_proxy_header(header(length=limits.PROXY_HEADER - 15)[:16])
+    assert read_proxy_header(header(length=limits.PROXY_HEADER - 16)[:16]) is None
 
 
 @given(st.one_of(st.binary(max_size=300), st.binary(max_size=40).map(lambda rest: SIGNATURE + rest)))
@@ -103,7 +103,7 @@ def test_any_bytes_whole_and_byte_by_byte(data: bytes) -> None:
     before = None
     for end in range(len(data) + 1):
         try:
-            found = read_origin(data[:end])
+            found = read_proxy_header(data[:end])
         except FrameError:
             assert before is None
             return
