@@ -1,1 +1,1 @@
-"""Floor 1: the compile protocol as bytes in, events out. No sockets, no clock, no Kerberos library."""
+"""The compile protocol: bytes in, events out. No sockets, no clock, no Kerberos library."""

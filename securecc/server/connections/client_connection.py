@@ -67,7 +67,7 @@ class ClientConnection:
 
     @property
     def manifests(self) -> ManifestCache:
-        """Those that its principal has sent."""
+        """The manifests that its principal has sent."""
         return self.account.manifests
 
     @property

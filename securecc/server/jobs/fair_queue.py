@@ -152,8 +152,7 @@ class FairQueue:
 
     def waits(self, principal: str) -> int:
         """Entries of one principal without a slot."""
-        share = self._shares.get(principal)
-        return 0 if share is None else len(share.waiting)
+        return len(self.share(principal).waiting)
 
     def share(self, principal: str) -> Share:
         """What one principal has asked for and holds: jobs and the memory of their limits, slots leased among them."""

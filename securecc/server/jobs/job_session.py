@@ -47,7 +47,7 @@ class Connection(Protocol):
 
     @property
     def manifests(self) -> ManifestCache:
-        """Those that its principal has sent."""
+        """The manifests that its principal has sent."""
 
     def refuse(self, job: "JobSession", refusal: Refusal) -> None:
         """Records why a job is not taken, tells the client and ends the job."""
