@@ -120,7 +120,7 @@ def test_a_server_that_is_down(farm: Farm) -> None:
 
 
 def test_a_name_that_nobody_has(farm: Farm) -> None:
-    status, found = doctor(farm, SECURECC_HOSTS="nowhere.invalid")
+    status, found = doctor(farm, SECURECC_HOSTS="nowhere.invalid:4000")
     assert (status, found["name"]["state"]) == (1, "bad")
     assert "SECURECC_HOSTS" in found["name"]["advice"]
 
