@@ -285,4 +285,4 @@ def _environment(given: Mapping[bytes, bytes], search_path: bytes) -> dict[bytes
 
 
 def _text(diagnostics: bytes) -> str:
-    return diagnostics.decode("utf-8", "replace").strip()[-500:] or "it said nothing"
+    return diagnostics.decode("utf-8", "replace").strip()[-500:] or "it printed nothing"

@@ -43,7 +43,7 @@ def connect(path: Path) -> socket.socket:
     except OSError as error:
         end.close()
         advice = "start it: systemctl start securecc-runner.socket, or secureccd --only runner"
-        raise SandboxError(f"no runner waits at {path}: {error.strerror}", advice) from error
+        raise SandboxError(f"no runner listens at {path}: {error.strerror}", advice) from error
     return end
 
 
@@ -142,13 +142,13 @@ class RunnerService:
         with end:
             why = self._objection(end)
             if why:
-                log.warning("a front is turned away: %s", why)
+                log.warning("rejected a front: %s", why)
                 return
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.MIB)
             try:
                 child = os.fork()
             except OSError as error:  # the others' runners go on
-                log.error("no spawner for a front: %s", error.strerror)  # noqa: TRY400 - the error says it all
+                log.error("cannot start a spawner for a front: %s", error.strerror)  # noqa: TRY400 - the error says it all
                 return
             if not child:
                 self._be_spawner(end)
@@ -158,11 +158,11 @@ class RunnerService:
         """Why this is not a front of ours; empty if it is."""
         uid = peer_credentials(end).uid
         if uid == os.getuid():
-            return f"it is of the runner's own user, {uid}: a compiler that breaks out would be the front"
+            return f"it has the runner's own uid {uid}: a compiler that broke out could pose as the front"
         if self._settings.users is not None and uid != self._settings.users.front.uid:
-            return f"it is of uid {uid}, and the front's is {self._settings.users.front.uid}"
+            return f"it is a process of uid {uid}, but the front's is {self._settings.users.front.uid}"
         if len(self._spawners) >= limits.FRONTS:
-            return f"{limits.FRONTS} are here"
+            return f"{limits.FRONTS} fronts are connected already"
         return ""
 
     def _be_spawner(self, end: socket.socket) -> NoReturn:

@@ -160,7 +160,7 @@ class RunnerSpawner:
         try:
             now = read_settings(self._daemon)
         except ConfigError as error:
-            log(f"the compilers stay as they were: {error}", "spawner")
+            log(f"keeping the compilers as they were: {error}", "spawner")
             return self._config
         now_told = runner_config(now)
         return msgspec.structs.replace(self._config, compilers=now_told.compilers, shared_trees=now_told.shared_trees)

@@ -63,7 +63,7 @@ def copy_trees(roots: Iterable[bytes], store: bytes, room: int, log: Callable[[s
         os.makedirs(store, exist_ok=True)
         to = store + b"/%d" % number
         if len(found) == limits.SHARED_TREES:
-            log(f"{os.fsdecode(root)} is not offered as a shared tree: {limits.SHARED_TREES} are already")
+            log(f"{os.fsdecode(root)} is not offered as a shared tree: there are {limits.SHARED_TREES} already")
             continue
         copying = _Copying(root, to, room)
         try:
@@ -125,14 +125,14 @@ class _Copying:
                 elif item.is_file(follow_symlinks=False):
                     self._file(path)
                 else:
-                    raise ToolchainError(f"{os.fsdecode(self._root + path)} is no file, directory or link")
+                    raise ToolchainError(f"{os.fsdecode(self._root + path)} is not a file, directory or link")
         return below
 
     def _take(self, size: int) -> None:
         self._count += 1
         self.taken += size
         if self._count > limits.SHARED_TREE_ENTRIES or self.taken > limits.SHARED_TREE:
-            raise ToolchainError("too much is below it for one")
+            raise ToolchainError("it is too large for a shared tree")
         if self.taken > self._room:
             raise ToolchainError("the runner's store has no room for it")
 

@@ -57,7 +57,7 @@ def order_runner(spawner: socket.socket, have: Sequence[bytes], trees: Sequence[
         socket.send_fds(spawner, [_encoder.encode(WorkRunner(tuple(have), tuple(trees)))], [theirs.fileno()], _FLAGS)
     except OSError as error:
         ours.close()
-        raise SandboxError(f"no further runner can be had: {error.strerror}", "start the daemon anew") from error
+        raise SandboxError(f"cannot start another runner: {error.strerror}", "restart the daemon") from error
     finally:
         theirs.close()
     return ours
@@ -161,7 +161,7 @@ class PacketConnection(Generic[Incoming]):
                 self._wait_for_room(error.errno)
                 return False
             if error.errno not in _ENDED:
-                raise ProtocolError(f"a packet that cannot be sent: {error.strerror}") from error
+                raise ProtocolError(f"cannot send a packet: {error.strerror}") from error
             self._gone(f"{_LOST}: {error.strerror}")
             raise ChannelError(_LOST) from error
         return True
@@ -223,7 +223,7 @@ class PacketConnection(Generic[Incoming]):
         if size and self._buffer[0] == INLINE:
             return memoryview(self._buffer)[1:size]
         if size != 1 or self._buffer[0] != IN_MEMFD or not descriptors:
-            raise ProtocolError("a packet that begins with no known byte")
+            raise ProtocolError("a packet that begins with an unknown byte")
         memfd = descriptors.pop(0)
         try:
             return _contents(memfd, limits.FRAME_CONTROL)
@@ -264,7 +264,7 @@ def read_tree(memfd: int) -> WorkTree:
     try:
         tree = _tree_decoder.decode(_contents(memfd, limits.WORK_TREE))
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise ProtocolError(f"the order's tree is none: {error}") from error
+        raise ProtocolError(f"the order's tree is invalid: {error}") from error
     if len(tree.entries) != len(tree.descriptors):
         raise ProtocolError(f"{len(tree.entries)} entries with {len(tree.descriptors)} descriptor numbers")
     return tree

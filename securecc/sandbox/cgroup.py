@@ -83,7 +83,7 @@ def join(folder: str, pid: int) -> None:
     try:
         _move(_main(folder), (str(pid),))
     except OSError as error:
-        raise SandboxError(f"no place among the control groups of {folder}: {error.strerror}", _ADVICE) from error
+        raise SandboxError(f"cannot join the control groups of {folder}: {error.strerror}", _ADVICE) from error
 
 
 def _main(folder: str) -> str:

@@ -55,7 +55,7 @@ def _obstacle(user: tuple[int, int] | None) -> str:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"it cannot be tried: {error}"
-    last = (done.stderr.strip().splitlines() or ["it ended without a word"])[-1]
+    last = (done.stderr.strip().splitlines() or ["it printed nothing"])[-1]
     return last.rpartition("SandboxError: ")[2] if done.returncode else ""
 
 

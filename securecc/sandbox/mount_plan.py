@@ -144,7 +144,7 @@ class _Survey:
         if path.count(b"/") > limits.PATH_DEPTH:
             _refuse(path, f"more than {limits.PATH_DEPTH} components")
         if top in _NEVER and kind is not Kind.DIRECTORY:
-            _refuse(path, "no client file may stand there")
+            _refuse(path, "no client file may be there")
         if top not in taken.tops:
             self._outside(entry)
             return b""

@@ -93,7 +93,7 @@ def enter() -> None:
     _prctl(_PR_SET_DUMPABLE, 1)
     flags = _CLONE_NEWUSER | _CLONE_NEWNS | _CLONE_NEWNET | _CLONE_NEWIPC | _CLONE_NEWUTS
     if _libc.unshare(flags):
-        raise SandboxError(f"no namespaces of our own: {_reason()}", _ADVICE)
+        raise SandboxError(f"cannot create namespaces: {_reason()}", _ADVICE)
     try:
         _write("/proc/self/setgroups", "deny")
         _write("/proc/self/uid_map", f"{uid} {uid} 1")

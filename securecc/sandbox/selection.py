@@ -25,7 +25,7 @@ def installed(wanted: str, rules: bytes, log: Log) -> tuple[SandboxProgram, ...]
     try:
         first = Jail(jail.find(), rules)
     except SandboxError as error:
-        log(f"bubblewrap it is: {error}")
+        log(f"using bubblewrap: {error}")
         return (_bubblewrap(rules, log),)
     try:
         return first, _bubblewrap(rules, log)

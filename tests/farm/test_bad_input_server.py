@@ -269,7 +269,7 @@ def test_one_program_for_the_sandbox_is_enough(farm: Farm, down, tmp_path: Path,
     down.start(*hidden(lacking))
     well(farm, tmp_path)
     assert farm.audit(kind="job-end", outcome="done")[-1]["sandbox"][0] == used
-    assert ("bubblewrap it is" in down.log()) == (not setting and used == "bubblewrap")
+    assert ("using bubblewrap" in down.log()) == (not setting and used == "bubblewrap")
 
 
 def test_a_jail_that_fails(farm: Farm, down, tmp_path: Path) -> None:

@@ -137,8 +137,8 @@ def test_who_is_not_the_front_is_turned_away(reachable):
     with Service(reachable) as service, connect(service.path) as end:
         end.settimeout(CEILING_S)
         assert end.recv(1) == b""
-        service.until(lambda: "turned away" in service.said())
-        assert "of uid 0, and the front's is" in service.said()
+        service.until(lambda: "rejected a front" in service.said())
+        assert "of uid 0, but the front's is" in service.said()
 
 
 def test_the_runners_own_user_is_no_front(reachable):
@@ -147,7 +147,7 @@ def test_the_runners_own_user_is_no_front(reachable):
         if os.getuid() == 0:
             os.chown(service.path, NOBODY, NOBODY)
         assert answer(service.path, "print(spawner.recv(1))", NOBODY) == "b''\n"
-        assert "the runner's own user" in service.said()
+        assert "the runner's own uid" in service.said()
 
 
 @as_root
@@ -204,7 +204,7 @@ def test_no_more_fronts_than_there_can_be(reachable, monkeypatch):
     )
     with Service(reachable) as service:
         assert answer(service.path, script) == "2\n", service.said()
-        assert "4 are here" in service.said()
+        assert "4 fronts are connected already" in service.said()
 
 
 def test_a_service_managers_socket_and_its_watchdog(reachable):
@@ -268,12 +268,12 @@ def test_a_front_that_gets_no_spawner_costs_the_others_nothing(tmp_path, monkeyp
         with connect(tmp_path / "runner") as end:
             alone._accept()
             assert end.recv(1) == b""
-    assert "no spawner for a front: Resource temporarily unavailable" in caplog.text
+    assert "cannot start a spawner for a front: Resource temporarily unavailable" in caplog.text
     assert alone._spawners == set()
 
 
 def test_nobody_waits(tmp_path):
-    with pytest.raises(SandboxError, match="no runner waits"):
+    with pytest.raises(SandboxError, match="no runner listens"):
         connect(tmp_path / "runner")
 
 

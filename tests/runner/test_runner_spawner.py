@@ -151,7 +151,7 @@ def test_what_a_runner_leaves_behind_ends_as_well():
 def test_nobody_is_there():
     ours, theirs = pair()
     theirs.close()
-    with ours, pytest.raises(SandboxError, match="start the daemon anew"):
+    with ours, pytest.raises(SandboxError, match="restart the daemon"):
         order_runner(ours, ())
 
 

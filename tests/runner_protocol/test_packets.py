@@ -167,7 +167,7 @@ def test_what_can_never_be_sent_ends_the_connection_once():
         ends.around.refuses = True
         ends.receiver.start()
         await until(lambda: ends.sender_lost)
-        assert ends.sender_lost == ["a packet that cannot be sent: Message too long"]
+        assert ends.sender_lost == ["cannot send a packet: Message too long"]
         await asyncio.sleep(0.02)
         assert ends.around.tries == 1
 
@@ -203,7 +203,7 @@ def test_too_many_descriptors_are_refused():
     async def body(ends):
         with pytest.raises(ProtocolError, match="descriptors"):
             ends.sender.send(WorkBlobs(1), [0] * 254)
-        with pytest.raises(ProtocolError, match="cannot be sent"):
+        with pytest.raises(ProtocolError, match="cannot send a packet"):
             ends.sender.send(WorkBlobs(1), [99999])
 
     between(body)

@@ -1,8 +1,8 @@
 """Each layer of the sandbox with all others switched off: what it promises, it holds alone.
 
 Layers are composed here as no configuration of a daemon can compose them. What one layer holds in detail is tested
-beside it (test_compiler_cmdline, test_layout, test_tree, test_harvest, test_jail, test_seccomp, test_landlock,
-test_cgroup).
+beside it (test_path_rules, test_mount_plan, test_tree_builder, test_output_scan, test_jail, test_seccomp,
+test_landlock, test_cgroup).
 """
 
 import asyncio
@@ -88,8 +88,8 @@ def test_a_tree_alone_takes_no_place_of_the_toolchains(path):
         mount_plan.mountpoints([Entry(path, Kind.FILE)], tree)
 
 
-def test_a_harvest_alone_follows_no_link(tmp_path):
-    """The intruder runs unconfined in the tree that is harvested."""
+def test_the_output_scan_alone_follows_no_link(tmp_path):
+    """The intruder runs unconfined in the tree that is scanned."""
     (tmp_path / "root").mkdir()
     (tmp_path / "secret").write_text("secret")
     built = tree_builder.build(os.fsencode(tmp_path / "root"), [Entry(b"/home", Kind.DIRECTORY, mode=0o755)], [-1])

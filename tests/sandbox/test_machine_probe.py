@@ -55,6 +55,6 @@ def test_what_keeps_a_runner_from_its_namespaces(monkeypatch):
     )
     assert machine_probe.examine().obstacle == "x: no; y"
     monkeypatch.setattr(machine_probe, "_TRY", "import os; os._exit(1)")
-    assert machine_probe.examine().obstacle == "it ended without a word"
+    assert machine_probe.examine().obstacle == "it printed nothing"
     monkeypatch.setattr(machine_probe.sys, "executable", "/nonexistent/python")
     assert "cannot be tried" in machine_probe.examine().obstacle

@@ -25,7 +25,7 @@ def entries(root: bytes, folder: Folder = lambda _path: None) -> Iterator[Entry]
     `folder` may set a watch on each directory.
 
     Raises:
-        ToolchainError: something in it is no file, directory or link, or cannot be read; or it is over a limit.
+        ToolchainError: something in it is not a file, directory or link, or cannot be read; or it is over a limit.
     """
     count = total = 0
     todo = [b""]
@@ -78,7 +78,9 @@ def _entry(root: bytes, path: bytes, status: os.stat_result) -> Entry:
             return Entry(path, Kind.FILE, manifest.digest(content), len(content), mode & 0o666, status.st_mtime_ns)
     except OSError as error:
         raise _unreadable(place, error) from error
-    raise ToolchainError(f"{os.fsdecode(root)} is no shared tree: {os.fsdecode(place)} is no file, directory or link")
+    raise ToolchainError(
+        f"{os.fsdecode(root)} is no shared tree: {os.fsdecode(place)} is not a file, directory or link"
+    )
 
 
 def _unreadable(path: bytes, error: OSError) -> ToolchainError:

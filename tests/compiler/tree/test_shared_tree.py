@@ -64,7 +64,7 @@ def test_what_is_no_shared_tree(tree, monkeypatch, tmp_path):
     with pytest.raises(ToolchainError, match="cannot read"):
         digest(tmp_path / "nowhere")
     os.mkfifo(tree / "fifo")
-    with pytest.raises(ToolchainError, match="no file, directory or link"):
+    with pytest.raises(ToolchainError, match="not a file, directory or link"):
         digest(tree)
     (tree / "fifo").unlink()
     os.link(tree / "a.h", tmp_path / "other")
