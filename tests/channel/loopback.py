@@ -1,12 +1,16 @@
 """Whole channels over loopback, with a stub in the place of Kerberos."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any, cast
 
 from securecc.channel import dialer, tls
+from securecc.channel.channel import Channel
 from securecc.channel.client_handshake import authenticate
 from securecc.channel.connection_gate import ConnectionGate
-from securecc.channel.server import serve
+from securecc.channel.kerberos import Initiator
+from securecc.channel.server import Server, serve
 from securecc.model.errors import ChannelError
 from securecc.model.messages import (
     Hello,
@@ -19,54 +23,60 @@ from tests.gss_stub import StubAcceptor, StubInitiator
 from tests.waiting import CEILING_S
 
 CONTEXT = tls.server_context()
+ACCEPTOR: Any = StubAcceptor
+"""In the place of a kerberos.Acceptor."""
 
 
 class Listener:
-    def __init__(self, channel=None):
+    def __init__(self, channel: Any = None) -> None:
         self.channel = channel
-        self.said = []
-        self.lost = []
+        self.said: list[Any] = []
+        self.lost: list[Any] = []
         self.news = asyncio.Event()
 
-    def on_message(self, message):
+    def on_message(self, message: Any) -> None:
         self.said.append(message)
         self.news.set()
 
-    def on_bulk(self, job, data):
+    def on_bulk(self, job: int, data: Any) -> None:
         self.said.append((job, data))
         self.news.set()
 
-    def on_lost(self, error):
+    def on_lost(self, error: Any) -> None:
         self.lost.append(error)
         self.news.set()
 
-    async def until(self, test):
+    async def until(self, test: Any) -> None:
         async with asyncio.timeout(CEILING_S):
             while not test():
                 self.news.clear()
                 await self.news.wait()
 
 
-async def grant_all(principal, peer, indicators):
+async def grant_all(principal: Any, peer: Any, indicators: Any) -> Any:
     return ("grant", principal, peer[0], indicators)
 
 
 class LoopbackServer:
-    def __init__(self):
-        self.channels, self.fronts, self.noticed = [], [], []
+    def __init__(self) -> None:
+        self.channels: list[Channel] = []
+        self.fronts: list[Listener] = []
+        self.noticed: list[tuple[str, Any]] = []
+        self.port = 0
+        self.server: Server
         self.event = asyncio.Event()
 
-    def on_channel(self, channel):
+    def on_channel(self, channel: Any) -> Any:
         self.channels.append(channel)
         self.fronts.append(Listener(channel))
         self.event.set()
         return self.fronts[-1]
 
-    def on_event(self, event, peer, detail):
+    def on_event(self, event: str, peer: Any, detail: Any) -> None:
         self.noticed.append((event, detail))
         self.event.set()
 
-    async def until_noticed(self, event):
+    async def until_noticed(self, event: str) -> None:
         async with asyncio.timeout(CEILING_S):
             while event not in [known for known, _ in self.noticed]:
                 self.event.clear()
@@ -74,11 +84,11 @@ class LoopbackServer:
 
 
 @asynccontextmanager
-async def loopback(**changes):
+async def loopback(**changes: Any) -> AsyncIterator[Any]:
     some = LoopbackServer()
     settings = {
         "gate": ConnectionGate(),
-        "acceptor": StubAcceptor,
+        "acceptor": ACCEPTOR,
         "context": CONTEXT,
         "authorise": grant_all,
         "on_channel": some.on_channel,
@@ -97,13 +107,13 @@ async def loopback(**changes):
             await channel.wait_closed()
 
 
-async def dial(port, host="127.0.0.1", **options):
+async def dial(port: int, host: str = "127.0.0.1", **options: Any) -> Any:
     """A channel to a server of this module's."""
     return await dialer.dial(host, port, **{"initiate": StubInitiator, **options})
 
 
 @asynccontextmanager
-async def greeted(some):
+async def greeted(some: LoopbackServer) -> AsyncIterator[Any]:
     """A greeted channel: the client's listener and the server's."""
     channel = await dial(some.port)
     client = Listener(channel)
@@ -121,10 +131,10 @@ async def greeted(some):
 
 
 @asynccontextmanager
-async def muted(some):
+async def muted(some: LoopbackServer) -> AsyncIterator[Any]:
     """A greeted client's connection that says nothing by itself, not even that it lives; and the server's listener."""
     connection = await dialer.connect(tls.client_context(), "127.0.0.1", some.port)
-    await authenticate(connection, StubInitiator(), "the server")
+    await authenticate(connection, cast("Initiator", StubInitiator()), "the server")
     connection.open(lambda _frames: None, lambda _error: None, lambda _error: None)
     connection.start_reading()
     connection.write(encode_control(Hello((1,), "test")))
@@ -141,15 +151,15 @@ async def muted(some):
         connection.fail(ChannelError("done"))
 
 
-def submit(job):
+def submit(job: int) -> Any:
     return Submit(job, b"t", (b"gcc",), b"/", {}, 0o22, Terminal(), b"m")
 
 
-async def raw(port):
+async def raw(port: int) -> Any:
     return await asyncio.open_connection("127.0.0.1", port)
 
 
-async def ends(reader):
+async def ends(reader: Any) -> Any:
     """Whatever comes, until the end of it."""
     try:
         async with asyncio.timeout(CEILING_S):

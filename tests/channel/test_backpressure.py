@@ -3,8 +3,8 @@ import asyncio
 from securecc.channel.backpressure import Backpressure
 
 
-def test_who_waits_goes_on_when_there_is_room():
-    async def body():
+def test_who_waits_goes_on_when_there_is_room() -> None:
+    async def body() -> None:
         room = Backpressure(asyncio.get_running_loop())
         acted = []
         assert (room.paused, room.paused_for) == (False, 0.0)

@@ -5,10 +5,10 @@ import os
 import socket
 import struct
 import time
+from typing import Any
 
 import pytest
 
-from securecc.channel import channel as channel_module
 from securecc.model import limits
 from securecc.model.errors import ChannelError, ConfigError, ProtocolError
 from securecc.model.messages import (
@@ -22,6 +22,7 @@ from securecc.model.messages import (
     Supply,
     Usage,
 )
+from securecc.wire.framing import encode_control
 from tests.channel.loopback import (
     Listener,
     dial,
@@ -32,8 +33,13 @@ from tests.channel.loopback import (
 )
 
 
-def test_a_job_from_asking_to_its_last_byte():
-    async def run():
+def got(listener: Listener) -> bytes:
+    """All data that it was given."""
+    return b"".join(item[1] for item in listener.said if isinstance(item, tuple))
+
+
+def test_a_job_from_asking_to_its_last_byte() -> None:
+    async def run() -> None:
         async with loopback() as some, greeted(some) as (client, front):
             assert front.channel.grant == ("grant", b"alice@EXAMPLE.COM", "127.0.0.1", ())
             assert client.channel.principal == front.channel.principal == b"alice@EXAMPLE.COM"
@@ -50,7 +56,6 @@ def test_a_job_from_asking_to_its_last_byte():
             await client.until(lambda: len(client.said) == 3)
             client.channel.send(Supply(1))
             assert client.channel.send_bulk(1, blob)
-            got = lambda listener: b"".join(item[1] for item in listener.said if isinstance(item, tuple))  # noqa: E731
             await front.until(lambda: got(front) == blob)
             front.channel.send(Result(1, 0, "", 0, 3, (Output(b"/a.o", len(obj), 0o644, b"d"),), (), Usage(), 0.1))
             front.channel.send_bulk(1, b"wrn")
@@ -64,10 +69,10 @@ def test_a_job_from_asking_to_its_last_byte():
     asyncio.run(run())
 
 
-def test_an_illegal_message_ends_the_channel_with_a_reason_on_both_sides():
-    async def run():
+def test_an_illegal_message_ends_the_channel_with_a_reason_on_both_sides() -> None:
+    async def run() -> None:
         async with loopback() as some, greeted(some) as (client, front):
-            client.channel.connection.write(channel_module.encode_control(Cancel(9)))
+            client.channel.connection.write(encode_control(Cancel(9)))
             await front.until(lambda: front.lost)
             assert isinstance(front.lost[0], ProtocolError)
             await client.until(lambda: client.lost)
@@ -80,8 +85,8 @@ def test_an_illegal_message_ends_the_channel_with_a_reason_on_both_sides():
 
 
 @pytest.mark.parametrize("flood", [0, 8 << 20])
-def test_bytes_that_are_no_frame_end_the_channel_with_a_reason(flood):
-    async def run():
+def test_bytes_that_are_no_frame_end_the_channel_with_a_reason(flood: Any) -> None:
+    async def run() -> None:
         async with loopback() as some, greeted(some) as (client, front):
             client.channel.connection.write(bytes(12) + os.urandom(flood))
             await client.until(lambda: client.lost)
@@ -96,11 +101,11 @@ def test_bytes_that_are_no_frame_end_the_channel_with_a_reason(flood):
 
 
 @pytest.mark.parametrize("error", [OSError("disk"), ValueError("x"), KeyError("y"), ConfigError("z")])
-def test_what_a_listener_raises_is_heard_of(error):
-    async def run():
+def test_what_a_listener_raises_is_heard_of(error: Any) -> None:
+    async def run() -> None:
         async with loopback() as some, greeted(some) as (client, front):
 
-            def fail(message):
+            def fail(message: Any) -> None:
                 raise error
 
             front.on_message = fail
@@ -113,8 +118,8 @@ def test_what_a_listener_raises_is_heard_of(error):
     asyncio.run(run())
 
 
-def test_nothing_is_delivered_after_the_end():
-    async def run():
+def test_nothing_is_delivered_after_the_end() -> None:
+    async def run() -> None:
         async with loopback() as some, greeted(some) as (client, front):
             front.on_message = lambda message: (front.said.append(message), front.channel.close())
             client.channel.send(Ask(1, b"k", b"t"))
@@ -133,8 +138,8 @@ def test_nothing_is_delivered_after_the_end():
     asyncio.run(run())
 
 
-def test_a_goodbye_reaches_the_other_side_whole():
-    async def run():
+def test_a_goodbye_reaches_the_other_side_whole() -> None:
+    async def run() -> None:
         async with loopback() as some, greeted(some) as (client, front):
             front.channel.close(Goodbye("draining", "the server stops", "ref"))
             await client.until(lambda: client.lost)
@@ -145,8 +150,8 @@ def test_a_goodbye_reaches_the_other_side_whole():
 
 
 @pytest.mark.parametrize("how", ["fin", "rst"])
-def test_a_peer_that_goes_is_noticed_at_once(how):
-    async def run():
+def test_a_peer_that_goes_is_noticed_at_once(how: Any) -> None:
+    async def run() -> None:
         async with loopback() as some, greeted(some) as (client, front):
             sock = client.channel.connection.transport.get_extra_info("socket")
             if how == "rst":
@@ -159,11 +164,11 @@ def test_a_peer_that_goes_is_noticed_at_once(how):
     asyncio.run(run())
 
 
-def test_silence_is_broken_by_pings_and_ends_in_a_loss(monkeypatch):
+def test_silence_is_broken_by_pings_and_ends_in_a_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "HEARTBEAT_S", 0.05)
     monkeypatch.setattr(limits, "HEARTBEAT_LOST_S", 0.2)
 
-    async def run():
+    async def run() -> None:
         async with loopback() as some, greeted(some) as (client, front):
             await asyncio.sleep(0.5)  # many times the limit: the pings keep it alive
             assert not client.lost
@@ -175,11 +180,11 @@ def test_silence_is_broken_by_pings_and_ends_in_a_loss(monkeypatch):
     asyncio.run(run())
 
 
-def test_a_slow_reader_is_cut_off_and_drain_waits(monkeypatch):
+def test_a_slow_reader_is_cut_off_and_drain_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "SEND_BACKLOG", 4 * limits.MIB)
     noise = os.urandom(limits.FRAME_BULK)
 
-    async def run():
+    async def run() -> None:
         async with loopback() as some, greeted(some) as (client, front):
             front.channel.connection.transport.pause_reading()
             client.channel.send(Ask(1, b"k", b"t"))
@@ -198,8 +203,8 @@ def test_a_slow_reader_is_cut_off_and_drain_waits(monkeypatch):
     asyncio.run(run())
 
 
-def test_reading_waits_for_a_listener():
-    async def run():
+def test_reading_waits_for_a_listener() -> None:
+    async def run() -> None:
         async with loopback() as some:
             channel = await dial(some.port)
             some.channels[0].send(Goodbye("draining", "early", "ref"))

@@ -5,6 +5,9 @@ import itertools
 import os
 import socket
 import time
+from typing import Any
+
+import pytest
 
 from securecc.model import limits
 from securecc.model.messages import Ask, Goodbye, Hello, Invite, Need, Ping, Supply
@@ -15,23 +18,23 @@ from tests.waiting import CEILING_S
 ASKS = 1000
 
 
-def run(body):
+def run(body: Any) -> None:
     asyncio.run(body())
 
 
-def asks(front):
+def asks(front: Listener) -> Any:
     return [message.job for message in front.said if isinstance(message, Ask)]
 
 
-def flood(client, count=ASKS):
+def flood(client: Listener, count: Any = ASKS) -> None:
     """All at once, in as few reads as the kernel likes."""
     client.channel.connection.write(b"".join(encode_control(Ask(job, b"k", b"t")) for job in range(1, count + 1)))
 
 
-def test_a_flood_is_taken_in_turns_and_in_order():
-    async def body():
+def test_a_flood_is_taken_in_turns_and_in_order() -> None:
+    async def body() -> None:
         async with loopback() as some, greeted(some) as (client, front):
-            turns = []
+            turns: list[int] = []
             asyncio.get_running_loop().call_soon(count, front, turns)
             flood(client)
             await front.until(lambda: len(asks(front)) == ASKS)
@@ -40,7 +43,7 @@ def test_a_flood_is_taken_in_turns_and_in_order():
             client.channel.send(Ask(ASKS + 1, b"k", b"t"))
             await front.until(lambda: len(asks(front)) == ASKS + 1)
 
-    def count(front, turns):
+    def count(front: Listener, turns: Any) -> None:
         turns.append(len(asks(front)))
         if turns[-1] < ASKS:
             asyncio.get_running_loop().call_soon(count, front, turns)
@@ -48,12 +51,12 @@ def test_a_flood_is_taken_in_turns_and_in_order():
     run(body)
 
 
-def test_chunks_that_grow_are_taken_in_turns(monkeypatch):
+def test_chunks_that_grow_are_taken_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     """A megabyte of zeros is a few bytes on the wire: a read may hold gigabytes of them."""
     monkeypatch.setattr(limits, "JOB_SOURCE", 1 << 40)
     size = limits.FRAME_BULK
 
-    async def body():
+    async def body() -> None:
         async with loopback() as some, greeted(some) as (client, front):
             client.channel.send(Ask(1, b"k", b"t"))
             await front.until(lambda: asks(front))
@@ -62,7 +65,7 @@ def test_chunks_that_grow_are_taken_in_turns(monkeypatch):
                     side.channel.session.passed(message)
             taken, most, since = 0, 0, [0]
 
-            def on_bulk(job, data):
+            def on_bulk(job: int, data: Any) -> None:
                 nonlocal taken, most
                 taken += len(data)
                 since[0] += len(data)
@@ -70,7 +73,7 @@ def test_chunks_that_grow_are_taken_in_turns(monkeypatch):
 
             front.on_bulk = on_bulk
 
-            def tick():
+            def tick() -> None:
                 since[0] = 0
                 if taken < 400 * size:
                     asyncio.get_running_loop().call_soon(tick)
@@ -85,8 +88,8 @@ def test_chunks_that_grow_are_taken_in_turns(monkeypatch):
     run(body)
 
 
-def test_an_illegal_message_in_a_flood_ends_the_channel_and_nothing_follows():
-    async def body():
+def test_an_illegal_message_in_a_flood_ends_the_channel_and_nothing_follows() -> None:
+    async def body() -> None:
         async with loopback() as some, greeted(some) as (client, front):
             frames = [encode_control(Ask(job, b"k", b"t")) for job in (*range(1, 200), 7, *range(300, 400))]
             client.channel.connection.write(b"".join(frames))
@@ -96,10 +99,10 @@ def test_an_illegal_message_in_a_flood_ends_the_channel_and_nothing_follows():
     run(body)
 
 
-def test_a_goodbye_reaches_who_is_still_talking():
+def test_a_goodbye_reaches_who_is_still_talking() -> None:
     """What is closed with bytes unread is reset, and a reset takes back what was written before."""
 
-    async def body():
+    async def body() -> None:
         async with loopback() as some, greeted(some) as (client, front):
             frames = b"".join(encode_control(Ask(job, b"k", b"t")) for job in (*range(1, 200), 7))
             client.channel.connection.write(frames + encode_control(Ask(8, b"k" * 1000, b"t")) * 20_000)
@@ -110,10 +113,10 @@ def test_a_goodbye_reaches_who_is_still_talking():
     run(body)
 
 
-def test_a_goodbye_reaches_who_sends_no_frame_and_reads_late():
+def test_a_goodbye_reaches_who_sends_no_frame_and_reads_late() -> None:
     """Much is still under way to it when it sends what is none, and more of that: no reset may take it back."""
 
-    async def body():
+    async def body() -> None:
         async with loopback() as some, greeted(some) as (client, front):
             client.channel.connection.pause_reading()
             small(client, socket.SO_RCVBUF)
@@ -129,8 +132,8 @@ def test_a_goodbye_reaches_who_sends_no_frame_and_reads_late():
     run(body)
 
 
-def test_a_client_hears_all_that_was_said_before_the_end():
-    async def body():
+def test_a_client_hears_all_that_was_said_before_the_end() -> None:
+    async def body() -> None:
         async with loopback() as some, greeted(some) as (client, front):
             goodbyes = [encode_control(Goodbye("draining", str(number), "")) for number in range(ASKS)]
             front.channel.connection.write(b"".join(goodbyes))
@@ -141,10 +144,10 @@ def test_a_client_hears_all_that_was_said_before_the_end():
     run(body)
 
 
-def test_what_is_said_at_once_with_the_verdict_is_heard():
+def test_what_is_said_at_once_with_the_verdict_is_heard() -> None:
     """A server that has no more room for somebody says so, and closes, before the client is ready to listen."""
 
-    async def body():
+    async def body() -> None:
         async with loopback(on_channel=full) as some:
             for _ in range(20):
                 channel = await dial(some.port)
@@ -154,19 +157,19 @@ def test_what_is_said_at_once_with_the_verdict_is_heard():
                 await channel.wait_closed()
                 assert client.said == [Goodbye("limit", "no more room", "ref")]
 
-    def full(channel):
+    def full(channel: Any) -> Any:
         channel.close(Goodbye("limit", "no more room", "ref"))
         return Listener(channel)
 
     run(body)
 
 
-def test_a_channel_that_is_held_takes_nothing_and_goes_on_in_order():
-    async def body():
+def test_a_channel_that_is_held_takes_nothing_and_goes_on_in_order() -> None:
+    async def body() -> None:
         async with loopback() as some, greeted(some) as (client, front):
             on_message = front.on_message
 
-            def hold(message):
+            def hold(message: Any) -> None:
                 on_message(message)
                 if len(asks(front)) in {10, 500}:
                     front.channel.hold(0.2)
@@ -185,8 +188,8 @@ def test_a_channel_that_is_held_takes_nothing_and_goes_on_in_order():
     run(body)
 
 
-def test_a_held_channel_that_goes_is_heard_of():
-    async def body():
+def test_a_held_channel_that_goes_is_heard_of() -> None:
+    async def body() -> None:
         async with loopback() as some, greeted(some) as (client, front):
             front.channel.hold(30)
             flood(client)
@@ -198,13 +201,18 @@ def test_a_held_channel_that_goes_is_heard_of():
     run(body)
 
 
-def test_who_takes_much_of_the_time_has_to_wait():
+def test_who_takes_much_of_the_time_has_to_wait() -> None:
     """Full turns are told to whoever counts them; nothing else is."""
 
-    async def body():
+    async def body() -> None:
         async with loopback() as some, greeted(some) as (client, front):
             told = []
-            front.channel.pace = lambda seconds: (told.append(seconds), 0.05)[1]
+
+            def pace(seconds: float) -> float:
+                told.append(seconds)
+                return 0.05
+
+            front.channel.pace = pace
             client.channel.send(Ask(1, b"k", b"t"))
             await front.until(lambda: asks(front))
             assert told == []
@@ -219,11 +227,11 @@ def test_who_takes_much_of_the_time_has_to_wait():
     run(body)
 
 
-def test_a_client_that_does_not_read_is_not_listened_to(monkeypatch):
+def test_a_client_that_does_not_read_is_not_listened_to(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pings without end, whose answers it leaves: what waits for it stays small, and nobody is cut off for a while."""
     monkeypatch.setattr(limits, "WRITE_HIGH", 64 * 1024)
 
-    async def body():
+    async def body() -> None:
         async with loopback() as some, greeted(some) as (client, front):
             client.channel.connection.pause_reading()
             small(client, socket.SO_RCVBUF)
@@ -243,23 +251,23 @@ def test_a_client_that_does_not_read_is_not_listened_to(monkeypatch):
     run(body)
 
 
-def small(end, buffer):
+def small(end: Any, buffer: Any) -> None:
     """Little of what waits, waits in the kernel."""
     end.channel.connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, buffer, 128 * 1024)
 
 
-async def front_is(front, test):
+async def front_is(front: Listener, test: Any) -> None:
     async with asyncio.timeout(CEILING_S):
         while not test(front.channel.connection):  # noqa: ASYNC110 (the link tells nobody)
             await asyncio.sleep(0.01)
 
 
-def test_who_reads_too_slowly_is_cut_off(monkeypatch):
+def test_who_reads_too_slowly_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """A byte now and then is not enough, and signs of life do not help."""
     monkeypatch.setattr(limits, "HEARTBEAT_S", 0.05)
     monkeypatch.setattr(limits, "READER_S", 0.3)
 
-    async def body():
+    async def body() -> None:
         async with loopback() as some, greeted(some) as (client, front):
             client.channel.connection.pause_reading()
             front.channel.connection.write(os.urandom(16 * limits.MIB))
@@ -271,11 +279,11 @@ def test_who_reads_too_slowly_is_cut_off(monkeypatch):
     run(body)
 
 
-def test_who_sends_a_frame_bit_by_bit_is_cut_off(monkeypatch):
+def test_who_sends_a_frame_bit_by_bit_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "HEARTBEAT_S", 0.05)
     monkeypatch.setattr(limits, "FRAME_S", 0.3)
 
-    async def body():
+    async def body() -> None:
         async with loopback() as some, muted(some) as (connection, front):
             began = time.monotonic()
             for byte in encode_control(Ask(1, b"k" * 4000, b"t")):
@@ -289,11 +297,11 @@ def test_who_sends_a_frame_bit_by_bit_is_cut_off(monkeypatch):
     run(body)
 
 
-def test_who_sends_frame_after_frame_slowly_is_not(monkeypatch):
+def test_who_sends_frame_after_frame_slowly_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "HEARTBEAT_S", 0.02)
     monkeypatch.setattr(limits, "FRAME_S", 0.2)
 
-    async def body():
+    async def body() -> None:
         async with loopback() as some, muted(some) as (connection, front):
             for job in range(1, 12):
                 frame = encode_control(Ask(job, b"k", b"t"))

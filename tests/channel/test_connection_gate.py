@@ -1,21 +1,27 @@
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from securecc.channel.connection_gate import ConnectionGate, ConnectionLimits, Penalties, source_of
+from securecc.channel.connection_gate import ConnectionGate, ConnectionLimits, Penalties
 from securecc.channel.known_sources import KnownSources
 from securecc.model import limits
+from securecc.model.address import source_of
 from securecc.model.errors import Denied
 
 
 class Clock:
     now = 1000.0
 
-    def __call__(self):
+    def __call__(self) -> Any:
         return self.now
 
 
-def gate(chance=1.0, clock=None, known=(), proxies=(), **places):
+def gate(
+    chance: float | Callable[[], float] = 1.0, clock: Any = None, known: Any = (), proxies: Any = (), **places: Any
+) -> Any:
     return ConnectionGate(
         connection_limits=ConnectionLimits(penalties=Penalties(exempt=()), **places),
         known=KnownSources(dict.fromkeys(known, 0.0), lambda: 1.0),
@@ -25,13 +31,13 @@ def gate(chance=1.0, clock=None, known=(), proxies=(), **places):
     )
 
 
-def refused(some, address="192.0.2.1"):
+def refused(some: Any, address: str = "192.0.2.1") -> Any:
     with pytest.raises(Denied) as denied:
         some.enter(address)
     return denied.value.rule
 
 
-def test_the_network_list_comes_first():
+def test_the_network_list_comes_first() -> None:
     some = ConnectionGate(
         allowed=lambda address: address.startswith("10."), connection_limits=ConnectionLimits(total=0, per_source=5)
     )
@@ -39,7 +45,7 @@ def test_the_network_list_comes_first():
     assert refused(some, "10.0.0.1") == "cap"
 
 
-def test_a_source_has_its_share():
+def test_a_source_has_its_share() -> None:
     some = gate(per_source=2)
     places = [some.enter("192.0.2.1"), some.enter("192.0.2.1")]
     assert refused(some) == "cap-source"
@@ -50,7 +56,7 @@ def test_a_source_has_its_share():
     assert refused(some) == "cap-source"
 
 
-def test_authenticated_connections_do_not_count_against_their_source():
+def test_authenticated_connections_do_not_count_against_their_source() -> None:
     some = gate(per_source=1, total=2)
     first = some.enter("192.0.2.1")
     first.authenticate()
@@ -61,7 +67,7 @@ def test_authenticated_connections_do_not_count_against_their_source():
     some.enter("192.0.2.1")
 
 
-def test_strangers_have_a_limit_in_all():
+def test_strangers_have_a_limit_in_all() -> None:
     some = gate(unauthenticated=2)
     some.enter("192.0.2.1")
     some.enter("192.0.2.2")
@@ -71,7 +77,7 @@ def test_strangers_have_a_limit_in_all():
 @pytest.mark.parametrize(
     ("held", "chance", "falls"), [(9, 0.0, False), (10, 0.29, True), (10, 0.31, False), (99, 0.98, True)]
 )
-def test_early_drop_grows_with_the_crowd(held, chance, falls):
+def test_early_drop_grows_with_the_crowd(held: Any, chance: Any, falls: Any) -> None:
     rolls = iter([1.0] * (held - limits.STARTUPS_BEGIN) + [chance])
     some = gate(chance=lambda: next(rolls))
     for number in range(held):
@@ -82,7 +88,7 @@ def test_early_drop_grows_with_the_crowd(held, chance, falls):
         some.enter("198.51.100.1")
 
 
-def test_penalties_add_up_and_pass():
+def test_penalties_add_up_and_pass() -> None:
     clock = Clock()
     some = gate(clock=clock)
     for _ in range(2):
@@ -97,7 +103,7 @@ def test_penalties_add_up_and_pass():
     assert not some.penalties
 
 
-def test_penalties_have_an_end_and_the_list_of_them_too(monkeypatch):
+def test_penalties_have_an_end_and_the_list_of_them_too(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     some = gate(clock=clock)
     for _ in range(200):
@@ -109,7 +115,7 @@ def test_penalties_have_an_end_and_the_list_of_them_too(monkeypatch):
     assert len(some.penalties) == 3
 
 
-def test_a_host_does_not_shut_out_its_own_users():
+def test_a_host_does_not_shut_out_its_own_users() -> None:
     some = ConnectionGate()
     for address in ("127.0.0.1", "::1", "::ffff:127.0.0.1"):
         for _ in range(10):
@@ -125,13 +131,13 @@ def test_a_host_does_not_shut_out_its_own_users():
         ("fe80::1%eth0", "fe80::/64"),
     ],
 )
-def test_what_counts_as_one_source(address, source):
+def test_what_counts_as_one_source(address: Any, source: Any) -> None:
     assert source_of(address) == source
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["enter", "authenticate", "leave"])), max_size=40))
-def test_what_enters_and_leaves_adds_up(script):
+def test_what_enters_and_leaves_adds_up(script: Any) -> None:
     some, places = gate(per_source=3, total=6, unauthenticated=5), []
     for number, act in script:
         if act == "enter":
@@ -155,14 +161,14 @@ def test_what_enters_and_leaves_adds_up(script):
     ("event", "seconds"),
     [("authentication", 5), ("protocol", 5), ("tls", 5), ("silent", 1), ("deadline", 10), ("denied", 0), ("", 0)],
 )
-def test_what_an_end_costs(event, seconds):
+def test_what_an_end_costs(event: str, seconds: float) -> None:
     assert Penalties().of(event) == seconds
 
 
 LOGIN_NODE = "192.0.2.1"
 
 
-def test_a_login_node_with_a_hundred_users_is_not_shut_out_after_a_restart():
+def test_a_login_node_with_a_hundred_users_is_not_shut_out_after_a_restart() -> None:
     """All of them come back at once, while strangers hold every place of theirs."""
     some = gate(chance=1.0, known=[LOGIN_NODE])
     for number in range(100):
@@ -175,14 +181,14 @@ def test_a_login_node_with_a_hundred_users_is_not_shut_out_after_a_restart():
     assert some.returning.count == 0
 
 
-def test_a_known_source_gets_no_penalties():
+def test_a_known_source_gets_no_penalties() -> None:
     some = gate(known=[LOGIN_NODE])
     for _ in range(50):
         some.enter(LOGIN_NODE).leave("authentication")
     some.enter(LOGIN_NODE)
 
 
-def test_a_known_source_has_its_share_too():
+def test_a_known_source_has_its_share_too() -> None:
     some = gate(known=[LOGIN_NODE, "192.0.2.2", "192.0.2.3"], known_per_source=3, returning=5)
     for _ in range(3):
         some.enter(LOGIN_NODE)
@@ -193,7 +199,7 @@ def test_a_known_source_has_its_share_too():
     some.enter("198.51.100.1")
 
 
-def test_a_source_is_known_once_somebody_was_let_in_and_not_before():
+def test_a_source_is_known_once_somebody_was_let_in_and_not_before() -> None:
     some = gate(per_source=1)
     first = some.enter(LOGIN_NODE)
     assert not first.known
@@ -207,7 +213,7 @@ def test_a_source_is_known_once_somebody_was_let_in_and_not_before():
 PROXY = "10.0.0.2"
 
 
-def test_a_proxys_connections_count_for_those_whom_it_names():
+def test_a_proxys_connections_count_for_those_whom_it_names() -> None:
     some = gate(proxies=[PROXY], per_source=2)
     for _ in range(2):
         place = some.enter(PROXY)
@@ -224,14 +230,14 @@ def test_a_proxys_connections_count_for_those_whom_it_names():
     some.enter(PROXY).forward_for("198.51.100.2")
 
 
-def test_a_proxy_cannot_bring_whom_the_network_does_not_admit():
+def test_a_proxy_cannot_bring_whom_the_network_does_not_admit() -> None:
     some = ConnectionGate(allowed=lambda address: address != "203.0.113.1", proxies=lambda address: address == PROXY)
     with pytest.raises(Denied) as denied:
         some.enter(PROXY).forward_for("203.0.113.1")
     assert denied.value.rule == "acl"
 
 
-def test_a_proxy_is_let_near_and_never_punished_but_not_without_end():
+def test_a_proxy_is_let_near_and_never_punished_but_not_without_end() -> None:
     some = gate(proxies=[PROXY], known_per_source=3)
     some.allowed = lambda address: False
     for _ in range(50):
@@ -241,7 +247,7 @@ def test_a_proxy_is_let_near_and_never_punished_but_not_without_end():
     assert refused(some, PROXY) == "cap-source"
 
 
-def test_whom_a_proxy_names_is_punished():
+def test_whom_a_proxy_names_is_punished() -> None:
     some = gate(proxies=[PROXY])
     for _ in range(3):
         place = some.enter(PROXY)
@@ -253,7 +259,7 @@ def test_whom_a_proxy_names_is_punished():
     some.enter(PROXY).forward_for("198.51.100.2")
 
 
-def test_a_proxy_that_names_nobody_makes_itself_no_known_source():
+def test_a_proxy_that_names_nobody_makes_itself_no_known_source() -> None:
     some = gate(proxies=[PROXY])
     some.enter(PROXY).authenticate()
     assert PROXY not in some.known

@@ -2,7 +2,9 @@
 
 import asyncio
 import socket
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -14,14 +16,14 @@ from tests.channel.loopback import (
 )
 
 
-def test_nobody_there_is_explained():
+def test_nobody_there_is_explained() -> None:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         with pytest.raises(ChannelError, match=r"cannot connect to 127.0.0.1.*secureccd runs"):
             asyncio.run(dial(sock.getsockname()[1]))
 
 
-def test_a_server_that_says_nothing_ends_the_client_at_its_deadline():
+def test_a_server_that_says_nothing_ends_the_client_at_its_deadline() -> None:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         sock.listen()
@@ -30,7 +32,7 @@ def test_a_server_that_says_nothing_ends_the_client_at_its_deadline():
 
 
 @asynccontextmanager
-async def silence(port):
+async def silence(port: int) -> AsyncIterator[Any]:
     """An address of this machine's that answers nothing: its backlog is full, so it lets no more in."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.2", port))
@@ -44,11 +46,11 @@ async def silence(port):
             one.close()
 
 
-def resolved_to(addresses):
+def resolved_to(addresses: Any) -> Any:
     """As socket.getaddrinfo, for a numeric address as itself."""
     real = socket.getaddrinfo
 
-    def resolve(host, port, *arguments, **options):
+    def resolve(host: Any, port: int, *arguments: Any, **options: Any) -> Any:
         if host[:1].isdigit():
             return real(host, port, *arguments, **options)
         return [(0, 0, 0, "", (address, port)) for address in addresses]
@@ -56,11 +58,11 @@ def resolved_to(addresses):
     return resolve
 
 
-def test_an_address_that_is_silent_leaves_time_for_the_next(monkeypatch):
-    async def run():
+def test_an_address_that_is_silent_leaves_time_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
         async with loopback() as some, silence(some.port) as silent:
             addresses = [silent, "127.0.0.1"]
-            monkeypatch.setattr(dialer.socket, "getaddrinfo", resolved_to(addresses))
+            monkeypatch.setattr(socket, "getaddrinfo", resolved_to(addresses))
             channel = await dial(some.port, "localhost", deadline=2.0)
             assert channel.peer[0] == "127.0.0.1"
             channel.close()
@@ -72,15 +74,15 @@ def test_an_address_that_is_silent_leaves_time_for_the_next(monkeypatch):
     asyncio.run(run())
 
 
-def test_a_name_that_is_none_is_explained():
+def test_a_name_that_is_none_is_explained() -> None:
     with pytest.raises(ChannelError, match=r"cannot resolve no-such-host.invalid: .*check the host's name"):
         asyncio.run(dial(3643, "no-such-host.invalid"))
 
 
-def test_a_host_with_several_addresses_is_reached_by_the_one_that_answers(monkeypatch):
-    async def run():
+def test_a_host_with_several_addresses_is_reached_by_the_one_that_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
         async with loopback() as some:
-            monkeypatch.setattr(dialer.socket, "getaddrinfo", resolved_to(["127.0.0.2", "127.0.0.1"]))
+            monkeypatch.setattr(socket, "getaddrinfo", resolved_to(["127.0.0.2", "127.0.0.1"]))
             channel = await dial(some.port, "farm.example.com")
             assert channel.peer[0] == "127.0.0.1"
             channel.close()

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,11 +13,11 @@ NOW = 1_800_000_000.0
 class Clock:
     now = NOW
 
-    def __call__(self):
+    def __call__(self) -> Any:
         return self.now
 
 
-def test_a_source_is_known_for_some_days():
+def test_a_source_is_known_for_some_days() -> None:
     clock = Clock()
     some = KnownSources(clock=clock)
     assert "192.0.2.1" not in some
@@ -27,7 +29,7 @@ def test_a_source_is_known_for_some_days():
     assert "192.0.2.1" not in some
 
 
-def test_what_is_known_outlives_the_daemon():
+def test_what_is_known_outlives_the_daemon() -> None:
     clock = Clock()
     some = KnownSources(clock=clock)
     some.learn("192.0.2.1")
@@ -37,7 +39,7 @@ def test_what_is_known_outlives_the_daemon():
     assert not again.changed
 
 
-def test_only_news_are_worth_writing():
+def test_only_news_are_worth_writing() -> None:
     clock = Clock()
     some = KnownSources(clock=clock)
     some.learn("192.0.2.1")
@@ -52,7 +54,7 @@ def test_only_news_are_worth_writing():
 
 
 @pytest.mark.parametrize("at", [NOW + 1e9, NOW])
-def test_a_time_that_has_not_come_counts_as_now(at):
+def test_a_time_that_has_not_come_counts_as_now(at: Any) -> None:
     clock = Clock()
     some = KnownSources({"192.0.2.1": at}, clock)
     clock.now += limits.KNOWN_SOURCE_S
@@ -60,7 +62,7 @@ def test_a_time_that_has_not_come_counts_as_now(at):
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.floats(0, 1e6)), max_size=40))
-def test_the_memory_is_bounded_and_keeps_the_latest(script):
+def test_the_memory_is_bounded_and_keeps_the_latest(script: Any) -> None:
     clock = Clock()
     some = KnownSources({str(number): NOW - number for number in range(5)}, clock)
     most, limits.KNOWN_SOURCES = limits.KNOWN_SOURCES, 3

@@ -1,7 +1,7 @@
 from securecc.channel.pre_tls_buffer import PreTlsBuffer
 
 
-def test_bytes_are_kept_and_none_are_answered():
+def test_bytes_are_kept_and_none_are_answered() -> None:
     some = PreTlsBuffer()
     for part in (b"PRO", b"XY"):
         some.feed(memoryview(part))

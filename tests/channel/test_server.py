@@ -5,6 +5,7 @@ import socket
 import struct
 import threading
 import time
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from securecc.model.messages import (
 )
 from securecc.wire.framing import Kind, encode_frame
 from tests.channel.loopback import (
+    ACCEPTOR,
     CONTEXT,
     Listener,
     LoopbackServer,
@@ -32,11 +34,11 @@ from tests.gss_stub import StubAcceptor, StubInitiator
 from tests.waiting import CEILING_S
 
 
-def test_the_judges_no_is_told_by_reference_only():
-    async def authorise(principal, peer, indicators):
+def test_the_judges_no_is_told_by_reference_only() -> None:
+    async def authorise(principal: Any, peer: Any, indicators: Any) -> None:
         raise Denied("no rule matches", rule="rule-7")
 
-    async def run():
+    async def run() -> None:
         async with loopback(authorise=authorise) as some:
             with pytest.raises(Denied, match=r"alice@EXAMPLE\.COM is not admitted here") as refused:
                 await dial(some.port)
@@ -49,11 +51,11 @@ def test_the_judges_no_is_told_by_reference_only():
     asyncio.run(run())
 
 
-def test_a_judge_in_trouble_refuses_alike():
-    async def authorise(principal, peer, indicators):
+def test_a_judge_in_trouble_refuses_alike() -> None:
+    async def authorise(principal: Any, peer: Any, indicators: Any) -> None:
         raise PolicyError("no policy in force")
 
-    async def run():
+    async def run() -> None:
         async with loopback(authorise=authorise) as some:
             with pytest.raises(Denied, match=r"not admitted here"):
                 await dial(some.port)
@@ -63,8 +65,8 @@ def test_a_judge_in_trouble_refuses_alike():
 
 
 @pytest.mark.parametrize("facts", [{"bound": False}, {"mutual": False}, {"lifetime": -2.0}])
-def test_an_incomplete_context_is_refused_in_words_that_tell_nothing(facts):
-    async def run():
+def test_an_incomplete_context_is_refused_in_words_that_tell_nothing(facts: Any) -> None:
+    async def run() -> None:
         async with loopback(acceptor=lambda: StubAcceptor(**facts)) as some:
             with pytest.raises(AuthenticationError, match=r"refused: authentication failed; .*reference"):
                 await dial(some.port)
@@ -73,18 +75,18 @@ def test_an_incomplete_context_is_refused_in_words_that_tell_nothing(facts):
     asyncio.run(run())
 
 
-def test_a_skewed_client_learns_the_servers_clock():
+def test_a_skewed_client_learns_the_servers_clock() -> None:
     class Skewed(StubAcceptor):
-        def start(self, exporter):
+        def start(self, exporter: Any) -> Any:
             exchange = super().start(exporter)
             exchange.step = self.fail
             exchange.skewed = True
             return exchange
 
-        def fail(self, token):
+        def fail(self, token: Any) -> None:
             raise AuthenticationError("Clock skew too great")
 
-    async def run():
+    async def run() -> None:
         async with loopback(acceptor=Skewed) as some:
             with pytest.raises(
                 AuthenticationError, match=r"clocks differ: the server's says \d{4}-.*Z; set the one .* \(NTP\)"
@@ -94,14 +96,14 @@ def test_a_skewed_client_learns_the_servers_clock():
     asyncio.run(run())
 
 
-def test_a_false_server_proves_nothing_and_gets_nothing():
+def test_a_false_server_proves_nothing_and_gets_nothing() -> None:
     class Stranger(StubInitiator):
-        def start(self, exporter):
+        def start(self, exporter: Any) -> Any:
             exchange = super().start(exporter)
             exchange.secret = b"another"
             return exchange
 
-    async def run():
+    async def run() -> None:
         async with loopback() as some:
             with pytest.raises(AuthenticationError, match="proof of this channel is wrong"):
                 await dial(some.port, initiate=Stranger)
@@ -110,8 +112,8 @@ def test_a_false_server_proves_nothing_and_gets_nothing():
     asyncio.run(run())
 
 
-def test_an_address_that_is_not_listed_gets_no_byte():
-    async def run():
+def test_an_address_that_is_not_listed_gets_no_byte() -> None:
+    async def run() -> None:
         async with loopback(gate=ConnectionGate(allowed=lambda address: False)) as some:
             reader, writer = await raw(some.port)
             assert await ends(reader) == b""
@@ -123,8 +125,8 @@ def test_an_address_that_is_not_listed_gets_no_byte():
     asyncio.run(run())
 
 
-def test_a_source_cannot_take_all_places():
-    async def run():
+def test_a_source_cannot_take_all_places() -> None:
+    async def run() -> None:
         async with loopback(gate=ConnectionGate(connection_limits=ConnectionLimits(per_source=2))) as some:
             idle = [await raw(some.port) for _ in range(2)]
             with pytest.raises(ChannelError):
@@ -139,8 +141,8 @@ def test_a_source_cannot_take_all_places():
     asyncio.run(run())
 
 
-def test_places_are_free_again_after_every_end():
-    async def run():
+def test_places_are_free_again_after_every_end() -> None:
+    async def run() -> None:
         gate = ConnectionGate()
         async with loopback(gate=gate) as some:
             async with greeted(some):
@@ -153,8 +155,8 @@ def test_places_are_free_again_after_every_end():
     asyncio.run(run())
 
 
-def test_who_sends_nothing_ends_at_the_deadline():
-    async def run():
+def test_who_sends_nothing_ends_at_the_deadline() -> None:
+    async def run() -> None:
         gate = ConnectionGate()
         async with loopback(gate=gate, deadline=0.2) as some:
             reader, writer = await raw(some.port)
@@ -166,8 +168,8 @@ def test_who_sends_nothing_ends_at_the_deadline():
     asyncio.run(run())
 
 
-def test_who_sends_a_byte_now_and_then_ends_at_the_same_deadline():
-    async def run():
+def test_who_sends_a_byte_now_and_then_ends_at_the_same_deadline() -> None:
+    async def run() -> None:
         async with loopback(deadline=0.3) as some:
             reader, writer = await raw(some.port)
             began = time.monotonic()
@@ -189,8 +191,8 @@ def test_who_sends_a_byte_now_and_then_ends_at_the_same_deadline():
     ("data", "event"),
     [(b"GET / HTTP/1.1\r\n\r\n", "tls"), (b"\x16\x03\x01" + bytes(600), "tls"), (b"SSH-2.0-x\r\n", "tls")],
 )
-def test_strangers_protocols_are_noticed_once(data, event):
-    async def run():
+def test_strangers_protocols_are_noticed_once(data: Any, event: str) -> None:
+    async def run() -> None:
         async with loopback() as some:
             reader, writer = await raw(some.port)
             writer.write(data)
@@ -213,8 +215,8 @@ def test_strangers_protocols_are_noticed_once(data, event):
         bytes(12),
     ],
 )
-def test_only_tokens_are_legal_before_authentication(frame):
-    async def run():
+def test_only_tokens_are_legal_before_authentication(frame: Any) -> None:
+    async def run() -> None:
         async with loopback() as some:
             link = await dialer.connect(tls.client_context(), "127.0.0.1", some.port)
             await link.secured()
@@ -226,17 +228,17 @@ def test_only_tokens_are_legal_before_authentication(frame):
     asyncio.run(run())
 
 
-def test_a_flood_before_authentication_is_cut(monkeypatch):
+def test_a_flood_before_authentication_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "GSS_STEP_S", 0.3)
     release = threading.Event()
 
     class Slow(StubAcceptor):
-        def start(self, exporter):
+        def start(self, exporter: Any) -> Any:
             exchange = super().start(exporter)
             exchange.step = lambda token: release.wait(CEILING_S)
             return exchange
 
-    async def run():
+    async def run() -> None:
         async with loopback(acceptor=Slow) as some:
             link = await dialer.connect(tls.client_context(), "127.0.0.1", some.port)
             await link.secured()
@@ -251,14 +253,14 @@ def test_a_flood_before_authentication_is_cut(monkeypatch):
     release.set()
 
 
-def test_a_port_that_is_taken_is_explained():
-    async def run():
+def test_a_port_that_is_taken_is_explained() -> None:
+    async def run() -> None:
         async with loopback() as some:
             with pytest.raises(ChannelError, match=f"port {some.port}: .*ss -ltnp"):
                 await serve(
                     [("127.0.0.1", 0), ("127.0.0.1", some.port)],
                     gate=ConnectionGate(),
-                    acceptor=StubAcceptor,
+                    acceptor=ACCEPTOR,
                     context=CONTEXT,
                     authorise=grant_all,
                     on_channel=some.on_channel,
@@ -267,14 +269,14 @@ def test_a_port_that_is_taken_is_explained():
     asyncio.run(run())
 
 
-def test_sockets_that_were_opened_for_us():
-    async def run():
+def test_sockets_that_were_opened_for_us() -> None:
+    async def run() -> None:
         with socket.create_server(("127.0.0.1", 0)) as given:
             some = LoopbackServer()
             server = await serve(
                 [],
                 gate=ConnectionGate(),
-                acceptor=StubAcceptor,
+                acceptor=ACCEPTOR,
                 context=CONTEXT,
                 authorise=grant_all,
                 on_channel=some.on_channel,
@@ -289,12 +291,12 @@ def test_sockets_that_were_opened_for_us():
     asyncio.run(run())
 
 
-def test_a_socket_that_cannot_be_listened_on_is_explained():
-    async def run(given):
+def test_a_socket_that_cannot_be_listened_on_is_explained() -> None:
+    async def run(given: Any) -> None:
         await serve(
             [],
             gate=ConnectionGate(),
-            acceptor=StubAcceptor,
+            acceptor=ACCEPTOR,
             context=CONTEXT,
             authorise=grant_all,
             on_channel=LoopbackServer().on_channel,
@@ -308,8 +310,8 @@ def test_a_socket_that_cannot_be_listened_on_is_explained():
         asyncio.run(run(given))
 
 
-def test_a_server_that_stops_listening_keeps_its_channels():
-    async def run():
+def test_a_server_that_stops_listening_keeps_its_channels() -> None:
+    async def run() -> None:
         async with loopback() as some, greeted(some) as (client, front):
             some.server.stop_listening()
             client.channel.send(Ask(1, b"k", b"t"))
@@ -318,11 +320,11 @@ def test_a_server_that_stops_listening_keeps_its_channels():
     asyncio.run(run())
 
 
-def test_a_front_that_fails_on_a_channel_leaves_no_place_taken():
-    def on_channel(channel):
+def test_a_front_that_fails_on_a_channel_leaves_no_place_taken() -> None:
+    def on_channel(channel: Any) -> None:
         raise PolicyError("no audit, no channel")
 
-    async def run():
+    async def run() -> None:
         gate = ConnectionGate()
         async with loopback(gate=gate, on_channel=on_channel) as some:
             channel = await dial(some.port)

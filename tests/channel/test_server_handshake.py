@@ -4,6 +4,7 @@ import asyncio
 import ipaddress
 import struct
 import threading
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ from tests.waiting import CEILING_S
 HERE = "127.0.0.1"
 
 
-def header(source="198.51.100.7", port=4711, command=0x21):
+def header(source: str = "198.51.100.7", port: int = 4711, command: int = 0x21) -> Any:
     packed = (ipaddress.ip_address(address).packed for address in (source, "192.0.2.9"))
     body = struct.pack(">4s4sHH", *packed, port, 3643) + b"\x04\x00\x01x"
     return SIGNATURE + struct.pack(">BBH", command, 0x11, len(body)) + body
@@ -31,22 +32,22 @@ def header(source="198.51.100.7", port=4711, command=0x21):
 class Proxy:
     """Connects for others: `first` goes before what the client sends, in pieces of `piece` bytes."""
 
-    def __init__(self, port, first, piece=1000):
+    def __init__(self, port: int, first: Any, piece: int = 1000) -> None:
         self._port = port
         self._first = first
         self._piece = piece
-        self._writers = []
+        self._writers: list[asyncio.StreamWriter] = []
 
-    async def __aenter__(self):
+    async def __aenter__(self) -> Any:
         self._server = await asyncio.start_server(self._serve, HERE, 0)
         return self._server.sockets[0].getsockname()[1]
 
-    async def __aexit__(self, *_):
+    async def __aexit__(self, *_: object) -> None:
         self._server.close()
         for writer in self._writers:
             writer.close()
 
-    async def _serve(self, reader, writer):
+    async def _serve(self, reader: Any, writer: Any) -> None:
         back, forth = await raw(self._port)
         self._writers += [writer, forth]
         for at in range(0, len(self._first), self._piece):
@@ -54,19 +55,19 @@ class Proxy:
             await asyncio.sleep(0.001)
         await asyncio.gather(self._copy(reader, forth), self._copy(back, writer), return_exceptions=True)
 
-    async def _copy(self, reader, writer):
+    async def _copy(self, reader: Any, writer: Any) -> None:
         while data := await reader.read(65536):
             writer.write(data)
         writer.close()
 
 
-def behind_proxies(**changes):
+def behind_proxies(**changes: Any) -> Any:
     return loopback(gate=ConnectionGate(proxies=lambda address: address == HERE, **changes))
 
 
 @pytest.mark.parametrize("piece", [1, 1000])
-def test_whom_a_proxy_names_is_judged_and_on_record(piece):
-    async def run():
+def test_whom_a_proxy_names_is_judged_and_on_record(piece: Any) -> None:
+    async def run() -> None:
         async with behind_proxies() as some, Proxy(some.port, header(), piece) as port:
             channel = await dial(port)
             assert some.channels[0].peer == ("198.51.100.7", 4711)
@@ -77,8 +78,8 @@ def test_whom_a_proxy_names_is_judged_and_on_record(piece):
     asyncio.run(run())
 
 
-def test_without_a_header_the_peer_is_the_proxy():
-    async def run():
+def test_without_a_header_the_peer_is_the_proxy() -> None:
+    async def run() -> None:
         async with behind_proxies() as some:
             channel = await dial(some.port)
             assert some.channels[0].peer[0] == some.channels[0].proxy == HERE
@@ -87,8 +88,8 @@ def test_without_a_header_the_peer_is_the_proxy():
     asyncio.run(run())
 
 
-def test_what_the_proxy_says_for_itself_names_nobody():
-    async def run():
+def test_what_the_proxy_says_for_itself_names_nobody() -> None:
+    async def run() -> None:
         async with behind_proxies() as some, Proxy(some.port, header(command=0x20)) as port:
             channel = await dial(port)
             assert some.channels[0].peer[0] == some.channels[0].proxy == HERE
@@ -97,8 +98,8 @@ def test_what_the_proxy_says_for_itself_names_nobody():
     asyncio.run(run())
 
 
-def test_a_header_from_anybody_else_is_no_tls_and_names_nobody():
-    async def run():
+def test_a_header_from_anybody_else_is_no_tls_and_names_nobody() -> None:
+    async def run() -> None:
         async with loopback() as some, Proxy(some.port, header()) as port:
             with pytest.raises(ChannelError):
                 await dial(port)
@@ -112,8 +113,8 @@ def test_a_header_from_anybody_else_is_no_tls_and_names_nobody():
 @pytest.mark.parametrize(
     "first", [b"PROXY TCP4 198.51.100.7 192.0.2.9 4711 3643\r\n", SIGNATURE + b"\x21\x11\xff\xff", b"\r\nno"]
 )
-def test_a_header_that_is_none_is_refused_without_a_byte(first):
-    async def run():
+def test_a_header_that_is_none_is_refused_without_a_byte(first: Any) -> None:
+    async def run() -> None:
         async with behind_proxies() as some:
             reader, writer = await raw(some.port)
             writer.write(first)
@@ -124,8 +125,8 @@ def test_a_header_that_is_none_is_refused_without_a_byte(first):
     asyncio.run(run())
 
 
-def test_a_header_that_does_not_end_ends_at_the_deadline():
-    async def run():
+def test_a_header_that_does_not_end_ends_at_the_deadline() -> None:
+    async def run() -> None:
         gate = ConnectionGate(proxies=lambda address: address == HERE)
         async with loopback(gate=gate, deadline=0.2) as some:
             reader, writer = await raw(some.port)
@@ -138,9 +139,9 @@ def test_a_header_that_does_not_end_ends_at_the_deadline():
     asyncio.run(run())
 
 
-def test_whom_the_network_does_not_admit_no_proxy_brings():
-    async def run():
-        def allowed(address):
+def test_whom_the_network_does_not_admit_no_proxy_brings() -> None:
+    async def run() -> None:
+        def allowed(address: Any) -> Any:
             return address == HERE
 
         async with behind_proxies(allowed=allowed) as some, Proxy(some.port, header()) as port:
@@ -152,9 +153,9 @@ def test_whom_the_network_does_not_admit_no_proxy_brings():
     asyncio.run(run())
 
 
-def test_a_proxy_that_the_network_does_not_admit_has_to_name_somebody():
-    async def run():
-        def allowed(address):
+def test_a_proxy_that_the_network_does_not_admit_has_to_name_somebody() -> None:
+    async def run() -> None:
+        def allowed(address: Any) -> Any:
             return address != HERE
 
         async with behind_proxies(allowed=allowed) as some, Proxy(some.port, header()) as port:
@@ -170,16 +171,16 @@ def test_a_proxy_that_the_network_does_not_admit_has_to_name_somebody():
 class Stuck(StubAcceptor):
     """Its steps wait for the test."""
 
-    def __init__(self, release):
+    def __init__(self, release: Any) -> None:
         super().__init__()
         self._release = release
         self.begun = threading.Event()
 
-    def start(self, exporter):
+    def start(self, exporter: Any) -> Any:
         exchange = super().start(exporter)
         step = exchange.step
 
-        def stuck(token):
+        def stuck(token: Any) -> Any:
             self.begun.set()
             self._release.wait(CEILING_S)
             return step(token)
@@ -188,7 +189,7 @@ class Stuck(StubAcceptor):
         return exchange
 
 
-async def knocking(port):
+async def knocking(port: int) -> Any:
     """A stranger who has got as far as a token."""
     _, link = await asyncio.get_running_loop().create_connection(
         lambda: TlsConnection(tls.TlsPipe(tls.client_context(), server=False)), HERE, port
@@ -198,13 +199,13 @@ async def knocking(port):
     return link
 
 
-def test_a_crowd_of_strangers_is_shed_and_who_is_known_is_not(monkeypatch):
+def test_a_crowd_of_strangers_is_shed_and_who_is_known_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     release = threading.Event()
     monkeypatch.setattr(deadline, "pool", deadline.Pool(1, 2))
     known = KnownSources()
     acceptor = Stuck(release)
 
-    async def run():
+    async def run() -> None:
         gate = ConnectionGate(connection_limits=ConnectionLimits(begin=90), known=known)
         async with loopback(gate=gate, acceptor=lambda: acceptor) as some:
             strangers = [await knocking(some.port)]
@@ -223,13 +224,13 @@ def test_a_crowd_of_strangers_is_shed_and_who_is_known_is_not(monkeypatch):
     asyncio.run(run())
 
 
-def test_a_step_that_blocks_ends_at_its_deadline_and_holds_up_nobody(monkeypatch):
+def test_a_step_that_blocks_ends_at_its_deadline_and_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "GSS_STEP_S", 0.5)
     release = threading.Event()
     stuck = Stuck(release)
     asked = [stuck, StubAcceptor()]
 
-    async def run():
+    async def run() -> None:
         async with loopback(acceptor=lambda: asked.pop(0)) as some:
             first = await knocking(some.port)
             await until(stuck.begun.is_set)
@@ -247,21 +248,21 @@ def test_a_step_that_blocks_ends_at_its_deadline_and_holds_up_nobody(monkeypatch
         release.set()
 
 
-async def until(test):
+async def until(test: Any) -> None:
     async with asyncio.timeout(CEILING_S):
         while not test():  # noqa: ASYNC110 (the house tells of it in its own time)
             await asyncio.sleep(0.005)
 
 
-def test_nothing_is_decompressed_before_the_verdict(monkeypatch):
+def test_nothing_is_decompressed_before_the_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
     """A frame that only an authenticated peer may send ends the connection when its header is read."""
 
-    def decompress(*_):
+    def decompress(*_: Any) -> None:
         raise AssertionError("decompressed")
 
     monkeypatch.setattr("securecc.wire.framing._decompress", decompress)
 
-    async def run():
+    async def run() -> None:
         async with loopback() as some:
             link = await dialer.connect(tls.client_context(), HERE, some.port)
             await link.secured()

@@ -1,5 +1,7 @@
 import contextlib
 import ipaddress
+from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -14,9 +16,9 @@ from tests.site_certificate import certificate
 CONTEXT = server_context()
 
 
-def pump(client, server):
+def pump(client: Any, server: Any) -> Any:
     """Passes bytes to and fro until neither has any; the sizes of the server's flights."""
-    flights = []
+    flights: list[int] = []
     while True:
         ours, theirs = client.take_outgoing(), server.take_outgoing()
         if not ours and not theirs:
@@ -28,13 +30,13 @@ def pump(client, server):
             client.feed(theirs)
 
 
-def pair(server=CONTEXT, client=None, host="localhost"):
+def pair(server: Any = CONTEXT, client: Any = None, host: str = "localhost") -> Any:
     one, other = TlsPipe(client or client_context(), server=False, host=host), TlsPipe(server, server=True)
     pump(one, other)
     return one, other
 
 
-def test_two_ends_share_an_exporter_value_that_no_other_pair_has():
+def test_two_ends_share_an_exporter_value_that_no_other_pair_has() -> None:
     client, server = pair()
     assert client.secured
     assert server.secured
@@ -43,7 +45,7 @@ def test_two_ends_share_an_exporter_value_that_no_other_pair_has():
     assert client.exporter() != pair()[0].exporter()
 
 
-def test_bytes_pass_both_ways_in_order():
+def test_bytes_pass_both_ways_in_order() -> None:
     client, server = pair()
     data = bytes(range(256)) * 1000
     client.send(data)
@@ -56,7 +58,7 @@ def test_bytes_pass_both_ways_in_order():
     assert client.take_incoming() == b""
 
 
-def test_nothing_is_sent_or_exported_before_the_handshake():
+def test_nothing_is_sent_or_exported_before_the_handshake() -> None:
     pipe = TlsPipe(CONTEXT, server=True)
     for early in (lambda: pipe.send(b"x"), pipe.exporter):
         with pytest.raises(ChannelError, match="before the TLS handshake"):
@@ -64,7 +66,7 @@ def test_nothing_is_sent_or_exported_before_the_handshake():
     assert pipe.take_incoming() == b""
 
 
-def test_plain_text_is_no_handshake():
+def test_plain_text_is_no_handshake() -> None:
     pipe = TlsPipe(CONTEXT, server=True)
     with pytest.raises(ChannelError, match="TLS handshake failed"):
         pipe.feed(b"GET / HTTP/1.1\r\nHost: farm\r\n\r\n")
@@ -72,7 +74,7 @@ def test_plain_text_is_no_handshake():
 
 @settings(max_examples=60, deadline=None)
 @given(st.binary(min_size=1, max_size=200) | st.binary(max_size=100).map(lambda tail: b"\x16\x03\x01\x00\x64" + tail))
-def test_any_bytes_are_a_channel_error_or_wait_for_more(data):
+def test_any_bytes_are_a_channel_error_or_wait_for_more(data: Any) -> None:
     pipe = TlsPipe(CONTEXT, server=True)
     with contextlib.suppress(ChannelError):
         pipe.feed(data)
@@ -80,7 +82,7 @@ def test_any_bytes_are_a_channel_error_or_wait_for_more(data):
     pipe.take_outgoing()
 
 
-def test_older_versions_are_refused():
+def test_older_versions_are_refused() -> None:
     old = SSL.Context(SSL.TLS_METHOD)
     old.set_max_proto_version(SSL.TLS1_2_VERSION)
     client = SSL.Connection(old, None)
@@ -91,7 +93,7 @@ def test_older_versions_are_refused():
         TlsPipe(CONTEXT, server=True).feed(client.bio_read(65536))
 
 
-def test_a_damaged_record_ends_the_channel():
+def test_a_damaged_record_ends_the_channel() -> None:
     client, server = pair()
     client.send(b"secret")
     data = bytearray(client.take_outgoing())
@@ -101,11 +103,11 @@ def test_a_damaged_record_ends_the_channel():
         server.take_incoming()
 
 
-def test_a_session_cannot_be_resumed():
+def test_a_session_cannot_be_resumed() -> None:
     """The server's first flight with a ticket in the client's hand is as long as without: its certificate is in it."""
     context = client_context()
 
-    def connect(session=None):
+    def connect(session: Any = None) -> Any:
         client, server = SSL.Connection(context, None), TlsPipe(CONTEXT, server=True)
         client.set_connect_state()
         if session is not None:
@@ -127,7 +129,7 @@ def test_a_session_cannot_be_resumed():
     assert abs(first - again) < 16
 
 
-def test_the_end_is_told():
+def test_the_end_is_told() -> None:
     client, server = pair()
     client.shut()
     server.feed(client.take_outgoing())
@@ -137,7 +139,7 @@ def test_the_end_is_told():
         client.send(b"more")
 
 
-def test_shutting_what_never_was_is_nothing():
+def test_shutting_what_never_was_is_nothing() -> None:
     TlsPipe(CONTEXT, server=True).shut()
 
 
@@ -152,32 +154,32 @@ NAMES = [
 
 
 @pytest.mark.parametrize("host", ["farm.example.com", "FARM.example.com", "a.pool.example.com", "127.0.0.1"])
-def test_a_sites_own_authority_vouches(tmp_path, host):
+def test_a_sites_own_authority_vouches(tmp_path: Path, host: Any) -> None:
     cert, key = certificate(tmp_path, NAMES)
     client, _ = pair(site_context(cert, key), client_context(cert), host)
     assert client.secured
 
 
 @pytest.mark.parametrize("host", ["other.example.com", "a.b.pool.example.com", "pool.example.com", "127.0.0.2"])
-def test_a_certificate_for_others_is_refused(tmp_path, host):
+def test_a_certificate_for_others_is_refused(tmp_path: Path, host: Any) -> None:
     cert, key = certificate(tmp_path, NAMES)
     with pytest.raises(ChannelError, match="not for"):
         pair(site_context(cert, key), client_context(cert), host)
 
 
-def test_a_certificate_without_names_is_refused(tmp_path):
+def test_a_certificate_without_names_is_refused(tmp_path: Path) -> None:
     cert, key = certificate(tmp_path, [])
     with pytest.raises(ChannelError, match="not for"):
         pair(site_context(cert, key), client_context(cert), "farm.example.com")
 
 
-def test_a_self_made_certificate_is_refused_where_an_authority_is_asked_for(tmp_path):
+def test_a_self_made_certificate_is_refused_where_an_authority_is_asked_for(tmp_path: Path) -> None:
     cert, _ = certificate(tmp_path, NAMES)
     with pytest.raises(ChannelError, match="certificate verify failed"):
         pair(CONTEXT, client_context(cert), "farm.example.com")
 
 
-def test_files_that_are_no_certificates(tmp_path):
+def test_files_that_are_no_certificates(tmp_path: Path) -> None:
     (tmp_path / "junk").write_text("junk")
     with pytest.raises(ConfigError, match="junk"):
         client_context(str(tmp_path / "junk"))

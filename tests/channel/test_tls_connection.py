@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from securecc.channel import tls
 from securecc.channel.tls_connection import TlsConnection
 from securecc.model.messages import (
@@ -14,12 +16,17 @@ from tests.channel.loopback import (
 )
 
 
-def test_messages_of_one_turn_are_one_write(monkeypatch):
-    async def run():
+def test_messages_of_one_turn_are_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
         async with loopback() as some, greeted(some) as (client, front):
-            sends = []
+            sends: list[tls.TlsPipe] = []
             send = tls.TlsPipe.send
-            monkeypatch.setattr(tls.TlsPipe, "send", lambda pipe, data: (sends.append(pipe), send(pipe, data)))
+
+            def counted(pipe: tls.TlsPipe, data: bytes) -> None:
+                sends.append(pipe)
+                send(pipe, data)
+
+            monkeypatch.setattr(tls.TlsPipe, "send", counted)
             for job in range(1, 51):
                 client.channel.send(Ask(job, b"k", b"t"))
             await front.until(lambda: len(front.said) == 51)
@@ -28,8 +35,8 @@ def test_messages_of_one_turn_are_one_write(monkeypatch):
     asyncio.run(run())
 
 
-def test_idle_links_hold_no_buffer_of_their_own():
-    async def run():
+def test_idle_links_hold_no_buffer_of_their_own() -> None:
+    async def run() -> None:
         first, second = (TlsConnection(tls.TlsPipe(CONTEXT, server=True)) for _ in range(2))
         assert first.get_buffer(-1) is second.get_buffer(-1)
 

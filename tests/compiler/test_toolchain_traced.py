@@ -5,6 +5,7 @@ import re
 import shutil
 import stat
 import subprocess
+from typing import Any
 
 import pytest
 
@@ -46,7 +47,7 @@ here = [command for command in COMMANDS if os.path.exists(command[0])]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("traced")
     sources = dict.fromkeys(("a.c", "a.cpp", "a.m", "a.mm"), SOURCE)
     for name, text in {**sources, "b.c": b"int x;\n", "error.c": b"int x = y;\n"}.items():
@@ -55,12 +56,12 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def closures():
-    found = {}
+def closures() -> Any:
+    found: dict[Any, Any] = {}
     return lambda path: found.get(path) or found.setdefault(path, discover(path.encode(), PATH))
 
 
-def touched(trace):
+def touched(trace: Any) -> Any:
     """The files that a traced run had any success with, as they really are, exempt ones aside."""
     found = set()
     for call, name in CALL.findall(trace):
@@ -76,7 +77,7 @@ def touched(trace):
 @pytest.mark.skipif(not shutil.which("strace"), reason="no strace")
 @pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
 @pytest.mark.parametrize("command", here, ids=" ".join)
-def test_no_file_of_the_toolchain_is_missing(folder, closures, command, locale):
+def test_no_file_of_the_toolchain_is_missing(folder: Any, closures: Any, command: str, locale: Any) -> None:
     trace = folder / "trace"
     subprocess.run(
         ["strace", "-f", "-qq", "-s", "4096", "-e", "trace=%file", "-o", trace, *command],

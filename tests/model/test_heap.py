@@ -18,7 +18,7 @@ print(full - resident())
 """
 
 
-def test_what_was_dropped_goes_back_to_the_system():
+def test_what_was_dropped_goes_back_to_the_system() -> None:
     done = subprocess.run([sys.executable, "-c", SPEND], capture_output=True, text=True, check=True)
     assert int(done.stdout) > 40_000  # of some 50,000 KiB
 
@@ -37,7 +37,7 @@ print(before / look())
 """
 
 
-def test_what_stays_is_not_looked_at_any_more():
+def test_what_stays_is_not_looked_at_any_more() -> None:
     done = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True, check=True)
     assert float(done.stdout) > 5
 
@@ -59,7 +59,7 @@ print(len(alive))
 """
 
 
-def test_what_was_in_use_at_one_look_and_is_a_cycle_at_the_next_goes_too():
+def test_what_was_in_use_at_one_look_and_is_a_cycle_at_the_next_goes_too() -> None:
     """A daemon looks each second, and Python's own collector never has its turn."""
     done = subprocess.run([sys.executable, "-c", CYCLES], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 300  # of 1,000

@@ -2,6 +2,7 @@
 
 import ast
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,14 +14,14 @@ BYTES_OF_TREES = (limits.KIB, limits.MIB, limits.GIB)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_limit_is_a_positive_number(name):
+def test_a_limit_is_a_positive_number(name: Any) -> None:
     value = getattr(limits, name)
     assert isinstance(value, int | float)
     assert value > 0
 
 
-def test_each_is_said_once():
-    targets = [node.targets[0].id for node in ast.parse(SOURCE).body if isinstance(node, ast.Assign)]
+def test_each_is_said_once() -> None:
+    targets = [ast.unparse(node.targets[0]) for node in ast.parse(SOURCE).body if isinstance(node, ast.Assign)]
     assert sorted(targets) == sorted(NAMES)
 
 
@@ -50,5 +51,5 @@ def test_each_is_said_once():
         ("WORK_MADE", "WORK_MADE_LISTED"),
     ],
 )
-def test_what_must_fit_into_another_does(smaller, larger):
+def test_what_must_fit_into_another_does(smaller: Any, larger: Any) -> None:
     assert getattr(limits, smaller) < getattr(limits, larger)

@@ -1,5 +1,7 @@
 """securecc.model.manifest: one encoding, and PathError for everything that is none."""
 
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -23,19 +25,19 @@ ENTRIES = st.builds(
 
 
 @given(st.lists(ENTRIES, max_size=5))
-def test_round_trip(entries):
+def test_round_trip(entries: Any) -> None:
     manifest = Manifest(tuple(entries))
     assert decode(encode(manifest)) == manifest
     assert encode(decode(encode(manifest))) == encode(manifest)
 
 
-def test_encoding_is_positional():
+def test_encoding_is_positional() -> None:
     manifest = Manifest((Entry(b"/a.c", Kind.FILE, b"x", 1, 0o644, 7, 0, Role.MAY_READ),))
     assert msgspec.msgpack.decode(encode(manifest)) == [[[b"/a.c", 1, b"x", 1, 0o644, 7, 0, 2]]]
 
 
 @given(st.binary(max_size=60))
-def test_anything_is_a_manifest_or_path_error(data):
+def test_anything_is_a_manifest_or_path_error(data: Any) -> None:
     try:
         manifest = decode(data)
     except PathError:
@@ -57,7 +59,7 @@ def test_anything_is_a_manifest_or_path_error(data):
         1,
     ],
 )
-def test_other_shapes_are_refused(value):
+def test_other_shapes_are_refused(value: Any) -> None:
     with pytest.raises(PathError):
         decode(msgspec.msgpack.encode(value))
 
@@ -65,16 +67,16 @@ def test_other_shapes_are_refused(value):
 @pytest.mark.parametrize(
     "data", [b"", b"\xc1", b"\x91" * 100_000, b"\xdd\xff\xff\xff\xff", encode(Manifest(())) + b"x"]
 )
-def test_bytes_that_are_no_message(data):
+def test_bytes_that_are_no_message(data: Any) -> None:
     with pytest.raises(PathError):
         decode(data)
 
 
-def test_the_number_of_entries_is_bounded():
+def test_the_number_of_entries_is_bounded() -> None:
     with pytest.raises(PathError, match="at most"):
         decode(encode(Manifest((Entry(b"/a", Kind.FILE),) * (limits.MANIFEST_ENTRIES + 1))))
 
 
-def test_digest_is_sha256():
+def test_digest_is_sha256() -> None:
     assert digest(b"").hex().startswith("e3b0c442")
     assert len(digest(b"a")) == 32

@@ -1,6 +1,6 @@
 """The messages as bytes: every one comes back, none is taken for another."""
 
-from typing import get_args
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -16,7 +16,7 @@ CLIENT, SERVER = get_args(FromClient), get_args(FromServer)
 ALL = tuple(dict.fromkeys((*CLIENT, *SERVER)))
 
 
-def drawn(data, kind):
+def drawn(data: Any, kind: Any) -> Any:
     """A message's bytes. Numbers are the wire's, of 64 bits."""
     message = data.draw(st.from_type(kind))
     try:
@@ -27,7 +27,7 @@ def drawn(data, kind):
     return encoded
 
 
-def test_every_message_has_a_direction_and_a_tag_of_its_own():
+def test_every_message_has_a_direction_and_a_tag_of_its_own() -> None:
     known = {value for value in vars(messages).values() if isinstance(value, type) and issubclass(value, Message)}
     assert known - {Message} == set(ALL)
     tags = [kind.__struct_config__.tag for kind in ALL]
@@ -36,7 +36,7 @@ def test_every_message_has_a_direction_and_a_tag_of_its_own():
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_values_are_frozen(kind):
+def test_values_are_frozen(kind: Any) -> None:
     assert kind.__struct_config__.frozen
     assert kind.__struct_config__.array_like
 
@@ -44,7 +44,7 @@ def test_values_are_frozen(kind):
 @pytest.mark.parametrize("kind", CLIENT)
 @settings(max_examples=10, deadline=None)
 @given(st.data())
-def test_what_a_client_says_comes_back(kind, data):
+def test_what_a_client_says_comes_back(kind: Any, data: Any) -> None:
     encoded = drawn(data, kind)
     message = decode_from_client(encoded)
     assert (type(message), msgspec.msgpack.encode(message)) == (kind, encoded)
@@ -53,7 +53,7 @@ def test_what_a_client_says_comes_back(kind, data):
 @pytest.mark.parametrize("kind", SERVER)
 @settings(max_examples=10, deadline=None)
 @given(st.data())
-def test_what_a_server_says_comes_back(kind, data):
+def test_what_a_server_says_comes_back(kind: Any, data: Any) -> None:
     encoded = drawn(data, kind)
     message = decode_from_server(encoded)
     assert (type(message), msgspec.msgpack.encode(message)) == (kind, encoded)
@@ -62,11 +62,11 @@ def test_what_a_server_says_comes_back(kind, data):
 @pytest.mark.parametrize("kind", [kind for kind in ALL if kind not in CLIENT or kind not in SERVER])
 @settings(max_examples=5, deadline=None)
 @given(st.data())
-def test_nobody_says_the_others_words(kind, data):
+def test_nobody_says_the_others_words(kind: Any, data: Any) -> None:
     encoded = drawn(data, kind)
     with pytest.raises(ProtocolError):
         (decode_from_client if kind in SERVER else decode_from_server)(encoded)
 
 
-def test_the_codes_of_a_refusal_are_short_words():
+def test_the_codes_of_a_refusal_are_short_words() -> None:
     assert all(code.isalpha() and code.islower() for code in get_args(RefuseCode))

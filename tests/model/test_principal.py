@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +12,7 @@ PARTS = st.binary(min_size=1, max_size=12).map(lambda data: data.decode("utf-8",
 PRINCIPALS = st.builds(Principal, st.lists(PARTS, min_size=1, max_size=4).map(tuple), PARTS)
 
 
-def matches(pattern, name):
+def matches(pattern: Any, name: Any) -> Any:
     return PrincipalPattern.parse(pattern).matches(Principal.parse(name))
 
 
@@ -38,7 +40,7 @@ class TestParse:
             (b"*@EXAMPLE.COM", ("*",), "EXAMPLE.COM"),
         ],
     )
-    def test_reads_what_kerberos_writes(self, name, components, realm):
+    def test_reads_what_kerberos_writes(self, name: Any, components: Any, realm: Any) -> None:
         principal = Principal.parse(name)
         assert principal == Principal(components, realm)
         assert Principal.parse(principal.unparse()) == principal
@@ -68,16 +70,16 @@ class TestParse:
             "a\ud800@EXAMPLE.COM",
         ],
     )
-    def test_refuses_the_rest(self, name):
+    def test_refuses_the_rest(self, name: Any) -> None:
         with pytest.raises(AuthenticationError):
             Principal.parse(name)
 
-    def test_a_name_has_one_decoding(self):
+    def test_a_name_has_one_decoding(self) -> None:
         with pytest.raises(AuthenticationError):
             Principal(("\udcc3\udca4",), "EXAMPLE.COM")
 
     @given(st.binary(max_size=60))
-    def test_parses_or_raises_one_error(self, name):
+    def test_parses_or_raises_one_error(self, name: Any) -> None:
         try:
             principal = Principal.parse(name)
         except AuthenticationError:
@@ -87,12 +89,12 @@ class TestParse:
 
 class TestShown:
     @given(PRINCIPALS)
-    def test_both_spellings_read_back_as_the_same(self, principal):
+    def test_both_spellings_read_back_as_the_same(self, principal: Any) -> None:
         assert Principal.parse(principal.unparse()) == principal
         assert Principal.parse(str(principal)) == principal
 
     @given(PRINCIPALS)
-    def test_is_one_printable_line(self, principal):
+    def test_is_one_printable_line(self, principal: Any) -> None:
         assert str(principal).isprintable()
 
     @given(PRINCIPALS)
@@ -111,7 +113,7 @@ class TestShown:
     def test_what_is_no_principal_never_looks_like_one(self, name: bytes, shown: str) -> None:
         assert Principal.display(name) == shown
 
-    def test_hides_no_terminal_sequence(self):
+    def test_hides_no_terminal_sequence(self) -> None:
         assert str(Principal.parse(b"a\x1b[2J\r\xff@EXAMPLE.COM")) == r"a\x1b[2J\x0d\xff@EXAMPLE.COM"
         assert str(Principal.parse(rb"a\nb\/c@EXAMPLE.COM")) == r"a\nb\/c@EXAMPLE.COM"
 
@@ -131,7 +133,7 @@ class TestPattern:
             (r"j\xf6rg@EXAMPLE.COM", b"j\xf6rg@EXAMPLE.COM"),
         ],
     )
-    def test_means(self, pattern, name):
+    def test_means(self, pattern: Any, name: Any) -> None:
         assert matches(pattern, name)
 
     @pytest.mark.parametrize(
@@ -163,27 +165,27 @@ class TestPattern:
             (r"\*@EXAMPLE.COM", "alice@EXAMPLE.COM"),
         ],
     )
-    def test_does_not_mean(self, pattern, name):
+    def test_does_not_mean(self, pattern: Any, name: Any) -> None:
         assert not matches(pattern, name)
 
     @pytest.mark.parametrize(
         "pattern",
         ["", "*", "alice", "alice@", "*@*", "alice@*.COM", r"alice@\*", "@EXAMPLE.COM", "/a@EXAMPLE.COM", "a//b@X"],
     )
-    def test_refuses(self, pattern):
+    def test_refuses(self, pattern: Any) -> None:
         with pytest.raises(AuthenticationError):
             PrincipalPattern.parse(pattern)
 
-    def test_many_stars_cost_little(self):
+    def test_many_stars_cost_little(self) -> None:
         assert not matches("*a" * 200 + "b@X", "a" * 900 + "@X")
 
-    def test_exact(self):
+    def test_exact(self) -> None:
         assert PrincipalPattern.parse("alice@EXAMPLE.COM").exact
         assert PrincipalPattern.parse("alice/x@EXAMPLE.COM").principal == Principal(("alice", "x"), "EXAMPLE.COM")
         assert not PrincipalPattern.parse("a*@EXAMPLE.COM").exact
 
     @given(PRINCIPALS)
-    def test_a_literal_pattern_means_its_principal_alone(self, principal):
+    def test_a_literal_pattern_means_its_principal_alone(self, principal: Any) -> None:
         try:
             pattern = PrincipalPattern.parse(str(principal).replace("*", r"\*"))
         except AuthenticationError:
@@ -194,7 +196,7 @@ class TestPattern:
         assert PrincipalPattern.parse(str(pattern)) == pattern
 
     @given(st.text("ab*", min_size=1, max_size=8), st.text("ab", min_size=1, max_size=8))
-    def test_a_star_is_any_text(self, pattern, name):
+    def test_a_star_is_any_text(self, pattern: Any, name: Any) -> None:
         import re
 
         wanted = re.fullmatch(re.escape(pattern).replace(r"\*", ".*"), name) is not None

@@ -1,5 +1,6 @@
 import re
 import time
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -24,18 +25,18 @@ TOKENS = Redaction([r"^-D\w*(?i:token|secret)\w*=(.*)", r"AKIA[0-9A-Z]{16}", r"^
         (b"-DTOKEN=AKIAABCDEFGHIJKLMNOP", b"-DTOKEN=[redacted]"),
     ],
 )
-def test_what_is_matched_is_replaced(argument, shown):
+def test_what_is_matched_is_replaced(argument: Any, shown: Any) -> None:
     assert list(TOKENS([b"gcc", argument, b"-c"])) == [b"gcc", shown, b"-c"]
 
 
-def test_arguments_without_secrets_are_left_as_they_are():
+def test_arguments_without_secrets_are_left_as_they_are() -> None:
     arguments = [b"gcc", b"-DX=1", b"-c", b"a.c"]
     assert TOKENS(arguments) is arguments
     assert unredacted(arguments) is arguments
     assert list(TOKENS([])) == []
 
 
-def test_prose_that_quotes_an_argument():
+def test_prose_that_quotes_an_argument() -> None:
     said = Redaction([r"-DTOKEN=(\S*)"]).prose("-DTOKEN=hunter2 is refused\x1b")
     assert said == "-DTOKEN=[redacted] is refused\x1b"
     assert TOKENS.prose("nothing") == "nothing"
@@ -43,7 +44,7 @@ def test_prose_that_quotes_an_argument():
 
 @settings(max_examples=200)
 @given(st.lists(st.binary(max_size=12), max_size=6), st.binary(min_size=1, max_size=12), st.integers(0, 6))
-def test_a_secret_is_gone_wherever_it_stands(others, secret, at):
+def test_a_secret_is_gone_wherever_it_stands(others: Any, secret: Any, at: Any) -> None:
     arguments = [*others[:at], b"-DTOKEN=" + secret, *others[at:]]
     found = TOKENS(arguments)
     assert len(found) == len(arguments)
@@ -57,7 +58,7 @@ PATTERN = st.sampled_from(
 
 @settings(max_examples=400)
 @given(st.lists(PATTERN, min_size=1, max_size=3), st.lists(st.text("ab\n\\A", max_size=5), max_size=4))
-def test_one_search_over_all_misses_nothing(patterns, arguments):
+def test_one_search_over_all_misses_nothing(patterns: Any, arguments: Any) -> None:
     """As each pattern on each argument would find, by another engine."""
     raw = [argument.encode() for argument in arguments]
     touched = [
@@ -90,18 +91,18 @@ def test_one_search_over_all_misses_nothing(patterns, arguments):
         ("a)|(b", "pattern"),
     ],
 )
-def test_what_is_no_pattern_is_refused_with_its_reason(pattern, said):
+def test_what_is_no_pattern_is_refused_with_its_reason(pattern: Any, said: Any) -> None:
     with pytest.raises(ConfigError, match=said):
         Redaction([pattern])
 
 
 @pytest.mark.parametrize("pattern", [r"(?i)token=(.*)", r"(?:a|b)c", r"(?P<name>a)", r"(?<name>a)", r"\\Ab", r"(?i:a)"])
-def test_what_is_allowed(pattern):
+def test_what_is_allowed(pattern: Any) -> None:
     Redaction([pattern])
 
 
 @pytest.mark.parametrize("pattern", [r"(a+)+$", r"(a|a)*$", r"(.*a){20}", r"^(([a-z])+.)+[A-Z]([a-z])+$"])
-def test_no_pattern_is_slow(pattern):
+def test_no_pattern_is_slow(pattern: Any) -> None:
     """Each of these takes a backtracking engine longer than the universe has."""
     arguments = [b"a" * limits.ARGUMENT + b"!"] * 8
     began = time.process_time()
@@ -109,13 +110,13 @@ def test_no_pattern_is_slow(pattern):
     assert time.process_time() - began < 60
 
 
-def test_any_number_of_patterns_within_the_limit():
+def test_any_number_of_patterns_within_the_limit() -> None:
     patterns = [f"^-DTOKEN{number}=(.*)" for number in range(limits.AUDIT_PATTERNS)]
     assert list(Redaction(patterns)([b"-DTOKEN63=x"])) == [b"-DTOKEN63=[redacted]"]
 
 
 @given(st.text(max_size=40), st.sampled_from([".", "a.", "\u00e4", "[^a]b", ".+"]))
-def test_any_reason_can_be_silenced(reason, pattern):
+def test_any_reason_can_be_silenced(reason: str, pattern: Any) -> None:
     """Also where a pattern takes half a character away."""
     redaction = Redaction([pattern])
     said = silenced(reason, (), (), redaction)
@@ -123,7 +124,7 @@ def test_any_reason_can_be_silenced(reason, pattern):
     assert silenced(reason, (), (), unredacted) == reason
 
 
-def test_a_secret_is_silenced_in_whole_and_in_part():
+def test_a_secret_is_silenced_in_whole_and_in_part() -> None:
     redaction = Redaction([r"-DTOKEN=(.*)"])
     given = [b"gcc", b"-DTOKEN=hunter2"]
     shown = redaction(given)

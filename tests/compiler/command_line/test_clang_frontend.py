@@ -1,6 +1,7 @@
 """securecc.compiler.command_line.clang_frontend: what clang's compiler proper and LLVM may be given."""
 
 import subprocess
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -46,12 +47,12 @@ BAD = [
 
 
 @pytest.mark.parametrize("words", GOOD)
-def test_what_may_leave(words):
+def test_what_may_leave(words: Any) -> None:
     clang_frontend.check(words.encode().split())
 
 
 @pytest.mark.parametrize("words", BAD)
-def test_what_stays(words):
+def test_what_stays(words: Any) -> None:
     with pytest.raises(StaysLocal) as local:
         clang_frontend.check(words.encode().split())
     assert local.value.reason == "backend"
@@ -69,7 +70,7 @@ def test_what_stays(words):
         "-vectorize-loops",
     ],
 )
-def test_what_llvm_may_be_told(value):
+def test_what_llvm_may_be_told(value: Any) -> None:
     clang_frontend.check_llvm(value.encode())
 
 
@@ -92,13 +93,13 @@ def test_what_llvm_may_be_told(value):
         "-asan-stack ",
     ],
 )
-def test_what_llvm_may_not_be_told(value):
+def test_what_llvm_may_not_be_told(value: Any) -> None:
     with pytest.raises(StaysLocal) as local:
         clang_frontend.check_llvm(value.encode())
     assert local.value.reason == "backend"
 
 
-def test_every_name_is_one_of_llvms():
+def test_every_name_is_one_of_llvms() -> None:
     """But for some that are younger than 14."""
     command = ["clang", "-mllvm", "--help-hidden", "-c", "-x", "c", "/dev/null"]
     said = subprocess.run(command, capture_output=True, check=False, timeout=CEILING_S).stdout
@@ -108,7 +109,7 @@ def test_every_name_is_one_of_llvms():
 
 
 @given(st.lists(st.sampled_from([*" ".join(GOOD + BAD).split(), ""]) | st.text(max_size=8), max_size=6))
-def test_any_words_may_leave_or_stay(words):
+def test_any_words_may_leave_or_stay(words: Any) -> None:
     try:
         clang_frontend.check([word.encode() for word in words])
     except StaysLocal as error:

@@ -2,7 +2,9 @@
 
 import shlex
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -20,7 +22,7 @@ def split(command: str) -> tuple[bytes, ...]:
     return tuple(word.encode() for word in shlex.split(command))
 
 
-def table():
+def table() -> Iterator[Any]:
     for line in (Path(__file__).parent / "commands.txt").read_text().splitlines():
         if line and not line.startswith("#"):
             meaning, _, command = line.partition(" : ")
@@ -32,12 +34,12 @@ REMOTE = [row for row in ROWS if not row.values[0][0].startswith("!")]
 LOCAL = [row for row in ROWS if row.values[0][0].startswith("!")]
 
 
-def test_table_is_large_enough():
+def test_table_is_large_enough() -> None:
     assert len(ROWS) >= 150
 
 
 @pytest.mark.parametrize(("meaning", "command"), REMOTE)
-def test_remote(meaning, command):
+def test_remote(meaning: Any, command: str) -> None:
     plan = parse(split(command))
     assert [plan.language, *(output.decode() for output in plan.outputs)] == meaning
     assert plan.output == plan.outputs[0]
@@ -45,14 +47,14 @@ def test_remote(meaning, command):
 
 
 @pytest.mark.parametrize(("meaning", "command"), LOCAL)
-def test_local(meaning, command):
+def test_local(meaning: Any, command: str) -> None:
     with pytest.raises(StaysLocal) as caught:
         parse(split(command))
     assert "!" + caught.value.reason == meaning[0]
     assert str(caught.value).isprintable()
 
 
-def test_plan_keeps_search_and_macros_in_order():
+def test_plan_keeps_search_and_macros_in_order() -> None:
     plan = parse(split("gcc -I . -DA -isystems -include c.h -UB -iquote q --sysroot=/r -Wp,-DC,-UD -c d/a.c"))
     assert plan.search_options == (
         SearchOption(b"-I", b"."),
@@ -65,12 +67,12 @@ def test_plan_keeps_search_and_macros_in_order():
     assert (plan.compiler, plan.driver_language, plan.source) == (b"gcc", "c", b"d/a.c")
 
 
-def test_dependency_command_keeps_what_decides_what_is_read():
+def test_dependency_command_keeps_what_decides_what_is_read() -> None:
     plan = parse(split("gcc -O2 -MD -MF x -MT y -MP -Wp,-DA -Wl,-z -lm -L . -x c -c a.c -o o/a.o -fstack-usage -g"))
     assert dependency_command(plan) == split("gcc -O2 -Wp,-DA -x c a.c -g -M")
 
 
-def test_sizes_are_bounded():
+def test_sizes_are_bounded() -> None:
     for arguments in (
         (b"gcc", b"-c", b"a.c", *[b"-O2"] * limits.ARGUMENTS),
         (b"gcc", b"-c", b"a.c", b"-D" + b"x" * limits.ARGUMENT),
@@ -82,12 +84,12 @@ def test_sizes_are_bounded():
 
 
 @pytest.mark.parametrize("arguments", [(), (b"gc\0/gcc", b"-c", b"a.c"), (b"gcc", b"-c", b"a\0.c"), (b"",)])
-def test_words_that_are_none(arguments):
+def test_words_that_are_none(arguments: Any) -> None:
     with pytest.raises(StaysLocal):
         parse(arguments)
 
 
-def test_messages_are_short_and_printable():
+def test_messages_are_short_and_printable() -> None:
     with pytest.raises(StaysLocal) as caught:
         parse((b"gcc", b"-c", b"\x1b[31m\n" + b"x" * 100_000))
     assert len(str(caught.value)) < 1000
@@ -108,7 +110,7 @@ def test_messages_are_short_and_printable():
         ("conftester.c", b"/src", False),
     ],
 )
-def test_probes(source, cwd, probe):
+def test_probes(source: Any, cwd: Any, probe: Any) -> None:
     assert is_probe(parse(split(f"gcc -x c -c {source}")), cwd) is probe
 
 
@@ -121,7 +123,7 @@ WORDS = sorted(
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.sampled_from(WORDS) | st.binary(max_size=12), max_size=12))
-def test_anything_is_a_plan_or_stays_local(words):
+def test_anything_is_a_plan_or_stays_local(words: Any) -> None:
     for arguments in ((b"gcc", *words), (b"g++", b"-c", b"a.c", *words)):
         try:
             plan = parse(tuple(arguments))
@@ -135,7 +137,7 @@ def test_anything_is_a_plan_or_stays_local(words):
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.sampled_from(WORDS), max_size=8), st.sampled_from(["gcc", "clang"]))
-def test_the_server_reads_what_the_client_planned(words, family):
+def test_the_server_reads_what_the_client_planned(words: Any, family: Any) -> None:
     """It gets the plan's own arguments, and the family from its own toolchain. Nothing in them stands for more."""
     try:
         plan = parse((b"cc", b"-c", b"a.c", *words), family)
@@ -159,11 +161,11 @@ def test_the_server_reads_what_the_client_planned(words, family):
         ("gcc -c" + " a.c" * (limits.SOURCES + 1), ["gcc -c" + " a.c" * (limits.SOURCES + 1)]),
     ],
 )
-def test_sources_one_by_one(command, single):
+def test_sources_one_by_one(command: str, single: Any) -> None:
     assert parse_command(split(command)).per_source() == tuple(map(split, single))
 
 
-def test_families():
+def test_families() -> None:
     assert [
         compile_plan.family_of(name) for name in ("gcc-12", b"/usr/bin/x86_64-linux-gnu-g++", "clang-14", b"clang++")
     ] == [
@@ -186,15 +188,15 @@ def test_families():
         ("clang -c a.s", ""),
     ],
 )
-def test_how_to_ask_what_is_read(command, listing):
+def test_how_to_ask_what_is_read(command: str, listing: Any) -> None:
     assert dependency_command(parse(split(command))) == split(listing)
 
 
-def run(arguments, folder):
+def run(arguments: Any, folder: Any) -> Any:
     return subprocess.run(arguments, cwd=folder, capture_output=True, timeout=CEILING_S, check=False)
 
 
-def files(folder):
+def files(folder: Any) -> Any:
     return {str(path.relative_to(folder)).encode() for path in folder.rglob("*") if path.is_file()}
 
 
@@ -211,7 +213,7 @@ REAL = [
 
 
 @pytest.mark.parametrize("command", REAL)
-def test_outputs_are_what_gcc_makes(command, tmp_path):
+def test_outputs_are_what_gcc_makes(command: str, tmp_path: Path) -> None:
     for folder in ("s", "o", "o.d"):
         (tmp_path / folder).mkdir()
     for source in ("a.c", "s/a.c", "s/a.b.c", "s/.x.c", "s/.c", "s/a.h"):
@@ -242,7 +244,7 @@ COMMON = list(
 
 @settings(max_examples=8, deadline=None)
 @given(st.lists(st.sampled_from(COMMON), max_size=10))
-def test_accepted_combinations_are_accepted_by_gcc(tmp_path_factory, words):
+def test_accepted_combinations_are_accepted_by_gcc(tmp_path_factory: pytest.TempPathFactory, words: Any) -> None:
     folder = tmp_path_factory.mktemp("combination")
     (folder / "inc").mkdir()
     (folder / "a.c").write_text("#include <stddef.h>\nint f(size_t a) { return a; }\n")
@@ -254,7 +256,7 @@ def test_accepted_combinations_are_accepted_by_gcc(tmp_path_factory, words):
     assert files(folder) == {b"a.c", *plan.outputs}
 
 
-def test_a_joined_value_is_a_response_file_to_the_compiler_proper(tmp_path):
+def test_a_joined_value_is_a_response_file_to_the_compiler_proper(tmp_path: Path) -> None:
     """Why -iquote@FILE is refused: cc1 gets the value as an argument of its own and expands it."""
     (tmp_path / "more").write_text(". -DV=7")
     (tmp_path / "a.c").write_text("int v = V;\n")
@@ -263,7 +265,7 @@ def test_a_joined_value_is_a_response_file_to_the_compiler_proper(tmp_path):
         parse(split("gcc -c -iquote@more a.c"))
 
 
-def test_a_source_name_is_a_response_file_to_the_compiler_proper(tmp_path):
+def test_a_source_name_is_a_response_file_to_the_compiler_proper(tmp_path: Path) -> None:
     """Why a base name may not start with @: it becomes the argument of -dumpbase."""
     (tmp_path / "dir").mkdir()
     (tmp_path / "dir/@x.c").write_text("int v = V;\n")
@@ -273,7 +275,7 @@ def test_a_source_name_is_a_response_file_to_the_compiler_proper(tmp_path):
         parse(split("gcc -c dir/@x.c"))
 
 
-def test_coverage_with_a_seed_removes_the_counts_of_an_earlier_run(tmp_path):
+def test_coverage_with_a_seed_removes_the_counts_of_an_earlier_run(tmp_path: Path) -> None:
     """Why -frandom-seed with coverage stays local: the compile removes a file that no plan names."""
     (tmp_path / "a.c").write_text("int f(void) { return 1; }\n")
     (tmp_path / "a.gcda").write_text("old")
@@ -281,5 +283,5 @@ def test_coverage_with_a_seed_removes_the_counts_of_an_earlier_run(tmp_path):
     assert not (tmp_path / "a.gcda").exists()
 
 
-def test_language_is_what_gcc_compiles_it_as():
+def test_language_is_what_gcc_compiles_it_as() -> None:
     assert compile_plan.parse(split("g++ -x c -c a.cc")).language == "c"

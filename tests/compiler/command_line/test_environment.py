@@ -3,6 +3,8 @@
 import os
 import shutil
 import subprocess
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -26,7 +28,7 @@ LOCALES = Locales(
 ENGLISH = EffectiveLocale(b"C")
 
 
-def test_what_is_sent():
+def test_what_is_sent() -> None:
     environment = {
         b"PWD": b"/home/alice",
         b"HOME": b"/home/alice",
@@ -51,7 +53,7 @@ def test_what_is_sent():
     )
 
 
-def test_search_variables_travel_and_name_directories():
+def test_search_variables_travel_and_name_directories() -> None:
     environment = {
         b"CPATH": b"/a:rel:",
         b"C_INCLUDE_PATH": b"/c",
@@ -83,7 +85,7 @@ def test_search_variables_travel_and_name_directories():
         (b"CPATH", b"/x" * 20_000),
     ],
 )
-def test_stays_local(name, value):
+def test_stays_local(name: Any, value: Any) -> None:
     with pytest.raises(StaysLocal) as caught:
         sent_environment({name: value}, "c", ENGLISH)
     assert caught.value.reason == "environment"
@@ -106,7 +108,7 @@ def test_stays_local(name, value):
         ({b"LANG": b"C", b"LANGUAGE": b"de"}, b"C"),
     ],
 )
-def test_locales(environment, meaning):
+def test_locales(environment: Any, meaning: Any) -> None:
     locale = effective_locale(environment, LOCALES)
     assert (locale.ctype, locale.languages) == (meaning, ())
 
@@ -122,7 +124,7 @@ def test_locales(environment, meaning):
         ({b"LANG": b"en_US.UTF-8", b"LANGUAGE": b"nl"}, (), True),
     ],
 )
-def test_other_languages_travel_by_name(environment, languages, system):
+def test_other_languages_travel_by_name(environment: Any, languages: Any, system: Any) -> None:
     locale = effective_locale(environment, LOCALES)
     assert locale == EffectiveLocale(b"C.UTF-8", languages, system)
     sent = sent_environment(environment, "c", locale)
@@ -144,7 +146,7 @@ def test_other_languages_travel_by_name(environment, languages, system):
         {b"LANG": b"en_US.UTF-8", b"LANGUAGE": b":".join([b"de"] * 9)},
     ],
 )
-def test_other_languages_and_characters_stay_local(environment):
+def test_other_languages_and_characters_stay_local(environment: Any) -> None:
     with pytest.raises(StaysLocal) as caught:
         effective_locale(environment, LOCALES)
     assert caught.value.reason == "locale"
@@ -152,7 +154,7 @@ def test_other_languages_and_characters_stay_local(environment):
 
 @pytest.mark.parametrize("meant", [b"C", b"C.UTF-8"])
 @pytest.mark.parametrize("name", ["C", "C.UTF-8", "en_US.UTF-8", "en_GB.UTF-8", "nonsense.UTF-8"])
-def test_messages_of_real_gcc_are_as_the_meaning_says(tmp_path, name, meant):
+def test_messages_of_real_gcc_are_as_the_meaning_says(tmp_path: Path, name: Any, meant: Any) -> None:
     if shutil.which("localedef") is None:
         pytest.skip("no localedef to make locales with")
     available = name.startswith("C")
@@ -165,7 +167,7 @@ def test_messages_of_real_gcc_are_as_the_meaning_says(tmp_path, name, meant):
     (tmp_path / "a.c").write_text('int f(int a) { int \u00fcn = 1; return b + "x"; }\n')
     base = {"PATH": os.environ["PATH"]}
 
-    def messages(**environment):
+    def messages(**environment: Any) -> Any:
         command = ["gcc", "-Wall", "-c", "a.c"]
         environment = base | environment
         return subprocess.run(
@@ -180,11 +182,11 @@ def test_messages_of_real_gcc_are_as_the_meaning_says(tmp_path, name, meant):
 
 
 @pytest.mark.parametrize("zone", [b"UTC0", b"XXX-05:30:00", b"<+0330>-3:30", b"CET-1CEST,M3.5.0,M10.5.0/3"])
-def test_a_zone_that_says_itself_what_it_means(zone):
+def test_a_zone_that_says_itself_what_it_means(zone: Any) -> None:
     assert compiler_environment({b"TZ": zone})[b"TZ"] == zone
 
 
-def test_the_server_makes_what_chooses_programs():
+def test_the_server_makes_what_chooses_programs() -> None:
     sent = {b"PWD": b"/home/alice", b"LC_ALL": b"C.UTF-8", b"CPATH": b"/a"}
     assert compiler_environment(sent) == {**sent, b"PATH": b"/usr/bin:/bin"}
     assert compiler_environment({}, b"/opt/bin") == {b"LC_ALL": b"C", b"PATH": b"/opt/bin"}
@@ -220,7 +222,7 @@ def test_the_server_makes_what_chooses_programs():
         {b"CPATH": b"x" * 30_000, b"PWD": b"/" + b"x" * 30_000, b"GCC_COLORS": b"x" * 30_000},
     ],
 )
-def test_the_server_refuses(sent):
+def test_the_server_refuses(sent: Any) -> None:
     with pytest.raises(Refused) as caught:
         compiler_environment(sent)
     assert str(caught.value).isprintable()
@@ -230,7 +232,7 @@ NAMES = st.sampled_from([b"PWD", b"LANG", b"LC_ALL", b"CPATH", b"TERM", b"LANGUA
 
 
 @given(st.dictionaries(NAMES | st.binary(max_size=5), st.binary(max_size=12), max_size=5))
-def test_what_a_client_sends_a_server_takes(environment):
+def test_what_a_client_sends_a_server_takes(environment: Any) -> None:
     try:
         sent = sent_environment(environment, "c", effective_locale(environment, LOCALES))
     except StaysLocal:

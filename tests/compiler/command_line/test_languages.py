@@ -2,6 +2,8 @@
 
 import re
 import subprocess
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +18,7 @@ STAGES = {b"-fpreprocessed": "preprocessed", b"cc1": "source"}
 
 @pytest.mark.parametrize("driver", ["gcc", "g++"])
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_gcc_agrees(tmp_path, driver, suffix):
+def test_gcc_agrees(tmp_path: Path, driver: str, suffix: Any) -> None:
     source = b"a" + suffix
     (tmp_path / source.decode()).write_text("")
     said = subprocess.run(
@@ -42,7 +44,7 @@ def test_gcc_agrees(tmp_path, driver, suffix):
 
 @pytest.mark.parametrize("driver", ["clang", "clang++"])
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_clang_agrees(tmp_path, driver, suffix):
+def test_clang_agrees(tmp_path: Path, driver: str, suffix: Any) -> None:
     source = b"a" + suffix
     (tmp_path / source.decode()).write_text("")
     said = subprocess.run(
@@ -62,7 +64,7 @@ def test_clang_agrees(tmp_path, driver, suffix):
     ]
 
 
-def test_names_of_languages():
+def test_names_of_languages() -> None:
     assert of_name(b"c++") == SourceType("c++")
     assert of_name(b"assembler-with-cpp").preprocesses
     assert not of_name(b"assembler").compiles
@@ -73,7 +75,7 @@ def test_names_of_languages():
     ("name", "reason"),
     [(b"c-header", "precompiled-header"), (b"c++-system-header", "precompiled-header"), (b"go", "language")],
 )
-def test_other_languages_stay_local(name, reason):
+def test_other_languages_stay_local(name: Any, reason: str) -> None:
     with pytest.raises(StaysLocal) as caught:
         of_name(name)
     assert caught.value.reason == reason

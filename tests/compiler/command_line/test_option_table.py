@@ -3,6 +3,7 @@
 import runpy
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -26,13 +27,15 @@ from securecc.compiler.command_line.option_table import Row, table
         (b"-g", b"-g", b""),
     ],
 )
-def test_rows(argument, name, value):
-    row, joined = table("gcc").find(argument)
+def test_rows(argument: Any, name: Any, value: Any) -> None:
+    found = table("gcc").find(argument)
+    assert found is not None
+    row, joined = found
     assert (row.name, joined) == (name, value)
 
 
 @pytest.mark.parametrize("argument", [b"-ffixed", b"--param", b"-nonsense", b"-f", b"", b"-"])
-def test_what_is_none(argument):
+def test_what_is_none(argument: Any) -> None:
     found = table("clang").find(argument)
     assert found is None or found[0].name == argument
 
@@ -48,7 +51,7 @@ def test_what_is_none(argument):
         ("-", b"-", b"x"),
     ],
 )
-def test_values(value, taken, refused):
+def test_values(value: Any, taken: Any, refused: Any) -> None:
     row = Row(b"-x=", "joined", value, "compiler", "plain")
     assert row.takes(taken)
     assert refused is None or not row.takes(refused)
@@ -58,47 +61,47 @@ MAKER = runpy.run_path(str(Path(__file__).parents[3] / "tools/options"))
 
 
 @pytest.mark.parametrize("family", ["gcc", "clang"])
-def test_tables_are_as_judged(family):
+def test_tables_are_as_judged(family: Any) -> None:
     assert (MAKER["TABLES"] / f"{family}.tsv").read_text() == MAKER["text"](family, MAKER["load"](family))
 
 
-def _new(family, asked):
+def _new(family: Any, asked: Any) -> Any:
     """The lines of the table as it would be made now that are not those of the table as it is."""
     made = MAKER["text"](family, {**MAKER["load"](family), **asked})
     return set(made.splitlines()) - set((MAKER["TABLES"] / f"{family}.tsv").read_text().splitlines())
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "aarch64-linux-gnu-gcc"])
-def test_the_table_is_what_gcc_says(compiler):
+def test_the_table_is_what_gcc_says(compiler: Any) -> None:
     asked = MAKER["gcc_rows"](compiler)
     assert len(asked) > 1500
     assert not _new("gcc", asked)
 
 
 @cache
-def clang_names():
+def clang_names() -> Any:
     return MAKER["clang_names"]("clang")
 
 
-def test_the_table_has_what_clang_lists():
+def test_the_table_has_what_clang_lists() -> None:
     assert len(clang_names()) > 1500
     assert not set(clang_names()) - MAKER["load"]("clang").keys()
 
 
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
-def test_the_table_is_what_clang_says(data, tmp_path_factory):
+def test_the_table_is_what_clang_says(data: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Of some options: each is tried twice, and clang has thousands."""
     name = data.draw(st.sampled_from(clang_names()))
     row = MAKER["clang_row"]("clang", name, str(tmp_path_factory.mktemp("tried")))
     assert not _new("clang", {name: row})
 
 
-def test_the_page_is_of_these_tables():
+def test_the_page_is_of_these_tables() -> None:
     assert MAKER["BEGIN"] + "\n" + MAKER["page"]() + "\n" + MAKER["END"] in MAKER["PAGE"].read_text()
 
 
-def test_every_judgement_is_of_an_option(tmp_path):
+def test_every_judgement_is_of_an_option(tmp_path: Path) -> None:
     """A pattern that fits nothing is a mistake in the pattern, or of a compiler that nobody has asked."""
     rules, _ = MAKER["judgements"]()
     rows = {family: MAKER["load"](family).values() for family in ("gcc", "clang")}

@@ -2,6 +2,8 @@
 
 import re
 import subprocess
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -18,12 +20,12 @@ FAMILIES = ["gcc", "clang"]
 LEAVES = re.compile(rb"[a-z]")
 
 
-def rows(family):
+def rows(family: Any) -> Any:
     known = table(family)
     return {row.name: row for row in (*known.exact.values(), *known.joined.values(), *known.prefixes)}.values()
 
 
-def outcome(argument, family):
+def outcome(argument: Any, family: Any) -> Any:
     try:
         return recognise(argument, family).meaning
     except StaysLocal as error:
@@ -37,7 +39,7 @@ DANGEROUS = (
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_nothing_dangerous_leaves(family):
+def test_nothing_dangerous_leaves(family: Any) -> None:
     for row in rows(family):
         if row.meaning.startswith(("!", "frontend")) or row.name.startswith((b"-fno-", b"-fno_")):
             continue
@@ -45,7 +47,7 @@ def test_nothing_dangerous_leaves(family):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_tables_hold_together(family):
+def test_tables_hold_together(family: Any) -> None:
     meanings = {meaning.value for meaning in Meaning}
     for row in rows(family):
         assert row.meaning.startswith("!") or row.meaning.partition(".")[0] in meanings, row
@@ -55,7 +57,7 @@ def test_tables_hold_together(family):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_text_is_for_what_is_compared_or_quoted(family):
+def test_text_is_for_what_is_compared_or_quoted(family: Any) -> None:
     """Of all values that may leave, these alone may hold a slash. Nothing opens them as a file, but for a directory
     where clang writes after a crash: that is inside the walls, and the compile is done again at home.
     """
@@ -70,14 +72,14 @@ def test_text_is_for_what_is_compared_or_quoted(family):
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("value", [b"", b"/etc/passwd", b"../x", b"a b", b"@x", b"|id", b"a\nb"])
-def test_no_value_is_a_path(family, value):
+def test_no_value_is_a_path(family: Any, value: Any) -> None:
     for row in rows(family):
         if row.form == "joined" and row.name.endswith(b"=") and row.meaning == "plain" and row.value != "text":
             assert outcome(row.name + value, family) == "option", row
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_what_leaves_is_recognised_alone_and_undone(family):
+def test_what_leaves_is_recognised_alone_and_undone(family: Any) -> None:
     for row in rows(family):
         if row.form == "flag" and row.meaning == "plain":
             assert outcome(row.name, family) is Meaning.PLAIN, row
@@ -104,7 +106,7 @@ def test_what_leaves_is_recognised_alone_and_undone(family):
     ],
 )
 @pytest.mark.parametrize("family", FAMILIES)
-def test_joined_and_separate(argument, option, family):
+def test_joined_and_separate(argument: Any, option: Option, family: Any) -> None:
     assert recognise(argument, family) == option
 
 
@@ -118,7 +120,7 @@ def test_joined_and_separate(argument, option, family):
         ("clang", b"-fno-test-coverage", b".gcno", True),
     ],
 )
-def test_effects(family, argument, suffix, off):
+def test_effects(family: Any, argument: Any, suffix: Any, off: Any) -> None:
     option = recognise(argument, family)
     assert (option.meaning, option.suffix, option.off) == (Meaning.EFFECT, suffix, off)
 
@@ -143,42 +145,42 @@ def test_effects(family, argument, suffix, off):
         (b"-I-", "search"),
     ],
 )
-def test_what_stays_and_why(family, argument, reason):
+def test_what_stays_and_why(family: Any, argument: Any, reason: str) -> None:
     assert outcome(argument, family) == reason
 
 
-def test_long_arguments_are_not_remembered():
+def test_long_arguments_are_not_remembered() -> None:
     before = options.recognise_short.cache_info().currsize
     recognise(b"-D" + b"y" * 1000)
     assert options.recognise_short.cache_info().currsize == before
 
 
 @given(st.binary(max_size=20), st.sampled_from(FAMILIES))
-def test_anything_is_known_or_stays_local(tail, family):
+def test_anything_is_known_or_stays_local(tail: Any, family: Any) -> None:
     for argument in (b"-" + tail, b"-f" + tail, b"-W" + tail, b"-m" + tail, b"--param=" + tail, b"-Wa," + tail):
         assert outcome(argument, family)
 
 
 @pytest.mark.parametrize("value", [b"", b"=", b"x", b"x=1", b"ssp-buffer-size=", b"ssp-buffer-size=-1", b"@x=1"])
-def test_parameters(value):
+def test_parameters(value: Any) -> None:
     with pytest.raises(StaysLocal):
         check_separate(recognise(b"--param"), value)
     check_separate(recognise(b"--param"), b"ssp-buffer-size=4")
 
 
-def test_show_is_one_printable_line():
+def test_show_is_one_printable_line() -> None:
     assert quote(b"\x1b\n\xff" + b"x" * 1000).isprintable()
     assert len(quote(b"x" * 1000)) < 220
 
 
-def printed(*command):
+def printed(*command: Any) -> Any:
     done = subprocess.run(
         command, capture_output=True, check=False, timeout=CEILING_S, env={"LC_ALL": "C", "PATH": "/usr/bin:/bin"}
     )
     return done.stdout
 
 
-def gcc_lists():
+def gcc_lists() -> Any:
     listed = set()
     for name in ("optimizers", "warnings", "target", "params", "common", "c", "c++", "objc", "objc++"):
         for match in re.finditer(rb"^  (-[^\s<\[]+)", printed("gcc", f"--help={name}"), re.MULTILINE):
@@ -186,12 +188,12 @@ def gcc_lists():
     return listed
 
 
-def clang_lists():
+def clang_lists() -> Any:
     return {line.partition(b"\t")[0] for line in printed("clang", "--autocomplete=-").splitlines() if line[:1] == b"-"}
 
 
 @pytest.mark.parametrize(("family", "lists", "least"), [("gcc", gcc_lists, 1500), ("clang", clang_lists, 3000)])
-def test_whatever_the_compiler_lists_has_been_judged(family, lists, least):
+def test_whatever_the_compiler_lists_has_been_judged(family: Any, lists: Any, least: Any) -> None:
     """Each is in the table, as something that leaves or with the reason why it stays."""
     listed = lists()
     assert len(listed) > least
@@ -202,7 +204,7 @@ def test_whatever_the_compiler_lists_has_been_judged(family, lists, least):
     assert not unnamed
 
 
-def test_gcc_knows_most_of_what_leaves(tmp_path):
+def test_gcc_knows_most_of_what_leaves(tmp_path: Path) -> None:
     """A table that gcc does not know would be a table of something else; a few names are other versions'."""
     (tmp_path / "a.cc").write_text("")
     flags = [

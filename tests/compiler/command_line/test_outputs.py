@@ -2,6 +2,8 @@
 
 import shlex
 import subprocess
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,7 +40,7 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("command", [c.format(cc=cc) for c in COMMANDS for cc in ("gcc", "clang")[: 1 + ("{" in c)]])
-def test_outputs_are_what_the_compiler_makes(command, tmp_path):
+def test_outputs_are_what_the_compiler_makes(command: str, tmp_path: Path) -> None:
     for folder in ("s", "o"):
         (tmp_path / folder).mkdir()
     for source in ("a.c", "s/a.c", "s/a.b.c", "s/.x.c", "a.i"):
@@ -53,7 +55,7 @@ def test_outputs_are_what_the_compiler_makes(command, tmp_path):
     assert found == set(parse(words).outputs)
 
 
-def test_one_file_for_two_things_stays_local():
+def test_one_file_for_two_things_stays_local() -> None:
     with pytest.raises(StaysLocal) as caught:
         outputs_of(
             OutputOptions(output=b"a.d", assembly=False, effects={b".su": True}), b"a.su", SourceType("c"), "gcc"
@@ -62,6 +64,6 @@ def test_one_file_for_two_things_stays_local():
 
 
 @pytest.mark.parametrize("output", [b"/dev/null", b"x/", b"..", b"x/."])
-def test_what_is_no_file_stays_local(output):
+def test_what_is_no_file_stays_local(output: Any) -> None:
     with pytest.raises(StaysLocal):
         outputs_of(OutputOptions(output=output), b"a.c", SourceType("c"), "gcc")

@@ -4,6 +4,8 @@ import os
 import re
 import shlex
 import subprocess
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,7 +29,7 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_gcc_looks_there(command, tmp_path):
+def test_gcc_looks_there(command: str, tmp_path: Path) -> None:
     """-Wmissing-profile says where it looked."""
     for folder in "sop":
         (tmp_path / folder).mkdir()
@@ -44,11 +46,11 @@ def test_gcc_looks_there(command, tmp_path):
     )
     looked = re.search(rb"'([^']*)' profile count data file not found", done.stderr)
     assert looked, done.stderr
-    (name,) = profile_data.read(parse(tuple(word.encode() for word in words)), bytes(tmp_path))
-    assert os.path.join(bytes(tmp_path), name) == os.path.join(bytes(tmp_path), looked[1])
+    (found,) = profile_data.read(parse(tuple(word.encode() for word in words)), bytes(tmp_path))
+    assert os.path.join(bytes(tmp_path), found) == os.path.join(bytes(tmp_path), looked[1])
 
 
-def test_without_a_profile_nothing_is_read():
+def test_without_a_profile_nothing_is_read() -> None:
     for command in ("gcc -c a.c", "gcc -c -fno-profile-use a.c", "gcc -c -fprofile-dir=x a.c"):
         assert profile_data.read(parse(tuple(word.encode() for word in command.split())), b"/w") == ()
 
@@ -61,6 +63,6 @@ def test_without_a_profile_nothing_is_read():
         ("-fprofile-use=d/", (b"d/default.profdata", b"d/default.profdata")),
     ],
 )
-def test_clang_takes_a_file_or_a_directory(option, names):
+def test_clang_takes_a_file_or_a_directory(option: str, names: Any) -> None:
     plan = parse(tuple(word.encode() for word in ("clang", "-c", option, "a.c")))
     assert profile_data.read(plan, b"/w") == names

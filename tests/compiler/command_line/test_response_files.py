@@ -1,6 +1,7 @@
 """securecc.compiler.command_line.response_files: what `@FILE` stands for, as gcc and clang read it."""
 
 import subprocess
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -21,7 +22,7 @@ FILES = {
 }
 
 
-def read(name):
+def read(name: Any) -> Any:
     try:
         return FILES[name]
     except KeyError:
@@ -42,7 +43,7 @@ def read(name):
         (b"\xff\xfe"[::-1][1:] + b"x", [b"\xffx"]),
     ],
 )
-def test_words(content, words):
+def test_words(content: Any, words: Any) -> None:
     assert list(split(content)) == words
 
 
@@ -50,13 +51,13 @@ def test_words(content, words):
     "content",
     [b"'a", b'a"', b"a\\", b"a\vb", b"a\fb", b"a\0b", b"\xff\xfea\0", b"\xfe\xff\0a", b"\xef\xbb\xbfa", b"'a\\"],
 )
-def test_what_compilers_read_differently_stays_local(content):
+def test_what_compilers_read_differently_stays_local(content: Any) -> None:
     with pytest.raises(StaysLocal) as caught:
         list(split(content))
     assert caught.value.reason == "response-file"
 
 
-def test_files_stand_where_they_are_named():
+def test_files_stand_where_they_are_named() -> None:
     assert expand((b"gcc", b"-g", b"@a", b"-Wall"), read) == (
         *(b"gcc", b"-g", b"-O2", b"-DX=a b", b"-c", b"a b.c", b"-Wall"),
     )
@@ -65,24 +66,24 @@ def test_files_stand_where_they_are_named():
 
 
 @pytest.mark.parametrize("name", [b"self", b"ping", b"nowhere"])
-def test_what_has_no_end_or_is_not_there_stays_local(name):
+def test_what_has_no_end_or_is_not_there_stays_local(name: Any) -> None:
     with pytest.raises(StaysLocal):
         expand((b"gcc", b"@" + name), read)
 
 
-def test_sizes_are_bounded():
+def test_sizes_are_bounded() -> None:
     with pytest.raises(StaysLocal):
         expand((b"gcc", b"@x", b"@x"), lambda _: b" " * (limits.RESPONSE_BYTES // 2 + 1))
 
 
 @given(st.lists(st.binary(max_size=8).filter(lambda word: not set(word) & set(b"\0\v\f")), max_size=6))
-def test_quoted_words_come_back(words):
+def test_quoted_words_come_back(words: Any) -> None:
     quoted = b" ".join(b"'" + word.replace(b"\\", b"\\\\").replace(b"'", b"\\'") + b"'" for word in words)
     assert list(split(quoted)) == words
 
 
 @given(st.binary(max_size=40))
-def test_anything_is_words_or_stays_local(content):
+def test_anything_is_words_or_stays_local(content: Any) -> None:
     try:
         words = list(split(content))
     except StaysLocal:
@@ -92,7 +93,7 @@ def test_anything_is_words_or_stays_local(content):
 
 @settings(max_examples=25, deadline=None)
 @given(st.text("ab \n\t'\"\\=", max_size=14))
-def test_compilers_agree(tmp_path_factory, text):
+def test_compilers_agree(tmp_path_factory: pytest.TempPathFactory, text: Any) -> None:
     """gcc and clang define the very macros that we think they do."""
     folder = tmp_path_factory.mktemp("response")
     (folder / "rsp").write_text(f"-DV={text}")

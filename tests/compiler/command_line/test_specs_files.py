@@ -2,6 +2,7 @@
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -29,7 +30,7 @@ UNSURE = ["-fPIC -fno-PIC", "-fno-pie", "-static-pie", "-fpie -fPIC"]
 PIE = b"*self_spec:\n+ %{!r:%{!fpie:-fno-PIE}}\n"
 
 
-def proper(words):
+def proper(words: Any) -> Any:
     """How gcc calls the compiler proper and the assembler."""
     said = subprocess.run(
         ["gcc", *words, "-c", "a.c", "-###"], capture_output=True, check=True, timeout=CEILING_S
@@ -41,7 +42,7 @@ def proper(words):
 
 @pytest.mark.parametrize("name", ["no-pie-compile.specs", "pie-compile.specs", "no-pie-link.specs", "pie-link.specs"])
 @pytest.mark.parametrize("words", CASES)
-def test_gcc_does_the_same_without_the_file(name, words):
+def test_gcc_does_the_same_without_the_file(name: Any, words: Any) -> None:
     option = f"-specs={FOLDER / name}"
     command = [b"gcc", option.encode(), *words.encode().split()]
     try:
@@ -54,7 +55,7 @@ def test_gcc_does_the_same_without_the_file(name, words):
 
 
 @pytest.mark.parametrize("words", UNSURE)
-def test_where_options_undo_each_other_gcc_decides(words):
+def test_where_options_undo_each_other_gcc_decides(words: Any) -> None:
     with pytest.raises(StaysLocal):
         specs_files.without([b"gcc", *words.encode().split()], (FOLDER / "no-pie-compile.specs").read_bytes())
 
@@ -74,13 +75,13 @@ def test_where_options_undo_each_other_gcc_decides(words):
         b"*self_spec:\n+ %{!r:%:getenv(X -fno-PIE)}\n",
     ],
 )
-def test_a_file_that_does_more_stays(content):
+def test_a_file_that_does_more_stays(content: Any) -> None:
     with pytest.raises(StaysLocal) as local:
         specs_files.without([b"gcc", b"-c", b"a.c"], content)
     assert local.value.reason == "program"
 
 
-def test_which_file_a_command_names():
+def test_which_file_a_command_names() -> None:
     assert specs_files.named([b"gcc", b"-c", b"a.c"]) == b""
     assert specs_files.named([b"gcc", b"-specs=/a/b", b"-c"]) == b"/a/b"
     assert specs_files.named([b"gcc", b"--specs=/a/b", b"-c"]) == b"/a/b"
@@ -90,7 +91,7 @@ def test_which_file_a_command_names():
 
 
 @given(st.lists(st.sampled_from(" ".join(CASES + UNSURE).split()), max_size=4), st.binary(max_size=40) | st.just(PIE))
-def test_what_is_left_is_the_command_and_known_options(words, content):
+def test_what_is_left_is_the_command_and_known_options(words: Any, content: Any) -> None:
     command = [b"gcc", *(word.encode() for word in words)]
     try:
         found = specs_files.without(command, content)

@@ -1,6 +1,8 @@
 """securecc.compiler.source.assembler_directives: what an assembler reads is named, or known to be possible."""
 
 import subprocess
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +25,7 @@ from tests.waiting import CEILING_S
         b'.Include "x"\n',
     ],
 )
-def test_a_file_that_is_named(text):
+def test_a_file_that_is_named(text: Any) -> None:
     found = scan(text)
     assert (found.assembled or found.embedded) == (b"x",)
     assert bool(found.embedded) == (b"bin" in text.lower())
@@ -43,14 +45,14 @@ def test_a_file_that_is_named(text):
         b'asm(".incbin \\"x\\"; .incbin " NAME);',
     ],
 )
-def test_a_name_that_is_put_together_in_strings(text):
+def test_a_name_that_is_put_together_in_strings(text: Any) -> None:
     found = scan(text)
     assert found.assembles
     assert found.unnamed
 
 
 @pytest.mark.parametrize("text", [b'asm(".macro m a\n.\\a "x"\n.endm");', b'asm(".rept 2\nnop\n.endr");'])
-def test_strings_that_might_put_a_directive_together(text):
+def test_strings_that_might_put_a_directive_together(text: Any) -> None:
     found = scan(text)
     assert found.assembles
     assert not found.unnamed
@@ -73,7 +75,7 @@ def test_strings_that_might_put_a_directive_together(text):
         b'.altmacro\n.macro m a\n.inc&a "f"\n.endm\nm bin\n',
     ],
 )
-def test_a_directive_that_is_put_together_in_assembly(text):
+def test_a_directive_that_is_put_together_in_assembly(text: Any) -> None:
     assert scan(text).joins
 
 
@@ -87,11 +89,11 @@ def test_a_directive_that_is_put_together_in_assembly(text):
         b'.file "table.inc"\n.section .text\n',
     ],
 )
-def test_common_assembly_hides_nothing(text):
+def test_common_assembly_hides_nothing(text: Any) -> None:
     assert not scan(text).joins
 
 
-def test_the_assembler_does_read_what_is_named(tmp_path):
+def test_the_assembler_does_read_what_is_named(tmp_path: Path) -> None:
     (tmp_path / "blob").write_bytes(b"one")
     (tmp_path / "m.inc").write_bytes(b'.incbin "blob"\n')
     assert assembler_directives.embedded((tmp_path / "m.inc").read_bytes()) == (b"blob",)
@@ -114,15 +116,15 @@ def test_the_assembler_does_read_what_is_named(tmp_path):
         (b"m ../x.bin", b"../x.bin"),
     ],
 )
-def test_a_word_may_be_a_name(text, word):
+def test_a_word_may_be_a_name(text: Any, word: Any) -> None:
     assert word in assembler_directives.words(text)
 
 
 @pytest.mark.parametrize("word", [b"..", b"../", b"a/..", b"a/../"])
-def test_a_word_may_begin_a_name_elsewhere(word):
+def test_a_word_may_begin_a_name_elsewhere(word: Any) -> None:
     assert assembler_directives.leads_upwards(word)
 
 
 @pytest.mark.parametrize("word", [b"...", b"../x", b"a..", b"x../", b"f(..)"])
-def test_a_word_that_leads_nowhere_else(word):
+def test_a_word_that_leads_nowhere_else(word: Any) -> None:
     assert not assembler_directives.leads_upwards(word)

@@ -2,6 +2,8 @@
 
 import contextlib
 import subprocess
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -27,7 +29,7 @@ from tests.waiting import CEILING_S
         (b"a.o: \xff\xc3.c\n", [b"\xff\xc3.c"]),
     ],
 )
-def test_names(output, names):
+def test_names(output: Any, names: Any) -> None:
     assert list(parse(output)) == names
 
 
@@ -35,14 +37,14 @@ def test_names(output, names):
     "output",
     [b"", b"\n", b"a.o a.c\n", b"a.o: a.c", b"a.o: a.c\nb.h:\n", b"a.o: a\nb.c\n", b"a.o: a.c b.h\\\n", b"a.o:\n"],
 )
-def test_anything_else_stays_local(output):
+def test_anything_else_stays_local(output: Any) -> None:
     with pytest.raises(StaysLocal) as caught:
         parse(output)
     assert caught.value.reason == "dependencies"
 
 
 @given(st.binary(max_size=60))
-def test_parses_or_stays_local(body):
+def test_parses_or_stays_local(body: Any) -> None:
     for output in (body, b"a.o: " + body + b"\n"):
         try:
             names = parse(output)
@@ -64,7 +66,7 @@ ODD = [
 ]
 
 
-def test_odd_names_as_gcc_writes_them(tmp_path):
+def test_odd_names_as_gcc_writes_them(tmp_path: Path) -> None:
     for name in ODD:
         (tmp_path / name).write_text("")
     (tmp_path / "an odd$ #source.c").write_text("".join(f'#include "{name}"\n' for name in ODD))
@@ -78,7 +80,7 @@ def test_odd_names_as_gcc_writes_them(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["new\nline.h", "\nleading.h", "trailing\n"])
-def test_newlines_stay_local(tmp_path, name):
+def test_newlines_stay_local(tmp_path: Path, name: Any) -> None:
     (tmp_path / name).write_text("")
     (tmp_path / "a.c").write_text("")
     command = ["gcc", "-M", "-include", name, "a.c"]
@@ -89,7 +91,7 @@ def test_newlines_stay_local(tmp_path, name):
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
 @pytest.mark.parametrize("name", ["q.y", "sp ace", 'quo"te', "back\\slash", "ü", "a/b"])
-def test_what_linemarkers_name(tmp_path, compiler, name):
+def test_what_linemarkers_name(tmp_path: Path, compiler: Any, name: Any) -> None:
     spelled = name.replace("\\", "\\\\").replace('"', '\\"')
     (tmp_path / "a.c").write_text(f'#define L "{spelled}"\n#line 7 L\nint a; char *s = "# 1 \\"x\\"";\n')
     done = subprocess.run([compiler, "-E", "a.c"], cwd=tmp_path, capture_output=True, check=True, timeout=CEILING_S)
@@ -98,14 +100,14 @@ def test_what_linemarkers_name(tmp_path, compiler, name):
 
 
 @given(st.binary(max_size=200) | st.text(alphabet='# 1"\\x0\n', max_size=60).map(str.encode))
-def test_any_text_has_linemarkers_or_none(text):
+def test_any_text_has_linemarkers_or_none(text: Any) -> None:
     assert all(b"\n" not in name or b"\\" in text for name in marked(text))
 
 
 @pytest.mark.parametrize("command", [("gcc",), ("g++", "-m32"), ("clang",), ("clang++", "--target=aarch64-linux-gnu")])
-def test_where_a_compiler_looks(tmp_path, command):
+def test_where_a_compiler_looks(tmp_path: Path, command: str) -> None:
     (tmp_path / "a.c").write_text("#include <stddef.h>\n")
-    options = ["-M", "-v", "-I", tmp_path / "none", "a.c"]
+    options = ["-M", "-v", "-I", str(tmp_path / "none"), "a.c"]
     done = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, check=True, timeout=CEILING_S)
     directories = searched(done.stderr)
     assert {b"/usr/include", bytes(tmp_path / "none")} <= set(directories)
@@ -114,12 +116,12 @@ def test_where_a_compiler_looks(tmp_path, command):
     assert all((gcc + b"/").startswith(b"/") for gcc in selected(done.stderr))
 
 
-def test_a_compiler_that_does_not_say_where_it_looks():
+def test_a_compiler_that_does_not_say_where_it_looks() -> None:
     with pytest.raises(StaysLocal):
         searched(b"#include <...> search starts here:\n /usr/include\n")
 
 
-def test_which_gcc_a_clang_takes():
+def test_which_gcc_a_clang_takes() -> None:
     said = b"Found candidate GCC installation: /a\nSelected GCC installation: /g/12\nSelected multilib: %s;@m32\n"
     assert selected(said % b"32") == (b"/g/12", b"/g/12/32")
     assert selected(said % b".") == (b"/g/12", b"/g/12/.")
@@ -127,7 +129,7 @@ def test_which_gcc_a_clang_takes():
 
 
 @given(st.binary(max_size=200))
-def test_what_a_compiler_says_is_read_or_refused(said):
+def test_what_a_compiler_says_is_read_or_refused(said: Any) -> None:
     with contextlib.suppress(StaysLocal):
         assert all(path.startswith(b"/") for path in searched(said))
     assert all(path.startswith(b"/") for path in selected(said))

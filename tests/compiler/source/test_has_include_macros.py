@@ -1,5 +1,7 @@
 """securecc.compiler.source.has_include_macros: what is asked by macros that ask, and where that cannot be told."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,7 +26,7 @@ HAS = frozenset([b"HAS_FILE"])
         (b"#if 1 /* a\n */ && HAS_FILE(<a>)", [Name(b"a", angled=True)]),
     ],
 )
-def test_what_is_spelled_is_asked(text, asked):
+def test_what_is_spelled_is_asked(text: Any, asked: Any) -> None:
     found = uses(text, HAS)
     assert list(found.asked) == asked
     assert not hidden([found], HAS)
@@ -44,11 +46,11 @@ def test_what_is_spelled_is_asked(text, asked):
         b"#if J(HAS_F, ILE)(NAME)\n#define ILEX",
     ],
 )
-def test_what_is_not_spelled_is_hidden(text):
+def test_what_is_not_spelled_is_hidden(text: Any) -> None:
     assert hidden([uses(text, HAS), uses(b"HAS_ ILE", HAS)], HAS) is True
 
 
-def test_pieces_of_two_files_come_together():
+def test_pieces_of_two_files_come_together() -> None:
     one, other = uses(b"J(HAS_, x)", HAS), uses(b"FILE *f;", HAS)
     assert not hidden([one], HAS)
     assert not hidden([other], HAS)
@@ -69,20 +71,20 @@ def test_pieces_of_two_files_come_together():
         (b"int types;", set()),
     ],
 )
-def test_what_a_word_stands_for(text, found):
+def test_what_a_word_stands_for(text: Any, found: Any) -> None:
     assert replacements(text, frozenset([b"types", b"sys"])) == found
 
 
-def test_words_are_those_in_angles():
+def test_words_are_those_in_angles() -> None:
     assert words([Name(b"quoted.h"), Name(b"sys/t.h", angled=True)]) == {b"sys", b"t", b"h"}
     assert replacements(b"#define x y", frozenset()) == frozenset()
 
 
-def angled(*names):
+def angled(*names: Any) -> Any:
     return frozenset(Name(name, angled=True) for name in names)
 
 
-def test_all_spellings():
+def test_all_spellings() -> None:
     replaced = {b"a": frozenset([b"x", b"b"]), b"b": frozenset([b"a", b"c"])}
     quoted = frozenset([Name(b"a.h")])
     assert spellings(angled(b"a/b.h"), replaced) == angled(
@@ -96,5 +98,5 @@ def test_all_spellings():
 
 
 @given(st.binary(), st.binary(max_size=12))
-def test_any_bytes_are_read(text, tail):
+def test_any_bytes_are_read(text: Any, tail: Any) -> None:
     assert isinstance(uses(text + b"HAS_FILE" + tail, HAS), Uses)

@@ -1,5 +1,7 @@
 """What is said of a toolchain that a server does not have."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,11 +25,11 @@ DESCRIPTIONS = st.builds(
 )
 
 
-def with_parts(*parts):
+def with_parts(*parts: Any) -> Any:
     return Description(GCC.name, GCC.family, GCC.version, GCC.target, tuple(Part(*part) for part in parts))
 
 
-def test_nothing_is_known_of_either():
+def test_nothing_is_known_of_either() -> None:
     assert explain_missing(None, [GCC]) == "no such toolchain here"
     assert explain_missing(GCC, []) == "no such toolchain here: gcc-12 12.2.0 for x86_64-linux-gnu"
 
@@ -36,11 +38,11 @@ def test_nothing_is_known_of_either():
     ("offered", "nearest"),
     [([CLANG, CROSS, OLD], "gcc-11 11.4.0"), ([CLANG, CROSS], "gcc-12-aarch64"), ([CLANG], "clang-14 14.0.6")],
 )
-def test_family_then_target_then_version(offered, nearest):
+def test_family_then_target_then_version(offered: Any, nearest: Any) -> None:
     assert f"; nearest is {nearest}" in explain_missing(GCC, offered)
 
 
-def test_what_differs_is_named():
+def test_what_differs_is_named() -> None:
     here = with_parts((b"/usr/bin/as", b"9"), (b"/usr/lib/plugin", b"2"))
     assert explain_missing(GCC, [OLD, here]).endswith(
         "nearest is gcc-12 12.2.0 for x86_64-linux-gnu, other contents: /usr/bin/as; not there: /usr/lib/cc1;"
@@ -49,14 +51,14 @@ def test_what_differs_is_named():
     assert explain_missing(GCC, [GCC]).endswith("which differs in links only")
 
 
-def test_many_differences_are_counted():
+def test_many_differences_are_counted() -> None:
     assert "not there: /0, /1, /2 and 7 more" in explain_missing(
         with_parts(*((b"/%d" % n, b"") for n in range(10))), [OLD]
     )
 
 
 @given(st.none() | DESCRIPTIONS, st.lists(DESCRIPTIONS, max_size=3))
-def test_whatever_a_client_says_it_is_one_short_printable_line(wanted, offered):
+def test_whatever_a_client_says_it_is_one_short_printable_line(wanted: Any, offered: Any) -> None:
     said = explain_missing(wanted, offered)
     assert said.isprintable()
     assert len(said) <= 2048

@@ -1,6 +1,8 @@
 """The file that lists toolchains."""
 
 import os
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -20,18 +22,18 @@ KNOWN = st.lists(
 
 
 @given(KNOWN, st.integers(0, 2**22))
-def test_what_is_written_is_read(known, pid):
+def test_what_is_written_is_read(known: Any, pid: Any) -> None:
     ledger = ToolchainList(tuple(known), pid)
     assert decode(encode(ledger), "toolchains.json") == ledger
 
 
 @given(st.binary(max_size=40) | st.sampled_from([b"[1]", b"[]", b'{"toolchains": [{"digest": 1}]}', b"[" * 100_000]))
-def test_anything_else_is_refused_by_name(data):
+def test_anything_else_is_refused_by_name(data: Any) -> None:
     with pytest.raises(ConfigError, match=r"toolchains\.json"):
         decode(data, "toolchains.json")
 
 
-def test_a_file_is_replaced_as_a_whole(tmp_path):
+def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
     path = tmp_path / "toolchains.json"
     assert read(path) == ToolchainList()
     write(path, [GCC])
@@ -40,7 +42,7 @@ def test_a_file_is_replaced_as_a_whole(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["toolchains.json"]
 
 
-def test_what_cannot_be_written_leaves_nothing_behind(tmp_path):
+def test_what_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "full").touch()
     with pytest.raises(OSError, match="taken"):
@@ -48,7 +50,7 @@ def test_what_cannot_be_written_leaves_nothing_behind(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["taken"]
 
 
-def test_files_that_are_no_ledger(tmp_path):
+def test_files_that_are_no_ledger(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="as root"):
         read(tmp_path)
     huge = tmp_path / "huge"

@@ -1,6 +1,8 @@
 """Scripts in a compiler's place."""
 
 import os
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,8 +15,8 @@ from securecc.model.manifest import digest
 
 
 @pytest.fixture
-def written(tmp_path):
-    def write(*lines, name="gcc"):
+def written(tmp_path: Path) -> Any:
+    def write(*lines: Any, name: str = "gcc") -> Any:
         script = tmp_path / name
         script.write_text("\n".join(("#!/bin/sh", *lines, "")))
         script.chmod(0o755)
@@ -24,7 +26,7 @@ def written(tmp_path):
 
 
 @pytest.mark.parametrize("program", [b"/usr/bin/gcc-12", b"/usr/bin/g++", b"/usr/lib/llvm-14/bin/clang"])
-def test_the_compiler_behind_a_script(written, program):
+def test_the_compiler_behind_a_script(written: Any, program: Any) -> None:
     if not os.path.exists(program):
         pytest.skip("not here")
     script = written("# the site's own", "umask 022", f'exec {program.decode()} "$@"')
@@ -32,7 +34,7 @@ def test_the_compiler_behind_a_script(written, program):
     assert wrapped_compiler(script, frozenset({script_digest(script)})) == program
 
 
-def test_a_clang_for_cplusplus_is_told_from_one_for_c(written):
+def test_a_clang_for_cplusplus_is_told_from_one_for_c(written: Any) -> None:
     if not os.path.exists("/usr/lib/llvm-14/bin/clang++"):
         pytest.skip("not here")
     assert compiler_of(written('exec /usr/lib/llvm-14/bin/clang++ "$@"')) == b"/usr/lib/llvm-14/bin/clang++"
@@ -53,12 +55,12 @@ def test_a_clang_for_cplusplus_is_told_from_one_for_c(written):
         ['case "$*" in *-O2*) exec /usr/bin/gcc -g0 "$@";; esac; exec /usr/bin/gcc "$@"'],
     ],
 )
-def test_a_script_that_adds_something_is_no_compiler(written, lines):
+def test_a_script_that_adds_something_is_no_compiler(written: Any, lines: Any) -> None:
     with pytest.raises(ToolchainError, match="does more"):
         compiler_of(written(*lines))
 
 
-def test_nobody_has_vouched_for_it(written):
+def test_nobody_has_vouched_for_it(written: Any) -> None:
     script = written('exec /usr/bin/gcc "$@"')
     before = frozenset({script_digest(script)})
     with pytest.raises(ToolchainError, match="toolchain add"):
@@ -68,7 +70,7 @@ def test_nobody_has_vouched_for_it(written):
         wrapped_compiler(script, before)
 
 
-def test_what_is_no_script(written, tmp_path):
+def test_what_is_no_script(written: Any, tmp_path: Path) -> None:
     huge = written("x" * limits.WRAPPER)
     with pytest.raises(ToolchainError, match="more than"):
         script_digest(huge)
@@ -79,14 +81,14 @@ def test_what_is_no_script(written, tmp_path):
         script_digest(os.fsencode(tmp_path / "text"))
 
 
-def test_a_list_is_what_sha256sum_prints():
+def test_a_list_is_what_sha256sum_prints() -> None:
     name = digest(b"x")
     text = f"# the site's\n\n{name.hex()}  /opt/site/bin/gcc\n{name.hex().upper()}#x\n1234  /short\n".encode()
     assert listed(text) == {name}
 
 
 @given(st.lists(st.binary(min_size=32, max_size=32)), st.binary().filter(lambda junk: b"\n" not in junk))
-def test_any_bytes_are_a_list(names, junk):
+def test_any_bytes_are_a_list(names: Any, junk: Any) -> None:
     lines = [name.hex().encode() for name in names]
     assert frozenset(names) <= listed(b"\n".join([b"#" + junk, *lines, b""]))
     assert all(len(name) == 32 for name in listed(junk))

@@ -1,5 +1,7 @@
 """securecc.compiler.tree.manifest_check: manifests as attackers would write them, and as clients do."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,28 +26,28 @@ DIGEST = b"d" * 32
 HOME = b"/home/alice"
 
 
-def file(path, **more):
+def file(path: Any, **more: Any) -> Any:
     return Entry(path, **{"kind": Kind.FILE, "blob": DIGEST, "size": 1, **more})
 
 
-def directory(path):
+def directory(path: Any) -> Any:
     return Entry(path, Kind.DIRECTORY, mode=0o755, role=Role.PRESENT)
 
 
-def link(path, target):
+def link(path: Any, target: Any) -> Any:
     return Entry(path, Kind.LINK, target, role=Role.PRESENT)
 
 
-def shared_tree(path, **more):
+def shared_tree(path: Any, **more: Any) -> Any:
     return Entry(path, **{"kind": Kind.SHARED_TREE, "blob": DIGEST, "mode": 0o755, "role": Role.PRESENT, **more})
 
 
-def check(*entries, cwd=HOME, outputs=(b"a.o",), order=True, **more):
+def check(*entries: Any, cwd: Any = HOME, outputs: Any = (b"a.o",), order: bool = True, **more: Any) -> Any:
     """With an entry for alice's own directory, unless there is one for it or for what is below it."""
     if cwd == HOME and order and not any((entry.path + b"/").startswith(HOME + b"/") for entry in entries):
         entries = (*entries, directory(HOME))
-    entries = sorted(entries, key=lambda entry: entry.path) if order else entries
-    return check_manifest(Manifest(tuple(entries)), OWN, SHARED, cwd, outputs, **more)
+    ordered = sorted(entries, key=lambda entry: entry.path) if order else entries
+    return check_manifest(Manifest(tuple(ordered)), OWN, SHARED, cwd, outputs, **more)
 
 
 ORDINARY = [
@@ -90,7 +92,7 @@ ORDINARY = [
 
 
 @pytest.mark.parametrize("entries", ORDINARY)
-def test_ordinary_trees(entries):
+def test_ordinary_trees(entries: Any) -> None:
     checked = check(*entries)
     assert set(checked.directories) >= {b"/", b"/home", b"/home/alice"}
     assert list(checked.directories) == sorted(set(checked.directories))
@@ -98,7 +100,7 @@ def test_ordinary_trees(entries):
         assert entry.path == b"/" or (entry.path.rpartition(b"/")[0] or b"/") in checked.directories
 
 
-def test_what_is_checked_has_no_execute_bits():
+def test_what_is_checked_has_no_execute_bits() -> None:
     checked = check(file(b"/home/alice/a.c", mode=0o755), file(b"/home/alice/b.h", mode=0o640, size=5))
     assert [entry.mode for entry in checked.entries] == [0o644, 0o640]
     assert checked.source == 6
@@ -223,7 +225,7 @@ ATTACKS = {
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_attacks(name):
+def test_attacks(name: Any) -> None:
     with pytest.raises(PathError) as caught:
         check(*ATTACKS[name])
     assert str(caught.value).isprintable()
@@ -239,7 +241,7 @@ def test_attacks(name):
         [directory(b"/home/a"), shared_tree(b"/home/a")],
     ],
 )
-def test_order_and_uniqueness(entries):
+def test_order_and_uniqueness(entries: Any) -> None:
     with pytest.raises(PathError, match="out of order, or there twice"):
         check(*entries, order=False)
 
@@ -248,17 +250,17 @@ MESSAGES = b"/usr/share/locale/de/LC_MESSAGES/gcc-12.mo"
 
 
 @pytest.mark.parametrize("cwd", [b"/nowhere", b"/home/alice/src", b"/home/alice/a.c/x", b"/home/bob", b"/tmp"])
-def test_a_working_directory_that_no_entry_makes(cwd):
+def test_a_working_directory_that_no_entry_makes(cwd: Any) -> None:
     with pytest.raises(PathError, match="working directory that no entry makes"):
         check(file(b"/home/alice/a.c"), cwd=cwd, outputs=(b"/home/alice/a.o",))
 
 
 @pytest.mark.parametrize("cwd", [b"/", b"/home", b"/home/alice", b"/home/alice/empty"])
-def test_a_working_directory_that_an_entry_makes_or_implies(cwd):
+def test_a_working_directory_that_an_entry_makes_or_implies(cwd: Any) -> None:
     check(file(b"/home/alice/a.c"), directory(b"/home/alice/empty"), cwd=cwd, outputs=(b"/home/alice/a.o",))
 
 
-def test_a_catalogue_of_the_toolchains_own_may_stand_there_and_no_other():
+def test_a_catalogue_of_the_toolchains_own_may_stand_there_and_no_other() -> None:
     ours = frozenset(((MESSAGES, DIGEST),))
     way = [directory(b"/usr/share/locale"), directory(b"/usr/share/locale/de")]
     checked = check(*way, file(MESSAGES), catalogues=ours)
@@ -277,7 +279,7 @@ def test_a_catalogue_of_the_toolchains_own_may_stand_there_and_no_other():
         check(file(MESSAGES))
 
 
-def test_standard_input_stands_where_a_compile_reads_it_and_nowhere_else():
+def test_standard_input_stands_where_a_compile_reads_it_and_nowhere_else() -> None:
     checked = check(file(INPUT), file(b"/home/alice/a.h"), reads_input=True)
     assert [entry.path for entry in checked.entries] == [INPUT, b"/home/alice/a.h"]
     assert not any(path.startswith(b"/.securecc") for path in checked.directories)
@@ -295,12 +297,12 @@ def test_standard_input_stands_where_a_compile_reads_it_and_nowhere_else():
             check(*entries, reads_input=reads)
 
 
-def test_too_many_entries():
+def test_too_many_entries() -> None:
     with pytest.raises(PathError, match="at most"):
         check(*[directory(b"/home/%d" % n) for n in range(limits.MANIFEST_ENTRIES + 1)])
 
 
-def test_link_farm_is_bounded():
+def test_link_farm_is_bounded() -> None:
     with pytest.raises(PathError, match="too many to follow"):
         check(*[link(b"/home/%05d" % n, b"x/" * 1000) for n in range(1000)])
 
@@ -308,7 +310,7 @@ def test_link_farm_is_bounded():
 @pytest.mark.parametrize(
     "cwd", [b"home", b"/home/../x", b"/etc", b"/usr/bin", b"/usr", b"/proc/1", b"/lib/x", b"/a\nb", b""]
 )
-def test_working_directories(cwd):
+def test_working_directories(cwd: Any) -> None:
     with pytest.raises(PathError):
         check(file(b"/home/alice/a.c"), cwd=cwd)
 
@@ -316,19 +318,19 @@ def test_working_directories(cwd):
 @pytest.mark.parametrize(
     "output", [b"a.c", b"/home/alice/a.c", b"../alice/./a.c", b"/usr/bin/as", b"../../etc/x", b"/dev/sda", b"x" * 300]
 )
-def test_outputs_over_inputs_or_tools(output):
+def test_outputs_over_inputs_or_tools(output: Any) -> None:
     with pytest.raises(PathError):
         check(file(b"/home/alice/a.c"), outputs=(b"a.o", output))
 
 
 @pytest.mark.parametrize("output", [b"/opt/site/a.o", b"/opt/site/x/a.o", b"../../opt/site/x/y/a.o", b"/opt/site"])
-def test_outputs_in_a_shared_tree(output):
+def test_outputs_in_a_shared_tree(output: Any) -> None:
     with pytest.raises(PathError):
         check(shared_tree(b"/opt/site"), outputs=(b"a.o", output))
 
 
 @pytest.mark.parametrize("output", [b"a.o", b"no/such/folder/a.o", b"/tmp/x.o", b"../bob/a.o"])
-def test_outputs_elsewhere(output):
+def test_outputs_elsewhere(output: Any) -> None:
     check(file(b"/home/alice/a.c"), outputs=(output,))
 
 
@@ -336,7 +338,7 @@ def test_outputs_elsewhere(output):
     ("path", "seen"),
     [(b"a", b"/w/x/a"), (b"./../a//b/", b"/w/a/b"), (b"/a/../..", b"/"), (b"../../../../a", b"/a")],
 )
-def test_absolute(path, seen):
+def test_absolute(path: Any, seen: Any) -> None:
     assert absolute(path, b"/w/x") == seen
 
 
@@ -355,7 +357,7 @@ ENTRIES = st.builds(
 
 
 @given(st.lists(ENTRIES, max_size=6), PATHS, st.lists(PATHS, max_size=2))
-def test_checked_or_path_error(entries, cwd, outputs):
+def test_checked_or_path_error(entries: Any, cwd: Any, outputs: Any) -> None:
     try:
         checked = check(*entries, cwd=cwd, outputs=outputs)
     except PathError:

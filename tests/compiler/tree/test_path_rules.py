@@ -1,5 +1,7 @@
 """securecc.compiler.tree.path_rules: where a client's files may lie."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,7 +30,7 @@ HERE = path_rules_of(frozenset((b"/opt/gcc/bin", GCC)), frozenset((GCC + b"/incl
         (b"/usr/share/locale/de", False),
     ],
 )
-def test_directories(directory, allowed):
+def test_directories(directory: Any, allowed: Any) -> None:
     for _ in range(2):  # remembered, then
         assert HERE.allows(directory) is allowed
         if allowed:
@@ -59,7 +61,7 @@ CROSS = b"/usr/lib/gcc-cross/aarch64-linux-gnu/12"
         (GCC + b"/include", Kind.LINK, False),
     ],
 )
-def test_what_shows_clang_the_way(path, kind, may):
+def test_what_shows_clang_the_way(path: Any, kind: Any, may: Any) -> None:
     if may:
         assert HERE.parent(path, kind) == path.rpartition(b"/")[0]
     else:
@@ -67,12 +69,12 @@ def test_what_shows_clang_the_way(path, kind, may):
             HERE.parent(path, kind)
 
 
-def test_a_toolchains_rules_are_remembered():
+def test_a_toolchains_rules_are_remembered() -> None:
     assert path_rules_of(HERE.own, HERE.shared) is path_rules_of(HERE.own, HERE.shared)
 
 
 @given(st.lists(st.sampled_from([b"", b".", b"..", b"a", b"etc", b"dev", b"b c", b"x\n"]), max_size=5))
-def test_a_path_that_passes_is_what_it_says(parts):
+def test_a_path_that_passes_is_what_it_says(parts: Any) -> None:
     path = b"/" + b"/".join(parts)
     try:
         check_path(path)

@@ -60,8 +60,8 @@ def test_what_a_callback_raises_ends_the_walk() -> None:
 
 
 def test_the_root_is_above_itself() -> None:
-    assert resolve(b"/", {}.get)[0] == b"/"
-    assert resolve(b"/../..", {}.get)[0] == b"/"
+    for path in (b"/", b"/../.."):
+        assert resolve(path, lambda _: None)[0] == b"/"
 
 
 def test_a_circle_ends() -> None:
