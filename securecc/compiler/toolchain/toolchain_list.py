@@ -73,5 +73,9 @@ def read(path: Path) -> ToolchainList:
 
 
 def write(path: Path, known: Sequence[KnownToolchain]) -> None:
-    """Replaces the file as a whole, in the name of this process. Raises OSError."""
+    """Replaces the whole file; `pid` in it is this process.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     replace_file(path, encode(ToolchainList(tuple(known), os.getpid())), mode=0o666)
