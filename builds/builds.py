@@ -196,7 +196,11 @@ def _chosen(names: Sequence[str]) -> list[Build]:
 
 
 def _offer(builds: Sequence[Build]) -> None:
-    """Has the server offer all compilers of these builds."""
+    """Has the server offer all compilers of these builds.
+
+    Raises:
+        BuildFailed: the server does not offer one of them.
+    """
     config = Path(os.environ["SECURECC_TESTENV"]) / "server1/config.yaml"
     compilers = sorted({shutil.which(name) or name for build in builds for name in (build.cc, build.cxx)})
     for compiler in compilers:

@@ -29,7 +29,11 @@ class Source:
 
 
 def run(*command: str | Path, where: Path = Path(), **environment: str) -> str:
-    """What the command said, both streams. Raises BuildFailed with the end of it."""
+    """What the command said, both streams.
+
+    Raises:
+        BuildFailed: it failed; the end of what it said.
+    """
     done = subprocess.run(
         [str(word) for word in command],
         cwd=where,

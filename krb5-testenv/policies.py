@@ -18,7 +18,10 @@ def copy(policy: Path, to: Path) -> None:
     with an absolute path is read where it is.
 
     What is wrong with a policy is the daemon's to say: of one that cannot be read, as much is copied as can be found.
-    Raises OSError, and ValueError for a file that would not lie beside `to`.
+
+    Raises:
+        OSError: the document, or a file that it names, cannot be copied.
+        ValueError: a file would not lie beside `to`.
     """
     shutil.copyfile(policy, to)
     to.chmod(0o644)

@@ -83,7 +83,11 @@ class Realms:
         administer(self.realms[0], f"addprinc -randkey {principal}", f"ktadd -k {where} -norandkey {principal}")
 
     def ticket(self, person: str, cache: Path) -> None:
-        """A fresh ticket of `person` in `cache`; raises ValueError for a person that nobody knows."""
+        """Gets a fresh ticket of `person` into `cache`.
+
+        Raises:
+            ValueError: nobody of that name is in these realms.
+        """
         name, _, realm = person.partition("@")
         if name not in PEOPLE or realm not in {"", PEOPLE[name]}:
             raise ValueError(
@@ -153,7 +157,11 @@ def _make(name: str, port: Claim, trust: str, keytabs: Path) -> _LocalRealm:
 
 
 def administer(realm: _LocalRealm, *orders: str) -> None:
-    """Raises RuntimeError with what kadmin.local said, which goes on after an order that fails and exits with 0."""
+    """Has kadmin.local carry out `orders`. It goes on after one that fails, and exits with 0 all the same.
+
+    Raises:
+        RuntimeError: an order failed; what kadmin.local said of it.
+    """
     command = [realm.kadmin_local, "-p", f"admin/admin@{realm.realm}"]  # for the record; it opens the database itself
     orders_text = "".join(f"{order}\n" for order in orders)
     done = subprocess.run(command, input=orders_text, env=realm.env, capture_output=True, text=True, check=False)

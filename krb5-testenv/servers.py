@@ -165,7 +165,11 @@ def _remove_network(namespace: str) -> None:
 
 
 def wait_ready(server: Server) -> None:
-    """Raises ServerFailed unless the daemon says in its log that it serves, in time."""
+    """Returns once the daemon says in its log that it serves.
+
+    Raises:
+        ServerFailed: it ended instead, or did not say so in time.
+    """
     log = server.folder / "log"
     deadline = time.monotonic() + _START_S
     while READY not in log.read_text(errors="replace"):

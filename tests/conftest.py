@@ -21,6 +21,16 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture
+def reachable() -> Iterator[Path]:
+    """A folder that every user may enter. pytest's own belong to one user: a second run of it takes back at its start
+    what a first has allowed.
+    """
+    with tempfile.TemporaryDirectory(prefix="securecc-test-", dir="/tmp") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
 @dataclass(frozen=True)
 class Realm:
     """EXAMPLE.COM with alice, bob and mallory; `keytab` holds securecc/localhost. No ticket is got unasked."""

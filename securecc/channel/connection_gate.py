@@ -160,7 +160,7 @@ class ConnectionGate:
         known: KnownSources | None = None,
         proxies: Callable[[str], bool] = lambda _address: False,
         clock: Callable[[], float] = time.monotonic,
-        chance: Callable[[], float] = random.random,
+        chance: Callable[[], float] = random.random,  # noqa: S311 (spreads a load; nothing is kept secret by it)
     ) -> None:
         """`allowed` is the network list: whether an address, as text, may connect. `proxies` says which addresses are
         proxies whose headers are believed. `clock` gives seconds; `chance`, in [0, 1), decides on random drops.

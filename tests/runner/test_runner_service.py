@@ -111,13 +111,6 @@ def answer(path, script, user=FRONT):
         return process.stdout.read()
 
 
-@pytest.fixture
-def reachable(tmp_path):
-    for folder in (tmp_path, *tmp_path.parents[:-2]):
-        folder.chmod(folder.stat().st_mode | 0o755)
-    return tmp_path
-
-
 @as_root
 def test_a_front_gets_runners_and_they_go_with_it(reachable):
     with Service(reachable) as service:

@@ -52,14 +52,6 @@ def heard(end, seconds=20):
     return msgspec.msgpack.decode(packet[1:], type=WorkReady) if packet else None
 
 
-@pytest.fixture
-def reachable(tmp_path):
-    """A folder that the runner's user may look into."""
-    for folder in (tmp_path, *tmp_path.parents[:-2]):
-        folder.chmod(folder.stat().st_mode | 0o755)
-    return tmp_path
-
-
 def test_a_runner_has_what_the_configuration_says_now(reachable):
     with House(reachable) as house:
         first = order_runner(house.end, ())

@@ -33,9 +33,8 @@ listen: [127.0.0.1]
 
 
 @pytest.fixture
-def config(tmp_path: Path, realm: Any) -> Path:
-    for folder in (tmp_path, *tmp_path.parents[:-2]):
-        folder.chmod(folder.stat().st_mode | 0o755)
+def config(reachable: Path, realm: Any) -> Path:
+    tmp_path = reachable
     shutil.copy(realm.keytab, tmp_path / "keytab")
     (tmp_path / "keytab").chmod(0o400)
     (tmp_path / "policy.yaml").write_text('version: 1\nrules: [{name: all, who: ["*@EXAMPLE.COM"]}]\n')
