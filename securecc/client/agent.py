@@ -17,18 +17,18 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Protocol
 
-from securecc.client.compile import pipeline
 from securecc.client.compile.prepare import Preparer
 from securecc.client.compile.request_handler import RequestHandler
 from securecc.client.compile.resolve_inputs import InputResolver
+from securecc.client.execution import pipeline
 from securecc.client.farm.farm_registry import FarmRegistry
 from securecc.client.host.local_slots import LocalSlots
 from securecc.client.host.message_catalogues import MessageCatalogues
 from securecc.client.host.shared_trees import SharedTrees
 from securecc.client.host.toolchain_cache import ToolchainCache
-from securecc.client.inputs.dependency_cache import DependencyCache
-from securecc.client.inputs.directory_cache import DirectoryCache
-from securecc.client.inputs.file_cache import FileCache
+from securecc.client.inputs.caches.dependency_cache import DependencyCache
+from securecc.client.inputs.caches.directory_cache import DirectoryCache
+from securecc.client.inputs.caches.file_cache import FileCache
 from securecc.client.inputs.manifest_builder import ManifestBuilder
 from securecc.client.ipc import agent_socket
 from securecc.client.ipc.frames import Request

@@ -25,8 +25,8 @@ NAMES = (
 # Every module by name: whoever adds one says on which floor it stands.
 HOUSE = {
     WORDS: {
-        "model": "address digest errors file_trust finding generational_cache grant limits manifest messages principal"
-        " printable redaction service",
+        "model": "address digest errors file_trust finding generational_cache grant limits manifest"
+        " messages principal printable redaction service",
         "runner_protocol": "messages",
     },
     RULES: {
@@ -36,12 +36,13 @@ HOUSE = {
         "audit.review": "anomalies summary",
         "channel": "connection_gate known_sources pre_tls_buffer",
         "client.compile": "diagnostics failure",
-        "client.inputs": "include_search interning special_files spelled_paths wanted_names",
+        "client.inputs": "include_search special_files spelled_paths wanted_names",
+        "client.inputs.caches": "interning",
         "client.ipc": "fields frames",
         "client.state": "journal_record",
+        "compiler": "compile_key",
         "compiler.command_line": "arguments clang_frontend compile_plan environment languages option_table options"
         " outputs profile_data response_files specs_files",
-        "compiler": "compile_key",
         "compiler.source": "assembler_directives dependency_output directives has_include_macros",
         "compiler.toolchain": "closest_match closure gettext",
         "compiler.tree": "manifest_check path_rules symlinks",
@@ -56,7 +57,9 @@ HOUSE = {
         "server.jobs": "delivery_backlog principal_accounts token_bucket validation",
         "wire": "client_stages framing handshake proxy_protocol server_stages session",
     },
-    SYSTEM: {"system": "atomic_file descriptors file_type peer_credentials stat_key"},
+    SYSTEM: {
+        "system": "atomic_file descriptors file_type peer_credentials stat_key",
+    },
     FOREIGN: {
         "audit": "append_file signing",
         "audit.collectors": "collector_connection",
@@ -65,7 +68,8 @@ HOUSE = {
         "client.compile": "argument_files",
         "client.doctor": "kdc_clock",
         "client.host": "digest_cache inotify local_slots local_time mount_table native_options",
-        "client.inputs": "directory_cache file_cache path_walk",
+        "client.inputs": "path_walk",
+        "client.inputs.caches": "directory_cache file_cache",
         "client.ipc": "agent_socket process_ancestry",
         "client.state": "journal redaction_patterns settings",
         "compiler.toolchain": "catalogue_files closure_builder program_queries toolchain_list",
@@ -83,13 +87,14 @@ HOUSE = {
         "audit": "log signed_log",
         "audit.collectors": "forwarder",
         "channel": "channel client_handshake dialer server server_handshake tls_connection",
-        "client.compile": "acceptance compiler_query executor invocation judged pipeline placed prepare request_handler"
-        " resolve_inputs retried submission watched",
+        "client.compile": "compiler_query invocation prepare request_handler resolve_inputs submission",
         "client.doctor": "checks",
+        "client.execution": "accepted executor judged pipeline placed retried watched",
         "client.farm": "farm farm_registry received_result remote_job server server_connection",
         "client.host": "file_watch message_catalogues shared_trees terminal_types toolchain_cache wrapper_lists",
-        "client.inputs": "assembler_inputs compile_inputs dependency_cache has_include include_scanner input_set"
+        "client.inputs": "assembler_inputs compile_inputs has_include include_scanner input_set"
         " manifest_builder manifest_entries name_watch",
+        "client.inputs.caches": "dependency_cache",
         "client.ipc": "launcher launcher_connection",
         "client.state": "settings_cache",
         "compiler.toolchain": "clang discovery gcc wrapper_scripts",

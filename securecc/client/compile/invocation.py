@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from securecc.client.host import local_time
+from securecc.client.inputs.caches.dependency_cache import Key
 from securecc.client.inputs.compile_inputs import Inputs
-from securecc.client.inputs.dependency_cache import Key
 from securecc.client.inputs.include_search import IncludeSearch, SearchPath
 from securecc.client.inputs.spelled_paths import absolute
 from securecc.client.ipc.frames import Request

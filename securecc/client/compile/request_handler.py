@@ -10,10 +10,10 @@ from typing import Protocol
 from cachetools import LRUCache
 
 from securecc.client.compile import diagnostics
-from securecc.client.compile.acceptance import NotAcceptedError
-from securecc.client.compile.executor import Compile, Executor, Outcome
 from securecc.client.compile.failure import EXIT_IO, EXIT_NO_HOSTS, exit_status_of, reason_of
 from securecc.client.compile.invocation import Invocation
+from securecc.client.execution.accepted import NotAcceptedError
+from securecc.client.execution.executor import Compile, Executor, Outcome
 from securecc.client.host.local_slots import LocalSlots
 from securecc.client.inputs import special_files
 from securecc.client.inputs.compile_inputs import Inputs

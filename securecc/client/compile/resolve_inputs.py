@@ -7,8 +7,8 @@ from dataclasses import replace
 from securecc.client.compile import compiler_query
 from securecc.client.compile.invocation import Invocation
 from securecc.client.inputs import special_files
+from securecc.client.inputs.caches.dependency_cache import DependencyCache
 from securecc.client.inputs.compile_inputs import Inputs, narrowed
-from securecc.client.inputs.dependency_cache import DependencyCache
 from securecc.client.inputs.manifest_builder import ManifestBuilder
 from securecc.client.inputs.spelled_paths import absolute
 from securecc.client.ipc.launcher import Launcher

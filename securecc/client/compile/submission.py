@@ -2,8 +2,8 @@
 
 import os
 
-from securecc.client.compile.executor import Compile, Outcome
 from securecc.client.compile.invocation import sent_arguments
+from securecc.client.execution.executor import Compile, Outcome
 from securecc.client.farm.remote_job import RemoteJob
 from securecc.client.inputs.compile_inputs import Inputs, compressed_manifest
 from securecc.model import limits, manifest

@@ -10,7 +10,7 @@ import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from securecc.client.inputs.file_cache import FileCache, FileFacts
+from securecc.client.inputs.caches.file_cache import FileCache, FileFacts
 from securecc.client.inputs.input_set import InputSet
 from securecc.client.inputs.name_watch import NameWatchBuilder
 from securecc.client.inputs.spelled_paths import under

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import zstandard
 
-from securecc.client.inputs.file_cache import FileFacts
+from securecc.client.inputs.caches.file_cache import FileFacts
 from securecc.client.inputs.name_watch import NameWatch
 from securecc.model import manifest
 from securecc.model.manifest import Entry, Manifest

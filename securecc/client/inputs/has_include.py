@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from cachetools import LRUCache
 
-from securecc.client.inputs.file_cache import FileCache, FileFacts
+from securecc.client.inputs.caches.file_cache import FileCache, FileFacts
 from securecc.compiler.source.directives import Name
 from securecc.compiler.source.has_include_macros import PREDEFINED, hidden, replacements, spellings, uses, words
 from securecc.model import limits

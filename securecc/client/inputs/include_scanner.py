@@ -7,7 +7,7 @@ file that asks was found, every one.
 
 from collections.abc import Callable, Iterable, Iterator
 
-from securecc.client.inputs.directory_cache import Listing
+from securecc.client.inputs.caches.directory_cache import Listing
 from securecc.client.inputs.include_search import SearchPath
 from securecc.client.inputs.special_files import DEV_NULL
 from securecc.client.inputs.spelled_paths import under

@@ -4,7 +4,7 @@ import os
 import stat
 from collections.abc import Iterable
 
-from securecc.client.inputs.file_cache import FileCache, FileFacts
+from securecc.client.inputs.caches.file_cache import FileCache, FileFacts
 from securecc.client.inputs.name_watch import NameWatch
 from securecc.client.inputs.path_walk import PathWalk
 from securecc.client.inputs.spelled_paths import under

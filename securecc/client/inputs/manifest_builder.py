@@ -9,14 +9,14 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from securecc.client.inputs.assembler_inputs import AssemblerScanner
+from securecc.client.inputs.caches.directory_cache import DirectoryCache
+from securecc.client.inputs.caches.file_cache import FileCache
+from securecc.client.inputs.caches.interning import Interner
 from securecc.client.inputs.compile_inputs import Inputs
-from securecc.client.inputs.directory_cache import DirectoryCache
-from securecc.client.inputs.file_cache import FileCache
 from securecc.client.inputs.has_include import HasIncludeQueries
 from securecc.client.inputs.include_scanner import PREINCLUDED, IncludeScanner, Where
 from securecc.client.inputs.include_search import IncludeSearch
 from securecc.client.inputs.input_set import InputSet
-from securecc.client.inputs.interning import Interner
 from securecc.client.inputs.manifest_entries import manifest_entries
 from securecc.client.inputs.name_watch import NameWatch, NameWatchBuilder
 from securecc.client.inputs.special_files import DEV_NULL

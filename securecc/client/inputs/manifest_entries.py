@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from securecc.client.inputs.file_cache import FileFacts
+from securecc.client.inputs.caches.file_cache import FileFacts
 from securecc.model import limits
 from securecc.model.errors import StaysLocal
 from securecc.model.manifest import Entry, Kind, Role

@@ -8,8 +8,8 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from securecc.client.inputs.directory_cache import DirectoryCache, Listing
-from securecc.client.inputs.interning import Interner
+from securecc.client.inputs.caches.directory_cache import DirectoryCache, Listing
+from securecc.client.inputs.caches.interning import Interner
 from securecc.client.inputs.spelled_paths import under
 from securecc.model.errors import StaysLocal
 

@@ -6,18 +6,18 @@ from collections.abc import Coroutine, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from securecc.client.compile.executor import Compile, Outcome
 from securecc.client.compile.invocation import Invocation
-from securecc.client.compile.placed import Placed
 from securecc.client.compile.prepare import Preparer
 from securecc.client.compile.resolve_inputs import InputResolver
-from securecc.client.compile.retried import Retried
+from securecc.client.execution.executor import Compile, Outcome
+from securecc.client.execution.placed import Placed
+from securecc.client.execution.retried import Retried
 from securecc.client.farm.farm import Farm
 from securecc.client.farm.received_result import ReceivedOutput, ReceivedResult
+from securecc.client.inputs.caches.dependency_cache import DependencyCache
+from securecc.client.inputs.caches.directory_cache import DirectoryCache
+from securecc.client.inputs.caches.file_cache import FileCache
 from securecc.client.inputs.compile_inputs import Inputs
-from securecc.client.inputs.dependency_cache import DependencyCache
-from securecc.client.inputs.directory_cache import DirectoryCache
-from securecc.client.inputs.file_cache import FileCache
 from securecc.client.inputs.manifest_builder import ManifestBuilder
 from securecc.client.ipc.frames import Request
 from securecc.client.spool import Content

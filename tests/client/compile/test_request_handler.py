@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 import pytest
 
-from securecc.client.compile.acceptance import NotAcceptedError
-from securecc.client.compile.executor import Compile, Outcome
 from securecc.client.compile.invocation import Invocation
 from securecc.client.compile.request_handler import RequestHandler
+from securecc.client.execution.accepted import NotAcceptedError
+from securecc.client.execution.executor import Compile, Outcome
 from securecc.client.farm.received_result import ReceivedOutput, ReceivedResult
 from securecc.client.host.local_slots import LocalSlots
 from securecc.client.inputs.compile_inputs import Inputs

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from securecc.client.inputs.assembler_inputs import AssemblerInputs, AssemblerScanner
-from securecc.client.inputs.directory_cache import DirectoryCache
-from securecc.client.inputs.file_cache import FileCache
+from securecc.client.inputs.caches.directory_cache import DirectoryCache
+from securecc.client.inputs.caches.file_cache import FileCache
+from securecc.client.inputs.caches.interning import Interner
 from securecc.client.inputs.input_set import InputSet
-from securecc.client.inputs.interning import Interner
 from securecc.client.inputs.name_watch import NameWatchBuilder
 from securecc.model import limits
 from securecc.model.errors import StaysLocal

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import pytest
 
-from securecc.client.inputs.file_cache import FileCache, FileFacts
+from securecc.client.inputs.caches.file_cache import FileCache, FileFacts
 from securecc.client.inputs.has_include import HasIncludeQueries
 from securecc.model.errors import StaysLocal
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
-from securecc.client.inputs.directory_cache import DirectoryCache
+from securecc.client.inputs.caches.directory_cache import DirectoryCache
 from securecc.client.inputs.include_scanner import IncludeScanner, Where
 from securecc.client.inputs.include_search import SearchPath
 from securecc.client.inputs.spelled_paths import under

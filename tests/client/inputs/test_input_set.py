@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from securecc.client.inputs.directory_cache import DirectoryCache
-from securecc.client.inputs.file_cache import FileCache
+from securecc.client.inputs.caches.directory_cache import DirectoryCache
+from securecc.client.inputs.caches.file_cache import FileCache
 from securecc.client.inputs.input_set import InputSet
 from securecc.client.inputs.name_watch import NameWatch
 from securecc.model.errors import StaysLocal

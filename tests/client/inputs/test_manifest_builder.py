@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import zstandard
 
+from securecc.client.inputs.caches.directory_cache import DirectoryCache
+from securecc.client.inputs.caches.file_cache import FileCache
 from securecc.client.inputs.compile_inputs import Inputs, compressed_manifest
-from securecc.client.inputs.directory_cache import DirectoryCache
-from securecc.client.inputs.file_cache import FileCache
 from securecc.client.inputs.include_search import IncludeSearch, SearchPath
 from securecc.client.inputs.manifest_builder import ManifestBuilder
 from securecc.model import limits, manifest

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from securecc.client.inputs.directory_cache import DirectoryCache, Listing
-from securecc.client.inputs.interning import Interner
+from securecc.client.inputs.caches.directory_cache import DirectoryCache, Listing
+from securecc.client.inputs.caches.interning import Interner
 from securecc.client.inputs.name_watch import NameWatch, NameWatchBuilder
 from securecc.model.errors import StaysLocal
 

@@ -1,4 +1,4 @@
-"""securecc.client.compile.retried: a compile goes once more where it went with the wrong files."""
+"""securecc.client.execution.retried: a compile goes once more where it went with the wrong files."""
 
 from securecc.client.inputs.compile_inputs import Inputs
 from securecc.model.manifest import Role

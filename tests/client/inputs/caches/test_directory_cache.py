@@ -1,4 +1,4 @@
-"""securecc.client.inputs.directory_cache: names are remembered exactly as long as nothing can have changed them."""
+"""client.inputs.caches.directory_cache: names are remembered exactly as long as nothing can have changed them."""
 
 import os
 import time
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from securecc.client.inputs.directory_cache import DirectoryCache, Listing
+from securecc.client.inputs.caches.directory_cache import DirectoryCache, Listing
 from securecc.model import limits
 from securecc.model.errors import StaysLocal
 

@@ -1,4 +1,4 @@
-"""securecc.client.inputs.dependency_cache: what is remembered holds exactly as long as everything that it rests on."""
+"""client.inputs.caches.dependency_cache: what is remembered holds exactly as long as everything that it rests on."""
 
 import os
 import time
@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from securecc.client.inputs import file_cache
+from securecc.client.inputs.caches import file_cache
+from securecc.client.inputs.caches.dependency_cache import DependencyCache
+from securecc.client.inputs.caches.directory_cache import DirectoryCache
+from securecc.client.inputs.caches.file_cache import FileCache
 from securecc.client.inputs.compile_inputs import Inputs
-from securecc.client.inputs.dependency_cache import DependencyCache
-from securecc.client.inputs.directory_cache import DirectoryCache
-from securecc.client.inputs.file_cache import FileCache
 from securecc.client.inputs.include_search import IncludeSearch
 from securecc.client.inputs.manifest_builder import ManifestBuilder
 from securecc.model import limits

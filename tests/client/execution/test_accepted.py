@@ -1,12 +1,12 @@
-"""securecc.client.compile.acceptance: a result is taken only if it is exactly what the command makes."""
+"""securecc.client.execution.accepted: a result is taken only if it is exactly what the command makes."""
 
 import os
 from dataclasses import replace
 
 import pytest
 
-from securecc.client.compile.acceptance import DIAGNOSTICS, Accepted, NotAcceptedError, accept
-from securecc.client.compile.executor import Compile, Outcome
+from securecc.client.execution.accepted import DIAGNOSTICS, Accepted, NotAcceptedError, accept
+from securecc.client.execution.executor import Compile, Outcome
 from securecc.client.farm.received_result import ReceivedResult
 from securecc.client.ipc.frames import Keep
 from securecc.client.spool import Content, Spool

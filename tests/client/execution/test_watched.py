@@ -1,13 +1,13 @@
-"""securecc.client.compile.watched: a remote compile ends with those who wait for it."""
+"""securecc.client.execution.watched: a remote compile ends with those who wait for it."""
 
 import asyncio
 import signal
 
 import pytest
 
-from securecc.client.compile import watched
-from securecc.client.compile.executor import Compile, Outcome
-from securecc.client.compile.watched import Watched
+from securecc.client.execution import watched
+from securecc.client.execution.executor import Compile, Outcome
+from securecc.client.execution.watched import Watched
 from securecc.client.ipc.frames import Die
 from tests.client.compile.compile_rig import Rig, received, run
 

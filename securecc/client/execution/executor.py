@@ -1,5 +1,5 @@
 """The one interface of what compiles: a compile in, its outcome out. Each concern is a wrapper in a file of its own,
-and `securecc.client.compile.pipeline` puts them together.
+and `securecc.client.execution.pipeline` puts them together.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""securecc.client.inputs.file_cache: a digest is remembered exactly as long as the file cannot have changed."""
+"""securecc.client.inputs.caches.file_cache: a digest is remembered exactly as long as the file cannot have changed."""
 
 import hashlib
 import os
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from securecc.client.inputs import file_cache
-from securecc.client.inputs.file_cache import FileCache
+from securecc.client.inputs.caches import file_cache
+from securecc.client.inputs.caches.file_cache import FileCache
 from securecc.model import limits
 from securecc.model.errors import StaysLocal
 

@@ -10,9 +10,9 @@ from dataclasses import replace
 
 from cachetools import LRUCache
 
+from securecc.client.inputs.caches.directory_cache import DirectoryCache
+from securecc.client.inputs.caches.file_cache import FileCache, FileFacts
 from securecc.client.inputs.compile_inputs import Directories, Inputs
-from securecc.client.inputs.directory_cache import DirectoryCache
-from securecc.client.inputs.file_cache import FileCache, FileFacts
 from securecc.client.inputs.name_watch import NameWatch
 from securecc.model import limits
 from securecc.model.errors import StaysLocal

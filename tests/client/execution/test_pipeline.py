@@ -1,12 +1,12 @@
-"""securecc.client.compile.pipeline: a compile passes all executors, the local compiler's word being the last."""
+"""securecc.client.execution.pipeline: a compile passes all executors, the local compiler's word being the last."""
 
 from typing import Any
 
 import pytest
 
-from securecc.client.compile import pipeline
-from securecc.client.compile.acceptance import NotAcceptedError
-from securecc.client.compile.executor import Compile, Outcome
+from securecc.client.execution import pipeline
+from securecc.client.execution.accepted import NotAcceptedError
+from securecc.client.execution.executor import Compile, Outcome
 from securecc.client.host.local_slots import LocalSlots
 from securecc.model.messages import Refuse, Result, Submit
 from tests.client.compile.compile_rig import Rig, run, with_shared_tree

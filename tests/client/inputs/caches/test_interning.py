@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from securecc.client.inputs.interning import Interner
+from securecc.client.inputs.caches.interning import Interner
 
 
 @given(st.lists(st.one_of(st.binary(max_size=3), st.integers(0, 3), st.booleans(), st.frozensets(st.integers(0, 2)))))

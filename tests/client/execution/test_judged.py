@@ -1,12 +1,12 @@
-"""securecc.client.compile.judged: the local compiler has the last word on a failure."""
+"""securecc.client.execution.judged: the local compiler has the last word on a failure."""
 
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from securecc.client.compile.executor import Compile, Outcome
-from securecc.client.compile.judged import Judged
+from securecc.client.execution.executor import Compile, Outcome
+from securecc.client.execution.judged import Judged
 from securecc.client.host.local_slots import LocalSlots
 from tests.client.compile.compile_rig import Rig, received, run
 from tests.client.farm_stub import NotingLauncher

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 
-from securecc.client.compile.acceptance import Accepted
-from securecc.client.compile.executor import Executor
-from securecc.client.compile.judged import Judged
-from securecc.client.compile.placed import Placed
 from securecc.client.compile.resolve_inputs import InputResolver
-from securecc.client.compile.retried import Retried
-from securecc.client.compile.watched import Watched
+from securecc.client.execution.accepted import Accepted
+from securecc.client.execution.executor import Executor
+from securecc.client.execution.judged import Judged
+from securecc.client.execution.placed import Placed
+from securecc.client.execution.retried import Retried
+from securecc.client.execution.watched import Watched
 from securecc.client.farm.farm import Farm
 from securecc.client.host.local_slots import LocalSlots
 from securecc.client.ipc.frames import Request

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from securecc.client.compile.executor import Compile, Outcome
 from securecc.client.compile.submission import submit
+from securecc.client.execution.executor import Compile, Outcome
 from securecc.client.farm.farm import Farm, Wanted
 from securecc.client.ipc.frames import Request
 from securecc.client.state.settings import Settings
@@ -21,7 +21,7 @@ class Placed:
         self._farm = farm
 
     async def run(self, compile_: Compile) -> Outcome:
-        """See `securecc.client.compile.executor.Executor`.
+        """See `securecc.client.execution.executor.Executor`.
 
         Raises:
             StaysLocal: an input has changed meanwhile, or the server does not take this one compile.

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from securecc.client.compile.executor import Compile, Executor, Outcome
+from securecc.client.execution.executor import Compile, Executor, Outcome
 from securecc.client.host.local_slots import LocalSlots
 
 
@@ -14,7 +14,7 @@ class Judged:
         self._slots = slots
 
     async def run(self, compile_: Compile) -> Outcome:
-        """See `securecc.client.compile.executor.Executor`.
+        """See `securecc.client.execution.executor.Executor`.
 
         Raises:
             LauncherGoneError: nobody waits for it any more.

@@ -1,4 +1,4 @@
-"""securecc.client.compile.placed: which refusals are a server's, and which one compile's."""
+"""securecc.client.execution.placed: which refusals are a server's, and which one compile's."""
 
 import pytest
 

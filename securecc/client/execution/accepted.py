@@ -3,8 +3,8 @@
 import os
 from dataclasses import replace
 
-from securecc.client.compile.executor import Compile, Executor, Outcome
 from securecc.client.compile.invocation import Invocation, physical
+from securecc.client.execution.executor import Compile, Executor, Outcome
 from securecc.client.farm.received_result import ReceivedResult
 from securecc.client.host.message_catalogues import SYSTEM_ERRORS
 from securecc.client.inputs.spelled_paths import absolute
@@ -32,7 +32,7 @@ class Accepted:
         self._executor = executor
 
     async def run(self, compile_: Compile) -> Outcome:
-        """See `securecc.client.compile.executor.Executor`.
+        """See `securecc.client.execution.executor.Executor`.
 
         Raises:
             NotAcceptedError: the result is not exactly the command's.

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from securecc.client.compile.executor import Compile, Executor, Outcome
 from securecc.client.compile.resolve_inputs import InputResolver
+from securecc.client.execution.executor import Compile, Executor, Outcome
 from securecc.model.errors import Refused
 
 
@@ -20,7 +20,7 @@ class Retried:
         self._doubt = doubt
 
     async def run(self, compile_: Compile) -> Outcome:
-        """See `securecc.client.compile.executor.Executor`.
+        """See `securecc.client.execution.executor.Executor`.
 
         Raises:
             StaysLocal: what it reads cannot be told.

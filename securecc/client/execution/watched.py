@@ -4,7 +4,7 @@ import signal
 from collections.abc import Callable
 from typing import Protocol
 
-from securecc.client.compile.executor import Compile, Executor, Outcome
+from securecc.client.execution.executor import Compile, Executor, Outcome
 from securecc.client.ipc.frames import Die
 from securecc.client.ipc.launcher import Launcher, LauncherGoneError
 from securecc.client.ipc.process_ancestry import ProcessAncestry
@@ -32,7 +32,7 @@ class Watched:
         self._watch = watch
 
     async def run(self, compile_: Compile) -> Outcome:
-        """See `securecc.client.compile.executor.Executor`."""
+        """See `securecc.client.execution.executor.Executor`."""
         launcher = compile_.launcher
         ancestry = self._watch(launcher.process, compile_.invocation.request.parent, lambda: _end(launcher))
         ancestry.start()
