@@ -12,7 +12,8 @@ PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS)
 WHOLE := $(wildcard $(addprefix tests/,attacks conformance farm testbed))
 LEAST_COVERED ?= 95
 # Folders of tests whose every function has its types; one that is annotated is added.
-TYPED_TESTS := $(addprefix tests/,conformance fuzz soak wire)
+TYPED_TESTS := $(addprefix tests/,audit channel cli compiler config_file conformance daemon fuzz model policy server soak \
+	system wire $(addprefix client/,compile doctor execution farm host inputs ipc state))
 
 help:
 	@echo 'make demo           compiles libsodium on a Kerberised compile server, and shows how it went'
