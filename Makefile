@@ -11,22 +11,22 @@ PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS)
 # Tests of the whole system, which start a realm and servers. All others mirror securecc/; coverage is measured over them.
 WHOLE := $(wildcard $(addprefix tests/,attacks conformance farm testbed))
 LEAST_COVERED ?= 95
-# Folders of tests whose every function has its types; one that is annotated is added.
+# Folders of tests that are fully annotated; add a folder once it is.
 TYPED_TESTS := $(addprefix tests/,audit channel cli compiler config_file conformance daemon fuzz model policy server soak \
 	system wire $(addprefix client/,compile doctor execution farm host inputs ipc state))
 
 help:
-	@echo 'make demo           compiles libsodium on a Kerberised compile server, and shows how it went'
+	@echo 'make demo           compiles libsodium on a Kerberised compile server, and shows the result'
 	@echo 'make test           sets everything up, checks the code, runs the whole test suite'
 	@echo 'make check          formatter, linter, types, house rules, mirrored tests with coverage'
 	@echo 'make format         formats the code and applies the fixes of the linter'
 	@echo 'make builds         builds real projects locally and remotely, and compares every object'
-	@echo 'make bench          speed and memory, beside distcc'
+	@echo 'make bench          speed and memory, compared with distcc'
 	@echo 'make install        installs securecc on this machine (PREFIX, DESTDIR): see docs/admin.md'
 	@echo 'make fuzz           random input for every parser of untrusted input (SECONDS=60 for each)'
 	@echo 'make soak           builds while connections, processes and policies come and go (MINUTES=10)'
 	@echo 'make release-check  version, changelog, clean tree, pages, archive and wheel'
-	@echo 'make clean          removes what these made (.venv included)'
+	@echo 'make clean          removes everything that these targets made (.venv included)'
 
 demo:
 	@tools/bootstrap demo

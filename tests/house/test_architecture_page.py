@@ -11,7 +11,7 @@ TOP = Path(__file__).parents[2]
 PACKAGE = TOP / "securecc"
 PAGE = (TOP / "docs/architecture.md").read_text()
 ROWS = dict(re.findall(r"^\| `([a-z_/]+)/`( .*)$", PAGE, re.MULTILINE))
-"""The rows of `Where a line belongs` by their folder below securecc/."""
+"""The rows of `Where code belongs` by their folder below securecc/."""
 SOURCES = [path for path in sorted(PACKAGE.rglob("*")) if path.suffix in {".py", ".c"} and path.name != "__init__.py"]
 FOLDERS = sorted({str(path.parent.relative_to(PACKAGE)) for path in SOURCES} - {"."})
 PLACES = ("{}", "securecc/{}", "docs/{}")
