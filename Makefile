@@ -12,8 +12,9 @@ PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS)
 WHOLE := $(wildcard $(addprefix tests/,attacks conformance farm testbed))
 LEAST_COVERED ?= 95
 # Folders of tests that are fully annotated; add a folder once it is.
-TYPED_TESTS := $(addprefix tests/,audit channel cli compiler config_file conformance daemon fuzz model policy server soak \
-	system wire $(addprefix client/,compile doctor execution farm host inputs ipc state))
+TYPED_TESTS := $(addprefix tests/,audit channel cli compiler config_file conformance daemon fuzz model policy runner \
+	runner_protocol sandbox server soak system wire \
+	$(addprefix client/,compile doctor execution farm host inputs ipc launcher state))
 
 help:
 	@echo 'make demo           compiles libsodium on a Kerberised compile server, and shows the result'

@@ -119,7 +119,7 @@ def realm(_realm: Realm, monkeypatch: pytest.MonkeyPatch) -> Realm:
 
 
 @pytest.fixture(scope="session")
-def intruder():
+def intruder() -> Iterator[str]:
     """A compiler that means harm, where the runner's own user can read it, unlike pytest's folders."""
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)

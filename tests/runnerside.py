@@ -9,27 +9,31 @@ import signal
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
 
 from securecc.model.grant import JobLimits
 from securecc.model.manifest import Entry, Kind, Role
 from securecc.model.messages import Terminal
 from securecc.runner_protocol import packets
-from securecc.runner_protocol.messages import WorkCancel, WorkOrder, WorkReady, WorkTree
+from securecc.runner_protocol.messages import FromRunner, Offer, WorkCancel, WorkOrder, WorkReady, WorkTree
 from securecc.system.descriptors import close_all
 from tests.waiting import CEILING_S
 
 NOBODY = 64987
+Content = bytes | Entry | tuple[Entry, bytes] | None
 
 
 @dataclass(frozen=True)
 class Outcome:
     """A report with what its descriptors held."""
 
-    report: object
+    report: Any
     stdout: bytes = b""
     stderr: bytes = b""
-    made: dict = None
+    made: dict[bytes, bytes] = field(default_factory=dict)
 
 
 class Runner:
@@ -37,16 +41,16 @@ class Runner:
 
     sandbox = ""
 
-    def __init__(self, compilers=("/usr/bin/gcc",), **config):
-        self.config = {"compilers": list(compilers), "sandbox": self.sandbox, **config}
+    def __init__(self, compilers: Iterable[str] = ("/usr/bin/gcc",), **config: Any) -> None:
+        self.config: dict[str, Any] = {"compilers": list(compilers), "sandbox": self.sandbox, **config}
         if os.getuid() == 0:
             self.config = {"uid": NOBODY, "gid": NOBODY} | self.config
-        self.messages = asyncio.Queue()
-        self.waiting = {}
+        self.messages: asyncio.Queue[Any] = asyncio.Queue()
+        self.waiting: dict[int, Any] = {}  # futures
         self.lost = asyncio.Event()
         self.numbers = iter(range(1, 1 << 30))
 
-    async def __aenter__(self):
+    async def __aenter__(self) -> Self:
         ours, theirs = packets.pair()
         reading, writing = os.pipe()
         os.write(writing, json.dumps(self.config).encode())
@@ -75,11 +79,11 @@ class Runner:
             self.connection.close()
             with self.log:
                 raise RuntimeError(self.said())
-        self.ready = ready.result()
+        self.ready: WorkReady = ready.result()
         assert isinstance(self.ready, WorkReady)
         return self
 
-    async def __aexit__(self, *_):
+    async def __aexit__(self, *_how: object) -> None:
         self.connection.close()
         for _ in range(500):
             if self.process.poll() is not None:
@@ -91,21 +95,29 @@ class Runner:
             raise AssertionError("the runner did not leave when the front did")
         self.log.close()
 
-    def said(self):
+    def said(self) -> str:
         self.log.seek(0)
         return self.log.read().decode()
 
     @property
-    def toolchain(self):
+    def toolchain(self) -> Offer:
         return self.ready.toolchains[0]
 
-    def post(self, arguments, entries=(), contents=(), cwd=b"/home/alice", **order):
+    def post(
+        self,
+        arguments: Iterable[bytes],
+        entries: Iterable[Entry] = (),
+        contents: Iterable[bytes | None] = (),
+        cwd: bytes = b"/home/alice",
+        **order: Any,
+    ) -> Any:
         """Send an order; its future Outcome. `contents` belong to `entries`, None where there is none."""
-        blobs, numbers = {}, []
+        blobs: dict[bytes, int] = {}
+        numbers = []
         for content in contents:
             numbers.append(-1 if content is None else blobs.setdefault(content, len(blobs)))
         files = [packets.memory(content) for content in blobs]
-        values = {
+        values: dict[str, Any] = {
             "job": next(self.numbers),
             "toolchain": self.toolchain.digest,
             "arguments": tuple(arguments),
@@ -116,25 +128,31 @@ class Runner:
             "limits": JobLimits(),
             "blobs": len(files),
         } | order
-        future = self.waiting[values["job"]] = asyncio.get_running_loop().create_future()
+        future: Any = asyncio.get_running_loop().create_future()
+        self.waiting[values["job"]] = future
         future.job = values["job"]
         packets.post_order(self.connection, WorkOrder(**values), WorkTree(tuple(entries), tuple(numbers)), files)
         close_all(files)
         return future
 
-    async def run(self, arguments, tree=None, **order):
+    async def run(
+        self, arguments: Iterable[bytes], tree: Mapping[bytes, Content] | None = None, **order: Any
+    ) -> Outcome:
         """`tree` as `listed` takes it; the default working directory is there."""
-        tree = (tree or {}) if "cwd" in order else {b"/home/alice": None} | (tree or {})
-        return await asyncio.wait_for(self.post(arguments, *listed(tree), **order), CEILING_S)
+        given: dict[bytes, Content] = {} if "cwd" in order else {b"/home/alice": None}
+        outcome: Outcome = await asyncio.wait_for(
+            self.post(arguments, *listed(given | dict(tree or {})), **order), CEILING_S
+        )
+        return outcome
 
-    def cancel(self, job):
+    def cancel(self, job: int) -> None:
         self.connection.send(WorkCancel(job))
 
-    def _garbage(self, reason):
+    def _garbage(self, reason: str) -> None:
         for future in self.waiting.values():
             future.set_exception(AssertionError(f"the runner sent {reason}"))
 
-    def _receive(self, message, descriptors):
+    def _receive(self, message: FromRunner, descriptors: list[int]) -> None:
         if isinstance(message, WorkReady):
             self.messages.put_nowait(message)
             return
@@ -154,13 +172,14 @@ class Runner:
             future.set_result(outcome)
 
 
-def file(path, content, **more):
+def file(path: bytes, content: bytes, **more: Any) -> Entry:
     return Entry(path, Kind.FILE, hashlib.sha256(content).digest(), len(content), **more)
 
 
-def listed(tree):
+def listed(tree: Mapping[bytes, Content]) -> tuple[list[Entry], list[bytes | None]]:
     """Entries and contents of {path: bytes | Entry | (Entry, bytes) | None for a directory}, sorted by path."""
-    entries, contents = [], []
+    entries: list[Entry] = []
+    contents: list[bytes | None] = []
     for path, what in sorted(tree.items()):
         if what is None:
             entries.append(Entry(path, Kind.DIRECTORY, mode=0o755, mtime_ns=10**18))
@@ -177,15 +196,15 @@ def listed(tree):
     return entries, contents
 
 
-def replace_path(entry, path):
+def replace_path(entry: Entry, path: bytes) -> Entry:
     import msgspec
 
     return msgspec.structs.replace(entry, path=path)
 
 
-def from_disk(paths, cwd, role=Role.READ):
+def from_disk(paths: Iterable[bytes], cwd: bytes, role: Role = Role.READ) -> dict[bytes, Any]:
     """A tree of files as they lie on this machine, with the directories above them."""
-    tree = {cwd: None}
+    tree: dict[bytes, Any] = {cwd: None}
     for path in paths:
         status = os.stat(path)
         with open(path, "rb") as source:
@@ -199,7 +218,7 @@ def from_disk(paths, cwd, role=Role.READ):
     return tree
 
 
-def headers(command, cwd):
+def headers(command: Sequence[str], cwd: bytes | Path) -> list[bytes]:
     """What gcc -M says that this command reads, normalised."""
     plain = [word for word in command if word not in ("-MD", "-o") and not word.endswith(".o")]
     listing = subprocess.run([*plain, "-M"], capture_output=True, check=True, cwd=cwd).stdout
@@ -207,7 +226,7 @@ def headers(command, cwd):
     return sorted({os.path.normpath(os.path.join(os.fsencode(cwd), name)) for name in names})
 
 
-def children_of(pid):
+def children_of(pid: int | str) -> list[str]:
     with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{pid}/children") as children:
         return children.read().split()
     return []

@@ -3,7 +3,10 @@
 import os
 import stat
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
 
 import pytest
 
@@ -18,10 +21,10 @@ class Tree:
 
     path: str
     root: int = -1
-    folders: dict = field(default_factory=dict)
+    folders: dict[bytes, int] = field(default_factory=dict)
     finished_ns: int = 0
 
-    def finish(self):
+    def finish(self) -> Self:
         self.root = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
         for folder, _, names in os.walk(self.path):
             for name in names:
@@ -36,7 +39,13 @@ class Tree:
         time.sleep(0.006)  # longer than the clock of ctime ticks
         return self
 
-    def look(self, entries=(), output=limits.OUTPUT, skip=frozenset(), within=()):
+    def look(
+        self,
+        entries: Sequence[Entry] = (),
+        output: int = limits.OUTPUT,
+        skip: frozenset[bytes] = frozenset(),
+        within: Sequence[bytes] = (),
+    ) -> tuple[output_scan.ScanResult, dict[bytes, bytes]]:
         found = output_scan.scan_outputs(self, entries, skip, output, within)
         contents = {}
         for made, descriptor in zip(found.made, found.descriptors, strict=True):
@@ -46,7 +55,7 @@ class Tree:
 
 
 @pytest.fixture
-def tree(tmp_path):
+def tree(tmp_path: Path) -> Iterator[Tree]:
     root = tmp_path / "root"
     (root / "src").mkdir(parents=True)
     (root / "src/a.c").write_bytes(b"int x;\n")
@@ -56,35 +65,35 @@ def tree(tmp_path):
     os.close(made.root)
 
 
-def entry(name, **more):
+def entry(name: bytes, **more: Any) -> Entry:
     return Entry(b"/src/" + name, Kind.FILE, size=7, mtime_ns=5, **more)
 
 
-def was_read(tree, name):
+def was_read(tree: Tree, name: str) -> None:
     os.utime(f"{tree.path}/src/{name}", ns=(10**18, 5))
     tree.finished_ns = max(tree.finished_ns, os.stat(f"{tree.path}/src/{name}").st_ctime_ns)
 
 
-def test_nothing_happened(tree):
+def test_nothing_happened(tree: Tree) -> None:
     found, contents = tree.look([entry(b"a.c", role=Role.PRESENT), entry(b"b.h", role=Role.MAY_READ)])
     assert (found.strays, found.more, found.ignored, contents) == ((), 0, 0, {})
 
 
-def test_strays_by_role(tree):
+def test_strays_by_role(tree: Tree) -> None:
     was_read(tree, "a.c")
     assert tree.look([entry(b"a.c"), entry(b"b.h")])[0].strays == (1,)
     assert tree.look([entry(b"a.c", role=Role.PRESENT), entry(b"b.h", role=Role.PRESENT)])[0].strays == (0,)
     assert tree.look([entry(b"a.c", role=Role.MAY_READ), entry(b"b.h", role=Role.MAY_READ)])[0].strays == ()
 
 
-def test_an_empty_file_need_not_be_read(tree):
+def test_an_empty_file_need_not_be_read(tree: Tree) -> None:
     os.truncate(f"{tree.path}/src/a.c", 0)
     os.utime(f"{tree.path}/src/a.c", ns=(0, 5))
     tree.finished_ns = os.stat(f"{tree.path}/src/a.c").st_ctime_ns
     assert tree.look([Entry(b"/src/a.c", Kind.FILE, size=0, mtime_ns=5)])[0].strays == ()
 
 
-def test_names_of_one_inode_are_read_together(tree):
+def test_names_of_one_inode_are_read_together(tree: Tree) -> None:
     os.unlink(f"{tree.path}/src/b.h")
     os.link(f"{tree.path}/src/a.c", f"{tree.path}/src/b.h")
     os.utime(f"{tree.path}/src", ns=(0, 9))
@@ -93,7 +102,7 @@ def test_names_of_one_inode_are_read_together(tree):
     assert tree.look(entries)[0].strays == ()
 
 
-def test_new_and_changed_files_are_made(tree):
+def test_new_and_changed_files_are_made(tree: Tree) -> None:
     src = f"{tree.path}/src"
     os.makedirs(src + "/new/deep")
     for name, content in (("/a.o", b"object"), ("/new/deep/x", b"deep")):
@@ -108,14 +117,14 @@ def test_new_and_changed_files_are_made(tree):
     assert found.strays == ()
 
 
-def test_a_change_that_hides_behind_the_old_time_is_seen(tree):
+def test_a_change_that_hides_behind_the_old_time_is_seen(tree: Tree) -> None:
     with open(f"{tree.path}/src/a.c", "r+b") as file:
         file.write(b"INT")
     os.utime(f"{tree.path}/src/a.c", ns=(0, 5))
     assert tree.look([entry(b"a.c")])[1] == {b"/src/a.c": b"INT x;\n"}
 
 
-def test_only_regular_files_and_no_waiting(tree):
+def test_only_regular_files_and_no_waiting(tree: Tree) -> None:
     src = f"{tree.path}/src"
     os.mkfifo(src + "/fifo")
     os.symlink("/etc/passwd", src + "/link")
@@ -128,7 +137,7 @@ def test_only_regular_files_and_no_waiting(tree):
     assert found.ignored == 4
 
 
-def test_no_way_out_through_a_swapped_directory(tree, tmp_path):
+def test_no_way_out_through_a_swapped_directory(tree: Tree, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "a.c").write_bytes(b"secret!")
@@ -140,7 +149,7 @@ def test_no_way_out_through_a_swapped_directory(tree, tmp_path):
     assert set(contents) == {b"/old/a.c", b"/old/b.h"}
 
 
-def test_outputs_are_bounded_in_bytes_and_number(tree, monkeypatch):
+def test_outputs_are_bounded_in_bytes_and_number(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "WORK_MADE", 3)
     for number in range(5):
         with open(f"{tree.path}/src/{number}", "wb") as file:
@@ -154,13 +163,13 @@ def test_outputs_are_bounded_in_bytes_and_number(tree, monkeypatch):
     assert tree.look(entries)[0].more >= 3
 
 
-def test_skipped_directories_are_not_looked_into(tree):
+def test_skipped_directories_are_not_looked_into(tree: Tree) -> None:
     with open(f"{tree.path}/src/new", "wb"):
         pass
     assert tree.look(skip=frozenset({b"/src"}))[1] == {}
 
 
-def test_a_place_within_a_skipped_directory_is_looked_into_unless_it_is_skipped_itself(tree):
+def test_a_place_within_a_skipped_directory_is_looked_into_unless_it_is_skipped_itself(tree: Tree) -> None:
     for folder in ("src/mine", "src/mine/layer", "src/layer"):
         os.mkdir(f"{tree.path}/{folder}")
         with open(f"{tree.path}/{folder}/new", "wb"):
@@ -172,7 +181,7 @@ def test_a_place_within_a_skipped_directory_is_looked_into_unless_it_is_skipped_
     assert found.ignored == 0
 
 
-def test_same_folder(tree):
+def test_same_folder(tree: Tree) -> None:
     os.symlink("/src", f"{tree.path}/absolute")
     os.symlink("/", f"{tree.path}/up")
     assert output_scan.same_folder(tree.root, b"/absolute", b"/src")
@@ -181,7 +190,7 @@ def test_same_folder(tree):
     assert not output_scan.same_folder(tree.root, b"/etc", b"/etc")
 
 
-def test_beneath_is_beneath(tree):
+def test_beneath_is_beneath(tree: Tree) -> None:
     os.symlink("/etc", f"{tree.path}/out")
     for path in (b"../..", b"/etc/passwd", b"out/passwd", b"out"):
         with pytest.raises(OSError):

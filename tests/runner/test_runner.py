@@ -9,6 +9,9 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +22,7 @@ from securecc.model.messages import Terminal
 from securecc.runner_protocol import packets
 from securecc.runner_protocol.messages import WorkBlobs, WorkOrder, WorkTree
 from securecc.sandbox import jail
-from tests.runnerside import Runner, children_of, file, from_disk, headers, listed
+from tests.runnerside import Content, Runner, children_of, file, from_disk, headers, listed
 from tests.waiting import CEILING_S
 
 GCC_INCLUDES = ("/usr/include", "/usr/local/include", "/usr/include/x86_64-linux-gnu")
@@ -34,16 +37,17 @@ HOME = listed({b"/home/alice": None})
 
 
 @pytest.fixture(params=["jail", "bubblewrap"], autouse=True)
-def way(request, monkeypatch):
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The way into the sandbox, for all runners of a test."""
     monkeypatch.setattr(Runner, "sandbox", request.param)
-    return request.param
+    chosen: str = request.param
+    return chosen
 
 
-def served(body, **config):
+def served(body: Callable[[Runner], Awaitable[None]], **config: Any) -> str:
     """Run the coroutine function `body(runner)` with a runner of its own."""
 
-    async def whole():
+    async def whole() -> str:
         async with Runner(**config) as runner:
             assert runner.ready.layers[0] == runner.sandbox
             await body(runner)
@@ -55,14 +59,14 @@ def served(body, **config):
 
 
 @pytest.fixture
-def project(tmp_path):
+def project(tmp_path: Path) -> Path:
     (tmp_path / "a.c").write_bytes(C)
     (tmp_path / "h.h").write_bytes(b"#define H(x) (x)\n")
     (tmp_path / "b.cc").write_bytes(CPP)
     return tmp_path
 
 
-def world(command, folder):
+def world(command: list[str], folder: Path) -> dict[bytes, Any]:
     """The tree that the client would send for this command."""
     cwd = os.fsencode(folder)
     tree = from_disk(headers(command, cwd), cwd)
@@ -81,10 +85,10 @@ def world(command, folder):
         ["gcc", "-g", "-gsplit-dwarf", "-fstack-usage", "-c", "a.c"],
     ],
 )
-def test_outputs_equal_a_local_compile(project, command):
+def test_outputs_equal_a_local_compile(project: Path, command: list[str]) -> None:
     (project / "sub").mkdir()
 
-    async def body(runner):
+    async def body(runner: Runner) -> None:
         tree = world(command, project) | {os.fsencode(project / "sub"): None}
         subprocess.run(command, cwd=project, check=True)
         outcome = await runner.run([word.encode() for word in command], tree, cwd=os.fsencode(project))
@@ -98,10 +102,10 @@ def test_outputs_equal_a_local_compile(project, command):
     served(body)
 
 
-def test_a_project_below_a_directory_of_the_toolchains_top():
+def test_a_project_below_a_directory_of_the_toolchains_top() -> None:
     """``/usr/src``: the toolchain's ``/usr`` is mounted over the job's, and the client's directory on top again."""
 
-    async def body(runner):
+    async def body(runner: Runner) -> None:
         folder = b"/usr/src/project"
         tree = {folder: None, folder + b"/out": None, folder + b"/a.c": b"int x;\n", b"/usr/include": None}
         outcome = await runner.run([b"gcc", b"-c", b"a.c", b"-o", b"out/a.o"], tree, cwd=folder)
@@ -111,8 +115,8 @@ def test_a_project_below_a_directory_of_the_toolchains_top():
     served(body)
 
 
-def test_strays_are_read_and_unread_files_that_should_not_be(project):
-    async def body(runner):
+def test_strays_are_read_and_unread_files_that_should_not_be(project: Path) -> None:
+    async def body(runner: Runner) -> None:
         tree = world(["gcc", "-c", "a.c"], project)
         folder = os.fsencode(project)
         tree[folder + b"/unread.h"] = (file(b"", b"x", mtime_ns=5), b"x")
@@ -129,8 +133,8 @@ def test_strays_are_read_and_unread_files_that_should_not_be(project):
     served(body)
 
 
-def test_a_failing_compile_says_so_with_carets():
-    async def body(runner):
+def test_a_failing_compile_says_so_with_carets() -> None:
+    async def body(runner: Runner) -> None:
         tree = {b"/home/alice/a.c": b"int x\n", b"/usr/include": None}
         outcome = await runner.run([b"gcc", b"-c", b"a.c"], tree)
         assert outcome.report.status == 1
@@ -142,8 +146,8 @@ def test_a_failing_compile_says_so_with_carets():
     served(body)
 
 
-def test_standard_input_is_a_file_without_a_name(intruder):
-    async def body(runner):
+def test_standard_input_is_a_file_without_a_name(intruder: str) -> None:
+    async def body(runner: Runner) -> None:
         source = b'#if __has_include("/.securecc/input")\n#error seen\n#endif\n#include "h.h"\nint a = N;\n'
         tree = {INPUT: source, b"/home/alice/h.h": b"#define N 1\n", b"/usr/include": None}
         outcome = await runner.run([b"gcc", b"-x", b"c", b"-c", b"-", b"-o", b"a.o"], tree)
@@ -154,8 +158,8 @@ def test_standard_input_is_a_file_without_a_name(intruder):
     served(body)
 
 
-def test_a_terminal_of_the_clients_size(intruder):
-    async def body(runner):
+def test_a_terminal_of_the_clients_size(intruder: str) -> None:
+    async def body(runner: Runner) -> None:
         terminal = Terminal(input=True, error=True, columns=132, rows=43)
         outcome = await runner.run([intruder.encode(), b"look"], terminal=terminal)
         for line in (b"tty0=1", b"tty1=0", b"tty2=1", b"size=132x43"):
@@ -169,14 +173,14 @@ def test_a_terminal_of_the_clients_size(intruder):
     served(body, compilers=[intruder])
 
 
-def test_what_a_job_sees(intruder, tmp_path):
+def test_what_a_job_sees(intruder: str, tmp_path: Path) -> None:
     secret = tmp_path / "keytab"
     secret.write_bytes(b"secret")
     secret.chmod(0o644)
     paths = [b"/etc/passwd", b"/proc", b"/proc/self/status", b"/dev/zero", b"/dev/pts", b"/sys", b"/jobs", b"/usr/bin"]
     paths += [b"/toolchains", os.fsencode(secret), b"/usr/bin/bwrap", b"/dev/tty", b"/run"]
 
-    async def body(runner):
+    async def body(runner: Runner) -> None:
         words = [word for path in paths for word in (b"read", path)]
         words += [b"read", b"/dev/null", b"read", b"/dev/urandom"]
         outcome = await runner.run([intruder.encode(), *words])
@@ -191,15 +195,15 @@ def test_what_a_job_sees(intruder, tmp_path):
         assert b"descriptor" not in outcome.stdout
         for refused in (b"unshare", b"mount", b"remount", b"setuid"):
             assert refused + b"=E" in outcome.stdout
-        environment = {line[4:] for line in outcome.stdout.splitlines() if line.startswith(b"env ")}
+        seen_environment = {line[4:] for line in outcome.stdout.splitlines() if line.startswith(b"env ")}
         search = os.fsencode(os.path.dirname(intruder))
-        assert environment == {b"LANG=C", b"PATH=" + search, b"TMPDIR=/.securecc/tmp", b"PWD=/home/alice"}
+        assert seen_environment == {b"LANG=C", b"PATH=" + search, b"TMPDIR=/.securecc/tmp", b"PWD=/home/alice"}
 
     served(body, compilers=[intruder])
 
 
-def test_jobs_do_not_see_each_other(intruder):
-    async def body(runner):
+def test_jobs_do_not_see_each_other(intruder: str) -> None:
+    async def body(runner: Runner) -> None:
         other = runner.post(
             [intruder.encode(), b"bomb", b"sleep"], *listed({b"/home/bob/secret.c": b"x", b"/home/alice": None})
         )
@@ -213,14 +217,14 @@ def test_jobs_do_not_see_each_other(intruder):
     served(body, compilers=[intruder])
 
 
-def test_the_toolchain_cannot_be_changed(intruder):
+def test_the_toolchain_cannot_be_changed(intruder: str) -> None:
     program = intruder.encode()
     words = []
     for word in (b"write", b"unlink", b"chmod", b"append", b"link"):
         words += [word, program]
     words += [b"create", os.path.dirname(program) + b"/as", b"exec", b"/home/alice/as"]
 
-    async def body(runner):
+    async def body(runner: Runner) -> None:
         mine = {b"/home/alice/as": (file(b"", b"#!", mode=0o755, mtime_ns=1), b"#!")}
         for _ in range(2):
             outcome = await runner.run([program, *words], mine)
@@ -230,11 +234,11 @@ def test_the_toolchain_cannot_be_changed(intruder):
     served(body, compilers=[intruder])
 
 
-def test_inputs_are_the_jobs_own_copies(intruder):
+def test_inputs_are_the_jobs_own_copies(intruder: str) -> None:
     program = intruder.encode()
     path = b"/home/alice/a.c"
 
-    async def body(runner):
+    async def body(runner: Runner) -> None:
         for _ in range(2):
             words = [b"chmod", path, b"append", path, b"link", path]
             outcome = await runner.run([program, *words], {path: b"int x;\n"})
@@ -244,8 +248,8 @@ def test_inputs_are_the_jobs_own_copies(intruder):
     served(body, compilers=[intruder])
 
 
-def test_links_fifos_and_devices_are_no_outputs(intruder):
-    async def body(runner):
+def test_links_fifos_and_devices_are_no_outputs(intruder: str) -> None:
+    async def body(runner: Runner) -> None:
         words = [b"symlink", b"a.o", b"fifo", b"b.o", b"device", b"c.o", b"create", b"d.o"]
         outcome = await runner.run([intruder.encode(), *words], {b"/home/alice": None})
         assert outcome.stdout == b"a.o=ok\nb.o=ENOSYS\nc.o=ENOSYS\nd.o=ok\n"
@@ -254,10 +258,10 @@ def test_links_fifos_and_devices_are_no_outputs(intruder):
     served(body, compilers=[intruder], without=["landlock"])
 
 
-def test_a_directory_swapped_for_a_symlink_leads_nowhere(intruder):
+def test_a_directory_swapped_for_a_symlink_leads_nowhere(intruder: str) -> None:
     """The runner's own root would be read through it otherwise."""
 
-    async def body(runner):
+    async def body(runner: Runner) -> None:
         tree = {b"/home/alice/proc/status": b"x", b"/home/alice/sub/proc/version": b"x"}
         outcome = await runner.run([intruder.encode(), b"swap", b"/home/alice/sub"], tree)
         assert outcome.stdout == b"/home/alice/sub=ok\n"
@@ -266,11 +270,11 @@ def test_a_directory_swapped_for_a_symlink_leads_nowhere(intruder):
     served(body, compilers=[intruder], without=["landlock"])
 
 
-def test_bombs_are_bounded(intruder):
+def test_bombs_are_bounded(intruder: str) -> None:
     program = intruder.encode()
     small = JobLimits(wall_s=5, memory=64 * limits.MIB, processes=12, output=8 * limits.MIB, diagnostics=limits.MIB)
 
-    async def body(runner):
+    async def body(runner: Runner) -> None:
         outcome = await runner.run([program, b"bomb", b"fork"], limits=small)
         count, error = outcome.stdout.split()
         assert (int(count) <= 12, error) == (True, b"EAGAIN")
@@ -297,7 +301,7 @@ def test_bombs_are_bounded(intruder):
     served(body, compilers=[intruder])
 
 
-def processes_of(runner):
+def processes_of(runner: Runner) -> list[str]:
     """All processes below the runner."""
     found, todo = [], [str(runner.process.pid)]
     while todo:
@@ -308,8 +312,8 @@ def processes_of(runner):
 
 
 @pytest.mark.parametrize("bomb", [b"spin", b"sleep"])
-def test_the_whole_tree_ends_at_the_wall_limit(intruder, bomb):
-    async def body(runner):
+def test_the_whole_tree_ends_at_the_wall_limit(intruder: str, bomb: bytes) -> None:
+    async def body(runner: Runner) -> None:
         began = time.monotonic()
         outcome = await runner.run([intruder.encode(), b"bomb", bomb], limits=JobLimits(wall_s=0.4))
         assert (outcome.report.status, outcome.report.limit) == (-signal.SIGKILL, "wall")
@@ -319,8 +323,8 @@ def test_the_whole_tree_ends_at_the_wall_limit(intruder, bomb):
     served(body, compilers=[intruder])
 
 
-def test_processor_time_of_all_processes_together(intruder):
-    async def body(runner):
+def test_processor_time_of_all_processes_together(intruder: str) -> None:
+    async def body(runner: Runner) -> None:
         outcome = await runner.run([intruder.encode(), b"bomb", b"spin"], limits=JobLimits(wall_s=30, cpu_s=0.5))
         assert outcome.report.limit == "cpu"
         assert processes_of(runner) == []
@@ -328,8 +332,8 @@ def test_processor_time_of_all_processes_together(intruder):
     served(body, compilers=[intruder])
 
 
-def test_cancel_ends_the_whole_tree(intruder):
-    async def body(runner):
+def test_cancel_ends_the_whole_tree(intruder: str) -> None:
+    async def body(runner: Runner) -> None:
         future = runner.post([intruder.encode(), b"bomb", b"spin"], *HOME)
         while len(processes_of(runner)) < 5:
             await asyncio.sleep(0.01)
@@ -341,10 +345,10 @@ def test_cancel_ends_the_whole_tree(intruder):
     served(body, compilers=[intruder])
 
 
-def test_nothing_outlives_a_job_or_the_front(intruder):
+def test_nothing_outlives_a_job_or_the_front(intruder: str) -> None:
     pids = []
 
-    async def body(runner):
+    async def body(runner: Runner) -> None:
         outcome = await runner.run([intruder.encode(), b"bomb", b"orphan"])
         assert outcome.report.status == 0
         assert processes_of(runner) == []
@@ -357,8 +361,8 @@ def test_nothing_outlives_a_job_or_the_front(intruder):
     assert [pid for pid in pids if os.path.exists(f"/proc/{pid}")] == []
 
 
-def test_sandboxes_end_when_the_runner_is_killed(intruder):
-    async def whole():
+def test_sandboxes_end_when_the_runner_is_killed(intruder: str) -> None:
+    async def whole() -> None:
         async with Runner(compilers=[intruder]) as runner:
             runner.post([intruder.encode(), b"bomb", b"sleep"], *HOME)
             while len(processes_of(runner)) < 4:
@@ -374,7 +378,7 @@ def test_sandboxes_end_when_the_runner_is_killed(intruder):
     asyncio.run(whole())
 
 
-def state(pid):
+def state(pid: int | str) -> str:
     try:
         with open(f"/proc/{pid}/stat") as status:
             return status.read().rpartition(")")[2].split()[0]
@@ -401,8 +405,8 @@ FORBIDDEN = [
 ]
 
 
-def test_paths_that_no_tree_may_have():
-    async def body(runner):
+def test_paths_that_no_tree_may_have() -> None:
+    async def body(runner: Runner) -> None:
         for path in FORBIDDEN:
             outcome = await runner.run([b"gcc", b"-v"], {path: b"*asm:\n"})
             assert outcome.report.failure, path
@@ -413,8 +417,8 @@ def test_paths_that_no_tree_may_have():
     served(body)
 
 
-def test_contents_must_be_what_the_entries_say():
-    async def body(runner):
+def test_contents_must_be_what_the_entries_say() -> None:
+    async def body(runner: Runner) -> None:
         for entry in (file(b"/a.c", b"x" * 5), file(b"/a.c", b"x" * 3)):
             outcome = await asyncio.wait_for(runner.post([b"gcc", b"-v"], [entry], [b"four"]), CEILING_S)
             assert "bytes" in outcome.report.failure
@@ -428,7 +432,7 @@ def test_contents_must_be_what_the_entries_say():
     served(body)
 
 
-async def settled(runner):
+async def settled(runner: Runner) -> int:
     """The runner's open descriptors, once it has closed those of the last report."""
     count = -1
     while count != (count := len(os.listdir(f"/proc/{runner.process.pid}/fd"))):
@@ -436,8 +440,8 @@ async def settled(runner):
     return count
 
 
-def test_garbage_from_the_front_is_survived():
-    async def body(runner):
+def test_garbage_from_the_front_is_survived() -> None:
+    async def body(runner: Runner) -> None:
         end = runner.end
         end.send(b"\0nonsense")
         end.send(b"\1")
@@ -463,9 +467,9 @@ def test_garbage_from_the_front_is_survived():
     assert "invalid packet" in served(body)
 
 
-def test_the_working_directory_is_spelled_as_the_client_does():
-    async def body(runner):
-        tree = {
+def test_the_working_directory_is_spelled_as_the_client_does() -> None:
+    async def body(runner: Runner) -> None:
+        tree: dict[bytes, Content] = {
             b"/real/src/a.c": b"int x;\n",
             b"/home/link": Entry(b"", Kind.LINK, b"/real"),
             b"/usr/include": None,
@@ -478,27 +482,34 @@ def test_the_working_directory_is_spelled_as_the_client_does():
     served(body)
 
 
-def test_a_runner_is_small_and_has_no_sight_of_the_host(way):
-    async def body(runner):
+def test_a_runner_is_small_and_has_no_sight_of_the_host(way: str) -> None:
+    async def body(runner: Runner) -> None:
         pid = runner.process.pid
         with open(f"/proc/{pid}/status") as status:
             said = status.read()
-        assert int(re.search(r"VmRSS:\s+(\d+)", said)[1]) < 60 * limits.KIB
+        resident, users = re.search(r"VmRSS:\s+(\d+)", said), re.search(r"Uid:.*", said)
+        assert resident is not None
+        assert users is not None
+        assert int(resident[1]) < 60 * limits.KIB
         assert re.search(r"NoNewPrivs:\s+1", said)
         if os.getuid() == 0:
             assert set(os.listdir(f"/proc/{pid}/root/")) == ROOT | PROGRAMS[way]
             assert os.listdir(f"/proc/{pid}/root/jobs") == []
-            assert "0\t0" not in re.search(r"Uid:.*", said)[0]
+            assert "0\t0" not in users[0]
 
     served(body)
 
 
-def test_no_compiler_no_runner():
+async def not_reached(_runner: Runner) -> None:
+    raise AssertionError("this runner should not have started")
+
+
+def test_no_compiler_no_runner() -> None:
     with pytest.raises(RuntimeError, match="none of the compilers can be used"):
-        served(None, compilers=["/nonexistent/gcc"])
+        served(not_reached, compilers=["/nonexistent/gcc"])
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can fail to be someone else")
-def test_root_is_refused():
+def test_root_is_refused() -> None:
     with pytest.raises(RuntimeError, match="as root"):
-        served(None, uid=0, gid=0)
+        served(not_reached, uid=0, gid=0)

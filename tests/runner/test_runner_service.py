@@ -6,16 +6,21 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
 
 import pytest
 
 from securecc.daemon.service_manager import ServiceManager
-from securecc.daemon.settings import DaemonSettings
+from securecc.daemon.settings import DaemonSettings, User
 from securecc.model.errors import ConfigError, SandboxError
 from securecc.runner import runner_service
 from securecc.runner.runner_service import READY, RunnerService, connect
 from securecc.runner_protocol.packets import order_runner
+from securecc.sandbox import cgroup
+from securecc.sandbox.machine_advice import CgroupPlacement
 from tests.runnerside import NOBODY, children_of
 from tests.waiting import CEILING_S, until
 
@@ -37,13 +42,13 @@ as_root = pytest.mark.skipif(os.getuid() != 0, reason="front and runner are two 
 class Service:
     """`secureccd --only runner`, and what it says."""
 
-    folder: object
+    folder: Path
     more: str = ""
-    given: tuple = ()
-    environment: dict = field(default_factory=dict)
+    given: tuple[int, ...] = ()
+    environment: dict[str, str] = field(default_factory=dict)
     user: int | None = None
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         (self.folder / "run").mkdir(exist_ok=True)
         (self.folder / "run").chmod(0o755)
         self.config = self.folder / "config.yaml"
@@ -61,17 +66,17 @@ class Service:
         self.until(lambda: READY in self.said() or self.process.poll() is not None)
         return self
 
-    def said(self):
+    def said(self) -> str:
         return (self.folder / "log").read_text()
 
-    def until(self, condition):
+    def until(self, condition: Callable[[], object]) -> None:
         until(condition, what=f"it; its log: {self.said()}")
 
     @property
-    def path(self):
+    def path(self) -> Path:
         return self.folder / "run/runner"
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.process.terminate()
         assert self.process.wait(CEILING_S) is not None
         self.log.close()
@@ -95,24 +100,25 @@ print(len(end.recv(1 << 16)), flush=True)
 """
 
 
-def _uncovered():
+def _uncovered() -> dict[str, str]:
     """The environment of another user's process: it may not write where coverage is gathered, and would say so."""
     return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
 
 
-def knocking(path, script, user=FRONT):
+def knocking(path: Path, script: str, user: int = FRONT) -> subprocess.Popen[str]:
     """A process of this user that is connected as `spawner`, and runs this script."""
-    line = [sys.executable, "-c", PRELUDE + script, path, str(user)]
+    line = [sys.executable, "-c", PRELUDE + script, str(path), str(user)]
     return subprocess.Popen(line, env=_uncovered(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def answer(path, script, user=FRONT):
+def answer(path: Path, script: str, user: int = FRONT) -> str:
     with knocking(path, script, user) as process:
+        assert process.stdout is not None
         return process.stdout.read()
 
 
 @as_root
-def test_a_front_gets_runners_and_they_go_with_it(reachable):
+def test_a_front_gets_runners_and_they_go_with_it(reachable: Path) -> None:
     with Service(reachable) as service:
         assert os.stat(service.path).st_mode & 0o777 == 0o600
         assert int(answer(service.path, ASK)) > 10, service.said()
@@ -125,7 +131,7 @@ def test_a_front_gets_runners_and_they_go_with_it(reachable):
 
 
 @as_root
-def test_who_is_not_the_front_is_turned_away(reachable):
+def test_who_is_not_the_front_is_turned_away(reachable: Path) -> None:
     """Also root, whom no socket's mode keeps out."""
     with Service(reachable) as service, connect(service.path) as end:
         end.settimeout(CEILING_S)
@@ -134,7 +140,7 @@ def test_who_is_not_the_front_is_turned_away(reachable):
         assert "of uid 0, but the front's is" in service.said()
 
 
-def test_the_runners_own_user_is_no_front(reachable):
+def test_the_runners_own_user_is_no_front(reachable: Path) -> None:
     """Else a compiler that breaks out would have what the front has."""
     with Service(reachable) as service:
         if os.getuid() == 0:
@@ -144,9 +150,10 @@ def test_the_runners_own_user_is_no_front(reachable):
 
 
 @as_root
-def test_told_to_end_it_takes_all_with_it(reachable):
+def test_told_to_end_it_takes_all_with_it(reachable: Path) -> None:
     """A front that stays keeps nothing alive."""
     with Service(reachable) as service, knocking(service.path, ASK + "end.recv(1)\nend.recv(1)") as front:
+        assert front.stdout is not None
         assert int(front.stdout.readline()) > 10
         [spawner] = children_of(service.process.pid)
         [runner] = children_of(int(spawner))
@@ -168,7 +175,7 @@ for pid in sys.argv[2:]:
 
 
 @as_root
-def test_none_of_its_processes_lets_its_own_user_look_into_it(reachable):
+def test_none_of_its_processes_lets_its_own_user_look_into_it(reachable: Path) -> None:
     """A compiler that breaks out is this user, and must find no way to the host's files through who still sees them.
     The service manager has made it that user: what becomes somebody else by itself is closed by that alone.
     """
@@ -188,7 +195,7 @@ def test_none_of_its_processes_lets_its_own_user_look_into_it(reachable):
 
 
 @as_root
-def test_no_more_fronts_than_there_can_be(reachable, monkeypatch):
+def test_no_more_fronts_than_there_can_be(reachable: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = (
         "ends = [spawner] + [connect(Path(sys.argv[1])) for _ in range(5)]\n"
         "import select\n"
@@ -200,7 +207,7 @@ def test_no_more_fronts_than_there_can_be(reachable, monkeypatch):
         assert "4 fronts are connected already" in service.said()
 
 
-def test_a_service_managers_socket_and_its_watchdog(reachable):
+def test_a_service_managers_socket_and_its_watchdog(reachable: Path) -> None:
     """In the place of the manager: a socket that listens, and one that hears of us."""
     with (
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager,
@@ -234,21 +241,28 @@ def test_a_service_managers_socket_and_its_watchdog(reachable):
             assert process.wait(CEILING_S) == 0
 
 
+def settings_in(folder: Path, **more: Any) -> DaemonSettings:
+    places: Any = (folder / name for name in "kpasc")
+    return DaemonSettings(*places, **more)
+
+
 @pytest.mark.parametrize("kind", [(socket.AF_INET, socket.SOCK_STREAM), (socket.AF_UNIX, socket.SOCK_STREAM)])
-def test_a_socket_of_another_kind(tmp_path, kind):
-    settings = DaemonSettings(*(tmp_path / name for name in "kpasc"))
+def test_a_socket_of_another_kind(tmp_path: Path, kind: tuple[int, int]) -> None:
+    settings = settings_in(tmp_path)
     with socket.socket(*kind) as wrong, pytest.raises(ConfigError, match="one unix socket"):
         RunnerService(settings, tmp_path, ServiceManager(sockets=(wrong,)))
 
 
-def test_a_place_where_nothing_can_listen(tmp_path):
-    settings = DaemonSettings(*(tmp_path / name for name in "kpasc"), runner_socket=tmp_path / "none/runner")
+def test_a_place_where_nothing_can_listen(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path, runner_socket=tmp_path / "none/runner")
     with pytest.raises(ConfigError, match="make its directory"):
         RunnerService(settings, tmp_path, ServiceManager())
 
 
-def test_a_front_that_gets_no_spawner_costs_the_others_nothing(tmp_path, monkeypatch, caplog):
-    def fork():
+def test_a_front_that_gets_no_spawner_costs_the_others_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fork() -> None:
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
     alone = object.__new__(RunnerService)
@@ -265,23 +279,24 @@ def test_a_front_that_gets_no_spawner_costs_the_others_nothing(tmp_path, monkeyp
     assert alone._spawners == set()
 
 
-def test_nobody_waits(tmp_path):
+def test_nobody_waits(tmp_path: Path) -> None:
     with pytest.raises(SandboxError, match="no runner listens"):
         connect(tmp_path / "runner")
 
 
-def test_control_groups_are_used_where_they_are_given(tmp_path, monkeypatch):
+def test_control_groups_are_used_where_they_are_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prepared = []
-    monkeypatch.setattr(runner_service.cgroup, "prepare", lambda *words: prepared.append(words) or "/groups")
-    monkeypatch.setattr(
-        runner_service.cgroup, "placement", lambda: runner_service.cgroup.CgroupPlacement("/m", "/m/own", False)
-    )
-    settings = DaemonSettings(*(tmp_path / name for name in "kpasc"))
+
+    def prepare(*words: Any) -> str:
+        prepared.append(words)
+        return "/groups"
+
+    monkeypatch.setattr(cgroup, "prepare", prepare)
+    monkeypatch.setattr(cgroup, "placement", lambda: CgroupPlacement("/m", "/m/own", False))
+    settings = settings_in(tmp_path)
     assert runner_service.prepare_groups(settings, None) == ""
-    monkeypatch.setattr(
-        runner_service.cgroup, "placement", lambda: runner_service.cgroup.CgroupPlacement("/m", "/m/own", True)
-    )
+    monkeypatch.setattr(cgroup, "placement", lambda: CgroupPlacement("/m", "/m/own", True))
     assert runner_service.prepare_groups(settings, None) == "/groups"
-    named = DaemonSettings(*(tmp_path / name for name in "kpasc"), groups=tmp_path)
-    runner_service.prepare_groups(named, runner_service.User(7, 8, "x"))
+    named = settings_in(tmp_path, groups=tmp_path)
+    runner_service.prepare_groups(named, User(7, 8, "x"))
     assert prepared == [("/m/own", None), (str(tmp_path), (7, 8))]

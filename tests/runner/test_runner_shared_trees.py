@@ -6,6 +6,9 @@ import asyncio
 import os
 import subprocess
 import tempfile
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -15,7 +18,8 @@ from securecc.compiler.tree.manifest_check import check_manifest
 from securecc.model import limits
 from securecc.model.manifest import Entry, Kind, Manifest, Role
 from securecc.model.messages import SharedTree
-from tests.runnerside import Runner, from_disk, headers, listed
+from securecc.runner_protocol.messages import WorkReady
+from tests.runnerside import Content, Runner, from_disk, headers, listed
 from tests.waiting import CEILING_S
 
 C = b"#include <stdio.h>\n#include <stddef.h>\nint main(void) { return puts(__FILE__) + sizeof(max_align_t); }\n"
@@ -24,12 +28,13 @@ GCC = b"/usr/lib/gcc/x86_64-linux-gnu/12"
 
 
 @pytest.fixture(scope="module", params=["jail", "bubblewrap"])
-def way(request):
-    return request.param
+def way(request: pytest.FixtureRequest) -> str:
+    chosen: str = request.param
+    return chosen
 
 
 @pytest.fixture(scope="module")
-def site():
+def site() -> Iterator[str]:
     """A directory tree of a site's, and the intruder beside it, where the runner's own user can read them."""
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
@@ -44,8 +49,8 @@ def site():
         yield folder
 
 
-def served(body, way, **config):
-    async def whole():
+def served(body: Callable[[Runner], Awaitable[None]], way: str, **config: Any) -> str:
+    async def whole() -> str:
         async with Runner(sandbox=way, **config) as runner:
             await body(runner)
             log = runner.said()
@@ -55,19 +60,19 @@ def served(body, way, **config):
     return asyncio.run(whole())
 
 
-def named(offered):
+def named(offered: SharedTree) -> Entry:
     return Entry(offered.path, Kind.SHARED_TREE, offered.digest, mode=0o755, role=Role.PRESENT)
 
 
-def with_shared_trees(runner):
+def with_shared_trees(runner: Runner) -> dict[bytes, Entry]:
     """What a manifest says of all shared trees of the runner's."""
     return {offered.path: named(offered) for offered in runner.ready.trees}
 
 
-def test_objects_are_those_of_a_local_compile_and_of_one_by_files(way, tmp_path):
+def test_objects_are_those_of_a_local_compile_and_of_one_by_files(way: str, tmp_path: Path) -> None:
     sources = {"a.c": (C, "gcc"), "b.cc": (CPP, "g++")}
 
-    async def body(runner):
+    async def body(runner: Runner) -> None:
         assert {offered.path for offered in runner.ready.trees} >= {b"/usr/include", GCC + b"/include"}
         for offered in runner.ready.trees:
             assert offered.digest == shared_tree.digest_of(shared_tree.entries(offered.path))
@@ -98,11 +103,11 @@ def test_objects_are_those_of_a_local_compile_and_of_one_by_files(way, tmp_path)
 COMPILERS = ("/usr/bin/gcc", "/usr/bin/clang", "/usr/bin/aarch64-linux-gnu-gcc")
 
 
-def test_each_compiler_may_have_the_shared_trees_of_all_and_compiles_with_them():
+def test_each_compiler_may_have_the_shared_trees_of_all_and_compiles_with_them() -> None:
     """By the front's rules and by the runner's."""
     there = [path for path in COMPILERS if os.path.exists(path)]
 
-    async def body(runner):
+    async def body(runner: Runner) -> None:
         tree = with_shared_trees(runner) | {b"/home/alice/a.cc": CPP}
         entries = tuple(listed(tree)[0])
         for offer, compiler in zip(runner.ready.toolchains, there, strict=True):
@@ -116,8 +121,8 @@ def test_each_compiler_may_have_the_shared_trees_of_all_and_compiles_with_them()
     assert "not offered" not in served(body, "jail", compilers=there, shared_trees=None)
 
 
-def test_an_error_shows_the_lines_of_a_shared_trees_header(way, site):
-    async def body(runner):
+def test_an_error_shows_the_lines_of_a_shared_trees_header(way: str, site: str) -> None:
+    async def body(runner: Runner) -> None:
         release = os.fsencode(site) + b"/release"
         text = b'#include "sub/t.h"\n#define SITE 4\nint x;\n'
         tree = with_shared_trees(runner) | {b"/home/alice/a.c": text, b"/usr/include": None}
@@ -129,7 +134,7 @@ def test_an_error_shows_the_lines_of_a_shared_trees_header(way, site):
     served(body, way, shared_trees=[site + "/release"])
 
 
-def test_nothing_in_a_shared_tree_can_be_changed_or_run(way, site):
+def test_nothing_in_a_shared_tree_can_be_changed_or_run(way: str, site: str) -> None:
     program, release = os.fsencode(site) + b"/bin/intruder", os.fsencode(site) + b"/release"
     words = []
     for word in (b"write", b"unlink", b"chmod", b"append", b"link"):
@@ -137,7 +142,7 @@ def test_nothing_in_a_shared_tree_can_be_changed_or_run(way, site):
     words += [b"create", release + b"/new.h", b"create", release + b"/sub/new.h", b"exec", release + b"/program"]
     expected = [b"EROFS", b"EROFS", b"EROFS", b"EROFS", b"EXDEV", b"EROFS", b"EROFS", b"EACCES"]
 
-    async def body(runner):
+    async def body(runner: Runner) -> None:
         for _ in range(2):
             outcome = await runner.run([program, *words], with_shared_trees(runner))
             assert [line.rpartition(b"=")[2] for line in outcome.stdout.splitlines()] == expected
@@ -147,10 +152,10 @@ def test_nothing_in_a_shared_tree_can_be_changed_or_run(way, site):
     served(body, way, compilers=[os.fsdecode(program)], shared_trees=[site + "/release"])
 
 
-def test_only_a_job_that_names_a_shared_tree_sees_it(way, site):
+def test_only_a_job_that_names_a_shared_tree_sees_it(way: str, site: str) -> None:
     program, path = os.fsencode(site) + b"/bin/intruder", os.fsencode(site) + b"/release/s.h"
 
-    async def body(runner):
+    async def body(runner: Runner) -> None:
         words = [program, b"read", path, b"read", b"/shared-trees", b"read", b"/shared-trees/0"]
         with_it, without = await asyncio.gather(runner.run(words, with_shared_trees(runner)), runner.run(words))
         seen = [[line.rpartition(b"=")[2] for line in outcome.stdout.splitlines()] for outcome in (with_it, without)]
@@ -159,7 +164,7 @@ def test_only_a_job_that_names_a_shared_tree_sees_it(way, site):
     served(body, way, compilers=[os.fsdecode(program)], shared_trees=[site + "/release"])
 
 
-def test_a_shared_tree_deep_in_a_place_of_the_clients_and_outputs_beside_it(way):
+def test_a_shared_tree_deep_in_a_place_of_the_clients_and_outputs_beside_it(way: str) -> None:
     """``/usr/src/x/include``: the toolchain's ``/usr``, the client's ``/usr/src``, a shared tree, one over another."""
     with tempfile.TemporaryDirectory(dir="/usr/src") as folder:
         os.chmod(folder, 0o755)
@@ -168,7 +173,7 @@ def test_a_shared_tree_deep_in_a_place_of_the_clients_and_outputs_beside_it(way)
             file.write("int s;\n")
         cwd = os.fsencode(folder)
 
-        async def body(runner):
+        async def body(runner: Runner) -> None:
             tree = with_shared_trees(runner) | {cwd + b"/a.c": b'#include "s.h"\n', b"/usr/include": None}
             outcome = await runner.run([b"gcc", b"-Iinclude", b"-MD", b"-c", b"a.c"], tree, cwd=cwd)
             assert (outcome.report.status, outcome.report.failure, outcome.stderr) == (0, "", b"")
@@ -178,11 +183,11 @@ def test_a_shared_tree_deep_in_a_place_of_the_clients_and_outputs_beside_it(way)
         served(body, way, shared_trees=[folder + "/include"])
 
 
-def test_shared_trees_that_no_tree_may_have(site):
-    async def body(runner):
+def test_shared_trees_that_no_tree_may_have(site: str) -> None:
+    async def body(runner: Runner) -> None:
         [offered] = runner.ready.trees
         path = offered.path
-        attacks = {
+        attacks: dict[str, dict[bytes, Content]] = {
             "another digest": {path: named(SharedTree(path, b"d" * 32))},
             "a short digest": {path: named(SharedTree(path, b"d"))},
             "another path": {path + b"-2": named(SharedTree(path + b"-2", offered.digest))},
@@ -210,10 +215,10 @@ def test_shared_trees_that_no_tree_may_have(site):
     served(body, "jail", shared_trees=[site + "/release"])
 
 
-def test_the_working_directory_in_a_shared_tree_is_of_no_use(site):
+def test_the_working_directory_in_a_shared_tree_is_of_no_use(site: str) -> None:
     program, release = os.fsencode(site) + b"/bin/intruder", os.fsencode(site) + b"/release"
 
-    async def body(runner):
+    async def body(runner: Runner) -> None:
         entries, contents = listed(with_shared_trees(runner))
         words = [program, b"create", b"x.o", b"create", release + b"/x.o"]
         outcome = await asyncio.wait_for(runner.post(words, entries, contents, cwd=release), CEILING_S)
@@ -223,11 +228,11 @@ def test_the_working_directory_in_a_shared_tree_is_of_no_use(site):
     served(body, "jail", compilers=[os.fsdecode(program)], shared_trees=[site + "/release"])
 
 
-def test_what_is_no_shared_tree_is_in_the_log(site):
+def test_what_is_no_shared_tree_is_in_the_log(site: str) -> None:
     os.mkdir(site + "/odd")
     os.mkfifo(site + "/odd/fifo")
 
-    async def body(runner):
+    async def body(runner: Runner) -> None:
         assert [offered.path for offered in runner.ready.trees] == [os.fsencode(site) + b"/release"]
 
     log = served(body, "jail", shared_trees=[site + "/odd", site + "/release", "/usr", "/nowhere/at/all"])
@@ -235,12 +240,12 @@ def test_what_is_no_shared_tree_is_in_the_log(site):
         assert f"{path} is not offered as a shared tree" in log
 
 
-def test_a_store_that_is_too_small_keeps_the_compilers(site):
+def test_a_store_that_is_too_small_keeps_the_compilers(site: str) -> None:
     os.mkdir(site + "/large")
     with open(site + "/large/hole", "wb") as file:
         file.truncate(limits.BLOB)
 
-    async def body(runner):
+    async def body(runner: Runner) -> None:
         assert runner.ready.trees == ()
         outcome = await runner.run([b"/usr/bin/as", b"--version"])
         assert outcome.report.status == 0
@@ -249,11 +254,11 @@ def test_a_store_that_is_too_small_keeps_the_compilers(site):
     assert "no room" in served(body, "jail", shared_trees=[site + "/large"], **store)
 
 
-def test_a_runner_that_finds_the_same_shared_trees_is_not_needed(site):
-    def ready(**config):
-        found = []
+def test_a_runner_that_finds_the_same_shared_trees_is_not_needed(site: str) -> None:
+    def ready(**config: Any) -> WorkReady:
+        found: list[WorkReady] = []
 
-        async def body(runner):
+        async def body(runner: Runner) -> None:
             found.append(runner.ready)
 
         served(body, "jail", **config)

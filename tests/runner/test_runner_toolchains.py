@@ -6,6 +6,8 @@ import asyncio
 import os
 import re
 import subprocess
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,14 +39,14 @@ COMMANDS = [
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory):
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("project")
     (folder / "a.c").write_bytes(C)
     (folder / "a.cpp").write_bytes(CPP)
     return folder
 
 
-def tree_of(command, cwd):
+def tree_of(command: list[str], cwd: Path) -> dict[bytes, Any]:
     """What the client would send: the files that the compiler reads, and the directories that it looks into."""
     said = subprocess.run([*command, "-v"], cwd=cwd, capture_output=True, check=True).stderr
     _, _, listing = said.partition(b"search starts here:\n#include <...>")
@@ -55,14 +57,14 @@ def tree_of(command, cwd):
     return tree | {path: None for path in found if path not in tree}
 
 
-def driven(said):
+def driven(said: bytes) -> list[bytes]:
     """The programs that a driver starts, as it prints them, temporary names aside."""
     lines = [line for line in said.splitlines() if re.search(rb" -cc1 |/cc1(plus)? ", line)]  # never /tmp/cc1Xyz.s
     return [re.sub(rb"/\S*/cc\w+\.s", b"TEMPORARY", line) for line in lines]
 
 
-def test_objects_and_search_are_those_of_a_local_run(project):
-    async def body():
+def test_objects_and_search_are_those_of_a_local_run(project: Path) -> None:
+    async def body() -> None:
         async with Runner(compilers=OFFERED) as runner:
             assert len(runner.ready.toolchains) == len(OFFERED)
             for command in COMMANDS:

@@ -2,15 +2,16 @@
 
 import asyncio
 import os
+from pathlib import Path
 
 import pytest
 
-from securecc.compiler.toolchain.closure import ToolchainClosure
+from securecc.compiler.toolchain.closure import Family, ToolchainClosure
 from securecc.runner.toolchain_probe import _commands
 from tests.runnerside import Runner
 
 
-def closure(family, *paths):
+def closure(family: Family, *paths: bytes) -> ToolchainClosure:
     files = tuple(type("File", (), {"path": path})() for path in paths)
     return ToolchainClosure("gcc-12", "", "", (b"/usr/bin/gcc",), files, (), (), (), b"", b"", family)
 
@@ -24,18 +25,18 @@ def closure(family, *paths):
         (closure("other"), []),
     ],
 )
-def test_each_language_is_tried(known, languages):
+def test_each_language_is_tried(known: ToolchainClosure, languages: list[bytes]) -> None:
     first, *commands = _commands(known)
     assert first == (b"/usr/bin/gcc", b"-v")
     assert [command[2] for command in commands] == languages
 
 
-def test_a_compiler_that_starts_and_makes_nothing_is_not_offered(reachable):
+def test_a_compiler_that_starts_and_makes_nothing_is_not_offered(reachable: Path) -> None:
     """A script in cc1's place is no part of a closure that ELF programs make, so it fails where it matters."""
     broken = reachable / "gcc-broken"
     broken.symlink_to("/usr/bin/false")
 
-    async def body():
+    async def body() -> None:
         async with Runner(compilers=[str(broken), "/usr/bin/gcc"]) as runner:
             assert [offer.name for offer in runner.ready.toolchains] == ["gcc-12"]
             assert "gcc-broken does not work in the sandbox" in runner.said()

@@ -7,6 +7,8 @@ import errno
 import os
 import socket
 import struct
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -23,8 +25,8 @@ from securecc.system.descriptors import close_all
 from tests.waiting import CEILING_S
 
 
-def order(**more):
-    values = {
+def order(**more: Any) -> WorkOrder:
+    values: dict[str, Any] = {
         "job": 1,
         "toolchain": b"t" * 32,
         "arguments": (b"gcc", b"-c", b"a.c"),
@@ -41,10 +43,13 @@ def order(**more):
 class Ends:
     """Two connections; `got`, `garbage` and `lost` are the second one's."""
 
-    def __init__(self, start=True, around=lambda end: end):
+    def __init__(self, start: bool = True, around: Callable[[socket.socket], Any] = lambda end: end) -> None:
         one, other = packets.pair()
         self.raw, self.other, self.around = one, other, around(one)
-        self.got, self.garbage, self.lost, self.sender_lost = [], [], [], []
+        self.got: list[tuple[Any, list[int]]] = []
+        self.garbage: list[str] = []
+        self.lost: list[str] = []
+        self.sender_lost: list[str] = []
         self.sender = packets.PacketConnection(
             self.around, packets.from_runner, lambda *_: None, self.sender_lost.append
         )
@@ -59,15 +64,15 @@ class Ends:
         if start:
             self.receiver.start()
 
-    def close(self):
+    def close(self) -> None:
         self.sender.close()
         self.receiver.close()
         for _, descriptors in self.got:
             close_all(descriptors)
 
 
-def between(body, **how):
-    async def whole():
+def between(body: Callable[[Ends], Awaitable[None]], **how: Any) -> None:
+    async def whole() -> None:
         ends = Ends(**how)
         try:
             await body(ends)
@@ -79,13 +84,13 @@ def between(body, **how):
     assert len(set(os.listdir("/proc/self/fd")) - before) <= 1
 
 
-async def until(condition):
+async def until(condition: Callable[[], object]) -> None:
     while not condition():
         await asyncio.sleep(0)
 
 
-def test_messages_arrive_in_order_with_their_descriptors():
-    async def body(ends):
+def test_messages_arrive_in_order_with_their_descriptors() -> None:
+    async def body(ends: Ends) -> None:
         memfd = packets.memory(b"content")
         ends.sender.send(WorkBlobs(5), [memfd, memfd])
         ends.sender.send(WorkCancel(6))
@@ -100,8 +105,8 @@ def test_messages_arrive_in_order_with_their_descriptors():
 
 
 @pytest.mark.parametrize("size", [0, limits.WORK_PACKET - 300, limits.WORK_PACKET, limits.ARGUMENTS_TOTAL])
-def test_large_messages_travel_in_a_memfd(size):
-    async def body(ends):
+def test_large_messages_travel_in_a_memfd(size: int) -> None:
+    async def body(ends: Ends) -> None:
         sent = order(arguments=(b"gcc", b"x" * size))
         ends.sender.send(sent, [0])
         await until(lambda: ends.got)
@@ -112,8 +117,8 @@ def test_large_messages_travel_in_a_memfd(size):
     between(body)
 
 
-def test_an_order_with_more_contents_than_one_packet_carries():
-    async def body(ends):
+def test_an_order_with_more_contents_than_one_packet_carries() -> None:
+    async def body(ends: Ends) -> None:
         files = [packets.memory(b"%d" % number) for number in range(600)]
         entries = tuple(Entry(b"/%d" % number, Kind.FILE) for number in range(600))
         tree = WorkTree(entries, tuple(range(600)))
@@ -128,8 +133,8 @@ def test_an_order_with_more_contents_than_one_packet_carries():
     between(body)
 
 
-def test_a_slow_peer_is_waited_for_and_loses_nothing():
-    async def body(ends):
+def test_a_slow_peer_is_waited_for_and_loses_nothing() -> None:
+    async def body(ends: Ends) -> None:
         memfd = packets.memory(b"x")
         for number in range(1, 2000):
             ends.sender.send(order(job=number, arguments=(b"x" * 10000,)), [memfd])
@@ -143,25 +148,25 @@ def test_a_slow_peer_is_waited_for_and_loses_nothing():
     between(body, start=False)
 
 
-def test_what_can_never_be_sent_ends_the_connection_once():
+def test_what_can_never_be_sent_ends_the_connection_once() -> None:
     """Else it would be tried again for ever, and nothing behind it would go."""
 
     class Refusing:
-        def __init__(self, end):
+        def __init__(self, end: socket.socket) -> None:
             self.end = end
             self.refuses = False
             self.tries = 0
 
-        def sendmsg(self, *what):
+        def sendmsg(self, *what: Any) -> int:
             if not self.refuses:
                 return self.end.sendmsg(*what)
             self.tries += 1
             raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
 
-        def __getattr__(self, name):
+        def __getattr__(self, name: str) -> Any:
             return getattr(self.end, name)
 
-    async def body(ends):
+    async def body(ends: Ends) -> None:
         while not ends.sender.queued:
             ends.sender.send(order(arguments=(b"x" * 10000,)))
         ends.around.refuses = True
@@ -174,8 +179,8 @@ def test_what_can_never_be_sent_ends_the_connection_once():
     between(body, start=False, around=Refusing)
 
 
-def test_the_peers_end_is_told_once():
-    async def body(ends):
+def test_the_peers_end_is_told_once() -> None:
+    async def body(ends: Ends) -> None:
         ends.sender.close()
         await until(lambda: ends.lost)
         with pytest.raises(ChannelError):
@@ -185,13 +190,13 @@ def test_the_peers_end_is_told_once():
     between(body)
 
 
-def test_sending_to_one_that_has_gone():
-    async def body(ends):
+def test_sending_to_one_that_has_gone() -> None:
+    async def body(ends: Ends) -> None:
         ends.other.close()
         with pytest.raises(ChannelError):
             ends.sender.send(WorkCancel(1))
 
-    async def whole():
+    async def whole() -> None:
         ends = Ends(start=False)
         await body(ends)
         ends.sender.close()
@@ -199,8 +204,8 @@ def test_sending_to_one_that_has_gone():
     asyncio.run(whole())
 
 
-def test_too_many_descriptors_are_refused():
-    async def body(ends):
+def test_too_many_descriptors_are_refused() -> None:
+    async def body(ends: Ends) -> None:
         with pytest.raises(ProtocolError, match="descriptors"):
             ends.sender.send(WorkBlobs(1), [0] * 254)
         with pytest.raises(ProtocolError, match="cannot send a packet"):
@@ -221,8 +226,8 @@ def test_too_many_descriptors_are_refused():
         (b"\0\x92\xa6cancel\xa1x", 0),
     ],
 )
-def test_garbage_is_told_and_its_descriptors_closed(packet, descriptors):
-    async def body(ends):
+def test_garbage_is_told_and_its_descriptors_closed(packet: bytes, descriptors: int) -> None:
+    async def body(ends: Ends) -> None:
         socket.send_fds(ends.raw, [packet], [0] * descriptors)
         ends.sender.send(WorkCancel(1))
         await until(lambda: ends.got)
@@ -234,16 +239,16 @@ def test_garbage_is_told_and_its_descriptors_closed(packet, descriptors):
 
 @settings(max_examples=40, deadline=None)
 @given(st.binary(min_size=1, max_size=300))
-def test_any_packet_is_a_message_or_garbage(packet):
-    async def body(ends):
+def test_any_packet_is_a_message_or_garbage(packet: bytes) -> None:
+    async def body(ends: Ends) -> None:
         ends.raw.send(packet)
         await until(lambda: ends.got or ends.garbage)
 
     between(body)
 
 
-def test_a_body_in_a_pipe_or_too_large_is_garbage():
-    async def body(ends):
+def test_a_body_in_a_pipe_or_too_large_is_garbage() -> None:
+    async def body(ends: Ends) -> None:
         reading, writing = os.pipe()
         huge = os.memfd_create("huge")
         os.ftruncate(huge, limits.FRAME_CONTROL + 1)
@@ -257,7 +262,7 @@ def test_a_body_in_a_pipe_or_too_large_is_garbage():
 
 @settings(max_examples=50, deadline=None)
 @given(st.binary(max_size=200))
-def test_any_memfd_is_a_tree_or_a_protocol_error(content):
+def test_any_memfd_is_a_tree_or_a_protocol_error(content: bytes) -> None:
     memfd = packets.memory(content)
     try:
         assert isinstance(packets.read_tree(memfd), WorkTree)
@@ -267,7 +272,7 @@ def test_any_memfd_is_a_tree_or_a_protocol_error(content):
         os.close(memfd)
 
 
-def test_a_tree_with_other_numbers_than_entries():
+def test_a_tree_with_other_numbers_than_entries() -> None:
     import msgspec
 
     memfd = packets.memory(msgspec.msgpack.encode(WorkTree((), (1,))))
@@ -276,7 +281,7 @@ def test_a_tree_with_other_numbers_than_entries():
     os.close(memfd)
 
 
-def test_packets_are_not_mixed_up_with_ancillary_data():
+def test_packets_are_not_mixed_up_with_ancillary_data() -> None:
     assert packets.received_descriptors([(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("ii", 5, 6) + b"x")]) == [
         5,
         6,

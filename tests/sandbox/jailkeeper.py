@@ -22,13 +22,13 @@ MOMENTS = 60
 STEP_S = 0.00005
 
 
-def spec(root):
+def spec(root: str) -> sandbox.SandboxSpec:
     return sandbox.SandboxSpec(
         os.fsencode(root), b"/", (b"/prisoner", b"sleep", os.fsencode(root)), {}, 0o022, (0, 1, 2)
     )
 
 
-async def killed(way, root, after_s, *, init):
+async def killed(way: sandbox.Sandbox, root: str, after_s: float, *, init: bool) -> tuple[bool, int, list[str]]:
     """Whether it ran, its status, and the children that are left."""
     running = way.start(spec(root), JobLimits())
     until = time.monotonic() + after_s
@@ -43,20 +43,20 @@ async def killed(way, root, after_s, *, init):
     return ending.ran, ending.status, children_of(os.getpid())
 
 
-async def moments(root, rules):
+async def moments(root: str, rules: str) -> None:
     way = jail.Jail(jail.find(), os.fsencode(rules))
     for moment in range(MOMENTS):
         for init in (False, True):
             print(*await killed(way, root, moment * STEP_S, init=init), flush=True)
 
 
-async def wrapped(root, _rules):
+async def wrapped(root: str, _rules: str) -> None:
     way = bubblewrap.Bubblewrap(bubblewrap.find())
     for moment in range(MOMENTS):
         print(*await killed(way, root, moment * STEP_S, init=False), flush=True)
 
 
-async def wait(root, rules):
+async def wait(root: str, rules: str) -> None:
     running = jail.Jail(jail.find(), os.fsencode(rules)).start(spec(root), JobLimits())
     while not (inside := children_of(running.pid)):
         await asyncio.sleep(0.001)

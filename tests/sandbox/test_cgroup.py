@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from securecc.model import limits
 from securecc.model.errors import SandboxError
 from securecc.model.grant import JobLimits
 from securecc.sandbox import cgroup
+from securecc.sandbox.machine_advice import CgroupPlacement
 from tests.runnerside import NOBODY, Runner, listed
 from tests.waiting import CEILING_S, until
 
@@ -24,7 +26,7 @@ SMALL = JobLimits(wall_s=20, memory=32 * limits.MIB, processes=12, output=limits
 
 
 @pytest.fixture
-def folder():
+def folder() -> Iterator[str]:
     """A directory of control groups of this test's own."""
     made = f"{HERE.mount}/securecc-test-{os.getpid()}"
     try:
@@ -39,7 +41,7 @@ def folder():
         empty(made)
 
 
-def processes(path):
+def processes(path: str) -> list[str]:
     """Those that live in a group; none if it has gone."""
     try:
         return Path(path, "cgroup.procs").read_text().split()
@@ -47,7 +49,7 @@ def processes(path):
         return []
 
 
-def empty(made):
+def empty(made: str) -> None:
     """Whatever lives there goes back where this process is; what is left is removed."""
     for name in sorted((path for path, _, _ in os.walk(made)), key=len, reverse=True):
         with contextlib.suppress(OSError):
@@ -56,13 +58,13 @@ def empty(made):
         os.rmdir(name)
 
 
-def settled(folder):
+def settled(folder: str) -> cgroup.JobGroups:
     """As a daemon's parent leaves it for another user."""
     return cgroup.JobGroups(cgroup.prepare(folder, (NOBODY, NOBODY)))
 
 
 @contextlib.contextmanager
-def in_group(group, *command):
+def in_group(group: cgroup.JobGroup, *command: str) -> Iterator[subprocess.Popen[bytes]]:
     """A process that was started in a group."""
     script = "import os, sys; os.write(int(sys.argv[1]), b'0'); os.execvp(sys.argv[2], sys.argv[2:])"
     procs = os.open("cgroup.procs", os.O_WRONLY, dir_fd=group.folder)
@@ -74,28 +76,28 @@ def in_group(group, *command):
         os.close(procs)
 
 
-def members(group):
+def members(group: cgroup.JobGroup) -> list[str]:
     return content(group, "cgroup.procs").split()
 
 
-def content(group, name):
+def content(group: cgroup.JobGroup, name: str) -> str:
     with open(os.open(name, os.O_RDONLY, dir_fd=group.folder)) as file:
         return file.read()
 
 
-def jobs(folder):
+def jobs(folder: str) -> list[str]:
     return [name for name in os.listdir(f"{folder}/runner") if name.startswith("job-")]
 
 
-def members_of_jobs(folder):
+def members_of_jobs(folder: str) -> list[str]:
     return [pid for job in jobs(folder) for pid in processes(f"{folder}/runner/{job}")]
 
 
-def end(path):
+def end(path: str) -> None:
     Path(path, "cgroup.kill").write_text("1")
 
 
-def needs(folder, name):
+def needs(folder: str, name: str) -> None:
     if name not in cgroup.controllers(folder):
         pytest.skip(f"this machine's control groups (version 2) have no controller {name}")
 
@@ -103,14 +105,14 @@ def needs(folder, name):
 # Where this process is.
 
 
-def proc(tmp_path, mounts, groups):
+def proc(tmp_path: Path, mounts: str, groups: str) -> str:
     (tmp_path / "self").mkdir()
     (tmp_path / "self/mountinfo").write_text(mounts)
     (tmp_path / "self/cgroup").write_text(groups)
     return str(tmp_path)
 
 
-def test_a_service_with_a_directory_of_its_own(tmp_path):
+def test_a_service_with_a_directory_of_its_own(tmp_path: Path) -> None:
     mount = tmp_path / "cgroup"
     service = mount / "system.slice/securecc-runner.service"
     service.mkdir(parents=True)
@@ -118,10 +120,10 @@ def test_a_service_with_a_directory_of_its_own(tmp_path):
     os.setxattr(service, "user.delegate", b"1")
     mounts = f"30 23 0:26 / {mount} rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n"
     found = cgroup.placement(proc(tmp_path, mounts, "0::/system.slice/securecc-runner.service\n"))
-    assert found == cgroup.CgroupPlacement(str(mount), str(service), True, frozenset({"cpu", "memory", "pids"}))
+    assert found == CgroupPlacement(str(mount), str(service), True, frozenset({"cpu", "memory", "pids"}))
 
 
-def test_a_container_that_sees_a_part_of_the_hierarchy(tmp_path):
+def test_a_container_that_sees_a_part_of_the_hierarchy(tmp_path: Path) -> None:
     mount = tmp_path / "cgroup"
     (mount / "here").mkdir(parents=True)
     mounts = f"30 23 0:26 /docker/1 {mount} rw - cgroup2 cgroup rw\n"
@@ -135,25 +137,25 @@ def test_a_container_that_sees_a_part_of_the_hierarchy(tmp_path):
     ("mounts", "groups"),
     [("", "0::/\n"), ("30 23 0:26 / /cgroup rw - cgroup cgroup rw,cpu\n", "1:cpu:/\n"), ("nonsense\n - \n", "\n")],
 )
-def test_a_machine_without_version_2(tmp_path, mounts, groups):
-    assert cgroup.placement(proc(tmp_path, mounts, groups)) == cgroup.CgroupPlacement()
+def test_a_machine_without_version_2(tmp_path: Path, mounts: str, groups: str) -> None:
+    assert cgroup.placement(proc(tmp_path, mounts, groups)) == CgroupPlacement()
 
 
-def test_no_proc_at_all(tmp_path):
-    assert cgroup.placement(str(tmp_path / "nowhere")) == cgroup.CgroupPlacement()
+def test_no_proc_at_all(tmp_path: Path) -> None:
+    assert cgroup.placement(str(tmp_path / "nowhere")) == CgroupPlacement()
 
 
 # What a directory of groups gives.
 
 
-def test_a_directory_that_is_none(tmp_path):
+def test_a_directory_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(SandboxError, match="cannot use the control groups"):
         cgroup.JobGroups(str(tmp_path / "nowhere"))
     with pytest.raises(SandboxError, match="cannot use the control groups"):
         cgroup.prepare(str(tmp_path / "nowhere"))
 
 
-def test_layers_are_what_is_there(folder):
+def test_layers_are_what_is_there(folder: str) -> None:
     groups = settled(folder)
     assert set(groups.layers) <= set(cgroup.LAYERS)
     assert cgroup.KILL in groups.layers
@@ -162,7 +164,7 @@ def test_layers_are_what_is_there(folder):
     assert os.stat(f"{folder}/cgroup.procs").st_uid == os.getuid()
 
 
-def test_all_of_a_group_ends_at_once(folder, intruder):
+def test_all_of_a_group_ends_at_once(folder: str, intruder: str) -> None:
     """Alone: no pid namespace holds them together, and some have a session of their own."""
     group = settled(folder).new(1, SMALL)
     with in_group(group, intruder, "bomb", "sleep") as process:
@@ -174,7 +176,7 @@ def test_all_of_a_group_ends_at_once(folder, intruder):
     assert jobs(folder) == []
 
 
-def test_a_group_that_is_busy_is_removed_later(folder, monkeypatch):
+def test_a_group_that_is_busy_is_removed_later(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
     groups = settled(folder)
     group = groups.new(1, SMALL)
     with in_group(group, "sleep", "60") as process:
@@ -187,14 +189,14 @@ def test_a_group_that_is_busy_is_removed_later(folder, monkeypatch):
     assert jobs(folder) == []
 
 
-def test_groups_of_a_runner_that_is_no_more_go(folder):
+def test_groups_of_a_runner_that_is_no_more_go(folder: str) -> None:
     settled(folder)
     os.mkdir(f"{folder}/runner/job-4194304-1")
     cgroup.JobGroups(f"{folder}/runner").new(1, SMALL).close()
     assert jobs(folder) == []
 
 
-def test_a_group_that_cannot_be_bounded_is_none(folder, monkeypatch):
+def test_a_group_that_cannot_be_bounded_is_none(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """And leaves neither a directory nor a descriptor: every job after it would leave one more."""
     groups = settled(folder)
     before = os.listdir("/proc/self/fd")
@@ -204,7 +206,7 @@ def test_a_group_that_cannot_be_bounded_is_none(folder, monkeypatch):
     assert (os.listdir("/proc/self/fd"), jobs(folder)) == (before, [])
 
 
-def test_memory_of_all_processes_together(folder, intruder):
+def test_memory_of_all_processes_together(folder: str, intruder: str) -> None:
     needs(folder, "memory")
     group = settled(folder).new(1, SMALL)
     with in_group(group, intruder, "bomb", "manymemory") as process:
@@ -214,10 +216,11 @@ def test_memory_of_all_processes_together(folder, intruder):
     group.close()
 
 
-def test_processes(folder, intruder):
+def test_processes(folder: str, intruder: str) -> None:
     needs(folder, "pids")
     group = settled(folder).new(1, SMALL)
     with in_group(group, intruder, "bomb", "fork") as process:
+        assert process.stdout is not None
         count, error = process.stdout.readline().split()
         assert int(count) < SMALL.processes
         assert error == b"EAGAIN"
@@ -225,7 +228,7 @@ def test_processes(folder, intruder):
         group.close()
 
 
-def test_processors(folder, intruder):
+def test_processors(folder: str, intruder: str) -> None:
     """Four that loop get no more than two processors between them."""
     needs(folder, "cpu")
     group = settled(folder).new(1, SMALL)
@@ -238,7 +241,7 @@ def test_processors(folder, intruder):
         group.close()
 
 
-def test_who_asks_for_what_is_not_there():
+def test_who_asks_for_what_is_not_there() -> None:
     values = dict(cgroup.group_settings(("memory", "pids"), SMALL))
     assert values == {
         "memory.max": b"%d" % (35 * limits.MIB),
@@ -253,10 +256,10 @@ def test_who_asks_for_what_is_not_there():
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a directory away")
 @pytest.mark.parametrize("way", ["jail", "bubblewrap"])
-def test_a_job_lives_in_a_group_of_its_own(folder, intruder, way):
+def test_a_job_lives_in_a_group_of_its_own(folder: str, intruder: str, way: str) -> None:
     groups = cgroup.prepare(folder, (NOBODY, NOBODY))
 
-    async def whole():
+    async def whole() -> None:
         async with Runner(compilers=[intruder], sandbox=way, groups=groups) as runner:
             assert cgroup.KILL in runner.ready.layers
             outcome = await runner.run([intruder.encode(), b"look"])

@@ -2,13 +2,14 @@
 
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from securecc.sandbox import jail, seccomp
 
 
-def confined(filters, rulesets, *command, fds=()):
+def confined(filters: str, rulesets: str, *command: str, fds: tuple[int, ...] = ()) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [jail.find(jail.CONFINE), filters, rulesets, *command],
         pass_fds=fds,
@@ -18,7 +19,7 @@ def confined(filters, rulesets, *command, fds=()):
     )
 
 
-def test_the_filter_alone(intruder, tmp_path):
+def test_the_filter_alone(intruder: str, tmp_path: Path) -> None:
     """No namespace, no Landlock: still no socket, no mount, no namespace."""
     (tmp_path / "rules").write_bytes(seccomp.program())
     with (tmp_path / "rules").open("rb") as rules:
@@ -30,7 +31,7 @@ def test_the_filter_alone(intruder, tmp_path):
         assert {line.partition("=")[2] for line in done.stdout.splitlines()} == {"ENOSYS"}
 
 
-def test_no_descriptor_is_passed_on(intruder):
+def test_no_descriptor_is_passed_on(intruder: str) -> None:
     reading, writing = os.pipe()
     with os.fdopen(reading), os.fdopen(writing):
         done = confined("", "", intruder, "look", fds=(reading, writing))
@@ -51,10 +52,10 @@ def test_no_descriptor_is_passed_on(intruder):
         (("-1", "", "true"), "cannot read the number -1: not valid"),
     ],
 )
-def test_what_cannot_be_confined_does_not_run(words, said):
+def test_what_cannot_be_confined_does_not_run(words: tuple[str, ...], said: str) -> None:
     done = confined(*words)
     assert (done.returncode, done.stdout, done.stderr) == (1, "", f"securecc-confine: {said}\n")
 
 
-def test_a_program_is_never_an_option():
+def test_a_program_is_never_an_option() -> None:
     assert confined("", "", "--help").stderr == "securecc-confine: cannot run --help: No such file or directory\n"

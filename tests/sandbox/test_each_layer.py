@@ -12,6 +12,9 @@ import shutil
 import signal
 import socket
 import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,7 +32,7 @@ UNBOUNDED = JobLimits(wall_s=20, cpu_s=10_000, memory=1 << 45, processes=1 << 20
 SMALL = JobLimits(wall_s=20, cpu_s=1, memory=64 * limits.MIB, processes=12, output=limits.MIB, diagnostics=limits.KIB)
 
 
-def answers(said):
+def answers(said: bytes) -> dict[str, str]:
     return dict(line.split("=", 1) for line in said.decode().splitlines() if "=" in line)
 
 
@@ -52,7 +55,7 @@ def answers(said):
         (b"-Wa,-a=/etc/x",),
     ],
 )
-def test_options_alone(words):
+def test_options_alone(words: tuple[bytes, ...]) -> None:
     with pytest.raises(StaysLocal):
         compile_plan.parse((b"gcc", b"-c", b"a.c", b"-o", b"a.o", *words))
 
@@ -70,7 +73,7 @@ def test_options_alone(words):
         [Entry(b"relative", Kind.FILE)],
     ],
 )
-def test_a_tree_alone_leads_nowhere_else(tmp_path, entries):
+def test_a_tree_alone_leads_nowhere_else(tmp_path: Path, entries: list[Entry]) -> None:
     (tmp_path / "root").mkdir()
     empty = os.open("/dev/null", os.O_RDONLY)
     try:
@@ -82,13 +85,13 @@ def test_a_tree_alone_leads_nowhere_else(tmp_path, entries):
 
 
 @pytest.mark.parametrize("path", [b"/usr/bin/as", b"/etc/ld.so.preload", b"/proc/self/mem", b"/dev/zero"])
-def test_a_tree_alone_takes_no_place_of_the_toolchains(path):
+def test_a_tree_alone_takes_no_place_of_the_toolchains(path: bytes) -> None:
     tree = mount_plan.ToolchainTree(frozenset({b"usr"}), (), (), frozenset({b"/usr/bin"}), ())
     with pytest.raises(PathError):
         mount_plan.mountpoints([Entry(path, Kind.FILE)], tree)
 
 
-def test_the_output_scan_alone_follows_no_link(tmp_path):
+def test_the_output_scan_alone_follows_no_link(tmp_path: Path) -> None:
     """The intruder runs unconfined in the tree that is scanned."""
     (tmp_path / "root").mkdir()
     (tmp_path / "secret").write_text("secret")
@@ -110,11 +113,11 @@ def test_the_output_scan_alone_follows_no_link(tmp_path):
 
 
 @pytest.mark.parametrize("way", ["jail", "bubblewrap"])
-def test_namespaces_alone(intruder, way, tmp_path):
+def test_namespaces_alone(intruder: str, way: str, tmp_path: Path) -> None:
     program = intruder.encode()
     (tmp_path / "keytab").write_bytes(b"secret")
 
-    async def whole():
+    async def whole() -> tuple[dict[str, str], dict[str, str]]:
         async with Runner(compilers=[intruder], sandbox=way, without=["seccomp", "landlock"]) as runner:
             assert not {"seccomp", "landlock"} & set(runner.ready.layers)
             words = [b"read", os.fsencode(tmp_path / "keytab"), b"read", b"/etc/passwd", b"read", b"/proc/self/status"]
@@ -140,15 +143,21 @@ def test_namespaces_alone(intruder, way, tmp_path):
 # System calls, Landlock: neither namespaces nor mounts nor limits.
 
 
-def confined(filters, rulesets, program, *words, where):
-    line = [jail.find(jail.CONFINE), *(" ".join(map(str, each)) for each in (filters, rulesets)), program]
+def confined(
+    filters: Sequence[int], rulesets: Sequence[int], program: str, *words: str, where: Path | str
+) -> dict[str, str]:
+    line: list[str | bytes] = [
+        jail.find(jail.CONFINE),
+        *(" ".join(map(str, each)) for each in (filters, rulesets)),
+        program,
+    ]
     done = subprocess.run(
         [*line, *words], capture_output=True, pass_fds=(*filters, *rulesets), cwd=where, timeout=CEILING_S, check=True
     )
     return answers(done.stdout)
 
 
-def test_system_calls_alone(intruder, tmp_path):
+def test_system_calls_alone(intruder: str, tmp_path: Path) -> None:
     (tmp_path / "rules").write_bytes(seccomp.program())
     here = str(os.getpid())
     with (tmp_path / "rules").open("rb") as rules, socket.create_server(("127.0.0.1", 0)) as listening:
@@ -163,10 +172,10 @@ def test_system_calls_alone(intruder, tmp_path):
 
 
 @pytest.mark.skipif(not landlock.abi(), reason="this kernel has no Landlock, or was started without it")
-def test_landlock_alone(intruder, tmp_path):
+def test_landlock_alone(intruder: str, tmp_path: Path) -> None:
     for folder in ("usr/bin", "home"):
         (tmp_path / "tree" / folder).mkdir(parents=True)
-    program = shutil.copy(intruder, tmp_path / "tree/usr/bin/gcc")
+    program = str(shutil.copy(intruder, tmp_path / "tree/usr/bin/gcc"))
     shutil.copy(intruder, tmp_path / "tree/home/as")
     (tmp_path / "keytab").write_text("secret")
     root = os.open(tmp_path / "tree", os.O_RDONLY)
@@ -188,12 +197,12 @@ def test_landlock_alone(intruder, tmp_path):
 # Resource limits: a process of this machine with nothing else around it.
 
 
-def limited(program, *words, where):
-    def limit():
+def limited(program: str, *words: str, where: Path | str) -> subprocess.Popen[bytes]:
+    def limit() -> None:
         for which, soft, hard in sandbox.rlimits(SMALL):
             resource.setrlimit(which, (soft, hard))
 
-    someone = {"user": NOBODY - 7, "group": NOBODY - 7, "extra_groups": []} if os.getuid() == 0 else {}
+    someone: dict[str, Any] = {"user": NOBODY - 7, "group": NOBODY - 7, "extra_groups": []} if os.getuid() == 0 else {}
     return subprocess.Popen(
         [program, *words],
         preexec_fn=limit,  # noqa: PLW1509 - there is one thread
@@ -205,22 +214,24 @@ def limited(program, *words, where):
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="processes are counted by user: it takes one who has none")
-def test_limits_alone_on_processes(intruder):
+def test_limits_alone_on_processes(intruder: str) -> None:
     with limited(intruder, "bomb", "fork", where="/") as process:
+        assert process.stdout is not None
         count, error = process.stdout.readline().split()
         os.killpg(process.pid, signal.SIGKILL)
     assert int(count) <= SMALL.processes
     assert error == b"EAGAIN"
 
 
-def test_limits_alone_on_memory_and_processor(intruder):
+def test_limits_alone_on_memory_and_processor(intruder: str) -> None:
     with limited(intruder, "bomb", "memory", where="/") as process:
+        assert process.stdout is not None
         assert int(process.stdout.read()) < 64
     with limited(intruder, "bomb", "loop", where="/") as process:
         assert process.wait(CEILING_S) in (-signal.SIGXCPU, -signal.SIGKILL)
 
 
-def test_limits_alone_on_files(intruder, tmp_path):
+def test_limits_alone_on_files(intruder: str, tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
     with limited(intruder, "bomb", "fill", "big", where=tmp_path) as process:
         assert process.wait(CEILING_S) == -signal.SIGXFSZ

@@ -1,6 +1,7 @@
 """What the state of a machine means for its sandbox: every way in which it can lack something, and the advice."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ FINE = Machine(
 CONTROLLERS = ("memory", "pids", "cpu")
 
 
-def test_namespaces_that_work():
+def test_namespaces_that_work() -> None:
     assert machine_advice.namespaces(FINE).state == "ok"
     restricted = machine_advice.namespaces(replace(FINE, apparmor_restricts=1))
     assert (restricted.state, restricted.advice) == ("ok", "")
@@ -37,7 +38,7 @@ def test_namespaces_that_work():
         ({}, "CONFIG_USER_NS"),
     ],
 )
-def test_what_keeps_namespaces_away(changes, advice):
+def test_what_keeps_namespaces_away(changes: dict[str, Any], advice: str) -> None:
     found = machine_advice.namespaces(replace(FINE, obstacle="Operation not permitted", **changes))
     assert (found.state, found.says) == ("bad", "Operation not permitted")
     assert advice in found.advice
@@ -45,7 +46,7 @@ def test_what_keeps_namespaces_away(changes, advice):
         assert "CONFIG_USER_NS" not in found.advice
 
 
-def test_several_obstacles_are_all_named():
+def test_several_obstacles_are_all_named() -> None:
     several = replace(FINE, obstacle="no", unprivileged_userns_clone=0, max_user_namespaces=0)
     advice = machine_advice.namespaces(several).advice
     assert "unprivileged_userns_clone=1" in advice
@@ -62,14 +63,14 @@ def test_several_obstacles_are_all_named():
         (0, "note", ""),
     ],
 )
-def test_landlock_of_every_age(abi, state, lacking):
+def test_landlock_of_every_age(abi: int, state: str, lacking: str) -> None:
     found = machine_advice.landlock(abi, FINE.modules)
     assert found.state == state
     assert lacking in found.says
     assert bool(found.advice) == (state != "ok")
 
 
-def test_landlock_that_was_left_out_at_boot():
+def test_landlock_that_was_left_out_at_boot() -> None:
     found = machine_advice.landlock(0, ("yama", "apparmor"))
     assert "lsm=landlock,yama,apparmor" in found.advice
     assert "5.13" in machine_advice.landlock(0, ()).advice
@@ -87,18 +88,18 @@ WHOLE = CgroupPlacement("/sys/fs/cgroup", "/sys/fs/cgroup/s", True, frozenset(CO
         (CgroupPlacement(), "note", "mount version 2"),
     ],
 )
-def test_control_groups(place, state, advice):
+def test_control_groups(place: CgroupPlacement, state: str, advice: str) -> None:
     found = machine_advice.groups(place, CONTROLLERS)
     assert found.state == state
     assert advice in found.advice
 
 
-def test_lacking_controllers_are_named():
+def test_lacking_controllers_are_named() -> None:
     found = machine_advice.groups(replace(WHOLE, controllers=frozenset({"pids"})), CONTROLLERS)
     assert "without memory cpu" in found.says
 
 
-def test_layers_against_the_least():
+def test_layers_against_the_least() -> None:
     assert machine_advice.layers(("jail", "userns"), ("userns",), by="here").state == "ok"
     found = machine_advice.layers(("jail", "userns"), ("userns", "seccomp", "landlock"), by="here")
     assert found.state == "bad"

@@ -1,6 +1,8 @@
 """What a machine has for a sandbox, as its files say it; a folder stands for the root directory."""
 
 import os
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -9,21 +11,21 @@ from securecc.sandbox import machine_probe
 NOBODY = 64987
 
 
-def test_this_machine():
+def test_this_machine() -> None:
     """A user who is not root makes namespaces here, or the runner's own tests would not run."""
     found = machine_probe.examine((NOBODY, NOBODY) if os.getuid() == 0 else None)
     assert found.obstacle == ""
 
 
 @pytest.fixture
-def root(tmp_path, monkeypatch):
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(machine_probe, "_obstacle", lambda _user: "")
     for folder in ("proc/sys/kernel", "proc/sys/user", "proc/1", "sys/kernel/security", "run/systemd"):
         (tmp_path / folder).mkdir(parents=True)
     return tmp_path
 
 
-def test_switches_and_modules(root):
+def test_switches_and_modules(root: Path) -> None:
     (root / "proc/sys/kernel/unprivileged_userns_clone").write_text("0\n")
     (root / "proc/sys/kernel/apparmor_restrict_unprivileged_userns").write_text("1\n")
     (root / "proc/sys/user/max_user_namespaces").write_text("nonsense\n")
@@ -43,12 +45,12 @@ def test_switches_and_modules(root):
         ("proc/1/environ", "PATH=/bin\0container=lxc\0TERM=x\0", "lxc"),
     ],
 )
-def test_containers(root, path, text, kind):
+def test_containers(root: Path, path: str, text: str, kind: str) -> None:
     (root / path).write_text(text)
     assert machine_probe.examine(root=str(root) + "/").container == kind
 
 
-def test_what_keeps_a_runner_from_its_namespaces(monkeypatch):
+def test_what_keeps_a_runner_from_its_namespaces(monkeypatch: pytest.MonkeyPatch) -> None:
     """In a place where the kernel gives none: below a limit of no namespaces at all."""
     monkeypatch.setattr(
         machine_probe, "_TRY", "from securecc.model.errors import SandboxError\nraise SandboxError('x: no', 'y')"
@@ -56,5 +58,5 @@ def test_what_keeps_a_runner_from_its_namespaces(monkeypatch):
     assert machine_probe.examine().obstacle == "x: no; y"
     monkeypatch.setattr(machine_probe, "_TRY", "import os; os._exit(1)")
     assert machine_probe.examine().obstacle == "it printed nothing"
-    monkeypatch.setattr(machine_probe.sys, "executable", "/nonexistent/python")
+    monkeypatch.setattr(sys, "executable", "/nonexistent/python")
     assert "cannot be tried" in machine_probe.examine().obstacle

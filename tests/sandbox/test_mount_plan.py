@@ -14,17 +14,17 @@ from tests.closure_sample import CLOSURE, GCC
 TREE = mount_plan.toolchain_tree(CLOSURE)
 
 
-def places(*paths, kind=Kind.FILE, blob=b""):
+def places(*paths: bytes, kind: Kind = Kind.FILE, blob: bytes = b"") -> tuple[bytes, ...]:
     return mount_plan.mountpoints([Entry(path, kind, blob) for path in paths], TREE)
 
 
-def test_what_a_toolchain_takes():
+def test_what_a_toolchain_takes() -> None:
     assert TREE.tops == {b"usr"}
     assert {link.path for link in TREE.links} == {b"/lib", b"/etc/alternatives/cc"}
     assert {b"/usr", b"/usr/bin", GCC} <= TREE.folders
 
 
-def test_a_toolchain_may_not_take_the_root():
+def test_a_toolchain_may_not_take_the_root() -> None:
     import dataclasses
 
     rootless = dataclasses.replace(CLOSURE, files=(ClosureFile(b"/cc1", Kind.FILE, b""),))
@@ -32,7 +32,7 @@ def test_a_toolchain_may_not_take_the_root():
         mount_plan.toolchain_tree(rootless)
 
 
-def test_where_a_usual_compile_meets_gcc():
+def test_where_a_usual_compile_meets_gcc() -> None:
     assert places(
         b"/usr/include/stdio.h", b"/usr/include/c++/12/vector", GCC + b"/include/stddef.h", b"/home/alice/a.c"
     ) == (b"/usr/include", GCC + b"/include")
@@ -72,26 +72,26 @@ def test_where_a_usual_compile_meets_gcc():
     ],
 )
 @pytest.mark.parametrize("kind", [Kind.FILE, Kind.LINK])
-def test_where_no_client_file_may_stand(path, kind):
+def test_where_no_client_file_may_stand(path: bytes, kind: Kind) -> None:
     with pytest.raises(PathError):
         places(path, kind=kind, blob=b"elsewhere")
 
 
 @pytest.mark.parametrize("top", [b"/home", b"/usr/src"])
-def test_a_path_is_no_deeper_than_a_tree_may_be(top):
+def test_a_path_is_no_deeper_than_a_tree_may_be(top: bytes) -> None:
     places(top + b"/d" * (limits.PATH_DEPTH - top.count(b"/")))
     with pytest.raises(PathError, match="components"):
         places(top + b"/d" * 2000)
 
 
-def test_standard_input_is_no_part_of_the_tree_that_a_job_sees():
+def test_standard_input_is_no_part_of_the_tree_that_a_job_sees() -> None:
     assert places(INPUT, b"/home/alice/a.h") == ()
     for path, kind in ((INPUT, Kind.LINK), (INPUT + b"/x", Kind.FILE)):
         with pytest.raises(PathError):
             places(path, kind=kind)
 
 
-def test_what_shows_clang_the_way_to_headers_and_other_compilers():
+def test_what_shows_clang_the_way_to_headers_and_other_compilers() -> None:
     assert places(b"/usr/lib/clang/14/include", kind=Kind.LINK, blob=b"../x") == (b"/usr/lib/clang",)
     cross = b"/usr/lib/gcc-cross/arm-linux-gnu/12"
     assert places(cross + b"/crtbegin.o") == (b"/usr/lib/gcc-cross",)
@@ -108,7 +108,7 @@ def test_what_shows_clang_the_way_to_headers_and_other_compilers():
 MESSAGES = b"/usr/share/locale/de/LC_MESSAGES/gcc-12.mo"
 
 
-def test_a_catalogue_of_the_toolchains_own_may_stand_there_and_no_other():
+def test_a_catalogue_of_the_toolchains_own_may_stand_there_and_no_other() -> None:
     import dataclasses
 
     ours = dataclasses.replace(CLOSURE, catalogues=(ClosureFile(MESSAGES, Kind.FILE, b"m" * 32),))
@@ -126,17 +126,17 @@ def test_a_catalogue_of_the_toolchains_own_may_stand_there_and_no_other():
         mount_plan.mountpoints([Entry(MESSAGES, Kind.FILE, b"m" * 32)], mount_plan.toolchain_tree(whole))
 
 
-def test_a_link_that_both_have_is_no_conflict():
+def test_a_link_that_both_have_is_no_conflict() -> None:
     assert places(b"/lib", kind=Kind.LINK, blob=b"usr/lib") == ()
     assert places(b"/usr/bin/cc", kind=Kind.LINK, blob=b"/etc/alternatives/cc") == ()
 
 
-def test_a_directory_where_the_toolchain_has_a_file():
+def test_a_directory_where_the_toolchain_has_a_file() -> None:
     with pytest.raises(PathError):
         places(b"/usr/bin/as", kind=Kind.DIRECTORY)
 
 
-def test_where_shared_trees_meet_gcc():
+def test_where_shared_trees_meet_gcc() -> None:
     assert places(b"/usr/include", GCC + b"/include", b"/opt/site/release", kind=Kind.SHARED_TREE) == (
         b"/usr/include",
         GCC + b"/include",
@@ -150,14 +150,14 @@ SHARED_TREES += [b"/etc", b"/etc/alternatives", b"/etc/x", b"/dev", b"/proc/1", 
 
 
 @pytest.mark.parametrize("path", SHARED_TREES)
-def test_where_no_shared_tree_may_stand(path):
+def test_where_no_shared_tree_may_stand(path: bytes) -> None:
     with pytest.raises(PathError):
         places(path, kind=Kind.SHARED_TREE)
 
 
 @pytest.mark.parametrize("place", [b"/opt/site", b"/usr/include"])
 @pytest.mark.parametrize("kind", list(Kind))
-def test_nothing_of_the_clients_is_at_or_below_a_shared_tree(place, kind):
+def test_nothing_of_the_clients_is_at_or_below_a_shared_tree(place: bytes, kind: Kind) -> None:
     beside = [Entry(place, Kind.SHARED_TREE), Entry(place + b"-2/x.h", Kind.FILE)]
     mount_plan.mountpoints(beside, TREE)
     for path in (place, place + b"/x", place + b"/x/y"):
@@ -166,14 +166,14 @@ def test_nothing_of_the_clients_is_at_or_below_a_shared_tree(place, kind):
                 mount_plan.mountpoints(both, TREE)
 
 
-def test_the_number_of_meetings_is_bounded():
+def test_the_number_of_meetings_is_bounded() -> None:
     crowd = [b"/usr/d%d/x.h" % number for number in range(limits.TREE_MOUNTPOINTS + 1)]
     with pytest.raises(PathError, match="at most"):
         places(*crowd)
     assert len(places(*crowd[1:])) == limits.TREE_MOUNTPOINTS
 
 
-def test_errors_are_one_printable_line():
+def test_errors_are_one_printable_line() -> None:
     with pytest.raises(PathError) as caught:
         places(b"/etc/\n\x1b[2J\xff")
     assert str(caught.value).isprintable()
@@ -183,7 +183,7 @@ NAMES = st.sampled_from([b"usr", b"lib", b"bin", b"gcc", b"include", b"x86_64-li
 
 
 @given(st.lists(NAMES, min_size=1, max_size=6).map(lambda names: b"/" + b"/".join(names)))
-def test_a_file_that_is_let_through_stands_below_a_mountpoint_that_the_toolchain_lacks(path):
+def test_a_file_that_is_let_through_stands_below_a_mountpoint_that_the_toolchain_lacks(path: bytes) -> None:
     try:
         found = places(path)
     except PathError:
@@ -196,7 +196,7 @@ def test_a_file_that_is_let_through_stands_below_a_mountpoint_that_the_toolchain
         assert not above or b"include" in path
 
 
-def test_what_the_toolchain_covers_is_not_made():
+def test_what_the_toolchain_covers_is_not_made() -> None:
     entries = [
         Entry(b"/home/alice", Kind.DIRECTORY),
         Entry(b"/usr", Kind.DIRECTORY),

@@ -4,11 +4,14 @@ import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from tests.waiting import CEILING_S
 
+Inside = Callable[..., str]
 PREFIX = """
 import os, shutil, socket, sys
 from securecc.sandbox import namespaces
@@ -22,10 +25,10 @@ namespaces.enter()
 
 
 @pytest.fixture
-def inside(tmp_path):
+def inside(tmp_path: Path) -> Inside:
     """Run code after `enter`; what it prints. Its directory is one that any uid may enter."""
 
-    def run(code, prefix=PREFIX):
+    def run(code: str, prefix: str = PREFIX) -> str:
         done = subprocess.run(
             [sys.executable, "-I", "-c", prefix + textwrap.dedent(code), "/mnt"],
             capture_output=True,
@@ -57,13 +60,13 @@ print(os.waitstatus_to_exitcode(os.wait()[1]))
 """
 
 
-def test_what_is_renounced_and_adopted():
+def test_what_is_renounced_and_adopted() -> None:
     line = [sys.executable, "-c", CLOSED]
     done = subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=CEILING_S, check=True)
     assert done.stdout == "[0, 1]\n7\n"
 
 
-def test_no_way_back_and_no_network(inside):
+def test_no_way_back_and_no_network(inside: Inside) -> None:
     said = inside("""
         print(os.getuid() != 0, os.getgid() != 0)
         try:
@@ -78,7 +81,7 @@ def test_no_way_back_and_no_network(inside):
     assert said.split() == ["True", "True", "not", "root", "101"]
 
 
-def test_a_tmpfs_has_its_size_its_inodes_and_tells_of_reads(inside):
+def test_a_tmpfs_has_its_size_its_inodes_and_tells_of_reads(inside: Inside) -> None:
     said = inside("""
         namespaces.mount_tmpfs(base, 1 << 20, inodes=20)
         os.chdir(base)
@@ -108,7 +111,7 @@ def test_a_tmpfs_has_its_size_its_inodes_and_tells_of_reads(inside):
     assert not os.path.exists("/mnt/f")
 
 
-def test_programs_lie_in_huge_pages_where_there_are_any(inside):
+def test_programs_lie_in_huge_pages_where_there_are_any(inside: Inside) -> None:
     said = inside("""
         for programs in (False, True):
             namespaces.mount_tmpfs(base, 1 << 20, programs=programs)
@@ -119,7 +122,7 @@ def test_programs_lie_in_huge_pages_where_there_are_any(inside):
     assert said.split() == ["False", str(known)]
 
 
-def test_a_kernel_that_knows_no_huge_pages_mounts_all_the_same(inside):
+def test_a_kernel_that_knows_no_huge_pages_mounts_all_the_same(inside: Inside) -> None:
     said = inside("""
         mount = namespaces._mount
         def old_kernel(source, target, kind, flags, data=b""):
@@ -133,7 +136,7 @@ def test_a_kernel_that_knows_no_huge_pages_mounts_all_the_same(inside):
     assert said.split() == ["True"]
 
 
-def test_a_read_only_view(inside):
+def test_a_read_only_view(inside: Inside) -> None:
     said = inside("""
         namespaces.mount_tmpfs(base, 1 << 20, programs=True)
         os.chdir(base)
@@ -153,7 +156,7 @@ def test_a_read_only_view(inside):
     assert said.splitlines() == ["written", "Read-only file system", "['b', 'one']", "[]"]
 
 
-def test_a_read_only_view_without_programs(inside):
+def test_a_read_only_view_without_programs(inside: Inside) -> None:
     said = inside("""
         import shutil
         namespaces.mount_tmpfs(base, 1 << 20, programs=True)
@@ -182,7 +185,7 @@ def test_a_read_only_view_without_programs(inside):
     assert said.splitlines() == ["0.0", "Permission denied"] + ["Read-only file system"] * 4
 
 
-def test_a_root_of_ones_own(inside):
+def test_a_root_of_ones_own(inside: Inside) -> None:
     said = inside("""
         namespaces.mount_tmpfs(base, 1 << 20)
         os.mkdir(base + b"/only")
@@ -192,7 +195,7 @@ def test_a_root_of_ones_own(inside):
     assert said.split() == ["['only']", "/", "False"]
 
 
-def test_refusals_say_what_and_why(inside):
+def test_refusals_say_what_and_why(inside: Inside) -> None:
     said = inside("""
         for attempt in (
             lambda: namespaces.mount_tmpfs(b"/nonexistent", 1),
@@ -213,7 +216,7 @@ def test_refusals_say_what_and_why(inside):
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="nothing to drop")
-def test_dropping_root_is_for_good(inside):
+def test_dropping_root_is_for_good(inside: Inside) -> None:
     said = inside(
         """
         namespaces.switch_user(64986, 64987)
@@ -224,7 +227,7 @@ def test_dropping_root_is_for_good(inside):
     assert said.strip() == "(64986, 64986, 64986) (64987, 64987, 64987) []"
 
 
-def test_threads_that_are_ending_are_waited_for():
+def test_threads_that_are_ending_are_waited_for() -> None:
     program = (
         "import os, threading, time; from securecc.sandbox import namespaces\n"
         "threading.Thread(target=time.sleep, args=(0.05,)).start()\n"

@@ -6,11 +6,11 @@ import signal
 import pytest
 
 from securecc.model.grant import JobLimits
-from securecc.model.messages import Usage
+from securecc.model.messages import LimitName, Usage
 from securecc.sandbox import sandbox
 
 
-def test_the_resource_limits_of_a_job():
+def test_the_resource_limits_of_a_job() -> None:
     given = JobLimits(cpu_s=1.5, memory=1 << 30, processes=9, output=1 << 20, diagnostics=10)
     said = {which: (soft, hard) for which, soft, hard in sandbox.rlimits(given)}
     expected = {
@@ -23,7 +23,7 @@ def test_the_resource_limits_of_a_job():
     assert expected.items() <= said.items()
 
 
-def ended(status, limit="", cpu_s=0.0):
+def ended(status: int, limit: LimitName = "", cpu_s: float = 0.0) -> sandbox.SandboxResult:
     return sandbox.SandboxResult(status, limit, Usage(user_s=cpu_s), ran=True)
 
 
@@ -43,5 +43,7 @@ def ended(status, limit="", cpu_s=0.0):
         (ended(1), b"gcc: fatal error: cannot execute 'as': vfork: Resource temporarily unavailable", "processes"),
     ],
 )
-def test_the_limit_shows_in_the_result_or_the_diagnostics(how, diagnostics, limit):
+def test_the_limit_shows_in_the_result_or_the_diagnostics(
+    how: sandbox.SandboxResult, diagnostics: bytes, limit: LimitName
+) -> None:
     assert sandbox.limit_from_diagnostics(how, diagnostics, JobLimits()) == limit

@@ -6,6 +6,8 @@ import platform
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -41,7 +43,7 @@ DENIED = {  # numbers of x86-64 (arch/x86/entry/syscalls/syscall_64.tbl)
 }
 
 
-def filtered(command, tmp_path):
+def filtered(command: Sequence[str], tmp_path: Path) -> subprocess.CompletedProcess[str]:
     path = tmp_path / "filter"
     path.write_bytes(seccomp.program())
     with path.open("rb") as file:
@@ -56,7 +58,7 @@ def filtered(command, tmp_path):
 
 @pytest.mark.skipif(not X86, reason="the table's numbers are those of x86-64")
 @pytest.mark.parametrize("call", DENIED.values(), ids=DENIED)
-def test_what_no_compiler_needs_is_as_if_the_kernel_never_had_it(call, tmp_path):
+def test_what_no_compiler_needs_is_as_if_the_kernel_never_had_it(call: tuple[int, ...], tmp_path: Path) -> None:
     before = subprocess.run([sys.executable, "-c", TRY, *map(hex, call)], capture_output=True, text=True, check=False)
     assert before.stdout.strip() != str(errno.ENOSYS), "this kernel lacks the call: nothing is shown"
     done = filtered([sys.executable, "-c", TRY, *map(hex, call)], tmp_path)
@@ -64,19 +66,19 @@ def test_what_no_compiler_needs_is_as_if_the_kernel_never_had_it(call, tmp_path)
 
 
 @pytest.mark.skipif(not X86, reason="x32 is an ABI of x86-64")
-def test_the_x32_abi_is_no_way_round(tmp_path):
+def test_the_x32_abi_is_no_way_round(tmp_path: Path) -> None:
     done = filtered([sys.executable, "-c", TRY, hex(0x40000000 | 41), "2", "1", "0"], tmp_path)
     assert done.returncode == 128 + signal.SIGSYS or done.stdout.strip() == str(errno.ENOSYS)
 
 
-def test_gcc_works_under_it(tmp_path):
+def test_gcc_works_under_it(tmp_path: Path) -> None:
     (tmp_path / "a.c").write_text('#include <stdio.h>\nint main(void) { return puts("a") < 0; }\n')
     done = filtered(["gcc", "-O2", "-g", "-pipe", "-c", str(tmp_path / "a.c"), "-o", str(tmp_path / "a.o")], tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert os.path.getsize(tmp_path / "a.o") > 0
 
 
-def test_a_machine_without_libseccomp_is_told_apart():
+def test_a_machine_without_libseccomp_is_told_apart() -> None:
     """In a process of its own: the library is looked for when the module is imported."""
     script = (
         "import sys; sys.modules['pyseccomp'] = None\n"

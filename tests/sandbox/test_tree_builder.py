@@ -3,6 +3,9 @@
 import os
 import stat
 import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -12,13 +15,15 @@ from securecc.model.errors import PathError, SandboxError
 from securecc.model.manifest import Entry, Kind
 from securecc.sandbox import tree_builder
 
+Contents = Callable[[bytes], int]
+
 
 @pytest.fixture
-def contents():
+def contents() -> Iterator[Contents]:
     """`contents(bytes)` is a descriptor."""
-    held = []
+    held: list[int] = []
 
-    def make(content):
+    def make(content: bytes) -> int:
         held.append(os.memfd_create("content"))
         os.write(held[-1], content)
         return held[-1]
@@ -28,13 +33,13 @@ def contents():
         os.close(descriptor)
 
 
-def built(root, entries, descriptors, **more):
+def built(root: Path, entries: Sequence[Entry], descriptors: Sequence[int], **more: Any) -> tree_builder.BuiltTree:
     result = tree_builder.build(os.fsencode(root), entries, descriptors, **more)
     os.close(result.root)
     return result
 
 
-def test_a_shared_tree_is_an_empty_directory_below_no_link(tmp_path):
+def test_a_shared_tree_is_an_empty_directory_below_no_link(tmp_path: Path) -> None:
     built(tmp_path, [Entry(b"/opt/site", Kind.SHARED_TREE, b"d" * 32)], [-1])
     assert os.listdir(tmp_path / "opt/site") == []
     entries = [Entry(b"/a", Kind.LINK, b"opt"), Entry(b"/a/b", Kind.SHARED_TREE, b"d" * 32)]
@@ -42,7 +47,7 @@ def test_a_shared_tree_is_an_empty_directory_below_no_link(tmp_path):
         built(tmp_path, entries, [-1, -1])
 
 
-def test_files_links_directories_times_and_modes(tmp_path, contents):
+def test_files_links_directories_times_and_modes(tmp_path: Path, contents: Contents) -> None:
     entries = [
         Entry(b"/a", Kind.DIRECTORY, mode=0o555, mtime_ns=7 * 10**9 + 5),
         Entry(b"/a/b.c", Kind.FILE, size=7, mode=0o444, mtime_ns=1234567890123456789),
@@ -70,12 +75,12 @@ def test_files_links_directories_times_and_modes(tmp_path, contents):
     assert set(result.folders) == {b"", b"/a", b"/deep", b"/deep/er", b"/t", b"/t/mp"}
 
 
-def test_access_times_begin_at_nought(tmp_path, contents):
+def test_access_times_begin_at_nought(tmp_path: Path, contents: Contents) -> None:
     built(tmp_path, [Entry(b"/a", Kind.FILE, size=1, mtime_ns=5)], [contents(b"x")])
     assert (tmp_path / "a").stat().st_atime_ns == 0
 
 
-def test_one_inode_where_the_client_has_one(tmp_path, contents):
+def test_one_inode_where_the_client_has_one(tmp_path: Path, contents: Contents) -> None:
     one = contents(b"x")
     entries = [Entry(path, Kind.FILE, size=1, inode=inode) for path, inode in ((b"/a", 4), (b"/b", 4), (b"/c", 0))]
     built(tmp_path, entries, [one] * 3)
@@ -83,7 +88,7 @@ def test_one_inode_where_the_client_has_one(tmp_path, contents):
     assert numbers[0] == numbers[1] != numbers[2]
 
 
-def test_a_shared_descriptor_keeps_its_offset(tmp_path, contents):
+def test_a_shared_descriptor_keeps_its_offset(tmp_path: Path, contents: Contents) -> None:
     one = contents(b"abc")
     os.lseek(one, 1, os.SEEK_SET)
     built(tmp_path, [Entry(b"/a", Kind.FILE, size=3), Entry(b"/b", Kind.FILE, size=3)], [one, one])
@@ -92,24 +97,26 @@ def test_a_shared_descriptor_keeps_its_offset(tmp_path, contents):
 
 
 @pytest.mark.parametrize("size", [2**20 - 1, 2**20, 2**20 + 1, 3 * 2**20])
-def test_large_files_are_whole(tmp_path, contents, size):
+def test_large_files_are_whole(tmp_path: Path, contents: Contents, size: int) -> None:
     content = os.urandom(size)
     built(tmp_path, [Entry(b"/a", Kind.FILE, size=size)], [contents(content)])
     assert (tmp_path / "a").read_bytes() == content
 
 
 @pytest.mark.parametrize(("size", "content"), [(3, b"four"), (5, b"four"), (0, b"x"), (2**20, b"x" * (2**20 + 1))])
-def test_contents_of_another_size_are_refused(tmp_path, contents, size, content):
+def test_contents_of_another_size_are_refused(tmp_path: Path, contents: Contents, size: int, content: bytes) -> None:
     with pytest.raises(PathError, match="its content is not"):
         built(tmp_path, [Entry(b"/a", Kind.FILE, size=size)], [contents(content)])
 
 
 @pytest.mark.parametrize("size", [7, 3 << 20])
-def test_a_file_that_there_is_no_room_for_is_never_cut_short(tmp_path, contents, monkeypatch, size):
+def test_a_file_that_there_is_no_room_for_is_never_cut_short(
+    tmp_path: Path, contents: Contents, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
     """A tmpfs that gets full takes a part of what is written to it, and reports no error."""
     write = os.write
     source = contents(bytes(size))
-    monkeypatch.setattr(tree_builder.os, "write", lambda to, piece: write(to, piece[:-1]))
+    monkeypatch.setattr(os, "write", lambda to, piece: write(to, piece[:-1]))
     with pytest.raises(SandboxError, match=r"no room for /a\.h in the job's tree"):
         built(tmp_path, [Entry(b"/a.h", Kind.FILE, size=size)], [source])
 
@@ -129,7 +136,7 @@ def test_a_file_that_there_is_no_room_for_is_never_cut_short(tmp_path, contents,
         [b"/l", b"/l/etc/x"],
     ],
 )
-def test_what_is_no_tree_is_refused(tmp_path, contents, paths):
+def test_what_is_no_tree_is_refused(tmp_path: Path, contents: Contents, paths: list[bytes]) -> None:
     """`/l` is a symlink out of the tree."""
     root = tmp_path / "root"
     root.mkdir()
@@ -144,7 +151,7 @@ def test_what_is_no_tree_is_refused(tmp_path, contents, paths):
     assert os.listdir(outside / "etc") == []
 
 
-def test_a_directory_where_a_link_stands_is_refused(tmp_path):
+def test_a_directory_where_a_link_stands_is_refused(tmp_path: Path) -> None:
     entries = [Entry(b"/l", Kind.LINK, b"/"), Entry(b"/l", Kind.DIRECTORY)]
     with pytest.raises(PathError):
         built(tmp_path, entries, [-1, -1])
@@ -152,7 +159,7 @@ def test_a_directory_where_a_link_stands_is_refused(tmp_path):
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.text("ab./l", max_size=8), st.sampled_from(Kind)), max_size=6))
-def test_nothing_is_ever_made_outside(tmp_path_factory, drawn):
+def test_nothing_is_ever_made_outside(tmp_path_factory: pytest.TempPathFactory, drawn: list[tuple[str, Kind]]) -> None:
     top = tmp_path_factory.mktemp("top")
     root = top / "root"
     root.mkdir()
@@ -170,15 +177,15 @@ def test_nothing_is_ever_made_outside(tmp_path_factory, drawn):
     assert os.listdir(top) == ["root"]
 
 
-def test_room_is_counted_in_whole_pages():
+def test_room_is_counted_in_whole_pages() -> None:
     assert tree_builder.space_for([Entry(b"/a", Kind.FILE, size=1), Entry(b"/b", Kind.FILE, size=4097)]) == 5 * 4096
 
 
-def calls(work):
+def calls(work: Callable[[], object]) -> int:
     """How many functions `work` calls: what it costs, on a machine of any speed."""
     count = 0
 
-    def called(_frame, event, _argument):
+    def called(_frame: object, event: str, _argument: object) -> None:
         nonlocal count
         count += event in {"call", "c_call"}
 
@@ -190,10 +197,10 @@ def calls(work):
     return count
 
 
-def test_a_file_among_many_costs_no_more_than_one_among_few(tmp_path, contents):
+def test_a_file_among_many_costs_no_more_than_one_among_few(tmp_path: Path, contents: Contents) -> None:
     one = contents(b"x" * 14000)
 
-    def cost(number):
+    def cost(number: int) -> float:
         entries = [Entry(b"/usr/include/d%d/f%d.h" % (n % 40, n), Kind.FILE, size=14000) for n in range(number)]
         return calls(lambda: built(tmp_path / str(number), entries, [one] * number)) / number
 

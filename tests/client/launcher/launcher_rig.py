@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from securecc.client.ipc import agent_socket
 from securecc.client.ipc.frames import Frame, Request, RequestReader, encode
@@ -56,7 +57,7 @@ class Rig:
         self.script(self.bin / "gcc", 'echo "compiled $0 $*"')
         self.environment = {"PATH": f"{self.bin}:/usr/bin:/bin", "XDG_RUNTIME_DIR": str(self.runtime), "HOME": "/"}
         self.environment["SECURECC_AGENT_TIMEOUT"] = f"{CEILING_S:.0f}"
-        self.processes: list[subprocess.Popen] = []
+        self.processes: list[subprocess.Popen[bytes]] = []
 
     def close(self) -> None:
         for process in self.processes:
@@ -86,19 +87,21 @@ class Rig:
             os.environ.clear()
             os.environ.update(before)
 
-    def start(self, *arguments: str, command: Path | None = None, **options) -> subprocess.Popen:
-        settings = {"cwd": self.cwd, "env": self.environment, "stdin": subprocess.DEVNULL} | options
+    def start(
+        self, *arguments: str | Path, command: str | Path | None = None, **options: Any
+    ) -> subprocess.Popen[bytes]:
+        settings: dict[str, Any] = {"cwd": self.cwd, "env": self.environment, "stdin": subprocess.DEVNULL} | options
         for stream in ("stdout", "stderr"):
             settings.setdefault(stream, subprocess.PIPE)
-        process = subprocess.Popen([command or self.launcher, *arguments], **settings)
+        process: subprocess.Popen[bytes] = subprocess.Popen([command or self.launcher, *arguments], **settings)
         self.processes.append(process)
         return process
 
-    def run(self, *arguments: str, **options) -> subprocess.CompletedProcess:
+    def run(self, *arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[bytes]:
         return finish(self.start(*arguments, **options))
 
 
-def finish(process: subprocess.Popen) -> subprocess.CompletedProcess:
+def finish(process: subprocess.Popen[bytes]) -> subprocess.CompletedProcess[bytes]:
     out, err = process.communicate(timeout=CEILING_S)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
@@ -122,7 +125,7 @@ class Agent:
         if self.connection is not None:
             self.connection.close()
 
-    def serve(self, *arguments: str, **options) -> tuple[subprocess.Popen, Request]:
+    def serve(self, *arguments: str | Path, **options: Any) -> tuple[subprocess.Popen[bytes], Request]:
         """Starts a launcher and takes its request."""
         if self.connection is not None:
             self.connection.close()

@@ -11,6 +11,8 @@ import struct
 import subprocess
 import termios
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,7 +34,7 @@ from securecc.client.ipc.frames import (
 )
 from securecc.compiler.command_line import environment
 from securecc.model.messages import Terminal
-from tests.client.launcher.launcher_rig import ROOT, finish
+from tests.client.launcher.launcher_rig import ROOT, Agent, Rig, finish
 
 VECTORS = json.loads((ROOT / "tests/vectors/launcher.json").read_text())
 
@@ -40,7 +42,7 @@ VECTORS = json.loads((ROOT / "tests/vectors/launcher.json").read_text())
 # --- the request ------------------------------------------------------------------------------------------------
 
 
-def test_request_is_the_vector(rig, agent):
+def test_request_is_the_vector(rig: Rig, agent: Agent) -> None:
     del rig.environment["SECURECC_AGENT_TIMEOUT"]
     vector = VECTORS["request"]
     rig.environment |= vector["environment"]
@@ -51,6 +53,7 @@ def test_request_is_the_vector(rig, agent):
     variable = {"PATH", "XDG_RUNTIME_DIR", "HOME"}
     expected = bytes.fromhex(vector["hex"])
     told = frames.RequestReader().feed(expected)[0]
+    assert isinstance(told, frames.Request)
     same = {name: value for name, value in request.environment.items() if name.decode() not in variable}
     assert same == told.environment
     here = frames.Request(
@@ -65,7 +68,7 @@ def test_request_is_the_vector(rig, agent):
     assert agent.raw == frames.encode(here)
 
 
-def test_environment_is_listed(rig, agent):
+def test_environment_is_listed(rig: Rig, agent: Agent) -> None:
     del rig.environment["SECURECC_AGENT_TIMEOUT"]
     wanted = {"LC_ALL": "C", "GCC_COLORS": "", "SECURECC_X": "1", "KRB5CCNAME": "FILE:/x", "TZ": "UTC"}
     rig.environment |= wanted | {"PASSWORD": "x", "LC": "no", "GCC": "no", "TZX": "no", "AWS_KEY": "x"}
@@ -74,7 +77,7 @@ def test_environment_is_listed(rig, agent):
     assert names == set(wanted) | {"PATH", "HOME", "XDG_RUNTIME_DIR"}
 
 
-def test_whatever_the_agent_judges_is_listed(rig, agent):
+def test_whatever_the_agent_judges_is_listed(rig: Rig, agent: Agent) -> None:
     judged = environment._SENT | environment._SEARCHES | environment._LOCAL
     judged |= {family + b"X" for family in environment._LOCAL_FAMILIES}
     rig.environment |= {name.decode(): "1" for name in judged}
@@ -83,7 +86,7 @@ def test_whatever_the_agent_judges_is_listed(rig, agent):
 
 
 @pytest.mark.parametrize("descriptors", [(0,), (2,), (0, 2)])
-def test_terminal(rig, agent, descriptors):
+def test_terminal(rig: Rig, agent: Agent, descriptors: tuple[int, ...]) -> None:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 31, 97, 0, 0))
     process, request = agent.serve("gcc", **{{0: "stdin", 2: "stderr"}[fd]: theirs for fd in descriptors})
@@ -94,15 +97,15 @@ def test_terminal(rig, agent, descriptors):
     assert request.terminal == Terminal(0 in descriptors, 2 in descriptors, 97, 31)
 
 
-def test_closed_standard_descriptors(rig, agent):
-    shell = ["/bin/sh", "-c", 'exec "$0" gcc <&- >&- 2>&-', rig.launcher]
+def test_closed_standard_descriptors(rig: Rig, agent: Agent) -> None:
+    shell: list[str | Path] = ["/bin/sh", "-c", 'exec "$0" gcc <&- >&- 2>&-', rig.launcher]
     process, _ = agent.serve(*shell[1:], command=shell[0])
     agent.order(Print(2, b"into nowhere"), Exit(7))
     assert finish(process).returncode == 7
 
 
-def test_a_standard_output_that_is_closed_fails_as_a_file_does(rig, agent):
-    shell = ["/bin/sh", "-c", 'exec "$0" gcc >&-', rig.launcher]
+def test_a_standard_output_that_is_closed_fails_as_a_file_does(rig: Rig, agent: Agent) -> None:
+    shell: list[str | Path] = ["/bin/sh", "-c", 'exec "$0" gcc >&-', rig.launcher]
     process, _ = agent.serve(*shell[1:], command=shell[0])
     agent.order(Output(b"a.o", 1), Data(b"x"), Print(1, b"into nowhere"), Commit(), Exit(0))
     assert agent.report() == Failed(errno.EBADF, b"standard output")
@@ -111,12 +114,12 @@ def test_a_standard_output_that_is_closed_fails_as_a_file_does(rig, agent):
     assert finish(process).returncode == -signal.SIGTERM
 
 
-def test_compiler_is_found_in_path(rig, agent):
+def test_compiler_is_found_in_path(rig: Rig, agent: Agent) -> None:
     _, request = agent.serve("gcc", "-c", "a.c")
     assert (request.arguments, request.compiler) == ((b"gcc", b"-c", b"a.c"), os.fsencode(rig.bin / "gcc"))
 
 
-def test_masquerade_skips_itself(rig, agent, tmp_path):
+def test_masquerade_skips_itself(rig: Rig, agent: Agent, tmp_path: Path) -> None:
     links = tmp_path / "links"
     links.mkdir()
     (links / "gcc").symlink_to(rig.launcher)
@@ -132,7 +135,7 @@ def test_masquerade_skips_itself(rig, agent, tmp_path):
 # --- orders -----------------------------------------------------------------------------------------------------
 
 
-def test_execute(rig, agent):
+def test_execute(rig: Rig, agent: Agent) -> None:
     show = rig.script(rig.bin / "show", 'echo "$0 $1 ${GONE-unset} $SECURECC_RECURSION"')
     rig.environment["GONE"] = "there"
     process, _ = agent.serve("gcc")
@@ -141,12 +144,12 @@ def test_execute(rig, agent):
     assert finish(process).stdout == f"{show} one unset 1\n".encode()
 
 
-def test_capture(rig, agent):
+def test_capture(rig: Rig, agent: Agent) -> None:
     made = rig.script(rig.bin / "made", 'cat; echo "out $X"; echo err >&2; exit 3')
     process, _ = agent.serve("gcc", stdin=subprocess.PIPE)
     for errors, streams in ((False, {1: b"out y\n"}), (True, {1: b"out y\n", 2: b"err\n"})):
         agent.order(Capture((os.fsencode(made),), {b"X": b"y"}, errors), Keepalive())
-        seen = {}
+        seen: dict[int, bytes] = {}
         while isinstance(frame := agent.report(), Captured):
             seen[frame.stream] = seen.get(frame.stream, b"") + frame.data
         assert (seen, frame) == (streams, CaptureDone(3 << 8))
@@ -155,14 +158,14 @@ def test_capture(rig, agent):
     assert (result.stdout, result.stderr) == (b"", b"")
 
 
-def test_capture_of_nothing_to_run(rig, agent):
+def test_capture_of_nothing_to_run(rig: Rig, agent: Agent) -> None:
     process, _ = agent.serve("gcc")
     agent.order(Capture((b"/absent",)), Spawn((b"/absent",)), Exit(0))
     assert [agent.report(), agent.report()] == [Failed(2, b"/absent")] * 2
     assert finish(process).returncode == 0
 
 
-def test_capture_is_bounded(rig, agent):
+def test_capture_is_bounded(rig: Rig, agent: Agent) -> None:
     process, _ = agent.serve("gcc")
     agent.order(Capture((b"/usr/bin/yes",)))
     while isinstance(frame := agent.report(), Captured):
@@ -172,7 +175,7 @@ def test_capture_is_bounded(rig, agent):
     finish(process)
 
 
-def test_captured_child_dies_with_the_connection(rig, agent):
+def test_captured_child_dies_with_the_connection(rig: Rig, agent: Agent) -> None:
     held, hold = os.pipe()
     child = rig.script(rig.bin / "child", "echo started; sleep 60 & wait")
     process, _ = agent.serve("gcc", pass_fds=(hold,))
@@ -185,7 +188,7 @@ def test_captured_child_dies_with_the_connection(rig, agent):
     os.close(held)
 
 
-def test_spawn_reports_and_goes_on(rig, agent):
+def test_spawn_reports_and_goes_on(rig: Rig, agent: Agent) -> None:
     process, _ = agent.serve("gcc")
     agent.order(Spawn((os.fsencode(rig.script(rig.bin / "x", "echo seen $V; exit 4")),), {b"V": b"1"}))
     assert agent.report() == frames.Spawned(4 << 8)
@@ -194,7 +197,7 @@ def test_spawn_reports_and_goes_on(rig, agent):
     assert (result.returncode, result.stdout) == (4, b"seen 1\n")
 
 
-def test_agent_lost_after_spawn_ends_as_the_child(rig, agent):
+def test_agent_lost_after_spawn_ends_as_the_child(rig: Rig, agent: Agent) -> None:
     process, _ = agent.serve("gcc")
     agent.order(Spawn((os.fsencode(rig.script(rig.bin / "x", "kill -TERM $$")),)))
     assert agent.report() == frames.Spawned(signal.SIGTERM)
@@ -203,17 +206,18 @@ def test_agent_lost_after_spawn_ends_as_the_child(rig, agent):
     assert (result.returncode, result.stdout) == (-signal.SIGTERM, b"")
 
 
-def test_signal_reaches_the_spawned_child(rig, agent):
+def test_signal_reaches_the_spawned_child(rig: Rig, agent: Agent) -> None:
     child = rig.script(rig.bin / "x", "trap 'kill $!; echo cleaned; exit 1' TERM; sleep 60 & echo up; wait")
     process, _ = agent.serve("gcc")
     agent.order(Spawn((os.fsencode(child),)))
+    assert process.stdout is not None
     assert process.stdout.readline() == b"up\n"
     process.terminate()
     assert process.stdout.readline() == b"cleaned\n"
     assert process.wait() == -signal.SIGTERM
 
 
-def test_print_and_exit(rig, agent, tmp_path):
+def test_print_and_exit(rig: Rig, agent: Agent, tmp_path: Path) -> None:
     with (tmp_path / "out").open("wb") as out:
         process, _ = agent.serve("gcc", stdout=out)
     agent.order(frames.print_frames(1, b"o" * 600_000), Print(2, b"e"), Exit(5))
@@ -222,14 +226,14 @@ def test_print_and_exit(rig, agent, tmp_path):
     assert (tmp_path / "out").read_bytes() == b"o" * 600_000
 
 
-def test_die(rig, agent):
+def test_die(rig: Rig, agent: Agent) -> None:
     process, _ = agent.serve("gcc")
     agent.order(Die(signal.SIGSEGV))
     assert finish(process).returncode == -signal.SIGSEGV
 
 
 @pytest.mark.parametrize("vector", VECTORS["orders"], ids=lambda vector: vector["name"])
-def test_every_order_of_the_vectors_is_legal(rig, agent, vector):
+def test_every_order_of_the_vectors_is_legal(rig: Rig, agent: Agent, vector: dict[str, Any]) -> None:
     process, _ = agent.serve("gcc")
     agent.order(bytes.fromhex(vector["hex"]), Exit(0))
     result = finish(process)
@@ -256,21 +260,22 @@ GARBAGE = {
 
 
 @pytest.mark.parametrize("case", GARBAGE)
-def test_garbage_compiles_locally(rig, agent, case):
+def test_garbage_compiles_locally(rig: Rig, agent: Agent, case: str) -> None:
     process, _ = agent.serve("gcc", "-c", "a.c")
     agent.order(GARBAGE[case])
+    assert agent.connection is not None
     agent.connection.shutdown(1)
     assert finish(process).stdout == f"compiled {rig.bin}/gcc -c a.c\n".encode()
 
 
-def test_an_agent_on_a_very_busy_machine_may_be_given_more_time(rig, agent):
+def test_an_agent_on_a_very_busy_machine_may_be_given_more_time(rig: Rig, agent: Agent) -> None:
     process, _ = agent.serve("gcc")
     time.sleep(5.5)  # usually it would have been given up by now
     agent.order(Exit(3))
     assert finish(process).returncode == 3
 
 
-def test_silence_compiles_locally_and_is_remembered(rig, agent):
+def test_silence_compiles_locally_and_is_remembered(rig: Rig, agent: Agent) -> None:
     rig.environment["SECURECC_AGENT_TIMEOUT"] = "no number"
     began = time.monotonic()
     process, _ = agent.serve("gcc")
@@ -280,7 +285,7 @@ def test_silence_compiles_locally_and_is_remembered(rig, agent):
     assert b"compiling locally: the agent failed a moment ago" in rig.run("gcc").stderr
 
 
-def test_without_fallback_says_so(rig, agent):
+def test_without_fallback_says_so(rig: Rig, agent: Agent) -> None:
     rig.environment["SECURECC_FALLBACK"] = "0"
     process, _ = agent.serve("gcc")
     agent.hang_up()
@@ -292,19 +297,19 @@ def test_without_fallback_says_so(rig, agent):
 # --- by itself --------------------------------------------------------------------------------------------------
 
 
-def test_no_compiler(rig):
+def test_no_compiler(rig: Rig) -> None:
     result = rig.run("no-such-compiler")
     assert result.returncode == 110
     assert b"no-such-compiler" in result.stderr
 
 
-def test_only_ourselves_is_no_compiler(rig, tmp_path):
+def test_only_ourselves_is_no_compiler(rig: Rig, tmp_path: Path) -> None:
     (tmp_path / "odd").symlink_to(rig.launcher)
     rig.environment["PATH"] = str(tmp_path)
     assert rig.run("odd").returncode == 110
 
 
-def test_wrapper_of_a_wrapper_compiles_and_a_loop_ends(rig):
+def test_wrapper_of_a_wrapper_compiles_and_a_loop_ends(rig: Rig) -> None:
     rig.script(rig.bin / "once", f"exec {rig.launcher} gcc -c")
     rig.script(rig.bin / "loop", f"exec {rig.launcher} loop")
     rig.agent_script("")
@@ -312,6 +317,6 @@ def test_wrapper_of_a_wrapper_compiles_and_a_loop_ends(rig):
     assert rig.run("loop").returncode == 111
 
 
-def test_usage(rig):
+def test_usage(rig: Rig) -> None:
     assert rig.run().returncode == 101
     assert rig.run("--version").stdout.startswith(b"securecc ")

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -43,27 +44,27 @@ with open(os.environ["HOME"] + "/agent.json", "w") as out:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _builds():
+def _builds() -> Iterator[None]:
     yield
     remove_builds()
 
 
 @pytest.fixture(params=sorted(VARIANTS))
-def rig(request, tmp_path):
+def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
     user = Rig(build(request.param), tmp_path)
     user.environment |= {"SECURECC_VERBOSE": "1", "HOME": str(tmp_path)}
     yield user
     user.close()
 
 
-def test_many_launchers_start_one_agent(rig, tmp_path):
+def test_many_launchers_start_one_agent(rig: Rig, tmp_path: Path) -> None:
     rig.agent_script(SERVE.format(count=64))
     running = [rig.start("gcc") for _ in range(64)]
     assert {finish(process).returncode for process in running} == {42}
     assert (tmp_path / "started").read_text() == "x"
 
 
-def test_agent_is_cut_off_from_the_compile(rig, tmp_path):
+def test_agent_is_cut_off_from_the_compile(rig: Rig, tmp_path: Path) -> None:
     rig.agent_script(DESCRIBE)
     secret = (tmp_path / "secret").open("w")
     rig.environment |= {"KRB5CCNAME": "FILE:/x", "LD_PRELOAD": "", "PYTHONPATH": "/evil", "LC_ALL": "C"}
@@ -92,7 +93,7 @@ def test_agent_is_cut_off_from_the_compile(rig, tmp_path):
     assert int(seen["ignored"], 16) & ~sum(1 << (number - 1) for number in own | reserved) == 0
 
 
-def test_broken_agent_is_not_tried_again_at_once(rig, tmp_path):
+def test_broken_agent_is_not_tried_again_at_once(rig: Rig, tmp_path: Path) -> None:
     rig.agent_script('open(os.environ["HOME"] + "/started", "a").write("x")')
     for _ in range(5):
         assert rig.run("gcc").stdout.startswith(b"compiled")
@@ -103,14 +104,14 @@ def test_broken_agent_is_not_tried_again_at_once(rig, tmp_path):
     assert (tmp_path / "started").read_text() == "xx"
 
 
-def test_dead_agents_socket_is_replaced(rig):
+def test_dead_agents_socket_is_replaced(rig: Rig) -> None:
     with socket.socket(socket.AF_UNIX) as gone:
         gone.bind(str(rig.socket))
     rig.agent_script("os.unlink(socket_path)" + SERVE.format(count=1))
     assert rig.run("gcc").returncode == 42
 
 
-def test_agent_that_takes_no_call_is_not_joined_by_another(rig, tmp_path):
+def test_agent_that_takes_no_call_is_not_joined_by_another(rig: Rig, tmp_path: Path) -> None:
     rig.environment["SECURECC_AGENT_TIMEOUT"] = "5"
     rig.agent_script('open(os.environ["HOME"] + "/started", "a").write("x")')
     with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as pending:
@@ -124,7 +125,7 @@ def test_agent_that_takes_no_call_is_not_joined_by_another(rig, tmp_path):
     assert not (tmp_path / "started").exists()
 
 
-def test_missing_interpreter(rig):
+def test_missing_interpreter(rig: Rig) -> None:
     (rig.launcher.parent / "agent-python").unlink(missing_ok=True)
     result = rig.run("gcc")
     assert result.stdout.startswith(b"compiled")
@@ -132,23 +133,23 @@ def test_missing_interpreter(rig):
     assert rig.run("gcc").returncode == 103
 
 
-def squat_open(folder):
+def squat_open(folder: Path) -> None:
     folder.mkdir()
     folder.chmod(0o777)
 
 
-def squat_link(folder):
+def squat_link(folder: Path) -> None:
     folder.with_name("elsewhere").mkdir(mode=0o700)
     folder.symlink_to("elsewhere")
 
 
-def squat_owner(folder):
+def squat_owner(folder: Path) -> None:
     folder.mkdir(0o700)
     os.chown(folder, 12345, 12345)
 
 
 @pytest.mark.parametrize("squat", [squat_open, squat_link, pytest.param(squat_owner, marks=needs_root)])
-def test_squatted_folder_is_not_spoken_to(rig, squat):
+def test_squatted_folder_is_not_spoken_to(rig: Rig, squat: Callable[[Path], None]) -> None:
     folder = rig.runtime / "securecc"
     name = rig.socket.name
     folder.rmdir()
@@ -165,7 +166,7 @@ def test_squatted_folder_is_not_spoken_to(rig, squat):
 
 
 @needs_root
-def test_agent_of_another_user_is_told_nothing(rig):
+def test_agent_of_another_user_is_told_nothing(rig: Rig) -> None:
     """The folder is right, but the one who listens is not us."""
     path = rig.socket
     ready, told = os.pipe()
@@ -187,7 +188,7 @@ print(listener.accept()[0].recv(10))
     os.close(told)
 
 
-def test_other_kerberos_configuration_is_another_agents(rig):
+def test_other_kerberos_configuration_is_another_agents(rig: Rig) -> None:
     agent = Agent(rig)
     rig.agent_script("")
     rig.environment["KRB5_CONFIG"] = "/etc/other.conf"
@@ -200,7 +201,7 @@ def test_other_kerberos_configuration_is_another_agents(rig):
 
 
 @needs_root
-def test_other_mount_namespace_is_another_agents(rig):
+def test_other_mount_namespace_is_another_agents(rig: Rig) -> None:
     agent = Agent(rig)
     rig.agent_script(SERVE.format(count=1))
     process = rig.start("-m", rig.launcher, "gcc", command=Path("/usr/bin/unshare"))

@@ -5,19 +5,20 @@ import pty
 import select
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
-from securecc.client.ipc.frames import Captured, CaptureDone, Execute, Exit, Failed, Input, Spawn, Spawned
+from securecc.client.ipc.frames import Captured, CaptureDone, Execute, Exit, Failed, Frame, Input, Spawn, Spawned
 from securecc.model import limits
-from tests.client.launcher.launcher_rig import finish
+from tests.client.launcher.launcher_rig import Agent, Rig, finish
 from tests.waiting import CEILING_S
 
 ALL = b"int a;\n" * 1000
 MUCH = b"x" * (limits.INPUT + 100_000)
 
 
-def told(agent):
+def told(agent: Agent) -> tuple[bytes, Frame | None]:
     """What the launcher tells of its standard input, and how that ended."""
     agent.order(Input())
     parts = []
@@ -27,8 +28,9 @@ def told(agent):
     return b"".join(parts), frame
 
 
-def piped(agent, content, *, more=b""):
+def piped(agent: Agent, content: bytes, *, more: bytes = b"") -> subprocess.Popen[bytes]:
     process, _ = agent.serve("gcc", stdin=subprocess.PIPE)
+    assert process.stdin is not None
     process.stdin.write(content)
     process.stdin.flush()
     if not more:
@@ -38,12 +40,12 @@ def piped(agent, content, *, more=b""):
 
 
 @pytest.fixture
-def show(rig):
+def show(rig: Rig) -> bytes:
     return os.fsencode(rig.script(rig.bin / "show", "cat; echo end"))
 
 
 @pytest.mark.parametrize("content", [b"", ALL])
-def test_what_was_told_is_there_again(rig, agent, show, content):
+def test_what_was_told_is_there_again(rig: Rig, agent: Agent, show: bytes, content: bytes) -> None:
     process = piped(agent, content)
     assert told(agent) == (content, CaptureDone(0))
     agent.order(Spawn((show,)))
@@ -52,7 +54,7 @@ def test_what_was_told_is_there_again(rig, agent, show, content):
     assert finish(process).stdout == (content + b"end\n") * 2
 
 
-def test_a_file_is_told_and_there_again(rig, agent, show, tmp_path):
+def test_a_file_is_told_and_there_again(rig: Rig, agent: Agent, show: bytes, tmp_path: Path) -> None:
     (tmp_path / "source").write_bytes(ALL)
     with (tmp_path / "source").open("rb") as source:
         process, _ = agent.serve("gcc", stdin=source)
@@ -62,9 +64,10 @@ def test_a_file_is_told_and_there_again(rig, agent, show, tmp_path):
     assert finish(process).stdout == ALL + b"end\n"
 
 
-def test_what_is_too_much_to_tell_is_handed_on_whole(rig, agent, show, tmp_path):
+def test_what_is_too_much_to_tell_is_handed_on_whole(rig: Rig, agent: Agent, show: bytes, tmp_path: Path) -> None:
     (tmp_path / "source").write_bytes(MUCH)
     producer = subprocess.Popen(["cat", tmp_path / "source"], stdout=subprocess.PIPE)
+    assert producer.stdout is not None
     process, _ = agent.serve("gcc", stdin=producer.stdout)
     producer.stdout.close()
     content, end = told(agent)
@@ -75,7 +78,7 @@ def test_what_is_too_much_to_tell_is_handed_on_whole(rig, agent, show, tmp_path)
     assert producer.wait(CEILING_S) == 0
 
 
-def test_an_agent_that_goes_away_meanwhile_loses_nothing(rig, agent):
+def test_an_agent_that_goes_away_meanwhile_loses_nothing(rig: Rig, agent: Agent) -> None:
     rig.script(rig.bin / "gcc", "cat; echo end")
     process = piped(agent, ALL, more=b"int b;\n")
     agent.order(Input())
@@ -85,7 +88,7 @@ def test_an_agent_that_goes_away_meanwhile_loses_nothing(rig, agent):
     assert out == ALL + b"int b;\n" + b"end\n"
 
 
-def test_whoever_feeds_a_compiler_ends_with_it(rig, agent):
+def test_whoever_feeds_a_compiler_ends_with_it(rig: Rig, agent: Agent) -> None:
     rig.script(rig.bin / "gcc", "exit 3")
     reader, writer = os.pipe()
     process, _ = agent.serve("gcc", stdin=reader)
@@ -104,7 +107,9 @@ def test_whoever_feeds_a_compiler_ends_with_it(rig, agent):
 
 
 @pytest.mark.parametrize("kind", ["null", "terminal", "middle", "closed", "nonblocking"])
-def test_what_only_a_compiler_should_read_is_left_alone(rig, agent, show, tmp_path, kind):
+def test_what_only_a_compiler_should_read_is_left_alone(
+    rig: Rig, agent: Agent, show: bytes, tmp_path: Path, kind: str
+) -> None:
     primary, terminal = pty.openpty()
     (tmp_path / "source").write_bytes(b"int a;\nint b;\n")
     source = os.open(tmp_path / "source", os.O_RDONLY)
@@ -124,7 +129,7 @@ def test_what_only_a_compiler_should_read_is_left_alone(rig, agent, show, tmp_pa
             os.close(descriptor)
 
 
-def test_it_is_told_once(rig, agent):
+def test_it_is_told_once(rig: Rig, agent: Agent) -> None:
     process = piped(agent, ALL)
     assert told(agent)[0] == ALL
     assert isinstance(told(agent)[1], Failed)
@@ -132,7 +137,7 @@ def test_it_is_told_once(rig, agent):
     assert finish(process).returncode == 0
 
 
-def test_a_signal_ends_who_waits_for_input(rig, agent):
+def test_a_signal_ends_who_waits_for_input(rig: Rig, agent: Agent) -> None:
     process = piped(agent, ALL, more=b"never")
     agent.order(Input())
     assert agent.report() == Captured(0, ALL)

@@ -5,6 +5,9 @@ import signal
 import socket
 import subprocess
 import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,18 +20,19 @@ from securecc.client.ipc.frames import (
     Execute,
     Exit,
     Failed,
+    Frame,
     Keep,
     Output,
     Print,
     data_frames,
 )
-from tests.client.launcher.launcher_rig import finish, modes
+from tests.client.launcher.launcher_rig import Agent, Rig, finish, modes
 
 BARRIER = Capture((b"/bin/true",))
 TRUE = Execute(b"/bin/true", (b"true",))
 
 
-def write(agent, *files, **options):
+def write(agent: Agent, *files: tuple[str, bytes, int], **options: Any) -> Frame | None:
     """Has each (path, content, keep) written; the launcher's answer to Commit, and how it ended after Exit(0)."""
     process, _ = agent.serve("gcc", **options)
     for path, content, keep in files:
@@ -43,11 +47,11 @@ def write(agent, *files, **options):
     return answer
 
 
-def names(folder):
+def names(folder: Path) -> list[str]:
     return sorted(entry.name for entry in folder.iterdir())
 
 
-def test_new_files(rig, agent):
+def test_new_files(rig: Rig, agent: Agent) -> None:
     big = os.urandom(1_000_000)
     (rig.cwd / "sub").mkdir()
     assert write(agent, ("a.o", big, False), ("sub/a.d", b"x", True), ("e.su", b"", True), umask=0o026) == Committed()
@@ -57,31 +61,31 @@ def test_new_files(rig, agent):
     assert names(rig.cwd) == ["a.o", "e.su", "sub"]
 
 
-def target_plain(path):
+def target_plain(path: Path) -> None:
     path.write_text("old")
     path.chmod(0o604)
 
 
-def target_empty(path):
+def target_empty(path: Path) -> None:
     path.touch(0o604)
     path.chmod(0o604)
 
 
-def target_link(path):
+def target_link(path: Path) -> None:
     path.with_name("real").write_text("old")
     path.symlink_to("real")
 
 
-def target_link_to_empty(path):
+def target_link_to_empty(path: Path) -> None:
     path.with_name("real").touch()
     path.symlink_to("real")
 
 
-def target_link_to_nowhere(path):
+def target_link_to_nowhere(path: Path) -> None:
     path.symlink_to("real")
 
 
-def target_two_names(path):
+def target_two_names(path: Path) -> None:
     path.with_name("real").write_text("old")
     path.hardlink_to(path.with_name("real"))
 
@@ -89,7 +93,7 @@ def target_two_names(path):
 TARGETS = [target_plain, target_empty, target_link, target_link_to_empty, target_link_to_nowhere, target_two_names]
 
 
-def state(folder):
+def state(folder: Path) -> dict[str, tuple[bool, int, int]]:
     return {
         name: (os.path.islink(folder / name), modes(folder / name), os.stat(folder / name).st_nlink)
         for name in names(folder)
@@ -107,7 +111,9 @@ def state(folder):
     ],
 )
 @pytest.mark.parametrize("target", TARGETS)
-def test_targets_end_as_the_compiler_leaves_them(rig, agent, tmp_path, target, command):
+def test_targets_end_as_the_compiler_leaves_them(
+    rig: Rig, agent: Agent, tmp_path: Path, target: Callable[[Path], None], command: tuple[str, str, Keep]
+) -> None:
     """gcc's assembler makes objects anew, its compiler proper truncates; clang makes everything anew."""
     compiler, option, keep = command
     theirs = tmp_path / "theirs"
@@ -124,7 +130,7 @@ def test_targets_end_as_the_compiler_leaves_them(rig, agent, tmp_path, target, c
         assert (rig.cwd / "real").read_bytes() == (theirs / "real").read_bytes()
 
 
-def test_device_and_fifo_are_written_in_place(rig, agent):
+def test_device_and_fifo_are_written_in_place(rig: Rig, agent: Agent) -> None:
     fifo = rig.cwd / "fifo"
     os.mkfifo(fifo)
     read = []
@@ -137,7 +143,7 @@ def test_device_and_fifo_are_written_in_place(rig, agent):
     assert os.stat("/dev/null").st_rdev == os.makedev(1, 3)
 
 
-def test_nothing_stands_before_commit(rig, agent):
+def test_nothing_stands_before_commit(rig: Rig, agent: Agent) -> None:
     process, _ = agent.serve("gcc")
     (rig.cwd / "a.o").write_text("old")
     agent.order(Output(b"a.o", 3), Data(b"new"), BARRIER)
@@ -163,7 +169,7 @@ ENDS = {
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_unfinished_files_vanish(rig, agent, end):
+def test_unfinished_files_vanish(rig: Rig, agent: Agent, end: str) -> None:
     process, _ = agent.serve("gcc")
     agent.order(Output(b"a.o", 5), Data(b"half"), Output(b"a.d", 5, keep=True), Data(b"half"), BARRIER)
     assert agent.report() == CaptureDone(0)
@@ -175,7 +181,7 @@ def test_unfinished_files_vanish(rig, agent, end):
     assert result.returncode == expected.get(end, 0)
 
 
-def test_ignored_signal_stays_ignored(rig, agent):
+def test_ignored_signal_stays_ignored(rig: Rig, agent: Agent) -> None:
     process, _ = agent.serve("-c", 'trap "" HUP; exec "$0" gcc', rig.launcher, command="/bin/sh")
     agent.order(Output(b"a.o", 1), BARRIER)
     agent.report()
@@ -186,7 +192,7 @@ def test_ignored_signal_stays_ignored(rig, agent):
 
 
 @pytest.mark.parametrize("path", ["absent/a.o", "file/a.o", "x" * 256])
-def test_target_that_cannot_be(rig, agent, path):
+def test_target_that_cannot_be(rig: Rig, agent: Agent, path: str) -> None:
     (rig.cwd / "file").touch()
     process, _ = agent.serve("gcc")
     # What follows on its way is void, the second file included.
@@ -200,7 +206,7 @@ def test_target_that_cannot_be(rig, agent, path):
     assert names(rig.cwd) == ["file"]
 
 
-def test_file_too_large(rig, agent):
+def test_file_too_large(rig: Rig, agent: Agent) -> None:
     shell = f'trap "" XFSZ; ulimit -f 8; exec {rig.launcher} gcc'
     process, _ = agent.serve("-c", shell, command="/bin/sh")
     agent.order(Output(b"a.o", 100_000), data_frames(bytes(100_000)), Commit())
@@ -212,7 +218,7 @@ def test_file_too_large(rig, agent):
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can mount")
-def test_full_disk(rig, agent):
+def test_full_disk(rig: Rig, agent: Agent) -> None:
     small = rig.cwd / "small"
     small.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "small", small], check=True)
@@ -225,24 +231,24 @@ def test_full_disk(rig, agent):
         subprocess.run(["umount", small], check=True)
 
 
-def test_full_device(rig, agent):
+def test_full_device(rig: Rig, agent: Agent) -> None:
     assert write(agent, ("a.o", b"x", False), ("/dev/full", b"x", False)) == Failed(28, b"/dev/full")
     assert names(rig.cwd) == []
 
 
-def test_directory_in_the_way(rig, agent):
+def test_directory_in_the_way(rig: Rig, agent: Agent) -> None:
     (rig.cwd / "a.o").mkdir()
     assert write(agent, ("b.o", b"x", False), ("a.o", b"x", False)) == Failed(21, b"a.o")
     assert names(rig.cwd) == ["a.o"]
 
 
-def test_too_many(rig, agent):
+def test_too_many(rig: Rig, agent: Agent) -> None:
     files = [(f"{number}.o", b"", False) for number in range(65)]
     assert write(agent, *files) == Failed(7, b"64.o")
     assert names(rig.cwd) == []
 
 
-def test_reader_of_our_output_has_gone(rig, agent):
+def test_reader_of_our_output_has_gone(rig: Rig, agent: Agent) -> None:
     ours, theirs = socket.socketpair()
     process, _ = agent.serve("gcc", stdout=theirs)
     theirs.close()
