@@ -1,4 +1,4 @@
-"""200 small C files with make: bare, distcc plain and --auth, securecc with known inputs and for the first time."""
+"""200 small C files with make: bare compiler, distcc plain and --auth, securecc with known inputs and a first time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FIRST = "securecc, first time"
 _KNOWN = "securecc, known"
 _BASES = ("bare", "distcc")
 _WARM = 3
-"""Builds until an agent knows all: what is within reach, then with shared trees, then what the runs have read."""
+"""Builds until an agent knows everything: what is in reach, then the shared trees, then what the runs have read."""
 
 
 def _make(rival: peers.Peer, files: sources.Sources, where: Path, jobs: int) -> float:
@@ -34,19 +34,19 @@ def _make(rival: peers.Peer, files: sources.Sources, where: Path, jobs: int) -> 
 
 
 def _remote(rival: peers.Peer, files: sources.Sources, where: Path, jobs: int) -> float:
-    """As `_make`, and every job must have run on the server."""
+    """Like `_make`, but every job must have run on the server."""
     before = farm.jobs_done()
     wall = _make(rival, files, where, jobs)
     ran = farm.jobs_done() - before
     if ran != len(files.files):
-        raise SystemExit(f"{ran} of {len(files.files)} compiles went through the server; figures mean nothing")
+        raise SystemExit(f"{ran} of {len(files.files)} compiles ran on the server; figures are meaningless")
     return wall
 
 
 def _round(number: int, jobs: int, count: int, rivals: tuple[peers.Peer, ...], where: Path) -> dict[str, float | None]:
     kept = sources.Sources(where / "kept", tuple(f"unit{n}.c" for n in range(count)), "gcc", ("-O2", "-Iinclude"))
     walls: dict[str, float | None] = {}
-    for rival in rivals if number % 2 else reversed(rivals):  # a machine that gets slower slows nobody more
+    for rival in rivals if number % 2 else reversed(rivals):  # in case the machine slows down
         settle()
         if rival.name == "securecc":
             walls[_KNOWN] = _remote(rival, kept, where, jobs)
@@ -57,7 +57,7 @@ def _round(number: int, jobs: int, count: int, rivals: tuple[peers.Peer, ...], w
         try:
             walls[rival.name] = _make(rival, kept, where, jobs)
         except RunFailed:
-            walls[rival.name] = None  # distcc --auth gives a handshake one second
+            walls[rival.name] = None  # distcc --auth allows one second for a handshake
     return walls
 
 
@@ -96,7 +96,7 @@ def main() -> None:
         plain = stack.enter_context(peers.distcc(where, 8, authenticated=False))
         proven = stack.enter_context(peers.distcc(where, 8, authenticated=True))
         kept = sources.small_c(where / "kept", options.files)
-        for _ in range(_WARM):  # from now on the inputs are known, the system's headers as shared trees
+        for _ in range(_WARM):  # from here on, inputs are known and the system's headers are shared trees
             _remote(peers.ours(), kept, where, 8)
             settle()
         targets = []

@@ -19,24 +19,24 @@ _START_S = 20.0
 
 
 def counts(server: Path = _BED / "server1") -> Counter[str]:
-    """How many records of each kind the audit log holds; connections by their decision."""
+    """How many records of each kind are in the audit log; connections are counted by decision."""
     records = map(json.loads, (server / "audit.jsonl").read_text().splitlines())
     return Counter(f"{record['kind']} {record.get('decision', '')}".strip() for record in records)
 
 
 def jobs_done(server: Path = _BED / "server1") -> int:
-    """Jobs that the server ran to their end."""
+    """Jobs that the server has completed."""
     return counts(server)["job-end"]
 
 
 def trees(count: int, server: Path = _BED / "server1") -> list[float]:
-    """How long the trees of the last `count` jobs took, in seconds."""
+    """How long it took to build the trees of the last `count` jobs, in seconds."""
     ends = [line for line in (server / "audit.jsonl").read_text().splitlines() if '"kind":"job-end"' in line]
     return [json.loads(line)["usage"]["tree_s"] for line in ends[-count:]]
 
 
 def handshakes(server: Path = _BED / "server1") -> int:
-    """Connections that were authenticated and let in."""
+    """Connections that were authenticated and admitted."""
     return counts(server)["connection allowed"]
 
 
@@ -49,7 +49,7 @@ def processes(server: Path = _BED / "server1") -> dict[str, int]:
 
 @contextlib.contextmanager
 def another(name: str, toolchain: Path, slots: int) -> Iterator[tuple[Path, str]]:
-    """A further secureccd in this test bed, that offers `toolchain`; its folder and its entry for SECURECC_HOSTS."""
+    """Runs another secureccd in this test bed, offering `toolchain`; its folder and its entry for SECURECC_HOSTS."""
     model, folder = _BED / "server1", _BED / name
     folder.mkdir(mode=0o711)
     text = (model / "config.yaml").read_text().replace(str(model), str(folder))
@@ -81,7 +81,7 @@ def another(name: str, toolchain: Path, slots: int) -> Iterator[tuple[Path, str]
 
 
 def _like(model: Path, copy: Path) -> None:
-    """A file is copied, of a folder only its owner and mode."""
+    """Copies a file; of a folder, only the owner and mode."""
     if model.is_dir():
         copy.mkdir()
     else:
@@ -99,5 +99,5 @@ def _wait_ready(log: Path, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + _START_S
     while _READY not in log.read_text(errors="replace"):
         if process.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"secureccd does not serve:\n{log.read_text(errors='replace')[-2000:]}")
+            raise RuntimeError(f"secureccd does not start serving:\n{log.read_text(errors='replace')[-2000:]}")
         time.sleep(0.02)

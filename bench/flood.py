@@ -1,8 +1,8 @@
-"""Strangers by the thousand while one user works: silent connections, handshakes thrown away; and idle channels.
+"""Floods of unauthenticated connections while one user compiles: silent ones and abandoned handshakes; idle channels.
 
-Each flood is a process of its own (`flood.py silent|thrown PORT AMOUNT`) and comes from all of 127.0.0.0/8, but not
-from the user's address. Quiet and flooded spells take turns, so that a machine that grows slower in between is not
-taken for a flood's doing. The floods run on the same processors as all else: their own share is told beside.
+Each flood is a separate process (`flood.py silent|thrown PORT AMOUNT`) and comes from all of 127.0.0.0/8 except the
+user's address. Quiet and flooded periods alternate, so that a machine that slows down meanwhile is not mistaken for the
+effect of a flood. The floods run on the same processors as everything else; the CPU share that they use is reported.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ _THROWN_PER_S = 200
 _THROWN_S = 12
 _CHANNELS = 200
 _BACK_S = 30.0
-_HELD_S = 10.0  # the deadline for strangers
-_HELLO_ALONE = 256  # bytes; a ServerHello is shorter, one with certificate, signature and Finished is not
+_HELD_S = 10.0  # the deadline for authentication
+_HELLO_ALONE = 256  # bytes; a ServerHello alone is shorter, one with certificate, signature and Finished is longer
 
 
 def main() -> None:
@@ -67,7 +67,7 @@ def main() -> None:
         "flood",
         [
             Target("p99, 10,000 silent connections", by["silent"] / by["before silent"], 2, " x"),
-            Target("p99, 200 handshakes/s thrown away", by["thrown"] / by["before thrown"], 2, " x"),
+            Target("p99, 200 handshakes/s abandoned", by["thrown"] / by["before thrown"], 2, " x"),
             Target(
                 "handshakes done",
                 min(_done(spell) for name, spell in spells if name == "thrown"),
@@ -85,7 +85,7 @@ _KINDS = ("before silent", "silent", "before thrown", "thrown")
 
 
 def _pair(work: Work, name: str, flood: list[str]) -> Iterator[tuple[str, Spell]]:
-    """A quiet spell and a flooded one behind it."""
+    """A quiet period, then a flooded one."""
     yield f"before {name}", work.during(_QUIET_S)
     yield name, work.under(flood)
 
@@ -109,7 +109,7 @@ def _p(latencies: list[float], percent: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Spell:
-    """Some seconds of compiles. `front` is the front's share of one processor; `said` the flood's own words."""
+    """Compiles over some seconds. `front` is the front's share of one processor, `said` the flood's own report."""
 
     latencies: list[float]
     front: float
@@ -117,7 +117,7 @@ class Spell:
 
 
 class Work:
-    """A user who compiles one file after the other, on the server."""
+    """A user who compiles one file after another on the server."""
 
     def __init__(self, folder: Path, front: int) -> None:
         self._folder, self._front, self._number = folder, front, 0
@@ -137,7 +137,7 @@ class Work:
         return Spell(latencies, (processor_time(self._front) - spent) / passed)
 
     def during(self, seconds: float) -> Spell:
-        """Compiles for so long."""
+        """Compiles for this long."""
         end = time.monotonic() + seconds
         return self._while(lambda: time.monotonic() < end)
 
@@ -150,12 +150,12 @@ class Work:
             said = process.stdout.read().strip()
         if process.returncode or farm.jobs_done() - before < len(spell.latencies):
             done = farm.jobs_done() - before
-            raise RunFailed(f"{flood[0]}: {done} of {len(spell.latencies)} compiles on the server; {said}")
+            raise RunFailed(f"{flood[0]}: {done} of {len(spell.latencies)} compiles ran on the server; {said}")
         return replace(spell, said=said)
 
 
 def _back(front: int, memory: int) -> int:
-    """The front's memory when it is back, or when that has taken too long."""
+    """The front's memory once it has shrunk back, or when that takes too long."""
     deadline = time.monotonic() + _BACK_S
     while resident(front) > memory + _MIB and time.monotonic() < deadline:
         time.sleep(0.5)
@@ -163,7 +163,7 @@ def _back(front: int, memory: int) -> int:
 
 
 async def channels(port: int, front: int) -> int:
-    """The front's memory while so many authenticated channels stand and say nothing. Raises RunFailed if one ends."""
+    """The front's memory while `_CHANNELS` authenticated channels are open and idle. Raises RunFailed if one ends."""
     lost = []
 
     class Silent:
@@ -189,7 +189,7 @@ async def channels(port: int, front: int) -> int:
 
 
 def _grant_channels(front: int) -> None:
-    """One principal may have so many: by a policy that says so, put in force."""
+    """Puts a policy in force that allows one principal that many connections."""
     policy = Path(os.environ["SECURECC_TESTENV"]) / "server1/policy.yaml"
     text = policy.read_text()
     policy.write_text(
@@ -202,20 +202,20 @@ def _grant_channels(front: int) -> None:
 
 
 def _somewhere() -> tuple[str, int]:
-    """An address of this machine's that nobody has been let in from."""
+    """An address of this machine from which nobody has been admitted."""
     return f"127.{random.randint(1, 250)}.{random.randint(0, 250)}.{random.randint(2, 250)}", 0
 
 
 def silent(port: int, amount: int) -> str:
-    """So many connections without a byte, 1,000 a second; each is held until the server has had enough of it."""
+    """Opens `amount` connections, 1,000 a second, and sends nothing; each stays open until the server closes it."""
     began = time.monotonic()
     kept = sum(held > 1 for _, held in _connections(port, _SILENT_PER_S, amount, b""))
     return f"{amount} in {time.monotonic() - began:.0f} s, {kept} were held, {_own(began)}"
 
 
 def thrown(port: int, rate: int, seconds: int = _THROWN_S) -> str:
-    """TLS handshakes that are left when the server has done all its part. One ClientHello serves all of them, so that
-    they cost the flood next to nothing. Those that the server does not take are counted apart.
+    """Abandons TLS handshakes once the server has done its whole part. They all send the same ClientHello, so they cost
+    the flood next to nothing. Those that the server does not accept are counted separately.
     """
     began = time.monotonic()
     answers = Counter(_has_flight(one) for one, _ in _connections(port, rate, rate * seconds, _client_hello()))
@@ -225,8 +225,8 @@ def thrown(port: int, rate: int, seconds: int = _THROWN_S) -> str:
 
 
 def _connections(port: int, rate: float, count: int, first: bytes) -> Iterator[tuple[socket.socket, float]]:
-    """Connections, so many a second, that say `first`; each when the server has said or done something, and the seconds
-    until then. They end by RST.
+    """Connections, `rate` a second, that send `first`; yields each once the server answers or closes it, with the
+    seconds until then. They end with a RST.
     """
     ends, waiting, begun = select.epoll(), dict[int, tuple[socket.socket, float]](), 0
     began = time.monotonic()
@@ -256,7 +256,7 @@ def _client_hello() -> bytes:
 
 
 def _has_flight(one: socket.socket) -> bool:
-    """Whether the server answered, down to its Finished: key share, certificate and signature are behind it."""
+    """Whether the server has answered up to its Finished: it has done key share, certificate and signature."""
     try:
         return len(one.recv(65536)) > _HELLO_ALONE
     except OSError:
@@ -264,9 +264,9 @@ def _has_flight(one: socket.socket) -> bool:
 
 
 def _own(began: float) -> str:
-    """What the flood itself took of a processor since it began."""
+    """The share of a processor that the flood itself has used since it began."""
     used = resource.getrusage(resource.RUSAGE_SELF)
-    return f"{(used.ru_utime + used.ru_stime) / (time.monotonic() - began):.2f} of a CPU its own"
+    return f"{(used.ru_utime + used.ru_stime) / (time.monotonic() - began):.2f} of a CPU for the flood itself"
 
 
 if __name__ == "__main__":

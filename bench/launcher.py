@@ -1,4 +1,4 @@
-"""The launcher's own cost: agent warm, the job stays local, so all that is beyond the bare compiler is ours."""
+"""The launcher's own cost: with a warm agent and a job that stays local, all time beyond the bare compiler is ours."""
 
 from __future__ import annotations
 

@@ -15,13 +15,13 @@ _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
 class RunFailed(Exception):
-    """A measured command failed; its figures would mean nothing."""
+    """A measured command failed; its figures would be meaningless."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """One run of one command. `client_s` is the command and all that it waited for, `agent_s` what agents spent
-    meanwhile, children included.
+    """One run of one command, in processor time: `client_s` of the command and its children, `agent_s` of agents
+    meanwhile, with their children.
     """
 
     wall_s: float
@@ -40,7 +40,7 @@ class Agents:
         self.pids = list(pids)
 
     def look(self) -> None:
-        """Finds the agents that run now."""
+        """Finds the agents that are running now."""
         self.pids = list(_agents())
 
     def spent_s(self) -> float:
@@ -48,14 +48,14 @@ class Agents:
 
 
 def processor_time(pid: int) -> float:
-    """Own time to the nanosecond by the process's clock (clock_getcpuclockid(3)), reaped children's to the tick."""
+    """Its own time to the nanosecond, by its CPU clock (clock_getcpuclockid(3)); its reaped children's to the tick."""
     own = time.clock_gettime((~pid << 3) | 2)
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return own + (int(fields[13]) + int(fields[14])) * _TICK_S
 
 
 def run(command: list[str], environment: dict[str, str], where: Path, agents: Agents | None = None) -> Cost:
-    """Raises RunFailed for any exit status but 0."""
+    """Runs the command. Raises RunFailed for any exit status but 0."""
     program = shutil.which(command[0], path=environment["PATH"])
     if program is None:
         raise RunFailed(f"no {command[0]} on PATH")
@@ -81,7 +81,7 @@ def run(command: list[str], environment: dict[str, str], where: Path, agents: Ag
 
 
 def middle(costs: list[Cost]) -> Cost:
-    """Median wall time; mean processor time, since children are counted in ticks."""
+    """Median wall time; mean processor time, because children's time is counted in ticks."""
     return Cost(
         statistics.median(cost.wall_s for cost in costs),
         statistics.fmean(cost.client_s for cost in costs),
@@ -90,7 +90,7 @@ def middle(costs: list[Cost]) -> Cost:
 
 
 def resident(pid: int) -> int:
-    """Bytes of memory that `pid` has resident now."""
+    """The resident memory of `pid` in bytes."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) * 1024
@@ -112,7 +112,7 @@ def _busy_s() -> float:
 
 
 def _agents() -> Iterator[int]:
-    """Agents whose socket lies in this test bed."""
+    """Agents whose socket is in this test bed."""
     ours = f"--socket\0{os.environ['XDG_RUNTIME_DIR']}/".encode()
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):

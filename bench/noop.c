@@ -1,5 +1,5 @@
-/* A compiler that does nothing: reads its input, writes "nothing"; preprocessing copies, and -M names the input alone,
- * for that is all it reads. Whatever else it is asked, gcc answers. */
+/* A compiler that does nothing: it reads its input and writes "nothing". -E copies the input, and -M names the input
+ * only, because it reads nothing else. All other queries are passed to gcc. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,7 +24,7 @@ int main(int argc, char **argv)
     const char *input = NULL, *output = NULL;
     int compiles = 0, preprocesses = 0, lists = 0;
     if (argc == 2 && strcmp(argv[1], "-v") == 0)
-        return 0; /* asked in the sandbox, where there is no gcc */
+        return 0; /* queried in the sandbox, where there is no gcc */
     for (int i = 1; i < argc; i++) {
         size_t length = strlen(argv[i]);
         if (strcmp(argv[i], "-c") == 0)

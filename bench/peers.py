@@ -1,4 +1,4 @@
-"""distcc from Debian beside us: one server plain, one with --auth in the test bed's own realm."""
+"""Debian's distcc for comparison: one plain server, and one with --auth in the test bed's own realm."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ def bare() -> Peer:
 
 
 def preprocessed() -> Peer:
-    """What a client that sends preprocessed text has to do at the least."""
+    """The least work that a client can do if it sends preprocessed text."""
     return Peer("gcc -E", (), dict(os.environ), ("-E",))
 
 
 def ours(**more: str) -> Peer:
-    """securecc as the test bed set it up, never falling back, so that no local compile is measured as remote."""
+    """securecc as the test bed sets it up, without fallback, so that no local compile is measured as remote."""
     return Peer("securecc", ("securecc",), {**os.environ, "SECURECC_FALLBACK": "0", **more})
 
 
 @contextlib.contextmanager
 def pump(where: Path, plain: Peer) -> Iterator[Peer]:
-    """distcc's pump mode at the server of `plain`, with an include server that works (see bench/pump)."""
+    """distcc's pump mode with the server of `plain` and a working include server (see bench/pump)."""
     folder = where / "pump"
     shutil.copytree(_INCLUDE_SERVER, folder, ignore=shutil.ignore_patterns("*.so", "*_test.py", "__pycache__"))
     shutil.copy(Path(__file__).with_name("pump") / "distcc_pump_c_extensions.py", folder)
@@ -69,7 +69,7 @@ def _output(command: list[str | Path], environment: dict[str, str]) -> str:
 
 @contextlib.contextmanager
 def distcc(where: Path, jobs: int, *, authenticated: bool, path: str | None = None) -> Iterator[Peer]:
-    """A running distccd; `path` is where it looks for compilers first."""
+    """Runs a distccd; `path` is where it looks for compilers first."""
     name = "distcc --auth" if authenticated else "distcc"
     folder = where / name.replace(" ", "")
     folder.mkdir()
@@ -115,7 +115,7 @@ def _distccd(port: int, jobs: int, folder: Path) -> list[str]:
 
 
 def _keytab(folder: Path) -> Path:
-    """The keytab of host/localhost where distccd's user can read it."""
+    """The keytab of host/localhost, copied to where distccd's user can read it."""
     keytab = folder / "keytab"
     shutil.copy(Path(os.environ["SECURECC_TESTENV"]) / "keytabs/host.keytab", keytab)
     if os.getuid() == 0:
@@ -125,7 +125,7 @@ def _keytab(folder: Path) -> Path:
 
 
 def _wait_listening(port: int, process: subprocess.Popen[bytes], name: str) -> None:
-    """Without connecting: to distccd that would be a client that failed."""
+    """Checks without connecting, which distccd would count as a failed client."""
     wanted = f"0100007F:{port:04X}"
     deadline = time.monotonic() + _START_S
     while time.monotonic() < deadline and process.poll() is None:

@@ -1,4 +1,4 @@
-"""One compile: what it costs the user who runs it, beside distcc (plain, --auth, pump) and `gcc -E`, in one run."""
+"""What one compile costs its user, compared with distcc (plain, --auth, pump) and `gcc -E` in the same run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _WARM = 12
 
 @dataclass(slots=True)
 class Contest:
-    """One kind of file, compiled by each in turn, so that all meet the same weather."""
+    """One kind of file, compiled by each rival in turn, so that all meet the same conditions."""
 
     title: str
     make: Callable[[Path, int, str], sources.Sources]
@@ -32,8 +32,8 @@ class Contest:
     costs: dict[str, list[Cost]] = field(default_factory=dict)
 
     def run(self, rounds: int) -> None:
-        """Round 0 warms everybody up and is not counted; nor is the second that an agent takes, once in its life, to
-        look at its system headers.
+        """Round 0 warms everything up and is not counted; nor is the second that an agent takes, once, to examine its
+        system headers.
         """
         kept = self.make(self.where / "kept", 1, "kept")
         for _ in range(_WARM):
@@ -50,7 +50,7 @@ class Contest:
     def _turn(self, number: int, name: str, rival: peers.Peer, files: sources.Sources, wanted: Path) -> None:
         cost, made = self._compile(rival, files, "made")
         if not rival.suffix and not filecmp.cmp(made, wanted, shallow=False):
-            raise SystemExit(f"{name} made another object than the bare compiler; figures mean nothing")
+            raise SystemExit(f"{name} made a different object from the bare compiler's; figures are meaningless")
         self.agents.look()
         if number:
             self.costs.setdefault(name, []).append(cost)

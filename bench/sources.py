@@ -1,4 +1,4 @@
-"""What is compiled: files made up on the spot, the same for everybody that is compared."""
+"""What is compiled: generated files, the same for all that are compared."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FUNCTIONS_OF_A_HEADER = 40
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """A folder, its files, and how they are compiled there."""
+    """A folder, its files, and how they are compiled."""
 
     where: Path
     files: tuple[str, ...]
@@ -29,7 +29,7 @@ class Sources:
 
 
 def small_c(where: Path, files: int, mark: str = "") -> Sources:
-    """Small C files over ten of fifty headers each. `mark` makes the bytes of every file new, and nothing else."""
+    """Small C files that each include ten of fifty headers. `mark` changes the bytes of every file, nothing else."""
     rng = random.Random(3643)
     (where / "include").mkdir(parents=True)
     for number in range(_HEADERS):

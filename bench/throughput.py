@@ -37,7 +37,7 @@ def _rate(rival: peers.Peer, compiler: Path, files: sources.Sources, where: Path
 
 
 def _spenders(server: Path) -> dict[str, int]:
-    """Who spends processor time on a job, the launcher aside."""
+    """Which processes spend processor time on a job, apart from the launcher."""
     agents = Agents()
     agents.look()
     return {"agent": agents.pids[0], **farm.processes(server)}

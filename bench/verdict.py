@@ -1,4 +1,4 @@
-"""Tables of what was measured, and whether it is what was promised."""
+"""Tables of what was measured, and whether the targets are met."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _RESULTS = Path(__file__).resolve().parents[1] / "build/bench"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`measured` is to be at most `bound`, or at least, if `least`."""
+    """`measured` must be at most `bound`, or, with `least`, at least `bound`."""
 
     what: str
     measured: float
@@ -26,7 +26,7 @@ class Target:
 
 
 def table(title: str, heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    """The first column to the left, all others to the right."""
+    """The first column is left-aligned, all others right-aligned."""
     widths = [max(len(row[column]) for row in [heads, *rows]) for column in range(len(heads))]
     print(f"\n{title}")
     for row in [heads, *rows]:

@@ -24,7 +24,7 @@ _SHARED, _SHARED_CHANGED = "with shared trees, nothing changed", "with shared tr
 
 
 class Meter:
-    """A door before the server that counts what goes through it, both ways. TLS and Kerberos do not notice."""
+    """A TCP proxy in front of the server that counts bytes in both directions. TLS and Kerberos do not notice."""
 
     def __init__(self, port: int) -> None:
         self._server = port
@@ -35,7 +35,7 @@ class Meter:
         threading.Thread(target=self._admit, daemon=True).start()
 
     def read(self) -> tuple[int, int]:
-        """Bytes to and from the server so far, once nothing moves any more."""
+        """Bytes to and from the server so far, once traffic has stopped."""
         seen = None
         while seen != (self.up, self.down):
             seen = (self.up, self.down)
@@ -88,15 +88,15 @@ def main() -> None:
                 spent = meter.read()
     table("C++ with 240 headers: bytes", ("", "to server", "from server", "object as zstd"), rows)
     targets = [
-        Target("bytes after one header changed, object aside", beside[_CHANGED], 40, " kB"),
-        Target("bytes of a known compile with shared trees, object aside", beside[_SHARED], 5, " kB"),
+        Target("bytes after one header changed, without the object", beside[_CHANGED], 40, " kB"),
+        Target("bytes of a known compile with shared trees, without the object", beside[_SHARED], 5, " kB"),
         Target(f"its tree, median of {_TREES}", tree_s * 1000, 0.5, " ms"),
     ]
     judge("wire", targets)
 
 
 def _until_shared_trees_stand(compile_again: Callable[[], object]) -> None:
-    """The agent looks at its trees when some compiles could have used them; then the inputs are known anew."""
+    """The agent examines its trees once some compiles could have used them; then the inputs are learnt anew."""
     for _ in range(12):
         compile_again()
     time.sleep(5)

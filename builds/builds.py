@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Builds real projects twice, locally and through the farm, and compares every object. Run by builds/run.
 
-Exit status 0 only if every object of every build is the local build's, byte for byte, and at least 98 % of the
-compiles were remote, linking and the build systems' own questions aside.
+Exit status 0 only if every object of every build is identical to the local build's, and at least 98 % of the compiles
+were remote, not counting linking and the build systems' own probes.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ _CPUS = os.cpu_count() or 1
 _OFFERED_S = 60
 SHARE = 0.98
 ASIDE = frozenset(("link", "conftest", "information", "preprocess-only", "no-source"))
-"""Reasons for staying local that are no compiles of the build: linking, and what a build system asks the compiler."""
-_QUESTIONS = ("/conftest.", "/CMakeScratch/", "/CMakeTmp/", "/meson-private/")  # where build systems ask
+"""Reasons for staying local that do not concern compiles of the build: linking, and probes by the build system."""
+_QUESTIONS = ("/conftest.", "/CMakeScratch/", "/CMakeTmp/", "/meson-private/")  # where build systems run probes
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +49,13 @@ class Build:
 
     @property
     def title(self) -> str:
-        """For people."""
+        """The name as printed."""
         return " ".join((self.project, f"({self.system})", "with", self.cc, *self.special))
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """How one build went. `reasons` counts what stayed local; seconds."""
+    """How one build went. `reasons` counts what stayed local; times are in seconds."""
 
     build: Build
     objects: int
@@ -67,28 +67,28 @@ class Compared:
 
     @property
     def compiles(self) -> int:
-        """All that might have been remote: those that the agent knows of, and those that a launcher did without it."""
+        """All that could have been remote: those that the agent knows of, and those that a launcher ran without it."""
         known = self.remote + sum(count for reason, count in self.reasons.items() if reason not in ASIDE)
         return max(known, self.objects)
 
     @property
     def share(self) -> float:
-        """Of these, what was."""
+        """The share of these that was remote."""
         return self.remote / self.compiles if self.compiles else 0.0
 
     @property
     def good(self) -> bool:
-        """Whether it is as promised."""
+        """Whether it met the promise."""
         return self.objects > 0 and not self.differ and self.share >= SHARE
 
     @property
     def word(self) -> str:
-        """For people."""
-        return "well" if self.good else "NOT as promised"
+        """The verdict as printed."""
+        return "as promised" if self.good else "NOT as promised"
 
 
 def projects(text: str) -> Iterator[Build]:
-    """All builds that a list of projects names. Raises KeyError for a list that lacks something."""
+    """All builds in a list of projects. Raises KeyError if a required key is missing."""
     for project in tomllib.loads(text)["project"]:
         registry = "apt" if "apt" in project else "pip"
         source = Source(registry, project[registry], project.get("folder", ""), project.get("patches", False))
@@ -105,7 +105,7 @@ def projects(text: str) -> Iterator[Build]:
 
 
 def reasons(told: Mapping[str, Any]) -> dict[str, int]:
-    """What stayed local, as `securecctl why` tells it; a question with an unknown option is a question all the same."""
+    """What stayed local, according to `securecctl why`; a probe with an unknown option still counts as a probe."""
     found: dict[str, int] = {}
     for reason in told["reasons"]:
         sources = [f"/{example['source']}" for example in reason["examples"]]
@@ -147,7 +147,7 @@ def _compare(build: Build, jobs: int) -> Compared:
 
 
 def _told() -> dict[str, Any]:
-    """What `securecctl why` tells, once nothing is added any more: the agent writes at most once a second."""
+    """The output of `securecctl why` once nothing more is added: the agent writes at most once a second."""
     told: dict[str, Any] = {}
     while True:
         before, told = told, json.loads(run("securecctl", "why", "--format", "json", where=_WORK))
@@ -166,9 +166,9 @@ def _show(compared: Compared) -> None:
     equal = compared.objects - len(compared.differ)
     for left, right in (
         ("local, remote", f"{compared.local_s:.0f} s, {compared.remote_s:.0f} s, on the same processors"),
-        ("objects like the local build's", f"{equal} of {compared.objects}, byte for byte"),
+        ("objects identical to the local build's", f"{equal} of {compared.objects}, byte for byte"),
         ("compiles that were remote", f"{compared.remote} of {compared.compiles} ({compared.share:.1%})"),
-        ("linking and questions", f"{sum(n for reason, n in compared.reasons.items() if reason in ASIDE)}"),
+        ("linking and probes", f"{sum(n for reason, n in compared.reasons.items() if reason in ASIDE)}"),
     ):
         _say(f"  {left:32} {right}")
     for name in compared.differ[:5]:
@@ -196,7 +196,7 @@ def _chosen(names: Sequence[str]) -> list[Build]:
 
 
 def _offer(builds: Sequence[Build]) -> None:
-    """Has the server offer all compilers of these builds.
+    """Makes the server offer all compilers of these builds.
 
     Raises:
         BuildFailed: the server does not offer one of them.
@@ -213,7 +213,7 @@ def _offer(builds: Sequence[Build]) -> None:
 
 
 def _is_offered(compiler: str, config: Path) -> bool:
-    """The server looks at a new compiler for some seconds before it offers it."""
+    """Whether the server offers the compiler: it takes some seconds to examine a new one."""
     offered = json.loads(run("securecctl", "toolchain", "list", "--config", config, "--format", "json", where=_WORK))
     return any(compiler in one["called_by"] for one in offered)
 
@@ -237,7 +237,7 @@ def main(arguments: Sequence[str]) -> int:
     """Exit status."""
     parser = argparse.ArgumentParser(prog="builds/run", description=__doc__)
     parser.add_argument("projects", nargs="*", metavar="NAME", help="only these projects of builds/projects.toml")
-    parser.add_argument("-j", "--jobs", type=int, default=_CPUS + 1, help="at one time (%(default)s)")
+    parser.add_argument("-j", "--jobs", type=int, default=_CPUS + 1, help="simultaneous jobs (%(default)s)")
     parser.add_argument("--check", action="store_true", help="only fetch what is to be built")
     options = parser.parse_args(arguments)
     try:

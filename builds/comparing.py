@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What two builds of one project left: which objects are the same."""
+"""Compares the objects that two builds of one project produced."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ def objects(tree: Path) -> dict[str, str]:
 
 
 def differing(one: Mapping[str, str], other: Mapping[str, str]) -> tuple[str, ...]:
-    """Objects that are not the same on both sides, or are missing on one."""
+    """Objects that differ between the two, or are missing from one."""
     return tuple(sorted(name for name in {*one, *other} if one.get(name) != other.get(name)))

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Sources of the projects, from the package registries by their own clients; what was fetched once is kept."""
+"""Sources of the projects, fetched from package registries with the registries' own clients, and cached."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class Source:
 
 
 def run(*command: str | Path, where: Path = Path(), **environment: str) -> str:
-    """What the command said, both streams.
+    """The output of the command, both streams.
 
     Raises:
-        BuildFailed: it failed; the end of what it said.
+        BuildFailed: it failed; the message has the end of its output.
     """
     done = subprocess.run(
         [str(word) for word in command],
@@ -78,7 +78,7 @@ def unpack(source: Source, package: Path, tree: Path) -> None:
 
 
 def _fetch_apt(package: str, where: Path, cache: Path) -> None:
-    """With lists of our own, so that the machine's stay as they are; apt checks the signatures."""
+    """Uses package lists of our own, so that the machine's are not changed; apt checks the signatures."""
     state = cache / "apt"
     for folder in ("lists/partial", "cache/archives/partial"):
         (state / folder).mkdir(parents=True, exist_ok=True)
@@ -88,7 +88,7 @@ def _fetch_apt(package: str, where: Path, cache: Path) -> None:
         "Dir::Etc::SourceParts": "/dev/null",
         "Dir::State::Lists": state / "lists",
         "Dir::Cache": state / "cache",
-        "APT::Sandbox::User": "root",  # who else could not write here
+        "APT::Sandbox::User": "root",  # which otherwise could not write here
         "Acquire::Retries": "3",
     }
     apt = ("apt-get", "-qq", *(word for name, value in settings.items() for word in ("-o", f"{name}={value}")))

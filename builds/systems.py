@@ -13,7 +13,7 @@ Steps = list[list[str]]
 
 @dataclass(frozen=True, slots=True)
 class Compilers:
-    """The compilers of one build, and whether `securecc` stands before them."""
+    """The compilers of one build, and whether they are called through `securecc`."""
 
     cc: str
     cxx: str

@@ -1,4 +1,4 @@
-/* A program that is linked against the library just built, and lets it work. */
+/* A program that is linked against the library just built, and uses it. */
 #include <stdio.h>
 #include <string.h>
 

@@ -31,17 +31,17 @@ from fetching import BuildFailed, Source, archive, run, unpack  # noqa: E402
 Record = dict[str, Any]  # an object of JSON
 
 _WORK = _TOP / "build/demo"
-_PYNACL = Source("pip", "PyNaCl", "src/libsodium")  # its source distribution holds libsodium's own
-_TREE = _WORK / "libsodium"  # both builds stand here in turn, for objects may hold their path
+_PYNACL = Source("pip", "PyNaCl", "src/libsodium")  # its source distribution contains libsodium's
+_TREE = _WORK / "libsodium"  # both builds use this folder in turn, because objects may contain their path
 _REFERENCE = _WORK / "reference"
-_SHARE = 0.9  # of make's compiles that must have gone through the server
+_SHARE = 0.9  # the share of make's compiles that must have run on the server
 _COMPILE = re.compile(r"^(?:libtool: compile: +)?securecc gcc .* -c ", re.MULTILINE)
 _CPUS = os.cpu_count() or 1
 
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """How one build went. Seconds."""
+    """How one build went; times are in seconds."""
 
     configure_s: float
     make_s: float
@@ -50,8 +50,8 @@ class Build:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of make's compiles: objects by path, each with the digest of its bytes. `made_there` is what the
-    server's audit log says that it made.
+    """What became of make's compiles: objects by path, each with the digest of its bytes. `made_there` lists those that
+    the server made, according to its audit log.
     """
 
     compiles: int
@@ -61,17 +61,17 @@ class Outcome:
 
     @property
     def through(self) -> int:
-        """Compiles whose object stands as the server made it: a result that the client would not take is none."""
+        """Compiles whose object is the one that the server made: a result that the client rejected does not count."""
         return sum(self.objects.get(path) == digest for path, digest in self.made_there.items())
 
     @property
     def share(self) -> float:
-        """How many of make's compiles that is, from 0 to 1."""
+        """The share of make's compiles that this is, from 0 to 1."""
         return self.through / self.compiles if self.compiles else 0.0
 
     @property
     def differ(self) -> tuple[str, ...]:
-        """Objects that the local build has not, or not with the same bytes; and those that only it has."""
+        """Objects that differ from the local build's, or that only one of the two builds has."""
         return differing(self.objects, self.reference)
 
     @property
@@ -101,19 +101,19 @@ def _build(package: Path, compiler: str, jobs: int) -> Build:
 
 
 def _alone() -> int:
-    """Waits until no other demo works in the same folder; keeps others out until this process ends."""
+    """Waits until no other demo uses the same folder; keeps others out until this process ends."""
     _WORK.mkdir(parents=True, exist_ok=True)
     lock = os.open(_WORK / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        _say("another demo runs in this checkout; waiting for its end ...")
+        _say("another demo is running in this checkout; waiting for it to end ...")
         fcntl.flock(lock, fcntl.LOCK_EX)
     return lock
 
 
 def _outside() -> int:
-    """Builds the reference, then starts the test bed around the rest."""
+    """Builds the reference, then runs the rest in the test bed."""
     _alone()
     _say("securecc demo: a real C library, compiled on a Kerberised and sandboxed server")
     package = archive(_PYNACL, _WORK / "cache")
@@ -146,7 +146,7 @@ def _audit_log() -> Path:
 
 
 def _jobs_ended(principal: str) -> list[Record]:
-    """The audit's records of jobs of `principal` that have ended."""
+    """The audit log's records of jobs of `principal` that have ended."""
     records = map(json.loads, _audit_log().read_text().splitlines())
     return [record for record in records if record["kind"] == "job-end" and record.get("principal") == principal]
 
@@ -161,7 +161,7 @@ def _inside(package: Path) -> int:
     _show_audit()
     _answer()
     _title("Verdict")
-    _say("all well" if went_well else "NOT as promised, see above")
+    _say("as promised" if went_well else "NOT as promised, see above")
     return 0 if went_well else 1
 
 
@@ -177,25 +177,25 @@ def _compile_as_alice(package: Path, reference: Record) -> bool:
     for left, right in (
         ("configure", f"{build.configure_s:.1f} s"),
         ("make", f"{build.make_s:.1f} s; locally {reference['make_s']:.1f} s, on the same processors as the server"),
-        ("compiles (-c) of make", f"{outcome.compiles}"),
-        ("through the server", f"{outcome.through} ({outcome.share:.0%}), for alice@EXAMPLE.COM"),
+        ("compiles (-c) by make", f"{outcome.compiles}"),
+        ("on the server", f"{outcome.through} ({outcome.share:.0%}), for alice@EXAMPLE.COM"),
         ("locally", f"{outcome.compiles - outcome.through}"),
         ("one compile on the server", f"{_median_wall(ended):.2f} s (median, {jobs} at a time)"),
         (
-            "objects like the local build's",
+            "objects identical to the local ones",
             f"{len(outcome.reference.keys() - outcome.differ)} of {len(outcome.reference)}, byte for byte",
         ),
     ):
         _say(f"  {left:32} {right}")
     for path in outcome.differ[:5]:
         _say(f"  DIFFERS: {path}")
-    _say("\nwhy compiles stayed local, configure's included (securecctl why):")
+    _say("\nwhy compiles stayed local, those of configure included (securecctl why):")
     _say(run("securecctl", "why").rstrip())
     return outcome.is_as_promised
 
 
 def _made_by(jobs: list[Record], tree: Path) -> dict[str, str]:
-    """The objects below `tree` that these jobs have made, and the digests that the audit has of them."""
+    """The objects below `tree` that these jobs made, with their digests according to the audit log."""
     made = [(Path(output["path"]), output["sha256"]) for job in jobs for output in job["outputs"]]
     return {
         str(path.relative_to(tree)): digest
@@ -233,7 +233,7 @@ def _deny_mallory() -> None:
     _say("$ SECURECC_FALLBACK=0 securecc gcc -c answer.c -o mallory.o")
     _say(strict.stderr.rstrip() + f"\n  exit status {strict.returncode}")
     if strict.returncode == 0 or _jobs_ended("mallory@EXAMPLE.COM"):
-        raise BuildFailed("mallory's compile went through the server")
+        raise BuildFailed("mallory's compile ran on the server")
 
 
 def _show_audit() -> None:
@@ -246,7 +246,7 @@ def _show_audit() -> None:
 
 
 def _answer() -> None:
-    _title("A program on top of the library that was built")
+    _title("A program linked with the library that was built")
     program = _WORK / "answer"
     library = _TREE / "src/libsodium"
     include = f"-I{library}/include"
@@ -254,7 +254,7 @@ def _answer() -> None:
     said = run(program)
     _say(said.rstrip())
     if hashlib.blake2b(b"abc", digest_size=32).hexdigest() not in said:
-        raise BuildFailed("the library's BLAKE2b is not Python's")
+        raise BuildFailed("the library's BLAKE2b differs from Python's")
 
 
 def main(arguments: list[str]) -> int:

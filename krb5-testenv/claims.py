@@ -12,14 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 _PORTS = range(20000, 30000)  # below the kernel's ephemeral range, so that no outgoing connection takes one meanwhile
-_USERS = range(61200, 64900, 2)  # no distribution gives these to anybody; pairs: front and runner
+_USERS = range(61200, 64900, 2)  # no distribution assigns these; in pairs, front and runner
 _NETWORKS = range(256 * 64)  # 10.192.0.0/10 in networks of 256 addresses
 _ATTEMPTS = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """`number` is ours until `close`."""
+    """`number` is ours until `close` is called."""
 
     number: int
     _lock: socket.socket
@@ -30,7 +30,7 @@ class Claim:
 
 
 def claim_port() -> Claim:
-    """A TCP and UDP port of 127.0.0.1 that nobody has bound."""
+    """A TCP and UDP port of 127.0.0.1 that is not bound."""
     return _claim("port", _PORTS, _port_is_free)
 
 
@@ -46,7 +46,7 @@ def claim_network() -> Claim:
 
 def _claim(kind: str, numbers: range, is_free: Callable[[int], bool]) -> Claim:
     for _ in range(_ATTEMPTS):
-        number = random.choice(numbers)  # no secret: any free number will do
+        number = random.choice(numbers)  # not a secret: any free number will do
         lock = socket.socket(socket.AF_UNIX)
         try:
             lock.bind(f"\0securecc-testenv-{kind}-{number}")

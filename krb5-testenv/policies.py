@@ -1,4 +1,4 @@
-"""A policy with all that belongs to it, copied to where a server reads it."""
+"""Copies a policy, with all files that belong to it, to where a server reads it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from securecc.policy.files import list_folder
 
 
 def copy(policy: Path, to: Path) -> None:
-    """The document as `to`; beside it the folders that it includes, and the files that its groups name. A group's file
-    with an absolute path is read where it is.
+    """Copies the document as `to`, and beside it the folders that it includes and the files that its groups name. A
+    group's file with an absolute path is read where it is.
 
-    What is wrong with a policy is the daemon's to say: of one that cannot be read, as much is copied as can be found.
+    Errors in a policy are left for the daemon to report: of one that cannot be read, as much as can be found is copied.
 
     Raises:
         OSError: the document, or a file that it names, cannot be copied.
-        ValueError: a file would not lie beside `to`.
+        ValueError: a file would not be beside `to`.
     """
     shutil.copyfile(policy, to)
     to.chmod(0o644)
@@ -33,7 +33,7 @@ def copy(policy: Path, to: Path) -> None:
 
 
 def _belonging(policy: Path) -> Iterator[str]:
-    """All other files of the policy, by their paths from its folder; those of folders before those of groups."""
+    """All other files of the policy, by their paths relative to its folder; those of folders before those of groups."""
     data, parts = policy.read_bytes(), []
     for folder in read_includes(data, str(policy)):
         for name in list_folder(policy.parent / folder, limits.POLICY_PARTS):
@@ -47,7 +47,7 @@ def _belonging(policy: Path) -> Iterator[str]:
 
 
 def _put(original: Path, folder: Path, name: Path) -> None:
-    """Readable for the daemon's user, whatever the caller's umask. What is not there is not there for the daemon."""
+    """Makes the copy readable for the daemon's user, whatever the caller's umask. A missing file is skipped."""
     for part in reversed(name.parents[:-1]):
         (folder / part).mkdir(exist_ok=True)
         (folder / part).chmod(0o755)

@@ -1,4 +1,4 @@
-"""Processes below this one: who they are, how to end them all, how to wait for one and reap the rest."""
+"""Descendants of this process: lists them, ends them all, waits for one and reaps the rest."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _KILLED_S = 60.0  # for the kernel to end what was killed
 
 
 def adopt_orphans() -> None:
-    """Whatever loses its parent below this process becomes its child, so that nothing gets out of sight."""
+    """Makes orphaned descendants of this process its children, so that none is lost from sight."""
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def below(pid: int) -> Iterator[int]:
-    """Every process below `pid`, parents first."""
+    """All descendants of `pid`, parents first."""
     with contextlib.suppress(OSError):
         for task in Path(f"/proc/{pid}/task").iterdir():
             for child in (task / "children").read_text().split():
@@ -30,7 +30,7 @@ def below(pid: int) -> Iterator[int]:
 
 
 def send(pid: int, number: int) -> None:
-    """A signal to `pid` and all below it."""
+    """Sends a signal to `pid` and all its descendants."""
     for target in [pid, *below(pid)]:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(target, number)
@@ -46,7 +46,7 @@ def wait_for(pid: int) -> int:
 
 
 def end_all(spared: frozenset[int]) -> None:
-    """Ends every process below this one, except those `spared` and what is below them."""
+    """Ends all descendants of this process, except those `spared` and theirs."""
     for number, patience in ((signal.SIGTERM, _GRACE_S), (signal.SIGKILL, _KILLED_S)):
         deadline = time.monotonic() + patience
         for pid in _ours(spared):
@@ -56,7 +56,7 @@ def end_all(spared: frozenset[int]) -> None:
 
 
 def _ours(spared: frozenset[int]) -> list[int]:
-    """Living children that are not spared; the dead ones are reaped on the way."""
+    """Living children that are not spared; dead ones are reaped on the way."""
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
     ours = [int(child) for child in children if int(child) not in spared]
     return [pid for pid in ours if not _reaped(pid)]

@@ -1,8 +1,8 @@
-"""Lets the daemon's own users read the checkout where it stands in a home that is closed to them.
+"""Lets the daemon's own users read a checkout in a home directory that is closed to them.
 
-A daemon that starts as root goes on as two users that nobody knows. Debian's homes are closed to others, and root's is
-everywhere. Nobody's home is opened for that: the daemon gets a mount namespace of its own, in which the closed folder
-is an empty one with nothing in it but the checkout.
+A daemon that starts as root switches to two other users. On Debian, home directories are closed to other users, and
+root's is closed everywhere. No permissions are changed for this: the daemon gets its own mount namespace, in which the
+closed folder is empty except for the checkout.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _OTHERS_MAY_PASS = 0o001
 
 
 def program(link: Path, target: Path) -> None:
-    """Makes `link` a program that runs `target` within reach of everybody; what that takes stands beside `link`."""
+    """Makes `link` a program that runs `target` where all users can read it; what that needs is beside `link`."""
     needed = {Path(sys.prefix).parent, Path(sys.base_prefix)}
     closed = {path: gate for path in needed if (gate := _closed_gate(path))}
     if os.getuid() != 0 or not closed:
@@ -27,7 +27,7 @@ def program(link: Path, target: Path) -> None:
 
 
 def _closed_gate(path: Path) -> Path | None:
-    """The first folder on the way to `path` that others may not pass."""
+    """The first folder on the way to `path` that other users may not enter."""
     return next((gate for gate in reversed(path.parents) if not gate.stat().st_mode & _OTHERS_MAY_PASS), None)
 
 

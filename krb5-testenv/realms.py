@@ -40,11 +40,11 @@ _KRB5_CONF = """\
 
 
 class _LocalRealm(MITRealm):  # type: ignore[misc]  # k5test has no types
-    """k5test's realm with its KDC on 127.0.0.1 alone, in a session of its own so that Ctrl-C does not end it."""
+    """k5test's realm with its KDC on 127.0.0.1 only, in its own session so that Ctrl-C does not end it."""
 
     @property
     def hostname(self) -> str:
-        """Not the machine's name, which might take a DNS query to find out."""
+        """Not the machine's name, which might take a DNS query."""
         return "localhost"
 
     def start_kdc(self, args: list[str] | None = None, env: dict[str, str] | None = None) -> None:
@@ -69,8 +69,8 @@ class _LocalRealm(MITRealm):  # type: ignore[misc]  # k5test has no types
 
 @dataclass(frozen=True, slots=True)
 class Realms:
-    """The running realms. `config` is the krb5.conf; `keytabs` holds NAME.keytab and NAME.password of each person,
-    and host.keytab of host/localhost for other servers to be compared with.
+    """The running realms. `config` is the krb5.conf; `keytabs` holds NAME.keytab and NAME.password of each person, and
+    host.keytab of host/localhost, for other servers that are compared with ours.
     """
 
     config: Path
@@ -79,11 +79,11 @@ class Realms:
     claims: tuple[Claim, Claim]
 
     def service_keytab(self, principal: str, where: Path) -> None:
-        """Adds `principal` of the home realm to the keytab file `where`, making the principal if there is none."""
+        """Adds `principal` of the home realm to the keytab file `where`, and creates the principal if needed."""
         administer(self.realms[0], f"addprinc -randkey {principal}", f"ktadd -k {where} -norandkey {principal}")
 
     def ticket(self, person: str, cache: Path) -> None:
-        """Gets a fresh ticket of `person` into `cache`.
+        """Gets a fresh ticket for `person` into `cache`.
 
         Raises:
             ValueError: nobody of that name is in these realms.
@@ -98,7 +98,7 @@ class Realms:
         subprocess.run(command, check=True, env={**os.environ, "KRB5_CONFIG": str(self.config)})
 
     def stop(self) -> None:
-        """Ends both KDCs; their folders are the caller's to remove."""
+        """Ends both KDCs; the caller removes their folders."""
         for realm in self.realms:
             if realm._kdc_proc:  # noqa: SLF001  k5test offers no other way to ask
                 realm._kdc_proc.kill()  # noqa: SLF001
@@ -157,10 +157,10 @@ def _make(name: str, port: Claim, trust: str, keytabs: Path) -> _LocalRealm:
 
 
 def administer(realm: _LocalRealm, *orders: str) -> None:
-    """Has kadmin.local carry out `orders`. It goes on after one that fails, and exits with 0 all the same.
+    """Makes kadmin.local carry out `orders`. It continues after one that fails, and exits with 0 all the same.
 
     Raises:
-        RuntimeError: an order failed; what kadmin.local said of it.
+        RuntimeError: an order failed; the message is kadmin.local's.
     """
     command = [realm.kadmin_local, "-p", f"admin/admin@{realm.realm}"]  # for the record; it opens the database itself
     orders_text = "".join(f"{order}\n" for order in orders)

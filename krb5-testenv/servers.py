@@ -16,7 +16,7 @@ from claims import Claim, claim_network, claim_port, claim_users
 from realms import Realms
 
 READY = "securecc: ready"
-_START_S = 300.0  # tracing a toolchain for the first time takes a few; minutes on a machine that is very busy
+_START_S = 300.0  # tracing a toolchain for the first time takes a few seconds; minutes on a very busy machine
 _STOP_S = 60.0  # a quiet machine needs one
 _NETS = int(ipaddress.ip_address("10.192.0.0"))
 
@@ -36,7 +36,7 @@ toolchains: [/usr/bin/gcc]
 
 
 class ServerFailed(Exception):
-    """A secureccd that did not come up; the message ends with the end of its log."""
+    """A secureccd did not start; the message ends with the end of its log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Server:
         return f"{self.where}/{self.slots}"
 
     def release(self) -> None:
-        """Gives back what outlives the process."""
+        """Releases what outlives the process."""
         if self.namespace:
             _remove_network(self.namespace)
         for claim in self.claims:
@@ -75,7 +75,7 @@ def start(
     apart: bool = False,
     settings: str = "",
 ) -> Server:
-    """Starts server `number`; `wait_ready` says when it answers. `apart` gives it a network namespace of its own,
+    """Starts server `number`; `wait_ready` returns once it answers. `apart` gives it its own network namespace,
     `settings` are further lines of its config.yaml.
     """
     folder = where / f"server{number}"
@@ -103,7 +103,7 @@ def start(
 
 
 def _give_away(folder: Path, front: int, runner: int) -> None:
-    """To each of the daemon's users what it needs, and nothing more."""
+    """Gives each of the daemon's users what it needs, and nothing more."""
     for name, user in (("state", front), ("rcache", front), ("scratch", runner)):
         (folder / name).mkdir(mode=0o700)
         if os.getuid() == 0:
@@ -111,7 +111,7 @@ def _give_away(folder: Path, front: int, runner: int) -> None:
     (folder / "keytab").chmod(0o400)
     if os.getuid() == 0:
         os.chown(folder / "keytab", front, front)
-        os.chown(folder, front, front)  # the audit log and its rotation are made by the front
+        os.chown(folder, front, front)  # the front creates and rotates the audit log
 
 
 def _spawn(folder: Path, command: list[str], krb5_config: Path) -> subprocess.Popen[bytes]:
@@ -140,7 +140,7 @@ def _base(net: Claim) -> ipaddress.IPv4Address:
 
 
 def _make_network(net: Claim, namespace: str) -> None:
-    """A namespace joined to ours by a veth pair, whose far end has the second address."""
+    """A namespace connected to ours by a veth pair, whose far end has the second address."""
     near, far = f"scn{net.number}", f"scf{net.number}"
     ours, theirs = _base(net) + 1, _base(net) + 2
     subprocess.run(["ip", "netns", "add", namespace], check=True)
@@ -156,8 +156,8 @@ def _make_network(net: Claim, namespace: str) -> None:
 
 
 def _remove_network(namespace: str) -> None:
-    """As much of it as was made. The link first and by name: the kernel clears what a deleted namespace held in its own
-    time.
+    """Removes as much of it as was made. The link goes first and by name, because the kernel takes its time to clear a
+    deleted namespace.
     """
     near = namespace.replace("securecc-", "scn")
     for command in (["ip", "link", "delete", near], ["ip", "netns", "delete", namespace]):
@@ -165,24 +165,24 @@ def _remove_network(namespace: str) -> None:
 
 
 def wait_ready(server: Server) -> None:
-    """Returns once the daemon says in its log that it serves.
+    """Returns once the daemon's log says that it serves.
 
     Raises:
-        ServerFailed: it ended instead, or did not say so in time.
+        ServerFailed: it exited instead, or did not start in time.
     """
     log = server.folder / "log"
     deadline = time.monotonic() + _START_S
     while READY not in log.read_text(errors="replace"):
         ended = server.process.poll()
         if ended is not None or time.monotonic() > deadline:
-            why = "takes too long to start" if ended is None else f"ended with status {ended} instead of serving"
+            why = "took too long to start" if ended is None else f"ended with status {ended} instead of serving"
             end = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
             raise ServerFailed(f"server{server.number} {why}; the end of its log:\n{end}")
         time.sleep(0.01)
 
 
 def stop(servers: list[Server]) -> None:
-    """Asks all at once, then insists."""
+    """Terminates all at once, then kills those that remain."""
     for server in servers:
         if server.process.poll() is None:
             server.process.terminate()

@@ -1,4 +1,4 @@
-"""Runs a command in a throw-away Kerberos realm with a farm of compile servers, and takes all down again."""
+"""Runs a command in a throw-away Kerberos realm with a farm of compile servers, then takes everything down."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ keytabs/ (NAME.keytab and NAME.password), so that for example
 
     kinit -k -t $SECURECC_TESTENV/keytabs/mallory.keytab mallory@EXAMPLE.COM
 
-makes you mallory. alice and bob are listed in the policy, mallory is not, carol is of another realm (OTHER.ORG).
+makes you mallory. alice and bob are listed in the policy, mallory is not, carol is from another realm (OTHER.ORG).
 The exit status is the command's; 128+N if signal N ended it; 125 if the test bed itself could not be set up.
 Without a command you get a shell.
 """
@@ -40,7 +40,7 @@ class _Signalled(Exception):
 
 
 class _Relay:
-    """What signals do: at first they end the set-up, then they go to the command, and nowhere at last."""
+    """What signals do: at first they end the set-up, later they go to the command, and finally they are ignored."""
 
     def __init__(self) -> None:
         self.command = 0
@@ -67,10 +67,10 @@ class _Relay:
         signal.alarm(_PATIENCE_S)
 
     def start(self, command: list[str], environment: dict[str, str]) -> None:
-        """Starts the command; what arrives meanwhile is for it as well. Raises OSError."""
+        """Starts the command; signals that arrive meanwhile are passed to it as well. Raises OSError."""
         self._starting = True
         try:
-            self._process = subprocess.Popen(command, env=environment)  # kept: one that is let go reaps its child
+            self._process = subprocess.Popen(command, env=environment)  # kept: a collected Popen reaps its child
             self.command = self._process.pid
         finally:
             self._starting = False
@@ -109,15 +109,15 @@ def _options(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
         type=Path,
         default=_HERE / "policy.yaml",
         metavar="FILE",
-        help="the policy of them all, with the folders and files that it names",
+        help="the policy of all servers; the folders and files that it names are copied too",
     )
     parser.add_argument("--as", dest="person", default="alice", metavar="PRINCIPAL", help="whose ticket to get (alice)")
     parser.add_argument("--net", action="store_true", help="each server in a network namespace of its own (root only)")
     options = parser.parse_args(arguments[:split])
     if options.net and os.getuid() != 0:
-        parser.error("--net makes network namespaces, which takes root")
+        parser.error("--net creates network namespaces, which requires root")
     if options.servers < 0 or options.slots < 1:
-        parser.error("--servers is at least 0 and --slots at least 1")
+        parser.error("--servers must be at least 0, --slots at least 1")
     if not options.policy.is_file():
         parser.error(f"no policy at {options.policy}")
     return options, arguments[split + 1 :] or [os.environ.get("SHELL", "/bin/sh")]
@@ -127,14 +127,14 @@ class _Bed:
     """What has been started so far, so that any of it can be taken down."""
 
     def __init__(self) -> None:
-        # Not under TMPDIR: that is often a folder that the daemon's own users cannot reach into.
+        # Not under TMPDIR: the daemon's own users often cannot enter that folder.
         self.where = Path(tempfile.mkdtemp(prefix="securecc-testenv-", dir="/tmp"))
         self.where.chmod(0o711)
         self.realms: realms.Realms | None = None
         self.servers: list[servers.Server] = []
 
     def start(self, options: argparse.Namespace) -> dict[str, str]:
-        """Everything, and the environment in which the command finds it."""
+        """Starts everything; returns the environment for the command."""
         folders = {name: self.where / name for name in ("bin", "run", "home")}
         for folder in folders.values():
             folder.mkdir(mode=0o700)
@@ -171,7 +171,7 @@ class _Bed:
         }
 
     def stop(self) -> None:
-        """All of it; what the command left running goes first, so that nobody talks to a server that goes away."""
+        """Ends everything, first what the command left running, so that nothing is using a server that is stopped."""
         kdcs = [realm.kdc_pid for realm in self.realms.realms] if self.realms else []
         processes.end_all(frozenset([*kdcs, *(server.process.pid for server in self.servers)]))
         servers.stop(self.servers)

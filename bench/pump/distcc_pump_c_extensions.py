@@ -1,8 +1,8 @@
-"""What distcc-pump's include server needs of its C module. Debian 12's refuses to work under Python 3.11, whose C
-interface wants another type for lengths; with it, pump mode preprocesses at home and says nothing.
+"""The part of distcc-pump's C module that its include server needs. Debian 12's module does not work with Python 3.11,
+whose C API expects another type for lengths; with it, pump mode silently preprocesses on the client.
 
-Names and behaviour are those that include_server.py asks for; the framing is that of distcc's rpc.c: a token of four
-letters, a number as eight hexadecimal digits, then so many bytes.
+Names and behaviour are those that include_server.py expects; the framing is that of distcc's rpc.c: a token of four
+letters, a number as eight hexadecimal digits, then that many bytes.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _string(descriptor: int, token: bytes) -> str:
 def _number(descriptor: int, token: bytes) -> int:
     head = _read(descriptor, 12)
     if head[:4] != token:
-        raise OSError(f"{token!r} was due, {head!r} came")
+        raise OSError(f"expected {token!r}, got {head!r}")
     return int(head[4:], 16)
 
 
@@ -67,6 +67,6 @@ def _read(descriptor: int, size: int) -> bytes:
     while len(found) < size:
         part = os.read(descriptor, size - len(found))
         if not part:
-            raise OSError("the client has gone")
+            raise OSError("the client has disconnected")
         found += part
     return found

@@ -82,7 +82,7 @@ def test_a_version_that_another_commit_has(tree: Path) -> None:
     assert check(tree, "version")[0] == 0
     git(tree, "commit", "-q", "--allow-empty", "-m", "Go on")
     status, said = check(tree, "version")
-    assert (status, "v1.2.3 is released already" in said) == (1, True)
+    assert (status, "v1.2.3 is already released" in said) == (1, True)
 
 
 def test_a_tree_with_something_uncommitted(tree: Path) -> None:

@@ -1,4 +1,4 @@
-"""What `make builds` promises: which builds there are, and when it says that all is well."""
+"""What `make builds` promises: which builds there are, and when it says that they are as promised."""
 
 import sys
 from pathlib import Path

@@ -112,7 +112,7 @@ def test_the_status_is_0_when_all_is_well(inside, capsys: pytest.CaptureFixture[
     said = capsys.readouterr().out
     assert "2 (100%), for alice@EXAMPLE.COM" in said
     assert "2 of 2, byte for byte" in said
-    assert said.endswith("all well\n")
+    assert said.endswith("as promised\n")
 
 
 def test_the_status_is_1_when_half_stayed_here(inside, capsys: pytest.CaptureFixture[str]) -> None:
@@ -140,7 +140,7 @@ def test_a_mallory_who_compiles_on_the_server_ends_it(tmp_path: Path, monkeypatc
     monkeypatch.setattr(demo, "run", run)
     status = 0 if not ended else 113
     monkeypatch.setattr(demo.subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=status, stderr=""))
-    with pytest.raises(demo.BuildFailed, match="went through the server"):
+    with pytest.raises(demo.BuildFailed, match="ran on the server"):
         demo._deny_mallory()
 
 
