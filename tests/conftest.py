@@ -40,14 +40,14 @@ class Realm:
 
     @property
     def keytab(self) -> str:
-        return self.kdc.keytab
+        return str(self.kdc.keytab)
 
     @property
     def env(self) -> dict[str, str]:
         return dict(self.kdc.env)
 
     def password(self, name: str) -> str:
-        return self.kdc.password(name)
+        return str(self.kdc.password(name))
 
     def ticket(self, name: str, *flags: str) -> str:
         """A fresh credential cache of `name`'s; its path."""

@@ -6,17 +6,17 @@ import pytest
 
 from tests.attacks.health import Health
 from tests.farm import farmside
-from tests.farm.farmside import Farm
+from tests.farm.farmside import Farm, Realms
 
 
 @pytest.fixture(scope="session")
-def realms() -> Iterator[farmside.testenv_realms.Realms]:
+def realms() -> Iterator[Realms]:
     with farmside.some_realms() as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def farm(realms) -> Iterator[Farm]:
+def farm(realms: Realms) -> Iterator[Farm]:
     """One server with two slots, and alice with a ticket. It has all the time for strangers, so that a silence of its
     own is not taken for an answer.
     """
@@ -38,7 +38,7 @@ def kerberos(farm: Farm, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
 
 @pytest.fixture(autouse=True)
-def healthy(health: Health, kerberos) -> Iterator[None]:
+def healthy(health: Health, kerberos: Callable[[], None]) -> Iterator[None]:
     """After every attack the server is as well as before."""
     health.count()
     yield

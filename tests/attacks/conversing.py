@@ -6,9 +6,11 @@ import asyncio
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import yaml
+from yaml.constructor import BaseConstructor
 
 from securecc.channel import dialer, tls
 from securecc.model.errors import SecureccError
@@ -26,19 +28,25 @@ class _Loader(yaml.SafeLoader):
     """YAML with bytes that are written shortly."""
 
 
-def _listed(loader: yaml.SafeLoader, node: yaml.Node) -> list:
-    return loader.construct_sequence(node, deep=True)
+def _scalar(loader: BaseConstructor, node: yaml.Node) -> str:
+    assert isinstance(node, yaml.ScalarNode)
+    return str(loader.construct_scalar(node))
+
+
+def _listed(loader: BaseConstructor, node: yaml.Node) -> list[Any]:
+    assert isinstance(node, yaml.SequenceNode)
+    return list(loader.construct_sequence(node, deep=True))
 
 
 def _repeated(piece: bytes, times: int) -> bytes:
     return piece * times
 
 
-_Loader.add_constructor("!b", lambda loader, node: loader.construct_scalar(node).encode("latin-1"))
-_Loader.add_constructor("!hex", lambda loader, node: bytes.fromhex(loader.construct_scalar(node)))
+_Loader.add_constructor("!b", lambda loader, node: _scalar(loader, node).encode("latin-1"))
+_Loader.add_constructor("!hex", lambda loader, node: bytes.fromhex(_scalar(loader, node)))
 _Loader.add_constructor("!much", lambda loader, node: _repeated(*_listed(loader, node)))
 _Loader.add_constructor("!many", lambda loader, node: _listed(loader, node)[:1] * _listed(loader, node)[1])
-_Loader.add_constructor("!numbers", lambda loader, node: list(range(int(loader.construct_scalar(node)))))
+_Loader.add_constructor("!numbers", lambda loader, node: list(range(int(_scalar(loader, node)))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +57,7 @@ class Conversation:
     name: str
     over: str
     hello: bool
-    steps: tuple[Mapping[str, object], ...]
+    steps: tuple[Mapping[str, Any], ...]
     may: tuple[str, ...]
 
     @property
@@ -125,7 +133,7 @@ async def _on_a_channel(farm: Farm, said: Conversation) -> tuple[str, str]:
         await raw.__aexit__()
 
 
-async def _take(raw: Raw, step: Mapping) -> None:
+async def _take(raw: Raw, step: Mapping[str, Any]) -> None:
     if "frame" in step:
         raw.channel.connection.write(_frame(**step["frame"]))
     elif "say" in step:

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -27,7 +28,7 @@ class Case:
     driver: str
     arguments: tuple[str, ...]
     files: Mapping[str, str]
-    tree: tuple[Mapping[str, object], ...]
+    tree: tuple[Mapping[str, Any], ...]
     cwd: str
     environment: Mapping[str, str]
     may: tuple[str, ...]
@@ -53,7 +54,7 @@ def cases(topic: str) -> Iterator[Case]:
         yield _case(topic, str(name), row, {**common.get("files", {}), **own.get("files", {})})
 
 
-def _case(topic: str, name: str, row: Mapping, files: Mapping) -> Case:
+def _case(topic: str, name: str, row: Mapping[str, Any], files: Mapping[str, object]) -> Case:
     for entry in row.get("tree", ()):
         if unknown := entry.keys() - _TREE:
             raise ValueError(f"{topic}, {name}: unknown {sorted(unknown)}")
@@ -84,5 +85,5 @@ def _words(said: str | list[str]) -> list[str]:
 def _text(said: object) -> str:
     """A text, or one that is made: {before: , repeat: , times: , after: }."""
     if isinstance(said, Mapping):
-        return said.get("before", "") + said["repeat"] * said["times"] + said.get("after", "")
+        return str(said.get("before", "")) + str(said["repeat"] * said["times"]) + str(said.get("after", ""))
     return str(said)

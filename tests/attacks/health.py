@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from tests.farm.farmside import Farm, until
 
@@ -26,7 +27,7 @@ class Health:
         """Begins to count audit records."""
         self._records = len(self._farm.audit())
 
-    def records(self, **wanted: object) -> list[dict]:
+    def records(self, **wanted: object) -> list[dict[str, Any]]:
         """The records since `count`, those of the health check itself and of connections apart."""
         return [
             record

@@ -78,7 +78,7 @@ def ticket(farm: Farm, person: str, flags: tuple[str, ...] = (), way: str = "key
     if way == "armoured":
         second_kdc.armoured_ticket(farm, cache, keytab, person)
         return cache
-    command = ["kinit", "-k", "-t", keytab, "-c", cache, *flags, person]
+    command = ["kinit", "-k", "-t", str(keytab), "-c", cache, *flags, person]
     subprocess.run(command, check=True, env=farm.env, capture_output=True)
     return cache
 

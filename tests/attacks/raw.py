@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self, cast
 
 import zstandard
 
@@ -19,6 +19,7 @@ from securecc.model.manifest import Entry, Kind, Manifest, Role
 from securecc.model.messages import (
     PROTOCOL_VERSIONS,
     Ask,
+    FromClient,
     Goodbye,
     Hello,
     Invite,
@@ -32,6 +33,7 @@ from securecc.model.messages import (
     Welcome,
 )
 from securecc.wire.framing import HEADER, encode_control
+from securecc.wire.session import Session
 from tests.farm.farmside import Farm
 from tests.waiting import CEILING_S
 
@@ -63,12 +65,17 @@ class End:
     content: bytes = b""
 
     @property
+    def ran(self) -> Result:
+        """What the server says of the compile; there must have been one."""
+        assert self.result is not None, self
+        return self.result
+
+    @property
     def files(self) -> dict[bytes, bytes]:
         """The outputs by path."""
-        assert self.result is not None
-        at = self.result.stdout + self.result.stderr
+        at = self.ran.stdout + self.ran.stderr
         found = {}
-        for output in self.result.outputs:
+        for output in self.ran.outputs:
             found[output.path] = self.content[at : at + output.size]
             at += output.size
         return found
@@ -76,8 +83,7 @@ class End:
     @property
     def errors(self) -> str:
         """What the compiler printed."""
-        assert self.result is not None
-        return self.content[self.result.stdout :][: self.result.stderr].decode(errors="replace")
+        return self.content[self.ran.stdout :][: self.ran.stderr].decode(errors="replace")
 
 
 def blob(content: bytes) -> bytes:
@@ -86,7 +92,13 @@ def blob(content: bytes) -> bytes:
 
 def file(path: bytes, content: bytes = b"", **fields: object) -> Entry:
     """A file's entry; `fields` say otherwise."""
-    kept = {"blob": blob(content), "size": len(content), "mtime_ns": 1, "role": Role.MAY_READ, **fields}
+    kept: dict[str, Any] = {
+        "blob": blob(content),
+        "size": len(content),
+        "mtime_ns": 1,
+        "role": Role.MAY_READ,
+        **fields,
+    }
     return Entry(path, Kind.FILE, **kept)
 
 
@@ -122,7 +134,7 @@ class Raw:
         """Authenticates; says nothing."""
         self.lost = asyncio.get_running_loop().create_future()
         self.channel = await dial("localhost", self._farm.server.port, ccache=self._farm.cache)
-        self.channel.session = _AnythingGoes()
+        self.channel.session = cast("Session", _AnythingGoes())
         self.channel.attach(self)
 
     async def __aexit__(self, *_: object) -> None:
@@ -149,7 +161,7 @@ class Raw:
     def toolchain(self) -> bytes:
         return self.welcome.toolchains[0].digest
 
-    def tell(self, *messages: object) -> None:
+    def tell(self, *messages: FromClient) -> None:
         for message in messages:
             self.channel.connection.write(encode_control(message))
 
@@ -195,11 +207,11 @@ class Raw:
         entries: Iterable[Entry],
         arguments: Iterable[bytes],
         driver: bytes = b"/usr/bin/gcc",
-        **fields: object,
+        **fields: Any,
     ) -> Submit:
         """A Submit, its manifest as it comes: neither sorted nor checked."""
         data = manifest.encode(Manifest(tuple(entries)))
-        kept = {
+        kept: dict[str, Any] = {
             "toolchain": self.toolchain,
             "arguments": (driver, *arguments),
             "cwd": CWD,
@@ -217,7 +229,7 @@ class Raw:
         arguments: Iterable[bytes] = (b"-c", b"a.c", b"-o", b"a.o"),
         contents: Mapping[bytes, bytes] | None = None,
         entries: Iterable[Entry] | None = None,
-        **fields: object,
+        **fields: Any,
     ) -> End:
         """A whole job. `contents` are files by path (a small source if there are none); `entries` are what the manifest
         says of them, unless that follows from them.

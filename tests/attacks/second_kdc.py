@@ -71,6 +71,7 @@ def _second_kdc(farm: Farm) -> Iterator[Mapping[str, str]]:
 @contextlib.contextmanager
 def _running(env: Mapping[str, str], program: str) -> Iterator[None]:
     process = subprocess.Popen([program, "-n"], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert process.stdout is not None
     try:
         assert b"starting..." in process.stdout.readline()
         yield

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from securecc.model.manifest import Entry, Kind, Role
 from tests.attacks.corpus import Case
@@ -59,7 +60,7 @@ def _within(names: Names, path: str) -> bytes:
     return names.put(path if path.startswith("/") else f"PLACE/{path}")
 
 
-def _entry(names: Names, said: Mapping, shared_trees: Mapping[bytes, bytes]) -> Entry:
+def _entry(names: Names, said: Mapping[str, Any], shared_trees: Mapping[bytes, bytes]) -> Entry:
     own = {key: said[key] for key in ("size", "mode", "mtime_ns", "inode") if key in said}
     if "role" in said:
         own["role"] = Role(said["role"])
@@ -93,7 +94,7 @@ def submit_by_wrapper(farm: Farm, case: Case, names: Names) -> subprocess.Comple
     )  # fmt: skip
 
 
-def _plant(names: Names, said: Mapping) -> None:
+def _plant(names: Names, said: Mapping[str, Any]) -> None:
     """An entry of the tree, on the client's own disk."""
     if "folder" in said:
         Path(names.put(said["folder"]).decode()).mkdir(parents=True)

@@ -3,15 +3,16 @@ client hears, what the server's log says, what the audit holds; and tickets thro
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.attacks.health import Health
-from tests.attacks.proving import attempt, change_key, proofs, ticket
+from tests.attacks.proving import Proof, attempt, change_key, proofs, ticket
 from tests.farm import farmside
-from tests.farm.farmside import Farm, sources, until
+from tests.farm.farmside import Farm, Realms, sources, until
 
 TABLE = list(proofs())
 POLICY = """
@@ -28,7 +29,7 @@ rules:
 
 
 @pytest.fixture(scope="module")
-def farm(realms, tmp_path_factory: pytest.TempPathFactory):
+def farm(realms: Realms, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
     """A farm whose clocks may differ by eight seconds only, with a server that waits and logs at length."""
     folder = tmp_path_factory.mktemp("authentication")
     config = realms.config.with_name("krb5-strict.conf")  # where the server's users may read it
@@ -42,7 +43,7 @@ def farm(realms, tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.mark.parametrize("proof", TABLE, ids=lambda proof: proof.name)
-def test_the_server_says_logs_and_records_what_the_table_does(farm: Farm, health: Health, proof) -> None:
+def test_the_server_says_logs_and_records_what_the_table_does(farm: Farm, health: Health, proof: Proof) -> None:
     logged = len(farm.server.log())
     how, words = _attempted(farm, proof)
     assert how == proof.may, words
@@ -60,7 +61,7 @@ def test_the_server_says_logs_and_records_what_the_table_does(farm: Farm, health
         assert "rule" not in words
 
 
-def _attempted(farm: Farm, proof):
+def _attempted(farm: Farm, proof: Proof) -> tuple[str, str]:
     if proof.keytab:
         read = farm.server.log().count("keytab reloaded")
         farm.realms.service_keytab(proof.keytab, farm.server.folder / "keytab")
@@ -79,7 +80,7 @@ def _attempted(farm: Farm, proof):
         farm.kinit("alice")  # what the cache held was for the old key
 
 
-def test_strangers_are_counted_in_the_audit(realms) -> None:
+def test_strangers_are_counted_in_the_audit(realms: Realms) -> None:
     """Who proved nothing has no record of its own: the minute's has. In a farm that may be restarted."""
     with farmside.some_farm(realms) as farm:
         _count_strangers(farm)
@@ -103,7 +104,9 @@ def _count_strangers(farm: Farm) -> None:
         ("", "run kinit"),
     ],
 )
-def test_the_wrapper_compiles_locally_and_says_why(farm: Farm, health: Health, tmp_path: Path, person, word) -> None:
+def test_the_wrapper_compiles_locally_and_says_why(
+    farm: Farm, health: Health, tmp_path: Path, person: str, word: str
+) -> None:
     other = (
         farm.as_principal(person, own_agent=True) if person else farm.apart("nobody", KRB5CCNAME="FILE:/nonexistent")
     )

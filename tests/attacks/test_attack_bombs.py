@@ -9,7 +9,7 @@ import zstandard
 from securecc.model import limits
 from securecc.model.messages import Need, Supply
 from tests.attacks.health import Health
-from tests.attacks.raw import CWD, PREDEF, SMALL, SOURCE, Raw, ended, ending, file
+from tests.attacks.raw import CWD, PREDEF, SMALL, SOURCE, End, Raw, ended, ending, file
 from tests.farm.farmside import Farm
 
 BULK = 3
@@ -49,8 +49,8 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("name", BOMBS)
-def test_a_manifest_that_is_a_bomb(farm: Farm, health: Health, name) -> None:
-    async def go():
+def test_a_manifest_that_is_a_bomb(farm: Farm, health: Health, name: str) -> None:
+    async def go() -> End:
         async with Raw(farm) as raw:
             job = await raw.invited()
             raw.tell(
@@ -64,8 +64,8 @@ def test_a_manifest_that_is_a_bomb(farm: Farm, health: Health, name) -> None:
 
 
 @pytest.mark.parametrize("name", BOMBS)
-def test_a_chunk_that_is_a_bomb(farm: Farm, name) -> None:
-    async def go():
+def test_a_chunk_that_is_a_bomb(farm: Farm, name: str) -> None:
+    async def go() -> str:
         async with Raw(farm) as raw:
             job = await raw.invited()
             raw.tell(raw.submission(job, [file(SOURCE, b"int bomb;\n" + name.encode())], COMPILE))
@@ -86,7 +86,7 @@ def test_bombs_for_the_compiler_end_at_their_limits(farm: Farm, health: Health) 
         "output": b"char big[300000000] = {1};\n",
     }
 
-    async def go(text):
+    async def go(text: bytes) -> End:
         async with Raw(farm) as raw:
             return await raw.run(contents={SOURCE: text})
 
@@ -94,7 +94,7 @@ def test_bombs_for_the_compiler_end_at_their_limits(farm: Farm, health: Health) 
         end = asyncio.run(go(text))
         assert end.how in {"result", "refused"}, name
         if end.how == "result":
-            assert end.result.status != 0 or end.result.limit, name
+            assert end.ran.status != 0 or end.ran.limit, name
             assert len(end.content) <= 2 * limits.DIAGNOSTICS
     ends = health.records(kind="job-end")
     assert len(ends) == len(texts)

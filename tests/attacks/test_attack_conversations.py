@@ -2,9 +2,11 @@
 wrapper can say none of it. The health probe follows each.
 """
 
+from typing import Any
+
 import pytest
 
-from tests.attacks.conversing import conversations, hold
+from tests.attacks.conversing import Conversation, conversations, hold
 from tests.attacks.health import Health
 from tests.farm.farmside import Farm
 from tests.waiting import until
@@ -13,7 +15,7 @@ ALL = [said for topic in ("strangers", "protocol") for said in conversations(top
 
 
 @pytest.mark.parametrize("said", ALL, ids=lambda said: said.id)
-def test_it_ends_as_it_may_and_nothing_ran(farm: Farm, health: Health, said) -> None:
+def test_it_ends_as_it_may_and_nothing_ran(farm: Farm, health: Health, said: Conversation) -> None:
     how, words = hold(farm, said)
     assert how in said.may, (how, words)
     assert words.isprintable()
@@ -27,7 +29,7 @@ def test_who_breaks_the_protocol_is_on_record(farm: Farm, health: Health) -> Non
     said = next(each for each in ALL if each.id == "protocol: an unknown kind")
     assert hold(farm.as_principal("bob"), said)[0] == "goodbye"
 
-    def record():
+    def record() -> list[dict[str, Any]]:
         return health.records(kind="connection", decision="denied", principal="bob@EXAMPLE.COM")
 
     (found,) = until(record, what="the record of what was illegal")

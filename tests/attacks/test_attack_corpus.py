@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.attacks.corpus import FOLDER, cases
+from tests.attacks.corpus import FOLDER, Case, cases
 from tests.attacks.health import Health
+from tests.attacks.raw import End
 from tests.attacks.submitting import RAW_PLACE, Names, submit_by_wrapper, submit_raw
 from tests.farm.farmside import Farm
 
@@ -13,20 +14,20 @@ COMPILES = [case for topic in ("options", "environment", "trees", "layers", "sou
 
 
 @pytest.fixture
-def owned(tmp_path: Path):
+def owned(tmp_path: Path) -> Path:
     return tmp_path / "owned"
 
 
-def ended(end):
+def ended(end: End) -> str:
     """An end as the corpus names it."""
     if end.how != "result":
         return f"{end.how} {end.code}".strip()
-    if end.result.limit:
-        return f"limited {end.result.limit}"
-    return "failed" if end.result.status else "compiled"
+    if end.ran.limit:
+        return f"limited {end.ran.limit}"
+    return "failed" if end.ran.status else "compiled"
 
 
-def check_records(health: Health, how) -> None:
+def check_records(health: Health, how: str) -> None:
     """On record as it ended, and once: what was refused never ran."""
     refused, begun = health.records(kind="job-refused"), health.records(kind="job-start")
     if how.startswith("refused"):
@@ -42,7 +43,7 @@ def check_records(health: Health, how) -> None:
 
 
 @pytest.mark.parametrize("case", COMPILES, ids=lambda case: case.id)
-def test_raw(farm: Farm, health: Health, owned, case) -> None:
+def test_raw(farm: Farm, health: Health, owned: Path, case: Case) -> None:
     names = Names(RAW_PLACE, owned)
     end = submit_raw(farm, case, names)
     assert ended(end) in case.may, end
@@ -59,7 +60,7 @@ def test_raw(farm: Farm, health: Health, owned, case) -> None:
 
 
 @pytest.mark.parametrize("case", [case for case in COMPILES if case.wrapper], ids=lambda case: case.id)
-def test_through_the_wrapper(farm: Farm, health: Health, tmp_path: Path, owned, case) -> None:
+def test_through_the_wrapper(farm: Farm, health: Health, tmp_path: Path, owned: Path, case: Case) -> None:
     place = tmp_path / "place"
     place.mkdir()
     names = Names(str(place), owned)
@@ -77,7 +78,7 @@ def test_through_the_wrapper(farm: Farm, health: Health, tmp_path: Path, owned, 
     assert len(health.records(kind="job-refused")) <= 1
 
 
-def _made(case, names, place):
+def _made(case: Case, names: Names, place: Path) -> set[bytes]:
     """What there is now that was not there."""
     said = {str(entry.get("file") or entry.get("link") or entry.get("folder")) for entry in case.tree}
     before = {names.put(path) for path in said} | {names.put(f"PLACE/{path}") for path in case.files}

@@ -101,13 +101,13 @@ def told(connection: socket.socket) -> bytes:
         return b""
 
 
-def test_one_address_gets_its_places_and_no_more(farm: Farm, on_record) -> None:
+def test_one_address_gets_its_places_and_no_more(farm: Farm, on_record: set[str]) -> None:
     with strangers(farm, ["127.0.0.5"] * (OF_ONE + 4)) as many:
         assert len(cut_at_last(many, 4)) == 4
     on_record.add("cap-source")
 
 
-def test_silence_and_slowness_end_at_the_deadline_whatever_is_sent(hasty, on_record) -> None:
+def test_silence_and_slowness_end_at_the_deadline_whatever_is_sent(hasty: Farm, on_record: set[str]) -> None:
     """It is absolute: a byte now and then gains nothing."""
     with strangers(hasty, ["127.0.0.6", "127.0.0.7"]) as (silent, slow):
         hello = b"\x16\x03\x01\x02\x00" + bytes(512)
@@ -121,7 +121,9 @@ def test_silence_and_slowness_end_at_the_deadline_whatever_is_sent(hasty, on_rec
     on_record.add("deadline")
 
 
-def test_all_places_taken_by_strangers_keep_out_strangers_alone(farm: Farm, tmp_path: Path, on_record) -> None:
+def test_all_places_taken_by_strangers_keep_out_strangers_alone(
+    farm: Farm, tmp_path: Path, on_record: set[str]
+) -> None:
     """alice was let in before the server was started anew, and the list has lived on."""
     source = tmp_path / "a.c"
     source.write_text("int a;\n")
@@ -168,7 +170,7 @@ def client_hello() -> bytes:
     return out.read()
 
 
-def test_who_errs_again_and_again_has_to_stay_away(farm: Farm, on_record) -> None:
+def test_who_errs_again_and_again_has_to_stay_away(farm: Farm, on_record: set[str]) -> None:
     """Each time costs five seconds; from fifteen on nobody listens. Others are heard meanwhile."""
     hello, wrong = client_hello(), b"GET / HTTP/1.1\r\n\r\n"
     for _ in range(2):
@@ -181,7 +183,7 @@ def test_who_errs_again_and_again_has_to_stay_away(farm: Farm, on_record) -> Non
     on_record.add("penalty")
 
 
-def test_nobody_but_the_proxy_comes_in_another_s_name(farm: Farm, on_record) -> None:
+def test_nobody_but_the_proxy_comes_in_another_s_name(farm: Farm, on_record: set[str]) -> None:
     """The header is bytes like any others: no TLS."""
     with strangers(farm, ["127.0.0.9"]) as (one,):
         one.sendall(SIGNATURE + bytes((0x21, 0x11, 0, 12)) + bytes(12))

@@ -16,7 +16,7 @@ FLOODS = {"silent": ("silent", 2000), "thrown": ("thrown", 300, 5)}
 
 
 @pytest.fixture(scope="module")
-def farm(farm: Farm):
+def farm(farm: Farm) -> Farm:
     """Which waits for strangers for three seconds alone."""
     farm.server.configure(limits="{preauth_deadline: 3s}")
     farm.server.restart()
@@ -24,11 +24,11 @@ def farm(farm: Farm):
 
 
 @pytest.mark.parametrize("name", FLOODS)
-def test_a_user_works_on_and_the_memory_comes_back(farm: Farm, health: Health, tmp_path: Path, name) -> None:
+def test_a_user_works_on_and_the_memory_comes_back(farm: Farm, health: Health, tmp_path: Path, name: str) -> None:
     """The probe that follows each attack looks for memory, descriptors and all else."""
     source, compiles = tmp_path / "a.c", 0
     kind, *amounts = map(str, FLOODS[name])
-    command = [sys.executable, TOP / "bench/flood.py", kind, str(farm.server.port), *amounts]
+    command = [sys.executable, str(TOP / "bench/flood.py"), kind, str(farm.server.port), *amounts]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as flood:
         while flood.poll() is None:
             compiles += 1

@@ -3,10 +3,12 @@ is the toolchain's, with files of one's own below.
 """
 
 import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from securecc.model.manifest import Entry, Kind, Role
 from tests.attacks.health import Health
-from tests.attacks.raw import CWD, SMALL, SOURCE, Raw, blob, file
+from tests.attacks.raw import CWD, SMALL, SOURCE, End, Raw, blob, file
 from tests.farm.farmside import Farm
 
 INCLUDE = b"/usr/include"
@@ -15,18 +17,24 @@ COMPILE = (b"-c", b"a.c", b"-o", b"a.o")
 GOOD = file(SOURCE, SMALL[SOURCE])
 
 
-def shared_tree(path, digest=b"", **fields):
+def shared_tree(path: bytes, digest: bytes = b"", **fields: Any) -> Entry:
     return Entry(path, Kind.SHARED_TREE, blob=digest, **{"mode": 0o755, "role": Role.PRESENT, **fields})
 
 
-def offered(raw):
+def offered(raw: Raw) -> dict[bytes, bytes]:
     return {known.path: known.digest for known in raw.welcome.shared_trees}
 
 
-def attack(farm: Farm, made, arguments=COMPILE, contents=SMALL, **fields):
+def attack(
+    farm: Farm,
+    made: Callable[[bytes], list[Entry]],
+    arguments: Sequence[bytes] = COMPILE,
+    contents: Mapping[bytes, bytes] = SMALL,
+    **fields: object,
+) -> End:
     """`made` gets the digest of the server's /usr/include, and says what stands beside a good source."""
 
-    async def go():
+    async def go() -> End:
         async with Raw(farm) as raw:
             entries = sorted((GOOD, *made(offered(raw)[INCLUDE])), key=lambda entry: entry.path)
             return await raw.run(arguments, {b"": b"", **contents}, entries, **fields)
@@ -34,7 +42,7 @@ def attack(farm: Farm, made, arguments=COMPILE, contents=SMALL, **fields):
     return asyncio.run(go())
 
 
-def refused_once(health: Health, end, code) -> None:
+def refused_once(health: Health, end: End, code: str) -> None:
     assert (end.how, end.code) == ("refused", code), end
     (record,) = health.records(kind="job-refused")
     assert record["code"] == code
@@ -69,7 +77,7 @@ def test_a_shared_tree_gives_what_it_says_and_is_on_record(farm: Farm, health: H
     """No file of the machine's but those below it; a digest that a file has is not one of the shared tree's."""
     text = b'#include <stddef.h>\n#include <stdio.h>\n#include "/usr/include/../../etc/passwd"\n'
 
-    async def go():
+    async def go() -> tuple[dict[bytes, bytes], End, End]:
         async with Raw(farm) as raw:
             known = offered(raw)
             entries = [
@@ -82,10 +90,10 @@ def test_a_shared_tree_gives_what_it_says_and_is_on_record(farm: Farm, health: H
             return known, good, await raw.run(COMPILE, {SOURCE: text}, entries)
 
     known, good, bad = asyncio.run(go())
-    assert good.result.status == 0
-    assert good.result.strays == ()
+    assert good.ran.status == 0
+    assert good.ran.strays == ()
     assert list(good.files) == [CWD + b"/a.o"]
-    assert bad.result.status == 1
+    assert bad.ran.status == 1
     assert "passwd: No such file" in bad.errors
     assert "stdio.h: No such" not in bad.errors
     for record in health.records(kind="job-start"):

@@ -4,40 +4,44 @@ source reaches either; the compile is done at home, and its user hears why.
 
 import asyncio
 import threading
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any, Self, TypeVar, cast
 
 import pytest
 
 from securecc.channel import tls
+from securecc.channel.channel import Channel
 from securecc.channel.connection_gate import ConnectionGate
-from securecc.channel.server import serve
+from securecc.channel.server import Server, serve
 from securecc.wire.framing import Kind
 from tests.attacks.health import Health
 from tests.farm.farmside import Farm
 from tests.middle_stub import Liar, Relay, frames_of
 
+T = TypeVar("T")
 MARK = "never_seen_by_anybody_else"
 
 
 class Aside:
     """An event loop in a thread: the middle, while the test waits for the wrapper."""
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever)
         self._thread.start()
         return self
 
-    def run(self, coroutine):
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(10)
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
         self.loop.close()
 
 
-def compiled_at_home(farm: Farm, tmp_path, port):
+def compiled_at_home(farm: Farm, tmp_path: Path, port: int) -> str:
     """What the user reads of a compile by way of this port."""
     source = tmp_path / "secret.c"
     source.write_text(f"int {MARK};\n")
@@ -65,16 +69,17 @@ def test_a_relay_sees_handshakes_and_nothing_else(farm: Farm, health: Health, tm
 
 @pytest.mark.usefixtures("health")
 def test_a_false_server_hears_nothing(farm: Farm, tmp_path: Path) -> None:
-    heard, noticed = [], []
+    heard: list[Channel] = []
+    noticed: list[str] = []
 
-    async def begin():
+    async def begin() -> Server:
         return await serve(
             [("127.0.0.1", 0)],
             gate=ConnectionGate(),
-            acceptor=Liar,
+            acceptor=cast("Any", Liar),
             context=tls.server_context(),
-            authorise=None,
-            on_channel=heard.append,
+            authorise=cast("Any", None),
+            on_channel=cast("Any", heard.append),
             on_event=lambda event, *_: noticed.append(event),
         )
 

@@ -3,10 +3,13 @@ server does not. What one side says in one go is corpus/protocol.yaml.
 """
 
 import asyncio
+from collections.abc import Coroutine, Iterator
+from typing import Any, TypeVar
 
 import pytest
 
 from securecc.model import limits
+from securecc.model.manifest import Entry
 from securecc.model.messages import (
     Ask,
     Cancel,
@@ -23,23 +26,24 @@ from securecc.model.messages import (
     Welcome,
 )
 from tests.attacks.health import Health
-from tests.attacks.raw import PREDEF, SMALL, SOURCE, Raw, blob, ended, ending, file
+from tests.attacks.raw import PREDEF, SMALL, SOURCE, End, Raw, blob, ended, ending, file
 from tests.farm.farmside import Farm
 
+T = TypeVar("T")
 COMPILE = (b"-c", b"a.c", b"-o", b"a.o")
 
 
-def listed(size=-1):
+def listed(size: int = -1) -> list[Entry]:
     fields = {} if size < 0 else {"size": size}
     return [file(SOURCE, SMALL[SOURCE], **fields), file(PREDEF, b"\n")]
 
 
-def run(coroutine):
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(coroutine)
 
 
 def test_pings_and_goodbyes_are_legal_at_any_time(farm: Farm) -> None:
-    async def go():
+    async def go() -> str:
         raw = Raw(farm)
         await raw.connect()
         raw.tell(Ping(1), Pong(7), Hello((1,), "x"))
@@ -52,7 +56,7 @@ def test_pings_and_goodbyes_are_legal_at_any_time(farm: Farm) -> None:
 
 
 def test_ten_thousand_asks(farm: Farm) -> None:
-    async def go():
+    async def go() -> str:
         async with Raw(farm) as raw:
             for number in range(1, 10_001):
                 raw.tell(Ask(number, b"", raw.toolchain))
@@ -78,7 +82,7 @@ def test_ten_thousand_asks_for_what_is_not_there(farm: Farm, health: Health) -> 
 def test_the_attempt_on_record_is_the_clients_word_and_the_job_is_not(farm: Farm, health: Health) -> None:
     """Who says the same of two jobs, or anything else, makes no two of them one."""
 
-    async def go():
+    async def go() -> list[str]:
         async with Raw(farm) as raw:
             return [(await raw.run(attempt=attempt)).how for attempt in (2, 2, -1, 1 << 40)]
 
@@ -91,7 +95,7 @@ def test_the_attempt_on_record_is_the_clients_word_and_the_job_is_not(farm: Farm
 def test_a_storm_of_cancels(farm: Farm) -> None:
     """Jobs are asked for and given up at once, some of them while they run."""
 
-    async def go():
+    async def go() -> End:
         async with Raw(farm) as raw:
             for number in range(1, 5001):
                 raw.tell(Ask(number, b"", raw.toolchain), Cancel(number), Cancel(number), Forget(number))
@@ -124,7 +128,7 @@ def test_jobs_that_are_begun_and_left_give_their_slots_back(farm: Farm) -> None:
 
 
 def test_more_bytes_than_were_announced(farm: Farm, health: Health) -> None:
-    async def go():
+    async def go() -> End:
         async with Raw(farm) as raw:
             job = await raw.invited()
             raw.tell(raw.submission(job, [file(SOURCE, b"int longer;\n", size=4), file(PREDEF, b"\n")], COMPILE))
@@ -139,7 +143,7 @@ def test_more_bytes_than_were_announced(farm: Farm, health: Health) -> None:
 
 
 def test_bytes_that_are_not_those_of_the_digest(farm: Farm, health: Health) -> None:
-    async def go():
+    async def go() -> End:
         async with Raw(farm) as raw:
             other = SMALL[SOURCE].replace(b"3", b"4")
             return await raw.run(entries=[file(SOURCE, other.replace(b"4", b"5")), file(PREDEF, b"\n")])
@@ -147,7 +151,7 @@ def test_bytes_that_are_not_those_of_the_digest(farm: Farm, health: Health) -> N
     with pytest.raises(KeyError):  # the raw client itself has no such content
         run(go())
 
-    async def send():
+    async def send() -> End:
         async with Raw(farm) as raw:
             job = await raw.invited()
             told = [file(SOURCE, b"int told;\n"), file(PREDEF, b"\n")]
@@ -163,7 +167,7 @@ def test_bytes_that_are_not_those_of_the_digest(farm: Farm, health: Health) -> N
     assert len(health.records(kind="job-refused")) == 1
 
 
-def waiting(raw):
+def waiting(raw: Raw) -> Iterator[object]:
     """What was said to `raw` and not heard yet."""
     while not raw.messages.empty():
         yield raw.messages.get_nowait()
@@ -194,11 +198,13 @@ def test_a_client_that_does_not_read(farm: Farm) -> None:
 
     async def go() -> None:
         async with Raw(farm) as raw:
-            raw.channel.connection.transport.pause_reading()
+            transport = raw.channel.connection.transport
+            assert transport is not None
+            transport.pause_reading()
             for number in range(20_000):
                 raw.tell(Ping(number))
             await asyncio.sleep(0.2)
-            raw.channel.connection.transport.resume_reading()
+            transport.resume_reading()
 
     run(go())
 
@@ -206,7 +212,7 @@ def test_a_client_that_does_not_read(farm: Farm) -> None:
 def test_a_channel_takes_no_jobs_after_its_ticket(farm: Farm) -> None:
     """Even if the client goes on asking."""
 
-    async def go():
+    async def go() -> End:
         async with Raw(farm.as_principal("alice", "-l", "8s")) as raw:
             assert (await raw.run()).how == "result"
             while True:

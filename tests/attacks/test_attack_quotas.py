@@ -5,13 +5,15 @@ import base64
 import itertools
 import os
 import time
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from securecc.model.errors import SecureccError
+from securecc.model.manifest import Entry
 from securecc.model.messages import PROTOCOL_VERSIONS, Ask, Forget, Goodbye, Hello, Invite, Need, Refuse, Result, Wait
 from tests.attacks.health import Health
-from tests.attacks.raw import PREDEF, SMALL, SOURCE, Raw, blob, ended, file
+from tests.attacks.raw import PREDEF, SMALL, SOURCE, End, Raw, blob, ended, file
 from tests.farm.farmside import Farm, until
 from tests.waiting import CEILING_S
 
@@ -31,7 +33,7 @@ BUSY = b'_Static_assert(sizeof(int[2]), "");\n'
 
 
 @pytest.fixture
-def granted(farm: Farm, health: Health):
+def granted(farm: Farm, health: Health) -> Iterator[Callable[[str], None]]:
     """Puts a policy in force under which alice has this quota; the one before afterwards."""
     before = (farm.server.folder / "policy.yaml").read_text()
     yield lambda quota: farm.server.put_policy(POLICY.format(quota=quota))
@@ -39,14 +41,14 @@ def granted(farm: Farm, health: Health):
     until(health.descriptors_are_back, what="the end of the look for compilers that a reload begins")
 
 
-def listed(content=SMALL[SOURCE]):
+def listed(content: bytes = SMALL[SOURCE]) -> list[Entry]:
     return [file(SOURCE, content), file(PREDEF, b"\n")]
 
 
 COMPILE = (b"-c", b"a.c", b"-o", b"a.o")
 
 
-async def is_refused(farm: Farm):
+async def is_refused(farm: Farm) -> bool:
     """Whether one more channel is too many; the server may not have seen the end of the last one yet."""
     raw = Raw(farm)
     await raw.connect()
@@ -57,10 +59,10 @@ async def is_refused(farm: Farm):
     return isinstance(heard, Goodbye)
 
 
-def test_one_connection_too_many_is_closed_and_said(farm: Farm, health: Health, granted) -> None:
+def test_one_connection_too_many_is_closed_and_said(farm: Farm, health: Health, granted: Callable[[str], None]) -> None:
     granted("{connections: 4}")  # alice's agent has one
 
-    async def go():
+    async def go() -> str:
         some = [Raw(farm) for _ in range(4)]
         for raw in some[:3]:
             await raw.__aenter__()
@@ -84,10 +86,10 @@ def test_one_connection_too_many_is_closed_and_said(farm: Farm, health: Health, 
     assert (denied["principal"], denied["rule"]) == ("alice@EXAMPLE.COM", "greedy")
 
 
-def test_no_more_jobs_begin_than_the_rate_allows(farm: Farm, granted) -> None:
+def test_no_more_jobs_begin_than_the_rate_allows(farm: Farm, granted: Callable[[str], None]) -> None:
     granted("{rate: 4/s, burst: 2}")
 
-    async def go():
+    async def go() -> float:
         async with Raw(farm) as raw:
             began = time.monotonic()
             for _ in range(8):
@@ -97,10 +99,10 @@ def test_no_more_jobs_begin_than_the_rate_allows(farm: Farm, granted) -> None:
     assert asyncio.run(go()) >= (8 - 2) / 4 - 0.1
 
 
-def test_new_connections_bring_no_new_rate(farm: Farm, granted) -> None:
+def test_new_connections_bring_no_new_rate(farm: Farm, granted: Callable[[str], None]) -> None:
     granted("{rate: 4/s, burst: 2}")
 
-    async def go():
+    async def go() -> float:
         began = time.monotonic()
         for _ in range(8):
             async with Raw(farm) as raw:
@@ -110,11 +112,11 @@ def test_new_connections_bring_no_new_rate(farm: Farm, granted) -> None:
     assert asyncio.run(go()) >= (8 - 2) / 4 - 0.1
 
 
-def test_asking_and_not_coming_uses_the_rate_of_nobody(farm: Farm, granted) -> None:
+def test_asking_and_not_coming_uses_the_rate_of_nobody(farm: Farm, granted: Callable[[str], None]) -> None:
     """Invitations that are given back are no jobs: who asks two servers for each compile is not charged twice."""
     granted("{rate: 2/h, burst: 2}")
 
-    async def go():
+    async def go() -> object:
         async with Raw(farm.as_principal("mallory")) as raw:
             for _ in range(20):
                 raw.tell(Forget(await raw.invited()))
@@ -126,7 +128,7 @@ def test_asking_and_not_coming_uses_the_rate_of_nobody(farm: Farm, granted) -> N
     assert isinstance(asyncio.run(go()), Wait)
 
 
-def test_who_has_used_an_hours_rate_up_holds_up_nobody_else(farm: Farm, granted) -> None:
+def test_who_has_used_an_hours_rate_up_holds_up_nobody_else(farm: Farm, granted: Callable[[str], None]) -> None:
     slow = "bob@EXAMPLE.COM], quota: {rate: 1/h, burst: 1}"
     farm.server.put_policy(POLICY.format(quota="{rate: 4/s, burst: 1}").replace("bob@EXAMPLE.COM]", slow))
 
@@ -140,11 +142,11 @@ def test_who_has_used_an_hours_rate_up_holds_up_nobody_else(farm: Farm, granted)
     asyncio.run(go())
 
 
-def test_memory_is_not_promised_twice(farm: Farm, granted) -> None:
+def test_memory_is_not_promised_twice(farm: Farm, granted: Callable[[str], None]) -> None:
     """Two slots are free, and one job's limit is all that the quota leaves room for."""
     granted("{memory: 600MiB}")
 
-    async def go():
+    async def go() -> object:
         async with Raw(farm) as raw:
             first = await raw.invited()
             second = raw.ask()
@@ -158,12 +160,14 @@ def test_memory_is_not_promised_twice(farm: Farm, granted) -> None:
 
 
 @pytest.mark.parametrize(("weight", "least", "most"), [(3, 40, 50), (1, 25, 35)])
-def test_who_asks_first_and_for_most_gets_no_more_than_the_share(farm: Farm, granted, weight, least, most) -> None:
+def test_who_asks_first_and_for_most_gets_no_more_than_the_share(
+    farm: Farm, granted: Callable[[str], None], weight: int, least: int, most: int
+) -> None:
     """alice floods before bob asks for anything; of the next 60 slots he gets his weight's share."""
     text = POLICY.format(quota="{}").replace("bob@EXAMPLE.COM]", f"bob@EXAMPLE.COM], weight: {weight}")
     farm.server.put_policy(text)
 
-    async def go():
+    async def go() -> list[str]:
         async with Raw(farm) as greedy, Raw(farm.as_principal("bob")) as modest:
             for _ in range(100):
                 greedy.ask()
@@ -181,7 +185,7 @@ def test_who_asks_first_and_for_most_gets_no_more_than_the_share(farm: Farm, gra
     assert least <= asyncio.run(go()).count("b") <= most
 
 
-async def _passes_on(raw, name, order) -> None:
+async def _passes_on(raw: Raw, name: str, order: asyncio.Queue[str]) -> None:
     """Gives each slot back and remembers who had it."""
     while True:
         heard = await raw.hear()
@@ -190,10 +194,10 @@ async def _passes_on(raw, name, order) -> None:
             raw.tell(Forget(heard.job))
 
 
-def test_the_store_takes_no_more_than_its_quota(farm: Farm, granted) -> None:
+def test_the_store_takes_no_more_than_its_quota(farm: Farm, granted: Callable[[str], None]) -> None:
     granted("{store: 16MiB}")
 
-    async def go():
+    async def go() -> End:
         async with Raw(farm) as raw:
             contents = [bytes((number,)) * (3 << 20) for number in range(8)]
             paths = [b"/home/mallory/h%d.h" % number for number in range(8)]
@@ -208,7 +212,9 @@ def test_the_store_takes_no_more_than_its_quota(farm: Farm, granted) -> None:
     assert "quota of 16777216 bytes" in end.text
 
 
-def test_who_takes_no_results_gets_no_new_slots_and_others_do(farm: Farm, health: Health, granted) -> None:
+def test_who_takes_no_results_gets_no_new_slots_and_others_do(
+    farm: Farm, health: Health, granted: Callable[[str], None]
+) -> None:
     """Two jobs with 16 MiB of object each are granted; they are made and not taken, so no third begins."""
     farm.server.put_policy(POLICY.format(quota="{connections: 9}").replace("jobs: 50", "jobs: 2"))
 
@@ -231,7 +237,7 @@ def test_who_takes_no_results_gets_no_new_slots_and_others_do(farm: Farm, health
             async with Raw(farm) as other:
                 assert isinstance(await other.hear_of(other.ask(), Invite, Wait), Wait)
             raw.channel.connection.resume_reading()
-            results = set()
+            results: set[int] = set()
             while results != set(jobs):
                 heard = await raw.hear()
                 assert not isinstance(heard, SecureccError | Goodbye | Refuse), heard
@@ -241,11 +247,11 @@ def test_who_takes_no_results_gets_no_new_slots_and_others_do(farm: Farm, health
     asyncio.run(go())
 
 
-def test_two_hundred_idle_channels_stay_below_200_mib(farm: Farm, granted) -> None:
+def test_two_hundred_idle_channels_stay_below_200_mib(farm: Farm, granted: Callable[[str], None]) -> None:
     """Front and runner together; the channels stand, and the last serves as well as the first."""
     granted("{connections: 256}")
 
-    async def go():
+    async def go() -> int:
         held = [Raw(farm) for _ in range(200)]
         for raw in held:
             await raw.__aenter__()
@@ -264,7 +270,7 @@ def test_two_hundred_idle_channels_stay_below_200_mib(farm: Farm, granted) -> No
 def test_sixty_channels_that_flood_do_not_hold_others_up(farm: Farm, health: Health) -> None:
     """Each says hundreds of things at once, again and again; bob's compile is done meanwhile."""
 
-    async def flood(raw) -> None:
+    async def flood(raw: Raw) -> None:
         try:
             for number in itertools.count(1, 500):
                 raw.tell(*(Ask(number + step, b"", b"no such toolchain") for step in range(500)))

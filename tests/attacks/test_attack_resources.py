@@ -1,14 +1,15 @@
 """The corpus over resources, raw and through the wrapper, against small limits: corpus/resources.yaml."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.attacks.corpus import cases
+from tests.attacks.corpus import Case, cases
 from tests.attacks.health import Health
 from tests.attacks.submitting import RAW_PLACE, Names, submit_by_wrapper, submit_raw
 from tests.farm import farmside
-from tests.farm.farmside import Farm
+from tests.farm.farmside import Farm, Realms
 
 ALL = list(cases("resources"))
 POLICY = """
@@ -22,7 +23,7 @@ rules:
 
 
 @pytest.fixture(scope="module")
-def farm(realms, tmp_path_factory: pytest.TempPathFactory):
+def farm(realms: Realms, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
     """A farm whose jobs may use little."""
     policy = tmp_path_factory.mktemp("resources") / "policy.yaml"
     policy.write_text(POLICY)
@@ -31,20 +32,20 @@ def farm(realms, tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.mark.parametrize("case", ALL, ids=lambda case: case.name)
-def test_it_ends_at_its_limit(farm: Farm, health: Health, tmp_path: Path, case) -> None:
+def test_it_ends_at_its_limit(farm: Farm, health: Health, tmp_path: Path, case: Case) -> None:
     end = submit_raw(farm, case, Names(RAW_PLACE, tmp_path / "owned"))
     if end.how == "result":
-        how = f"limited {end.result.limit}" if end.result.limit else "failed" if end.result.status else "compiled"
-        assert end.result.usage.wall_s < 60
+        how = f"limited {end.ran.limit}" if end.ran.limit else "failed" if end.ran.status else "compiled"
+        assert end.ran.usage.wall_s < 60
         (record,) = health.records(kind="job-end")
-        assert record["limit"] == end.result.limit
+        assert record["limit"] == end.ran.limit
     else:
         how = f"{end.how} {end.code}"
     assert how in case.may, (how, end.content[:300])
 
 
 @pytest.mark.parametrize("case", [case for case in ALL if case.wrapper], ids=lambda case: case.name)
-def test_through_the_wrapper_it_costs_no_more(farm: Farm, health: Health, tmp_path: Path, case) -> None:
+def test_through_the_wrapper_it_costs_no_more(farm: Farm, health: Health, tmp_path: Path, case: Case) -> None:
     """Nothing is compiled locally here, so that the person sees how it ended on the server."""
     done = submit_by_wrapper(farm, case, Names(str(tmp_path), tmp_path / "owned"))
     (record,) = health.records(kind="job-end", cwd=str(tmp_path))

@@ -12,11 +12,17 @@ from tests.attacks.raw import Raw
 from tests.farm.farmside import Farm
 
 
-async def takes_bit_by_bit(farm: Farm):
+def stop_beating(raw: Raw) -> None:
+    assert raw.channel._beat is not None
+    raw.channel._beat.cancel()
+
+
+async def takes_bit_by_bit(farm: Farm) -> float:
     """Asks until answers wait for it, goes on saying that it lives, and reads less than it has to."""
     async with Raw(farm) as raw:
-        raw.channel._beat.cancel()  # or it would give the server up by itself
+        stop_beating(raw)  # or it would give the server up by itself
         link = raw.channel.connection
+        assert link.transport is not None
         sock = link.transport.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 0)  # nor by its own kernel
@@ -34,10 +40,10 @@ async def takes_bit_by_bit(farm: Farm):
         return time.monotonic() - began
 
 
-async def sends_bit_by_bit(farm: Farm):
+async def sends_bit_by_bit(farm: Farm) -> float:
     """One message, a byte at a time, as often as keeps the silence short."""
     async with Raw(farm) as raw:
-        raw.channel._beat.cancel()
+        stop_beating(raw)
         raw.channel.connection._frames = lambda _frames: None
         began = time.monotonic()
         for byte in encode_control(Ask(1, b"k" * 4000, b"t")):
@@ -49,7 +55,7 @@ async def sends_bit_by_bit(farm: Farm):
 
 
 def test_the_slow_are_cut_off_and_nobody_waits_for_them(farm: Farm, health: Health) -> None:
-    async def go():
+    async def go() -> tuple[float, float, int]:
         slow = [asyncio.ensure_future(act(farm)) for act in (takes_bit_by_bit, sends_bit_by_bit)]
         async with Raw(farm.as_principal("bob")) as bob:
             served = 0

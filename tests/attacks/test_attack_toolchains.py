@@ -3,6 +3,7 @@ for another compiler, another than it has asked for. Each is refused by name, an
 """
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -10,13 +11,13 @@ from securecc.compiler.toolchain.closure import describe
 from securecc.compiler.toolchain.discovery import discover
 from securecc.model.messages import Ask, Refuse
 from tests.attacks.health import Health
-from tests.attacks.raw import Raw
+from tests.attacks.raw import End, Raw
 from tests.farm.farmside import Farm
 
 FALSE = b"\x5a" * 32
 
 
-def refusal_on_record(health: Health, code, toolchain):
+def refusal_on_record(health: Health, code: str, toolchain: str) -> dict[str, Any]:
     """The one record of it, with the name that the client gave; no job has begun."""
     (record,) = health.records(kind="job-refused")
     assert (record["decision"], record["code"], record["toolchain"]) == ("denied", code, toolchain), record
@@ -28,7 +29,7 @@ def refusal_on_record(health: Health, code, toolchain):
 def test_a_digest_that_is_not_that_of_what_it_describes(farm: Farm, health: Health) -> None:
     """The very toolchain that the server has, in every word but its digest."""
 
-    async def go():
+    async def go() -> object:
         async with Raw(farm) as raw:
             said = describe(discover(b"/usr/bin/gcc", b"/usr/bin:/bin"))
             raw.tell(Ask(1, b"key", FALSE, 0, 0, said))
@@ -51,8 +52,8 @@ def test_a_digest_that_is_not_that_of_what_it_describes(farm: Farm, health: Heal
         ({"driver": b"/home/alice/gcc"}, "option", "not a driver of the toolchain"),
     ],
 )
-def test_a_digest_for_something_else(farm: Farm, health: Health, fields, code, said) -> None:
-    async def go():
+def test_a_digest_for_something_else(farm: Farm, health: Health, fields: dict[str, Any], code: str, said: str) -> None:
+    async def go() -> End:
         async with Raw(farm) as raw:
             return await raw.run(**fields)
 

@@ -3,12 +3,14 @@ toolchain's own files. And other people's files, which a digest alone does not g
 """
 
 import asyncio
+from collections.abc import Iterable, Sequence
 
 import pytest
 
+from securecc.model.manifest import Entry
 from securecc.model.messages import Need, Refuse, Supply
 from tests.attacks.health import Health
-from tests.attacks.raw import CWD, PREDEF, SMALL, SOURCE, Raw, blob, file
+from tests.attacks.raw import CWD, PREDEF, SMALL, SOURCE, End, Raw, blob, file
 from tests.farm.farmside import Farm
 
 BASE = (file(PREDEF, b"\n"), file(SOURCE, SMALL[SOURCE]))
@@ -25,20 +27,20 @@ TREES = {
 COMPILE = (b"-c", b"a.c", b"-o", b"a.o")
 
 
-def by_path(entries):
+def by_path(entries: Iterable[Entry]) -> list[Entry]:
     """Sorted as a manifest must be; what is equal keeps its order."""
     return sorted(entries, key=lambda entry: entry.path)
 
 
-def attack(farm: Farm, entries, arguments=COMPILE, **fields):
-    async def go():
+def attack(farm: Farm, entries: Iterable[Entry], arguments: Sequence[bytes] = COMPILE, **fields: object) -> End:
+    async def go() -> End:
         async with Raw(farm) as raw:
             return await raw.run(arguments, {b"": b"", **SMALL, b"1": b"1", b"2": b"2"}, entries, **fields)
 
     return asyncio.run(go())
 
 
-def refused_once(health: Health, end) -> None:
+def refused_once(health: Health, end: End) -> None:
     assert (end.how, end.code) in {("refused", "tree"), ("refused", "limit")}, end
     (record,) = health.records(kind="job-refused")
     assert record["code"] == end.code
@@ -47,7 +49,7 @@ def refused_once(health: Health, end) -> None:
 
 
 @pytest.mark.parametrize("name", TREES)
-def test_a_tree_is_refused(farm: Farm, health: Health, name) -> None:
+def test_a_tree_is_refused(farm: Farm, health: Health, name: str) -> None:
     refused_once(health, attack(farm, by_path((*BASE, *TREES[name]))))
 
 
@@ -126,7 +128,7 @@ def test_what_one_job_leaves_in_its_tree_no_other_sees(farm: Farm) -> None:
             private = CWD + b"/private.h"
             assert (await alice.run(contents={**SMALL, private: b"int alices;\n"})).how == "result"
             end = await bob.run(contents={SOURCE: b'#include "private.h"\n'})
-            assert end.result.status == 1
+            assert end.ran.status == 1
             assert "private.h: No such file" in end.errors
 
     asyncio.run(go())

@@ -9,28 +9,35 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from tests.farm.serverside import BIN, TOP, Server, alive, below, command_lines, testenv_servers
+from tests.farm.serverside import BIN, TOP, Server, alive, below, command_lines
 from tests.waiting import CEILING_S, until
 
 import realms as testenv_realms  # isort: skip  (found where serverside has pointed)
+import servers as testenv_servers  # isort: skip
 
 __all__ = [
     "BIN",
     "POLICY",
+    "TOP",
     "Farm",
+    "FarmMaker",
+    "Realms",
     "Server",
     "alive",
     "below",
     "some_farm",
     "some_realms",
     "sources",
+    "testenv_realms",
     "until",
 ]
 
+Realms = testenv_realms.Realms
 POLICY = TOP / "krb5-testenv/policy.yaml"
 _PASSED_ON = ("PATH", "HOME", "LANG", "TERM", "USER")
 
@@ -60,7 +67,7 @@ class Farm:
     """The farm as one person sees it. `env` is all that the person's commands get."""
 
     folder: Path
-    realms: testenv_realms.Realms
+    realms: Realms
     servers: list[Server]
     env: dict[str, str]
 
@@ -93,7 +100,7 @@ class Farm:
             stdin=subprocess.DEVNULL,
         )
 
-    def begin(self, *command: object, cwd: Path, **options: object) -> subprocess.Popen[str]:
+    def begin(self, *command: object, cwd: Path | str, **options: Any) -> subprocess.Popen[str]:
         """Begins a command as the person, in a session of its own. `env` in `options` adds to the environment."""
         env = {**self.env, **options.pop("env", {})}
         kept = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
@@ -107,7 +114,7 @@ class Farm:
         output = source.with_suffix(".o").name
         return self.run("securecc", driver, "-c", source.name, "-o", output, *options, cwd=source.parent, **env)
 
-    def audit(self, **wanted: object) -> list[dict]:
+    def audit(self, **wanted: object) -> list[dict[str, Any]]:
         """The records of all servers whose fields are as `wanted`."""
         return [record for server in self.servers for record in server.audit(**wanted)]
 
@@ -115,11 +122,12 @@ class Farm:
         """Local compiles by reason, as `securecctl why` counts them; the agent writes them within a second."""
         return {reason["reason"]: reason["count"] for reason in self.journal()["reasons"]}
 
-    def journal(self) -> dict:
+    def journal(self) -> dict[str, Any]:
         """All that `securecctl why` knows."""
         done = self.run("securecctl", "why", "--format", "json", cwd=self.folder)
         assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        told: dict[str, Any] = json.loads(done.stdout)
+        return told
 
     def makefile(self, folder: Path, files: list[Path], *, between: str = "") -> None:
         """A Makefile that compiles these files; the command `between` stands between make and the launcher."""
@@ -210,7 +218,7 @@ def _own_places(folder: Path) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def some_realms() -> Iterator[testenv_realms.Realms]:
+def some_realms() -> Iterator[Realms]:
     """EXAMPLE.COM and OTHER.ORG."""
     folder = Path(tempfile.mkdtemp(prefix="securecc-realms-", dir="/tmp"))
     folder.chmod(0o711)
@@ -221,13 +229,14 @@ def some_realms() -> Iterator[testenv_realms.Realms]:
         made.stop()
         for realm in made.realms:
             realm._kdc_proc.wait()
+            assert realm._kdc_proc.stdout is not None
             realm._kdc_proc.stdout.close()
         shutil.rmtree(folder)
 
 
 @contextlib.contextmanager
 def some_farm(
-    realms: testenv_realms.Realms, *, servers: int = 1, slots: int = 2, policy: Path = POLICY, settings: str = ""
+    realms: Realms, *, servers: int = 1, slots: int = 2, policy: Path = POLICY, settings: str = ""
 ) -> Iterator[Farm]:
     """A farm as alice sees it, with so many servers; `settings` are further lines of their config.yaml."""
     folder = Path(tempfile.mkdtemp(prefix="securecc-farm-", dir="/tmp"))
@@ -257,3 +266,7 @@ def some_farm(
         yield farm
     finally:
         farm.close()
+
+
+FarmMaker = Callable[..., contextlib.AbstractContextManager[Farm]]
+"""As `some_farm`, the realms given."""

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from tests.waiting import CEILING_S, until
 
@@ -120,7 +121,7 @@ class Server:
     def log(self) -> str:
         return (self.folder / "log").read_text(errors="replace")
 
-    def audit(self, **wanted: object) -> list[dict]:
+    def audit(self, **wanted: object) -> list[dict[str, Any]]:
         """The records whose fields are as `wanted`."""
         path = self.folder / "audit.jsonl"
         lines = path.read_text().splitlines() if path.exists() else []

@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import textwrap
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -138,10 +139,11 @@ def commands(section: str, block: int) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory):
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     folder = tmp_path_factory.mktemp("machine")
     apart = ["unshare", "--mount", "--net", "--uts", "--pid", "--fork", "--mount-proc", "--kill-child"]
     with subprocess.Popen([*apart, "sh", "-c", MACHINE, "sh", folder], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
         try:
             assert process.stdout.readline() == "ready\n"
             children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
@@ -190,7 +192,7 @@ def outcome(machine: Machine, section: str, command: str) -> Ran:
     return found
 
 
-def test_every_command_succeeds(machine) -> None:
+def test_every_command_succeeds(machine: Machine) -> None:
     """systemd-tmpfiles speaks of other packages' lines as well; `policy explain` says by its status who is denied."""
     for section, each in machine.ran.items():
         for ran in each:
@@ -200,7 +202,7 @@ def test_every_command_succeeds(machine) -> None:
                 assert ran.status == (3 if "explain" in ran.command else 0), (section, ran)
 
 
-def test_no_block_of_the_page_is_left_out(machine) -> None:
+def test_no_block_of_the_page_is_left_out(machine: Machine) -> None:
     """But those that another kind of site needs."""
     ran = {each.command for section in machine.ran.values() for each in section}
     assert len(ran) >= 15
@@ -213,7 +215,7 @@ def test_no_block_of_the_page_is_left_out(machine) -> None:
                 assert all(line in ran or other.match(line) for line in lines), (section, lines)
 
 
-def test_files_have_the_owners_that_the_page_names(machine) -> None:
+def test_files_have_the_owners_that_the_page_names(machine: Machine) -> None:
     """But the socket between the halves, which a unit makes (tests/house/test_units.py)."""
     rows = re.findall(r"^\| `(/(?!run)\S+?)`.*?\| (\w+)(?::(\w+))? (\d{4}) \|", PAGE.read_text(), re.MULTILINE)
     assert len(rows) >= 5
@@ -223,31 +225,31 @@ def test_files_have_the_owners_that_the_page_names(machine) -> None:
         assert not group or said[1] == group
 
 
-def test_the_server_has_its_key(machine) -> None:
+def test_the_server_has_its_key(machine: Machine) -> None:
     assert (
         f"securecc/{HOST}@EXAMPLE.COM" in outcome(machine, "2. A key", "klist -kte /etc/securecc/securecc.keytab").said
     )
 
 
-def test_the_policy_means_what_is_said_of_it(machine) -> None:
+def test_the_policy_means_what_is_said_of_it(machine: Machine) -> None:
     explained = outcome(
         machine, "3. A policy", "securecctl policy explain /etc/securecc/policy.yaml mallory@EXAMPLE.COM 10.2.3.4"
     )
     assert "denied" in explained.said
 
 
-def test_the_server_is_found_well(machine) -> None:
+def test_the_server_is_found_well(machine: Machine) -> None:
     lines = outcome(machine, "4. Check and start", "securecctl doctor --server").said.splitlines()
     assert not [line for line in lines if line.startswith("BAD")]
 
 
-def test_the_first_compile_was_the_server_s(machine) -> None:
+def test_the_first_compile_was_the_server_s(machine: Machine) -> None:
     assert all(line.startswith("ok ") for line in outcome(machine, "A client", "securecctl doctor").said.splitlines())
     assert outcome(machine, "A client", "securecc gcc -c hello.c -o hello.o").said == ""
     assert f"{HOST}  1 " in outcome(machine, "A client", "securecctl stats").said
 
 
-def test_what_is_done_every_day(machine) -> None:
+def test_what_is_done_every_day(machine: Machine) -> None:
     """The commands of the table, for the first compile and for somebody who is refused."""
     machine.prepare("kinit", person="mallory", cwd="/home/mallory", given=f"{PASSWORD}\n")
     refused = machine.run("securecctl doctor", person="mallory", cwd="/home/mallory")

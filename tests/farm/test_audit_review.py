@@ -7,15 +7,17 @@ import os
 import re
 import signal
 import socket
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.farm.farmside import Farm, sources, until
+from tests.farm.farmside import Farm, FarmMaker, sources, until
 
 
 @pytest.fixture
-def reviewed(some_farm, tmp_path: Path):
+def reviewed(some_farm: FarmMaker, tmp_path: Path) -> Iterator[tuple[Farm, socket.socket]]:
     """A farm whose server signs every 5 records, sends its checkpoints to a collector of the test's and has patterns of
     secrets; and the collector.
     """
@@ -39,7 +41,7 @@ def securecctl(farm: Farm, *words: object, status: int = 0) -> str:
     return done.stdout
 
 
-def collected(collector) -> list[str]:
+def collected(collector: socket.socket) -> list[str]:
     collector.setblocking(False)
     lines = []
     while True:
@@ -49,7 +51,7 @@ def collected(collector) -> list[str]:
             return lines
 
 
-def test_an_officer_s_day(reviewed, tmp_path: Path) -> None:
+def test_an_officer_s_day(reviewed: tuple[Farm, socket.socket], tmp_path: Path) -> None:
     farm, collector = reviewed
     server = farm.server
     first, second = sources(tmp_path, 2)
@@ -97,7 +99,7 @@ def test_an_officer_s_day(reviewed, tmp_path: Path) -> None:
 HEX = re.compile("[0-9a-f]{64}")
 
 
-def of(farm: Farm, **wanted: object) -> dict:
+def of(farm: Farm, **wanted: object) -> dict[str, Any]:
     """The last such record."""
     return until(lambda: farm.audit(**wanted), what=str(wanted))[-1]
 
@@ -139,16 +141,21 @@ def test_a_job_s_records_say_all_of_it(farm: Farm, tmp_path: Path) -> None:
     assert end["usage"]["memory"] > 1 << 20
 
 
+def compiled(farm: Farm, source: Path) -> dict[str, Any]:
+    """The record of its end."""
+    before = len(farm.audit(kind="job-end"))
+    farm.compile(source)
+    until(lambda: len(farm.audit(kind="job-end")) > before, what="the record")
+    return farm.audit(kind="job-end")[-1]
+
+
 def test_another_input_is_another_digest_and_a_failure_has_its_status(farm: Farm, tmp_path: Path) -> None:
     (source,) = sources(tmp_path, 1)
     digests = []
     for text in ("int a;\n", "int b;\n", "int b;\n", "no C\n"):
         source.write_text(text)
         os.utime(source, (1_500_000_000, 1_500_000_000))
-        before = len(farm.audit(kind="job-end"))
-        farm.compile(source)
-        until(lambda before=before: len(farm.audit(kind="job-end")) > before, what="the record")
-        digests.append(farm.audit(kind="job-end")[-1]["input_sha256"])
+        digests.append(compiled(farm, source)["input_sha256"])
     assert len(set(digests)) == 3
     assert digests[1] == digests[2]
     assert of(farm, kind="job-end")["exit"] == 1
@@ -162,7 +169,7 @@ def test_the_show_of_one_person_s_denials(farm: Farm, tmp_path: Path) -> None:
     assert farm.compile(source).returncode == 0
     mallory.end_agents()
 
-    def shown(*filters: str) -> list[dict]:
+    def shown(*filters: str) -> list[dict[str, Any]]:
         path = farm.server.folder / "audit.jsonl"
         done = farm.run("securecctl", "audit", "show", path, "--format", "json", *filters, cwd=tmp_path)
         assert done.returncode == 0

@@ -3,23 +3,24 @@
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.farm.farmside import Farm, sources, until
 from tests.farm.test_bad_input_source import unread
-from tests.farm.twins import Twins
+from tests.farm.twins import Files, Ran, Twins
 from tests.waiting import CEILING_S
 
 DEEP = "d" * 250
 
 
 @pytest.fixture
-def twins(farm: Farm, tmp_path: Path):
+def twins(farm: Farm, tmp_path: Path) -> Twins:
     return Twins(farm, tmp_path / "w")
 
 
-def alike(twins, files, *command, **options):
+def alike(twins: Twins, files: Files, *command: str | bytes, **options: Any) -> Ran:
     """What both leave behind, which is the same."""
     alone, through = twins.both(files, *command, **options)
     assert through.seen == alone.seen
@@ -27,7 +28,7 @@ def alike(twins, files, *command, **options):
 
 
 @pytest.mark.parametrize("spread", [True, False], ids=["on-the-command-line", "in-a-file"])
-def test_100000_arguments(twins, spread) -> None:
+def test_100000_arguments(twins: Twins, spread: bool) -> None:
     """gcc itself takes them, and hands more to the compiler proper than the kernel does."""
     options = [f"-DX{number:x}" for number in range(100_000)]
     files = {"a.c": "int a;\n", "args": "\n".join(options)}
@@ -36,18 +37,18 @@ def test_100000_arguments(twins, spread) -> None:
 
 
 @pytest.mark.parametrize("name", ["new\nline.c", "tab\t.c", "\r.c", " .c", "-.c", "'\".c"])
-def test_names_with_blanks_and_control_characters(twins, name) -> None:
+def test_names_with_blanks_and_control_characters(twins: Twins, name: str) -> None:
     done = alike(twins, {name: "int a;\n"}, "gcc", "-g", "-MD", "-c", f"./{name}", "-o", "a.o")
     assert done.status == 0
 
 
-def test_a_header_with_a_newline_in_its_directory(twins) -> None:
+def test_a_header_with_a_newline_in_its_directory(twins: Twins) -> None:
     files = {"a.c": "#include <x.h>\nint a = X;\n", "new\nline/x.h": "#define X 1\n"}
     assert alike(twins, files, "gcc", "-MD", "-I", "new\nline", "-c", "a.c").status == 0
 
 
 @pytest.mark.parametrize("place", ["source", "output", "include", "list"])
-def test_a_path_over_4096_bytes(twins, place) -> None:
+def test_a_path_over_4096_bytes(twins: Twins, place: str) -> None:
     long = "/".join([DEEP] * 17)
     options = {
         "source": ("-c", f"{long}/a.c"),
@@ -61,7 +62,7 @@ def test_a_path_over_4096_bytes(twins, place) -> None:
 
 
 @pytest.mark.parametrize("sink", [">/dev/full", ">&-"])
-def test_standard_output_that_cannot_be_written(twins, sink) -> None:
+def test_standard_output_that_cannot_be_written(twins: Twins, sink: str) -> None:
     ran = []
     for launcher in ("", "securecc "):
         twins.make({"a.c": "int a;\n"})
@@ -71,7 +72,7 @@ def test_standard_output_that_cannot_be_written(twins, sink) -> None:
     assert ran[0].err
 
 
-def test_a_working_directory_deeper_than_a_path_may_be(twins) -> None:
+def test_a_working_directory_deeper_than_a_path_may_be(twins: Twins) -> None:
     """It can be entered step by step, and named by nobody."""
     twins.make({"a.c": "int a;\n"})
     enter = "; ".join([f"mkdir {DEEP}; cd {DEEP}"] * 17)

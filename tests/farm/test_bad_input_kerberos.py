@@ -4,6 +4,7 @@ import contextlib
 import socket
 import struct
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ KDC_DEADLINE_S = 3.0
 
 
 @contextlib.contextmanager
-def silent_kdc():
+def silent_kdc() -> Iterator[int]:
     """A port that takes datagrams and connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as stream, socket.socket(type=socket.SOCK_DGRAM) as datagrams:
         datagrams.bind(stream.getsockname())
@@ -99,7 +100,7 @@ def shift_clock(cache: Path, seconds: int) -> None:
 
 
 @pytest.mark.parametrize("seconds", [3600, -3600])
-def test_a_wrong_clock(farm: Farm, tmp_path: Path, seconds) -> None:
+def test_a_wrong_clock(farm: Farm, tmp_path: Path, seconds: int) -> None:
     other = farm.as_principal("bob", own_agent=True)
     assert other.run("kvno", "securecc/localhost", cwd=tmp_path).returncode == 0
     shift_clock(Path(other.cache.removeprefix("FILE:")), seconds)
@@ -116,7 +117,7 @@ def test_a_wrong_clock(farm: Farm, tmp_path: Path, seconds) -> None:
 
 
 @pytest.mark.parametrize("junk", [b"", b"\x05\x04", b"no cache at all\n"], ids=["empty", "cut", "text"])
-def test_a_damaged_cache(farm: Farm, tmp_path: Path, junk) -> None:
+def test_a_damaged_cache(farm: Farm, tmp_path: Path, junk: bytes) -> None:
     cache = tmp_path / "cc"
     cache.write_bytes(junk)
     other = farm.apart(f"damaged{len(junk)}", KRB5CCNAME=f"FILE:{cache}")

@@ -5,6 +5,7 @@ import signal
 import socket
 import stat
 import subprocess
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -36,7 +37,7 @@ POLICIES = {
 
 
 @pytest.fixture
-def down(farm: Farm) -> Server:
+def down(farm: Farm) -> Iterator[Server]:
     """The server, stopped; started again as it was afterwards."""
     server = farm.server
     kept = {name: (server.folder / name).read_bytes() for name in ("config.yaml", "policy.yaml", "keytab")}
@@ -62,7 +63,7 @@ def fails(server: Server, *prefix: str) -> str:
     return said
 
 
-def well(farm: Farm, folder) -> None:
+def well(farm: Farm, folder: Path) -> None:
     """The compile succeeds on the server."""
     source = folder / "well.c"
     source.write_text("int well;\n")
@@ -76,7 +77,7 @@ def well(farm: Farm, folder) -> None:
 
 
 @pytest.mark.parametrize("case", POLICIES)
-def test_a_wrong_policy_keeps_the_daemon_from_starting(down, case) -> None:
+def test_a_wrong_policy_keeps_the_daemon_from_starting(down: Server, case: str) -> None:
     text, line, word = POLICIES[case]
     (down.folder / "policy.yaml").write_text(text)
     said = fails(down)
@@ -85,7 +86,7 @@ def test_a_wrong_policy_keeps_the_daemon_from_starting(down, case) -> None:
 
 
 @pytest.mark.parametrize("case", POLICIES)
-def test_a_wrong_policy_at_reload_leaves_the_old_in_force(farm: Farm, tmp_path: Path, case) -> None:
+def test_a_wrong_policy_at_reload_leaves_the_old_in_force(farm: Farm, tmp_path: Path, case: str) -> None:
     text, line, word = POLICIES[case]
     farm.server.put_policy(text)
     try:
@@ -101,11 +102,11 @@ def test_a_wrong_policy_at_reload_leaves_the_old_in_force(farm: Farm, tmp_path: 
 
 
 @pytest.mark.parametrize("case", POLICIES)
-def test_a_wrong_policy_does_not_pass_the_check(tmp_path: Path, case) -> None:
+def test_a_wrong_policy_does_not_pass_the_check(tmp_path: Path, case: str) -> None:
     text, line, word = POLICIES[case]
     policy = tmp_path / "policy.yaml"
     policy.write_text(text)
-    command = [BIN / "securecctl", "policy", "check", "--ignore-permissions", policy]
+    command = [str(BIN / "securecctl"), "policy", "check", "--ignore-permissions", str(policy)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert f"policy.yaml:{line}" in done.stderr
@@ -113,7 +114,7 @@ def test_a_wrong_policy_does_not_pass_the_check(tmp_path: Path, case) -> None:
 
 
 @pytest.fixture
-def huge(farm: Farm):
+def huge(farm: Farm) -> Iterator[Path]:
     """100 MiB in the place of the policy."""
     path = farm.server.folder / "policy.yaml"
     path.write_bytes(b"#" * (100 << 20))
@@ -121,7 +122,7 @@ def huge(farm: Farm):
     path.write_text(GOOD)
 
 
-def test_a_policy_of_100_mib_is_refused_unread(farm: Farm, huge, tmp_path: Path) -> None:
+def test_a_policy_of_100_mib_is_refused_unread(farm: Farm, huge: Path, tmp_path: Path) -> None:
     before = _peak(farm.server.process.pid)
     records = len(farm.audit(kind="daemon"))
     farm.server.process.send_signal(signal.SIGHUP)
@@ -139,7 +140,7 @@ def _peak(pid: int) -> int:
     return int(status.split("VmHWM:")[1].split()[0])
 
 
-def test_a_keytab_that_cannot_be_read(down) -> None:
+def test_a_keytab_that_cannot_be_read(down: Server) -> None:
     keytab = down.folder / "keytab"
     os.chown(keytab, 0, 0)
     keytab.chmod(0o400)
@@ -148,14 +149,14 @@ def test_a_keytab_that_cannot_be_read(down) -> None:
     assert "let the service's user read it" in said
 
 
-def test_a_keytab_that_is_not_there(down) -> None:
+def test_a_keytab_that_is_not_there(down: Server) -> None:
     (down.folder / "keytab").unlink()
     said = fails(down)
     assert "No such file" in said
     assert "kadmin ktadd" in said
 
 
-def test_a_keytab_that_all_can_read(down) -> None:
+def test_a_keytab_that_all_can_read(down: Server) -> None:
     keytab = down.folder / "keytab"
     keytab.chmod(0o444)
     said = fails(down)
@@ -167,7 +168,7 @@ OTHERS = {"audit.jsonl": 0o646, "state": 0o707, "policy.yaml": 0o646, "policy.d"
 
 
 @pytest.fixture
-def owned(farm: Farm):
+def owned(farm: Farm) -> Iterator[Farm]:
     """A server with an included folder; all its files are its own again afterwards."""
     folder = farm.server.folder
     (folder / "policy.d").mkdir(mode=0o755)
@@ -181,7 +182,7 @@ def owned(farm: Farm):
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_a_file_that_others_can_write_keeps_the_daemon_from_starting(owned, name) -> None:
+def test_a_file_that_others_can_write_keeps_the_daemon_from_starting(owned: Farm, name: str) -> None:
     server = owned.server
     server.stop()
     mode = stat.S_IMODE((server.folder / name).stat().st_mode)
@@ -194,7 +195,7 @@ def test_a_file_that_others_can_write_keeps_the_daemon_from_starting(owned, name
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_a_file_that_others_can_write_meanwhile_is_named_at_reload(owned, tmp_path: Path, name) -> None:
+def test_a_file_that_others_can_write_meanwhile_is_named_at_reload(owned: Farm, tmp_path: Path, name: str) -> None:
     server = owned.server
     (server.folder / name).chmod(OTHERS[name])
     before = len(owned.audit())
@@ -206,7 +207,7 @@ def test_a_file_that_others_can_write_meanwhile_is_named_at_reload(owned, tmp_pa
 
 
 @pytest.mark.parametrize("junk", [b"", b"\x05\x02", b"no keytab at all"], ids=["empty", "no-keys", "text"])
-def test_a_keytab_without_keys(down, junk) -> None:
+def test_a_keytab_without_keys(down: Server, junk: bytes) -> None:
     (down.folder / "keytab").write_bytes(junk)
     said = fails(down)
     assert "has no usable keys of service securecc" in said
@@ -228,7 +229,7 @@ def test_a_keytab_that_goes_bad_meanwhile_changes_nothing(farm: Farm, tmp_path: 
     until(lambda: "keytab reloaded" in farm.server.log().splitlines()[-1])
 
 
-def test_no_bubblewrap(down) -> None:
+def test_no_bubblewrap(down: Server) -> None:
     """In a mount namespace of the daemon's own, where /usr/bin/bwrap is a file that nobody can run."""
     down.configure(sandbox="{program: bubblewrap}")
     said = fails(down, "unshare", "--mount", "sh", "-c", 'mount --bind /dev/null /usr/bin/bwrap; exec "$@"', "sh")
@@ -236,7 +237,7 @@ def test_no_bubblewrap(down) -> None:
     assert "apt install bubblewrap" in said
 
 
-def test_a_bubblewrap_that_fails(down, tmp_path: Path) -> None:
+def test_a_bubblewrap_that_fails(down: Server, tmp_path: Path) -> None:
     broken = tmp_path / "bwrap"
     broken.write_text("#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2; exit 1\n")
     broken.chmod(0o755)
@@ -261,7 +262,9 @@ def hidden(*paths: str) -> list[str]:
         ("{program: jail}", "/usr/bin/bwrap"),
     ],
 )
-def test_one_program_for_the_sandbox_is_enough(farm: Farm, down, tmp_path: Path, setting, lacking) -> None:
+def test_one_program_for_the_sandbox_is_enough(
+    farm: Farm, down: Server, tmp_path: Path, setting: str, lacking: str
+) -> None:
     """And every record says which it was."""
     used = "jail" if lacking.endswith("bwrap") else "bubblewrap"
     if setting:
@@ -272,7 +275,7 @@ def test_one_program_for_the_sandbox_is_enough(farm: Farm, down, tmp_path: Path,
     assert ("using bubblewrap" in down.log()) == (not setting and used == "bubblewrap")
 
 
-def test_a_jail_that_fails(farm: Farm, down, tmp_path: Path) -> None:
+def test_a_jail_that_fails(farm: Farm, down: Server, tmp_path: Path) -> None:
     """The log says so, and the daemon goes on with bubblewrap; unless it is told that only the jail will do."""
     broken = tmp_path / "jail"
     broken.write_text("#!/bin/sh\necho 'no namespaces today' >&2; exit 1\n")
@@ -287,7 +290,7 @@ def test_a_jail_that_fails(farm: Farm, down, tmp_path: Path) -> None:
     assert "no compiler runs in the sandbox" in fails(down, *prefix)
 
 
-def test_an_occupied_port(down) -> None:
+def test_an_occupied_port(down: Server) -> None:
     with socket.create_server(("127.0.0.1", down.port)):
         said = fails(down)
     assert f"cannot listen on 127.0.0.1 port {down.port}: Address already in use" in said
@@ -295,7 +298,7 @@ def test_an_occupied_port(down) -> None:
     assert [record["event"] for record in down.audit(kind="daemon")][-1] != "start"
 
 
-def test_a_policy_that_is_not_there(down) -> None:
+def test_a_policy_that_is_not_there(down: Server) -> None:
     (down.folder / "policy.yaml").unlink()
     said = fails(down)
     assert f"{down.folder}/policy.yaml" in said
@@ -310,7 +313,7 @@ def test_the_same_audit_log_twice(farm: Farm) -> None:
 
 
 @pytest.mark.parametrize("whom", ["front", "runner"])
-def test_a_server_killed_mid_job(farm: Farm, tmp_path: Path, whom) -> None:
+def test_a_server_killed_mid_job(farm: Farm, tmp_path: Path, whom: str) -> None:
     """The compile succeeds locally; the agent finds the server again after its restart."""
     source = slow_source(tmp_path, parts=3)
     agent = farm.agent if farm.agents() else 0
@@ -331,7 +334,7 @@ def test_a_server_killed_mid_job(farm: Farm, tmp_path: Path, whom) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def mounted(folder, size: str, owner: int) -> None:
+def mounted(folder: Path, size: str, owner: int) -> None:
     """A small tmpfs there."""
     folder.mkdir(exist_ok=True)
     command = ["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700,uid={owner},gid={owner}", "tmpfs", str(folder)]
@@ -339,7 +342,7 @@ def mounted(folder, size: str, owner: int) -> None:
 
 
 @pytest.fixture
-def small_disks(down):
+def small_disks(down: Server) -> Iterator[dict[str, Path]]:
     """Audit and state on small tmpfs of their own; returns their folders."""
     front = (down.folder / "state").stat().st_uid
     disks = {name: down.folder / f"small-{name}" for name in ("audit", "state")}
@@ -355,7 +358,7 @@ def small_disks(down):
             subprocess.run(["umount", str(disk)], check=False)
 
 
-def fill(path) -> None:
+def fill(path: Path) -> None:
     with path.open("wb", buffering=0) as file:
         try:
             while True:
@@ -365,10 +368,12 @@ def fill(path) -> None:
 
 
 def remote_compiles(farm: Farm) -> int:
-    return farm.journal()["remote"]
+    return int(farm.journal()["remote"])
 
 
-def test_a_full_audit_disk_refuses_jobs_until_there_is_room(farm: Farm, small_disks, tmp_path: Path) -> None:
+def test_a_full_audit_disk_refuses_jobs_until_there_is_room(
+    farm: Farm, small_disks: dict[str, Path], tmp_path: Path
+) -> None:
     other = farm.apart("full-audit")
     first, second, third = sources(tmp_path, 3)
     assert other.compile(first).returncode == 0
@@ -397,7 +402,7 @@ def test_a_full_audit_disk_refuses_jobs_until_there_is_room(farm: Farm, small_di
     other.end_agents()
 
 
-def test_a_full_state_disk_refuses_what_does_not_fit(farm: Farm, small_disks, tmp_path: Path) -> None:
+def test_a_full_state_disk_refuses_what_does_not_fit(farm: Farm, small_disks: dict[str, Path], tmp_path: Path) -> None:
     other = farm.apart("full-state")
     small, after = sources(tmp_path, 2)
     assert other.compile(small).returncode == 0

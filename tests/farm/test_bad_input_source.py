@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,7 @@ def locally(source: Path, *options: str) -> bytes:
 
 
 @pytest.mark.parametrize(("size", "remote"), [(BLOB + 1, False), (BLOB - MIB, True)], ids=["over", "under"])
-def test_64_mib_of_source(farm: Farm, tmp_path: Path, size, remote) -> None:
+def test_64_mib_of_source(farm: Farm, tmp_path: Path, size: int, remote: bool) -> None:
     source = of_size(tmp_path / "large.c", size)
     before = len(farm.audit(kind="job-end", outcome="done"))
     done = farm.compile(source)
@@ -121,7 +122,9 @@ def alter(path: Path) -> None:
 
 @pytest.mark.parametrize("restart", [False, True], ids=["running", "restarted"])
 @pytest.mark.parametrize("damage", [remove, cut, alter])
-def test_files_that_are_missing_or_damaged_on_the_server(farm: Farm, tmp_path: Path, damage, restart) -> None:
+def test_files_that_are_missing_or_damaged_on_the_server(
+    farm: Farm, tmp_path: Path, damage: Callable[[Path], None], restart: bool
+) -> None:
     """Whatever has become of the store, the object is the right one, and the server is well again at once."""
     source = tmp_path / "stored.c"
     source.write_text("int value = 4444444;\n")
@@ -143,7 +146,7 @@ def test_files_that_are_missing_or_damaged_on_the_server(farm: Farm, tmp_path: P
 
 
 @pytest.fixture
-def tmpfs(tmp_path: Path):
+def tmpfs(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
     """Mounts a tmpfs with options at tmp_path/out."""
     folder = tmp_path / "out"
     folder.mkdir()
@@ -156,7 +159,7 @@ def tmpfs(tmp_path: Path):
     subprocess.run(["umount", str(folder)], check=False)
 
 
-def test_a_full_disk_where_the_object_goes(farm: Farm, tmp_path: Path, tmpfs) -> None:
+def test_a_full_disk_where_the_object_goes(farm: Farm, tmp_path: Path, tmpfs: Callable[[str], Path]) -> None:
     """The compiler's own error, no half-written object, and an old one stays (the compiler would have lost it)."""
     folder = tmpfs("size=64k")
     source = tmp_path / "big.c"
@@ -177,7 +180,7 @@ def test_a_full_disk_where_the_object_goes(farm: Farm, tmp_path: Path, tmpfs) ->
     assert farm.run("securecc", *command, cwd=tmp_path).returncode == 0
 
 
-def test_an_object_directory_that_is_read_only(farm: Farm, tmp_path: Path, tmpfs) -> None:
+def test_an_object_directory_that_is_read_only(farm: Farm, tmp_path: Path, tmpfs: Callable[[str], Path]) -> None:
     folder = tmpfs("size=64k,ro")
     (source,) = sources(tmp_path, 1)
     command = ("gcc", "-c", source.name, "-o", "out/s0.o")

@@ -34,7 +34,7 @@ GIVES = "<(echo '#define X 0x5eed'; echo 'int x = X;')"
     ],
 )
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
-def test_the_same_as_by_the_compiler_alone(farm: Farm, tmp_path: Path, script, compiler) -> None:
+def test_the_same_as_by_the_compiler_alone(farm: Farm, tmp_path: Path, script: str, compiler: str) -> None:
     made = []
     for place, launcher in ((tmp_path / "alone", ""), (tmp_path / "through", "securecc ")):
         place.mkdir()
@@ -50,7 +50,7 @@ def test_the_same_as_by_the_compiler_alone(farm: Farm, tmp_path: Path, script, c
 
 
 @pytest.mark.parametrize("words", ["-m32 -c includes.c", "'-DNAME=\"fifo.h\"' -c named.c"])
-def test_what_only_the_compiler_finds_fails_aloud(farm: Farm, tmp_path: Path, words) -> None:
+def test_what_only_the_compiler_finds_fails_aloud(farm: Farm, tmp_path: Path, words: str) -> None:
     """It has read it when it was asked: what it would compile now is something else."""
     for name, text in FILES.items():
         (tmp_path / name).write_text(text)

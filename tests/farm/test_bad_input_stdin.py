@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ SOURCE = b"static int unused;\nint f(void) { return 3; }\n"
 LARGE = SOURCE + b"// " + b"x" * (5 * 1024 * 1024) + b"\nint last = 4;\n"
 
 
-def alone(folder, content):
+def alone(folder: Path, content: bytes) -> tuple[int, bytes, bytes]:
     """What the compiler alone says and makes."""
     done = subprocess.run(COMPILE[1:], cwd=folder, input=content, capture_output=True, check=False)
     made = folder / "a.o"
@@ -24,7 +25,7 @@ def alone(folder, content):
     return done.returncode, done.stderr, object_
 
 
-def through(farm: Farm, folder, **given):
+def through(farm: Farm, folder: Path, **given: Any) -> tuple[int, bytes, bytes]:
     done = subprocess.run(
         COMPILE, cwd=folder, env={**farm.env, "LC_ALL": "C.UTF-8"}, capture_output=True, check=False, **given
     )
@@ -45,7 +46,7 @@ def through(farm: Farm, folder, **given):
     ids=["plain", "large", "once", "macro", "wrong", "empty"],
 )
 def test_the_same_wherever_it_is_compiled(
-    farm: Farm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content, reason
+    farm: Farm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, reason: str
 ) -> None:
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
     before = len(farm.audit(kind="job-start"))
@@ -81,7 +82,7 @@ def test_input_that_never_ends_is_waited_for_until_somebody_ends_it(farm: Farm, 
     assert through(farm, tmp_path, input=SOURCE)[0] == 0
 
 
-def waits_for_input(process):
+def waits_for_input(process: int) -> bool:
     """Whether it keeps what it has read of its standard input, in a memfd."""
     folder = f"/proc/{process}/fd"
     return any(os.readlink(f"{folder}/{name}").startswith("/memfd:input") for name in os.listdir(folder))

@@ -1,5 +1,7 @@
 """What docs/build-systems.md says to type, with the real tools: the objects of a local build, compiled on the farm."""
 
+from __future__ import annotations
+
 import hashlib
 import os
 import re
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.farm.farmside import Farm, until
-from tests.farm.twins import put
+from tests.farm.twins import Files, put
 
 PAGE = (Path(__file__).parents[2] / "docs/build-systems.md").read_text()
 SECTIONS = dict(part.split("\n", 1) for part in PAGE.split("\n## ")[1:])
@@ -45,19 +47,19 @@ LIBTOOL = {
 
 
 @pytest.fixture
-def site(farm: Farm, tmp_path: Path):
+def site(farm: Farm, tmp_path: Path) -> Site:
     return Site(farm, tmp_path)
 
 
 class Site:
     """A project that is built twice in the same place."""
 
-    def __init__(self, farm: Farm, folder) -> None:
+    def __init__(self, farm: Farm, folder: Path) -> None:
         self.farm = farm
         self.place = folder / "project"
         self.apart = folder
 
-    def build(self, files, *steps, **env):
+    def build(self, files: Files, *steps: str, **env: str) -> dict[Path, str]:
         """Runs scripts in a fresh tree of `files`; every object by its name, and what is its digest."""
         shutil.rmtree(self.place, ignore_errors=True)
         put(self.place, files)
@@ -67,7 +69,7 @@ class Site:
         objects = {path.relative_to(self.place): path for path in self.place.rglob("*.o")}
         return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in objects.items()}
 
-    def remote(self, alone, files, *steps, **env):
+    def remote(self, alone: dict[Path, str], files: Files, *steps: str, **env: str) -> dict[str, int]:
         """Builds again: the same objects, each compiled on a server. What stayed local, by reason."""
         self.farm.end_agents()  # one may have more to write of what was before
         self.farm.forget()
@@ -79,10 +81,10 @@ class Site:
         assert set(reasons) <= {"link", "conftest", "information", "preprocess-only", "no-source"}, self.farm.journal()
         return reasons
 
-    def path(self, *folders):
+    def path(self, *folders: str | Path) -> str:
         return ":".join((*map(str, folders), self.farm.env["PATH"]))
 
-    def masquerade(self, name="links"):
+    def masquerade(self, name: str = "links") -> Path:
         """A directory made by the tool."""
         folder = self.apart / name
         done = self.farm.run("securecctl", "masquerade", "install", folder, cwd=self.apart)
@@ -90,7 +92,7 @@ class Site:
         return folder
 
 
-def without(script):
+def without(script: str) -> str:
     """The same, by the compiler alone."""
     return re.sub(r"securecc (?=gcc|g\+\+)| -DCMAKE_\w+_LAUNCHER=securecc", "", script)
 
@@ -109,12 +111,12 @@ def test_every_block_of_the_page_is_run_here() -> None:
     assert {section: len(blocks) for section, blocks in BLOCKS.items() if blocks} == known
 
 
-def test_make(site) -> None:
+def test_make(site: Site) -> None:
     (script,) = BLOCKS["make"]
     assert site.remote(site.build(MAKE, without(script)), MAKE, script) == {"link": 1}
 
 
-def test_configure_automake_and_libtool(site) -> None:
+def test_configure_automake_and_libtool(site: Site) -> None:
     (script,) = BLOCKS["configure (autotools, libtool)"]
     alone = site.build(LIBTOOL, "autoreconf -i", without(script))
     assert len(alone) == 5  # two of the library twice, position-independent or not
@@ -123,24 +125,24 @@ def test_configure_automake_and_libtool(site) -> None:
 
 
 @pytest.mark.parametrize("generator", ["-G Ninja", '-G "Unix Makefiles"'])
-def test_cmake(site, generator) -> None:
+def test_cmake(site: Site, generator: str) -> None:
     script = BLOCKS["CMake"][0].replace("-G Ninja", generator)
     site.remote(site.build(CMAKE, without(script)), CMAKE, script)
 
 
-def test_cmake_by_the_environment(site) -> None:
+def test_cmake_by_the_environment(site: Site) -> None:
     script = without(BLOCKS["CMake"][0])
     site.remote(site.build(CMAKE, script), CMAKE, BLOCKS["CMake"][1] + script)
 
 
-def test_meson(site) -> None:
+def test_meson(site: Site) -> None:
     (script,) = BLOCKS["meson"]
     (native,) = re.findall(r"```ini\n(.*?)```", SECTIONS["meson"], re.DOTALL)
     alone = site.build({**MESON, "securecc.ini": without(native).replace("'securecc', ", "")}, script)
     site.remote(alone, {**MESON, "securecc.ini": native}, script)
 
 
-def test_ninja(site) -> None:
+def test_ninja(site: Site) -> None:
     (rule,) = BLOCKS["ninja by itself"]
     alone = site.build({**FILES, "build.ninja": NINJA.format(rule=without(rule))}, "ninja")
     site.remote(alone, {**FILES, "build.ninja": NINJA.format(rule=rule)}, "ninja -j64")
@@ -155,7 +157,7 @@ def test_ninja(site) -> None:
     ],
     ids=["words", "links", "cmake"],
 )
-def test_ccache(site, files, script) -> None:
+def test_ccache(site: Site, files: Files, script: str) -> None:
     (export,) = BLOCKS["ccache"]
     alone = site.build(files, re.sub(r"ccache (?=g)|/usr/lib/ccache:| -DCMAKE_\w+_LAUNCHER=ccache", "", script))
     env = {"CCACHE_DIR": str(site.apart / "cache")}
@@ -166,7 +168,7 @@ def test_ccache(site, files, script) -> None:
     assert site.farm.journal()["remote"] == 0  # all of them from the cache
 
 
-def test_a_masquerade_directory(site) -> None:
+def test_a_masquerade_directory(site: Site) -> None:
     (script,) = BLOCKS["Builds that call gcc by name: a masquerade directory"]
     alone = site.build(MAKE, "make CC=gcc")
     build = f"{script}\nmake CC=gcc\nsecurecctl masquerade remove ~/.local/lib/securecc"
@@ -175,7 +177,7 @@ def test_a_masquerade_directory(site) -> None:
     assert not (site.apart / ".local/lib/securecc/gcc").is_symlink()
 
 
-def test_a_build_that_is_kept_off_this_machine(site) -> None:
+def test_a_build_that_is_kept_off_this_machine(site: Site) -> None:
     (script,) = BLOCKS["Keeping a build off this machine"]
     files = {name: text for name, text in MAKE.items() if name != "c.cc"}
     files["Makefile"] = files["Makefile"].replace(" c.o", "").replace("$(CXX)", "$(CC)")
@@ -194,14 +196,14 @@ def test_a_build_that_is_kept_off_this_machine(site) -> None:
     ],
     ids=" ".join,
 )
-def test_several_masquerade_directories(site, order) -> None:
+def test_several_masquerade_directories(site: Site, order: tuple[str, ...]) -> None:
     alone = site.build(MAKE, "make CC=gcc")
     links = {name: site.masquerade(name) for name in ("links", "links2")}
     path = site.path(*(links.get(name, name) for name in order))
     site.remote(alone, MAKE, "make CC=gcc", PATH=path, CCACHE_DIR=str(site.apart / "cache"), CCACHE_NODIRECT="1")
 
 
-def test_a_compiler_script_between_masquerade_and_compiler_that_comes_back(site) -> None:
+def test_a_compiler_script_between_masquerade_and_compiler_that_comes_back(site: Site) -> None:
     links = site.masquerade()
     script = site.apart / "scripts/gcc"
     script.parent.mkdir()
@@ -213,7 +215,7 @@ def test_a_compiler_script_between_masquerade_and_compiler_that_comes_back(site)
     assert "SECURECC_RECURSION" in done.stderr
 
 
-def test_nothing_but_masquerade_directories(site) -> None:
+def test_nothing_but_masquerade_directories(site: Site) -> None:
     links = [site.masquerade("links"), site.masquerade("links2")]
     put(site.place, FILES)
     done = site.farm.run("gcc", "-c", "a.c", cwd=site.place, PATH=":".join(map(str, links)))
@@ -221,7 +223,7 @@ def test_nothing_but_masquerade_directories(site) -> None:
     assert "no compiler named gcc" in done.stderr
 
 
-def test_list_shows_what_the_launcher_runs(site) -> None:
+def test_list_shows_what_the_launcher_runs(site: Site) -> None:
     links = site.masquerade()
     path = site.path(links, "/usr/lib/ccache")
     done = site.farm.run("securecctl", "masquerade", "list", cwd=site.apart, PATH=path)

@@ -89,7 +89,7 @@ CLOCKS = re.compile(r"this machine's clock says (\S+), the (KDC|server)'s (\S+):
 
 
 @pytest.mark.parametrize("whose", ["KDC", "server"])
-def test_clocks_that_differ_are_both_named(farm: Farm, whose) -> None:
+def test_clocks_that_differ_are_both_named(farm: Farm, whose: str) -> None:
     """By ten minutes: a KDC gives no ticket for the server; a server refuses one that was got before."""
     cache = f"FILE:{farm.folder}/cc-skew-{whose}"
     farm.kinit("alice", cache=cache)
@@ -97,7 +97,9 @@ def test_clocks_that_differ_are_both_named(farm: Farm, whose) -> None:
         assert doctor(farm, KRB5CCNAME=cache)[0] == 0
     status, found = doctor(farm, "faketime", "-f", "+10m", KRB5CCNAME=cache)
     assert (status, found["clock"]["state"]) == (1, "bad")
-    here, who, there, apart = CLOCKS.fullmatch(found["clock"]["says"]).groups()
+    told = CLOCKS.fullmatch(found["clock"]["says"])
+    assert told is not None, found["clock"]
+    here, who, there, apart = told.groups()
     assert who == whose
     assert 595 <= int(apart) <= 605
     assert here > there

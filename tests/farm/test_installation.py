@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ from tests.waiting import CEILING_S
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory):
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A whole installation below a directory, as a package is made."""
     root = tmp_path_factory.mktemp("root")
     environment = {**os.environ, "DESTDIR": str(root), "PREFIX": "/usr"}
@@ -22,7 +23,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory):
     return root
 
 
-def test_nothing_stands_elsewhere(installed) -> None:
+def test_nothing_stands_elsewhere(installed: Path) -> None:
     assert {path.name for path in installed.iterdir()} == {"etc", "usr"}
     for name in ("securecc", "securecctl", "secureccd"):
         assert (installed / "usr/bin" / name).is_symlink()
@@ -42,14 +43,14 @@ def test_nothing_stands_elsewhere(installed) -> None:
         assert "@BIN@" not in (installed / path).read_text()
 
 
-def test_no_program_names_the_place_where_it_was_made(installed) -> None:
+def test_no_program_names_the_place_where_it_was_made(installed: Path) -> None:
     for name in ("secureccd", "securecctl"):
         first = (installed / "usr/lib/securecc/bin" / name).read_text().splitlines()[0]
         assert first == "#!/usr/lib/securecc/bin/python3 -I"
     assert str(installed) not in (installed / "usr/lib/securecc/pyvenv.cfg").read_text()
 
 
-def test_it_runs(installed) -> None:
+def test_it_runs(installed: Path) -> None:
     """Its own interpreter is there under another name until it stands where it belongs."""
     python = installed / "usr/lib/securecc/bin/python3"
     for module in ("securecc.cli.secureccd", "securecc.cli.securecctl"):
@@ -59,7 +60,7 @@ def test_it_runs(installed) -> None:
     assert jail.stderr.startswith(b"securecc-jail: cannot read the arguments")
 
 
-def test_systemd_makes_its_users_and_places(installed) -> None:
+def test_systemd_makes_its_users_and_places(installed: Path) -> None:
     """In the directory, by systemd's own tools."""
     for name in ("passwd", "group"):
         shutil.copy(f"/etc/{name}", installed / "etc" / name)
@@ -76,7 +77,7 @@ def test_systemd_makes_its_users_and_places(installed) -> None:
         assert (installed / "etc/securecc/policy.yaml").stat().st_mode & 0o777 == 0o640
 
 
-def test_what_a_site_has_changed_stays(installed) -> None:
+def test_what_a_site_has_changed_stays(installed: Path) -> None:
     config = installed / "etc/securecc/config.yaml"
     assert config.read_text()
     script = (TOP / "packaging/install").read_text()

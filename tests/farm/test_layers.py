@@ -1,12 +1,15 @@
 """A site's tree of releases that client and server both have: named by one digest, by its files where they differ."""
 
+from __future__ import annotations
+
 import itertools
 import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.farm.farmside import Farm, until
+from tests.farm.farmside import Farm, FarmMaker, until
 
 HEADERS = 40
 SOURCE = (
@@ -16,14 +19,14 @@ SOURCE = (
 
 
 @pytest.fixture
-def release():
+def release() -> Iterator[Path]:
     """Where a server's users can read it."""
     with tempfile.TemporaryDirectory() as shared:
         Path(shared).chmod(0o755)
         yield headers(Path(shared) / "release/1.2/include")
 
 
-def headers(folder):
+def headers(folder: Path) -> Path:
     folder.mkdir(parents=True)
     (folder.parent / "other.h").write_text("#define NEW 6\n")
     for number in range(HEADERS):
@@ -33,7 +36,7 @@ def headers(folder):
 
 
 @pytest.fixture
-def site(some_farm, tmp_path: Path, release):
+def site(some_farm: FarmMaker, tmp_path: Path, release: Path) -> Iterator[Site]:
     (tmp_path / "w").mkdir()
     with some_farm(servers=1) as farm:
         farm.server.configure(layers=f"[{release.parents[1]}]")
@@ -44,13 +47,13 @@ def site(some_farm, tmp_path: Path, release):
 class Site:
     """Compiles, each of another source: on the server, with the bytes of the compiler alone."""
 
-    def __init__(self, farm: Farm, folder, release) -> None:
+    def __init__(self, farm: Farm, folder: Path, release: Path) -> None:
         self.farm = farm
         self.folder = folder
         self.release = release
         self.numbers = itertools.count()
 
-    def compile(self):
+    def compile(self) -> bool:
         """Whether the tree stood for its files."""
         before = len(self.farm.audit(kind="job-start"))
         (self.folder / "a.c").write_text(SOURCE + f"int n = {next(self.numbers)};\n")
@@ -69,7 +72,7 @@ class Site:
         until(self.compile, what="the tree to stand for its files")
 
 
-def test_an_equal_tree_stands_for_its_files(site) -> None:
+def test_an_equal_tree_stands_for_its_files(site: Site) -> None:
     assert not site.compile()
     site.until_it_stands()
     assert site.compile()
@@ -84,19 +87,19 @@ def test_an_equal_tree_stands_for_its_files(site) -> None:
     ],
     ids=["content", "new", "link"],
 )
-def test_a_tree_that_changes_falls_back_to_its_files_at_once(site, change) -> None:
+def test_a_tree_that_changes_falls_back_to_its_files_at_once(site: Site, change: Callable[[Path], object]) -> None:
     site.until_it_stands()
     change(site.release)
     assert not site.compile()
 
 
-def test_trees_that_differ_never_stand(site) -> None:
+def test_trees_that_differ_never_stand(site: Site) -> None:
     """The server has read its own before."""
     (site.release / "h3.h").write_text("#define H3 4444\n")
     assert not any(site.compile() for _ in range(15))
 
 
-def test_a_server_that_reads_it_again_offers_it_again(site) -> None:
+def test_a_server_that_reads_it_again_offers_it_again(site: Site) -> None:
     (site.release / "h3.h").write_text("#define H3 4444\n")
     assert not site.compile()
     site.farm.server.restart()

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,8 @@ def test_64_launchers_at_once_start_one_agent(farm: Farm, tmp_path: Path) -> Non
     other = farm.apart("many")
     files = sources(tmp_path, 64)
     running = [other.begin("securecc", "gcc", "-c", file.name, "-o", f"{file.stem}.o", cwd=tmp_path) for file in files]
-    seen, before = set(), set()
+    seen: set[int] = set()
+    before: set[int] = set()
     while any(process.poll() is None for process in running):
         # Between fork and exec a child of the agent's shows its parent's command line, for a moment.
         now = set(other.agents())
@@ -146,7 +148,7 @@ def test_an_agent_that_dies_mid_compile_is_not_missed(farm: Farm, tmp_path: Path
 
 
 @contextlib.contextmanager
-def instead_of_the_agent(farm: Farm, answer: bytes):
+def instead_of_the_agent(farm: Farm, answer: bytes) -> Iterator[None]:
     """Something else listens where the agent would: what an older version might do. Answers each request thus."""
     (path,) = farm.runtime.glob("*.sock")
     farm.end_agents()
@@ -161,6 +163,7 @@ def instead_of_the_agent(farm: Farm, answer: bytes):
     )
     process = subprocess.Popen([sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE)
     try:
+        assert process.stdout is not None
         process.stdout.readline()
         yield
     finally:
@@ -174,7 +177,7 @@ def instead_of_the_agent(farm: Farm, answer: bytes):
     [b"", b"\0" * 8, b"\xff" * 4096, b"HTTP/1.0 400 Bad Request\r\n\r\n"],
     ids=["closes", "zeros", "ff", "text"],
 )
-def test_an_agent_that_speaks_another_language_is_done_without(farm: Farm, tmp_path: Path, answer) -> None:
+def test_an_agent_that_speaks_another_language_is_done_without(farm: Farm, tmp_path: Path, answer: bytes) -> None:
     name = f"old{len(list(farm.folder.iterdir()))}"
     other = farm.apart(name)
     files = sources(tmp_path, 3)
@@ -236,7 +239,7 @@ def squat_by_a_file(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("squat", [squat_a_link, squat_wide_open, squat_by_another, squat_by_a_file])
-def test_a_squatted_folder_is_not_trusted(farm: Farm, tmp_path: Path, squat) -> None:
+def test_a_squatted_folder_is_not_trusted(farm: Farm, tmp_path: Path, squat: Callable[[Path], None]) -> None:
     other = farm.apart(f"squat-{squat.__name__}")
     squat(other.runtime)
     (source,) = sources(tmp_path, 1)

@@ -4,29 +4,33 @@ import os
 import signal
 import socket
 import struct
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.farm.farmside import POLICY, Farm, alive, below, slow_source, sources, until
+from tests.farm.farmside import POLICY, Farm, FarmMaker, alive, below, slow_source, sources, until
 from tests.waiting import CEILING_S
 
+Begun = tuple[subprocess.Popen[str], list[int]]
+Compiling = Callable[..., Begun]
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
 @pytest.fixture
-def compiling(farm: Farm, tmp_path: Path):
+def compiling(farm: Farm, tmp_path: Path) -> Iterator[Compiling]:
     """A make that waits for one long remote compile; `between` stands between it and the launcher."""
 
-    def begin(between: str = "") -> tuple[object, list[int]]:
+    def begin(between: str = "") -> Begun:
         farm.makefile(tmp_path, [slow_source(tmp_path)], between=between)
         process = farm.begin("make", "-s", cwd=tmp_path)
         until(lambda: compilers(farm), what="the remote compiler")
         return process, farm.server.sandboxed
 
-    started = []
+    started: list[Begun] = []
 
-    def remembered(between: str = ""):
+    def remembered(between: str = "") -> Begun:
         started.append(begin(between))
         return started[-1]
 
@@ -62,7 +66,7 @@ def well(farm: Farm, folder: Path) -> None:
     assert len(farm.audit(kind="job-end", outcome="done")) == before + 1
 
 
-def test_ctrl_c_on_make_ends_the_remote_compile(farm: Farm, tmp_path: Path, compiling) -> None:
+def test_ctrl_c_on_make_ends_the_remote_compile(farm: Farm, tmp_path: Path, compiling: Compiling) -> None:
     make, processes = compiling()
     os.killpg(make.pid, signal.SIGINT)
     ended_whole(farm, processes)
@@ -73,7 +77,9 @@ def test_ctrl_c_on_make_ends_the_remote_compile(farm: Farm, tmp_path: Path, comp
 
 
 @pytest.mark.parametrize("between", ["", "env", "sh -c 'exec 3>&1; \"$$@\"; exit $$?' x"], ids=["none", "env", "sh"])
-def test_sigkill_of_make_ends_it_whoever_stands_between(farm: Farm, tmp_path: Path, compiling, between) -> None:
+def test_sigkill_of_make_ends_it_whoever_stands_between(
+    farm: Farm, tmp_path: Path, compiling: Compiling, between: str
+) -> None:
     make, processes = compiling(between)
     make.kill()
     ended_whole(farm, processes)
@@ -95,7 +101,7 @@ def launchers(folder: Path) -> list[int]:
     return found
 
 
-def test_sigkill_of_the_launcher_ends_it(farm: Farm, tmp_path: Path, compiling) -> None:
+def test_sigkill_of_the_launcher_ends_it(farm: Farm, tmp_path: Path, compiling: Compiling) -> None:
     make, processes = compiling()
     (launcher,) = [pid for pid in below(make.pid) if Path(f"/proc/{pid}/comm").read_text().strip() == "securecc"]
     os.kill(launcher, signal.SIGKILL)
@@ -104,7 +110,9 @@ def test_sigkill_of_the_launcher_ends_it(farm: Farm, tmp_path: Path, compiling) 
     well(farm, tmp_path)
 
 
-def test_an_agent_that_is_killed_closes_its_channel_and_its_jobs_end(farm: Farm, tmp_path: Path, compiling) -> None:
+def test_an_agent_that_is_killed_closes_its_channel_and_its_jobs_end(
+    farm: Farm, tmp_path: Path, compiling: Compiling
+) -> None:
     """FIN: the kernel closes what the agent had open. The launcher then compiles by itself; that is ended here."""
     make, processes = compiling()
     os.kill(farm.agent, signal.SIGKILL)
@@ -115,7 +123,7 @@ def test_an_agent_that_is_killed_closes_its_channel_and_its_jobs_end(farm: Farm,
     well(farm, tmp_path)
 
 
-def test_a_connection_that_is_reset_ends_its_jobs(farm: Farm, tmp_path: Path, compiling) -> None:
+def test_a_connection_that_is_reset_ends_its_jobs(farm: Farm, tmp_path: Path, compiling: Compiling) -> None:
     """RST: as SO_LINGER 0 and close make it, on the agent's own socket."""
     make, processes = compiling()
     reset_connections(farm.agent, farm.server.port)
@@ -143,7 +151,7 @@ def reset_connections(pid: int, port: int) -> None:
 def _pidfd_getfd(pidfd: int, number: int) -> int:
     import ctypes
 
-    return ctypes.CDLL(None, use_errno=True).syscall(438, pidfd, number, 0)
+    return int(ctypes.CDLL(None, use_errno=True).syscall(438, pidfd, number, 0))
 
 
 def _disconnect(connection: socket.socket) -> None:
@@ -154,7 +162,9 @@ def _disconnect(connection: socket.socket) -> None:
 
 
 @pytest.mark.parametrize(("limit", "value"), [("wall", "1s"), ("cpu", "1s")])
-def test_a_limit_ends_the_whole_tree_and_the_local_run_decides(some_farm, tmp_path: Path, limit, value) -> None:
+def test_a_limit_ends_the_whole_tree_and_the_local_run_decides(
+    some_farm: FarmMaker, tmp_path: Path, limit: str, value: str
+) -> None:
     text = POLICY.read_text()
     old = {"wall": "wall: 10min", "cpu": "cpu: 5min"}[limit]
     assert old in text

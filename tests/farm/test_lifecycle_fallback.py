@@ -44,7 +44,7 @@ REASONS = {"unknown-service": "kdc"}
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_build_goes_on_and_hears_why_once(farm: Farm, tmp_path: Path, case) -> None:
+def test_the_build_goes_on_and_hears_why_once(farm: Farm, tmp_path: Path, case: str) -> None:
     make, _, advice = CASES[case]
     other = make(farm, f"once-{case}")
     said = ""
@@ -64,7 +64,7 @@ def test_the_build_goes_on_and_hears_why_once(farm: Farm, tmp_path: Path, case) 
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case != "no-hosts"])
-def test_a_make_of_many_jobs_hears_it_once_as_well(farm: Farm, tmp_path: Path, case) -> None:
+def test_a_make_of_many_jobs_hears_it_once_as_well(farm: Farm, tmp_path: Path, case: str) -> None:
     make, _, advice = CASES[case]
     other = make(farm, f"many-{case}")
     other.makefile(tmp_path, sources(tmp_path, 16))
@@ -76,7 +76,7 @@ def test_a_make_of_many_jobs_hears_it_once_as_well(farm: Farm, tmp_path: Path, c
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_where_local_compiles_are_forbidden_it_fails_as_distcc_does(farm: Farm, tmp_path: Path, case) -> None:
+def test_where_local_compiles_are_forbidden_it_fails_as_distcc_does(farm: Farm, tmp_path: Path, case: str) -> None:
     make, status, advice = CASES[case]
     other = make(farm, f"forbidden-{case}")
     (source,) = sources(tmp_path, 1)
@@ -114,7 +114,7 @@ STAYS = {
 @pytest.mark.parametrize("fallback", ["0", "1"])
 @pytest.mark.parametrize("case", STAYS)
 def test_what_is_none_of_a_servers_runs_here_even_where_fallback_is_forbidden(
-    farm: Farm, tmp_path: Path, case, fallback
+    farm: Farm, tmp_path: Path, case: str, fallback: str
 ) -> None:
     words, reason = STAYS[case]
     other = farm.apart(f"stays-{case.replace(' ', '-')}-{fallback}")

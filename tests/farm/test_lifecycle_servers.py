@@ -4,7 +4,7 @@ import signal
 import time
 from pathlib import Path
 
-from tests.farm.farmside import Farm, slow_source, sources, until
+from tests.farm.farmside import Farm, FarmMaker, slow_source, sources, until
 from tests.waiting import CEILING_S
 
 
@@ -12,7 +12,7 @@ def served(farm: Farm) -> list[int]:
     return [len(server.audit(kind="job-end", outcome="done")) for server in farm.servers]
 
 
-def test_both_servers_get_jobs_and_one_takes_over_from_the_other(some_farm, tmp_path: Path) -> None:
+def test_both_servers_get_jobs_and_one_takes_over_from_the_other(some_farm: FarmMaker, tmp_path: Path) -> None:
     with some_farm(servers=2, slots=1) as farm:
         files = sources(tmp_path, 24)
         farm.makefile(tmp_path, files)
@@ -45,7 +45,7 @@ def test_both_servers_get_jobs_and_one_takes_over_from_the_other(some_farm, tmp_
         assert first.process.poll() is None
 
 
-def test_a_server_that_dies_mid_job_costs_no_object(some_farm, tmp_path: Path) -> None:
+def test_a_server_that_dies_mid_job_costs_no_object(some_farm: FarmMaker, tmp_path: Path) -> None:
     """Its jobs are compiled locally or by the other; nothing is lost and nothing is half there."""
     with some_farm(servers=2, slots=1) as farm:
         files = [slow_source(tmp_path, parts=2, name=f"slow{number}.cc") for number in range(4)]

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -132,7 +133,7 @@ WITHOUT_ALICE = (
 
 
 @pytest.fixture
-def policy_put_back(farm: Farm):
+def policy_put_back(farm: Farm) -> Iterator[None]:
     yield
     farm.server.put_policy(POLICY.read_text())
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.farm.farmside import Farm, until
+from tests.farm.farmside import Farm, FarmMaker, until
 
 CROSS = "/usr/bin/aarch64-linux-gnu-gcc"
 SOURCE = "#include <string.h>\nunsigned long n(const char *s) { return strlen(s); }\n"
@@ -40,7 +40,7 @@ def add(farm: Farm, compiler: str) -> None:
 
 
 @pytest.mark.skipif(not Path(CROSS).exists(), reason="no cross compiler")
-def test_one_farm_gets_more_targets_and_families_while_it_runs(some_farm, tmp_path: Path) -> None:
+def test_one_farm_gets_more_targets_and_families_while_it_runs(some_farm: FarmMaker, tmp_path: Path) -> None:
     with some_farm(servers=1) as farm:
         assert compiled(farm, tmp_path, "gcc")[0]
         server, said = compiled(farm, tmp_path, CROSS)
@@ -64,7 +64,7 @@ def test_one_farm_gets_more_targets_and_families_while_it_runs(some_farm, tmp_pa
         assert len(farm.server.audit(event="reload")) >= 4
 
 
-def test_a_compiler_behind_a_script(some_farm, tmp_path: Path) -> None:
+def test_a_compiler_behind_a_script(some_farm: FarmMaker, tmp_path: Path) -> None:
     script = tmp_path / "site" / "gcc"
     script.parent.mkdir()
     script.write_text('#!/bin/sh\nexec /usr/bin/gcc "$@"\n')

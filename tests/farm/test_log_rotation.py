@@ -49,7 +49,7 @@ class Logrotate:
         """As cron does; what it says. A rotated file is named by its second, so each needs one of its own."""
         second = int(time.time())
         until(lambda: int(time.time()) > second, what="the next second")
-        command = ["logrotate", "--verbose", "--state", self._folder / "state", *words, self._folder / "securecc"]
+        command = ["logrotate", "--verbose", "--state", f"{self._folder}/state", *words, f"{self._folder}/securecc"]
         done = subprocess.run(
             ["unshare", "--mount", "sh", "-c", INSTALLED, "sh", self._server.folder, self._folder, *command],
             env={"PATH": f"{self._folder}:/usr/sbin:/usr/bin:/sbin:/bin"},
@@ -59,7 +59,7 @@ class Logrotate:
         )
         assert done.returncode == 0, done.stderr
         assert "error:" not in done.stderr
-        return done.stderr
+        return str(done.stderr)
 
     def rotate(self) -> None:
         """By force; returns when the daemon has its new file and has loaded all else anew too, as SIGHUP asks."""
@@ -96,6 +96,7 @@ def test_the_chain_goes_on_over_rotated_and_compressed_parts(farm: Farm, tmp_pat
     assert f"verified: {last} records" in audit(farm, "verify"), "all parts, without being told of them"
     assert str(parts[0]) in audit(farm, "trace", made[0].with_suffix(".o"))
     older = re.search(r"the last is (\S+)", audit(farm, "verify", *parts))
+    assert older is not None
     assert f"verified: {last - int(older[1].partition(':')[0])} rec" in audit(
         farm, "verify", rotation.log, "--after", older[1]
     )

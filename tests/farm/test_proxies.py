@@ -5,6 +5,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,7 +76,7 @@ def behind(farm: Farm, folder: Path, port: int, person: str) -> Farm:
     return other.with_env(SECURECC_HOSTS=f"localhost:{port}/2")
 
 
-def compiled(farm: Farm, person: Farm, folder: Path) -> list[dict]:
+def compiled(farm: Farm, person: Farm, folder: Path) -> list[dict[str, Any]]:
     """The records of what one compile led to; the compile itself succeeds in any case, here or there."""
     before = len(farm.audit())
     (source,) = sources(folder, 1)
@@ -84,7 +85,7 @@ def compiled(farm: Farm, person: Farm, folder: Path) -> list[dict]:
     return farm.audit()[before:]
 
 
-def judged(records: list[dict]) -> list[tuple[str, str, str]]:
+def judged(records: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
     return [
         (record["decision"], record["peer"].partition(":")[0], record["rule"])
         for record in records
@@ -93,7 +94,7 @@ def judged(records: list[dict]) -> list[tuple[str, str, str]]:
 
 
 @pytest.mark.parametrize("options", ["send-proxy-v2", "send-proxy-v2 proxy-v2-options crc32c,unique-id"])
-def test_whom_the_proxy_names_is_judged_and_on_record(farm: Farm, tmp_path: Path, options) -> None:
+def test_whom_the_proxy_names_is_judged_and_on_record(farm: Farm, tmp_path: Path, options: str) -> None:
     with haproxy(farm, tmp_path, options) as port:
         alice = behind(farm, tmp_path, port, "alice")
         records = compiled(farm, alice, tmp_path)

@@ -32,7 +32,7 @@ class Manager:
 
     def heard(self, wanted: str) -> list[str]:
         """All that it hears until something that begins so."""
-        messages = []
+        messages: list[str] = []
         while not messages or not messages[-1].startswith(wanted):
             messages.append(self.end.recv(4096).decode())
         return messages
@@ -100,7 +100,7 @@ def source(folder: Path, name: str) -> Path:
     return path
 
 
-def test_two_services_whose_sockets_were_opened_for_them(farm: Farm, idle, tmp_path: Path) -> None:
+def test_two_services_whose_sockets_were_opened_for_them(farm: Farm, idle: Server, tmp_path: Path) -> None:
     """Neither listens by itself; the runner's is started by the front's call, the front by the first client."""
     users = users_of(idle)
     place = Path(f"/tmp/securecc-test-{os.getpid()}")
@@ -144,7 +144,7 @@ def test_two_services_whose_sockets_were_opened_for_them(farm: Farm, idle, tmp_p
     runner_manager.end.close()
 
 
-def test_two_services_without_a_service_manager(farm: Farm, idle, tmp_path: Path) -> None:
+def test_two_services_without_a_service_manager(farm: Farm, idle: Server, tmp_path: Path) -> None:
     """The runner is told to end first: the front ends too, with an error, for its service manager to start it anew."""
     with service(idle, "runner") as runner:
         until(lambda: "waits for its front" in said(idle, "runner"), what="the runner")

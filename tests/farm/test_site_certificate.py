@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from tests.site_certificate import certificate
 
 
 @pytest.fixture(scope="module")
-def shown(farm: Farm, tmp_path_factory: pytest.TempPathFactory):
+def shown(farm: Farm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The server shows a site's certificate; a folder with it (`cert.pem`) and another site's (`other/cert.pem`)."""
     folder = tmp_path_factory.mktemp("site")
     (folder / "other").mkdir()
@@ -27,7 +28,7 @@ def shown(farm: Farm, tmp_path_factory: pytest.TempPathFactory):
     server.restart()
 
 
-def put(farm: Farm, folder, name: str) -> None:
+def put(farm: Farm, folder: Path, name: str) -> None:
     """A new certificate for the server, the key the daemon's own; renewed files take their places at once."""
     certificate(folder, [x509.DNSName(name)])
     owner = (farm.server.folder / "keytab").stat()
@@ -39,7 +40,7 @@ def put(farm: Farm, folder, name: str) -> None:
         new.rename(farm.server.folder / file)
 
 
-def is_remote(farm: Farm, folder, **env: str) -> bool:
+def is_remote(farm: Farm, folder: Path, **env: str) -> bool:
     """Whether a compile went to the server; it succeeds in any case."""
     before = len(farm.audit(kind="job-end"))
     done = farm.compile(sources(folder, 1)[0], **env)
@@ -47,7 +48,7 @@ def is_remote(farm: Farm, folder, **env: str) -> bool:
     return len(farm.audit(kind="job-end")) > before
 
 
-def test_a_server_that_the_sites_authority_vouches_for(farm: Farm, shown, tmp_path: Path) -> None:
+def test_a_server_that_the_sites_authority_vouches_for(farm: Farm, shown: Path, tmp_path: Path) -> None:
     assert is_remote(farm, tmp_path, SECURECC_CA=str(shown / "cert.pem"))
     assert is_remote(farm, tmp_path)  # who does not ask for one does not look
 
@@ -60,7 +61,9 @@ def test_a_server_that_the_sites_authority_vouches_for(farm: Farm, shown, tmp_pa
         ("../cert.pem", "not an absolute path"),
     ],
 )
-def test_nothing_goes_to_a_server_that_nobody_vouches_for(farm: Farm, shown, tmp_path: Path, ca, why) -> None:
+def test_nothing_goes_to_a_server_that_nobody_vouches_for(
+    farm: Farm, shown: Path, tmp_path: Path, ca: str, why: str
+) -> None:
     path = ca if ca.startswith("..") else str(shown / ca)
     connections = len(farm.audit(kind="connection"))
     assert not is_remote(farm, tmp_path, SECURECC_CA=path)
@@ -68,7 +71,7 @@ def test_nothing_goes_to_a_server_that_nobody_vouches_for(farm: Farm, shown, tmp
     until(lambda: why in str(farm.journal()["reasons"]), what="the reason")
 
 
-def test_a_renewed_certificate_is_taken_into_use(farm: Farm, shown, tmp_path: Path) -> None:
+def test_a_renewed_certificate_is_taken_into_use(farm: Farm, shown: Path, tmp_path: Path) -> None:
     old = tmp_path / "old.pem"
     shutil.copy(shown / "cert.pem", old)
     put(farm, shown, "localhost")

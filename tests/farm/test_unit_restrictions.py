@@ -73,7 +73,7 @@ def idle(farm: Farm) -> Iterator[Server]:
         server.start()
 
 
-def test_a_compile_goes_through_below_both_units(farm: Farm, idle, tmp_path: Path) -> None:
+def test_a_compile_goes_through_below_both_units(farm: Farm, idle: Server, tmp_path: Path) -> None:
     users = users_of(idle)
     secrets = [idle.folder / name for name in ("keytab", "state", "audit.jsonl", "rcache")]
     runner = below_unit(idle, "runner", [PLACE, idle.folder / "scratch"], secrets)
@@ -85,8 +85,7 @@ def test_a_compile_goes_through_below_both_units(farm: Farm, idle, tmp_path: Pat
         with front as front_process:
             until(
                 lambda: "securecc: ready" in said(idle, "front") or front_process.poll() is not None,
-                30,
-                "the front",
+                what="the front",
             )
             assert front_process.poll() is None, said(idle, "front") + said(idle, "runner")
             source = tmp_path / "a.cc"

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,18 +22,18 @@ pytestmark = [
 ]
 
 
-def systemctl(*words):
+def systemctl(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["systemctl", "--no-pager", *words], capture_output=True, text=True, check=False)
 
 
-def shown(unit, *names):
+def shown(unit: str, *names: str) -> dict[str, str]:
     wanted = ",".join(names)
     lines = systemctl("show", "--property", wanted, unit).stdout.splitlines()
     return dict(line.split("=", 1) for line in lines)
 
 
 @pytest.fixture(scope="module")
-def running():
+def running() -> Iterator[None]:
     """Both services, as they were before when the tests are through."""
     before = {unit: systemctl("is-active", unit).stdout.strip() for unit in UNITS}
     started = systemctl("start", "secureccd.service")
@@ -43,7 +44,7 @@ def running():
             systemctl("stop", unit)
 
 
-def test_each_is_of_its_own_user_and_none_is_root(running) -> None:
+def test_each_is_of_its_own_user_and_none_is_root(running: None) -> None:
     users = {}
     for unit in UNITS:
         pid = shown(unit, "MainPID")["MainPID"]
@@ -52,7 +53,7 @@ def test_each_is_of_its_own_user_and_none_is_root(running) -> None:
     assert "0" not in users.values()
 
 
-def test_the_runner_has_no_network_and_its_own_control_groups(running) -> None:
+def test_the_runner_has_no_network_and_its_own_control_groups(running: None) -> None:
     pid = shown("securecc-runner.service", "MainPID")["MainPID"]
     assert os.readlink(f"/proc/{pid}/ns/net") != os.readlink("/proc/1/ns/net")
     group = shown("securecc-runner.service", "ControlGroup", "Delegate")
@@ -61,7 +62,7 @@ def test_the_runner_has_no_network_and_its_own_control_groups(running) -> None:
     assert {"cpu", "memory", "pids"} <= set(enabled)
 
 
-def test_a_good_reload_and_a_bad_one(running) -> None:
+def test_a_good_reload_and_a_bad_one(running: None) -> None:
     assert systemctl("reload", "secureccd.service").returncode == 0
     policy = Path("/etc/securecc/policy.yaml")
     kept = policy.read_bytes()
@@ -74,7 +75,7 @@ def test_a_good_reload_and_a_bad_one(running) -> None:
     assert systemctl("reload", "secureccd.service").returncode == 0
 
 
-def test_a_front_that_hangs_is_started_anew(running) -> None:
+def test_a_front_that_hangs_is_started_anew(running: None) -> None:
     before = shown("secureccd.service", "MainPID")["MainPID"]
     os.kill(int(before), 19)  # SIGSTOP: its watchdog hears nothing any more
     deadline = time.monotonic() + 100

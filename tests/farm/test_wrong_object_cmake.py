@@ -34,7 +34,7 @@ target_link_libraries(two one)
 SOURCES = 6
 
 
-def built(farm: Farm, folder, *options):
+def built(farm: Farm, folder: Path, *options: str) -> tuple[dict[str, bytes], list[str]]:
     shutil.rmtree(folder, ignore_errors=True)
     put(folder, PROJECT)
     steps = (

@@ -18,7 +18,7 @@ LONG = {
 
 
 @pytest.fixture
-def twins(farm: Farm, tmp_path: Path):
+def twins(farm: Farm, tmp_path: Path) -> Twins:
     return Twins(farm, tmp_path / "w")
 
 
@@ -32,14 +32,14 @@ def twins(farm: Farm, tmp_path: Path):
     ],
     ids=str,
 )
-def test_quotes_of_the_locale(twins, env) -> None:
+def test_quotes_of_the_locale(twins: Twins, env: dict[str, str | None]) -> None:
     assert twins.same(WARNS, *WARN, env=env).err != twins.same(WARNS, *WARN).err
 
 
 @pytest.mark.parametrize(
     "env", [{"LANG": "xx_YY.UTF-8", "LC_ALL": None}, {"LC_ALL": "nonsense"}, {"LC_ALL": "POSIX"}], ids=str
 )
-def test_locales_that_there_are_not(twins, env) -> None:
+def test_locales_that_there_are_not(twins: Twins, env: dict[str, str | None]) -> None:
     assert twins.same(WARNS, *WARN, env=env).err == twins.same(WARNS, *WARN).err
 
 
@@ -62,7 +62,7 @@ def test_locales_that_there_are_not(twins, env) -> None:
     ],
     ids=str,
 )
-def test_a_terminal(twins, env) -> None:
+def test_a_terminal(twins: Twins, env: dict[str, str | None]) -> None:
     env = {"TERM": "xterm", **env}
     alone = twins.same(LONG, *WARN, env=env, terminal=Terminal())
     assert alone.err
@@ -70,12 +70,12 @@ def test_a_terminal(twins, env) -> None:
 
 @pytest.mark.parametrize("columns", [0, 40, 80, 132, 300])
 @pytest.mark.parametrize("descriptors", [{0, 1, 2}, {2}, {0}, {0, 2}, {1}], ids=str)
-def test_which_descriptors_are_a_terminal_and_how_wide(twins, descriptors, columns) -> None:
+def test_which_descriptors_are_a_terminal_and_how_wide(twins: Twins, descriptors: set[int], columns: int) -> None:
     terminal = Terminal(frozenset(descriptors), columns)
     twins.same(LONG, *WARN, env={"TERM": "xterm"}, terminal=terminal)
 
 
-def test_the_terminal_decides_on_colour_and_width(twins) -> None:
+def test_the_terminal_decides_on_colour_and_width(twins: Twins) -> None:
     env = {"TERM": "xterm"}
     said = {
         twins.same(LONG, *WARN, env=env, terminal=terminal).err.replace(b"\r\n", b"\n")
@@ -85,7 +85,7 @@ def test_the_terminal_decides_on_colour_and_width(twins) -> None:
 
 
 @pytest.mark.parametrize("name", ["CPATH", "C_INCLUDE_PATH"])
-def test_directories_named_by_the_environment(twins, name) -> None:
+def test_directories_named_by_the_environment(twins: Twins, name: str) -> None:
     files = {"a.c": "#include <c.h>\nint a = V;\n", "i1/c.h": "#define V 1\n", "i2/c.h": "#define V 2\n"}
     command = ("gcc", "-c", "a.c")
     twins.make(files)
@@ -96,13 +96,13 @@ def test_directories_named_by_the_environment(twins, name) -> None:
     assert one.files[b"a.o"] != other.files[b"a.o"]
 
 
-def test_an_empty_part_of_cpath_is_the_working_directory(twins) -> None:
+def test_an_empty_part_of_cpath_is_the_working_directory(twins: Twins) -> None:
     files = {"sub/a.c": "#include <c.h>\nint a = V;\n", "c.h": "#define V 1\n"}
     for path in (":i1", "i1:", "i1::i2"):
         twins.same(files, "gcc", "-c", "sub/a.c", "-o", "a.o", env={"CPATH": path})
 
 
-def test_each_language_has_its_directories(twins) -> None:
+def test_each_language_has_its_directories(twins: Twins) -> None:
     files = {"a.c": "#include <c.h>\nint a = V;\n", "i1/c.h": "#define V 1\n", "i2/c.h": "#define V 2\n"}
     env = {"C_INCLUDE_PATH": "i1", "CPLUS_INCLUDE_PATH": "i2"}
     one, other = (twins.same(files, *command, env=env) for command in (("gcc", "-c", "a.c"), ("g++", "-c", "a.c")))
@@ -124,7 +124,7 @@ def test_each_language_has_its_directories(twins) -> None:
         "POSIXLY_CORRECT",
     ],
 )
-def test_what_else_decides_stays_local(twins, name) -> None:
+def test_what_else_decides_stays_local(twins: Twins, name: str) -> None:
     values = {
         "COMPILER_PATH": "/usr/bin",
         "GCC_EXEC_PREFIX": "/usr/lib/gcc/",
@@ -140,13 +140,13 @@ def test_what_else_decides_stays_local(twins, name) -> None:
 
 
 @pytest.mark.parametrize("epoch", ["", "nonsense", "-1", "99999999999999"])
-def test_a_date_that_is_none_stays_local(twins, epoch) -> None:
+def test_a_date_that_is_none_stays_local(twins: Twins, epoch: str) -> None:
     alone, through = twins.both({"a.c": "int a;\n"}, "gcc", "-c", "a.c", env={"SOURCE_DATE_EPOCH": epoch})
     assert through.seen == alone.seen
     assert b"SOURCE_DATE_EPOCH" in through.place
 
 
-def test_the_time_zone_does_not_matter(twins) -> None:
+def test_the_time_zone_does_not_matter(twins: Twins) -> None:
     text = {"a.c": "const char *t = __DATE__ __TIME__;\n"}
     made = {
         twins.same(text, "gcc", "-c", "a.c", env={"TZ": zone, "SOURCE_DATE_EPOCH": "86399"}).files[b"a.o"]

@@ -4,12 +4,13 @@ linked files are not, gives another object, exit status 0. The tree that travels
 
 import os
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.farm import farmside
-from tests.farm.farmside import Farm
+from tests.farm.farmside import Farm, Realms
 from tests.farm.twins import OLD_NS, Twins, put
 
 FILES = {"a.c": 'int a = 0\n#include "x/h.h"\n#include "y/h.h"\n;\n', "x/h.h": "#pragma once\n+ 1\n"}
@@ -17,7 +18,7 @@ COMMAND = ("clang", "-c", "a.c")
 
 
 @pytest.fixture(scope="module")
-def farm(realms):
+def farm(realms: Realms) -> Iterator[Farm]:
     """A server that has clang as well."""
     with farmside.some_farm(realms) as made:
         made.server.configure(toolchains="[/usr/bin/gcc, /usr/bin/clang]")
@@ -26,11 +27,11 @@ def farm(realms):
 
 
 @pytest.fixture
-def twins(farm: Farm, tmp_path: Path):
+def twins(farm: Farm, tmp_path: Path) -> Twins:
     return Twins(farm, tmp_path / "w")
 
 
-def pair(folder, link) -> None:
+def pair(folder: Path, link: bool) -> None:
     put(folder, FILES)
     (folder / "y").mkdir()
     if link:
@@ -39,7 +40,7 @@ def pair(folder, link) -> None:
         put(folder, {"y/h.h": FILES["x/h.h"]})
 
 
-def one_blob(source, place) -> None:
+def one_blob(source: Path, place: Path) -> None:
     """As a store of blobs would place it: equal files are names of one inode."""
     other = place.parents[1] / "x/h.h"
     if place.name == "h.h" and place != other and other.exists():
@@ -48,13 +49,13 @@ def one_blob(source, place) -> None:
         own_inode(source, place)
 
 
-def own_inode(source, place) -> None:
+def own_inode(source: Path, place: Path) -> None:
     shutil.copyfile(source, place)
     os.utime(place, ns=(OLD_NS, OLD_NS))
 
 
 @pytest.mark.parametrize(("link", "copy"), [(True, own_inode), (False, one_blob)], ids=["linked", "two files"])
-def test_clang_looks_at_the_inode(twins, link, copy) -> None:
+def test_clang_looks_at_the_inode(twins: Twins, link: bool, copy: Callable[[Path, Path], None]) -> None:
     twins.folder.mkdir()
     pair(twins.folder, link)
     listed = [twins.folder / name for name in ("a.c", "x/h.h", "y/h.h")]

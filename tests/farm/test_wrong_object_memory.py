@@ -6,13 +6,15 @@ changed, that the compiler alone now makes something else, and that securecc mak
 
 import os
 import subprocess
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.farm.farmside import Farm, until
-from tests.farm.twins import Twins, put
+from tests.farm.twins import Files, Twins, put
 
 SHADOWED = {
     "a.c": "#include <c.h>\nint a = V;\n",
@@ -24,14 +26,16 @@ COMMAND = ("gcc", "-Ii1", "-Ii2", "-c", "a.c", "-o", "a.o")
 
 
 @pytest.fixture
-def twins(farm: Farm, tmp_path: Path):
+def twins(farm: Farm, tmp_path: Path) -> Twins:
     return Twins(farm, tmp_path / "w")
 
 
 class Remembered:
     """A compile that securecc has done twice on the server."""
 
-    def __init__(self, twins, files, *command, **options) -> None:
+    def __init__(
+        self, twins: Twins, files: Files | Callable[[Path], None], *command: str | bytes, **options: Any
+    ) -> None:
         self.twins, self.command, self.options = twins, command, options
         files(twins.folder) if callable(files) else twins.make(files)
         self.read = {path: self.stamp(path) for path in twins.listed(*command)}
@@ -41,15 +45,15 @@ class Remembered:
         self.before = twins.content("a.o"), ran.err
 
     @staticmethod
-    def stamp(path):
+    def stamp(path: Path) -> tuple[int, ...]:
         status = path.stat()
         return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
-    def untouched(self):
+    def untouched(self) -> bool:
         """Whether a memory of the files read alone would still hold."""
         return self.read == {path: self.stamp(path) for path in self.read}
 
-    def now(self, *, remote=True, **options):
+    def now(self, *, remote: bool = True, **options: Any) -> tuple[bytes, bytes]:
         """(before, now) of what securecc makes, which is what the compiler alone makes."""
         options = options or self.options
         alone = self.twins.gcc(*self.command, **options)
@@ -61,15 +65,15 @@ class Remembered:
         return wanted
 
 
-def dangling(name, target):
-    def make(folder) -> None:
+def dangling(name: str, target: str) -> Callable[[Path], None]:
+    def make(folder: Path) -> None:
         folder.mkdir()
         put(folder, {"a.c": SHADOWED["a.c"], "i2/c.h": SHADOWED["i2/c.h"], name: f"-> {target}"})
 
     return make
 
 
-APPEARS = {
+APPEARS: dict[str, tuple[Files | Callable[[Path], None], Files]] = {
     "in front of the file found": (SHADOWED, {"i1/c.h": "#define V 1\n"}),
     "in a directory that was not there": (
         {"a.c": SHADOWED["a.c"], "i2/c.h": SHADOWED["i2/c.h"]},
@@ -94,7 +98,7 @@ APPEARS = {
 
 
 @pytest.mark.parametrize("how", APPEARS)
-def test_a_name_appears(twins, how) -> None:
+def test_a_name_appears(twins: Twins, how: str) -> None:
     files, new = APPEARS[how]
     compile_ = Remembered(twins, files, *COMMAND)
     put(twins.folder, new)
@@ -102,7 +106,7 @@ def test_a_name_appears(twins, how) -> None:
     assert compile_.now() != compile_.before
 
 
-def test_a_directory_with_a_headers_name_becomes_one(twins) -> None:
+def test_a_directory_with_a_headers_name_becomes_one(twins: Twins) -> None:
     compile_ = Remembered(twins, {**SHADOWED, "i1/c.h/unrelated": ""}, *COMMAND)
     (twins.folder / "i1/c.h/unrelated").unlink()
     (twins.folder / "i1/c.h").rmdir()
@@ -111,7 +115,7 @@ def test_a_directory_with_a_headers_name_becomes_one(twins) -> None:
     assert compile_.now() != compile_.before
 
 
-def test_a_file_with_a_directorys_name_becomes_one(twins) -> None:
+def test_a_file_with_a_directorys_name_becomes_one(twins: Twins) -> None:
     files = {"a.c": "#include <s/c.h>\nint a = V;\n", "i2/s/c.h": "#define V 2\n", "i1/s": "a program, say"}
     compile_ = Remembered(twins, files, *COMMAND)
     (twins.folder / "i1/s").unlink()
@@ -120,7 +124,7 @@ def test_a_file_with_a_directorys_name_becomes_one(twins) -> None:
     assert compile_.now() != compile_.before
 
 
-def test_a_file_that_was_asked_for_vanishes(twins) -> None:
+def test_a_file_that_was_asked_for_vanishes(twins: Twins) -> None:
     files = {**SHADOWED, "a.c": '#if __has_include("opt.h")\nint a = 1;\n#else\nint a = 2;\n#endif\n', "i1/opt.h": ""}
     compile_ = Remembered(twins, files, *COMMAND)
     (twins.folder / "i1/opt.h").unlink()
@@ -129,7 +133,7 @@ def test_a_file_that_was_asked_for_vanishes(twins) -> None:
 
 
 @pytest.mark.parametrize("place", ["i2", "i1"])
-def test_a_precompiled_header_appears_beside_a_header_or_its_absence(twins, place) -> None:
+def test_a_precompiled_header_appears_beside_a_header_or_its_absence(twins: Twins, place: str) -> None:
     compile_ = Remembered(twins, SHADOWED, *COMMAND)
     put(twins.folder, {"other.h": "#define V 7\n"})
     header = ["gcc", "-x", "c-header", "other.h", "-o", f"{place}/c.h.gch"]
@@ -138,19 +142,21 @@ def test_a_precompiled_header_appears_beside_a_header_or_its_absence(twins, plac
     assert compile_.now(remote=False) != compile_.before
 
 
-def rewrite(path, status) -> None:
+def rewrite(path: Path, status: os.stat_result) -> None:
     path.write_text("#define V 1\n")
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
-def replace(path, status) -> None:
+def replace(path: Path, status: os.stat_result) -> None:
     new = path.with_name("new")
     rewrite(new, status)
     new.rename(path)
 
 
 @pytest.mark.parametrize("change", [rewrite, replace])
-def test_a_header_changes_and_keeps_its_size_and_time(twins, change) -> None:
+def test_a_header_changes_and_keeps_its_size_and_time(
+    twins: Twins, change: Callable[[Path, os.stat_result], None]
+) -> None:
     compile_ = Remembered(twins, SHADOWED, *COMMAND)
     path = twins.folder / "i2/c.h"
     before = path.stat()
@@ -159,7 +165,7 @@ def test_a_header_changes_and_keeps_its_size_and_time(twins, change) -> None:
     assert compile_.now() != compile_.before
 
 
-def test_a_header_changes_again_and_again_at_once(twins) -> None:
+def test_a_header_changes_again_and_again_at_once(twins: Twins) -> None:
     """Faster than the file system's clock ticks: neither size nor any time need differ."""
     twins.make(SHADOWED)
     path = twins.folder / "i2/c.h"
@@ -176,7 +182,7 @@ def test_a_header_changes_again_and_again_at_once(twins) -> None:
     assert len(seen) == 6
 
 
-def test_a_header_is_set_back_in_time(twins) -> None:
+def test_a_header_is_set_back_in_time(twins: Twins) -> None:
     files = {
         "a.c": 'int a = 0\n#include "x.h"\n#include "y.h"\n;\n',
         "x.h": "#pragma once\n+ 1\n",
@@ -188,7 +194,7 @@ def test_a_header_is_set_back_in_time(twins) -> None:
 
 
 @pytest.mark.parametrize("link", ["i1", "i2/c.h"])
-def test_a_symlink_is_turned_to_an_equal_place(twins, link) -> None:
+def test_a_symlink_is_turned_to_an_equal_place(twins: Twins, link: str) -> None:
     files = {"a.c": SHADOWED["a.c"], "x/c.h": "#define V 1\n", "y/c.h": "#define V 2\n"}
     files[link] = "-> x" if link == "i1" else "-> ../x/c.h"
     compile_ = Remembered(twins, files, *COMMAND)
@@ -197,17 +203,17 @@ def test_a_symlink_is_turned_to_an_equal_place(twins, link) -> None:
     assert compile_.now() != compile_.before
 
 
-def test_the_environment_changes(twins) -> None:
+def test_the_environment_changes(twins: Twins) -> None:
     files = {**SHADOWED, "i3/c.h": "#define V 3\n", "i4/c.h": "#define V 4\n"}
     command = ("gcc", "-c", "a.c")
     made = set()
     for path in ("i3", "i4", "nowhere:i3", "i4:i3"):
-        options = {"env": {"CPATH": path}}
+        env = {"CPATH": path}
         twins.make(files)
-        alone = twins.gcc(*command, **options)
+        alone = twins.gcc(*command, env=env)
         wanted = twins.content("a.o")
         for _ in range(2):
-            ran = twins.securecc(*command, **options)
+            ran = twins.securecc(*command, env=env)
             assert (ran.status, ran.remote, twins.content("a.o")) == (alone.status, True, wanted)
         made.add(wanted)
     assert len(made) == 2
@@ -222,7 +228,7 @@ gcc -c a.c -o alone.o
 
 
 @pytest.mark.skipif(not Path(CROSS).exists(), reason="no cross compiler")
-def test_the_compiler_changes(twins) -> None:
+def test_the_compiler_changes(twins: Twins) -> None:
     """Its name, its path and all files read stay, as in an upgrade; here for whoever is in one mount namespace."""
     own = twins.farm.apart("upgrade")
     twins.make({"a.c": "int a = sizeof(void *);\nint f(void) { return a; }\n"})
@@ -239,7 +245,7 @@ def test_the_compiler_changes(twins) -> None:
     assert after1 == after2 == alone
 
 
-def test_the_date_changes(twins) -> None:
+def test_the_date_changes(twins: Twins) -> None:
     twins.make({"a.c": "const char *t = __DATE__;\n"})
     made = set()
     for day in range(3):
@@ -249,7 +255,7 @@ def test_the_date_changes(twins) -> None:
     assert len(made) == 3
 
 
-def test_a_file_that_line_names_changes_comes_and_goes(twins) -> None:
+def test_a_file_that_line_names_changes_comes_and_goes(twins: Twins) -> None:
     files = {"a.c": '#line 1 "g.y"\nint f(void) { int unused; return 0; }\n', "i1/x": "", "i2/x": ""}
     compile_ = Remembered(twins, files, "gcc", "-Wall", "-c", "a.c")
     said = [compile_.before[1]]
@@ -264,14 +270,14 @@ def test_a_file_that_line_names_changes_comes_and_goes(twins) -> None:
     assert said[0] == said[3]
 
 
-def test_an_include_directory_comes_that_was_warned_of(twins) -> None:
+def test_an_include_directory_comes_that_was_warned_of(twins: Twins) -> None:
     compile_ = Remembered(twins, {"a.c": "int a;\n"}, "gcc", "-Wmissing-include-dirs", "-Ii1", "-c", "a.c")
     (twins.folder / "i1").mkdir()
     assert compile_.untouched()
     assert compile_.before[1] != compile_.now()[1] == b""
 
 
-def test_a_header_is_gone(twins) -> None:
+def test_a_header_is_gone(twins: Twins) -> None:
     compile_ = Remembered(twins, SHADOWED, *COMMAND)
     (twins.folder / "i2/c.h").unlink()
     alone, through = twins.gcc(*COMMAND), twins.securecc(*COMMAND)
@@ -280,7 +286,7 @@ def test_a_header_is_gone(twins) -> None:
     assert alone.status == 1
 
 
-def test_the_output_folder_is_made_anew(twins) -> None:
+def test_the_output_folder_is_made_anew(twins: Twins) -> None:
     twins.make({**SHADOWED, "out/x": ""})
     command = (*COMMAND[:-1], "out/a.o")
     assert twins.securecc(*command).remote
@@ -297,7 +303,7 @@ def test_the_output_folder_is_made_anew(twins) -> None:
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "g++"])
-def test_what_a_run_has_read_is_what_the_next_one_is_held_to(twins, compiler) -> None:
+def test_what_a_run_has_read_is_what_the_next_one_is_held_to(twins: Twins, compiler: str) -> None:
     """The first run is sent all within reach, the next ones what it read: the same bytes, words and lists."""
     twins.make(
         {
@@ -318,7 +324,7 @@ def test_what_a_run_has_read_is_what_the_next_one_is_held_to(twins, compiler) ->
 
 
 @pytest.mark.parametrize("zone", ["XXX+3", "UTC"])
-def test_the_time_zone_changes(twins, zone) -> None:
+def test_the_time_zone_changes(twins: Twins, zone: str) -> None:
     twins.make({"a.c": "const char *t = __DATE__;\n"})
     assert twins.securecc("gcc", "-c", "a.c", env={"TZ": "Asia/Tokyo"}).remote
     twins.securecc("gcc", "-c", "a.c", env={"TZ": zone})

@@ -2,6 +2,7 @@
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,11 +13,11 @@ COUNTED = "int f(int n) { return n > 3 ? n * 7 : n - 1; }\nint main(void) { retu
 
 
 @pytest.fixture
-def twins(farm: Farm, tmp_path: Path):
+def twins(farm: Farm, tmp_path: Path) -> Twins:
     return Twins(farm, tmp_path / "w")
 
 
-def here_and_there(twins, *command, **options):
+def here_and_there(twins: Twins, *command: str | bytes, **options: Any) -> tuple[bytes, bytes]:
     """What the compiler alone makes, which is what securecc makes on a server, twice."""
     alone = twins.gcc(*command, **options)
     made = twins.content("a.o")
@@ -35,7 +36,7 @@ def here_and_there(twins, *command, **options):
         ("-fprofile-generate=p", "-fprofile-use=p", "p/{mangled}#a.gcda"),
     ],
 )
-def test_counts_come_change_and_go(twins, generate, use, place) -> None:
+def test_counts_come_change_and_go(twins: Twins, generate: str, use: str, place: str) -> None:
     twins.make({"a.c": COUNTED, "p/x": ""})
     seen = set()
     command = ("gcc", "-O2", use, "-Wmissing-profile", "-c", "a.c", "-o", "a.o")
@@ -51,7 +52,7 @@ def test_counts_come_change_and_go(twins, generate, use, place) -> None:
     assert before not in seen
 
 
-def test_counts_below_a_symlinked_directory(twins) -> None:
+def test_counts_below_a_symlinked_directory(twins: Twins) -> None:
     """gcc puts the working directory, as PWD spells it, into the name."""
     twins.make({"real/a.c": COUNTED, "real/p/x": "", "alias": "-> real"})
     twins.folder = twins.folder / "alias"
@@ -65,7 +66,7 @@ def test_counts_below_a_symlinked_directory(twins) -> None:
     assert here_and_there(twins, *command, env=env) != before
 
 
-def test_a_response_file_changes(twins) -> None:
+def test_a_response_file_changes(twins: Twins) -> None:
     twins.make({"a.c": "int a = V;\n", "args": "-DV=1"})
     made = set()
     for text in ("-DV=1", "'-DV=1 + 1'", "@more"):
@@ -74,13 +75,13 @@ def test_a_response_file_changes(twins) -> None:
     assert len(made) == 3
 
 
-def test_a_file_that_a_linemarker_names_is_quoted(twins) -> None:
+def test_a_file_that_a_linemarker_names_is_quoted(twins: Twins) -> None:
     files = {"a.i": '# 1 "g.y"\nint f(void) { int unused; return 0; }\n', "g.y": "what %the user { wrote }\n"}
     alone = twins.same(files, "gcc", "-Wall", "-c", "a.i")
     assert b"what %the user" in alone.err
 
 
-def test_a_header_of_assembly_changes(twins) -> None:
+def test_a_header_of_assembly_changes(twins: Twins) -> None:
     twins.make({"a.S": '#include "h.h"\n mov $V, %eax\n', "h.h": "#define V 1\n"})
     made = set()
     for value in (1, 2):
@@ -90,7 +91,7 @@ def test_a_header_of_assembly_changes(twins) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.s", "a.i", "a.S"])
-def test_a_source_changes(twins, name) -> None:
+def test_a_source_changes(twins: Twins, name: str) -> None:
     made = set()
     for value in (1, 2):
         text = f"int a = {value};\n" if name == "a.i" else f".data\n.long {value}\n"
@@ -108,21 +109,21 @@ SEVERAL = {
 }
 
 
-def test_several_sources_in_one_command(twins) -> None:
+def test_several_sources_in_one_command(twins: Twins) -> None:
     alone = twins.same(SEVERAL, "gcc", "-Wall", "-g", "-MD", "-c", "a.c", "t/b.c", "S.S", "-fstack-usage")
     assert {b"a.o", b"b.o", b"S.o", b"a.d", b"b.d", b"S.d", b"a.su", b"b.su"} < set(alone.files)
     assert alone.err.count(b"unused") > 2
 
 
 @pytest.mark.parametrize("words", ["a.c bad.c t/b.c", "bad.c a.c", "a.c t/b.c missing.c"])
-def test_one_of_several_sources_fails(twins, words) -> None:
+def test_one_of_several_sources_fails(twins: Twins, words: str) -> None:
     alone, through = twins.both(SEVERAL, "gcc", "-Wall", "-c", *words.split())
     assert through.seen == alone.seen
     assert alone.status == 1
     assert b"a.o" in alone.files
 
 
-def test_the_processor_at_hand(twins) -> None:
+def test_the_processor_at_hand(twins: Twins) -> None:
     text = "float f(float *a, int n) { float s = 0; for (int i = 0; i < n; i++) s += a[i] * a[i]; return s; }\n"
     twins.same({"a.c": text}, "gcc", "-O3", "-ffast-math", "-march=native", "-c", "a.c")
     twins.kept("native", {"a.c": text}, "gcc", "-O3", "-march=native", "-g", "-c", "a.c")

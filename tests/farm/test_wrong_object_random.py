@@ -6,6 +6,7 @@ A failure names its seed; the world is the same again for the same seed.
 import os
 import random
 import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -20,10 +21,14 @@ OPTIONS = ["-Ii0", "-Ii1", "-Ii2", "-Ii3", "-Ii0/../i2", "-iquotei3", "-isystemi
 STEPS = 14
 
 
+def symlink(old: Path, new: Path) -> None:
+    os.symlink(os.path.relpath(old, new.parent), new)
+
+
 class World:
     """A folder of headers, a source, and a command."""
 
-    def __init__(self, folder, seed) -> None:
+    def __init__(self, folder: Path, seed: int) -> None:
         self.folder = folder
         self.dice = random.Random(seed)
         self.count = 0
@@ -35,7 +40,7 @@ class World:
             *self.dice.sample(["-O1", "-g", "-MD", "-Wmissing-include-dirs"], 2),
         ]
 
-    def text(self):
+    def text(self) -> str:
         self.count += 1
         lines = [f"int JOIN(v, __COUNTER__) = {self.count};"]
         lines += [self.line() for _ in range(self.dice.randint(0, 3))]
@@ -43,7 +48,7 @@ class World:
             lines.insert(0, "#pragma once")
         return "\n".join(["#if __INCLUDE_LEVEL__ < 6", *lines, "#endif", ""])
 
-    def line(self):
+    def line(self) -> str:
         name = self.dice.choice(SPELLED)
         word, ask = self.dice.choice([("include", "__has_include"), ("include_next", "__has_include_next")])
         spelled = self.dice.choice([f"<{name}>", f'"{name}"'])
@@ -57,7 +62,7 @@ class World:
             ]
         )
 
-    def path(self, folders=FOLDERS):
+    def path(self, folders: Sequence[str] = FOLDERS) -> Path:
         return self.folder / self.dice.choice(folders) / self.dice.choice(NAMES)
 
     def change(self) -> None:
@@ -80,7 +85,8 @@ class World:
         self.path().unlink()
 
     def link(self) -> None:
-        make = self.dice.choice([os.link, lambda old, new: os.symlink(os.path.relpath(old, new.parent), new)])
+        moves: list[Callable[[Path, Path], None]] = [os.link, symlink]
+        make = self.dice.choice(moves)
         new = self.path()
         old = self.path()
         new.unlink(missing_ok=True)
@@ -103,7 +109,7 @@ class World:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_world_that_changes(farm: Farm, tmp_path: Path, seed) -> None:
+def test_a_world_that_changes(farm: Farm, tmp_path: Path, seed: int) -> None:
     twins = Twins(farm, tmp_path / "w")
     twins.folder.mkdir()
     world = World(twins.folder, seed)

@@ -16,10 +16,17 @@ import termios
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.farm.farmside import Farm
 from tests.waiting import CEILING_S
 
+Files = Mapping[Any, str | bytes]
+"""Contents by name; both may be text or bytes."""
+Env = Mapping[str, str | None]
+"""None takes a variable away."""
+Make = Callable[[Path], object] | Files
+"""What makes a place, or what stands in it."""
 OLD_NS = 1_500_000_000_000_000_000  # long ago, so that no file looks as if it had just been changed
 _SAID = b"securecc: "
 _WHERE = tuple(
@@ -42,7 +49,7 @@ class Ran:
     status: int
     out: bytes
     err: bytes
-    files: Mapping[bytes, tuple] = field(default_factory=dict)
+    files: Mapping[bytes, tuple[Any, ...]] = field(default_factory=dict)
     place: bytes = b""
 
     @property
@@ -50,7 +57,7 @@ class Ran:
         return self.place == b"remote"
 
     @property
-    def seen(self) -> tuple:
+    def seen(self) -> tuple[Any, ...]:
         """All that a user can see."""
         return self.status, self.out, self.err, dict(self.files)
 
@@ -65,7 +72,7 @@ class Terminal:
 
 def put(
     folder: Path,
-    files: Mapping[str, str] | Mapping[str, bytes] | Mapping[str | bytes, str | bytes],
+    files: Files,
     mtime_ns: int = OLD_NS,
 ) -> None:
     """Writes files (a value that begins with ``->`` is a symlink), all with one time."""
@@ -81,7 +88,7 @@ def put(
         os.utime(path, ns=(mtime_ns, mtime_ns))
 
 
-def look(folder: Path) -> dict[bytes, tuple]:
+def look(folder: Path) -> dict[bytes, tuple[Any, ...]]:
     """Every path below: kind, mode, names of its inode, content or target."""
     found = {}
     for parent, folders, names in os.walk(os.fsencode(folder)):
@@ -92,7 +99,7 @@ def look(folder: Path) -> dict[bytes, tuple]:
     return _without_stamps(found)
 
 
-def _looked(path: bytes, status: os.stat_result) -> tuple:
+def _looked(path: bytes, status: os.stat_result) -> tuple[Any, ...]:
     if stat.S_ISLNK(status.st_mode):
         return ("link", os.readlink(path))
     if stat.S_ISDIR(status.st_mode):
@@ -103,7 +110,7 @@ def _looked(path: bytes, status: os.stat_result) -> tuple:
         return ("file", stat.S_IMODE(status.st_mode), status.st_nlink, file.read())
 
 
-def _without_stamps(found: dict[bytes, tuple]) -> dict[bytes, tuple]:
+def _without_stamps(found: dict[bytes, tuple[Any, ...]]) -> dict[bytes, tuple[Any, ...]]:
     """gcc writes the time of day (coverage.cc: bbg_file_stamp) into a .gcno and its object."""
     for path, seen in list(found.items()):
         if path.endswith(b".gcno") and seen[0] == "file":
@@ -162,25 +169,29 @@ class Twins:
         self.farm = farm
         self.folder = folder
 
-    def env(self, extra: Mapping[str, str | None] | None = None) -> dict[str, str]:
+    def env(self, extra: Env | None = None) -> dict[str, str]:
         """The farm's environment, C locale and no PWD but what a shell would have set."""
         env = {**self.farm.env, "LC_ALL": "C", **(extra or {})}
         return {name: value for name, value in env.items() if value is not None}
 
-    def gcc(self, *command: str | bytes, env: Mapping | None = None, cwd: Path | str = "", terminal=None) -> Ran:
+    def gcc(
+        self, *command: str | bytes, env: Env | None = None, cwd: Path | str = "", terminal: Terminal | None = None
+    ) -> Ran:
         """The compiler alone."""
         return execute(command, cwd or self.folder, self.env(env), terminal)
 
-    def securecc(self, *command: str | bytes, env: Mapping | None = None, cwd: Path | str = "", terminal=None) -> Ran:
+    def securecc(
+        self, *command: str | bytes, env: Env | None = None, cwd: Path | str = "", terminal: Terminal | None = None
+    ) -> Ran:
         """Through the launcher, which says where it went."""
         told = self.env({**(env or {}), "SECURECC_VERBOSE": "1"})
         return through(execute(("securecc", *command), cwd or self.folder, told, terminal))
 
     def both(
         self,
-        make: Callable[[Path], object] | Mapping,
+        make: Make,
         *command: str | bytes,
-        env: Mapping | None = None,
+        env: Env | None = None,
         cwd: str = "",
         terminal: Terminal | None = None,
     ) -> tuple[Ran, Ran]:
@@ -194,14 +205,14 @@ class Twins:
             ran.append(Ran(done.status, done.out, done.err, look(self.folder), done.place))
         return ran[0], ran[1]
 
-    def same(self, make: Callable[[Path], object] | Mapping, *command: str | bytes, **options) -> Ran:
+    def same(self, make: Make, *command: str | bytes, **options: Any) -> Ran:
         """As `both`, and there is no difference, and a server did it."""
         alone, through = self.both(make, *command, **options)
         assert through.seen == alone.seen
         assert through.remote, through.place
         return alone
 
-    def kept(self, reason: str, make: Callable[[Path], object] | Mapping, *command: str | bytes, **options) -> Ran:
+    def kept(self, reason: str, make: Make, *command: str | bytes, **options: Any) -> Ran:
         """As `both`, and the object does not differ, and it was made here for this reason."""
         self.farm.forget()
         alone, through = self.both(make, *command, **options)
@@ -211,7 +222,7 @@ class Twins:
         self.farm.counts(reason)
         return alone
 
-    def make(self, files: Mapping) -> None:
+    def make(self, files: Files) -> None:
         """The place, made anew."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir()
@@ -221,7 +232,7 @@ class Twins:
         with open(os.path.join(os.fsencode(self.folder), os.fsencode(name)), "rb") as file:
             return file.read()
 
-    def listed(self, *command: str | bytes, env: Mapping | None = None) -> list[Path]:
+    def listed(self, *command: str | bytes, env: Env | None = None) -> list[Path]:
         """The files below the folder that `-M` names for this compile."""
         done = self.gcc(*command, "-M", env=env)
         assert done.status == 0, done.err
@@ -233,7 +244,7 @@ class Twins:
         self,
         files: Iterable[Path],
         *command: str | bytes,
-        env: Mapping[str, str] | None = None,
+        env: Env | None = None,
         output: str = "",
         copy: Callable[[Path, Path], object] = shutil.copy,
     ) -> tuple[int, bytes]:

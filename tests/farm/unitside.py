@@ -14,7 +14,9 @@ import resource
 import struct
 import subprocess
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pyseccomp as seccomp
 
@@ -36,7 +38,7 @@ ELSEWHERE = {  # what the service manager does before or beside the process, or 
 }  # fmt: skip
 
 
-def directives(unit):
+def directives(unit: str) -> list[tuple[str, str]]:
     """[(name, value)] of the unit's section Service."""
     section, found = "", []
     for line in Path(unit).read_text().splitlines():
@@ -48,24 +50,26 @@ def directives(unit):
     return found
 
 
-def checked(result, what) -> None:
+def checked(result: int, what: str) -> None:
     if result < 0:
         raise OSError(ctypes.get_errno(), what)
 
 
-def mount(source, target, kind, flags, data=None) -> None:
+def mount(
+    source: str | Path | None, target: str | Path, kind: str | None, flags: int, data: bytes | None = None
+) -> None:
     words = [os.fsencode(str(word)) if word is not None else None for word in (source, target, kind)]
     checked(LIBC.mount(*words, ctypes.c_ulong(flags), data), f"mount {target}")
 
 
-def attributes(path, on, off, *, below=True) -> None:
+def attributes(path: str, on: int, off: int, *, below: bool = True) -> None:
     given = struct.pack("=QQQQ", on, off, 0, 0)
     flags = AT_RECURSIVE if below else 0
-    path = os.fsencode(str(path))
-    checked(LIBC.syscall(MOUNT_SETATTR, AT_FDCWD, path, flags, given, len(given)), f"mount_setattr {path}")
+    place = os.fsencode(path)
+    checked(LIBC.syscall(MOUNT_SETATTR, AT_FDCWD, place, flags, given, len(given)), f"mount_setattr {path}")
 
 
-def see_less(said, writable, hidden) -> None:
+def see_less(said: Mapping[str, str], writable: list[str], hidden: list[str]) -> None:
     """Mounts: the file system read-only, devices, homes, what is hidden."""
     checked(LIBC.unshare(NEWNS), "unshare")
     mount(None, "/", None, MS_REC | MS_PRIVATE)
@@ -106,7 +110,7 @@ def devices() -> None:
         mount(f"/proc/self/fd/{terminals}", "/dev/pts", None, MS_BIND)
 
 
-def names(words):
+def names(words: Iterable[str]) -> set[str]:
     """System calls of a filter's words, sets (@name) resolved by systemd-analyze(1)."""
     found = set()
     for word in words:
@@ -121,7 +125,7 @@ def names(words):
     return found
 
 
-def calls(values):
+def calls(values: Iterable[str]) -> seccomp.SyscallFilter:
     """The allow-list of SystemCallFilter=."""
     allowed = names(["@default"])
     for value in values:
@@ -137,7 +141,8 @@ def calls(values):
 FAMILIES = {"AF_UNIX": 1, "AF_INET": 2, "AF_INET6": 10, "AF_NETLINK": 16}
 NO, GONE = seccomp.ERRNO(errno.EPERM), seccomp.ERRNO(errno.ENOSYS)
 BOTH = PROT_WRITE | PROT_EXEC
-RULES = {  # [(answer, system call, arguments)] of each directive that is "yes"
+# Of each directive that is "yes": [(answer, system call, arguments)].
+RULES: dict[str, list[tuple[Any, str, list[tuple[Any, ...]]]]] = {
     "MemoryDenyWriteExecute": [
         (NO, "mmap", [(2, MASKED, BOTH, BOTH)]),
         (NO, "mprotect", [(2, MASKED, PROT_EXEC, PROT_EXEC)]),
@@ -166,7 +171,7 @@ RULES = {  # [(answer, system call, arguments)] of each directive that is "yes"
 }
 
 
-def denied(said):
+def denied(said: Mapping[str, str]) -> seccomp.SyscallFilter:
     """What the single directives refuse."""
     made = seccomp.SyscallFilter(seccomp.ALLOW)
     kept = {FAMILIES[word] for word in said["RestrictAddressFamilies"].split()}
@@ -178,7 +183,7 @@ def denied(said):
     return made
 
 
-def drop(uid) -> None:
+def drop(uid: int) -> None:
     assert "CapabilityBoundingSet" in dict(DIRECTIVES)
     for which in range(64):
         LIBC.prctl(24, ctypes.c_ulong(which), *[ctypes.c_ulong(0)] * 3)
@@ -188,7 +193,7 @@ def drop(uid) -> None:
     checked(LIBC.prctl(38, ctypes.c_ulong(1), *[ctypes.c_ulong(0)] * 3), "no_new_privs")
 
 
-def main(uid, writable, hidden, command) -> None:
+def main(uid: int, writable: list[str], hidden: list[str], command: list[str]) -> None:
     said = dict(DIRECTIVES)
     known = ELSEWHERE | {
         "LimitNOFILE", "UMask", "NoNewPrivileges", "CapabilityBoundingSet", "ProtectSystem", "ProtectHome",

@@ -15,12 +15,12 @@ ABI = Path("/etc/apparmor.d/abi/4.0")  # comes with the parsers that know `usern
 LOADED = Path("/sys/kernel/security/apparmor/profiles")
 
 
-def parse(path, *words):
+def parse(path: Path, *words: str) -> tuple[int, str, str]:
     done = subprocess.run([PARSER, "--skip-cache", *words, path], capture_output=True, text=True, check=False)
     return done.returncode, done.stdout, done.stderr
 
 
-def as_the_parser_here_knows_it(folder):
+def as_the_parser_here_knows_it(folder: Path) -> Path:
     """The profile; for a parser before version 4 without the rule that came with it."""
     if ABI.exists():
         return PROFILE

@@ -163,7 +163,7 @@ MEDIAN_FUNCTION = 8
 
 
 @functools.cache
-def sources():
+def sources() -> dict[str, Path]:
     return {
         ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
         for path in sorted(PACKAGE.rglob("*.py"))
@@ -172,9 +172,10 @@ def sources():
 
 
 @functools.cache
-def imports(module):
+def imports(module: str) -> tuple[set[str], set[str]]:
     """Own modules and foreign packages that this module names anywhere."""
-    own, foreign = set(), set()
+    own: set[str] = set()
+    foreign: set[str] = set()
     for node in ast.walk(ast.parse(sources()[module].read_text())):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -191,13 +192,13 @@ def imports(module):
     return own, foreign
 
 
-def floor(module):
+def floor(module: str) -> int:
     """Whoever has none yet may import all, and be imported by persons only."""
     return FLOOR.get(module, PERSON)
 
 
 @pytest.mark.parametrize("module", sources())
-def test_imports_go_down_only(module) -> None:
+def test_imports_go_down_only(module: str) -> None:
     upstairs = [other for other in imports(module)[0] if floor(other) > floor(module)]
     assert not upstairs, f"{module} ({NAMES[floor(module)]}) imports from above: {upstairs}"
 
@@ -208,20 +209,20 @@ def test_no_imports_go_in_a_circle() -> None:
 
 
 @pytest.mark.parametrize("module", [name for name in sources() if floor(name) == FOREIGN])
-def test_modules_of_one_foreign_thing_do_not_know_each_other(module) -> None:
+def test_modules_of_one_foreign_thing_do_not_know_each_other(module: str) -> None:
     beside = [other for other in imports(module)[0] if floor(other) == FOREIGN]
     assert not beside, f"{module} imports {beside}: join them on the floor above"
 
 
 @pytest.mark.parametrize("library", DOORS)
-def test_a_foreign_library_has_one_door(library) -> None:
+def test_a_foreign_library_has_one_door(library: str) -> None:
     door, reason = DOORS[library]
     importers = {module for module in sources() if library in imports(module)[1]}
     assert importers <= door, reason
 
 
 @pytest.mark.parametrize(("one", "other", "reason"), APART)
-def test_parts_that_stand_apart(one, other, reason) -> None:
+def test_parts_that_stand_apart(one: str, other: str, reason: str) -> None:
     crossing = {
         (module, name)
         for module in sources()
@@ -243,15 +244,15 @@ def test_every_module_has_its_floor_and_every_name_a_module() -> None:
     assert len(FLOOR) == sum(len(names.split()) for folders in HOUSE.values() for names in folders.values())
 
 
-def functions(module):
+def functions(module: str) -> list[tuple[str, int]]:
     """(name, lines) of each."""
     tree = ast.parse(sources()[module].read_text())
     found = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    return [(node.name, node.end_lineno - node.lineno + 1) for node in found]
+    return [(node.name, (node.end_lineno or 0) - node.lineno + 1) for node in found]
 
 
 @pytest.mark.parametrize("module", sources())
-def test_files_and_functions_stay_small(module) -> None:
+def test_files_and_functions_stay_small(module: str) -> None:
     assert sources()[module].read_text().count("\n") <= LONGEST_FILE
     assert not [(name, lines) for name, lines in functions(module) if lines > LONGEST_FUNCTION]
 

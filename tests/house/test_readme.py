@@ -19,7 +19,9 @@ NEAR = 0.05
 
 def some(pattern: str) -> int:
     """The figure that the page has there."""
-    return int(re.search(pattern.replace("#", r"some ([\d,]+)"), README)[1].replace(",", ""))
+    found = re.search(pattern.replace("#", r"some ([\d,]+)"), README)
+    assert found is not None, pattern
+    return int(found[1].replace(",", ""))
 
 
 def test_its_first_commands_are_the_makefiles() -> None:
@@ -45,14 +47,14 @@ def test_how_many_command_lines_are_compared() -> None:
 
 
 @pytest.mark.parametrize(("family", "pattern"), [("gcc", "# options of gcc"), ("clang", "and # of clang")])
-def test_how_many_options_may_leave(family, pattern) -> None:
+def test_how_many_options_may_leave(family: str, pattern: str) -> None:
     rows = (Path(option_table.__file__).parent / f"tables/{family}.tsv").read_text().splitlines()
     leave = [row for row in rows if not row.startswith("#") and not row.split("\t")[4].startswith("!")]
     assert some(pattern) == pytest.approx(len(leave), rel=NEAR)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(TOP)))
-def test_links_lead_somewhere(page) -> None:
+def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
         name, _, heading = target.partition("#")
         if "://" in name:
@@ -65,7 +67,7 @@ def test_links_lead_somewhere(page) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(TOP)))
-def test_paths_that_are_named_exist(page) -> None:
+def test_paths_that_are_named_exist(page: Path) -> None:
     """Those of the tree, told by the folder at its top that they begin with; `policy` is one of securecc/ as well."""
     folders = "|".join(re.escape(path.name) for path in TOP.iterdir() if path.is_dir() and path.name[0] != ".")
     named = set(re.findall(rf"`((?:{folders})/[\w./-]*\w)", page.read_text())) - {"securecc/HOST"}

@@ -12,14 +12,14 @@ LONGEST_FUNCTION = 45
 NAMES_THAT_SAY_NOTHING = {"utils", "util", "manager", "helpers", "helper", "misc", "common"}
 
 
-def functions(lines):
+def functions(lines: list[str]) -> list[tuple[str, int]]:
     """(first line, number of lines) of each C function, braces in the first column as the house writes them."""
     starts = [number for number, (_, line) in enumerate(pairwise(lines)) if line == "{"]
     return [(lines[start], lines.index("}", start) - start + 1) for start in starts]
 
 
 @pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.name)
-def test_programs_in_c_stay_small(path) -> None:
+def test_programs_in_c_stay_small(path: Path) -> None:
     lines = path.read_text().splitlines()
     assert len(lines) <= LONGEST_FILE
     assert max(map(len, lines)) <= 120

@@ -19,9 +19,10 @@ MOST_EXPOSED = 3.0
 SETTINGS = PACKAGING / "etc/config.yaml"
 
 
-def unit(name):
+def unit(name: str) -> dict[str, dict[str, str]]:
     """{section: {directive: value}}; a directive that stands more than once has one value, in lines."""
-    found, section = {}, ""
+    found: dict[str, dict[str, str]] = {}
+    section = ""
     for line in (PACKAGING / "systemd" / name).read_text().splitlines():
         if line.startswith("["):
             section = line.strip("[]")
@@ -33,7 +34,7 @@ def unit(name):
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory):
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The units as `make install` writes them, for the programs of this environment."""
     folder = tmp_path_factory.mktemp("units")
     bin_folder = Path(sys.prefix) / "bin"
@@ -50,7 +51,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory):
     return folder
 
 
-def analyze(folder, *words):
+def analyze(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["systemd-analyze", *words],
         env={"PATH": "/usr/bin:/bin", "SYSTEMD_UNIT_PATH": f"{folder}:", "LC_ALL": "C.UTF-8"},
@@ -61,14 +62,14 @@ def analyze(folder, *words):
 
 
 @pytest.mark.parametrize("name", UNITS)
-def test_systemd_finds_nothing_wrong(installed, name) -> None:
+def test_systemd_finds_nothing_wrong(installed: Path, name: str) -> None:
     done = analyze(installed, "verify", "--man=no", str(installed / name))
     ours = [line for line in (done.stdout + done.stderr).splitlines() if "secure" in line]
     assert ours == []
 
 
 @pytest.mark.parametrize("name", [name for name in UNITS if name.endswith(".service")])
-def test_little_is_exposed(installed, name) -> None:
+def test_little_is_exposed(installed: Path, name: str) -> None:
     done = analyze(installed, "security", "--offline=yes", "--no-pager", f"--threshold={int(MOST_EXPOSED * 10)}", name)
     said = re.search(r"exposure level for \S+: ([0-9.]+)", done.stdout)
     assert said is not None, done.stderr
@@ -105,14 +106,14 @@ def test_the_front_may_make_no_namespace() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in UNITS if name.endswith(".service")])
-def test_a_service_manager_hears_of_each(name) -> None:
+def test_a_service_manager_hears_of_each(name: str) -> None:
     service = unit(name)["Service"]
     assert service["Type"] == "notify"
     assert int(service["WatchdogSec"]) >= 10
     assert service["Restart"] == "on-failure"
 
 
-def somebody(name):
+def somebody(name: str) -> User:
     return User({"securecc": 900, "securecc-runner": 901}[name], 900, name)
 
 

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,7 @@ BUILDS = Path(__file__).parents[2] / "builds"
 
 
 @pytest.fixture(scope="module")
-def builds():
+def builds() -> Any:
     sys.path.insert(0, str(BUILDS))
     try:
         import builds
@@ -19,23 +20,23 @@ def builds():
 
 
 @pytest.fixture(scope="module")
-def listed(builds):
+def listed(builds: Any) -> list[Any]:
     return list(builds.projects((BUILDS / "projects.toml").read_text()))
 
 
-def compared(builds, listed, **fields):
+def compared(builds: Any, listed: list[Any], **fields: object) -> Any:
     good = {"objects": 3, "differ": (), "remote": 98, "reasons": {}, "local_s": 1.0, "remote_s": 1.0}
     return builds.Compared(build=listed[0], **{**good, **fields})
 
 
-def test_every_system_with_gcc_one_with_clang_and_one_with_debug_information(listed) -> None:
+def test_every_system_with_gcc_one_with_clang_and_one_with_debug_information(listed: list[Any]) -> None:
     assert {build.system for build in listed if build.cc == "gcc"} == {"autotools", "cmake", "make", "meson"}
     assert len({build.project for build in listed if build.cc == "gcc"}) >= 4
     assert any(build.cc == "clang" for build in listed)
     assert any("-DCMAKE_BUILD_TYPE=RelWithDebInfo" in build.special for build in listed)
 
 
-def test_only_the_remote_build_hears_of_securecc(builds, listed, tmp_path: Path) -> None:
+def test_only_the_remote_build_hears_of_securecc(builds: Any, listed: list[Any], tmp_path: Path) -> None:
     for build in listed:
         for remote in (False, True):
             compilers = builds.Compilers(build.cc, build.cxx, remote)
@@ -60,11 +61,11 @@ def test_only_the_remote_build_hears_of_securecc(builds, listed, tmp_path: Path)
         ({"remote": 0, "reasons": {"link": 1}}, False),
     ],
 )
-def test_when_a_build_is_well(builds, listed, fields, good) -> None:
+def test_when_a_build_is_well(builds: Any, listed: list[Any], fields: dict[str, object], good: bool) -> None:
     assert compared(builds, listed, **fields).good is good
 
 
-def test_objects_that_differ_or_are_missing(builds, tmp_path: Path) -> None:
+def test_objects_that_differ_or_are_missing(builds: Any, tmp_path: Path) -> None:
     for side in ("one", "other"):
         (tmp_path / side / "sub").mkdir(parents=True)
         (tmp_path / side / "sub/same.o").write_text("same")
@@ -76,8 +77,8 @@ def test_objects_that_differ_or_are_missing(builds, tmp_path: Path) -> None:
     assert builds.differing(one, one) == ()
 
 
-def test_a_question_with_an_unknown_option_is_a_question(builds) -> None:
-    def told(reason, count, *sources):
+def test_a_question_with_an_unknown_option_is_a_question(builds: Any) -> None:
+    def told(reason: str, count: int, *sources: str) -> dict[str, object]:
         return {"reason": reason, "count": count, "examples": [{"source": source} for source in sources]}
 
     kinds = [
@@ -89,7 +90,7 @@ def test_a_question_with_an_unknown_option_is_a_question(builds) -> None:
 
 
 def test_one_bad_build_is_the_exit_status(
-    builds, listed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    builds: Any, listed: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(builds, "_offer", lambda _: None)
     monkeypatch.setattr(builds, "run", lambda *_, **__: "")
@@ -101,6 +102,6 @@ def test_one_bad_build_is_the_exit_status(
     assert builds._all([], 1) == 1
 
 
-def test_no_such_project(builds, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_such_project(builds: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert builds.main(["--check", "nonsense"]) == 1
     assert "no such project: nonsense" in capsys.readouterr().out

@@ -2,16 +2,20 @@
 `make demo`.)
 """
 
+import hashlib
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "demo"))
+sys.path[:0] = [str(Path(__file__).parents[2] / name) for name in ("demo", "builds")]
+
+from fetching import BuildFailed
 
 import demo
 
@@ -19,7 +23,7 @@ OBJECTS = {f"{number}.o": f"digest {number}" for number in range(100)}
 WELL = demo.Outcome(compiles=100, made_there=OBJECTS, objects=OBJECTS, reference=OBJECTS)
 
 
-def some(count):
+def some(count: int) -> dict[str, str]:
     return dict(list(OBJECTS.items())[:count])
 
 
@@ -29,7 +33,7 @@ def test_all_through_the_server_and_all_alike_is_as_promised() -> None:
 
 
 @pytest.mark.parametrize(("count", "promised"), [(89, False), (90, True), (0, False)])
-def test_nine_tenths_have_to_go_through_the_server(count, promised) -> None:
+def test_nine_tenths_have_to_go_through_the_server(count: int, promised: bool) -> None:
     outcome = replace(WELL, made_there=some(count))
     assert outcome.through == count
     assert outcome.is_as_promised == promised
@@ -40,7 +44,7 @@ def test_nine_tenths_have_to_go_through_the_server(count, promised) -> None:
     [{**OBJECTS, "7.o": "other bytes"}, some(99), {**OBJECTS, "more.o": "digest"}, {}],
     ids=["another", "missing", "one too many", "none"],
 )
-def test_one_object_that_is_not_the_local_builds_is_enough(objects) -> None:
+def test_one_object_that_is_not_the_local_builds_is_enough(objects: dict[str, str]) -> None:
     outcome = replace(WELL, objects=objects, made_there={**some(98), **objects})
     assert outcome.differ
     assert not outcome.is_as_promised
@@ -71,10 +75,10 @@ SAID = "libtool: compile:  securecc gcc -DX -c a.c -o a.o\nsecurecc gcc -O2 -c b
 
 
 @pytest.fixture
-def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """Runs what stands in the test bed, where alice's build ends with these objects and records."""
 
-    def run(objects, records):
+    def run(objects: dict[str, str], records: list[Callable[[Path], dict[str, object]]]) -> int:
         tree = tmp_path / "tree"
         tree.mkdir()
         for name, text in objects.items():
@@ -93,7 +97,7 @@ def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         return demo.main(["--inside", "archive"])
 
     alike = {"a.o": "a", "b.o": "b"}
-    digests = {name: demo.hashlib.sha256(text.encode()).hexdigest() for name, text in alike.items()}
+    digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in alike.items()}
     (tmp_path / "reference.json").write_text(json.dumps({"make_s": 1.0, "objects": digests}))
     made = [
         lambda tree, name=name: {
@@ -107,7 +111,7 @@ def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     return SimpleNamespace(run=run, alike=alike, made=made)
 
 
-def test_the_status_is_0_when_all_is_well(inside, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_status_is_0_when_all_is_well(inside: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
     assert inside.run(inside.alike, inside.made) == 0
     said = capsys.readouterr().out
     assert "2 (100%), for alice@EXAMPLE.COM" in said
@@ -115,32 +119,36 @@ def test_the_status_is_0_when_all_is_well(inside, capsys: pytest.CaptureFixture[
     assert said.endswith("as promised\n")
 
 
-def test_the_status_is_1_when_half_stayed_here(inside, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_status_is_1_when_half_stayed_here(inside: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
     assert inside.run(inside.alike, inside.made[:1]) == 1
     assert "1 (50%)" in capsys.readouterr().out
 
 
-def test_the_status_is_1_when_an_object_differs_and_it_is_named(inside, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_status_is_1_when_an_object_differs_and_it_is_named(
+    inside: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert inside.run({**inside.alike, "b.o": "another"}, inside.made) == 1
     assert "DIFFERS: b.o" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("ended", [[], [{"kind": "job-end", "principal": "mallory@EXAMPLE.COM"}]])
-def test_a_mallory_who_compiles_on_the_server_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended) -> None:
+def test_a_mallory_who_compiles_on_the_server_ends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended: list[dict[str, str]]
+) -> None:
     monkeypatch.setenv("SECURECC_TESTENV", str(tmp_path))
     monkeypatch.setattr(demo, "_WORK", tmp_path)
     (tmp_path / "server1").mkdir()
     (tmp_path / "server1/audit.jsonl").write_text("".join(json.dumps(record) + "\n" for record in ended))
 
-    def run(*words, **_):
+    def run(*words: str, **_: object) -> str:
         if words[0] == "securecc":
             (tmp_path / "mallory.o").write_text("made here")
         return ""
 
     monkeypatch.setattr(demo, "run", run)
     status = 0 if not ended else 113
-    monkeypatch.setattr(demo.subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=status, stderr=""))
-    with pytest.raises(demo.BuildFailed, match="ran on the server"):
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=status, stderr=""))
+    with pytest.raises(BuildFailed, match="ran on the server"):
         demo._deny_mallory()
 
 
@@ -148,7 +156,7 @@ def test_a_step_that_fails_is_shown_and_the_status_is_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fails() -> None:
-        raise demo.BuildFailed("make ended with status 2:\nno rule")
+        raise BuildFailed("make ended with status 2:\nno rule")
 
     monkeypatch.setattr(demo, "_outside", fails)
     assert demo.main([]) == 1
@@ -162,6 +170,6 @@ def test_the_test_beds_status_is_the_demos(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(demo, "archive", lambda *_: Path("archive"))
     monkeypatch.setattr(demo, "_build", lambda *_: demo.Build(0.0, 0.0, ""))
     for status in (0, 1, 125):
-        done = subprocess.CompletedProcess([], status)
-        monkeypatch.setattr(demo.subprocess, "run", lambda *_, done=done, **__: done)
+        done: subprocess.CompletedProcess[str] = subprocess.CompletedProcess([], status)
+        monkeypatch.setattr(subprocess, "run", lambda *_, done=done, **__: done)
         assert demo.main([]) == status

@@ -9,12 +9,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 
 from tests.waiting import CEILING_S
 
+T = TypeVar("T")
 RUN = Path(__file__).parents[2] / "krb5-testenv/run"
 SHOW = """
 import json, os, pathlib, subprocess, sys
@@ -27,24 +30,26 @@ print(json.dumps({"bed": str(bed), "pids": [*pids, orphan.pid], "environment": k
 HOLD = SHOW + "\nimport time\ntime.sleep(600)\n"
 
 
-def bed(*words, **options):
+def bed(*words: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run([RUN, *words], capture_output=True, text=True, timeout=CEILING_S, check=False, **options)
 
 
-def show(*options, **keywords):
+def show(*options: str, **keywords: Any) -> dict[str, Any]:
     done = bed(*options, "--", sys.executable, "-c", SHOW, **keywords)
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    shown: dict[str, Any] = json.loads(done.stdout)
+    return shown
 
 
-def hold(*options):
+def hold(*options: str) -> tuple[subprocess.Popen[str], dict[str, Any]]:
     process = subprocess.Popen(
         [RUN, *options, "--", sys.executable, "-c", HOLD], stdout=subprocess.PIPE, text=True, start_new_session=True
     )
+    assert process.stdout is not None
     return process, json.loads(process.stdout.readline())
 
 
-def assert_gone(shown) -> None:
+def assert_gone(shown: Mapping[str, Any]) -> None:
     assert not Path(shown["bed"]).exists()
     assert [pid for pid in shown["pids"] if Path(f"/proc/{pid}").exists()] == []
 
@@ -52,7 +57,7 @@ def assert_gone(shown) -> None:
 @pytest.mark.parametrize(
     ("script", "status"), [("exit 0", 0), ("exit 7", 7), ("kill -9 $$", 137), ("kill -15 $$", 143)]
 )
-def test_exit_status_is_the_commands(script, status) -> None:
+def test_exit_status_is_the_commands(script: str, status: int) -> None:
     assert bed("--servers", "0", "--", "sh", "-c", script).returncode == status
 
 
@@ -69,7 +74,7 @@ def test_nothing_is_left_after_success_not_even_what_the_command_left_running() 
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_nothing_is_left_after_a_signal(number) -> None:
+def test_nothing_is_left_after_a_signal(number: signal.Signals) -> None:
     process, shown = hold("--servers", "0")
     with process:
         process.send_signal(number)
@@ -86,7 +91,7 @@ def test_nothing_is_left_when_the_command_fails() -> None:
 def test_ctrl_c_at_the_terminal_ends_all_of_it() -> None:
     """As somebody types it: the signal goes to whoever is in the foreground, the command included."""
     ours, theirs = pty.openpty()
-    command = ["setsid", "--ctty", RUN, "--", sys.executable, "-c", HOLD]
+    command = ["setsid", "--ctty", str(RUN), "--", sys.executable, "-c", HOLD]
     with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs) as process:
         os.close(theirs)
         with os.fdopen(ours, "r+b", buffering=0) as terminal:
@@ -100,7 +105,7 @@ def test_ctrl_c_at_the_terminal_ends_all_of_it() -> None:
     assert_gone(shown)
 
 
-def said_of(pid):
+def said_of(pid: int | str) -> str:
     """A process's arguments and environment, where we may read them."""
     said = b""
     with contextlib.suppress(OSError):
@@ -109,7 +114,7 @@ def said_of(pid):
     return said.decode(errors="replace")
 
 
-def descendants(pid):
+def descendants(pid: int) -> Iterator[int]:
     with contextlib.suppress(OSError):
         for task in Path(f"/proc/{pid}/task").iterdir():
             for child in (task / "children").read_text().split():
@@ -117,15 +122,15 @@ def descendants(pid):
                 yield from descendants(int(child))
 
 
-def in_use(folder):
+def in_use(folder: str) -> list[str]:
     """Processes of the whole machine that know of the folder."""
     return [path.name for path in Path("/proc").glob("[0-9]*") if folder in said_of(path.name)]
 
 
 @contextlib.contextmanager
-def setting_up(*options):
+def setting_up(*options: str) -> Iterator[subprocess.Popen[bytes]]:
     """A bed that has just been begun; it is ended in any case."""
-    command = [RUN, *options, "--", "sleep", "600"]
+    command = [str(RUN), *options, "--", "sleep", "600"]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True) as process:
         try:
             yield process
@@ -133,7 +138,7 @@ def setting_up(*options):
             process.terminate()
 
 
-def seen(process, look):
+def seen(process: subprocess.Popen[bytes], look: Callable[[], T]) -> T:
     """What `look` finds at last, while the bed is being set up."""
     deadline = time.monotonic() + CEILING_S
     while not (found := look()):
@@ -143,7 +148,7 @@ def seen(process, look):
 
 
 @pytest.mark.parametrize("program", ["kadmin.local", "krb5kdc", "server1-daemon"])
-def test_nothing_is_left_after_ctrl_c_during_set_up(program) -> None:
+def test_nothing_is_left_after_ctrl_c_during_set_up(program: str) -> None:
     """Whatever is at work just then."""
     with setting_up() as process:
         folder = seen(process, lambda: bed_at_work(process.pid, program))
@@ -153,7 +158,7 @@ def test_nothing_is_left_after_ctrl_c_during_set_up(program) -> None:
     assert in_use(folder) == []
 
 
-def bed_at_work(pid, program):
+def bed_at_work(pid: int, program: str) -> str:
     """The bed's folder, once something below `pid` runs the program."""
     for child in descendants(pid):
         said = said_of(child)
@@ -165,6 +170,7 @@ def bed_at_work(pid, program):
 def test_a_command_that_ignores_the_signal_is_ended_all_the_same() -> None:
     script = 'trap "" TERM; echo up; while :; do sleep 600; done'
     with subprocess.Popen([RUN, "--servers", "0", "--", "sh", "-c", script], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
         process.stdout.readline()
         process.terminate()
         assert process.wait(CEILING_S) == 137
@@ -196,14 +202,14 @@ def test_two_farms_at_once_serve_each_its_own(tmp_path: Path) -> None:
         "echo up; read go; securecc gcc -c a.c -o $1.o && cat $SECURECC_TESTENV/server1/audit.jsonl "
         """| grep -c '"kind":"job-end".*"outcome":"done"'"""
     )
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": tmp_path}
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": tmp_path}
     env = {**os.environ, "SECURECC_FALLBACK": "0"}
     with contextlib.ExitStack() as both:
-        beds = [
-            both.enter_context(subprocess.Popen([RUN, "--", "sh", "-c", script, "sh", name], env=env, **pipes))
+        beds: list[subprocess.Popen[str]] = [
+            both.enter_context(subprocess.Popen([str(RUN), "--", "sh", "-c", script, "sh", name], env=env, **pipes))
             for name in ("one", "other")
         ]
-        assert [process.stdout.readline() for process in beds] == ["up\n", "up\n"]
+        assert [process.stdout.readline() for process in beds if process.stdout] == ["up\n", "up\n"]
         for name, process in zip(("one", "other"), beds, strict=True):
             said, _ = process.communicate("go\n", timeout=CEILING_S)
             assert (process.returncode, said) == (0, "1\n")
@@ -218,7 +224,7 @@ def test_an_unknown_person_is_refused_with_the_names_of_the_known() -> None:
 
 
 @pytest.mark.parametrize("person", ["alice@EXAMPLE.COM", "bob", "mallory", "carol@OTHER.ORG"])
-def test_as_gets_that_persons_ticket(person) -> None:
+def test_as_gets_that_persons_ticket(person: str) -> None:
     done = bed("--servers", "0", "--as", person, "--", "klist")
     assert f"Default principal: {person}" in done.stdout
 
@@ -318,7 +324,7 @@ def test_networks_are_gone_after_ctrl_c_during_set_up() -> None:
     assert f" {made[0].replace('securecc-', 'scn')}@" not in listed
 
 
-def namespaces(pid):
+def namespaces(pid: int) -> list[str]:
     """The namespace that this ip(8) is to make or to work in, or where this daemon already is."""
     words = said_of(pid).split("\0")
     if any(word.endswith("/server1-daemon") for word in words):
