@@ -11,10 +11,6 @@ PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS)
 # Tests of the whole system, which start a realm and servers. All others mirror securecc/; coverage is measured over them.
 WHOLE := $(wildcard $(addprefix tests/,attacks conformance farm testbed))
 LEAST_COVERED ?= 95
-# Folders of tests that are fully annotated; add a folder once it is.
-TYPED_TESTS := $(addprefix tests/,audit channel cli compiler config_file conformance daemon fuzz model policy runner \
-	runner_protocol sandbox server soak system wire \
-	$(addprefix client/,compile doctor execution farm host inputs ipc launcher state))
 
 help:
 	@echo 'make demo           compiles libsodium on a Kerberised compile server, and shows the result'
@@ -45,7 +41,7 @@ check:
 	$(BIN)/mypy builds
 	MYPYPATH=builds $(BIN)/mypy demo
 	$(BIN)/mypy bench
-	MYPYPATH=krb5-testenv $(BIN)/mypy --explicit-package-bases --follow-imports=silent $(TYPED_TESTS)
+	MYPYPATH=krb5-testenv:builds:demo $(BIN)/mypy --explicit-package-bases --follow-imports=silent tests
 	rm -rf build/coverage && mkdir -p build/coverage
 	COVERAGE_PROCESS_START=$(CURDIR)/tools/coverage.ini $(PYTEST) $(WHOLE:%=--ignore=%)
 	$(BIN)/coverage combine -q --rcfile=tools/coverage.ini

@@ -13,7 +13,8 @@ from types import SimpleNamespace
 
 import pytest
 
-sys.path[:0] = [str(Path(__file__).parents[2] / name) for name in ("demo", "builds")]
+sys.path.insert(0, str(Path(__file__).parents[2] / "builds"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "demo"))
 
 from fetching import BuildFailed
 
