@@ -140,14 +140,13 @@ class RemoteJob:
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
         answer = self._answers.popleft()
-        if isinstance(answer, AgentError):
+        self._ended = isinstance(answer, Result | Refuse | SecureccError) and not isinstance(answer, AgentError)
+        if not isinstance(answer, SecureccError):
+            return answer
+        try:
             raise answer
-        if isinstance(answer, SecureccError):
-            self._ended = True
-            raise answer
-        if isinstance(answer, Result | Refuse):
-            self._ended = True
-        return answer
+        finally:
+            del answer  # its traceback has this frame, and frames that have the result: a cycle would keep the file
 
     def received(self) -> ReceivedResult:
         """The Result with its bytes, once `answer` has given it."""
@@ -198,10 +197,12 @@ class RemoteJob:
 
     def close(self) -> None:
         """Ends the job wherever it stands; one that the server has ended is only forgotten."""
+        self._receiver = None
         self.connection.forget(self, asked_only=False, ended=self._ended)
 
     def withdraw(self) -> None:
         """Ends a job that has only been asked for."""
+        self._receiver = None
         self.connection.forget(self, asked_only=True, ended=False)
 
     def _drop(self, error: AgentError) -> None:

@@ -116,6 +116,7 @@ class LauncherConnection(asyncio.BufferedProtocol):
         except Exception:
             log.exception("internal error: compiling locally")
         finally:
+            self._task = None  # a task that is cancelled has its traceback, which has this connection and the result
             self.close()
 
     def abandon(self) -> None:

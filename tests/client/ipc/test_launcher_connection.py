@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import ctypes
+import gc
 import os
 import socket
 import sys
+import weakref
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -38,7 +40,7 @@ from securecc.client.ipc.frames import (
 )
 from securecc.client.ipc.launcher import LauncherGoneError, MadeFile
 from securecc.client.ipc.launcher_connection import LauncherConnection
-from securecc.client.spool import CHUNK, Content
+from securecc.client.spool import CHUNK, Content, Spool
 from securecc.model.errors import AgentError
 from tests.client.farm_stub import request
 from tests.waiting import CEILING_S
@@ -324,6 +326,28 @@ def test_a_launcher_that_goes_ends_its_compile() -> None:
 
     with_connection(serve, body)
     assert ends == ["cancelled"]
+
+
+def test_a_compile_that_is_cancelled_leaves_nothing_for_the_garbage_collector() -> None:
+    kept: list[weakref.ref[Spool]] = []
+    freed = asyncio.Event()
+
+    async def serve(connection: LauncherConnection, said: Request) -> None:
+        content = Content.of(b"large")
+        kept.append(weakref.ref(content.spool, lambda _: freed.set()))
+        await connection.spawn((content.read(),))
+
+    async def body(connection: LauncherConnection, launcher: PlayedLauncher) -> None:
+        launcher.say(REQUEST)
+        await launcher.hears()
+        launcher.end.close()
+        await asyncio.wait_for(freed.wait(), CEILING_S)
+
+    gc.disable()
+    try:
+        with_connection(serve, body)
+    finally:
+        gc.enable()
 
 
 def test_a_compile_that_nobody_waits_for_is_abandoned() -> None:
