@@ -40,14 +40,14 @@ def rate(text: str) -> float:
     """
     found = _RATE.fullmatch(text)
     if found is None:
-        raise PolicyError(f'"{text}" is not a rate', "write how many in what time, as 50/s, 600/min or 5000/h")
+        raise PolicyError(f'"{text[:80]}" is not a rate', "write how many in what time, as 50/s, 600/min or 5000/h")
     return float(found[1]) / _SECONDS[found[2]]
 
 
 def _split(text: str, kind: str, examples: str) -> tuple[float, str]:
     found = _QUANTITY.fullmatch(text)
     if found is None or not found[2]:
-        raise PolicyError(f'"{text}" is not a {kind}', f"write a number and its unit, as {examples}")
+        raise PolicyError(f'"{text[:80]}" is not a {kind}', f"write a number and its unit, as {examples}")
     return float(found[1]), found[2]
 
 
@@ -56,7 +56,7 @@ def _unit(text: str, unit: str, units: dict[str, float] | dict[str, int]) -> flo
     if factor is None:
         meant = (_MEANT if units is _SECONDS else _MEANT_SIZES).get(unit)
         hint = f"did you mean {meant}? " if meant else ""
-        raise PolicyError(f'"{text}" has an unknown unit "{unit}"', f"{hint}Units are {', '.join(units)}")
+        raise PolicyError(f'"{text[:80]}" has an unknown unit "{unit[:80]}"', f"{hint}Units are {', '.join(units)}")
     return factor
 
 

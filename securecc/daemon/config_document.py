@@ -42,8 +42,10 @@ def _host(text: str) -> str:
 
 
 def _user(text: str) -> str:
-    if text.isdecimal() and int(text) > _UID_MAX:
-        raise ConfigError(f"{text[:80]} is not a user id")
+    if "\0" in text or len(text) > limits.PATH_COMPONENT:
+        raise ConfigError(f"{text[:80]!a} is not a user name")
+    if text.isdecimal() and not (text.isascii() and int(text) <= _UID_MAX):
+        raise ConfigError(f"{text[:80]!a} is not a user id")
     return text
 
 

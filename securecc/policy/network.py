@@ -52,7 +52,7 @@ def parse_address(text: str) -> Address:
     try:
         return plain_address(ip_address(text))
     except ValueError as error:
-        raise PolicyError(f"{text!r} is not an IP address", "write it as 10.2.3.4 or 2001:db8::1") from error
+        raise PolicyError(f"{text[:80]!r} is not an IP address", "write it as 10.2.3.4 or 2001:db8::1") from error
 
 
 def plain_address(address: Address) -> Address:
@@ -71,7 +71,7 @@ def parse_range(text: str) -> AddressRange:
     try:
         return _plain_range(ip_network(text))
     except ValueError as error:
-        raise PolicyError(f'"{text}" is not a network', _meant(text)) from error
+        raise PolicyError(f'"{text[:80]}" is not a network', _meant(text)) from error
 
 
 def range_of(address: Address, ranges: Iterable[AddressRange]) -> AddressRange | None:
