@@ -198,7 +198,8 @@ class JobSession:
         except Exception as error:
             if not isinstance(error, SecureccError):
                 log.exception("job %d: internal error", self.number)
-            connection.refuse(self, refusal_of(error))
+            if not connection.channel.closed:  # else nobody is told, and the job's end is on record already
+                connection.refuse(self, refusal_of(error))
         finally:
             outcome.close()
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from securecc.audit.records.job_events import JobRefused
+from securecc.audit.records.job_events import JobEnd, JobRefused, JobStart
 from securecc.model import limits
-from securecc.model.errors import AuditError, ChannelError, Denied, Refused, SandboxError, StoreError
+from securecc.model.errors import AuditError, ChannelError, Denied, ProtocolError, Refused, SandboxError, StoreError
 from securecc.model.grant import Quota
 from securecc.model.manifest import Entry, Kind
 from securecc.model.messages import Cancel, Forget, Goodbye, Invite, Need, Refuse, Result, SharedTree, Supply, Wait
@@ -303,6 +303,25 @@ def test_the_slot_is_free_while_the_result_is_delivered_but_not_for_who_does_not
         channel.hear(Forget(2))
 
     with_front(tmp_path, body, slots=1, grant=replace(GRANT, jobs=1))
+
+
+def test_a_result_for_a_channel_that_is_closing_is_no_refusal(tmp_path: Path) -> None:
+    """A channel whose client broke the protocol is lost only once the client has read why."""
+
+    async def body(front: Front, channel: Any) -> None:
+        channel.room.clear()
+        channel.hear(ask(), submit())
+        supply(channel)
+        await channel.until(Result)
+        channel.closed, channel.error = True, ProtocolError("a second Hello")
+        channel.room.set()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert [type(record) for record in front.records] == [JobStart, JobEnd]
+        assert not front.connection.jobs
+        front.connection.on_lost(channel.error)
+
+    with_front(tmp_path, body)
 
 
 def test_an_invitation_that_is_not_used_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
