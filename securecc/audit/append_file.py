@@ -1,4 +1,4 @@
-"""A file of the daemon's own to which lines are appended: each is there whole, or not at all."""
+"""A file of the daemon's own to which lines are appended: each is written whole or not at all."""
 
 import contextlib
 import ctypes
@@ -23,7 +23,7 @@ class AppendFile:
     """An open, locked file. `path` is its name when it was opened. Methods raise OSError unless they say otherwise.
 
     Raises:
-        AuditError: not a regular file of our own with one name, or in use by another process.
+        AuditError: not a regular file of our own with a single link, or in use by another process.
     """
 
     def __init__(self, path: Path) -> None:
@@ -71,10 +71,10 @@ class AppendFile:
         self.size = self._allocated = size
 
     def renamed(self) -> bool:
-        """Whether another file, or none, has the name now.
+        """Whether the name now belongs to another file, or to none.
 
         Raises:
-            AuditError: the file system does not say.
+            AuditError: the file system cannot tell.
         """
         with translated(self.path), contextlib.suppress(FileNotFoundError):
             return not os.path.samestat(os.lstat(self.path), os.fstat(self.fd))
@@ -118,13 +118,13 @@ def open_own(path: Path, flags: int, mode: int = 0o640) -> int:
     """
     try:
         fd = os.open(path, flags | _FLAGS | os.O_CREAT | os.O_EXCL, mode)
-        os.fchmod(fd, mode)  # whatever the umask: a group that may read it is the site's choice
+        os.fchmod(fd, mode)  # regardless of the umask: the site may let a group read it
     except FileExistsError:
         fd = os.open(path, flags | _FLAGS)
     try:
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
-            raise AuditError(f"{path} is not a regular file with one name", "name another file")
+            raise AuditError(f"{path} is not a regular file with a single link", "name another file")
         if found.st_uid != os.geteuid() or found.st_mode & 0o022:
             raise AuditError(f"{path} belongs to another user, or others may write it", "chown it and chmod 0640 it")
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -139,7 +139,7 @@ def translated(path: Path) -> Iterator[None]:
     """Turns every OSError into an AuditError that names the file.
 
     Raises:
-        AuditError: in the place of an OSError.
+        AuditError: in place of an OSError.
     """
     try:
         yield

@@ -78,7 +78,7 @@ def unseal(line: bytes) -> Sealed:
     """A line's record number, links, time and kind.
 
     Raises:
-        AuditError: the line is not a record, or was changed after it was written; the words follow 'line N'.
+        AuditError: the line is not a record, or was changed after it was written; the message continues 'line N'.
     """
     match = _LINE.fullmatch(line)
     if match is None:
@@ -91,7 +91,7 @@ def unseal(line: bytes) -> Sealed:
 
 
 def first_seq(start: bytes) -> int | None:
-    """The number of the first record of a file, by the file's first bytes; None if it does not begin with a record."""
+    """The number of a file's first record, from the file's first bytes; None if it does not begin with a record."""
     match = _FIRST.match(start)
     return None if match is None else int(match[1])
 

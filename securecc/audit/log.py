@@ -19,21 +19,21 @@ from securecc.audit.records.record import Record
 from securecc.model import limits
 from securecc.model.errors import AuditError
 
-_TAIL = 2 * limits.AUDIT_RECORD  # holds the last whole line, whatever stands after it
+_TAIL = 2 * limits.AUDIT_RECORD  # holds the last whole line, whatever comes after it
 _HEAD_SIZE = len(head_line(Link()))
-_FRAME = 512  # bytes that a line has beside its record, at most
+_FRAME = 512  # the most bytes of a line besides its record
 
 Sign = Callable[[Link, str], Checkpoint]
-"""Makes the checkpoint of a link at a time."""
+"""Makes the checkpoint of a link, with the given time."""
 
 
 class AuditLog:
     """An open audit log, for one thread of one process: the file is locked.
 
-    Beside it stand ``PATH.head``, which names the last record, and after a crash ``PATH.torn``, with what was cut off
+    Beside it are ``PATH.head``, which names the last record, and after a crash ``PATH.torn``, with what was cut off
     the end. Opening continues the chain of an existing log and reads only its end. `sign` makes a checkpoint before the
-    first record of every file, and whenever `every` records have none; `told` is called with each checkpoint. `known`
-    is a record that is known to have been written. `clock` gives nanoseconds since the epoch.
+    first record of every file, and whenever `every` records are not covered by one; `told` is called with each
+    checkpoint. `known` is a record that is known to have been written. `clock` gives nanoseconds since the epoch.
 
     Raises:
         AuditError: the file cannot be opened, is a symbolic link or another user's, or is not an audit log.
@@ -96,8 +96,8 @@ class AuditLog:
     def append(self, record: Record) -> int:
         """Writes one record and returns its number.
 
-        A record that tells what has happened already is kept in memory if it cannot be written, and written once there
-        is room; if too many are kept, a later record says how many were lost.
+        A record of something that has already happened is kept in memory if it cannot be written, and written once
+        there is room; if too many are kept, a later record says how many were lost.
 
         Raises:
             AuditError: the record cannot be written; what it permits must not happen. The log stays complete.
@@ -194,12 +194,12 @@ class AuditLog:
         torn, last = recover(tail, whole=size <= _TAIL)
         repairs = [self._cut(tail[-torn:])] if torn else []
         if last is not None and head.seq > last.seq:
-            detail = f"records {last.seq + 1} to {head.seq} were written once and were missing at start"
+            detail = f"records {last.seq + 1} to {head.seq} were written, but were missing at start"
             repairs.append(Repair("missing", head.seq - last.seq, head.digest, detail))
         if repairs:
             now = stamp(self._clock())
             self._owed.extend((now, repair) for repair in repairs)
-        self._last = last or head  # no record at all: the log was rotated while nobody had it open
+        self._last = last or head  # no record at all: the log was rotated while no daemon had it open
         self._signed = self._last.seq - self._every
 
     def _cut(self, torn: bytes) -> Repair:
@@ -250,7 +250,7 @@ class AuditLog:
         line, link = seal(record, self._last, now)
         self._file.append(line, leaving=0 if record.pressing else limits.AUDIT_RESERVE)
         self._last = link
-        with contextlib.suppress(OSError):  # an old head is a true one
+        with contextlib.suppress(OSError):  # an outdated head is still correct
             os.pwrite(self._head, head_line(link), 0)
 
     def _failed(self, error: OSError) -> AuditError:

@@ -1,4 +1,4 @@
-"""How a site keeps its audit log: the section `audit` of config.yaml, as frozen values."""
+"""The settings of the audit log: the section `audit` of config.yaml, as frozen values."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 else:
     Collector = Annotated[Any, _COLLECTOR]
 
-Secret = Annotated[str, word(_pattern, ".", "A pattern of RE2; its first group is what is replaced", bare=False)]
+Secret = Annotated[str, word(_pattern, ".", "An RE2 pattern; what its groups match is replaced", bare=False)]
 
 
 class CheckpointSection(Section, frozen=True):
@@ -39,7 +39,7 @@ class AuditSection(Section, frozen=True):
     """The audit log."""
 
     file: Annotated[FilePath, Meta(description="the file that all decisions and jobs are recorded in")]
-    key: Annotated[FilePath, Meta(description="Signs the log; left out: audit.key in the state directory")] = ""
+    key: Annotated[FilePath, Meta(description="Signs the log; if omitted: audit.key in the state directory")] = ""
     redact: Annotated[
         tuple[Secret, ...], Meta(max_length=limits.AUDIT_PATTERNS, description="Secrets in command lines")
     ] = ()
@@ -53,9 +53,9 @@ class AuditSection(Section, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class AuditSettings:
-    """`file` is the log, `key` that which signs it (None: `audit.key` in the daemon's state directory). `redact` are
+    """`file` is the log, `key` its signing key (None: `audit.key` in the daemon's state directory). `redact` are
     the patterns of secrets, `send` the collectors of checkpoints, `every` and `seconds` how many records and how long
-    may pass between two. The daemon renames a log of `rotate` bytes itself; 0: it leaves that to others.
+    may pass between two. The daemon renames a log of `rotate` bytes itself; 0: it never does.
     """
 
     file: Path
@@ -68,7 +68,7 @@ class AuditSettings:
 
 
 def audit_settings(section: str | AuditSection, folder: Path) -> AuditSettings:
-    """What stands under `audit`, the log's path alone or a section; relative paths are below `folder`."""
+    """The value of `audit`, which is the log's path alone or a section; relative paths are below `folder`."""
     if isinstance(section, str):
         return AuditSettings(folder / section)
     return AuditSettings(

@@ -37,7 +37,7 @@ class Signer:
 
 
 def load_or_make(path: Path) -> Signer:
-    """The key in a file, which is made, readable by its owner alone, if it does not exist. The public key stands beside
+    """The key in a file, which is made, readable by its owner alone, if it does not exist. The public key is beside
     it in ``PATH.pub``.
 
     Raises:
@@ -99,7 +99,7 @@ def _decoded(text: str) -> bytes:
 
 
 def _make(path: Path) -> None:
-    """Writes a complete key or none: a daemon that is killed meanwhile leaves no half of one."""
+    """Writes a complete key or none, even if the daemon is killed meanwhile."""
     key = Ed25519PrivateKey.generate().private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )

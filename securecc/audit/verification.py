@@ -138,7 +138,7 @@ class ChainVerifier:
     def _follow(self, sealed: Sealed, line: bytes) -> None:
         link, last, head = sealed.link, self._last, self._known.head
         if link.seq > last.seq + 1:
-            self._gap = link, self._file, self._line  # whether it was moved or others were removed, the next line tells
+            self._gap = link, self._file, self._line  # the next line tells whether it was moved or others were removed
         elif link.seq <= last.seq:
             self._blame(link.seq, f"record {link.seq} stands after record {last.seq}")
         elif sealed.prev != last.digest:
@@ -152,7 +152,7 @@ class ChainVerifier:
             self._records += 1
 
     def _compare(self, link: Link) -> str:
-        """With what is known from elsewhere."""
+        """Compares it with what is known from elsewhere."""
         if self._wanted in (link.digest, f"{link.seq}:{link.digest}"):
             self._wanted = ""
         anchor = self._known.anchors.get(link.seq)
@@ -209,8 +209,8 @@ class ChainVerifier:
 def choose_anchors(
     anchors: Iterable[Anchor], keys: frozenset[str], proves: Verify
 ) -> tuple[dict[int, Anchor], list[str], str]:
-    """Those anchors that are of this log, by record; what is to be noted of others; and what they contradict each
-    other in, or an empty text. With `keys` these are the ones that one of them has signed, else all.
+    """The anchors that belong to this log, by record; notes about the others; and how anchors contradict each other, or
+    an empty text. With `keys`, those belong that one of the keys has signed; without, all do.
     """
     chosen: dict[int, Anchor] = {}
     notes: list[str] = []
@@ -225,7 +225,7 @@ def choose_anchors(
             return (
                 chosen,
                 notes,
-                f"lines {first} and {anchor.line} of the anchors are two different records {anchor.link.seq}",
+                f"lines {first} and {anchor.line} of the anchors name two different records {anchor.link.seq}",
             )
     if others:
         notes.append(f"{others} lines of the anchors are signed by other keys")

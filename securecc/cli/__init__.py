@@ -1,1 +1,1 @@
-"""Floor 5: what a person types."""
+"""Floor 5: the commands."""

@@ -146,7 +146,7 @@ def _check_place(directory: Path, names: Sequence[str]) -> None:
     for name in names:
         path = directory / name
         if os.path.lexists(path) and not _is_link(path):
-            raise ConfigError(f"{path} exists and is not a link to {LAUNCHER}", "choose a directory of its own")
+            raise ConfigError(f"{path} exists and is not a link to {LAUNCHER}", "choose a separate directory")
     if ":" in str(directory):
         raise ConfigError(
             f"{plain(str(directory))} cannot be in PATH: its name has a colon", "choose another directory"

@@ -115,7 +115,7 @@ def _show_grant(grant: Grant) -> None:
         "output": size_text(each.output),
         "diagnostics": size_text(each.diagnostics),
         "source": size_text(each.source),
-        "jobs": f"{grant.jobs} at one time",
+        "jobs": f"{grant.jobs} at a time",
         "rate": f"{rate_text(grant.quota.rate)}, {grant.quota.burst} at once" if grant.quota.rate else "no quota",
         "all memory": size_text(grant.quota.memory) if grant.quota.memory else "no quota",
         "all store": size_text(grant.quota.store) if grant.quota.store else "as config.yaml says",

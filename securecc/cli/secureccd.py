@@ -39,7 +39,7 @@ log = logging.getLogger("securecc")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command. Exit status: 0 after SIGTERM, 1 if the daemon cannot start or go on."""
+    """Runs the command. Exit status: 0 after SIGTERM, 1 if the daemon cannot start or continue."""
     parser = argparse.ArgumentParser(prog="secureccd", description=__doc__)
     parser.add_argument("--config", type=Path, default=CONFIG, help="configuration file (default: %(default)s)")
     parser.add_argument("--check", action="store_true", help="check configuration and policy, then exit")

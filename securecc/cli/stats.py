@@ -51,7 +51,7 @@ def as_text(found: JournalRecord, now: float) -> str:
             table.append((plain(name), f"{server.count}", size(server.sent), size(server.received), last))
         parts += ["", columns(table)]
     if found.reasons:
-        table_of_reasons = [("REASON TO BE LOCAL", "COMPILES")]
+        table_of_reasons = [("WHY LOCAL", "COMPILES")]
         for name, reason in sorted(found.reasons.items(), key=lambda item: -item[1].count):
             table_of_reasons.append((plain(name), f"{reason.count}"))
         parts += ["", columns(table_of_reasons)]

@@ -22,12 +22,12 @@ from securecc.system.atomic_file import replace_file
 
 CONFIG = Path("/etc/securecc/config.yaml")
 SEARCH_PATH = b"/usr/local/bin:/usr/bin:/bin"
-"""The runner's, unless the toolchain list says otherwise."""
+"""The runner's PATH, unless the toolchain list has another."""
 
 DIFFERS_STATUS = 3
 _SHORT = 16  # hexadecimal digits of a digest that are shown
-_CALLS = 3  # paths that fit a line
-_LEAST = 4  # and that name one
+_CALLS = 3  # paths shown on a line
+_LEAST = 4  # hexadecimal digits that are enough to name one
 
 
 def add_arguments(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

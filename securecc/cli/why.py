@@ -16,11 +16,11 @@ NOTHING = "nothing to do: such a compile belongs on this machine"
 ADVICE = {
     "assembler": NOTHING,
     "authentication": "the server could not prove its identity, or your ticket is not for it: run `securecctl doctor`",
-    "backend": "leave the option out of remote builds: options of the code generator itself are not examined",
+    "backend": "leave the option out of remote builds: options of the code generator itself are not supported",
     "changed": "a file changed while it was being sent: nothing to do, unless a generator runs beside the compile",
-    "compiler": "only gcc and clang go to servers, called by their names (gcc-12 too); with ccache set CCACHE_PREFIX",
-    "computed-line": "let #line name its file itself, not by a macro",
-    "computed-question": "let __has_include name its file itself, not by a macro",
+    "compiler": "only gcc and clang go to servers, under these names (or gcc-12); with ccache, set CCACHE_PREFIX",
+    "computed-line": "write the file's name in #line itself, not in a macro",
+    "computed-question": "write the file's name in __has_include itself, not in a macro",
     "conftest": NOTHING,
     "denied": "you proved who you are, but the server's policy does not let you in: ask its admin, with the reference",
     "dependencies": "rename files whose names hold newlines, backslashes or the like",
@@ -38,46 +38,46 @@ ADVICE = {
     "internal": "an internal error of the agent: report it with the .log beside its socket",
     "kdc": "the KDC issued no ticket for the server: see the detail; `securecctl doctor` tells more",
     "language": "only C, C++, Objective-C and assembly go to servers",
-    "layer": "the shared tree cannot be used in the place of its files: see the detail",
+    "layer": "the shared tree cannot be used in place of its files: see the detail",
     "limit": "ask the admin for higher limits for this kind of compile, or leave it local",
     "line": "see the detail: #line names a file that cannot be sent",
     "link": NOTHING,
     "locale": "install the compiler's messages in your language on the servers as well, or build with LC_ALL=C.UTF-8",
-    "modules": "modules are made and used locally: leave them out of remote builds",
-    "native": "replace -march=native by the processor that you mean, as -march=x86-64-v3",
-    "no-hosts": "set SECURECC_HOSTS, or write the servers into ~/.config/securecc/hosts",
+    "modules": "modules are built and used locally: leave them out of remote builds",
+    "native": "replace -march=native with the processor that you mean, such as -march=x86-64-v3",
+    "no-hosts": "set SECURECC_HOSTS, or list the servers in ~/.config/securecc/hosts",
     "no-source": NOTHING,
     "no-ticket": "get a ticket: kinit",
-    "option": "leave the option out of remote builds, or ask for it to be examined",
+    "option": "leave the option out of remote builds, or ask for it to be supported",
     "option-value": "see the detail: this value is understood by the local compiler only",
     "output": "see the detail: an output like this is written by the compiler itself",
-    "precompiled-header": "precompiled headers are made and used locally: leave them out of remote builds",
+    "precompiled-header": "precompiled headers are built and used locally: leave them out of remote builds",
     "preprocess-only": NOTHING,
     "profile": "profiles belong to the machine that made them: leave them out of remote builds",
     "program": "leave the option out: it names a program to run, and servers run their own compilers only",
-    "reach": "see the detail: too much is within reach of the includes",
+    "reach": "see the detail: the includes can reach too many files",
     "refused-busy": "the servers are full: add servers, or build with a lower -j",
     "refused-denied": "the server's policy does not grant this job: ask its admin, with the reference",
     "refused-draining": "nothing to do: a server is about to restart",
-    "refused-limit": "the job is larger than the policy grants: ask the admin for higher limits",
-    "refused-option": "the server does not take this option: is it older than the client?",
+    "refused-limit": "the job exceeds what the policy grants: ask the admin for higher limits",
+    "refused-option": "the server does not accept this option: is it older than the client?",
     "refused-protocol": "client and server do not understand each other: upgrade the older one",
-    "refused-server": "the server is in trouble: tell its admin",
+    "refused-server": "the server has a problem: tell its admin",
     "refused-toolchain": "no server has your compiler: install the same package on both sides",
     "refused-tree": "the server will not build this tree of files: see the detail",
     "response-file": "give the arguments themselves instead of @FILE",
-    "search": "name the directories by -I, -isystem or -iquote instead",
-    "settings": "correct the setting that is named; it was left out",
+    "search": "name the directories with -I, -isystem or -iquote instead",
+    "settings": "correct the setting that is named; it was ignored",
     "several-sources": "compile one source at a time",
     "standard-input": NOTHING,
-    "special-taken": "write it to a file first: the compile failed, for a FIFO can be read only once",
+    "special-taken": "write it to a file first: the compile failed, because a FIFO can be read only once",
     "special": "write it to a file first: what a FIFO, a device or <(command) gives can be read only once",
     "syntax-only": NOTHING,
     "target": "see the detail: call the compiler of that target by its own name",
     "terminal": "install tput (ncurses), or set TERM to a kind that every machine knows, such as xterm-256color",
     "time": "set SOURCE_DATE_EPOCH, or leave __TIME__ and its like out of most files",
     "toolchain": "the compiler could not be examined: see the detail",
-    "unreachable": "is the server up, and its port open? `securecctl doctor` looks",
+    "unreachable": "is the server up, and its port open? `securecctl doctor` checks",
     "watch": "see the detail: raise fs.inotify.max_user_watches where that is the limit",
 }
 
@@ -85,7 +85,7 @@ ADVICE = {
 def add_arguments(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Adds `why` to the tool."""
     parser = subparsers.add_parser("why", help="say why recent compiles stayed local")
-    parser.add_argument("--since", metavar="T", help="only reasons met since then: 10min, 2h, 2026-11-21")
+    parser.add_argument("--since", metavar="T", help="only reasons that occurred since then: 10min, 2h, 2026-11-21")
     parser.add_argument("--format", choices=("text", "json"), default="text")
     parser.add_argument("--file", type=Path, default=None, help=argparse.SUPPRESS)
     parser.set_defaults(run=run)
@@ -122,7 +122,7 @@ def as_text(found: JournalRecord, now: float) -> str:
 
 
 def advice_for(reason: str) -> str:
-    """What a person can do about it."""
+    """What the user can do about it."""
     return ADVICE.get(reason, "see the example")
 
 
@@ -134,7 +134,7 @@ def _disagreement(item: Disagreement, now: float) -> list[str]:
 
 
 def _since(found: JournalRecord, start: float) -> JournalRecord:
-    """Without what was last met before `start`. Counts go back to the beginning of the record."""
+    """Leaves out what last occurred before `start`. The counts still cover the whole record."""
     return msgspec.structs.replace(
         found,
         reasons={name: reason for name, reason in found.reasons.items() if reason.last >= start},

@@ -1,1 +1,1 @@
-"""Configuration documents: YAML with the place of every node, typed fields, quantities."""
+"""Configuration documents: YAML nodes with their places, typed fields, quantities."""

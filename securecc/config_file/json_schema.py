@@ -13,7 +13,7 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def json_schema(section: type[Section], title: str, more: dict[str, Any] | None = None) -> str:
-    """The schema of a document that is one `section`, as JSON text; `more` joins it at its top."""
+    """The schema of a document that is one `section`, as JSON text; `more` is added at the top level."""
     kinds = _sections(inspect.type_info(section), {})
     _, parts = msgspec.json.schema_components(tuple(kinds), schema_hook=lambda _: {}, ref_template="#/$defs/{name}")
     parts = {cls.__name__: _tidy(parts[cls.__name__], kind) for cls, kind in kinds.items()}
@@ -41,7 +41,7 @@ def _sections(kind: inspect.Type, found: dict[type, inspect.StructType]) -> dict
 
 
 def _tidy(part: dict[str, Any], kind: inspect.StructType) -> dict[str, Any]:
-    """A section as a document has it: 10min and not 600, and no default that says nothing."""
+    """A section as it is written in a document: 10min rather than 600, and no empty defaults."""
     for field in kind.fields:
         described = _as_words(part["properties"][field.encode_name])
         default = described.pop("default", None)
@@ -52,7 +52,7 @@ def _tidy(part: dict[str, Any], kind: inspect.StructType) -> dict[str, Any]:
 
 
 def _as_words(described: Any) -> Any:
-    """What a Word reads is text to an editor, whatever becomes of it."""
+    """To an editor, what a Word reads is text, whatever it is parsed into."""
     if isinstance(described, dict):
         if "pattern" in described:
             described["type"] = "string"

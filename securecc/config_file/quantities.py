@@ -33,14 +33,14 @@ def size(text: str) -> int:
 
 
 def rate(text: str) -> float:
-    """How often a second: of ``50/s``, ``600/min`` or ``5000/h``.
+    """Times per second, of ``50/s``, ``600/min`` or ``5000/h``.
 
     Raises:
         PolicyError: the text is not a rate.
     """
     found = _RATE.fullmatch(text)
     if found is None:
-        raise PolicyError(f'"{text[:80]}" is not a rate', "write how many in what time, as 50/s, 600/min or 5000/h")
+        raise PolicyError(f'"{text[:80]}" is not a rate', "write a number and a period, as 50/s, 600/min or 5000/h")
     return float(found[1]) / _SECONDS[found[2]]
 
 

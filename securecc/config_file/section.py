@@ -1,8 +1,8 @@
-"""Sections of a document as msgspec structs: which keys there are, and what stands under each.
+"""Sections of a document as msgspec structs: which keys there are, and what values they take.
 
-A word of YAML has no type of its own here: ``no`` may be a name and ``10`` the start of a duration. The type of its key
-makes a value of it, and every error has the place of its node. The JSON schema for editors comes from the same types
-(`securecc.config_file.json_schema`).
+A word of YAML has no type of its own here: ``no`` may be a name and ``10`` the start of a duration. The key's type
+decides how it is read, and every error names the place of its node. The JSON schema for editors comes from the same
+types (`securecc.config_file.json_schema`).
 """
 
 import difflib
@@ -22,7 +22,7 @@ _CHOICES = 12  # named in advice
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of all sections. What a field's `description` says of a key stands in errors and in the schema."""
+    """Base of all sections. A field's `description` appears in errors and in the schema."""
 
 
 S = TypeVar("S", bound=Section)
@@ -67,7 +67,7 @@ def _value(node: Node, kind: inspect.Type, word: Word | None = None) -> Any:
 
 
 def _fitting(node: Node, kinds: tuple[inspect.Type, ...]) -> inspect.Type:
-    """The one of several types that such a node can be; a section where none is."""
+    """The one of several types that fits such a node; a section if none does."""
     wanted = {Mapping: inspect.StructType, Sequence: inspect.VarTupleType}.get(type(node), inspect.Metadata)
     fitting = [kind for kind in kinds if isinstance(kind, wanted)]
     return (fitting or [kind for kind in kinds if isinstance(kind, inspect.StructType)])[0]
@@ -126,7 +126,7 @@ def _word(node: Node, word: Word) -> Any:
 
 
 def _check_quotes(scalar: Scalar) -> None:
-    """A name that YAML takes for something else is somebody's mistake, or will be the next reader's."""
+    """A name that YAML takes for something else is a mistake, or will mislead the next reader."""
     word = scalar.text
     if is_boolean(word):
         raise scalar.place.error(f"unquoted {word} is yes-or-no to YAML, not a name", f'write "{word}"')
@@ -158,12 +158,12 @@ def _wrong(node: Node, wanted: str, hint: str = "") -> NoReturn:
 
 
 def place_at(node: Node, *steps: str | int) -> Place:
-    """Where something stands, by its keys and indexes from `node`; the innermost that is there, where one is not."""
+    """The place of something, by its keys and indexes from `node`; of the innermost that exists, if it is missing."""
     return _descend(node, steps).place
 
 
 def key_place(node: Node, *steps: str | int) -> Place:
-    """Where a key itself stands, not its value."""
+    """The place of a key itself, not of its value."""
     *above, key = steps
     section = _descend(node, above)
     return section.keys[str(key)].place if isinstance(section, Mapping) and key in section.keys else section.place

@@ -1,6 +1,6 @@
 """What single words of a document mean: names, texts, paths, numbers, durations, sizes and rates.
 
-A type of a section's field is a Python type with one of these beside it, as in ``Annotated[float, duration(1, 60)]``.
+The type of a section's field is a Python type annotated with one of these, as in ``Annotated[float, duration(1, 60)]``.
 """
 
 import re
@@ -16,7 +16,7 @@ from securecc.model import limits
 from securecc.model.errors import ConfigError
 
 WORD: Final = "word"
-"""Under this key of `msgspec.Meta.extra` stands the Word that reads a field's value."""
+"""The key in `msgspec.Meta.extra` of the Word that reads a field's value."""
 
 _BOOLEANS = frozenset(["yes", "no", "on", "off", "true", "false"])  # as YAML 1.1 has it
 _NUMBER = re.compile(r"[-+]?(\d[\d_]*(\.\d*)?([eE][-+]?\d+)?|\.\d+|0x[0-9a-fA-F]+|0o?[0-7]+)", re.ASCII)
@@ -27,7 +27,7 @@ _NAME = r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9_])?"
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """How a word becomes a value. `parse` may raise any SecureccError; `show` writes a value as a document has it;
+    """How a word becomes a value. `parse` may raise any SecureccError; `show` writes a value as it is in a document;
     `bounds` are the least and the greatest value. A word that is not `bare` needs quotes where YAML takes it for a
     number or yes-or-no.
     """
@@ -47,7 +47,7 @@ def word(
     bounds: tuple[Any, Any] | None = None,
     bare: bool = True,
 ) -> Meta:
-    """What goes beside a type so that its words are read so; `pattern` and `description` are for the schema."""
+    """The annotation that makes a type's words be read like this; `pattern` and `description` are for the schema."""
     more: dict[str, Any] = {"type": "string"} | ({"pattern": pattern} if pattern else {})
     extra = {WORD: Word(parse, show, bounds, bare)}
     return Meta(description=description or None, extra=extra, extra_json_schema=more)
@@ -101,11 +101,11 @@ def size(low: int, high: int) -> Meta:
 
 
 def rate(low: float, high: float) -> Meta:
-    """How often a second, written as ``600/min``."""
+    """Times per second, written as ``600/min``."""
     return word(
         quantities.rate,
         r"^[0-9]{1,9}(\.[0-9]{1,3})? ?/ ?(s|min|h)$",
-        "How many in what time: 50/s, 600/min, 5000/h",
+        "A number and a period: 50/s, 600/min, 5000/h",
         show=quantities.rate_text,
         bounds=(low, high),
     )

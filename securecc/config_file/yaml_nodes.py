@@ -1,4 +1,4 @@
-"""YAML text as a small tree of nodes that know their places.
+"""YAML text as a small tree of nodes that have their places.
 
 It is built from the parser's events, so that an alias, an anchor, a tag, too deep nesting or a second document ends the
 reading where it stands, before anything is expanded.
@@ -21,7 +21,7 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where something stands in a document. Line and column count from 1; `key` is the path of keys to it."""
+    """Where something is in a document. Line and column are counted from 1; `key` is the path of keys to it."""
 
     document: str
     line: int
@@ -29,7 +29,7 @@ class Place:
     key: str = ""
 
     def error(self, message: str, advice: str = "") -> PolicyError:
-        """An error about what stands here."""
+        """An error about what is here."""
         key = f"{self.key}: " if self.key else ""
         return PolicyError(f"{self}: {plain(key + message)}", plain(advice))
 

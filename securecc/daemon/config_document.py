@@ -1,4 +1,4 @@
-"""The document config.yaml: its sections, and what stands under each key. docs/settings.md explains them."""
+"""The document config.yaml: its sections and keys. docs/settings.md explains them."""
 
 import re
 from typing import Annotated, Final, Literal
@@ -36,7 +36,7 @@ LogLevel = Literal["error", "warning", "info", "debug"]
 
 def _host(text: str) -> str:
     if len(text) > limits.PATH_COMPONENT or not _HOST.fullmatch(text):
-        advice = "write the name that stands in the keytab: farm1.example.com, or farm1.example.com@REALM"
+        advice = "write the name that is in the keytab: farm1.example.com, or farm1.example.com@REALM"
         raise ConfigError(f"{text[:80]!a} is not a host name", advice)
     return text
 
@@ -56,14 +56,14 @@ UserName = Annotated[str, word(_user, ".", "A user of the system, by name or num
 
 
 class TlsSection(Section, frozen=True):
-    """A certificate of the site's own."""
+    """The site's own certificate."""
 
     certificate: Annotated[FilePath, Meta(description="the PEM file of the certificate and its chain")]
-    key: Annotated[FilePath, Meta(description="the PEM file of its key, readable by the front alone")]
+    key: Annotated[FilePath, Meta(description="the PEM file of its key, readable by the front only")]
 
 
 class UsersSection(Section, frozen=True):
-    """Whom the processes become when the daemon is started as root."""
+    """The users that the processes switch to when the daemon is started as root."""
 
     front: UserName
     runner: UserName
@@ -72,15 +72,15 @@ class UsersSection(Section, frozen=True):
 class SandboxSection(Section, frozen=True):
     """How jobs are confined."""
 
-    program: Annotated[Program | UnsetType, Meta(description="Left out: the jail where it works")] = UNSET
+    program: Annotated[Program | UnsetType, Meta(description="If omitted: the jail, where it works")] = UNSET
     minimum: Annotated[tuple[Layer, ...], Meta(description="Layers without which no job may run")] = MINIMUM
     groups: Annotated[str, absolute("/sys/fs/cgroup/securecc"), Meta(description="Control groups for jobs")] = ""
 
 
 class ConfigDocument(Section, frozen=True):
-    """For editors. What the daemon says at its start is what counts."""
+    """For editors. What the daemon itself checks at its start is authoritative."""
 
-    keytab: Annotated[FilePath, Meta(description="the file of the service's keys, readable by the front alone")]
+    keytab: Annotated[FilePath, Meta(description="the file of the service's keys, readable by the front only")]
     policy: Annotated[FilePath, Meta(description="the file that says who may compile")]
     audit: Annotated[FilePath | AuditSection, Meta(description="the file of the audit log, or a map of its settings")]
     state: Annotated[FilePath, Meta(description="a directory of the front's own, for files on their way to compilers")]
@@ -91,9 +91,9 @@ class ConfigDocument(Section, frozen=True):
     hostname: Annotated[HostName, Meta(description="Second component: tickets for other names are refused")] = ""
     tls: TlsSection | UnsetType = UNSET
     users: UsersSection | UnsetType = UNSET
-    slots: Annotated[int, Meta(ge=1, le=4096, description="Jobs at one time")] | UnsetType = UNSET
+    slots: Annotated[int, Meta(ge=1, le=4096, description="Simultaneous jobs")] | UnsetType = UNSET
     toolchains: Annotated[tuple[Compiler, ...], Meta(min_length=1, description="Compilers")] = TOOLCHAINS
-    layers: Annotated[tuple[Directory, ...], Meta(description="Directories that jobs may have whole")] | UnsetType = (
+    layers: Annotated[tuple[Directory, ...], Meta(description="Directories that jobs may use whole")] | UnsetType = (
         UNSET
     )
     sandbox: SandboxSection = SandboxSection()

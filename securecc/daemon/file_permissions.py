@@ -82,7 +82,7 @@ def _check_secret(path: Path, whose: tuple[int, ...], harm: str) -> None:
 
 
 def _check(path: Path, whose: tuple[int, ...], harm: str, *, group: bool = False) -> os.stat_result | None:
-    """The file's status; None if there is no file, which is nobody's.
+    """The file's status; None if there is no file.
 
     Raises:
         ConfigError: other users own or may write it, or a folder above it.

@@ -20,7 +20,7 @@ _PENALTIES: Final = Penalties()
 
 
 class PenaltiesSection(Section, frozen=True, rename={"from_": "from"}):
-    """For how long a source has to stay away, after sshd_config(5), PerSourcePenalties."""
+    """How long a source is locked out, modelled on PerSourcePenalties of sshd_config(5)."""
 
     authentication: Penalty = _PENALTIES.authentication_s
     silent: Penalty = _PENALTIES.silent_s

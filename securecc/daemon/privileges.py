@@ -1,4 +1,4 @@
-"""The user that a process of the daemon becomes, and what that process denies itself."""
+"""How a process of the daemon becomes another user and restricts itself."""
 
 import os
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from securecc.system.descriptors import allow_as_many_as_possible
 
 
 def become(user: User, needed: Sequence[str]) -> None:
-    """Gives root up for `user`, who must be able to read the `needed` places.
+    """Gives up root to become `user`, who must be able to read the `needed` places.
 
     Raises:
         ConfigError: the user cannot read one of them.

@@ -14,7 +14,7 @@ _T = TypeVar("_T")
 
 class Reloadable(Generic[_T]):
     """`value` is what `read` made of the files when it last succeeded: while new files cannot be used, the old value
-    stays. `name` stands in the log.
+    stays in use. `name` is what the log calls it.
 
     Raises:
         SecureccError: what `read` raises, when made.
@@ -36,7 +36,7 @@ class Reloadable(Generic[_T]):
         try:
             self.value = self._read()
         except SecureccError as error:
-            log.error("the new %s cannot be used, the old one stays: %s", self._name, error)  # noqa: TRY400 - the error says it all
+            log.error("the new %s cannot be used, the old one stays in use: %s", self._name, error)  # noqa: TRY400 - the error says it all
             return
         log.info("%s reloaded", self._name)
 

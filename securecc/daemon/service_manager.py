@@ -20,8 +20,8 @@ _VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "NOTIFY_SOCKET", "WA
 
 @dataclass(frozen=True, slots=True)
 class ServiceManager:
-    """`address` is its notification socket (empty: none), `sockets` are those that it has opened for us. It ends us
-    after `watchdog_s` seconds without a sign of life (0.0: there is no watchdog).
+    """`address` is its notification socket (empty: none), `sockets` are those that it has opened for us. It kills
+    the daemon after `watchdog_s` seconds without a sign of life (0.0: there is no watchdog).
     """
 
     address: str = ""
@@ -38,11 +38,11 @@ class ServiceManager:
         self._tell("READY=1", *_status(status))
 
     def reloading(self) -> None:
-        """The daemon reloads; `ready` follows."""
+        """The daemon is reloading; `ready` follows."""
         self._tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self, why: str = "") -> None:
-        """The daemon is about to end."""
+        """The daemon is stopping."""
         self._tell("STOPPING=1", *_status(why))
 
     def alive(self) -> None:

@@ -1,4 +1,4 @@
-"""The daemon's configuration: config.yaml once read, as frozen values. docs/settings.md lists the keys."""
+"""The daemon's configuration: config.yaml as frozen values. docs/settings.md lists the keys."""
 
 import os
 import pwd
@@ -29,7 +29,7 @@ from securecc.model.errors import ConfigError, PolicyError
 from securecc.model.service import PORT, SERVICE
 
 At = Callable[..., Place]
-"""Where something stands in config.yaml, by its keys."""
+"""The place of something in config.yaml, by its keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Users:
-    """Front and runner are two users, neither of them root: who breaks into one has no access to the other."""
+    """Front and runner are two users, neither of them root: an intruder in one has no access to the other."""
 
     front: User
     runner: User
@@ -59,9 +59,9 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class DaemonSettings:
-    """A daemon's settings. All paths are absolute. `hostname` is HOST or HOST@REALM, empty where any name in the keytab
-    will do; `tls` is None where the daemon makes a certificate itself, `users` where the configuration names none,
-    `shared_trees` where the toolchains' own headers are meant. `sandbox` is the program that makes sandboxes, empty
+    """A daemon's settings. All paths are absolute. `hostname` is HOST or HOST@REALM, empty if any name in the keytab
+    will do; `tls` is None if the daemon makes a certificate itself, `users` if the configuration names none,
+    `shared_trees` if the toolchains' own headers are meant. `sandbox` is the program that makes sandboxes, empty
     where any will do; `sandbox_minimum` lists the layers without which no job is run; `groups` is a directory of
     control groups for jobs, None where a service manager may have given one. `runner_socket` is where a runner that is
     a service of its own waits for its front.
@@ -90,12 +90,12 @@ class DaemonSettings:
 
     @property
     def accepts(self) -> str:
-        """Whose tickets are taken: the service's, of one host where the configuration names it."""
+        """Whose tickets are accepted: the service's, of one host if the configuration names it."""
         return f"{self.service}/{self.hostname}" if self.hostname else self.service
 
 
 def find_user(name: str) -> User | None:
-    """The user of this name or number, by NSS. A number that nobody has is its own group."""
+    """The user of this name or number, by NSS. A number without an account is also its group."""
     try:
         entry = pwd.getpwuid(int(name)) if name.isdecimal() else pwd.getpwnam(name)
     except KeyError:
@@ -181,7 +181,7 @@ def _users(section: UsersSection, at: At, lookup: Callable[[str], User | None]) 
 def _user(name: str, place: Place, lookup: Callable[[str], User | None]) -> User:
     found = lookup(name)
     if found is None:
-        raise place.error(f"no user is called {name[:80]!a}", f"make it: useradd --system {name[:32]}")
+        raise place.error(f"no user is called {name[:80]!a}", f"create it: useradd --system {name[:32]}")
     if found.uid == 0:
         raise place.error("root is not allowed", "name another user: the daemon gives up root at its start")
     return found
@@ -195,7 +195,7 @@ def _sandbox(section: SandboxSection, at: At) -> tuple[str, tuple[str, ...]]:
     listed = [name for name in SANDBOXES if name in minimum]
     program = section.program or (listed[0] if listed else "")
     if set(listed) - {program}:
-        why = "one program makes the sandbox"
+        why = "only one program can make the sandbox"
         raise at("sandbox", "minimum").error(f"{' and '.join(listed)} beside {program}", why)
     if "cgroup" in minimum:
         minimum = (*(name for name in minimum if name != "cgroup"), *GROUP_LAYERS)

@@ -42,7 +42,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class _Who:
-    """Whether a rule means a principal. `known` is False if that depends on a group whose members are not known."""
+    """Whether a rule applies to a principal. `known` is False if that depends on a group with unknown members."""
 
     matched: bool
     why: str
@@ -90,7 +90,7 @@ def _judge(rule: Rule, who: _Who, address: Address, indicators: Collection[str],
     why = who.why
     if matched and rule.sources and hidden:
         matched = rule.action == "deny"
-        why = f"{why}, but from where is not known: proxy {address} did not say"
+        why = f"{why}, but the client's address is not known: proxy {address} did not name it"
     elif matched and rule.sources:
         source = range_of(address, rule.sources)
         matched = source is not None

@@ -58,8 +58,8 @@ def list_folder(path: Path, most: int) -> tuple[str, ...]:
 
 
 def folders_distrust(path: Path, owners: Collection[int] = (), harm: str = _HARM, *, group: bool = False) -> str:
-    """Why a file's path must not be trusted: others could replace the file or a folder on the way to it, as the path is
-    written or as its symbolic links lead. Empty if it may be trusted. `group` as for `distrust`.
+    """Why a file's path must not be trusted: others could replace the file or a folder on the way to it, both as the
+    path is written and through its symbolic links. Empty if it may be trusted. `group` as for `distrust`.
     """
     written = os.path.abspath(path)
     ways = {*Path(written).parents, *Path(os.path.realpath(written)).parents}
@@ -67,7 +67,7 @@ def folders_distrust(path: Path, owners: Collection[int] = (), harm: str = _HARM
         try:
             said = distrust(str(folder), folder.stat(), (os.geteuid(), *owners), harm, group=group)
         except FileNotFoundError:
-            continue  # what is not there yet is nobody's
+            continue  # it does not exist yet, so nobody owns it
         except OSError as error:
             said = f"{folder}: {error.strerror}"
         if said:
@@ -80,7 +80,7 @@ def _unreadable(path: Path, error: Exception) -> PolicyError:
 
 
 def _opener(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe must not keep us waiting for its writer
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)  # never wait for the writer of a pipe
 
 
 def _reason(error: Exception) -> str:

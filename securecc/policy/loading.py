@@ -27,8 +27,8 @@ class Loaded:
 
 
 class _PolicyFolder:
-    """Reads the files of one policy, and keeps why they must not be trusted. `left` are files in included folders whose
-    names are not those of documents.
+    """Reads the files of one policy, and keeps why they must not be trusted. `left` are files in included folders that
+    are not named like documents.
     """
 
     def __init__(self, folder: Path, owners: Collection[int]) -> None:

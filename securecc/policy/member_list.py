@@ -1,4 +1,4 @@
-"""A group's file: one principal a line, as version control or a directory service exports it. ``#`` begins a
+"""A group's file: one principal per line, as version control or a directory service exports it. ``#`` begins a
 comment.
 """
 
@@ -29,7 +29,7 @@ def _principal(line: bytes, place: Place) -> Principal:
     if b"*" in line.replace(b"\\*", b""):
         raise place.error("a pattern in a group's file", "write patterns under principals: in the policy")
     if re.search(rb"(?<!\\)[ \t]", line):
-        raise place.error("more than one word", "write one principal a line, nothing else; # begins a comment")
+        raise place.error("more than one word", "write one principal per line, nothing else; # begins a comment")
     try:
         return Principal.parse(line)
     except AuthenticationError as error:

@@ -14,7 +14,7 @@ DENIED = "denied"  # what a test expects if no rule allows, so no rule may have 
 NETWORK = "network"  # the rule's name in a decision that the network ACL made
 NOTHING = "nothing-matched"  # ... and in one that no rule made
 
-NOWHERE = Place("", 0, 0)  # of what stands in no document
+NOWHERE = Place("", 0, 0)  # of what is in no document
 
 RESERVED = frozenset([DENIED, NETWORK, NOTHING])
 
@@ -71,7 +71,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class PolicyTest:
-    """What the policy's author expects of it. `unix_groups` are those that the principal is taken to be a member of, so
+    """What the policy's author expects of it. `unix_groups` are those that the principal is assumed to be in, so
     that the outcome never depends on a name service. `indicators` are the ticket's; None: all that the rules require.
     """
 

@@ -1,7 +1,7 @@
 """Addresses and networks, and from where connections are accepted.
 
 An IPv4-mapped IPv6 address (RFC 4291, section 2.5.5.2) is the IPv4 address that it maps: a daemon that listens on an
-IPv6 socket sees every IPv4 peer so, and a rule applies to both spellings.
+IPv6 socket sees every IPv4 peer this way, and a rule applies to both spellings.
 """
 
 from collections.abc import Iterable

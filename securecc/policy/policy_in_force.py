@@ -103,7 +103,7 @@ class PolicyInForce:
         return decision.grant
 
     async def reload(self) -> ConfigError | None:
-        """Puts the present content of the file in force; or leaves everything as it is, and returns the error."""
+        """Puts the current content of the file in force, or leaves everything as it is and returns the error."""
         async with self._lock:
             try:
                 state = await asyncio.to_thread(self._read)

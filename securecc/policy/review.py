@@ -44,10 +44,10 @@ def _takes_all(earlier: Rule, later: Rule) -> bool:
 
 
 def _out_of_network(policy: Policy) -> list[_Warning]:
-    """Rules whose every `from` the network section keeps out."""
+    """Rules of which the network section rejects every `from`."""
     network = policy.network
     return [
-        (rule.place, f'rule "{rule.name}" never matches: the network section accepts no address of its from')
+        (rule.place, f'rule "{rule.name}" never matches: the network section accepts no address in its from')
         for rule in policy.rules
         if rule.sources
         and all(

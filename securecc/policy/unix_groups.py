@@ -72,7 +72,7 @@ class UnixGroups:
     def refresh(self, groups: Iterable[UnixGroup]) -> tuple[Memberships, tuple[str, ...]]:
         """The members of all groups, and a warning for each look-up that failed; takes at most `limits.GROUP_LOOKUP_S`.
 
-        The last answer is used in the place of one that fails, for `limits.GROUP_STALE_S`; after that the group is
+        The last answer is used in place of one that fails, for `limits.GROUP_STALE_S`; after that the group is
         missing from the result. Members include those whose primary group it is, if the service lists all accounts.
         """
         wanted = tuple(groups)
@@ -113,7 +113,7 @@ class UnixGroups:
         if last is not None and self._clock() - last.at <= limits.GROUP_STALE_S:
             return f"{what}: {error.message}; the last answer is used"
         self._answers.pop(question, None)
-        return f"{what}: {error.message}; its members are not known, so it lets nobody in"
+        return f"{what}: {error.message}; its members are not known, so it admits nobody"
 
 
 def _members(answer: bytes) -> frozenset[bytes]:

@@ -121,7 +121,7 @@ def test_a_renamed_file_is_noticed(path: Path) -> None:
 def test_only_a_file_of_our_own_with_one_name(path: Path, tmp_path: Path) -> None:
     path.touch(mode=0o640)
     path.with_name("second").hardlink_to(path)
-    with pytest.raises(AuditError, match="one name"):
+    with pytest.raises(AuditError, match="a single link"):
         AppendFile(path)
     path.with_name("second").unlink()
     path.chmod(0o666)

@@ -280,7 +280,7 @@ def test_anchors_of_two_chains_contradict_each_other() -> None:
     assert one is not None
     assert two is not None
     _, _, trouble = choose_anchors([one, *ANCHORS, two], KEYS, proves)
-    assert trouble == "lines 5 and 8 of the anchors are two different records 1"
+    assert trouble == "lines 5 and 8 of the anchors name two different records 1"
 
 
 def test_a_digest_that_must_be_there() -> None:

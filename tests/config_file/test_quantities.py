@@ -53,7 +53,7 @@ def test_rate(text: str, per_second: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "50", "50s", "/s", "-1/s", "50/d", "50/ms", "1e3/s", "\u0661/s"])
 def test_no_rate(text: str) -> None:
-    with pytest.raises(PolicyError, match="is not a rate; write how many in what time"):
+    with pytest.raises(PolicyError, match="is not a rate; write a number and a period"):
         rate(text)
 
 

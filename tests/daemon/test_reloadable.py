@@ -33,7 +33,7 @@ def test_changed_files_take_over_once_they_are_good(paths: list[Path], caplog: p
     for _ in range(2):
         some.refresh()
     assert some.value == "first"
-    assert caplog.text.count("the new pair cannot be used, the old one stays: they do not belong together") == 1
+    assert caplog.text.count("the new pair cannot be used, the old one stays in use: they do not belong together") == 1
     paths[1].write_text("second")
     some.refresh()
     assert some.value == "second"

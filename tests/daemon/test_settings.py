@@ -103,7 +103,7 @@ def test_shared_trees_may_be_none_at_all() -> None:
         ("sandbox: {minimum: [chroot]}\n", 'unknown value "chroot"'),
         ("sandbox: {program: chroot}\n", 'unknown value "chroot"'),
         ("sandbox: {program: jail, minimum: [bubblewrap]}\n", "bubblewrap beside jail"),
-        ("sandbox: {minimum: [jail, bubblewrap]}\n", "one program makes the sandbox"),
+        ("sandbox: {minimum: [jail, bubblewrap]}\n", "only one program can make the sandbox"),
         ("limits: {store: 8}\n", "write a number and its unit"),
         ("limits: {store: 1B}\n", "out of bounds"),
         ("log_level: inf\n", 'did you mean "info"?'),

@@ -204,4 +204,4 @@ class TestBehindAProxy:
 
     def test_the_reasons_say_so(self) -> None:
         decision = decide(PROXIED, Principal.parse("alice@EXAMPLE.COM"), ip_address("10.0.0.2"), (), {})
-        assert "proxy 10.0.0.2 did not say" in decision.reasons[1]
+        assert "proxy 10.0.0.2 did not name it" in decision.reasons[1]

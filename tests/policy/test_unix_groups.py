@@ -86,7 +86,7 @@ class TestFailure:
         service.now = limits.GROUP_STALE_S + 1
         members, warnings = resolver.refresh([COMMIT])
         assert members == {}
-        assert "it lets nobody in" in warnings[0]
+        assert "it admits nobody" in warnings[0]
 
     def test_without_an_answer_the_group_is_unknown(self, fails: tuple[str, ...]) -> None:
         service = Service()

@@ -1,4 +1,4 @@
-"""Forwards checkpoints to collectors once they are on the disk, in threads of its own: no job ever waits for it."""
+"""Forwards checkpoints to collectors once they are on disk, in its own threads: no job ever waits for it."""
 
 import contextlib
 import logging
@@ -19,7 +19,7 @@ _CLOSE_S = 3.0
 
 
 class CheckpointForwarder:
-    """For one thread, which waits in `close` only. `keep` is called with each line that is on the disk."""
+    """For use by one thread, which waits only in `close`. `keep` is called with each line that is on disk."""
 
     def __init__(self, connections: Iterable[CollectorConnection], *, host: str, keep: Callable[[str], None]) -> None:
         self._queue: queue.SimpleQueue[tuple[int, str, str] | None] = queue.SimpleQueue()
@@ -29,7 +29,7 @@ class CheckpointForwarder:
         self._thread.start()
 
     def put(self, descriptor: int, line: str, time: str) -> None:
-        """Sends `line`, made at `time`, once the file of `descriptor` is on the disk; closes the descriptor."""
+        """Sends `line`, made at `time`, once the file of `descriptor` is on disk; closes the descriptor."""
         self._queue.put((descriptor, line, time))
 
     def close(self) -> None:
@@ -47,7 +47,7 @@ class CheckpointForwarder:
                 os.fdatasync(descriptor)
                 self._keep(line)
             except OSError as error:
-                log.error("an audit checkpoint is not on the disk: %s", error.strerror)  # noqa: TRY400 - it says all
+                log.error("an audit checkpoint is not on disk: %s", error.strerror)  # noqa: TRY400 - it says all
                 continue
             finally:
                 os.close(descriptor)
@@ -56,7 +56,7 @@ class CheckpointForwarder:
 
 
 class _CollectorQueue:
-    """What waits for one collector. A message that cannot be sent is tried again; of too many the newest are kept, for
+    """The queue of one collector. A message that cannot be sent is retried; of too many the newest are kept, because
     each covers all before it.
     """
 
@@ -82,7 +82,7 @@ class _CollectorQueue:
         self._thread.join(patience)
 
     def _run(self) -> None:
-        last = False  # whether this is the try after which all ends
+        last = False  # whether this is the last try
         while self._next():
             line, stamp = self._waiting[0]
             try:

@@ -42,7 +42,7 @@ class Daemon(Record, frozen=True, tag="daemon"):
 
 class Strangers(Record, frozen=True, tag="strangers"):
     """The refused unauthenticated connections of one source in one minute. `source` is ``others`` for those that were
-    not counted by themselves, `sources` is how many there were at least.
+    not counted separately; `sources` is how many there were at least.
     """
 
     decision: Decision

@@ -13,8 +13,8 @@ Decision = Literal["allowed", "denied"]
 class Record(msgspec.Struct, frozen=True, tag_field="kind"):
     """Base of all records. `seq`, `prev`, `time` and `hash` are added when it is written.
 
-    If a record that `permits` something cannot be written, that thing is refused; any other record tells what has
-    happened already, and is kept until it can be written. A `pressing` record may use the disk space that is reserved
+    If a record that `permits` something cannot be written, that thing is refused; any other record reports what has
+    already happened, and is kept until it can be written. A `pressing` record may use the disk space that is reserved
     for the ends of what was permitted.
     """
 

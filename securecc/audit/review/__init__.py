@@ -1,1 +1,1 @@
-"""What a log says once it is added up."""
+"""Totals and anomalies of a log."""

@@ -61,8 +61,8 @@ def _document(records: Iterable[Fields]) -> None:
 
 
 def cell(text: str) -> str:
-    """A text without control characters that no spreadsheet takes for a formula, not even one that splits cells at
-    semicolons: an apostrophe stands before what would begin one (OWASP, "CSV Injection").
+    """Text without control characters that no spreadsheet reads as a formula, even if it splits cells at semicolons: an
+    apostrophe is put before what would begin one (OWASP, "CSV Injection").
     """
     return _FORMULA.sub(r"\1\2'", plain(text))
 

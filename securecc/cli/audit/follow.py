@@ -69,7 +69,7 @@ class Tail:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._last = 0  # the number of the record that was given last, as far as it is known
+        self._last = 0  # the number of the record last returned, as far as it is known
         self._rest = b""
         opened = self._open()
         if opened is None:
@@ -98,7 +98,7 @@ class Tail:
         new = self._changed()
         if new is None:
             return
-        yield from self._read()  # what came between the last look and the renaming
+        yield from self._read()  # what was written between the last read and the renaming
         self._file.close()
         yield from self._between(new)
         self._file, self._rest = new, b""
@@ -108,13 +108,13 @@ class Tail:
         while chunk := self._file.readline(limits.AUDIT_RECORD + 1 - len(self._rest)):
             self._rest += chunk
             if not chunk.endswith(b"\n") and len(self._rest) <= limits.AUDIT_RECORD:
-                return  # it is being written
+                return  # still being written
             line, self._rest = self._rest, b""
             self._last = first_seq(line) or self._last
             yield line
 
     def _changed(self) -> BinaryIO | None:
-        """The file that has the name now, if that is another file, or this one truncated."""
+        """The file that now has the name, if it is a different one, or if this one was truncated."""
         new = self._open()
         if new is None:
             return None

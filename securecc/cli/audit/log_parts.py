@@ -18,7 +18,7 @@ from securecc.model.errors import AuditError
 
 CONFIG: Final = Path("/etc/securecc/config.yaml")
 
-_SETTLE_S = 0.2  # a line that is being written is whole after that
+_SETTLE_S = 0.2  # by then, a line that was being written is complete
 _GZIP = b"\x1f\x8b"
 _BESIDE = (".head", ".torn", ".new")
 

@@ -14,7 +14,7 @@ class Rows:
 
     def __init__(self, *, as_text: bool) -> None:
         self._as_text = as_text
-        self._widths: list[int] = []  # never narrower than what stands above
+        self._widths: list[int] = []  # never narrower than in the block above
         self._rows: list[tuple[str, ...]] = [self.HEAD] if as_text else []
 
     def put(self, fields: Fields) -> None:
@@ -27,7 +27,7 @@ class Rows:
             self.end()
 
     def end(self) -> None:
-        """Prints what was taken and not printed yet."""
+        """Prints the records that have been taken but not printed yet."""
         if self._rows:
             self._widths = widths_of(self._rows, self._widths)
             print(columns(self._rows, self._widths))

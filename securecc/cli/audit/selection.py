@@ -16,7 +16,7 @@ from securecc.model.principal import Principal
 KINDS = ("connection", "job-refused", "job-start", "job-end", "daemon", "strangers", "checkpoint", "repair")
 
 Fields = dict[str, Any]
-"""A record of a log that anybody may have written: nothing is certain but that `kind` is text."""
+"""A record from a log that anybody may have written: all that is certain is that `kind` is text."""
 
 
 def add_filters(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +36,7 @@ class Selection:
     """The records of a log's parts that pass all filters of the options; `bad` counts the lines that are no records.
 
     Raises:
-        ConfigError: a filter that means nothing, such as a principal without a realm.
+        ConfigError: a filter is not valid, such as a principal without a realm.
     """
 
     def __init__(self, parts: Iterable[Part], options: argparse.Namespace | None = None) -> None:
@@ -117,7 +117,7 @@ def _principal(name: str, parts: Iterable[Part]) -> str:
 
 
 def _in_log(start: str, parts: Iterable[Part]) -> str:
-    """The first principal that begins so, as a question; empty where there is none."""
+    """A question with the first principal that begins like this; empty if there is none."""
     for part in parts:
         for line in () if part.empty else part.lines():
             found = (decode(line) or {}).get("principal")

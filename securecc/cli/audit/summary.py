@@ -20,7 +20,7 @@ DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 _HOURS = re.compile(r"([0-2]?[0-9]):([0-5][0-9])-([0-2]?[0-9]):([0-5][0-9])", re.ASCII)
 _RATE = re.compile(r"([1-9][0-9]{0,6})/(.{1,20})", re.ASCII)
-_HOSTS = 3  # shown of one principal
+_HOSTS = 3  # shown for one principal
 _SHOWN = 50  # rows of each table in text; JSON has all
 
 

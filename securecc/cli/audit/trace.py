@@ -43,14 +43,14 @@ def run(options: argparse.Namespace) -> int:
 
 
 def makers(digest: str, parts: Iterable[Part]) -> Iterator[Fields]:
-    """The records of the ends of jobs that have `digest` among their outputs, in order; with `server`, the host whose
-    log it is as far as its checkpoints say, `file` and `line` added.
+    """The records of the ends of jobs that have `digest` among their outputs, in order; `server` (the host that
+    the log's checkpoints name, if any), `file` and `line` are added.
     """
     wanted, host = digest.encode(), ""
     for part in parts:
         for number, line in enumerate(() if part.empty else part.lines(), 1):
             if wanted not in line and b'"kind":"checkpoint"' not in line:
-                continue  # nearly all: not worth decoding
+                continue  # nearly all lines: skip them without decoding
             fields = decode(line)
             if fields is None:
                 continue

@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     for note in notes:
         print(f"note: {plain(note)}")
     if options.anchor and not anchors and not trouble:
-        trouble = "none of the given anchors is of this log"
+        trouble = "none of the given anchors belongs to this log"
     trouble = trouble or _twice(parts)
     if trouble:
         print(f"{trouble}\nnot verified")
@@ -93,7 +93,7 @@ def _where_older_parts_are(parts: list[Part]) -> str:
 
 
 def _twice(parts: list[Part]) -> str:
-    """Names two files that begin with the same record: which of them is the log is not known."""
+    """Names two files that begin with the same record, because it is not known which of them is the log."""
     seen: dict[int, Part] = {}
     for part in parts:
         if part.first is not None and (other := seen.setdefault(part.first, part)) is not part:

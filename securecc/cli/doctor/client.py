@@ -20,6 +20,6 @@ def examine(compilers: Sequence[str]) -> list[Finding]:
 
 
 def _compiler(command: str) -> str:
-    """The compiler in a command as make has it: ``securecc gcc -m32``, ``ccache gcc``."""
+    """The compiler in a command as make is given it: ``securecc gcc -m32``, ``ccache gcc``."""
     words = [word for word in command.split() if os.path.basename(word) not in ("securecc", "ccache")]
     return words[0] if words else ""

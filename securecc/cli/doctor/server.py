@@ -25,12 +25,12 @@ from securecc.runner_protocol.packets import memory, pair
 from securecc.sandbox import bubblewrap, cgroup, jail, landlock, machine_advice, machine_probe, seccomp
 from securecc.server.execution.runner_client import RunnerClient
 
-_LAST = 256 * limits.KIB  # of the audit log, where the daemon's last start is looked for
+_LAST = 256 * limits.KIB  # of the audit log, searched for the daemon's last start
 _HOW_TO_READ = "run it as root, or as the daemon's own user"
 
 
 def examine(config: Path) -> list[Finding]:
-    """All findings; each depends on those before it only."""
+    """All findings; each depends only on those before it."""
     try:
         settings = read_settings(config)
     except SecureccError as error:
@@ -188,7 +188,7 @@ def is_listening(settings: DaemonSettings) -> bool:
 
 
 def _last_start(path: Path) -> dict[str, Any] | None:
-    """The daemon's last start, as its audit log has it; None if there is none.
+    """The daemon's last start according to its audit log; None if there is none.
 
     Raises:
         OSError: the log cannot be read.
@@ -197,7 +197,7 @@ def _last_start(path: Path) -> dict[str, Any] | None:
         file.seek(max(0, os.fstat(file.fileno()).st_size - _LAST))
         lines = file.read(_LAST).splitlines()
     for line in reversed(lines):
-        with contextlib.suppress(ValueError, KeyError, TypeError):  # not whole, or of another kind
+        with contextlib.suppress(ValueError, KeyError, TypeError):  # not complete, or of another kind
             record = json.loads(line)
             if (record["kind"], record["event"]) == ("daemon", "start"):
                 return {"time": str(record["time"]), "sandbox": list(map(str, record["sandbox"]))}

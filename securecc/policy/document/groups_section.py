@@ -13,7 +13,7 @@ from securecc.policy.model import Group, UnixGroup
 
 
 class UnixGroupSection(Section, frozen=True):
-    """A group that the name service knows. It knows no realms, so its members' realm stands here."""
+    """A group that the name service knows. It knows no realms, so its members' realm is given here."""
 
     name: UnixGroupName
     realm: Realm
@@ -23,7 +23,7 @@ class GroupSection(Section, frozen=True):
     """Principals under one name."""
 
     principals: Annotated[tuple[Pattern, ...], Meta(min_length=1)] = ()
-    file: Annotated[FileName, Meta(description="One principal a line; relative to this document's folder")] = ""
+    file: Annotated[FileName, Meta(description="One principal per line; relative to this document's folder")] = ""
     unix_group: UnixGroupSection | Annotated[tuple[UnixGroupSection, ...], Meta(min_length=1)] = ()
 
 
@@ -31,16 +31,16 @@ Groups = dict[Name, Annotated[GroupSection, Meta(extra_json_schema={"minProperti
 
 
 def make_groups(sections: Groups, node: Node, folder: PurePosixPath) -> dict[str, Group]:
-    """Groups by name. `node` is the document that they stand in, `folder` its own, from the policy's.
+    """Groups by name. `node` is the document that they are in, `folder` that document's folder, from the policy's.
 
     Raises:
-        PolicyError: a group that names nobody.
+        PolicyError: a group has no members.
     """
     groups: dict[str, Group] = {}
     for name, section in sections.items():
         if section == GroupSection():
             choices = ", ".join(GroupSection.__struct_fields__)
-            raise place_at(node, "groups", name).error("a group of nobody", f"give it one of {choices}")
+            raise place_at(node, "groups", name).error("a group without members", f"give it one of {choices}")
         named = section.unix_group if isinstance(section.unix_group, tuple) else (section.unix_group,)
         groups[name] = Group(
             name=name,

@@ -1,4 +1,4 @@
-"""The text of a policy becomes a Policy, or one PolicyError that says where and why not.
+"""Turns the text of a policy into a Policy, or raises one PolicyError that says where and why not.
 
 docs/policy.md explains the keys; policy/schema.json, for editors, is made from the sections here and beside.
 """
@@ -31,13 +31,13 @@ _SOME_RULES: Final[dict[str, Any]] = {
 class NetworkSection(Section, frozen=True):
     """Who may connect at all; deny wins."""
 
-    allow: Annotated[Ranges | UnsetType, Meta(description="Left out: every address")] = UNSET
+    allow: Annotated[Ranges | UnsetType, Meta(description="If omitted: every address")] = UNSET
     deny: Ranges = ()
     proxies: Annotated[Ranges, Meta(description="Believed when they name the address that they connect for")] = ()
 
 
 class PolicyDocument(Section, frozen=True):
-    """For editors. What `securecctl policy check` says is what counts: it also knows names, tests and files."""
+    """For editors. `securecctl policy check` is authoritative: it also checks names, tests and files."""
 
     version: Annotated[Literal[1], Meta(description="write version: 1")]
     include: Annotated[
@@ -82,7 +82,7 @@ def read_includes(data: bytes, document: str) -> tuple[str, ...]:
 
 
 def read_policy(data: bytes, document: str, parts: Sequence[Part] = ()) -> Policy:
-    """The policy that a file's bytes say, with the `parts` that it includes; `document` is the name by which errors
+    """The policy in a file's bytes, with the `parts` that it includes; `document` is the name by which errors
     call the file. The documents' tests are read, not run (`securecc.policy.embedded_tests`), and files that they name
     are not looked at.
 
@@ -97,7 +97,7 @@ def read_policy(data: bytes, document: str, parts: Sequence[Part] = ()) -> Polic
     for each in opened:
         rules = make_rules(each.document.rules, each.node, groups, rules)
     if not rules:
-        raise main.node.place.error('"rules" is missing', "without rules nobody is let in")
+        raise main.node.place.error('"rules" is missing', "without rules nobody is admitted")
     network = main.document.network
     tests: list[PolicyTest] = []
     for each in opened:
@@ -146,12 +146,12 @@ def _open_part(part: Part, folder: PurePosixPath) -> _Opened:
     for key in _OF_THE_POLICY:
         if place_at(opened.node, key) != opened.node.place:
             place = key_place(opened.node, key)
-            raise place.error("not allowed in an included document", f"write {key} into the policy itself")
+            raise place.error("not allowed in an included document", f"put {key} into the policy itself")
     return opened
 
 
 def _groups(opened: Sequence[_Opened]) -> dict[str, Group]:
-    """Those of all documents: a rule may name any of them, and no name stands for two."""
+    """The groups of all documents: a rule may name any of them, and no two have the same name."""
     groups: dict[str, Group] = {}
     for each in opened:
         for name, group in make_groups(each.document.groups, each.node, each.folder).items():

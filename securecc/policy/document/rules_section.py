@@ -26,7 +26,7 @@ _ALLOWS_NAMED_PEOPLE: Final[dict[str, Any]] = {
 }
 
 At = Callable[..., Place]
-"""Where something of a rule stands, by its keys and indexes."""
+"""The place of a part of a rule, by its keys and indexes."""
 
 Who = tuple[tuple[str, ...], tuple[PrincipalPattern, ...]]
 Texts = Annotated[tuple[Text, ...], Meta(min_length=1)]
@@ -38,13 +38,13 @@ Size = Annotated[int, size(4 * KIB, 64 * GIB)]
 
 
 class RequireSection(Section, frozen=True):
-    """What a ticket has to say of how its owner proved who he is."""
+    """What a ticket must say about how its owner was authenticated."""
 
     auth_indicators: Annotated[Texts, Meta(description="Authentication indicators; one of them is enough")]
 
 
 class LimitsSection(Section, frozen=True):
-    """What one job may use; `jobs`: how many at one time."""
+    """What one job may use; `jobs`: how many at a time."""
 
     wall: Time = bound.WALL_S
     cpu: Time = bound.CPU_S
@@ -57,10 +57,10 @@ class LimitsSection(Section, frozen=True):
 
 
 class QuotaSection(Section, frozen=True):
-    """What one principal may use at one time, all its jobs and connections together."""
+    """What one principal may use at any one time, all its jobs and connections together."""
 
     rate: Rate = 0.0
-    burst: Annotated[int, Meta(ge=1, le=1_000_000, description="Jobs that may begin at once")] | UnsetType = UNSET
+    burst: Annotated[int, Meta(ge=1, le=1_000_000, description="Jobs that may start at once")] | UnsetType = UNSET
     memory: Memory = 0
     store: Memory = 0
     connections: Annotated[int, Meta(ge=1, le=65536)] = bound.CONNECTIONS_PER_PRINCIPAL
@@ -69,7 +69,7 @@ class QuotaSection(Section, frozen=True):
 class RuleSection(Section, frozen=True, rename={"sources": "from"}):
     """One rule. The first that matches decides."""
 
-    name: Annotated[Name, Meta(description="Stands in the audit log, and in what people are told")]
+    name: Annotated[Name, Meta(description="Used in the audit log, in grants and in tests")]
     action: Literal["allow", "deny"] = "allow"
     who: Annotated[tuple[Text, ...], Meta(min_length=1, description="Groups, and principals (with an @)")] = ()
     sources: Ranges = ()
@@ -89,7 +89,7 @@ Rules = Annotated[tuple[Annotated[RuleSection, Meta(extra_json_schema=_ALLOWS_NA
 def make_rules(
     sections: Sequence[RuleSection], node: Node, groups: Mapping[str, Group], before: tuple[Rule, ...] = ()
 ) -> tuple[Rule, ...]:
-    """All rules in their order: those of the documents `before`, then these, which stand in the document `node`.
+    """All rules in their order: those of the documents `before`, then these, which are in the document `node`.
 
     Raises:
         PolicyError: too many, two of one name, a group that nothing defines, or keys that contradict each other.
@@ -108,7 +108,7 @@ def _make_each(
         at = partial(place_at, node, "rules", number)
         if section.name in places:
             message = f'a second rule "{section.name}" (the first is in {places[section.name].seen_from(at())})'
-            raise at().error(message, "rename one: names stand in the audit log")
+            raise at().error(message, "rename one: the audit log names the rule")
         places[section.name] = at()
         yield _rule(section, at, groups)
 
@@ -118,7 +118,7 @@ def _rule(section: RuleSection, at: At, groups: Mapping[str, Group]) -> Rule:
     names, patterns = _who(section.who, at, groups)
     if section.cache == "group" and patterns:
         advice = "put those principals into a group: its members share what they compiled"
-        raise at("cache").error("cache: group wants groups alone in who", advice)
+        raise at("cache").error("cache: group requires that who lists only groups", advice)
     granted = structs.asdict(section.limits)
     jobs = granted.pop("jobs")
     return Rule(
@@ -140,17 +140,17 @@ def _rule(section: RuleSection, at: At, groups: Mapping[str, Group]) -> Rule:
 
 def _check(section: RuleSection, at: At) -> None:
     if section.name in RESERVED:
-        advice = "the word has its own meaning in decisions"
+        advice = "the word has a meaning of its own in decisions"
         raise at("name").error(f'a rule cannot be called "{section.name}"', advice)
     if section.action == "allow" and not section.who:
-        raise at().error('"who" is missing', "a rule that allows says whom: who: [committers]")
+        raise at().error('"who" is missing', "an allow rule needs it: who: [committers]")
     for key in _GRANTING:
         if section.action == "deny" and at(key) != at():
-            raise at(key).error("a rule that denies grants nothing", f"leave {key} out")
+            raise at(key).error("a deny rule grants nothing", f"leave {key} out")
 
 
 def _who(words: Sequence[str], at: At, groups: Mapping[str, Group]) -> Who:
-    """Names of groups, and principals where an @ tells them."""
+    """Names of groups, and principals, recognised by their @."""
     names: list[str] = []
     patterns: list[PrincipalPattern] = []
     for number, word in enumerate(words):

@@ -19,15 +19,15 @@ class PolicyTestSection(Section, frozen=True, rename={"address": "from"}):
     address: HostAddress
     expect: Annotated[Text, Meta(description="The name of the rule that decides, or denied")]
     indicators: Annotated[
-        tuple[Text, ...] | UnsetType, Meta(description="The ticket's; left out: those that the rules require")
+        tuple[Text, ...] | UnsetType, Meta(description="The ticket's; if omitted: those that the rules require")
     ] = UNSET
-    unix_groups: Annotated[tuple[Text, ...], Meta(description="Of which the principal is taken to be a member")] = ()
+    unix_groups: Annotated[tuple[Text, ...], Meta(description="Groups that the principal is assumed to be in")] = ()
 
 
 def make_tests(
     sections: Sequence[PolicyTestSection], node: Node, rules: Iterable[Rule], groups: Mapping[str, Group]
 ) -> Iterator[PolicyTest]:
-    """Tests in their order; `node` is the document that they stand in.
+    """Tests in their order; `node` is the document that they are in.
 
     Raises:
         PolicyError: a name that the policy does not define.

@@ -74,7 +74,7 @@ def test_what_is_not_on_the_disk_is_not_told(
         post.put(descriptor(), "line", TIME)
         post.close()
     assert connection.got == []
-    assert "not on the disk: Input/output error" in caplog.text
+    assert "not on disk: Input/output error" in caplog.text
 
 
 def test_a_collector_that_is_away_gets_all_later_and_is_spoken_of_once(

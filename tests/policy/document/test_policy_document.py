@@ -111,7 +111,7 @@ def test_what_is_left_out_has_the_named_limits() -> None:
         ("who: [committers]", "who: []", "an empty list"),
         ("who: [committers]", "who:", "no value"),
         ("    who: [committers]\n", "", '"who" is missing'),
-        ("who: [committers]", "who: [committers, bob@EXAMPLE.COM]", "cache: group wants groups alone"),
+        ("who: [committers]", "who: [committers, bob@EXAMPLE.COM]", "cache: group requires that who lists only groups"),
         ("from: [10.0.0.0/8]", "from: [10.0.0.1/8]", "did you mean 10.0.0.0/8?"),
         ("from: [10.0.0.0/8]", "from: [10.0.0.0/33]", "is not a network"),
         ("from: [10.0.0.0/8]", "from: [office]", "is not a network"),
@@ -127,7 +127,7 @@ def test_what_is_left_out_has_the_named_limits() -> None:
         ("  committers:\n", "  no:\n", "groups.no: unquoted no is yes-or-no"),
         ("  committers:\n", "  committers: {file: a}\n  committers:\n", "duplicate key (first in line 4)"),
         ("    who: [mallory@EXAMPLE.COM]", "    who: [mallory@EXAMPLE.COM]\n    jobs: 3", "unknown key"),
-        ("    who: [mallory@EXAMPLE.COM]", "    cache: all", "a rule that denies grants nothing"),
+        ("    who: [mallory@EXAMPLE.COM]", "    cache: all", "a deny rule grants nothing"),
         ("action: deny", "action: reject", 'unknown value "reject"'),
         ("{name: vcs-commit, realm: EXAMPLE.COM}", "vcs-commit", "write {name: ..., realm: ...}"),
         ("{name: vcs-commit, realm: EXAMPLE.COM}", "{name: vcs-commit}", '"realm" is missing'),
@@ -156,7 +156,7 @@ def test_what_is_left_out_has_the_named_limits() -> None:
         ("allow: [10.0.0.0/8,", "allow: [fe80:: ,", "yaml:2:19: network.allow[0]: a map of keys where one word"),
         ("principal: alice@OTHER.ORG", "principal: '*@OTHER.ORG'", "is a pattern"),
         ("tests:", '"a\\n\\e[2J": 1\ntests:', r'unknown key "a\x0a\x1b[2J"'),
-        ("\ngroups:", "\ngroups:\n  empty: {}", "a group of nobody"),
+        ("\ngroups:", "\ngroups:\n  empty: {}", "a group without members"),
         ("wall: 10min", "wall: ", "rules[1].limits.wall: no value"),
         ("rules:", "rule:", 'did you mean "rules"?'),
     ],
@@ -310,5 +310,5 @@ def test_what_is_no_quota(text: str, said: str) -> None:
 
 
 def test_a_rule_that_denies_has_no_quota() -> None:
-    with pytest.raises(PolicyError, match="a rule that denies grants nothing; leave quota out"):
+    with pytest.raises(PolicyError, match="a deny rule grants nothing; leave quota out"):
         read_policy(b"version: 1\nrules: [{name: x, action: deny, quota: {rate: 5/s}}]", "policy.yaml")
