@@ -14,6 +14,7 @@ import pytest
 
 from securecc.wire.proxy_protocol import SIGNATURE
 from tests.farm.farmside import POLICY, Farm, until
+from tests.waiting import CEILING_S
 
 PLACES, OF_ONE, EARLY = 30, 5, 20
 LIMITS = (
@@ -72,10 +73,10 @@ def hasty(farm: Farm) -> Iterator[Farm]:
             yield farm
 
 
-def cut(connections: list[socket.socket], seconds: float = 0.0) -> set[socket.socket]:
-    """Those that the server has ended, when none more has been for `seconds`."""
+def cut(connections: list[socket.socket]) -> set[socket.socket]:
+    """Those that the server has ended."""
     gone: set[socket.socket] = set()
-    while ready := select.select([one for one in connections if one not in gone], [], [], seconds)[0]:
+    while ready := select.select([one for one in connections if one not in gone], [], [], 0)[0]:
         for one in ready:
             assert told(one) == b"", "nothing is told to a stranger"
             gone.add(one)
@@ -99,6 +100,18 @@ def told(connection: socket.socket) -> bytes:
         return connection.recv(4096)
     except ConnectionResetError:
         return b""
+
+
+def sockets(farm: Farm) -> int:
+    """How many the front holds open."""
+    return farm.server.descriptors["front: socket"]
+
+
+def hears_alice(farm: Farm) -> bool:
+    """Whether her address is answered, which was let in before; all who were accepted before her are judged by then."""
+    with socket.create_connection(("127.0.0.1", farm.server.port), CEILING_S) as one:
+        one.sendall(client_hello())
+        return told(one) != b""
 
 
 def test_one_address_gets_its_places_and_no_more(farm: Farm, on_record: set[str]) -> None:
@@ -129,15 +142,21 @@ def test_all_places_taken_by_strangers_keep_out_strangers_alone(
     source.write_text("int a;\n")
     held: set[socket.socket] = set()
     addresses = (f"127.0.{number}.8" for number in itertools.count(1))
+    before = sockets(farm)
     with ExitStack() as stack:
 
         def full() -> bool:
-            if len(held) < PLACES:  # the fuller it is, the more are dropped
-                held.update(stack.enter_context(strangers(farm, list(itertools.islice(addresses, PLACES)))))
-            held.difference_update(cut(list(held), 0.5))
-            return len(held) == PLACES
+            held.difference_update(cut(list(held)))
+            if sockets(farm) - before != len(held):
+                return False  # some wait to be accepted, or have just been closed
+            assert hears_alice(farm)
+            held.difference_update(cut(list(held)))
+            if len(held) == PLACES:
+                return True
+            held.update(stack.enter_context(strangers(farm, list(itertools.islice(addresses, PLACES)))))
+            return False  # the fuller it is, the more are dropped
 
-        until(full)
+        until(full, what="strangers at all places")
         (late,) = stack.enter_context(strangers(farm, ["127.0.0.8"]))
         cut_at_last([late], 1)
         farm.end_agents()  # for a new connection

@@ -1,7 +1,7 @@
 """Whole channels over loopback, with a stub in the place of Kerberos."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -131,11 +131,13 @@ async def greeted(some: LoopbackServer) -> AsyncIterator[Any]:
 
 
 @asynccontextmanager
-async def muted(some: LoopbackServer) -> AsyncIterator[Any]:
-    """A greeted client's connection that says nothing by itself, not even that it lives; and the server's listener."""
+async def muted(some: LoopbackServer, heard: Callable[[Any], None] = lambda _frames: None) -> AsyncIterator[Any]:
+    """A greeted client's connection that says nothing by itself, not even that it lives; and the server's listener.
+    `heard` gets the frames that come.
+    """
     connection = await dialer.connect(tls.client_context(), "127.0.0.1", some.port)
     await authenticate(connection, cast("Initiator", StubInitiator()), "the server")
-    connection.open(lambda _frames: None, lambda _error: None, lambda _error: None)
+    connection.open(heard, lambda _error: None, lambda _error: None)
     connection.start_reading()
     connection.write(encode_control(Hello((1,), "test")))
     async with asyncio.timeout(CEILING_S):

@@ -1,6 +1,7 @@
 """securecc.channel.channel: a job from end to end, and what ends a channel."""
 
 import asyncio
+import itertools
 import os
 import socket
 import struct
@@ -18,11 +19,13 @@ from securecc.model.messages import (
     Invite,
     Need,
     Output,
+    Ping,
     Result,
     Supply,
     Usage,
 )
 from securecc.wire.framing import encode_control
+from securecc.wire.session import Session
 from tests.channel.loopback import (
     Listener,
     dial,
@@ -31,6 +34,7 @@ from tests.channel.loopback import (
     muted,
     submit,
 )
+from tests.waiting import CEILING_S
 
 
 def got(listener: Listener) -> bytes:
@@ -166,11 +170,20 @@ def test_a_peer_that_goes_is_noticed_at_once(how: Any) -> None:
 
 def test_silence_is_broken_by_pings_and_ends_in_a_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "HEARTBEAT_S", 0.05)
-    monkeypatch.setattr(limits, "HEARTBEAT_LOST_S", 0.2)
+    monkeypatch.setattr(limits, "HEARTBEAT_LOST_S", 1.0)
+    pings, enough = itertools.count(1), asyncio.Event()
+    received = Session.received
+
+    def counted(session: Session, message: Any) -> bool:
+        if session.server and isinstance(message, Ping) and next(pings) == 22:
+            enough.set()
+        return received(session, message)
+
+    monkeypatch.setattr(Session, "received", counted)
 
     async def run() -> None:
         async with loopback() as some, greeted(some) as (client, front):
-            await asyncio.sleep(0.5)  # many times the limit: the pings keep it alive
+            await asyncio.wait_for(enough.wait(), CEILING_S)  # at most one a HEARTBEAT_S: longer than the limit
             assert not client.lost
             assert not front.lost
         async with loopback() as some, muted(some) as (_, front):

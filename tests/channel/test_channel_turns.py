@@ -298,17 +298,20 @@ def test_who_sends_a_frame_bit_by_bit_is_cut_off(monkeypatch: pytest.MonkeyPatch
 
 
 def test_who_sends_frame_after_frame_slowly_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "HEARTBEAT_S", 0.02)
-    monkeypatch.setattr(limits, "FRAME_S", 0.2)
+    """Each frame takes until the server has pinged once more, all of them together longer than one may."""
+    monkeypatch.setattr(limits, "HEARTBEAT_S", 0.05)
+    monkeypatch.setattr(limits, "FRAME_S", 1.0)
 
     async def body() -> None:
-        async with loopback() as some, muted(some) as (connection, front):
-            for job in range(1, 12):
+        pinged = asyncio.Event()
+        async with loopback() as some, muted(some, lambda _frames: pinged.set()) as (connection, front):
+            for job in range(1, 26):
                 frame = encode_control(Ask(job, b"k", b"t"))
                 connection.write(frame[:7])
-                await asyncio.sleep(0.04)
+                pinged.clear()
+                await asyncio.wait_for(pinged.wait(), CEILING_S)
                 connection.write(frame[7:])
-            await front.until(lambda: len(asks(front)) == 11)
+            await front.until(lambda: len(asks(front)) == 25)
             assert not front.lost
 
     run(body)
