@@ -26,6 +26,7 @@ from securecc.model.printable import plain
 
 _NO_HOSTS = "set SECURECC_HOSTS, or write the servers into ~/.config/securecc/hosts"
 _SAID = 64  # farms, and troubles of settings, of which it is known that the user was told
+_EXIT_MOST = 255
 _Farm = tuple[tuple[Host, ...], bytes]
 
 
@@ -197,7 +198,10 @@ class RequestHandler:
         if limit:
             reached = f"the job reached its {limit} limit on {outcome.server}"
             launcher.write(2, _line(f"{reached}; ask its admin for a higher one"))
-        launcher.exit(128 - status if status < 0 else status or 1)
+        shown = 128 - status if status < 0 else status
+        launcher.exit(
+            shown if 0 < shown <= _EXIT_MOST else 1
+        )  # of a larger one only the lowest byte counts: 0, perhaps
 
     def _note_remote(self, request: Request, outcome: Outcome) -> None:
         self._journal.remote(
@@ -205,7 +209,7 @@ class RequestHandler:
             request.arguments,
             sent=outcome.sent,
             received=outcome.received.size,
-            wall_s=max(outcome.received.result.server_s, 0.0),
+            wall_s=outcome.received.result.server_s,
         )
 
 

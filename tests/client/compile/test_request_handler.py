@@ -284,7 +284,12 @@ def test_a_launcher_ends_as_the_local_compiler_that_judged(
 
 @pytest.mark.parametrize(
     ("outcome", "status", "more"),
-    [(good(status=3), 3, b""), (good(status=-11), 139, b""), (good(limit="cpu"), 1, b"cpu limit")],
+    [
+        (good(status=3), 3, b""),
+        (good(status=-11), 139, b""),
+        (good(limit="cpu"), 1, b"cpu limit"),
+        *((good(status=lie), 1, b"") for lie in (256, -128, 1 << 40, -(1 << 40))),
+    ],
 )
 def test_a_remote_failure_is_shown_where_nothing_may_judge_it(outcome: Outcome, status: int, more: bytes) -> None:
     launcher, _ = served(Settings(hosts=(HOST,), fallback=False), outcome=outcome)
