@@ -12,6 +12,7 @@ DISAGREEMENT = "disagreement"
 """The reason of a compile that failed on a server and succeeded locally."""
 
 _ERRORS = 4 * limits.JOURNAL_TEXT  # of diagnostics: the first lines matter
+_DAY_S = 86400.0  # the longest that a policy can let a job run
 V = TypeVar("V")
 _SOURCES = (b".c", b".cc", b".cpp", b".cxx", b".C", b".c++", b".cp", b".i", b".ii", b".m", b".mm", b".s", b".S")
 
@@ -103,7 +104,10 @@ def add(old: JournalRecord, new: JournalRecord) -> JournalRecord:
 
 
 def remote(now: float, server: str, sent: int, received: int, wall_s: float) -> JournalRecord:
-    """One compile that a server ran."""
+    """One compile that a server ran. `wall_s` is as it says: what no compile takes is not added up, for JSON has
+    neither infinity nor NaN, and the record could not be read again.
+    """
+    wall_s = wall_s if 0.0 <= wall_s <= _DAY_S else 0.0
     return JournalRecord(since=now, servers={_short(server): ServerTotals(1, sent, received, wall_s, now)})
 
 

@@ -1,6 +1,8 @@
+import math
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +24,14 @@ def test_counts_add_up() -> None:
 def test_adding_nothing_changes_nothing() -> None:
     one = journal_record.local(4.0, "link", "links", [])
     assert journal_record.add(one, JournalRecord()) == journal_record.add(JournalRecord(), one) == one
+
+
+@pytest.mark.parametrize("wall_s", [math.inf, -math.inf, math.nan, -1.0, 1e308])
+def test_a_server_that_lies_about_its_time_does_not_spoil_the_record(wall_s: float) -> None:
+    one = journal_record.remote(1.0, "farm1", 100, 10, wall_s)
+    total = journal_record.add(journal_record.add(journal_record.remote(1.0, "farm1", 1, 1, 0.5), one), one)
+    assert journal_record.decode(journal_record.encode(total)) == total
+    assert (total.remote, total.servers["farm1"].wall_s) == (3, 0.5)
 
 
 def test_a_disagreement_counts_as_local_and_is_kept() -> None:
