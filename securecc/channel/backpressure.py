@@ -1,5 +1,5 @@
-"""Flow control of what is written to a peer (asyncio.BaseProtocol.pause_writing): whether it reads, since when it does
-not, and who waits until it does.
+"""Flow control towards a peer (asyncio.BaseProtocol.pause_writing): whether it reads, since when it has not, and who is
+waiting for it.
 """
 
 import asyncio
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 class Backpressure:
-    """Of one connection. `paused` says that more waits for the peer than `limits.WRITE_HIGH`."""
+    """Flow control of one connection. `paused`: more than `limits.WRITE_HIGH` bytes wait for the peer."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.paused = False
@@ -16,12 +16,12 @@ class Backpressure:
         self._waiting: list[asyncio.Future[None]] = []
 
     def pause(self) -> None:
-        """The peer reads less than is written."""
+        """The peer reads more slowly than we write."""
         self.paused = True
         self._paused_at = self._loop.time()
 
     def resume(self) -> None:
-        """The peer has read what was too much, or nothing more is written: nobody waits any longer."""
+        """The peer has caught up, or nothing more is written: wakes everything that waits."""
         self.paused = False
         waiting, self._waiting = self._waiting, []
         for future in waiting:
@@ -35,7 +35,7 @@ class Backpressure:
         return future
 
     def when_resumed(self, act: Callable[[], None]) -> None:
-        """Has `act` called, soon, once there is room again."""
+        """Schedules `act` for when there is room again."""
         self.wait().add_done_callback(lambda _resumed: act())
 
     @property

@@ -1,4 +1,4 @@
-"""A channel: both ends are authenticated, and messages and data of jobs flow."""
+"""A channel: an authenticated connection that carries the messages and data of jobs."""
 
 import asyncio
 import time
@@ -23,7 +23,7 @@ from securecc.wire.session import Session
 
 
 class Listener(Protocol):
-    """What a channel tells whoever uses it."""
+    """What a channel tells its user."""
 
     def on_message(self, message: Any) -> None:
         """A message that is legal at this point; the channel itself handles Ping and Pong."""
@@ -32,24 +32,24 @@ class Listener(Protocol):
         """A chunk of data for `job`, decompressed."""
 
     def on_lost(self, error: SecureccError) -> None:
-        """The channel has ended, for this reason; `close` is one. Called once, last."""
+        """The channel has ended, for this reason, which may be `close`. Called once, last."""
 
 
 class Channel:
     """One authenticated connection, at either end. Made by `securecc.channel.dialer` and `securecc.channel.server`.
 
-    A server's channels take turns, so that none keeps the event loop from the others.
+    A server's channels take turns, so that none keeps the event loop to itself.
 
     Attributes:
         connection: The TLS connection below.
-        session: What has been said, and so what may be said next.
+        session: Which messages are legal next.
         principal: The client's, on both sides.
         grant: What `authorise` gave; None on a client.
-        pace: Told of the seconds that a full turn took; says for how many seconds the channel has to wait.
+        pace: Given the seconds that a full turn took, returns for how many seconds the channel must wait.
         peer: Address and port.
-        proxy: The address of the proxy that connects for `peer`, or that named nobody and is the peer itself.
+        proxy: The address of the proxy that connects for `peer`, or that named no client and is the peer itself.
         lifetime_end: When the ticket ends, on time.monotonic()'s clock.
-        reference: By which the server's audit finds the channel.
+        reference: The reference by which the server's audit log finds the channel.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Channel:
         connection.open(self._take, self._lost, self._illegal)
 
     def attach(self, listener: Listener) -> None:
-        """Frames flow from now on. If the channel has ended already, `on_lost` follows at once."""
+        """Starts delivering frames. If the channel has ended already, `on_lost` is called at once."""
         self._listener = listener
         if self._ended.done():
             listener.on_lost(self._ended.result())
@@ -97,11 +97,11 @@ class Channel:
 
     @property
     def closed(self) -> bool:
-        """Whether it takes no more messages."""
+        """Whether it has stopped taking messages."""
         return self.connection.error is not None
 
     async def wait_closed(self) -> SecureccError:
-        """Waits for the end; the reason for it."""
+        """Waits for the end; returns its reason."""
         return await asyncio.shield(self._ended)
 
     def when_closed(self, callback: Callable[[], None]) -> None:
@@ -111,7 +111,7 @@ class Channel:
     # --- out --------------------------------------------------------------------------------------------------
 
     def send(self, message: FromClient | FromServer) -> bool:
-        """Sends with the other messages of this turn of the loop. False if nobody wants it any more: the channel is
+        """Sends with the other messages of this turn of the loop. False if it is no longer of use: the channel is
         closed, or its job has ended meanwhile.
 
         Raises:
@@ -123,10 +123,10 @@ class Channel:
         return True
 
     def send_bulk(self, job: int, data: bytes | memoryview) -> bool:
-        """Sends data in chunks of at most FRAME_BULK bytes, compressed where that pays. The result is that of `send`.
+        """Sends data in chunks of at most FRAME_BULK bytes, compressed where that pays. Returns the same as `send`.
 
         Raises:
-            ProtocolError: the protocol does not allow data for this job now, or not so much.
+            ProtocolError: the protocol does not allow data for this job now, or not that much.
         """
         view = memoryview(data)
         for start in range(0, len(view), limits.FRAME_BULK):
@@ -145,7 +145,7 @@ class Channel:
         await self.connection.drain()
 
     def hold(self, seconds: float) -> None:
-        """Takes no more messages for so many seconds: what comes waits, in the end at the peer."""
+        """Takes no messages for so many seconds: they wait in buffers, and finally at the peer."""
         if not self._held:
             self._held = True
             self.connection.loop.call_later(seconds, self._end_hold)
@@ -165,10 +165,10 @@ class Channel:
             self._turn()
 
     def _turn(self) -> None:
-        """Takes frames until TURN is used up, the channel is held, or the client does not read what it has asked for.
+        """Takes frames until TURN is used up, the channel is held, or the client stops reading what it asked for.
 
-        A client takes all that comes: it has nobody else to be fair to, and if each side waited for the other to read,
-        both would wait for ever.
+        A client takes everything at once: it has no other peers to be fair to, and if both sides waited for the other
+        to read, they would wait forever.
         """
         connection, waiting, server = self.connection, self._waiting, self.session.server
         listener = self._listener
@@ -195,7 +195,7 @@ class Channel:
         self.connection.finish(error, hear_out=True)
 
     def _frame(self, listener: Listener, frame: Frame) -> int:
-        """Takes one frame; the bytes that it counts for in a turn."""
+        """Takes one frame; returns the bytes that it counts for in a turn."""
         if frame.kind == Kind.CONTROL:
             self._message(listener, self._decode(frame.payload))
             return limits.TURN_FRAME
@@ -205,8 +205,8 @@ class Channel:
         return max(len(data), limits.TURN_FRAME)
 
     def _fall_behind(self, seconds: float) -> None:
-        """After a turn of so many seconds nothing more is read. It goes on when all others had their turn; a held
-        channel when its time is over; one whose peer does not read once it has.
+        """Stops reading after a turn of so many seconds. Reading resumes when all others have had their turn; on a held
+        channel when the time is over; if the peer does not read, once it does.
         """
         if not self._behind:
             self._behind = True
@@ -250,8 +250,8 @@ class Channel:
             self._listener.on_lost(error)
 
     def _heartbeat(self) -> None:
-        """Every HEARTBEAT_S: a Ping unless something was sent; the end if nothing was heard for HEARTBEAT_LOST_S, or if
-        the peer is too slow: what it sends or reads bit by bit keeps no channel alive.
+        """Every HEARTBEAT_S: sends a Ping unless something was sent; ends the channel if nothing was heard for
+        HEARTBEAT_LOST_S, or if the peer is too slow: sending or reading a trickle does not keep a channel alive.
         """
         connection, now = self.connection, self.connection.loop.time()
         if (slow := self._too_slow(now)) is not None:
@@ -270,7 +270,7 @@ class Channel:
         self._beat = connection.loop.call_later(limits.HEARTBEAT_S, self._heartbeat)
 
     def _too_slow(self, now: float) -> DeadlineError | None:
-        """An error for a frame that has been coming for FRAME_S, or for bytes that nobody has taken for READER_S."""
+        """An error if a frame has been arriving for FRAME_S, or bytes have waited for the peer for READER_S."""
         if not self.connection.has_part or self._frames != self._frames_before or self._behind:
             self._frames_before, self._part_since = self._frames, now
         peer = self.peer[0]

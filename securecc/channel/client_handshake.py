@@ -1,6 +1,7 @@
-"""A client's side of the handshake, once TCP stands: TLS, Kerberos, the server's proof, its verdict, in this order.
+"""A client's side of the handshake, once TCP is connected: TLS, Kerberos, the server's proof, its verdict, in this
+order.
 
-No step can be left out: each needs the value that the one before it made (`securecc.wire.handshake`).
+No step can be left out: each needs the result of the one before it (`securecc.wire.handshake`).
 """
 
 from collections.abc import Awaitable
@@ -19,14 +20,14 @@ _T = TypeVar("_T")
 
 
 async def authenticate(connection: TlsConnection, initiator: Initiator, server: str) -> client_stages.Admitted:
-    """Proves both ends to each other; what the server says of the channel. `server` is its name in messages.
+    """Authenticates both ends to each other; returns the server's admission. `server` is its name in messages.
 
     Raises:
         ChannelError: the connection ended, or TLS failed.
-        CredentialError: there are no usable tickets; KdcError: nor does the realm give one.
+        CredentialError: there are no usable tickets, or (KdcError) the realm gives none for the service.
         AuthenticationError: the server's proof or ours is wrong.
         Denied: the server's policy does not admit us.
-        ProtocolError: the server does not keep to the handshake.
+        ProtocolError: the server breaks the rules of the handshake.
     """
     exporter = await _hear(connection.secured())
     exchange = initiator.start(exporter)
@@ -58,14 +59,14 @@ async def _hear(coming: Awaitable[bytes]) -> bytes:
     try:
         return await coming
     except ChannelError as error:
-        if error.__cause__ is not None:  # TLS failed, or something on this side
+        if error.__cause__ is not None:  # TLS failed, or an error on this side
             raise
-        advice = "it may be too busy, or its network list may not have this address"
+        advice = "it may be too busy, or its network list may not include this address"
         raise ChannelError(f"{error.message} before the server admitted us", advice) from error
 
 
 def _accepted(answer: _T | Refusal, server: str) -> _T:
-    """What the next stage begins with, or the server's refusal as an error."""
+    """What the next stage needs, or raises the server's refusal as an error."""
     if not isinstance(answer, Refusal):
         return answer
     text, reference = (plain(part)[:256] for part in (answer.text, answer.reference))

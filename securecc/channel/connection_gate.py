@@ -1,7 +1,7 @@
-"""Which connections are taken: the network list, penalties, limits, all before a byte is read.
+"""Which connections are accepted: the network list, penalties and limits, all before a byte is read.
 
-Rules after OpenSSH's sshd_config(5): MaxStartups and PerSourcePenalties. Known sources, from which somebody was let in
-lately, have limits of their own, so that strangers cannot use these up, and get no penalties.
+The rules follow OpenSSH's sshd_config(5): MaxStartups and PerSourcePenalties. Known sources, from which a client was
+admitted recently, have separate limits, so that strangers cannot use these up, and get no penalties.
 """
 
 import ipaddress
@@ -19,16 +19,16 @@ from securecc.model.errors import Denied
 
 @dataclass(frozen=True, slots=True)
 class Penalties:
-    """For how many seconds a source has to stay away; penalties of one source add up (PerSourcePenalties).
+    """For how many seconds a source must stay away; penalties of one source add up (PerSourcePenalties).
 
     Attributes:
-        authentication_s: For what was not proven: a wrong proof, bytes that are not TLS or not a handshake.
+        authentication_s: For failed authentication: a wrong proof, bytes that are not TLS or not a handshake.
         silent_s: For a connection that sent nothing.
-        deadline_s: For one that was still unauthenticated at the deadline.
-        from_s: Enforced from this sum on.
+        deadline_s: For a connection that was still unauthenticated at the deadline.
+        from_s: The sum from which penalties are enforced.
         most_s: The largest sum.
-        exempt: Networks that get none (PerSourcePenaltyExemptList): a host's own users share one address, and so may
-            the users behind a site's NAT.
+        exempt: Networks that get none (PerSourcePenaltyExemptList): all users of a host share one address, and so may
+        users behind a NAT.
     """
 
     authentication_s: float = limits.PENALTY_AUTHENTICATION_S
@@ -47,15 +47,15 @@ class Penalties:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """How many connections may be open. The defaults' reasons stand in `securecc.model.limits`.
+    """How many connections may be open. `securecc.model.limits` gives the reasons for the defaults.
 
     Attributes:
-        per_source, unauthenticated: Unauthenticated ones, of one source and in all.
-        known_per_source, returning: The same of known sources, which do not count among those.
+        per_source, unauthenticated: Unauthenticated ones, from one source and in all.
+        known_per_source, returning: The same for known sources, which do not count among those.
         total: All, the authenticated ones included.
-        begin: From so many strangers on new ones are dropped at random ...
+        begin: The number of strangers from which new ones are dropped at random ...
         rate: ... with this probability at first.
-        penalties: For how long a source has to stay away.
+        penalties: How long a source must stay away.
     """
 
     per_source: int = limits.CONNECTIONS_PER_SOURCE
@@ -69,7 +69,7 @@ class ConnectionLimits:
 
 
 class Startups:
-    """Unauthenticated connections of one kind, counted (sshd's word: MaxStartups)."""
+    """A count of unauthenticated connections of one kind (sshd's term: MaxStartups)."""
 
     def __init__(self, per_source: int, most: int) -> None:
         self.per_source = per_source
@@ -83,7 +83,7 @@ class Startups:
         self.sources[source] += 1
 
     def remove(self, source: str) -> None:
-        """One has been authenticated, or has gone."""
+        """One has been authenticated or has gone."""
         self.count -= 1
         self.sources[source] -= 1
         if not self.sources[source]:
@@ -91,7 +91,7 @@ class Startups:
 
 
 class ConnectionSlot:
-    """What one connection takes of the limits until `leave`. `proxied` says that it is a proxy's, which may name the
+    """One connection's share of the limits until `leave`. `proxied` says that it comes from a proxy, which may name the
     client that it connects for.
     """
 
@@ -115,7 +115,7 @@ class ConnectionSlot:
         """The proxy has named its client: from now on the slot counts for that address.
 
         Raises:
-            Denied: as by `ConnectionGate.enter`, of that address.
+            Denied: as `ConnectionGate.enter`, for that address.
         """
         source, startups = self._gate.admit(address)
         self.startups.remove(self.source)
@@ -123,7 +123,7 @@ class ConnectionSlot:
         self.source, self.startups, self.proxied = source, startups, False
 
     def authenticate(self) -> None:
-        """Somebody was let in: the connection is no longer an unauthenticated one, and its source is known."""
+        """A client was admitted: the connection no longer counts as unauthenticated, and its source is known."""
         if not self.authenticated and not self._left:
             self.authenticated = True
             self.startups.remove(self.source)
@@ -131,7 +131,7 @@ class ConnectionSlot:
                 self._gate.known.learn(self.source)
 
     def leave(self, event: str = "") -> None:
-        """The connection has gone; its source gets the penalty for the event that ended it, unless that is a proxy.
+        """The connection has gone; its source, unless it is a proxy, gets the penalty for the event that ended it.
         Further calls do nothing.
         """
         if self._left:
@@ -143,13 +143,13 @@ class ConnectionSlot:
 
 
 class ConnectionGate:
-    """Counts connections; for one event loop.
+    """Counts connections; used by one event loop.
 
     Attributes:
         allowed: Whether an address may connect.
         known: The known sources.
-        total: Connections that are open.
-        strangers, returning, proxied: Unauthenticated ones: of unknown sources, of known ones, of proxies.
+        total: Open connections.
+        strangers, returning, proxied: Unauthenticated ones: from unknown sources, from known ones, from proxies.
     """
 
     def __init__(
@@ -160,10 +160,10 @@ class ConnectionGate:
         known: KnownSources | None = None,
         proxies: Callable[[str], bool] = lambda _address: False,
         clock: Callable[[], float] = time.monotonic,
-        chance: Callable[[], float] = random.random,  # noqa: S311 (spreads a load; nothing is kept secret by it)
+        chance: Callable[[], float] = random.random,  # noqa: S311 (spreads load; not for security)
     ) -> None:
         """`allowed` is the network list: whether an address, as text, may connect. `proxies` says which addresses are
-        proxies whose headers are believed. `clock` gives seconds; `chance`, in [0, 1), decides on random drops.
+        proxies whose headers are trusted. `clock` gives seconds; `chance`, in [0, 1), decides on random drops.
         """
         self.allowed = allowed
         self.known = KnownSources() if known is None else known
@@ -220,7 +220,7 @@ class ConnectionGate:
             raise Denied(f"{startups.most} connections are not authenticated yet", rule="cap-strangers")
 
     def _drop(self) -> float:
-        """Probability of an early drop: `rate` at `begin`, 1 at `unauthenticated`, a line between."""
+        """Probability of an early drop: `rate` at `begin`, 1 at `unauthenticated`, linear in between."""
         begin, rate = self._limits.begin, self._limits.rate
         part = (self.strangers.count - begin) / max(1, self._limits.unauthenticated - begin)
         return rate + (1 - rate) * part
@@ -237,7 +237,7 @@ class ConnectionGate:
 
     @property
     def penalties(self) -> dict[str, float]:
-        """By source, until when it has to stay away, on the gate's clock."""
+        """For each source, until when it must stay away, on the gate's clock."""
         return dict(self._penalties)
 
     def left(self, source: str, event: str) -> None:

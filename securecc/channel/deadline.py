@@ -1,6 +1,6 @@
 """Blocking calls with a deadline, off the event loop.
 
-The threads are daemons, so a call that never returns holds up neither the loop nor the end of the process.
+The threads are daemon threads, so a call that never returns holds up neither the loop nor the end of the process.
 """
 
 import asyncio
@@ -20,21 +20,21 @@ class Call(Protocol):
     """One call that waits for a thread. Either `run` or `shed` is called."""
 
     def run(self) -> None:
-        """Does it, on a thread of the pool's."""
+        """Does it, on one of the pool's threads."""
 
     def shed(self) -> None:
-        """It will not be done: the pool is full."""
+        """Drops it because the pool is full."""
 
     def wanted(self) -> bool:
-        """Whether anybody still waits for its result; if not, it gives its place to others."""
+        """Whether its result is still wanted; if not, it gives up its place."""
 
 
 class Pool:
-    """At most `most_threads` calls run at one time, on threads that are started as needed; others wait, those of
+    """At most `most_threads` calls run at a time, on threads that are started as needed; others wait, those of
     unauthenticated peers ("strangers") last.
 
-    At most `most_waiting` calls wait. In a full pool a stranger's call is shed; so is the latest stranger's, to make
-    room for anybody else. Other calls are always taken: the connection gate bounds how many there are.
+    At most `most_waiting` calls wait. When the pool is full, a stranger's call is shed; any other call sheds the latest
+    stranger's to make room. Other calls are always taken: the connection gate bounds their number.
     """
 
     def __init__(self, most_threads: int, most_waiting: int) -> None:
@@ -47,7 +47,7 @@ class Pool:
         self._unfinished = 0
 
     def submit(self, call: Call, *, stranger: bool) -> None:
-        """Has `call.run` called on a thread of the pool's, or `call.shed` on this one."""
+        """Calls `call.run` on one of the pool's threads, or `call.shed` on this one."""
         shed: Call | None = None
         with self._work:
             if self._is_full():
@@ -61,7 +61,7 @@ class Pool:
             shed.shed()
 
     def _is_full(self) -> bool:
-        """Calls that nobody waits for any more make room first."""
+        """Calls whose results are no longer wanted make room first."""
         if len(self._first) + len(self._strangers) < self._most_waiting:
             return False
         before = len(self._first) + len(self._strangers)
@@ -88,7 +88,7 @@ class Pool:
 
 
 pool = Pool(limits.GSS_THREADS, limits.GSS_WAITING)
-"""The process's own."""
+"""The process's pool."""
 
 
 async def within(
@@ -100,15 +100,15 @@ async def within(
 ) -> _T:
     """The result of `function(*arguments)`.
 
-    At most GSS_THREADS calls run at one time. One that is late or cancelled before its turn is not begun; one that is
-    late while it runs goes on in its thread, and its result is dropped.
+    At most GSS_THREADS calls run at a time. A call that times out or is cancelled before its turn never starts; one
+    that times out while it runs continues in its thread, and its result is dropped.
 
     Args:
-        seconds: The deadline, the wait for a thread included.
+        seconds: The deadline, including the wait for a thread.
         late: Raised at the deadline.
         function: May block; called on a daemon thread.
         arguments: Its arguments.
-        shed: Makes it the call of an unauthenticated peer, and is raised where too many wait already.
+        shed: Makes it the call of an unauthenticated peer, and is raised if too many are waiting already.
 
     Raises:
         TimeoutError: only if `function` does; whatever else it raises is raised as well.
@@ -125,7 +125,7 @@ async def within(
 
 
 class _PendingCall:
-    """A Call that an event loop waits for: `future` is settled there, and only there."""
+    """A Call that an event loop waits for: `future` is set there, and only there."""
 
     def __init__(self, function: Callable[[], object], shed: SecureccError | None) -> None:
         self._function = function
@@ -146,14 +146,14 @@ class _PendingCall:
         failure: BaseException | None = None
         try:
             result = self._function()
-        except BaseException as error:  # noqa: BLE001 (it is the caller's, on the other thread)
+        except BaseException as error:  # noqa: BLE001 (it is raised to the caller, on the other thread)
             failure = error
         self._tell(result, failure)
 
     def _tell(self, result: object, failure: BaseException | None) -> None:
         try:
             self._loop.call_soon_threadsafe(self._settle, result, failure)
-        except RuntimeError:  # the loop was closed meanwhile: nobody listens
+        except RuntimeError:  # the loop was closed meanwhile
             return
 
     def _settle(self, result: object, failure: BaseException | None) -> None:

@@ -1,4 +1,4 @@
-"""A client's way to a channel: name resolution, TCP, then the handshake (`securecc.channel.client_handshake`).
+"""How a client opens a channel: name resolution, TCP, then the handshake (`securecc.channel.client_handshake`).
 
 Nothing of a job can be sent before both ends are authenticated: until then there is no Channel to send it on.
 """
@@ -32,16 +32,16 @@ async def dial(
     deadline: float = limits.PREAUTH_DEADLINE_S,
     initiate: Callable[[str, str | None], Initiator] = Initiator,
 ) -> Channel:
-    """A channel to a server that has proven to be `service` (default: ``securecc@HOST``). `attach` a listener to it.
+    """A channel to a server that has proved to be `service` (default: ``securecc@HOST``). `attach` a listener to it.
 
     Args:
         host: Name or address.
         port: TCP port.
         service: As for `securecc.channel.kerberos.Initiator`.
         ccache: The credential cache; None is the default one.
-        ca_file: Certificates (PEM) that must vouch for the server's, where the site wants that.
+        ca_file: Certificates (PEM) to verify the server's by, if the site wants that.
         deadline: Seconds for all of it.
-        initiate: Makes the Kerberos side of it, given service and cache.
+        initiate: Makes the Kerberos initiator, given service and cache.
 
     Raises:
         ChannelError: the server cannot be reached, or TLS failed.
@@ -49,7 +49,7 @@ async def dial(
         CredentialError: there are no usable tickets, or (KdcError) the realm gives none for the service.
         AuthenticationError: the server's proof or ours is wrong.
         Denied: the server does not admit us.
-        ProtocolError: the server does not keep to the handshake.
+        ProtocolError: the server breaks the rules of the handshake.
     """
     name = f"{host} port {port}"
     context = tls.client_context(ca_file) if ca_file else _unverified_context()
@@ -85,8 +85,8 @@ def _unverified_context() -> tls.Context:
 async def connect(
     context: tls.Context, host: str, port: int, patience: float = limits.PREAUTH_DEADLINE_S
 ) -> TlsConnection:
-    """TCP to the first address of the host's that answers, TLS begun on it. Each address has an equal part of
-    `patience`, in seconds: one that is silent (IPv6 that leads nowhere, say) leaves the others theirs.
+    """Connects to the host's first address that answers, and begins TLS. Each address gets an equal part of `patience`,
+    in seconds, so a silent one (say, unrouted IPv6) leaves time for the others.
 
     Raises:
         ChannelError: no address answers, or the name has none.
@@ -100,17 +100,17 @@ async def connect(
                 _, connection = await loop.create_connection(
                     lambda: TlsConnection(tls.TlsPipe(context, server=False, host=host)), address, port
                 )
-        except OSError as error:  # TimeoutError among them, which has no errno
+        except OSError as error:  # this includes TimeoutError, which has no errno
             trouble = error
         else:
             return connection
     reason = os.strerror(trouble.errno or errno.ETIMEDOUT) if trouble else "it has no address"
-    advice = "check that secureccd runs there and that no firewall is in the way"
+    advice = "check that secureccd is running there and that no firewall is in the way"
     raise ChannelError(f"cannot connect to {host} port {port}: {reason}", advice) from trouble
 
 
 async def _resolve(host: str, port: int) -> list[str]:
-    # On a daemon thread: the event loop's own resolver would hold up the end of the process.
+    # On a daemon thread: the event loop's own resolver would delay the end of the process.
     late = ChannelError(f"cannot resolve {host}: no answer from DNS", "check the network and resolv.conf")
     look_up = functools.partial(socket.getaddrinfo, type=socket.SOCK_STREAM)
     try:

@@ -1,6 +1,7 @@
-"""Kerberos 5 (RFC 4120) through GSSAPI (RFC 4121): who we are, who the peer is. The only file that knows gssapi.
+"""Kerberos 5 (RFC 4120) through GSSAPI (RFC 4121): who we are, who the peer is. The only file that imports gssapi.
 
-What may talk to a KDC, a credential cache or a replay cache blocks: call it through `securecc.channel.deadline.within`.
+Functions that may talk to a KDC, a credential cache or a replay cache block: call them through
+`securecc.channel.deadline.within`.
 """
 
 import contextlib
@@ -20,7 +21,7 @@ from securecc.model.errors import AuthenticationError, CredentialError, KdcError
 from securecc.model.service import SERVICE
 from securecc.wire.handshake import Facts, binding
 
-_LIBRARY: Final = "libkrb5.so.3"  # MIT's, on which its GSSAPI stands
+_LIBRARY: Final = "libkrb5.so.3"  # MIT's, which its GSSAPI library uses
 _Store = dict[bytes | str, bytes | str]
 _KRB5: Final = gssapi.MechType.kerberos
 _FLAG: Final = gssapi.RequirementFlag
@@ -33,7 +34,7 @@ _WANTED: Final = (
 )
 _TABLE: Final = -1765328384 & 0xFFFFFFFF  # ERROR_TABLE_BASE_krb5 of krb5.h, as GSSAPI's unsigned minor status
 
-# Set after the class is made: its metaclass would overwrite it. A step that fails must raise, not give a token first.
+# Set after the class is made: its metaclass would overwrite it. A failed step must raise, not return a token.
 gssapi.SecurityContext.__DEFER_STEP_ERRORS__ = False  # type: ignore[attr-defined]
 
 
@@ -50,8 +51,8 @@ class Exchange:
         """The token for the peer if there is one, and the facts once the context is complete (RFC 2743, section 2.2).
 
         Raises:
-            AuthenticationError: the peer's token is refused.
-            CredentialError: a client has no usable tickets.
+            AuthenticationError: the peer's token is rejected.
+            CredentialError: the client has no usable tickets.
             KdcError: the realm gives none for the service.
         """
         try:
@@ -78,7 +79,7 @@ class Exchange:
         lifetime = float(context.lifetime)
         return Facts(
             principal=bytes(peer),
-            # MIT adds the clock skew on the accepting side; a channel shall end with its ticket.
+            # MIT adds the clock skew on the accepting side; a channel must end with its ticket.
             lifetime=lifetime - clock_skew() if accepting else lifetime,
             krb5=context.mech == _KRB5,
             mutual=_FLAG.mutual_authentication in flags,
@@ -95,7 +96,7 @@ class Exchange:
         """A MIC (RFC 2743, section 2.3.1), which only the other end of this context can verify.
 
         Raises:
-            AuthenticationError: the context has ended.
+            AuthenticationError: the context has expired.
         """
         assert self._context is not None
         try:
@@ -114,12 +115,12 @@ class Exchange:
 
 
 class Acceptor:
-    """A server's keytab and service: ``securecc``, for which any host in the keytab will do, in any realm; or
+    """A server's keytab and service: ``securecc``, which accepts any host in the keytab, in any realm; or
     ``securecc/host`` in this machine's own realm, or ``securecc/host@REALM``.
     """
 
     def __init__(self, keytab: str, service: str = SERVICE, replay_cache: str | None = None) -> None:
-        """`replay_cache` is a file for this service alone (by MIT's default all services of a uid share one); its
+        """`replay_cache` is a file for this service alone (by default, MIT shares one among all services of a uid); its
         directory must exist.
 
         Raises:
@@ -142,7 +143,7 @@ class Acceptor:
 class Initiator:
     """A client's side, for `service`: ``securecc@host``, or a whole principal ``securecc/host@REALM``.
 
-    The host is taken as it is: neither DNS nor krb5.conf's canonicalisation chooses the principal.
+    The host is used as written: neither DNS nor krb5.conf's canonicalisation changes the principal.
     """
 
     def __init__(self, service: str, ccache: str | None = None) -> None:
@@ -162,7 +163,7 @@ class Initiator:
         """
         name = gssapi.Name(self.principal, gssapi.NameType.kerberos_principal)
         found = _initiating(self._ccache)
-        if not found.lifetime:  # raises for one that has ended; without this, a cached service ticket is still tried
+        if not found.lifetime:  # raises if it has expired; otherwise a cached service ticket would be tried
             raise ExpiredCredentialsError(0, 0)
         return gssapi.SecurityContext(
             name=name,
@@ -189,11 +190,11 @@ def credentials(ccache: str | None = None) -> tuple[bytes, float]:
 
 
 def clock_skew() -> float:
-    """Seconds by which clocks may be apart before Kerberos refuses: krb5.conf's ``clockskew``, as its files are now.
+    """Seconds by which clocks may be apart before Kerberos refuses: ``clockskew`` as krb5.conf sets it now.
 
-    GSSAPI does not say it, so libkrb5 is asked (krb5_init_context(3), profile.h), which takes 0.1 ms: a second parser
-    of krb5.conf might come to another number. `limits.CLOCK_SKEW_S`, the library's own default, if it cannot be asked
-    or its files do not set it.
+    GSSAPI does not tell, so libkrb5 is asked (krb5_init_context(3), profile.h), which takes 0.1 ms: a second parser of
+    krb5.conf might read another value. `limits.CLOCK_SKEW_S`, the library's own default, if it cannot be asked or its
+    files do not set it.
     """
     with contextlib.suppress(OSError, AttributeError):
         found = _ask_for_skew(ctypes.CDLL(_LIBRARY))
@@ -203,7 +204,7 @@ def clock_skew() -> float:
 
 
 def _ask_for_skew(library: ctypes.CDLL) -> int:
-    """Seconds; negative: no answer."""
+    """Seconds; negative if there is no answer."""
     context, profile, seconds = c_void_p(), c_void_p(), c_int(-1)
     if library.krb5_init_context(byref(context)):
         return -1
@@ -219,11 +220,11 @@ def _ask_for_skew(library: ctypes.CDLL) -> int:
 
 
 def check_keytab(path: str, service: str = SERVICE) -> None:
-    """Checks a keytab: that its mode gives others than its owner and group nothing (0o007), and that it has keys of
-    `service`, as Acceptor takes it.
+    """Checks that a keytab's mode gives no access to others (0o007), and that it has keys for `service`, as Acceptor
+    takes it.
 
     Raises:
-        CredentialError: one of these is not so, or the keytab cannot be read.
+        CredentialError: a check fails, or the keytab cannot be read.
     """
     try:
         with Path(path).open("rb") as file:
@@ -272,7 +273,7 @@ def _indicators(name: gssapi.Name) -> tuple[str, ...]:
     """The KDC's authentication indicators (RFC 8129), if the ticket carries any that it vouches for."""
     try:
         found = gssapi.raw.get_name_attribute(name, b"auth-indicators")
-    except GSSError:  # absent, or a library without the attribute: no indicator is known
+    except GSSError:  # absent, or the library does not know the attribute: no indicators
         return ()
     if not found.authenticated:
         return ()
@@ -321,14 +322,14 @@ _ADVICE: Final = {
 
 
 def _explain(error: GSSError, subject: str) -> NoReturn:
-    """Raises what a client is told about a failure, with what to do about it.
+    """Raises the error that tells a client about a failure and what to do about it.
 
     Raises:
         CredentialError: the tickets or their cache are at fault.
-        KdcError: the realm is; SkewError: the clocks differ.
+        KdcError: the realm is at fault; SkewError: the clocks differ.
     """
     minor = _minor(error)
-    if isinstance(error, ExpiredCredentialsError) or minor == 32:  # noqa: PLR2004 (KRB_AP_ERR_TKT_EXPIRED, as in _ADVICE)
+    if isinstance(error, ExpiredCredentialsError) or minor == 32:  # noqa: PLR2004 (KRB_AP_ERR_TKT_EXPIRED)
         raise CredentialError(f"Kerberos ticket expired ({subject})", "run kinit") from error
     words = _words(error)
     if minor in {_SKEW, 148}:

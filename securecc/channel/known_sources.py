@@ -1,7 +1,7 @@
-"""Sources from which somebody was let in lately: the gate has limits of their own for them.
+"""Sources from which a client was admitted recently: the gate has separate limits for them.
 
-A source is what `securecc.model.address.source_of` says. Times are seconds since the epoch: they outlive the daemon,
-for after a restart the hundred users of a login node come back all at once.
+A source is what `securecc.model.address.source_of` returns. Times are seconds since the epoch and outlive the daemon:
+after a restart, the hundred users of a login node reconnect all at once.
 """
 
 import time
@@ -12,10 +12,10 @@ from securecc.model import limits
 
 
 class KnownSources:
-    """At most KNOWN_SOURCES, each for KNOWN_SOURCE_S after somebody was last let in from there."""
+    """At most KNOWN_SOURCES, each for KNOWN_SOURCE_S after a client was last admitted from there."""
 
     def __init__(self, seen: Mapping[str, float] | None = None, clock: Callable[[], float] = time.time) -> None:
-        """`seen` is when somebody was last let in, by source. A time in the future counts as now."""
+        """`seen` is when a client was last admitted, by source. A time in the future counts as now."""
         now = clock()
         rows = sorted(((min(at, now), source) for source, at in (seen or {}).items()), key=lambda row: row[0])
         self._seen = OrderedDict((source, at) for at, source in rows[-limits.KNOWN_SOURCES :])
@@ -30,7 +30,7 @@ class KnownSources:
         return len(self._seen)
 
     def learn(self, source: str) -> None:
-        """Somebody was let in from there. `changed` says that there is something new to write down."""
+        """Records that a client was admitted from there. `changed` says that there is something new to save."""
         now = self._clock()
         before = self._seen.get(source)
         if before is not None and 0 <= now - before < limits.KNOWN_RENEWAL_S:
@@ -42,6 +42,6 @@ class KnownSources:
         self.changed = True
 
     def take(self) -> dict[str, float]:
-        """Times by source, to be written down; resets `changed`."""
+        """Times by source, to be saved; resets `changed`."""
         self.changed = False
         return dict(self._seen)

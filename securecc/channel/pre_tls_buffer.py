@@ -1,8 +1,8 @@
-"""What a connection sends before TLS begins, which may be a proxy's header: bytes are kept, none are answered."""
+"""Keeps what a peer sends before TLS begins, such as a proxy's header; sends nothing."""
 
 
 class PreTlsBuffer:
-    """Stands in for a `securecc.channel.tls.TlsPipe` until TLS begins. The connection bounds what `data` may hold."""
+    """Stands in for a `securecc.channel.tls.TlsPipe` until TLS begins. The connection bounds the size of `data`."""
 
     secured = closed = False
 
@@ -14,10 +14,10 @@ class PreTlsBuffer:
         self.data += data
 
     def take_incoming(self) -> bytes:
-        """Nothing: no plain text comes before TLS."""
+        """Nothing: there is no plaintext before TLS."""
         return b""
 
     take_outgoing = take_incoming
 
     def shut(self) -> None:
-        """Nothing: there is no TLS to end."""
+        """Does nothing: there is no TLS to end."""

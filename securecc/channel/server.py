@@ -28,16 +28,16 @@ class Server:
 
     @property
     def addresses(self) -> list[Peer]:
-        """Where it listens, ports as the kernel gave them."""
+        """Where it listens, with the ports that the kernel assigned."""
         return [sock.getsockname()[:2] for server in self._servers for sock in server.sockets]
 
     def stop_listening(self) -> None:
-        """Takes no new connections; channels go on."""
+        """Takes no new connections; channels stay open."""
         for server in self._servers:
             server.close()
 
     async def close(self) -> None:
-        """Stops listening and gives up handshakes under way. Channels are their owner's to close."""
+        """Stops listening and abandons handshakes under way. Their owner closes the channels."""
         self.stop_listening()
         handshakes = list(self._handshakes)
         for handshake in handshakes:
@@ -46,7 +46,7 @@ class Server:
 
 
 def _ignore(event: str, peer: Peer, detail: Mapping[str, str]) -> None:
-    """No audit: for tests and tools."""
+    """Discards events, for tests and tools."""
 
 
 async def serve(
@@ -66,14 +66,14 @@ async def serve(
     Args:
         addresses: Host and port of each; an empty host means all.
         gate: Who may connect at all.
-        acceptor: The service's keys, or what gives them for each connection.
-        context: The TLS context, or what gives one for each connection.
+        acceptor: The service's keys, or a function that returns them for each connection.
+        context: The TLS context, or a function that returns one for each connection.
         authorise: Given principal, peer and authentication indicators; returns a grant or raises Denied.
-        on_channel: Gets each new channel and returns its listener.
-        on_event: Told of what ends unauthenticated connections: acl, cap, cap-source, cap-strangers, early, penalty,
+        on_channel: Called with each new channel; returns its listener.
+        on_event: Told why unauthenticated connections end: acl, cap, cap-source, cap-strangers, early, penalty,
             crowd, silent, deadline, tls, protocol, authentication, denied, failed.
         deadline: Seconds from TCP to the verdict.
-        sockets: Ones that listen already.
+        sockets: Sockets that are listening already.
 
     Raises:
         ChannelError: an address cannot be listened on.
@@ -92,7 +92,7 @@ async def serve(
 
 
 async def _all(listen: Sequence[Callable[[], Awaitable[asyncio.Server]]]) -> list[asyncio.Server]:
-    # All of them, or none.
+    # All or none.
     servers: list[asyncio.Server] = []
     for begin in listen:
         try:
@@ -105,7 +105,7 @@ async def _all(listen: Sequence[Callable[[], Awaitable[asyncio.Server]]]) -> lis
 
 
 def _enter(services: HandshakeServices, handshakes: set[asyncio.Task[None]], connection: TlsConnection) -> None:
-    """A connection has come: the gate first, before a byte is read."""
+    """Takes a new connection through the gate before a byte is read."""
     try:
         slot = services.gate.enter(connection.peer[0])
     except Denied as denied:
@@ -131,5 +131,5 @@ async def _listen(accept: Callable[[], TlsConnection], host: str, port: int) -> 
 async def _listen_on(accept: Callable[[], TlsConnection], given: socket.socket) -> asyncio.Server:
     try:
         return await asyncio.get_running_loop().create_server(accept, sock=given)
-    except (OSError, ValueError) as error:  # ValueError: it is no stream socket
+    except (OSError, ValueError) as error:  # ValueError: it is not a stream socket
         raise ChannelError(f"cannot listen on the socket that the service manager passed: {error}") from error

@@ -1,7 +1,7 @@
-"""A server's side of one connection, from its first byte to the verdict: a proxy's header where one connects, TLS,
+"""A server's side of one connection, from its first byte to the verdict: a proxy's header if there is one, TLS,
 Kerberos, proofs, authorisation, in this order.
 
-No step can be left out: each needs the value that the one before it made (`securecc.wire.handshake`).
+No step can be left out: each needs the result of the one before it (`securecc.wire.handshake`).
 """
 
 import asyncio
@@ -28,18 +28,18 @@ Peer = tuple[str, int]
 """Address and port."""
 
 Authorise = Callable[[bytes, Peer, tuple[str, ...]], Awaitable[Any]]
-"""Given the principal, its address and the ticket's authentication indicators: a grant, or raises Denied."""
+"""Given the principal, its address and the ticket's authentication indicators, returns a grant or raises Denied."""
 
 OnEvent = Callable[[str, Peer, Mapping[str, str]], None]
-"""Told of what ended an unauthenticated connection: the event, the peer, and details for the audit: `why` and, where
-known, `reference`, `principal` and `rule`.
+"""Told why an unauthenticated connection ended: the event, the peer, and details for the audit: `why` and, if known,
+`reference`, `principal` and `rule`.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class HandshakeServices:
-    """What all handshakes of a server use. `acceptor` and `context` are asked anew for each, so that a new keytab or
-    certificate can take over; `deadline` is in seconds.
+    """What all handshakes of a server use. `acceptor` and `context` are called for each handshake, so that a new keytab
+    or certificate takes effect; `deadline` is in seconds.
     """
 
     gate: ConnectionGate
@@ -52,7 +52,7 @@ class HandshakeServices:
 
 
 class ServerHandshake:
-    """The handshake of one connection. The client is told `reference`, by which the audit finds it."""
+    """The handshake of one connection. The client is told `reference`, by which the audit log finds it."""
 
     def __init__(self, services: HandshakeServices, connection: TlsConnection, slot: ConnectionSlot) -> None:
         self._services = services
@@ -62,7 +62,7 @@ class ServerHandshake:
         self._principal = b""
 
     async def run(self) -> None:
-        """Ends in a channel that has its listener, or in a closed connection that was reported."""
+        """Ends with a channel that has its listener, or with a closed and reported connection."""
         event = ""
         try:
             async with asyncio.timeout(self._services.deadline):
@@ -71,7 +71,7 @@ class ServerHandshake:
             self._hand_over(channel)
         except TimeoutError:
             event = self._report("deadline", f"not authenticated within {self._services.deadline:g} s")
-        except Denied as refused:  # without a principal it was the gate
+        except Denied as refused:  # without a principal, the gate denied it
             self._report("denied" if self._principal else refused.rule, refused.message, refused.rule)
         except AuthenticationError as error:
             event = self._report("authentication", error.message)
@@ -94,7 +94,7 @@ class ServerHandshake:
         channel.attach(listener)
 
     def _stage(self) -> str:
-        """The event of a connection that ended by itself."""
+        """The event for a connection that ended by itself."""
         if not self._connection.heard:
             return "silent"
         return "failed" if self._connection.is_secured else "tls"
@@ -109,10 +109,10 @@ class ServerHandshake:
         return event
 
     async def _begin_tls(self) -> None:
-        """Reads the proxy's header, where one connects (HAProxy's PROXY protocol, version 2), and begins TLS.
+        """Reads the proxy's header, if there is one (HAProxy's PROXY protocol, version 2), and begins TLS.
 
         Raises:
-            Denied: neither the client that the proxy names, nor a proxy that names none, may connect.
+            Denied: the client that the proxy names may not connect, or the proxy names none.
         """
         connection, skip = self._connection, 0
         if self._slot.proxied:
@@ -131,7 +131,7 @@ class ServerHandshake:
         try:
             peer = self._connection.peer
             grant = await self._services.authorise(authenticated.principal, peer, authenticated.indicators)
-        except SecureccError:  # denied, no policy, no audit: the client is told the same
+        except SecureccError:  # denied, no policy or no audit: the client is told the same
             self._connection.send(authenticated.refuse(self.reference))
             raise
         self._connection.send(authenticated.admit(self.reference))
@@ -153,7 +153,7 @@ class ServerHandshake:
             return await self._exchange(exchange, exporter)
         except AuthenticationError:
             text = "authentication failed"
-            if exchange.skewed:  # only the holder of a ticket gets this far, so nobody else learns the time
+            if exchange.skewed:  # only the holder of a ticket gets this far, so no one else learns the time
                 now = time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime())
                 text = f"clocks differ: the server's says {now}; set the one that is wrong (NTP)"
             connection.send(server_stages.refusal("authentication", text, self.reference))
@@ -161,7 +161,7 @@ class ServerHandshake:
 
     async def _exchange(self, exchange: Exchange, exporter: bytes) -> server_stages.Authenticated:
         connection = self._connection
-        too_many = Denied("too many clients authenticate themselves at one time", rule="crowd")
+        too_many = Denied("too many clients are authenticating at the same time", rule="crowd")
         stage: server_stages.AwaitToken | server_stages.Established = server_stages.AwaitToken(exporter)
         while isinstance(stage, server_stages.AwaitToken):
             wanted = stage.receive(await connection.receive())

@@ -1,4 +1,4 @@
-"""A connection's socket: where its bytes go when they are read, and its options (tcp(7), socket(7))."""
+"""A connection's socket: its read buffer and its options (tcp(7), socket(7))."""
 
 import socket
 import threading
@@ -10,7 +10,7 @@ _READ: Final = 256 * 1024
 
 
 class _Incoming(threading.local):
-    """Where a read puts its bytes. One for all connections of a thread: they are taken before the next read begins."""
+    """The read buffer. One for all connections of a thread: bytes are taken out before the next read begins."""
 
     def __init__(self) -> None:
         self.view = memoryview(bytearray(_READ))

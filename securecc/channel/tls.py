@@ -1,7 +1,7 @@
-"""TLS 1.3 (RFC 8446) over memory, and its exporter value (RFC 9266). The only file that knows OpenSSL.
+"""TLS 1.3 (RFC 8446) over memory, and its exporter value (RFC 9266). The only file that imports OpenSSL.
 
 The certificate proves nothing unless a site asks for it: Kerberos authenticates the channel, bound to it by the
-exporter value. So a server makes its own certificate at each start, and no key is ever on a disk.
+exporter value. So a server makes its own certificate at each start, and its key is never on disk.
 """
 
 import datetime as dt
@@ -20,7 +20,7 @@ from securecc.model.errors import ChannelError, ConfigError
 Context = SSL.Context
 EXPORTER_LABEL: Final = b"EXPORTER-Channel-Binding"  # RFC 9266 section 4.1
 EXPORTER_SIZE: Final = 32
-_RECORD: Final = 16 * 1024  # RFC 8446 section 5.1: the most that one read gives
+_RECORD: Final = 16 * 1024  # RFC 8446 section 5.1: the most that one read returns
 _OUTGOING: Final = 256 * 1024
 _UNPROVEN: Final = "certificate verify failed"  # OpenSSL's words
 _CERTIFICATE_LIFE: Final = dt.timedelta(days=3650)
@@ -37,7 +37,7 @@ def server_context() -> SSL.Context:
 
 
 def client_context(ca_file: str | None = None) -> SSL.Context:
-    """A context that takes any certificate, or only one that `ca_file` (PEM) vouches for.
+    """A context that accepts any certificate, or only one that verifies against `ca_file` (PEM).
 
     Raises:
         ConfigError: `ca_file` is not an absolute path, or has no certificates.
@@ -58,7 +58,7 @@ def client_context(ca_file: str | None = None) -> SSL.Context:
 
 
 def site_context(certificate_file: str, key_file: str) -> SSL.Context:
-    """A server's context with the site's own certificate (PEM, the chain included).
+    """A server's context with the site's own certificate (PEM, including the chain).
 
     Raises:
         ConfigError: the files cannot be read, or do not belong together.
@@ -112,13 +112,13 @@ class TlsPipe:
 
     Encrypted bytes go in by `feed` and out by `take_outgoing`; plain bytes go in by `send` and out by `take_incoming`.
     `secured` says that the handshake is done, `closed` that the peer has sent close_notify. When TLS fails, methods
-    raise ChannelError, and the pipe is of no use any more, except that `take_outgoing` has the alert for the peer.
+    raise ChannelError, and the pipe is useless except that `take_outgoing` returns the alert for the peer.
     """
 
     __slots__ = ("_connection", "_verify_host", "closed", "secured")
 
     def __init__(self, context: SSL.Context, *, server: bool, host: str = "") -> None:
-        """`host` is the server's name to a client: sent as SNI (RFC 6066), and verified if the context verifies."""
+        """`host`, for a client, is the server's name: sent as SNI (RFC 6066), and verified if the context verifies."""
         self._connection = SSL.Connection(context, None)
         self._verify_host = ""
         self.secured = False
@@ -134,7 +134,7 @@ class TlsPipe:
         self._shake()
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
-        """Takes encrypted bytes from the network; goes on with the handshake until it is done.
+        """Takes encrypted bytes from the network; continues the handshake until it is done.
 
         Raises:
             ChannelError: the handshake failed, or the certificate is not the server's.
@@ -150,7 +150,7 @@ class TlsPipe:
             return
         except SSL.Error as error:
             reason = _reason(error)
-            advice = "the file of `ca` does not vouch for this server: ask who runs it" if _UNPROVEN in reason else ""
+            advice = "the `ca` file does not verify this server: ask who runs it" if _UNPROVEN in reason else ""
             raise ChannelError(f"TLS handshake failed: {reason}", advice) from error
         if self._verify_host:
             self._check_host()
@@ -178,7 +178,7 @@ class TlsPipe:
             raise ChannelError(f"cannot encrypt: {_reason(error)}") from error
 
     def take_incoming(self) -> bytes:
-        """Plain bytes from the peer, as far as whole records have come.
+        """Plain bytes from the peer, from the complete records so far.
 
         Raises:
             ChannelError: a record is damaged, or TLS failed.

@@ -13,17 +13,17 @@ from securecc.model.errors import ChannelError, FrameError, ProtocolError, Secur
 from securecc.wire.framing import Frame, FrameReader, Kind, encode_frame
 
 _T = TypeVar("_T")
-_FLUSH: Final = 256 * 1024  # plain bytes gathered before they are encrypted in the middle of a tick
+_FLUSH: Final = 256 * 1024  # plain bytes gathered before they are encrypted without waiting for the end of the turn
 
 
 class TlsConnection(asyncio.BufferedProtocol):
     """Before `open`: `read_header`, `start_tls`, `secured`, `send`, `receive`, one after the other, for a handshake.
-    Afterwards frames go to the callbacks that `open` was given. Whatever goes wrong ends the connection: `lost` (or the
-    waiting call) hears of it once.
+    Afterwards frames go to the callbacks that `open` was given. Any error ends the connection: `lost` (or the waiting
+    call) is told once.
 
-    `transport` is asyncio's, None before there is a connection and after it. `error` is why it has ended, None while it
-    has not. `peer` is address and port, `proxy` the address of the proxy that connects for it. `heard` and `spoke` say
-    that anything came, or went, since somebody set them to False.
+    `transport` is asyncio's, None before and after the connection. `error` is why it has ended, None while it has not.
+    `peer` is address and port, `proxy` the address of the proxy that connects for it. `heard` and `spoke` say that
+    bytes were received or sent since they were last set to False.
     """
 
     def __init__(self, pipe: TlsPipe | None = None, made: "Callable[[TlsConnection], None] | None" = None) -> None:
@@ -33,7 +33,7 @@ class TlsConnection(asyncio.BufferedProtocol):
         self._made = made
         self._reader = FrameReader()
         self._view = incoming.view
-        self._early = bytearray()  # plain bytes that came while nobody received
+        self._early = bytearray()  # plain bytes that arrived before `receive` was called
         self._total = 0
         self._waiter: asyncio.Future[None] | None = None
         self._frames: Callable[[list[Frame]], None] | None = None
@@ -42,7 +42,7 @@ class TlsConnection(asyncio.BufferedProtocol):
         self._out: list[bytes] = []
         self._pending = 0
         self._corked = self._scheduled = self._unread = False
-        self._closed: ChannelError | None = None  # the peer has said so, and what it said before is still to be taken
+        self._closed: ChannelError | None = None  # the peer has closed, with earlier bytes still to be read
         self.transport: asyncio.Transport | None = None
         self.loop = asyncio.get_running_loop()
         self.backpressure = Backpressure(self.loop)
@@ -71,8 +71,8 @@ class TlsConnection(asyncio.BufferedProtocol):
         self.work(self._take, nbytes)
 
     def work(self, act: Callable[..., None], *arguments: object) -> None:
-        """Calls `act` for the connection; what it writes meanwhile goes out together. Every error of it ends here, in
-        `fail` or in what `open` was given: asyncio would swallow some of them.
+        """Calls `act` for the connection; what it writes goes out together. All its errors end here, in `fail` or a
+        callback given to `open`: asyncio would swallow some of them.
         """
         self._corked = True
         try:
@@ -81,7 +81,7 @@ class TlsConnection(asyncio.BufferedProtocol):
             (self._illegal or self.fail)(error)
         except SecureccError as error:
             self.fail(error)
-        except Exception as error:  # noqa: BLE001 (whatever it is, the connection's end must be heard of)
+        except Exception as error:  # noqa: BLE001 (whatever it is, the end of the connection must be reported)
             failure = ChannelError(f"internal error: {error!r}", "this is a defect of securecc: report it")
             failure.__cause__ = error
             self.fail(failure)
@@ -90,7 +90,7 @@ class TlsConnection(asyncio.BufferedProtocol):
         self._flush()
 
     def eof_received(self) -> None:
-        """A peer that has shut its half gets no more either: its jobs end now."""
+        """A peer that has shut down its half is sent nothing more either: its jobs end now."""
         self.fail(ChannelError(f"{self.peer[0]} closed the connection"))
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -129,7 +129,7 @@ class TlsConnection(asyncio.BufferedProtocol):
                 raise self._closed
 
     def _read_held(self) -> None:
-        """Hands on frames that are here already, while the caller takes them."""
+        """Delivers frames that have arrived already, as long as the caller takes them."""
         while self._reader.more and not self._unread and self._frames is not None and self.error is None:
             self._frames(self._reader.feed(b""))
 
@@ -157,17 +157,17 @@ class TlsConnection(asyncio.BufferedProtocol):
             self._waiter = None
 
     async def read_header(self, read: Callable[[bytes], _T | None]) -> _T:
-        """What `read` makes of the bytes before TLS; it returns None until they are enough.
+        """What `read` returns for the bytes before TLS; it returns None until there are enough of them.
 
         Raises:
-            SecureccError: `read` raises it, or the connection has ended for it.
+            SecureccError: `read` raised it, or the connection ended with it.
         """
         while (found := read(bytes(self._pre_tls.data))) is None:
             await self._wait_for_input()
         return found
 
     def start_tls(self, pipe: TlsPipe, skip: int = 0) -> None:
-        """TLS begins, after the first `skip` bytes of what has come.
+        """Begins TLS, after the first `skip` bytes received.
 
         Raises:
             ChannelError: the bytes after those are not TLS.
@@ -187,11 +187,11 @@ class TlsConnection(asyncio.BufferedProtocol):
 
     @property
     def is_open(self) -> bool:
-        """Whether the whole handshake is over: `open` was called."""
+        """Whether the whole handshake is over, that is, `open` was called."""
         return self._frames is not None
 
     async def secured(self) -> bytes:
-        """Waits for the TLS handshake; its exporter value (RFC 9266).
+        """Waits for the TLS handshake; returns its exporter value (RFC 9266).
 
         Raises:
             ChannelError: the handshake failed, or the connection ended.
@@ -204,7 +204,7 @@ class TlsConnection(asyncio.BufferedProtocol):
         """The next handshake frame's payload.
 
         Raises:
-            FrameError: what came is no frame, or more than a handshake may have.
+            FrameError: the bytes are not a frame, or more than a handshake may have.
             ChannelError: the connection ended.
         """
         while True:
@@ -221,8 +221,8 @@ class TlsConnection(asyncio.BufferedProtocol):
         lost: Callable[[SecureccError], None],
         illegal: Callable[[ProtocolError], None],
     ) -> None:
-        """The handshake is over. Nothing is read before `start_reading`. `illegal` is called for bytes that are no
-        legal frame, and has to end the connection; `lost` is called once, maybe soon.
+        """Ends the handshake phase. Nothing is read before `start_reading`. `illegal` is called for bytes that are not
+        a legal frame, and must end the connection; `lost` is called once, possibly soon.
         """
         self._reader.open()
         self._frames, self._lost, self._illegal = frames, lost, illegal
@@ -234,20 +234,20 @@ class TlsConnection(asyncio.BufferedProtocol):
         self.pause_reading()
 
     def pause_reading(self) -> None:
-        """What comes waits in the kernel, and then at the peer."""
+        """Stops reading: bytes wait in the kernel, and then at the peer."""
         self._unread = True
         if self.transport is not None:
             self.transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """Reads again, after `pause_reading`; first what came before that."""
+        """Reads again after `pause_reading`, beginning with what arrived before it."""
         self._unread = False
         self._read_held()
         if not self._unread and self.transport is not None:
             self.transport.resume_reading()
 
     def start_reading(self) -> None:
-        """After `open`: frames may come, those held back first."""
+        """Starts delivering frames, after `open`, beginning with those held back."""
         if self.transport is None or self._frames is None:
             return
         self._unread = False
@@ -262,12 +262,12 @@ class TlsConnection(asyncio.BufferedProtocol):
             raise self._closed
 
     def send(self, payload: bytes) -> None:
-        """A handshake frame, at once."""
+        """Sends a handshake frame at once."""
         self.write(encode_frame(Kind.HANDSHAKE, payload))
         self._flush()
 
     def write(self, frame: bytes) -> None:
-        """A frame, gathered with the others of this turn of the loop, then encrypted and written once."""
+        """Sends a frame, gathered with the others of this turn of the loop, then encrypted and written together."""
         if self.error is not None:
             return
         self._out.append(frame)
@@ -296,7 +296,7 @@ class TlsConnection(asyncio.BufferedProtocol):
             self.fail(ChannelError(f"{self.peer[0]} does not read: {limits.SEND_BACKLOG} bytes wait for it"))
 
     def _push(self) -> None:
-        """What TLS itself has to say."""
+        """Sends TLS's own records."""
         data = self._pipe.take_outgoing()
         if data and self.transport is not None:
             self.transport.write(data)
@@ -308,18 +308,18 @@ class TlsConnection(asyncio.BufferedProtocol):
             SecureccError: the connection has ended, for this reason.
         """
         self._flush()
-        while self.backpressure.paused and self.error is None:  # the first of many that waited may have filled it again
+        while self.backpressure.paused and self.error is None:  # an earlier waiter may have filled it again
             await self.backpressure.wait()
         if self.error is not None:
             raise self.error
 
     @property
     def has_part(self) -> bool:
-        """Whether some bytes of a frame have come and others lack."""
+        """Whether a frame has arrived in part."""
         return self._reader.held > 0
 
     def fail(self, error: SecureccError) -> None:
-        """Ends the connection for `error`, the first one told. What was not sent is lost, but for TLS's own alert."""
+        """Ends the connection with `error`; the first error counts. Unsent bytes are lost, except TLS's own alert."""
         if self.error is not None:
             return
         self.error = error
@@ -329,8 +329,8 @@ class TlsConnection(asyncio.BufferedProtocol):
         self._wake()
 
     def finish(self, error: SecureccError, *, hear_out: bool = False) -> None:
-        """Ends the connection once what was written has gone, in CLOSE_S at most. With `hear_out` the peer may be in
-        the middle of something: what it sends is thrown away until it has heard.
+        """Ends the connection once everything written has been sent, within CLOSE_S. With `hear_out` the peer may still
+        be sending: its bytes are discarded until it has received ours.
         """
         if self.error is not None:
             return
@@ -341,7 +341,7 @@ class TlsConnection(asyncio.BufferedProtocol):
         self._pipe.shut()
         self._push()
         transport = self.transport
-        if self._unread or hear_out:  # with bytes unread, closing resets, and a reset takes back what was written
+        if self._unread or hear_out:  # closing with unread bytes sends a reset, which discards what was written
             transport.write_eof()
             self.resume_reading()
         else:

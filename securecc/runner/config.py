@@ -11,13 +11,13 @@ from securecc.model.messages import SharedTree
 
 class RunnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the front's parent tells the runner, as JSON. `base` is any directory (another is used if toolchains lie
-    below it): a tmpfs is mounted on it, in the runner's own namespace only. `uid` and `gid` are what root becomes.
-    `sandbox` is the program that makes sandboxes, ``jail`` or ``bubblewrap``; empty: the first that works.
-    `shared_trees` are directories (None: where the toolchains look for headers). `have` are digests of toolchains in
-    hex, and `trees` shared trees: a runner that finds exactly these is not needed. `groups` is a directory of control
-    groups that is the runner's own and prepared (`securecc.sandbox.cgroup`), empty for none. `without` are sandbox
-    layers to leave out (``seccomp``, ``landlock``): only tests set it, to show that the others hold alone. Sizes in
-    bytes.
+    below it): a tmpfs is mounted on it, in the runner's own namespace only. `uid` and `gid` are the user that root
+    switches to. `sandbox` is the program that makes sandboxes, ``jail`` or ``bubblewrap``; empty means the first that
+    works. `shared_trees` are directories (None: where the toolchains look for headers). `have` are digests of
+    toolchains in hex, and `trees` shared trees: a runner that finds exactly these is not needed. `groups` is a prepared
+    directory of control groups for the runner alone (`securecc.sandbox.cgroup`), empty for none. `without` are sandbox
+    layers to leave out (``seccomp``, ``landlock``): only tests set it, to show that each of the others is enough. Sizes
+    in bytes.
     """
 
     compilers: tuple[str, ...]

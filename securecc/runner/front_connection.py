@@ -16,7 +16,7 @@ _PENDING = 4 * limits.MANIFEST_ENTRIES  # descriptors whose orders have not come
 
 
 class FrontConnection:
-    """The front as the runner sees it: a peer that may send anything."""
+    """The front as the runner sees it: an untrusted peer."""
 
     def __init__(self, end: socket.socket, context: JobContext) -> None:
         self.gone = asyncio.Event()
@@ -77,8 +77,8 @@ class FrontConnection:
     def _answer(self, report: WorkReport, descriptors: list[int]) -> None:
         try:
             self.connection.send(report, descriptors)
-        except (SecureccError, OSError) as error:  # the front would wait for it
-            log(f"no report of job {report.job} can be sent: {error}")
+        except (SecureccError, OSError) as error:  # otherwise the front would wait for it
+            log(f"cannot send the report of job {report.job}: {error}")
             self.gone.set()
         finally:
             close_all(descriptors)

@@ -21,20 +21,20 @@ from securecc.sandbox import cgroup, landlock, mount_plan, namespaces, tree_buil
 from securecc.sandbox.sandbox import RunningSandbox, Sandbox, SandboxResult, SandboxSpec, limit_from_diagnostics
 from securecc.system.descriptors import close_all
 
-_SLACK = limits.MIB  # of a job's tmpfs, for directories and the compiler's temporary names
+_SLACK = limits.MIB  # of a job's tmpfs, for directories and the compiler's temporary files
 _SPARE_INODES = 4096
 _SERVERS_OWN = frozenset(
     {b"PATH", b"TMPDIR", b"PWD", b"COMPILER_PATH", b"LIBRARY_PATH", b"GCC_EXEC_PREFIX", b"GCONV_PATH"}
 )
 _SERVERS_OWN_PREFIX = (b"LD_", b"MALLOC_", b"GLIBC_", b"LOCPATH", b"NLSPATH", b"COLLECT_")
-_DEVICES = (b"/dev/null", b"/dev/urandom")  # gcc draws the names of LTO sections and coverage stamps from the second
+_DEVICES = (b"/dev/null", b"/dev/urandom")  # gcc makes the names of LTO sections and coverage stamps from the second
 
 
 @dataclass(frozen=True)
 class JobContext:
     """What all jobs share: the `sandbox` program, the toolchains by digest, the directory that job trees are mounted
-    in, the size limit of each (bytes), a descriptor of /dev/null, the path of each shared tree's copy, the version of
-    Landlock that restricts jobs (0: none), and the control groups (None: none).
+    in, the size limit of each (bytes), a descriptor of /dev/null, the path of each shared tree's copy, the Landlock ABI
+    that restricts jobs (0: none), and the control groups (None: none).
     """
 
     sandbox: Sandbox
@@ -54,7 +54,7 @@ class JobContext:
 
 
 class Job:
-    """One job. `run` is called once, then `close`; `cancel` at any time. The blobs' descriptors become the job's."""
+    """One job. `run` is called once, then `close`; `cancel` at any time. The job owns the blobs' descriptors."""
 
     def __init__(self, context: JobContext, order: WorkOrder, blobs: Sequence[int]) -> None:
         self._context = context
@@ -74,8 +74,8 @@ class Job:
             self._running.kill()
 
     async def run(self, work: WorkTree) -> tuple[WorkReport, list[int]]:
-        """The report, and the descriptors that go with it, which are the caller's to close. Raises no SecureccError:
-        what goes wrong is the report's `failure`.
+        """The report and its descriptors, which the caller closes. Raises no SecureccError: errors go into the report's
+        `failure`.
         """
         try:
             return await self._run(work)
@@ -83,7 +83,7 @@ class Job:
             return self._failed(str(error)), []
 
     def close(self) -> None:
-        """Removes the job's tree. To be called when the report has gone, for it takes up to half a millisecond."""
+        """Removes the job's tree. Takes up to half a millisecond, so call it after sending the report."""
         self._undo.close()
 
     async def _run(self, work: WorkTree) -> tuple[WorkReport, list[int]]:
@@ -120,7 +120,7 @@ class Job:
         return self._report(found, ending, stdio)
 
     def _shared_trees(self, work: WorkTree) -> dict[bytes, bytes]:
-        """The paths of its shared trees' copies, by the path where each is mounted.
+        """The paths of the copies of its shared trees, by the path where each is mounted.
 
         Raises:
             PathError: there is no such shared tree here.
@@ -161,7 +161,7 @@ class Job:
     def _rulesets(
         self, built: tree_builder.BuiltTree, toolchain: ToolchainCopy, places: Sequence[bytes]
     ) -> tuple[int, ...]:
-        """A job may change the client's own directories only, and those in the root itself if it works there."""
+        """A job may change only the client's own directories, and those in the root itself if it works there."""
         if not self._context.landlock:
             return ()
         never = {b"", b"/dev", *(b"/" + top for top in toolchain.tree.tops)}
@@ -215,8 +215,8 @@ class Job:
         places: Sequence[bytes],
         shared_trees: Iterable[bytes],
     ) -> ScanResult:
-        """What the run left. Not searched are the toolchain's own tree, except for the client's directories in it, and
-        shared trees.
+        """What the run left. The toolchain's own tree, except for the client's directories in it, and shared trees are
+        not searched.
         """
         skip = frozenset(
             {mount_plan.OWN_DIRECTORY, b"/dev", *(b"/" + top for top in toolchain.tree.tops), *shared_trees}
@@ -248,8 +248,8 @@ class Job:
 
 
 def _overlay(root: bytes, toolchain: bytes, tops: Sequence[bytes], places: Sequence[bytes]) -> None:
-    """Mounts the toolchain's top directories over the job's tree, and the client's directories over those. One tree
-    with all its mounts costs the sandbox less than one mount after another.
+    """Mounts the toolchain's top directories over the job's tree, and the client's directories over those. The sandbox
+    mounts one such tree faster than each mount separately.
     """
     with contextlib.ExitStack() as undo:
         held = []
@@ -265,8 +265,8 @@ def _overlay(root: bytes, toolchain: bytes, tops: Sequence[bytes], places: Seque
 
 
 def _spelled(order: WorkOrder, root: int) -> bytes:
-    """The working directory as the compiler is to spell it. The sandbox sets PWD to the directory that it is told to
-    enter, and gcc records PWD if that names the directory it is in.
+    """The working directory as the compiler must spell it. The sandbox sets PWD to the directory that it is told to
+    enter, and gcc records PWD if it names the current directory.
     """
     named = order.environment.get(b"PWD", b"")
     if named.startswith(b"/") and named != order.cwd and same_folder(root, named, order.cwd):
@@ -275,7 +275,7 @@ def _spelled(order: WorkOrder, root: int) -> bytes:
 
 
 def _environment(given: Mapping[bytes, bytes], search_path: bytes) -> dict[bytes, bytes]:
-    """The front's variables, without those that choose programs or libraries, which are the runner's to set."""
+    """The front's variables, without those that choose programs or libraries, which only the runner sets."""
     kept = {
         name: value
         for name, value in given.items()

@@ -10,11 +10,11 @@ from securecc.runner.pseudo_terminal import PseudoTerminal
 from securecc.runner_protocol.messages import WorkOrder
 from securecc.system.descriptors import close_all
 
-_TAIL = 16 * limits.KIB  # of the diagnostics, where a limit shows
+_TAIL = 16 * limits.KIB  # of the diagnostics, searched for signs of a limit
 
 
 class JobStdio:
-    """Nameless files on the job's tmpfs, and a pseudo-terminal if the client has a terminal."""
+    """Unnamed files on the job's tmpfs, and a pseudo-terminal if the client has a terminal."""
 
     def __init__(self, order: WorkOrder, root: bytes, given: int) -> None:
         """`given` is the descriptor of standard input.
@@ -41,7 +41,7 @@ class JobStdio:
         self.descriptors = (slave if asked.input else given, self._out, slave if asked.error else self._error)
 
     def attach(self) -> None:
-        """The sandbox has been started: read its terminal."""
+        """Starts reading the terminal, once the sandbox has been started."""
         if self._terminal:
             self._terminal.attach()
 
@@ -52,7 +52,7 @@ class JobStdio:
         return any(os.fstat(file).st_size > self._most for file in self._kept)
 
     def finish(self) -> bytes:
-        """The job has ended: the end of its diagnostics."""
+        """The end of the diagnostics, once the job has ended."""
         if self._terminal:
             self._terminal.close()
             if self._on_terminal:
@@ -62,7 +62,7 @@ class JobStdio:
         return self.tail
 
     def take(self) -> tuple[int, int]:
-        """Standard output and error, each cut to its limit and at its beginning; the caller closes them."""
+        """Standard output and error, each cut to its limit and rewound; the caller closes them."""
         for file in (self._out, self._error):
             if os.fstat(file).st_size > self._most:
                 os.ftruncate(file, self._most)
@@ -79,7 +79,7 @@ class JobStdio:
 
 
 def take_input(root: int, entries: Sequence[Entry]) -> int:
-    """The descriptor of the job's standard input, whose name is removed; -1 if it has none.
+    """The descriptor of the job's standard input, whose file is unlinked; -1 if it has none.
 
     Raises:
         SandboxError: it cannot be opened or removed.

@@ -1,4 +1,4 @@
-"""The log of the runner's processes: standard error, which the daemon's service manager keeps."""
+"""The log of the runner's processes: standard error, which the service manager collects."""
 
 import sys
 

@@ -1,6 +1,6 @@
 """Scans a job's tree after the run: what was read, what was made.
 
-The tree is the job's own work by now: it may have replaced directories with symlinks. Paths are resolved with
+By now the job has had control of the tree: it may have replaced directories with symlinks. Paths are resolved with
 openat2(RESOLVE_BENEATH|RESOLVE_NO_SYMLINKS), and only regular files are opened.
 """
 
@@ -36,8 +36,8 @@ class InitialTree(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ScanResult:
-    """What a run left. `descriptors` are those of `made`, in order, and the caller's to close; `more` counts files that
-    were made but not opened, `ignored` whatever was made that is not a regular file. `strays` and `read` are as in
+    """What a run left. `descriptors` are those of `made`, in order, and the caller closes them; `more` counts files
+    that were made but not opened, `ignored` anything made that is not a regular file. `strays` and `read` are as in
     `messages.Result`.
     """
 
@@ -52,10 +52,10 @@ class ScanResult:
 def scan_outputs(
     tree: InitialTree, entries: Sequence[Entry], skip: frozenset[bytes], output: int, within: Sequence[bytes] = ()
 ) -> ScanResult:
-    """What was made, and which files were read though not expected, or not read though expected.
+    """What was made, which files were read unexpectedly, and which expected files were not read.
 
-    The directories `skip` are not searched, except for what is or lies below one of `within` and is itself not in
-    `skip`; made files are opened up to `output` bytes in all.
+    The directories `skip` are not searched, except for those of `within` and directories below them that are not in
+    `skip` themselves; made files are opened up to `output` bytes in all.
 
     Raises:
         SandboxError: the tree cannot be read.
@@ -84,7 +84,7 @@ def _below(folders: Iterable[bytes]) -> tuple[bytes, ...]:
 
 
 class _Scanner:
-    """Opens each directory once, from the root and through no symlink."""
+    """Opens each directory once, from the root, without following symlinks."""
 
     def __init__(self, tree: InitialTree, output: int) -> None:
         self.made: list[Made] = []
@@ -97,7 +97,7 @@ class _Scanner:
         self._names = 0
 
     def compare(self, entries: Sequence[Entry]) -> tuple[list[int], bytes]:
-        """Notes changed files as made; the indices of strays, and the bits of what was read."""
+        """Records changed files as made; returns the indices of strays, and a bit for each file that was read."""
         read: dict[int, bool] = {}
         wanted: set[int] = set()
         plain: list[tuple[int, Entry, int]] = []
@@ -123,7 +123,7 @@ class _Scanner:
         return [index for index, entry, key in plain if _is_stray(entry, read[key], key in wanted)], bytes(bits)
 
     def list_again(self, path: bytes, mtime: int, skip: frozenset[bytes]) -> None:
-        """Notes what is new in a directory, if it was touched."""
+        """Records what is new in a directory, if it was modified."""
         at = self._folder(path)
         if at is None:
             return
@@ -158,7 +158,7 @@ class _Scanner:
             self.ignored += 1
 
     def _make(self, path: bytes) -> None:
-        """Opens a made file: regular, through no symlink, without waiting."""
+        """Opens a made file if it is regular, without following symlinks or blocking."""
         parent, _, name = path.rpartition(b"/")
         at = self._folder(parent)
         if at is None:
@@ -225,7 +225,7 @@ def same_folder(root: int, one: bytes, other: bytes) -> bool:
 
 
 def open_beneath(root: int, path: bytes, flags: int, *, follow: bool = False) -> int:
-    """openat2(2): below `root` and through no symlink; with `follow`, as if `root` were the root directory.
+    """openat2(2) below `root`, without following symlinks; with `follow`, as if `root` were the root directory.
 
     Raises:
         OSError: the system refuses.
@@ -242,7 +242,7 @@ def open_beneath(root: int, path: bytes, flags: int, *, follow: bool = False) ->
 
 
 def _is_stray(entry: Entry, was_read: bool, wanted: bool) -> bool:
-    """An empty file is known without being read; one inode is read under whichever of its names."""
+    """An empty file need not be read to be known; reading an inode by one name counts for all its names."""
     if entry.role is Role.READ:
         return not was_read and entry.size > 0
     return entry.role is Role.PRESENT and was_read and not wanted

@@ -1,5 +1,5 @@
-"""A pseudo-terminal for a compiler whose user has a terminal (pty(7)): gcc asks it for its width and whether to use
-colour.
+"""A pseudo-terminal for a compiler whose user has a terminal (pty(7)): gcc asks for its width, and uses colour if there
+is one.
 """
 
 import asyncio
@@ -17,15 +17,15 @@ _TIOCGPTPEER = 0x5441
 
 
 class PseudoTerminal:
-    """One pseudo-terminal of `columns` by `rows` character cells. What is written to it is kept unchanged, up to `most`
-    bytes; `overflowing` tells of more.
+    """One pseudo-terminal of `columns` by `rows` character cells. Output is kept unchanged, up to `most` bytes;
+    `overflowing` says whether there was more.
     """
 
     def __init__(self, columns: int, rows: int, most: int, multiplexer: str = PTMX) -> None:
         """Opens it; `multiplexer` is the path of ptmx.
 
         Raises:
-            SandboxError: the system gives no pseudo-terminal.
+            SandboxError: the system provides no pseudo-terminal.
         """
         self.captured = bytearray()
         self.slave = -1
@@ -49,18 +49,18 @@ class PseudoTerminal:
             raise SandboxError(f"the pseudo-terminal cannot be set up: {error}") from error
 
     def attach(self) -> None:
-        """Reads it on the running event loop; our own end of the slave is closed, for the sandbox has its own."""
+        """Reads it on the running event loop; closes our copy of the slave, since the sandbox has its own."""
         os.close(self.slave)
         self.slave = -1
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._master, self._read)
 
     def overflowing(self) -> bool:
-        """Whether more was written than is kept."""
+        """Whether more was written than `most` bytes."""
         return len(self.captured) > self._most
 
     def close(self) -> None:
-        """Takes what is left, then closes it; may be called again."""
+        """Reads what is left, then closes it; may be called more than once."""
         if self._master < 0:
             return
         if self.slave >= 0:

@@ -1,4 +1,6 @@
-"""The root directory that a runner's jobs are made in: what it holds, and the way there from the host's files."""
+"""The root directory that a runner's jobs are made in: what it holds, and how the runner moves to it from the host's
+files.
+"""
 
 import os
 from dataclasses import dataclass, replace
@@ -20,7 +22,7 @@ _STORE, _SHARED_TREES, _JOBS, _FILTER = b"/toolchains", b"/shared-trees", b"/job
 _DEVICES = (b"/dev/null", b"/dev/urandom")
 _BASES = (b"/mnt", b"/media", b"/srv", b"/run", b"/tmp", b"/var/tmp")
 _PAGE = 4096
-_SPARE = 16  # this part of the store is kept free for what is made for jobs
+_SPARE = 16  # this part of the store is kept free for jobs
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class _Inventory:
 
 def prepare(config: RunnerConfig) -> list[JobContext]:
     """Leaves the host's files for a root of our own. The contexts differ only in the program that makes the sandbox;
-    there are none if only the toolchains were found that another runner has.
+    there are none if another runner already has exactly the toolchains that were found.
 
     Raises:
         SandboxError: the system refuses, or the runner would run as root.
@@ -42,7 +44,7 @@ def prepare(config: RunnerConfig) -> list[JobContext]:
     os.umask(0)
     if os.getuid() == 0:
         if not (config.uid and config.gid):
-            raise SandboxError("the runner would run compilers as root", "give it a user of its own (runner.user)")
+            raise SandboxError("the runner would run compilers as root", "give it its own user (runner.user)")
         namespaces.switch_user(config.uid, config.gid)
     namespaces.harden()
     namespaces.become_subreaper()
@@ -92,7 +94,7 @@ def _copy_toolchains(base: bytes, found: _Inventory) -> dict[bytes, ToolchainCop
 
 
 def _find(config: RunnerConfig) -> _Inventory:
-    """The programs that make sandboxes, and the compilers; those that cannot be used are named in the log.
+    """The programs that make sandboxes, and the compilers; the log names those that cannot be used.
 
     Raises:
         ConfigError: none of the compilers can be used.
@@ -122,7 +124,7 @@ def _copy_shared_trees(found: _Inventory, base: bytes, store: int) -> dict[Share
 
 
 def _base(wanted: str, found: _Inventory) -> bytes:
-    """A directory that hides nothing which is still to be copied.
+    """A directory that can be mounted over without hiding anything still to be copied.
 
     Raises:
         ConfigError: there is none.

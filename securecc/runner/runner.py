@@ -1,7 +1,7 @@
 """The process that runs compilers: ``python -I -m securecc.runner.runner --fd N --config-fd M``.
 
 It has no network, no keytab and no access to the host's files: it finds the toolchains, copies them to a tmpfs, and
-makes that its root before it takes the first order. It exits, and all jobs with it, when the front does.
+makes that its root before it takes the first order. When the front exits, it exits too, and all jobs with it.
 """
 
 import argparse
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _only(descriptor: int) -> None:
-    """Keeps standard error and the front's end; closes every other inherited descriptor."""
+    """Closes every inherited descriptor except standard error and the connection to the front."""
     null = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1):
         os.dup2(null, standard)
@@ -57,7 +57,7 @@ def _only(descriptor: int) -> None:
 
 
 async def _serve(end: socket.socket, contexts: Sequence[JobContext]) -> None:
-    """Takes orders until the front has gone; then kills what runs, and waits until it has ended."""
+    """Takes orders until the front has gone; then kills the running jobs, and waits until they have ended."""
     context, usable = await _choose(contexts)
     heap.freeze_gc()
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: log(repr(context)))

@@ -1,4 +1,4 @@
-"""The runner as a service of its own: it waits for fronts on a unix socket, and gives each a spawner.
+"""The runner as a separate service: it waits for fronts on a unix socket, and gives each a spawner.
 
 So no process ever needs to be root, and a service manager can keep network and keys from everything that runs
 compilers.
@@ -25,7 +25,7 @@ from securecc.system.peer_credentials import peer_credentials
 log = logging.getLogger("securecc")
 
 READY = "securecc: the runner waits for its front"
-"""The line of the log that says so."""
+"""The log line that says that the service is ready."""
 
 _STOP_S, _LOOK_S = 5.0, 0.005
 
@@ -34,7 +34,7 @@ def connect(path: Path) -> socket.socket:
     """The front's end of a connection to a spawner.
 
     Raises:
-        SandboxError: no runner listens at this path.
+        SandboxError: no runner is listening at this path.
     """
     end = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.MIB)
@@ -43,7 +43,7 @@ def connect(path: Path) -> socket.socket:
     except OSError as error:
         end.close()
         advice = "start it: systemctl start securecc-runner.socket, or secureccd --only runner"
-        raise SandboxError(f"no runner listens at {path}: {error.strerror}", advice) from error
+        raise SandboxError(f"no runner is listening at {path}: {error.strerror}", advice) from error
     return end
 
 
@@ -51,7 +51,7 @@ class RunnerService:
     """Waits for fronts until told to stop."""
 
     def __init__(self, settings: DaemonSettings, config: Path, supervisor: ServiceManager) -> None:
-        """`config` is the file that the settings are from. Root becomes the runner's user.
+        """`config` is the file that the settings come from. Root becomes the runner's user.
 
         Raises:
             SandboxError: the system refuses.
@@ -94,7 +94,7 @@ class RunnerService:
         return 0
 
     def _turn(self, both: selectors.BaseSelector, hearing: socket.socket) -> bool:
-        """Handles what has happened, if anything has. Whether we were told to stop."""
+        """Handles pending events, if there are any. Returns whether we were told to stop."""
         for key, _ in both.select(self._supervisor.notify_every_s or None):
             if key.fileobj is self._listening:
                 self._accept()
@@ -106,10 +106,10 @@ class RunnerService:
         return False
 
     def _listen(self) -> socket.socket:
-        """The service manager's socket, or one of our own that only the front's user can reach.
+        """The service manager's socket, or one that we make and only the front's user can reach.
 
         Raises:
-            ConfigError: it cannot be made, or the service manager gives other sockets.
+            ConfigError: it cannot be made, or the service manager passes other sockets.
         """
         if self._supervisor.sockets:
             [first, *more] = self._supervisor.sockets
@@ -147,15 +147,15 @@ class RunnerService:
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.MIB)
             try:
                 child = os.fork()
-            except OSError as error:  # the others' runners go on
-                log.error("cannot start a spawner for a front: %s", error.strerror)  # noqa: TRY400 - the error says it all
+            except OSError as error:  # the other fronts' runners are not affected
+                log.error("cannot start a spawner for a front: %s", error.strerror)  # noqa: TRY400 - the error says all
                 return
             if not child:
                 self._be_spawner(end)
             self._spawners.add(child)
 
     def _objection(self, end: socket.socket) -> str:
-        """Why this is not a front of ours; empty if it is."""
+        """Why this peer is not our front; empty if it is."""
         uid = peer_credentials(end).uid
         if uid == os.getuid():
             return f"it has the runner's own uid {uid}: a compiler that broke out could pose as the front"
@@ -166,7 +166,7 @@ class RunnerService:
         return ""
 
     def _be_spawner(self, end: socket.socket) -> NoReturn:
-        """In a child: one front's spawner, from beginning to end."""
+        """Runs one front's spawner, from beginning to end, in a child."""
         status = 1
         try:
             signal.set_wakeup_fd(-1)
@@ -184,7 +184,7 @@ class RunnerService:
                 self._spawners.discard(ended)
 
     def _stop(self) -> None:
-        """A spawner ends its runners before it ends; whatever is left after that is killed."""
+        """A spawner ends its runners before it exits; whatever is left after that is killed."""
         for spawner in self._spawners:
             os.kill(spawner, signal.SIGTERM)
         last = time.monotonic() + _STOP_S
@@ -195,8 +195,8 @@ class RunnerService:
 
 
 def prepare_groups(settings: DaemonSettings, become: User | None) -> str:
-    """The directory of jobs' control groups, which becomes `become`'s if root gives it away; empty, with a line in the
-    log, if there is none. Whoever is to have jobs there must `cgroup.join` it.
+    """The directory of jobs' control groups, whose owner becomes `become` if we are root; empty, with a line in the
+    log, if there is none. A process that starts jobs there must `cgroup.join` it.
 
     Raises:
         SandboxError: the configured directory cannot be used.

@@ -1,10 +1,10 @@
-"""The process that starts further runners.
+"""The process that starts more runners.
 
 It runs as ``python -I -m securecc.runner.runner_spawner --fd N --config-fd M --config FILE``.
 
-A runner cannot see what is installed after it has left the host's files. The spawner keeps them in sight, as the
-runner's user, and starts a new runner when the front asks. It trusts nothing from the front: which compilers are
-offered it reads from the daemon's configuration itself. It exits when the front does.
+A runner that has left the host's files cannot see what is installed later. The spawner keeps access to them, as the
+runner's user, and starts a new runner when the front asks. It trusts nothing from the front: it reads from the daemon's
+configuration itself which compilers to offer. It exits when the front does.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from securecc.runner_protocol.packets import memory
 from securecc.sandbox import namespaces, process_tree
 
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
-"""What runner and spawner are started with."""
+"""The interpreter and options that runner and spawner are started with."""
 
 _ENDS = (signal.SIGCHLD, signal.SIGTERM)
 _END_S = 5.0
@@ -49,7 +49,7 @@ def command(module: str, end: int, config: int, *more: str) -> list[str]:
 
 
 def start(arguments: Sequence[str], descriptors: Sequence[int]) -> "subprocess.Popen[bytes]":
-    """Starts one of them, with these descriptors, standard error, and no others."""
+    """Starts one of them, with standard error, these descriptors, and no others."""
     return subprocess.Popen(
         arguments,
         pass_fds=descriptors,
@@ -61,7 +61,7 @@ def start(arguments: Sequence[str], descriptors: Sequence[int]) -> "subprocess.P
 
 
 def runner_config(settings: DaemonSettings, become: User | None = None, groups: str = "") -> RunnerConfig:
-    """What a runner is told under these settings. `become` is the user that root becomes; `groups` as in
+    """A runner's configuration under these settings. `become` is the user that root becomes; `groups` as in
     `RunnerConfig`.
     """
     return RunnerConfig(
@@ -93,11 +93,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class RunnerSpawner:
-    """Starts runners, and reaps them."""
+    """Starts runners and reaps them."""
 
     def __init__(self, config: RunnerConfig, daemon: Path) -> None:
-        """`config` is what runners are told, except for what the daemon's configuration, the file `daemon`, says when
-        one starts.
+        """`config` is what runners are told, except for what the daemon's configuration file, `daemon`, says when one
+        starts.
         """
         self._config = config
         self._daemon = daemon
@@ -109,7 +109,7 @@ class RunnerSpawner:
         Raises:
             SandboxError: the system refuses to change the user.
         """
-        codecs.lookup("utf-8-sig")  # what reads the configuration, while Python's own files can be read for certain
+        codecs.lookup("utf-8-sig")  # these read the configuration; Python's files are readable now
         if os.getuid() == 0 and self._config.uid and self._config.gid:
             namespaces.switch_user(self._config.uid, self._config.gid)
         namespaces.harden()
@@ -125,7 +125,7 @@ class RunnerSpawner:
         self._end()
 
     def _answer(self, packet: bytes, descriptors: Sequence[int]) -> None:
-        """The new runner has the descriptor then; without one, the front sees end of file."""
+        """Gives the descriptor to a new runner; if none starts, the front sees end of file."""
         try:
             order = msgspec.msgpack.decode(packet, type=WorkRunner)
             if len(descriptors) == 1:
@@ -145,9 +145,9 @@ class RunnerSpawner:
         have = tuple(digest.hex() for digest in order.have)
         config = msgspec.structs.replace(self._configured(), have=have, trees=order.trees)
         descriptor = memory(msgspec.json.encode(config))
-        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)  # who is not known yet cannot be buried
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)  # a child that is not known yet cannot be reaped
         try:
-            child = os.fork()  # not a program anew: its user need not be able to read Python's files
+            child = os.fork()  # forked, not executed: its user may not be able to read Python's files
             if not child:
                 _be_runner(end, descriptor)
             self._runners.add(child)
@@ -156,7 +156,7 @@ class RunnerSpawner:
             os.close(descriptor)
 
     def _configured(self) -> RunnerConfig:
-        """What the configuration says now; what it said at first if it cannot be read."""
+        """What the configuration says now, or what it said at first if it cannot be read."""
         try:
             now = read_settings(self._daemon)
         except ConfigError as error:
@@ -166,29 +166,29 @@ class RunnerSpawner:
         return msgspec.structs.replace(self._config, compilers=now_told.compilers, shared_trees=now_told.shared_trees)
 
     def _bury(self) -> None:
-        """Reaps also what a dead runner left behind, for that is our child now (PR_SET_CHILD_SUBREAPER of prctl(2))."""
+        """Reaps also what a dead runner left behind, since we are a subreaper (PR_SET_CHILD_SUBREAPER of prctl(2))."""
         with contextlib.suppress(ChildProcessError):
             while ended := os.waitpid(-1, os.WNOHANG)[0]:
                 self._runners.discard(ended)
 
     def _end(self) -> None:
-        """The front has gone, so the runners exit too; one that does not is killed."""
+        """Waits for the runners to exit after the front has gone, and kills those that do not."""
         last = time.monotonic() + _END_S
         while self._runners and time.monotonic() < last:
             time.sleep(_LOOK_S)
         end_children()
 
     def _kill(self) -> NoReturn:
-        """Told to stop: the runners end with it, and their jobs with them."""
+        """Ends the runners, and their jobs with them, when told to stop."""
         end_children()
         os._exit(0)
 
 
 def end_children() -> None:
-    """Kills all children, and what they leave behind, for that is ours (PR_SET_CHILD_SUBREAPER of prctl(2)): even a
-    compiler that broke out. Returns when none is left.
+    """Kills all children and what they leave behind, which become our children (PR_SET_CHILD_SUBREAPER of prctl(2)):
+    even a compiler that broke out. Returns when none is left.
     """
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # they are reaped here alone, so that each number means what it meant
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # they are reaped only here, so no pid is reused meanwhile
     with contextlib.suppress(ChildProcessError):
         while True:
             for child in process_tree.children(os.getpid()):
@@ -199,7 +199,7 @@ def end_children() -> None:
 
 
 def _be_runner(end: int, config: int) -> NoReturn:
-    """In a child: the runner, from beginning to end."""
+    """Runs the runner, from beginning to end, in a child."""
     status = 1
     try:
         for number in _ENDS:

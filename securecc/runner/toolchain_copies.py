@@ -1,4 +1,4 @@
-"""Toolchains as the sandbox shows them: copies on a tmpfs of the runner's, mounted read-only.
+"""Toolchains as the sandbox shows them: copies on the runner's tmpfs, mounted read-only.
 
 A copy is made once; each set of mountpoints for clients' directories gets a tree of hard links to that copy, made when
 first needed.
@@ -28,7 +28,7 @@ class _Variant:
 
 
 class ToolchainCopy:
-    """One toolchain. `take` gives a read-only tree with some mountpoints, to be given back."""
+    """One toolchain. `take` returns a read-only tree with some mountpoints; `give_back` releases it."""
 
     def __init__(self, closure: ToolchainClosure, store: bytes) -> None:
         """Copies the closure below the directory `store`.
@@ -64,7 +64,7 @@ class ToolchainCopy:
         )
 
     def move(self, store: bytes) -> None:
-        """The store is known by another path from now on (the runner changes its root)."""
+        """Sets the store's path, which changes when the runner changes its root."""
         self._store = store
 
     @property
@@ -94,7 +94,7 @@ class ToolchainCopy:
         return variant.root
 
     def give_back(self, mountpoints: tuple[bytes, ...]) -> None:
-        """One user less of the tree with these mountpoints."""
+        """Releases the tree with these mountpoints."""
         self._variants[mountpoints].users -= 1
 
     def _make_room(self) -> None:
@@ -110,7 +110,7 @@ class ToolchainCopy:
                 del self._variants[mountpoints]
                 _drop(variant.root)
                 return
-        raise SandboxError("too many different trees of one toolchain in use")
+        raise SandboxError("too many different trees of one toolchain are in use")
 
     def _assemble(self, mountpoints: tuple[bytes, ...]) -> bytes:
         self._made += 1

@@ -18,8 +18,8 @@ from securecc.runner_protocol.packets import memory
 from securecc.system.descriptors import close_all
 
 _FOLDER, _SOURCE = b"/probe", b"int securecc;\n"
-_SAID = 400  # bytes of what it says about it
-_MTIME = 10**18  # any: nothing in the object says it
+_SAID = 400  # bytes of its diagnostics that are quoted
+_MTIME = 10**18  # any will do: the object does not contain it
 _TREE = WorkTree(
     (
         Entry(_FOLDER, Kind.DIRECTORY, mode=0o755, mtime_ns=_MTIME),

@@ -1,8 +1,7 @@
-"""Shared trees as the sandbox shows them: copies of whole directory trees on a tmpfs of the runner's, mounted
-read-only.
+"""Shared trees as the sandbox shows them: copies of whole directory trees on the runner's tmpfs, mounted read-only.
 
-`compiler.tree.shared_tree` says what a shared tree is and computes its digest. It is computed of the copy, which
-nothing can change later.
+`compiler.tree.shared_tree` defines a shared tree and computes its digest. The digest is that of the copy, which nothing
+can change later.
 """
 
 import os
@@ -27,8 +26,8 @@ _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 def directories_to_share(
     wanted: Iterable[bytes] | None, toolchains: Sequence[ToolchainClosure], log: Callable[[str], None]
 ) -> tuple[bytes, ...]:
-    """The real paths of these directories (None: where the toolchains look for headers). Those that would lie over
-    something of a toolchain's are left out, with a line in the log.
+    """The real paths of these directories (None: where the toolchains look for headers). Those that would hide part of
+    a toolchain are left out, with a line in the log.
     """
     if wanted is None:
         wanted = _topmost(path for closure in toolchains for path in closure.include_directories)
@@ -46,7 +45,7 @@ def directories_to_share(
 
 
 def _topmost(directories: Iterable[bytes]) -> list[bytes]:
-    """Those that exist, without any that lies below another."""
+    """Those that exist, except any that lie below another."""
     found: list[bytes] = []
     for path in sorted({os.path.realpath(path) for path in directories if os.path.isdir(path)}):
         if not path.startswith(tuple(other + b"/" for other in found)):
@@ -55,8 +54,8 @@ def _topmost(directories: Iterable[bytes]) -> list[bytes]:
 
 
 def copy_trees(roots: Iterable[bytes], store: bytes, room: int, log: Callable[[str], None]) -> dict[SharedTree, bytes]:
-    """Copies the trees below these directories into the directory `store`, at most `room` bytes in all; the path of
-    each copy. What cannot be shared, or has no room, is left out, with a line in the log.
+    """Copies the trees below these directories into the directory `store`, at most `room` bytes in all. Returns the
+    path of each copy. Trees that cannot be shared or do not fit are left out, with a line in the log.
     """
     found: dict[SharedTree, bytes] = {}
     for number, root in enumerate(roots):
@@ -78,7 +77,7 @@ def copy_trees(roots: Iterable[bytes], store: bytes, room: int, log: Callable[[s
 
 
 class _Copying:
-    """One copy while it is made. `taken` counts its bytes in whole pages."""
+    """One copy in progress. `taken` counts its bytes in whole pages."""
 
     def __init__(self, root: bytes, to: bytes, room: int) -> None:
         self.taken = 0
@@ -105,7 +104,7 @@ class _Copying:
         return shared_tree.digest_of(shared_tree.entries(self._to))
 
     def _folder(self, inside: bytes) -> list[bytes]:
-        """Copies what is directly in a directory; the directories in it.
+        """Copies the files and links in a directory; returns its subdirectories.
 
         Raises:
             ToolchainError: there is a special file in it.
@@ -141,7 +140,7 @@ class _Copying:
         try:
             status = os.fstat(source)
             if not stat.S_ISREG(status.st_mode) or status.st_size > limits.BLOB:
-                raise ToolchainError(f"{os.fsdecode(self._root + path)} is too large, or changes while it is copied")
+                raise ToolchainError(f"{os.fsdecode(self._root + path)} is too large, or changed while it was copied")
             self._take(-(-status.st_size // _PAGE) * _PAGE or _PAGE)
             self._copy(source, path, status)
         finally:
@@ -154,7 +153,7 @@ class _Copying:
             while done < status.st_size:
                 some = os.sendfile(to, source, done, status.st_size - done)
                 if not some:
-                    raise ToolchainError(f"{os.fsdecode(self._root + path)} changes while it is copied")
+                    raise ToolchainError(f"{os.fsdecode(self._root + path)} changed while it was copied")
                 done += some
             os.fchmod(to, status.st_mode & 0o666 | 0o400)
             os.utime(to, ns=(0, status.st_mtime_ns))

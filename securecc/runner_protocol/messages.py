@@ -1,6 +1,6 @@
-"""Messages between front and runner, over a socketpair of packets with descriptors beside them.
+"""Messages between front and runner, sent as packets over a socketpair, with descriptors attached.
 
-The front trusts nothing of a WorkReport but its shape; the runner knows no principal and no policy.
+The front trusts nothing in a WorkReport but its structure; the runner knows neither principals nor policy.
 """
 
 import msgspec
@@ -11,7 +11,7 @@ from securecc.model.messages import Description, LimitName, SharedTree, Terminal
 
 
 class WorkTree(msgspec.Struct, frozen=True, array_like=True):
-    """Travels in a memfd, for it may be larger than a packet. `descriptors[i]` is the index of entry i's content among
+    """Sent in a memfd, since it may be larger than a packet. `descriptors[i]` is the index of entry i's content among
     the order's descriptors, -1 if it has none. Equal digests share one descriptor.
     """
 
@@ -20,8 +20,8 @@ class WorkTree(msgspec.Struct, frozen=True, array_like=True):
 
 
 class WorkOrder(msgspec.Struct, frozen=True, array_like=True, tag="order", tag_field="t"):
-    """One job. The packet carries the WorkTree's memfd as its first descriptor; the blobs' descriptors, `blobs` in all,
-    come in `WorkBlobs` packets before it.
+    """One job. The packet carries the WorkTree's memfd as its first descriptor; the descriptors of its `blobs` blobs
+    come before it, in `WorkBlobs` packets.
     """
 
     job: int
@@ -48,7 +48,7 @@ class WorkCancel(msgspec.Struct, frozen=True, array_like=True, tag="cancel", tag
 
 
 class Made(msgspec.Struct, frozen=True, array_like=True):
-    """A regular file that is new or has changed; its descriptor comes beside the report. `size` in bytes."""
+    """A regular file that is new or has changed; its descriptor is attached to the report. `size` in bytes."""
 
     path: bytes
     size: int
@@ -56,11 +56,11 @@ class Made(msgspec.Struct, frozen=True, array_like=True):
 
 
 class WorkReport(msgspec.Struct, frozen=True, array_like=True, tag="report", tag_field="t"):
-    """The job has ended, and nothing of it runs any more.
+    """The job has ended, and none of its processes is left.
 
-    Descriptors beside it, in order: standard output, standard error, then one for each of `made`; none at all if
-    `failure` is set. `failure` says what went wrong in the runner itself (no sandbox, no space); `status` means nothing
-    then. Only the first 200 made files are reported; `more` counts the rest. `strays` and `read` are as in
+    Attached descriptors, in order: standard output, standard error, then one for each of `made`; none at all if
+    `failure` is set. `failure` says what went wrong in the runner itself (no sandbox, no space), and makes `status`
+    meaningless. Only the first 200 made files are reported; `more` counts the rest. `strays` and `read` are as in
     `messages.Result`.
     """
 
@@ -77,8 +77,8 @@ class WorkReport(msgspec.Struct, frozen=True, array_like=True, tag="report", tag
 
 class Offer(msgspec.Struct, frozen=True, array_like=True):
     """A toolchain that the runner can run. `called_by` are the paths of its drivers; no client file may be in
-    `directories` except below one of `include_directories`, or if it is one of the `catalogues`, by path and digest.
-    `description` tells toolchains apart in words; `whole` is a digest that shows whether anything of it is new.
+    `directories` except below one of `include_directories`, or if path and digest are those of one of the `catalogues`.
+    `description` tells toolchains apart in words; `whole` is a digest that changes with any part of it.
     """
 
     name: str
@@ -93,13 +93,13 @@ class Offer(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def family(self) -> str:
-        """Whose command line it understands: ``gcc``, ``clang`` or ``other``."""
+        """Which command line it understands: ``gcc``, ``clang`` or ``other``."""
         return self.description.family
 
 
 class WorkRunner(msgspec.Struct, frozen=True, array_like=True, tag="runner", tag_field="t"):
-    """To the spawner: start another runner, whose end is the packet's one descriptor. One that finds exactly the
-    toolchains `have` and the shared trees `trees` reports that it is ready with no toolchain, and exits.
+    """To the spawner: start another runner on the packet's one descriptor. A runner that finds exactly the toolchains
+    `have` and the shared trees `trees` reports that it is ready with no toolchain, and exits.
     """
 
     have: tuple[bytes, ...] = ()

@@ -1,7 +1,7 @@
-"""Packets of messages between front and runner, with descriptors beside them (unix(7), SOCK_SEQPACKET).
+"""Packets of messages between front and runner, with descriptors attached (unix(7), SOCK_SEQPACKET).
 
 One packet is one message of `runner_protocol.messages`: a byte that says where the body is, then the body. A body too
-large for a packet travels in a memfd, which is the packet's first descriptor then.
+large for a packet is sent in a memfd, as the packet's first descriptor.
 """
 
 import array
@@ -39,7 +39,7 @@ _tree_decoder = msgspec.msgpack.Decoder(WorkTree)
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
-    """Two connected ends; a child inherits one only if it is passed on explicitly."""
+    """Two connected ends; a child inherits one only if it is passed explicitly."""
     ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     for end in ends:
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.MIB)
@@ -47,10 +47,11 @@ def pair() -> tuple[socket.socket, socket.socket]:
 
 
 def order_runner(spawner: socket.socket, have: Sequence[bytes], trees: Sequence[SharedTree] = ()) -> socket.socket:
-    """Has the spawner start another runner; the end that speaks to it. `have` and `trees` are as in `WorkRunner`.
+    """Has the spawner start another runner, and returns our end of its connection. `have` and `trees` are as in
+    `WorkRunner`.
 
     Raises:
-        SandboxError: the spawner has gone.
+        SandboxError: the spawner has exited.
     """
     ours, theirs = pair()
     try:
@@ -77,8 +78,8 @@ def say_once(end: socket.socket, message: msgspec.Struct) -> None:
 
 class PacketConnection(Generic[Incoming]):
     """One end. `receive(message, descriptors)` owns the descriptors that it is given; `lost(reason)` is called once,
-    when the peer has gone; `garbage(reason)` for each packet that is not a message (its descriptors are closed
-    already).
+    when the peer has gone; `garbage(reason)` for each packet that is not a message, after its descriptors have been
+    closed.
 
     Belongs to the running event loop from `start` to `close`.
     """
@@ -101,26 +102,26 @@ class PacketConnection(Generic[Incoming]):
 
     @property
     def queued(self) -> int:
-        """Packets that wait for a slow peer."""
+        """How many packets wait for a slow peer."""
         return len(self._waiting)
 
     def start(self) -> None:
-        """Begins to receive."""
+        """Starts receiving."""
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._end, self._readable)
 
     @property
     def closed(self) -> bool:
-        """Whether it has ended, from either side."""
+        """Whether either side has closed it."""
         return self._closed
 
     def send(self, message: msgspec.Struct, descriptors: Sequence[int] = ()) -> None:
-        """Sends, or queues if the peer is slow: what waits is bounded by the jobs under way. The descriptors remain the
-        caller's, for those that have to wait are duplicated.
+        """Sends, or queues if the peer is slow; the jobs under way bound the queue. The caller keeps the descriptors:
+        those that must wait are duplicated.
 
         Raises:
             ChannelError: the peer has gone.
-            ProtocolError: there are too many descriptors, or the kernel takes no such packet.
+            ProtocolError: there are too many descriptors, or the kernel refuses the packet.
         """
         if self._closed:
             raise ChannelError(_LOST)
@@ -184,7 +185,7 @@ class PacketConnection(Generic[Incoming]):
             self._loop.remove_writer(self._end)
         except ChannelError:
             return
-        except ProtocolError as error:  # it will not go at the next try either, and nothing behind it
+        except ProtocolError as error:  # trying again would fail too, and block the packets behind it
             self._gone(error.message)
 
     def _readable(self) -> None:
@@ -239,8 +240,8 @@ class PacketConnection(Generic[Incoming]):
 def post_order(
     connection: "PacketConnection[FromRunner]", order: WorkOrder, tree: WorkTree, descriptors: Sequence[int]
 ) -> None:
-    """Sends one job: its contents, 250 descriptors a packet, then the order with the tree. The descriptors remain the
-    caller's.
+    """Sends one job: its contents, 250 descriptors a packet, then the order with the tree. The caller keeps the
+    descriptors.
 
     Raises:
         ChannelError: the peer has gone.
@@ -259,7 +260,7 @@ def read_tree(memfd: int) -> WorkTree:
     """The tree that an order's first descriptor holds.
 
     Raises:
-        ProtocolError: it holds none.
+        ProtocolError: it does not hold a valid tree.
     """
     try:
         tree = _tree_decoder.decode(_contents(memfd, limits.WORK_TREE))
@@ -280,7 +281,7 @@ def memory(content: bytes) -> int:
 
 
 def _contents(descriptor: int, limit: int) -> bytes:
-    """All bytes, copied before anyone looks at them, for the peer may still write.
+    """All bytes, copied before they are parsed, since the peer may still write to them.
 
     Raises:
         ProtocolError: it is larger than `limit` bytes, or cannot be read.
@@ -295,7 +296,7 @@ def _contents(descriptor: int, limit: int) -> bytes:
 
 
 def received_descriptors(beside: list[tuple[int, int, bytes]]) -> list[int]:
-    """The descriptors among ancillary data (cmsg(3)), as recvmsg(2) gives it."""
+    """The descriptors in the ancillary data (cmsg(3)) that recvmsg(2) returned."""
     found = array.array("i")
     for level, kind, data in beside:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:

@@ -1,1 +1,1 @@
-"""What every part asks of the operating system in the same way."""
+"""Operating system calls that every part makes in the same way."""

@@ -4,16 +4,16 @@ import contextlib
 import os
 from pathlib import Path
 
-_RANDOM = 6  # bytes: containers share a home directory but not process ids, so these would not do
+_RANDOM = 6  # bytes; not the process id, since containers share a home directory but not process ids
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def replace_file(
     path: Path, content: bytes, *, mode: int = 0o600, like: os.stat_result | None = None, durable: bool = False
 ) -> None:
-    """Puts `content` in the place of the file, or of a symlink there. `mode` is subject to the umask (open(2)); `like`
-    is a file whose owner and exact mode the new one takes instead. A `durable` file survives a power failure, which
-    takes the time of an fsync(2).
+    """Replaces the file, or a symlink there, by one with `content`. `mode` is subject to the umask (open(2)); `like` is
+    a file whose owner and exact mode the new one takes instead. A `durable` file survives a power failure, at the cost
+    of an fsync(2).
 
     Raises:
         OSError: nothing was replaced, and no temporary file is left.
@@ -39,7 +39,7 @@ def replace_file(
 
 
 def _sync_directory(path: Path) -> None:
-    """The new name survives as well."""
+    """Makes the new name survive as well."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

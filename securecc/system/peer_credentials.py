@@ -8,8 +8,8 @@ _UCRED = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
 
 class PeerCredentials(NamedTuple):
-    """The peer's ids at the moment it called connect(2) or listen(2). `pid` is 0 for a process of another pid namespace
-    that ours does not contain.
+    """The peer's ids at the moment it called connect(2) or listen(2). `pid` is 0 for a process that our pid namespace
+    cannot see.
     """
 
     pid: int

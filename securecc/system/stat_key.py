@@ -20,7 +20,7 @@ def stat_key(status: os.stat_result) -> StatKey:
 
 
 def path_stat_key(path: bytes, *, follow: bool = False) -> StatKey | None:
-    """The key of whatever is at `path` now; None where nothing is. `follow` resolves a symlink at its end."""
+    """The key of whatever is at `path` now; None if nothing is there. `follow` resolves a symlink at its end."""
     try:
         return stat_key(os.stat(path, follow_symlinks=follow))
     except OSError:

@@ -1,6 +1,6 @@
 """The client's stages of the handshake (see `securecc.wire.handshake`).
 
-A refusal may take the place of whatever the server owes.
+The server may send a refusal instead of any reply that is due.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ _VERDICT: Final = frozenset({Step.ADMITTED, Step.REFUSED})
 
 @dataclass(frozen=True, slots=True)
 class Initiate:
-    """Client, first and repeated stage: `token` (None at first) has to be given to the GSS context."""
+    """Client, first and repeated stage: the GSS context must be given `token` (None at first)."""
 
     exporter: bytes
     token: bytes | None = None
@@ -92,7 +92,7 @@ class AwaitServerProof:
 
 @dataclass(frozen=True, slots=True)
 class ServerProofWanted:
-    """Client: `mic` has to be verified over `signed`."""
+    """Client: `mic` must be verified over `signed`."""
 
     exporter: bytes
     signed: bytes
@@ -107,7 +107,7 @@ class ServerProofWanted:
         """
         if genuine is not True:
             raise AuthenticationError(
-                "the server's proof of this channel is wrong", "there may be a machine-in-the-middle; nothing was sent"
+                "the server's proof of this channel is wrong", "there may be a machine in the middle; nothing was sent"
             )
         return ServerProven(self.exporter, self.facts)
 

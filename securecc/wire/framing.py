@@ -26,7 +26,7 @@ class Kind(IntEnum):
 
 
 class Frame(msgspec.Struct, frozen=True, gc=False):
-    """One frame. `job` is 0 for all but bulk frames, `flags` as well."""
+    """One frame. `job` and `flags` are 0 in all but bulk frames."""
 
     kind: int
     flags: int
@@ -40,7 +40,7 @@ _AFTER: Final = {int(Kind.CONTROL): limits.FRAME_CONTROL, int(Kind.BULK): limits
 
 
 def encode_frame(kind: int, payload: bytes, job: int = 0, flags: int = 0) -> bytes:
-    """Header and payload. The caller observes the limits; `FrameReader` at the peer enforces them."""
+    """Header and payload. The caller keeps to the limits; the peer's `FrameReader` enforces them."""
     return HEADER.pack(len(payload), kind, flags, 0, job) + payload
 
 
@@ -48,10 +48,10 @@ class FrameReader:
     """Takes bytes as they arrive, returns whole frames.
 
     Before `open()` only handshake frames are legal, each at most PREAUTH_FRAME bytes and PREAUTH_TOTAL bytes in all,
-    and `feed` returns at most one at a time: what follows the last handshake frame is judged by the rules that hold
-    then. Afterwards only control and bulk frames are legal, and it returns at most FRAMES of them, for they take less
-    memory as bytes than as objects. While there may be `more`, ``feed(b"")`` returns the next. A length over its limit
-    is an error when the header is read, before any memory is spent on it.
+    and `feed` returns at most one at a time: bytes after the last handshake frame are judged by the rules for an open
+    channel. Afterwards only control and bulk frames are legal, and `feed` returns at most FRAMES of them, since they
+    take less memory as bytes than as objects. While there may be `more`, ``feed(b"")`` returns the next. A length over
+    its limit is an error when the header is read, before any memory is spent on it.
     """
 
     __slots__ = ("_at", "_buffer", "_legal", "_most", "_rest", "_total", "_wanted")
@@ -59,7 +59,7 @@ class FrameReader:
     def __init__(self) -> None:
         self._buffer = bytearray()  # a frame that is not yet whole
         self._wanted = HEADER_SIZE
-        self._rest = b""  # frames that were not returned yet, from `_at` on
+        self._rest = b""  # frames that have not been returned yet, from `_at` on
         self._at = 0
         self._legal = _BEFORE
         self._most = 1
@@ -72,12 +72,12 @@ class FrameReader:
 
     @property
     def more(self) -> bool:
-        """Whether there may be whole frames that were not returned yet."""
+        """Whether there may be whole frames that have not been returned yet."""
         return bool(self._rest)
 
     @property
     def held(self) -> int:
-        """Bytes that arrived and were not returned."""
+        """Bytes that have arrived and not been returned yet."""
         return len(self._buffer) + len(self._rest) - self._at
 
     def feed(self, data: bytes) -> list[Frame]:
@@ -162,24 +162,24 @@ def decode_from_client(payload: bytes) -> FromClient:
     """A control message as a server reads it.
 
     Raises:
-        FrameError: it is not a message of a client's.
+        FrameError: it is not a client's message.
     """
     try:
         return _from_client.decode(payload)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise FrameError(f"not a message of a client's: {error}") from error
+        raise FrameError(f"not a client's message: {error}") from error
 
 
 def decode_from_server(payload: bytes) -> FromServer:
     """A control message as a client reads it.
 
     Raises:
-        FrameError: it is not a message of a server's.
+        FrameError: it is not a server's message.
     """
     try:
         return _from_server.decode(payload)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise FrameError(f"not a message of a server's: {error}") from error
+        raise FrameError(f"not a server's message: {error}") from error
 
 
 class _Zstd(threading.local):
@@ -194,7 +194,7 @@ _zstd = _Zstd()
 
 
 def encode_bulk(job: int, chunk: bytes | memoryview) -> bytes:
-    """A whole bulk frame of at most FRAME_BULK bytes, compressed where that pays."""
+    """A whole bulk frame of at most FRAME_BULK bytes, compressed if that makes it smaller."""
     if len(chunk) >= limits.COMPRESS_FROM:
         packed = _zstd.compressor.compress(chunk)
         if len(packed) < len(chunk):
@@ -205,8 +205,8 @@ def encode_bulk(job: int, chunk: bytes | memoryview) -> bytes:
 def decode_bulk(frame: Frame) -> bytes:
     """The bytes of a bulk frame: 1 to FRAME_BULK of them.
 
-    A compressed chunk must state its content size (RFC 8878 section 3.1.1.1.4), so that the memory that it takes is
-    known before any is allocated.
+    A compressed chunk must state its content size (RFC 8878 section 3.1.1.1.4), so that its memory is known before any
+    is allocated.
 
     Raises:
         FrameError: the chunk is empty, too large or damaged.
@@ -226,5 +226,5 @@ def _decompress(payload: bytes) -> bytes:
     except zstandard.ZstdError as error:
         raise FrameError(f"a damaged compressed chunk: {error}") from error
     if len(data) != size:
-        raise FrameError(f"a compressed chunk of {len(data)} bytes that says it has {size}")
+        raise FrameError(f"a compressed chunk of {len(data)} bytes that claims to be {size}")
     return data

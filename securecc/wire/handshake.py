@@ -34,7 +34,7 @@ class Step(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a completed GSS context says about itself. `lifetime` in seconds; `bound` is known to the acceptor only."""
+    """What a completed GSS context says about itself. `lifetime` in seconds; only the acceptor knows `bound`."""
 
     principal: bytes
     lifetime: float
@@ -65,7 +65,7 @@ class Admission(msgspec.Struct, frozen=True, array_like=True):
 
 
 def binding(exporter: bytes) -> bytes:
-    """The application data of the channel bindings, both sides."""
+    """The application data of the channel bindings, the same on both sides."""
     return BINDING_PREFIX + exporter
 
 
@@ -82,7 +82,7 @@ def require(facts: Facts, *, acceptor: bool) -> None:
         "has no integrity": facts.integrity,
         "has no confidentiality": facts.confidentiality,
         "is not bound to this channel": facts.bound or not acceptor,
-        "is of DCE style": not facts.dce,
+        "is DCE-style": not facts.dce,
         "delegates credentials": not facts.delegated,
         "has no lifetime left": facts.lifetime > 0,
         "has no principal": bool(facts.principal),

@@ -1,7 +1,7 @@
-"""The header of the PROXY protocol, version 2, by which a proxy names the client that it connects for.
+"""The header of the PROXY protocol, version 2, in which a proxy names the client that it connects for.
 
-After HAProxy's doc/proxy-protocol.txt, section 2.2. Type-length-values after the addresses are skipped: nothing here
-depends on what a proxy adds.
+After HAProxy's doc/proxy-protocol.txt, section 2.2. The type-length-value fields after the addresses are skipped;
+nothing depends on them.
 """
 
 import ipaddress
@@ -21,8 +21,9 @@ _ADDRESSES: Final = {_TCP4: struct.Struct(">4s4sHH"), _TCP6: struct.Struct(">16s
 
 @dataclass(frozen=True, slots=True)
 class ProxyHeader:
-    """What a proxy said. `peer` is the client's address and port; None if the proxy named none: it connects for itself
-    (LOCAL, as for a health check), or does not know. The first `size` bytes are the proxy's, the rest the client's.
+    """What a proxy said. `peer` is the client's address and port; None if the proxy named none, because it connects for
+    itself (LOCAL, such as a health check) or does not know. The first `size` bytes are the proxy's, the rest the
+    client's.
     """
 
     peer: tuple[str, int] | None
@@ -36,15 +37,15 @@ ABSENT: Final = ProxyHeader(None, 0)
 def read_proxy_header(data: bytes) -> ProxyHeader | None:
     """The header at the beginning of a connection's bytes; None while more of them are needed.
 
-    Bytes that begin otherwise, as TLS does, are a connection without a header.
+    A connection that begins with anything else, such as TLS, has no header.
 
     Raises:
-        FrameError: the header is of version 1, or invalid: a proxy that is not understood must not be believed.
+        FrameError: the header is of version 1, or invalid: a proxy whose header cannot be parsed must not be trusted.
     """
     if not data:
         return None
     if data[:1] == b"P":
-        raise FrameError("a PROXY header of version 1", "let the proxy send version 2 (HAProxy: send-proxy-v2)")
+        raise FrameError("a PROXY header of version 1", "have the proxy send version 2 (HAProxy: send-proxy-v2)")
     if not SIGNATURE.startswith(data[: len(SIGNATURE)]):
         if data[:1] == SIGNATURE[:1]:
             raise FrameError("an invalid PROXY header")
@@ -63,7 +64,7 @@ def read_proxy_header(data: bytes) -> ProxyHeader | None:
 
 
 def _peer(family: int, body: bytes) -> tuple[str, int] | None:
-    """The client's address; None for UNSPEC, UDP and unix sockets, which name nobody who could connect here.
+    """The client's address; None for UNSPEC, UDP and unix sockets, which cannot be a client of this server.
 
     Raises:
         FrameError: the header is too short for its addresses.
@@ -72,6 +73,6 @@ def _peer(family: int, body: bytes) -> tuple[str, int] | None:
     if form is None:
         return None
     if len(body) < form.size:
-        raise FrameError(f"a PROXY header with {len(body)} bytes of addresses; {form.size} are due")
+        raise FrameError(f"a PROXY header with {len(body)} bytes of addresses; {form.size} are needed")
     source, _, port, _ = form.unpack_from(body)
     return str(ipaddress.ip_address(source)), port

@@ -26,7 +26,7 @@ _PROOF: Final = frozenset({Step.PROOF})
 
 @dataclass(frozen=True, slots=True)
 class AwaitToken:
-    """Server, first stage: TLS is up, its exporter value known."""
+    """Server, first stage: TLS is up and its exporter value known."""
 
     exporter: bytes
     rounds: int = 0
@@ -45,7 +45,7 @@ class AwaitToken:
 
 @dataclass(frozen=True, slots=True)
 class StepWanted:
-    """Server: `token` has to be given to the GSS context."""
+    """Server: the GSS context must be given `token`."""
 
     exporter: bytes
     rounds: int
@@ -68,7 +68,7 @@ class StepWanted:
 
 @dataclass(frozen=True, slots=True)
 class Established:
-    """Server: the context is complete and has all properties; a MIC over `to_sign` is wanted."""
+    """Server: the context is complete and has all required properties; a MIC over `to_sign` is wanted."""
 
     exporter: bytes
     facts: Facts
@@ -102,7 +102,7 @@ class AwaitProof:
 
 @dataclass(frozen=True, slots=True)
 class ProofWanted:
-    """Server: `mic` has to be verified over `signed`."""
+    """Server: `mic` must be verified over `signed`."""
 
     signed: bytes
     mic: bytes
@@ -122,7 +122,7 @@ class ProofWanted:
 
 @dataclass(frozen=True, slots=True)
 class Authenticated:
-    """Server: the client is `principal`, on this very channel. Whether it is admitted, the policy decides."""
+    """Server: the client is `principal`, on this very channel. The policy decides whether it is admitted."""
 
     principal: bytes
     lifetime: float
@@ -133,7 +133,7 @@ class Authenticated:
         return message(Step.ADMITTED, msgspec.msgpack.encode(Admission(Principal.display(self.principal), reference)))
 
     def refuse(self, reference: str) -> bytes:
-        """What to send to one that it denies: the same whatever the reason."""
+        """What to send to a client that the policy denies: the same whatever the reason."""
         text = f"{Principal.display(self.principal)} is not admitted here"
         return refusal("denied", text, reference)
 

@@ -1,6 +1,7 @@
-"""What may be said after authentication, and when: one table, which both ends apply to all they send and receive.
+"""Which messages are legal after authentication, and when: one table, applied by both ends to all they send and
+receive.
 
-A session knows states and counts, and sees no payloads.
+A session keeps states and counts, and never sees payloads.
 """
 
 from collections.abc import Iterable
@@ -42,7 +43,7 @@ class State(Enum):
     INVITED = auto()
     SUBMITTED = auto()
     NEEDING = auto()
-    SUPPLIED = auto()  # blobs flow to the server; all that was needed having come, the job runs
+    SUPPLIED = auto()  # blobs flow to the server; once all have arrived, the job runs
     DELIVERING = auto()  # standard output, standard error and outputs flow to the client
     DONE = auto()
 
@@ -50,7 +51,7 @@ class State(Enum):
 TRANSITIONS: Final = {
     (State.ASKED, Invite): State.INVITED,
     (State.ASKED, Wait): State.WAITING,
-    (State.ASKED, Result): State.DELIVERING,  # the server knew it by its key
+    (State.ASKED, Result): State.DELIVERING,  # the server had the result under the job's key
     (State.ASKED, Refuse): State.DONE,
     (State.ASKED, Forget): State.DONE,
     (State.ASKED, Cancel): State.DONE,
@@ -78,7 +79,7 @@ TRANSITIONS: Final = {
     (State.DELIVERING, Forget): State.DONE,  # of a job whose Result answers its Ask
     (State.DELIVERING, Cancel): State.DONE,
 }
-"""What may be said of a job in each state, and the state after it; whatever is not here is illegal."""
+"""The messages that are legal in each state of a job, and the state after each; all others are illegal."""
 
 _ANY_TIME: Final = frozenset({Ping, Pong, Goodbye})
 
@@ -87,7 +88,7 @@ def agree(versions: Iterable[int]) -> int:
     """The version that both sides speak, the newest of several.
 
     Raises:
-        ProtocolError: there is none.
+        ProtocolError: they have none in common.
     """
     common = set(versions) & set(PROTOCOL_VERSIONS)
     if not common:
@@ -111,9 +112,9 @@ class _Job:
 class Session:
     """One channel's conversation, at either end.
 
-    `received` and `sent` say whether a message counts: False means that its job has ended meanwhile, which is no fault,
-    since both sides may end a job while the other still speaks of it; the message is to be dropped. Job numbers grow on
-    a channel, so a number that was used can be told from one that was not.
+    `received` and `sent` say whether a message counts: False means that its job has ended meanwhile, which is not an
+    error, since either side may end a job while messages about it are on the way; the message is dropped. Job numbers
+    grow on a channel, so a used number can be told from an unused one.
     """
 
     __slots__ = ("_hello", "_highest", "_jobs", "_welcome", "server")
@@ -132,16 +133,16 @@ class Session:
 
     @property
     def highest(self) -> int:
-        """The highest job number that was used; the next one must be higher."""
+        """The highest job number used so far; the next one must be higher."""
         return self._highest
 
     def state(self, job: int) -> State:
-        """Where a job stands. DONE as well for one that never was."""
+        """The state of a job; DONE also for one that never existed."""
         entry = self._jobs.get(job)
         return State.DONE if entry is None else entry.state
 
     def passed(self, message: FromClient | FromServer) -> bool:
-        """Whether a message that is sent or was received counts: the same rules hold for both.
+        """Whether a message, sent or received, counts: the same rules hold for both.
 
         Raises:
             ProtocolError: the message is not allowed in the state of its job, or of the channel.
@@ -202,24 +203,24 @@ class Session:
             if entry.left == 0:
                 state = State.DONE
         elif isinstance(message, Supply):
-            entry.left = limits.JOB_SOURCE  # how much of it was asked for, whoever asked knows
+            entry.left = limits.JOB_SOURCE  # the side that asked knows how much it asked for
         entry.state = state
         if state is State.DONE:
             del self._jobs[message.job]
 
     def received_bulk(self, job: int, size: int) -> bool:
-        """Whether a chunk of `size` bytes from the peer counts; as `received`.
+        """Whether a chunk of `size` bytes from the peer counts; see `received`.
 
         Raises:
-            ProtocolError: nothing is due for the job, or less than that.
+            ProtocolError: no data is due for the job, or not that much.
         """
         return self._bulk(job, size, State.SUPPLIED if self.server else State.DELIVERING)
 
     def sent_bulk(self, job: int, size: int) -> bool:
-        """Whether a chunk of `size` bytes for the peer counts; as `sent`.
+        """Whether a chunk of `size` bytes for the peer counts; see `sent`.
 
         Raises:
-            ProtocolError: nothing is due for the job, or less than that.
+            ProtocolError: no data is due for the job, or not that much.
         """
         return self._bulk(job, size, State.DELIVERING if self.server else State.SUPPLIED)
 
@@ -228,7 +229,7 @@ class Session:
         if entry is None:
             return self._ended(job, "a chunk")
         if entry.state is State.DELIVERING and due is State.SUPPLIED:
-            return False  # the Result crossed with what it no longer needs
+            return False  # the Result crossed on the way with data it makes unnecessary
         if entry.state is not due:
             raise ProtocolError(f"a chunk for job {job}, which is {entry.state.name.lower()}")
         if size > entry.left:
@@ -243,7 +244,7 @@ def _announced(result: Result) -> int:
     """The bytes that follow a Result.
 
     Raises:
-        ProtocolError: they are more than a result may have, or fewer than none.
+        ProtocolError: they are more than a result may have, or negative.
     """
     sizes = (result.stdout, result.stderr, *(output.size for output in result.outputs))
     total = sum(sizes)

@@ -19,7 +19,7 @@ from tests.channel.loopback import (
 def test_nobody_there_is_explained() -> None:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
-        with pytest.raises(ChannelError, match=r"cannot connect to 127.0.0.1.*secureccd runs"):
+        with pytest.raises(ChannelError, match=r"cannot connect to 127.0.0.1.*secureccd is running"):
             asyncio.run(dial(sock.getsockname()[1]))
 
 

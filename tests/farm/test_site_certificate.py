@@ -56,7 +56,7 @@ def test_a_server_that_the_sites_authority_vouches_for(farm: Farm, shown: Path, 
 @pytest.mark.parametrize(
     ("ca", "why"),
     [
-        ("other/cert.pem", "the file of `ca` does not vouch for this server"),
+        ("other/cert.pem", "the `ca` file does not verify this server"),
         ("none.pem", "cannot read certificates from"),
         ("../cert.pem", "not an absolute path"),
     ],

@@ -280,7 +280,7 @@ def test_a_front_that_gets_no_spawner_costs_the_others_nothing(
 
 
 def test_nobody_waits(tmp_path: Path) -> None:
-    with pytest.raises(SandboxError, match="no runner listens"):
+    with pytest.raises(SandboxError, match="no runner is listening"):
         connect(tmp_path / "runner")
 
 

@@ -41,7 +41,7 @@ def shake_hands(context: Any, ca: Any) -> None:
 def test_one_of_its_own_making_satisfies_who_asks_for_none(settings: Any, of_the_site: Any) -> None:
     shown = certificate(settings)
     shake_hands(shown.value, None)
-    with pytest.raises(ChannelError, match="does not vouch for this server"):
+    with pytest.raises(ChannelError, match="does not verify this server"):
         shake_hands(shown.value, of_the_site.tls.certificate)
 
 
