@@ -81,7 +81,7 @@ def _context() -> SSL.Context:
     context.set_min_proto_version(SSL.TLS1_3_VERSION)
     context.set_max_proto_version(SSL.TLS1_3_VERSION)
     # No session is ever resumed: each channel has an exporter value and a Kerberos exchange of its own. Early data
-    # needs a ticket, so it is off with them.
+    # needs a session ticket, so it is off as well.
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_options(_SSL_OP_NO_TICKET | SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
     return context

@@ -1,7 +1,7 @@
 """The complete name of one compile: equal keys mean equal results.
 
 Pure, and the same on both sides: a client names a compile by it when it asks for a slot; a server computes it again
-from what was submitted, and believes only that.
+from what was submitted, and trusts only that.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,11 +23,11 @@ def compile_key(
     terminal: Terminal,
     manifest: Digest,
 ) -> Digest:
-    """SHA-256 over all that decides what a compile prints and makes, each as it stands in its Submit.
+    """SHA-256 over everything that determines what a compile prints and makes, each part as in its Submit.
 
     `toolchain` and `manifest` are digests: every file of the compiler, and every file that the compile may read. The
-    command's own name counts, for diagnostics carry it. Each list is preceded by its length, each field by its size in
-    bytes (4 bytes, big-endian); variables are in the order of their names, so that no two compiles share an encoding.
+    command's own name counts, since diagnostics contain it. Each list is preceded by its length, each field by its size
+    in bytes (4 bytes, big-endian); variables are sorted by name. So no two compiles share an encoding.
     """
     variables = [part for pair in sorted(environment.items()) for part in pair]
     shown = (terminal.input, terminal.error, terminal.columns, terminal.rows)

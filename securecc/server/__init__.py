@@ -1,1 +1,1 @@
-"""The front of `secureccd`: network, keytab, policy, audit and store; it hands what it admits to a runner."""
+"""The front of `secureccd`: network, keytab, policy, audit and store; it hands admitted jobs to a runner."""

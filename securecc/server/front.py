@@ -41,14 +41,14 @@ READY = "securecc: ready"
 """The log line that says that connections are accepted."""
 
 TOLD = "told to stop"
-"""Why a front ends that was told to."""
+"""The reason of a front that ends because it was told to."""
 
 _HOUSEKEEPING_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Equipment:
-    """What the front works with, all opened before anything listens."""
+    """What the front works with, all opened before it listens."""
 
     settings: DaemonSettings
     policy: PolicyInForce
@@ -60,7 +60,7 @@ class Equipment:
 
 
 class Front:
-    """One daemon's front. Made in a running loop. `listening` is done once it accepts connections."""
+    """One daemon's front. Create it in a running loop. `listening` is done once it accepts connections."""
 
     def __init__(self, equipment: Equipment) -> None:
         self._settings = equipment.settings
@@ -83,10 +83,10 @@ class Front:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> int:
-        """Serves until told to stop; the exit status.
+        """Serves until told to stop; returns the exit status.
 
         Raises:
-            SecureccError: what keeps it from starting.
+            SecureccError: the front cannot start, for this reason.
         """
         ready = await self._pool.begin()
         self._check(ready)
@@ -107,7 +107,7 @@ class Front:
         for task in self._tasks:
             task.cancel()
         await server.close()
-        await self.connections.end(why, self._service.running, 0.0)  # those that were admitted meanwhile
+        await self.connections.end(why, self._service.running, 0.0)  # those admitted meanwhile
         self._end(why)
         return 0 if why == TOLD else 1
 
@@ -144,7 +144,7 @@ class Front:
     def _open(self, channel: Channel) -> ClientConnection:
         return self.connections.open(channel, self._service)
 
-    # What happens meanwhile.
+    # Background work.
 
     def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -153,8 +153,8 @@ class Front:
             loop.add_signal_handler(number, self.stop)
 
     def _begin(self, work: Coroutine[Any, Any, None], *, vital: bool = False) -> None:
-        """Runs something beside the connections. The front ends if what is `vital` fails: without it, a connection
-        would outlive its ticket, say.
+        """Runs a background task. The front ends if a `vital` one fails: without it, say, a connection could outlive
+        its ticket.
         """
         task = asyncio.create_task(work)
         self._tasks.add(task)
@@ -169,7 +169,7 @@ class Front:
             self.stop("internal error")
 
     def stop(self, why: str = TOLD) -> None:
-        """Ends it: no new jobs, and `run` returns."""
+        """Stops the front: it takes no new jobs, and `run` returns."""
         if not self._stop.done():
             self._stop.set_result(why)
 
@@ -205,13 +205,13 @@ class Front:
         self._certificate.refresh()
 
     def _look_again(self) -> None:
-        """Somebody asked for a toolchain that is not offered: it may have been installed meanwhile."""
+        """Looks for a toolchain that a client asked for and is not offered: it may have been installed meanwhile."""
         if time.monotonic() - self._renewed >= limits.TOOLCHAIN_RENEWAL_S:
             self._renewed = time.monotonic()
             self._begin(self._renew())
 
     async def _renew(self) -> None:
-        """Connections are drained, so that clients hear of other toolchains when they connect again."""
+        """Drains connections, so that clients learn of other toolchains when they reconnect."""
         try:
             names = await self._pool.renew()
         except SandboxError as error:
@@ -243,7 +243,7 @@ class Front:
             self.connections.end_tickets(time.monotonic())
             await self._listener.keep()
             now_ended = self.connections.ended + self._events.refused
-            if ended != now_ended:  # the memory that a connection held is scattered among what others hold
+            if ended != now_ended:  # a connection's memory is scattered among that of others
                 ended = now_ended
                 heap.trim()
 
@@ -253,7 +253,7 @@ class Front:
         self.close()
 
     def close(self) -> None:
-        """Closes all that it works with, also if it never ran."""
+        """Closes everything that it works with, even if it never ran."""
         self._listener.close()
         self._pool.close()
         self._audit.close()

@@ -26,7 +26,7 @@ ROOTS = frozenset((b"--sysroot", b"-isysroot"))
 """Options that name a sysroot."""
 
 SYSROOT_MARKS = (b"=", b"$SYSROOT")
-"""What stands for the sysroot at the beginning of a header directory (GCC manual, "Directory Options")."""
+"""The prefixes that stand for the sysroot in a header directory (GCC manual, "Directory Options")."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,23 +41,23 @@ class SearchOption:
 
 @dataclass(slots=True)
 class ParsedArguments:
-    """What a command line says; `parse` fills it.
+    """The contents of a command line, filled by `parse`.
 
     Attributes:
-        source: The source, as typed; the last one, where there are several.
-        given_type: What -x said that it is; None where its name decides.
-        modes: Those of -c and -S that are there.
+        source: The source, as typed; the last one, if there are several.
+        given_type: The type that -x gave it; None if its name decides.
+        modes: Which of -c and -S were given.
         search_options, forced_includes, macros: Directories of headers; -include and -imacros; -D and -U without their
             dash. In order.
-        preprocessor_arguments: All that matter to what is read, for `gcc -M`; the source stands at `source_index`.
+        preprocessor_arguments: All that affect what is read, for `gcc -M`; the source is at `source_index`.
         machine_options: Those that choose the processor (-m..., --param); `other_arguments` are all the rest.
-        native_option: The one that asks for the processor at hand (-march=native); empty if none does.
-        uses_profile: Whether counts of earlier runs are read, from `profile_path` (empty: beside the object).
+        native_option: The one that asks for this machine's processor (-march=native); empty if none does.
+        uses_profile: Whether a profile of earlier runs is read, from `profile_path` (empty: beside the object).
         alters_system_search: Whether the compiler looks for its own headers in other directories than by default.
-        include_prefix: What -iprefix gave last.
-        preprocessor_words, frontend_words: What -Wp, and -Xpreprocessor, and -Xclang, hand on.
+        include_prefix: The last -iprefix.
+        preprocessor_words, frontend_words: What -Wp and -Xpreprocessor, and -Xclang, pass on.
         option_files: Files that options name, and that include no others.
-        source_positions: Where all sources stand among the arguments.
+        source_positions: The positions of all sources among the arguments.
     """
 
     family: Family
@@ -124,7 +124,7 @@ class ParsedArguments:
         self.preprocessor_arguments.append(argument)
 
     def _take(self, option: Option, value: bytes) -> bool:
-        """True if the option decides on what is read, so that `gcc -M` needs it."""
+        """True if the option affects what is read, so that `gcc -M` needs it."""
         match option.meaning:
             case Meaning.PLAIN | Meaning.PARAMETER | Meaning.TARGET:
                 self._take_plain(option, value)
@@ -151,10 +151,10 @@ class ParsedArguments:
         return True
 
     def _take_handed(self) -> None:
-        """What -Wp, and -Xpreprocessor hand on, in one row: a value may come with the next of them.
+        """Takes what -Wp, and -Xpreprocessor pass on, as one list: an option's value may come with the next of them.
 
         Raises:
-            StaysLocal: it is something else than a directory of headers, an included file or a macro.
+            StaysLocal: it is not a directory of headers, an included file or a macro.
         """
         rest = iter(self.preprocessor_words)
         for part in rest:
@@ -165,7 +165,7 @@ class ParsedArguments:
             self._take(option, value)
 
     def _take_passed(self, option: Option, value: bytes) -> None:
-        """What the preprocessor (-Wp,) or clang's compiler proper (-Xclang) is given directly.
+        """Takes what is passed directly to the preprocessor (-Wp,) or clang's compiler proper (-Xclang).
 
         Raises:
             StaysLocal: -Xclang has no next argument.
@@ -181,7 +181,7 @@ class ParsedArguments:
             self.output_options.placed |= b"-compilation-dir" in value
 
     def _take_search(self, option: Option, value: bytes) -> None:
-        """-iwithprefix and -iwithprefixbefore are -idirafter and -I, below what -iprefix gave last.
+        """-iwithprefix and -iwithprefixbefore are -idirafter and -I below the last -iprefix.
 
         Raises:
             StaysLocal: no -iprefix came before.
@@ -203,7 +203,7 @@ class ParsedArguments:
         """Checks directories below the sysroot: only the compiler knows the one that it was built with.
 
         Raises:
-            StaysLocal: a directory is below the sysroot, and no option names that.
+            StaysLocal: a directory is below the sysroot, and no option names the sysroot.
         """
         rooted = next((option for option in self.search_options if option.path.startswith(SYSROOT_MARKS)), None)
         if rooted and not any(option.name in ROOTS for option in self.search_options):
@@ -218,7 +218,7 @@ class ParsedArguments:
 
     def _take_profile(self, option: Option, value: bytes) -> None:
         refuse_expanded(option.name, value)
-        if option.meaning is Meaning.PROFILE:  # several options ask for it; undoing one leaves the others
+        if option.meaning is Meaning.PROFILE:  # several options ask for it; negating one leaves the others
             self.uses_profile |= not option.off
         if value:
             self.profile_path = value
@@ -258,8 +258,8 @@ def plain_path(option: Option, value: bytes) -> bytes:
 
 
 def refuse_expanded(name: bytes, value: bytes) -> None:
-    """Refuses @FILE as the value of an option: the driver hands it on as an argument of its own, and cc1 and as expand
-    it once more, so that -D@FILE would bring options that nobody has looked at.
+    """Refuses @FILE as the value of an option: the driver passes it on as a separate argument, and cc1 and as expand it
+    again, so that -D@FILE would add unchecked options.
 
     Raises:
         StaysLocal: the value begins with ``@``.

@@ -1,6 +1,7 @@
-"""Options of clang's compiler proper (-Xclang) and of LLVM (-mllvm) that may leave: a few of thousands, by their names.
+"""Options of clang's compiler proper (-Xclang) and of LLVM (-mllvm) that may be compiled remotely, by name: a few of
+thousands.
 
-They choose code or diagnostics and name no file; those that print, count, load or write are not on the list (after what
+They affect code or diagnostics and name no file; those that print, count, load or write are not on the list (from what
 clang 14 prints for `-cc1 --help-hidden` and `-mllvm --help-hidden`).
 """
 
@@ -28,7 +29,7 @@ _FLAGS = frozenset(
 )
 _WORD = re.compile(rb"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 _PAIRS = {
-    b"-fdebug-compilation-dir": re.compile(rb"[^@-].*", re.DOTALL),  # is recorded, not looked at
+    b"-fdebug-compilation-dir": re.compile(rb"[^@-].*", re.DOTALL),  # is recorded, not read
     b"-target-abi": _WORD,
     b"-target-cpu": _WORD,
     b"-target-feature": re.compile(rb"[+-][a-z0-9][a-z0-9_.-]*"),
@@ -48,7 +49,7 @@ LLVM_OPTIONS = frozenset(
     vectorize-slp x86-align-branch x86-align-branch-boundary x86-branches-within-32B-boundaries
     x86-pad-for-align""".split()
 )
-"""Those of -mllvm, without their dashes; LLVM's sanitizer options are beside them."""
+"""Those of -mllvm, without their dashes; LLVM's sanitizer options are listed separately."""
 
 
 def check_llvm(value: bytes) -> None:
@@ -65,7 +66,7 @@ def check_llvm(value: bytes) -> None:
 
 
 def check(words: Sequence[bytes]) -> None:
-    """Checks all that -Xclang hands to the compiler proper, in order.
+    """Checks all that -Xclang passes to the compiler proper, in order.
 
     Raises:
         StaysLocal: one of them is not on the list.
@@ -82,7 +83,7 @@ def check(words: Sequence[bytes]) -> None:
 
 
 def _is_plain(word: bytes) -> bool:
-    """Whether it is one of the driver's own -W and -f options, which it hands on as they are."""
+    """Whether it is one of the driver's own -W and -f options, which it passes on unchanged."""
     if not word.startswith((b"-W", b"-f")):
         return False
     try:

@@ -1,7 +1,7 @@
-"""What a compiler's command line asks for: a plan of one compile that may run elsewhere, or the reason why not.
+"""What a compiler's command line asks for: a plan of one compile that may run remotely, or the reason why it may not.
 
-Both sides parse: the agent to decide, the server because it trusts no agent. Rules follow the GCC manual ("Overall
-Options", "Preprocessor Options", "Developer Options") and clang's, and were tried with GCC 12 and clang 14.
+Both sides parse: the agent to decide, the server because it trusts no agent. The rules follow the GCC manual ("Overall
+Options", "Preprocessor Options", "Developer Options") and clang's, and were tested with GCC 12 and clang 14.
 """
 
 import re
@@ -38,27 +38,25 @@ _INFORMATION = (*_PRINTS, b"--version", b"--help", b"--target-help", b"-v", b"-#
 
 @dataclass(frozen=True, slots=True)
 class CompilePlan:
-    """One compile of one source, which needs nothing but the files that it includes.
+    """One compile of one source, which needs only the files that it includes.
 
     Paths are as typed, hence relative to the working directory unless absolute.
 
     Attributes:
         arguments: The whole command line.
-        driver_language: The language of the command's name: C++ for g++ and clang++.
+        driver_language: The language that the command's name implies: C++ for g++ and clang++.
         source_type: What the source is compiled as.
         source: The source; ``-`` is standard input.
         output: The object, or assembly with -S; ``-`` is standard output.
         outputs: All files that the compile may make, `output` first unless it is standard output.
         search_options, forced_includes: Directories of headers; -include and -imacros. In order.
         macros: The texts of -D and -U with their letter (``DNAME=1``), in order.
-        preprocessor_arguments: The arguments, without the command, that matter to what is read; the source stands at
-            `source_index`.
-        assembly: Whether -S asks for assembly.
-        dependency_file: The file of -MD; empty if there is none.
-        family: Whose options the command line has.
-        profile_path: Where counts of earlier runs are read from (empty: beside the object); None if they are not read.
-        alters_system_search: Whether the compiler looks for its own headers in other directories than by default.
-        option_files: Files that options name, and that the compiler reads beside all includes.
+        preprocessor_arguments: The arguments, without the command, that affect what is read; the source is at
+        `source_index`. assembly: Whether -S asks for assembly. dependency_file: The file of -MD; empty if there is
+        none. family: The compiler family whose options the command line has. profile_path: Where a profile of earlier
+        runs is read from (empty: beside the object); None if none is read. alters_system_search: Whether the compiler
+        looks for its own headers in other directories than by default. option_files: Files that options name, and that
+        the compiler reads in addition to all includes.
     """
 
     arguments: tuple[bytes, ...]
@@ -92,8 +90,8 @@ class CompilePlan:
 
 @dataclass(frozen=True, slots=True)
 class ProcessorOptions:
-    """The arguments of a command that asks for the processor at hand: `machine` are those that choose it (-m...,
-    --param), `others` all the rest, the command's name left out.
+    """The arguments of a command that asks for this machine's processor: `machine` are those that choose it (-m...,
+    --param), `others` all the rest, without the command's name.
     """
 
     machine: tuple[bytes, ...]
@@ -102,7 +100,7 @@ class ProcessorOptions:
 
 @dataclass(frozen=True, slots=True)
 class ParsedCommand:
-    """A command line that has been parsed, once, for all that a client wants to know of it."""
+    """A command line parsed once, for all that a client wants to know about it."""
 
     arguments: tuple[bytes, ...]
     driver_language: Language
@@ -110,11 +108,11 @@ class ParsedCommand:
 
     @property
     def family(self) -> Family:
-        """Whose options it has been parsed with."""
+        """The compiler family whose options it was parsed with."""
         return self.parsed.family
 
     def plan(self) -> CompilePlan:
-        """The plan of the compile, for this machine: an option that asks for the processor at hand is still in it.
+        """The plan of the compile for this machine: it still has any option that asks for this machine's processor.
 
         Raises:
             StaysLocal: the command is not one understood compile of one source.
@@ -122,7 +120,7 @@ class ParsedCommand:
         parsed, options = self.parsed, self.parsed.output_options
         _check_one_source(self)
         if len(parsed.modes) != 1:
-            raise StaysLocal("link" if not parsed.modes else "option", "the command has not just one of -c and -S")
+            raise StaysLocal("link" if not parsed.modes else "option", "the command needs exactly one of -c and -S")
         options.assembly = parsed.modes == {b"-S"}
         source_type = parsed.given_type or languages.of_file(parsed.source, self.driver_language, parsed.family)
         made = outputs.outputs_of(options, parsed.source, source_type, parsed.family)
@@ -149,8 +147,8 @@ class ParsedCommand:
         )
 
     def per_source(self) -> tuple[tuple[bytes, ...], ...]:
-        """The command once for each of its sources, where these make by themselves what they make together; else the
-        command as it is: a -x between sources would be one after the last.
+        """The command once for each of its sources, if compiling them one by one makes the same files; else the command
+        unchanged: a -x between sources would come after the last one.
         """
         arguments, parsed, options = self.arguments, self.parsed, self.parsed.output_options
         if not 1 < len(parsed.source_positions) <= limits.SOURCES:
@@ -166,11 +164,11 @@ class ParsedCommand:
         )
 
     def processor_options(self) -> ProcessorOptions | None:
-        """The options that choose the processor, where the one at hand is asked for (-march=native); else None.
+        """The options that choose the processor, if they ask for this machine's (-march=native); else None.
 
         Raises:
-            StaysLocal: what the processor is would show in the object: debug information and link-time optimisation
-                record the options.
+            StaysLocal: the processor would show in the object: debug information and link-time optimisation record the
+            options.
         """
         parsed = self.parsed
         if not parsed.native_option:
@@ -187,7 +185,7 @@ def family_of(name: str | bytes) -> Family:
     """Which options a toolchain of this name takes (``gcc-12``, ``clang-14``, or a compiler's path).
 
     Raises:
-        StaysLocal: it is neither a gcc nor a clang.
+        StaysLocal: it is neither gcc nor clang.
     """
     match = _matched(name.encode("utf-8", "surrogateescape") if isinstance(name, str) else name)
     return "clang" if match[1].startswith(b"clang") else "gcc"
@@ -209,7 +207,7 @@ def parse_command(arguments: tuple[bytes, ...], family: Family | None = None) ->
 
 
 def parse(arguments: tuple[bytes, ...], family: Family | None = None) -> CompilePlan:
-    """The plan of a compile that may run elsewhere. Arguments as for `parse_command`.
+    """The plan of a compile that may run remotely. Arguments as for `parse_command`.
 
     Raises:
         StaysLocal: with a reason fit for counting, for everything that is not one understood compile of one source.
@@ -221,8 +219,8 @@ def parse(arguments: tuple[bytes, ...], family: Family | None = None) -> Compile
 
 
 def dependency_command(plan: CompilePlan) -> tuple[bytes, ...]:
-    """The command that prints the list of files which the compile reads: the very same options with -M. Empty where
-    nothing but the source is read.
+    """The command that prints the list of files that the compile reads: the same options with -M. Empty if only the
+    source is read.
     """
     if plan.source_type.preprocesses:
         return (plan.compiler, *plan.preprocessor_arguments, b"-M")
@@ -236,7 +234,7 @@ def dependency_command(plan: CompilePlan) -> tuple[bytes, ...]:
 
 
 def preprocess_command(plan: CompilePlan) -> tuple[bytes, ...]:
-    """The command that prints the preprocessed text, with the very same options."""
+    """The command that prints the preprocessed text, with the same options."""
     return (plan.compiler, *plan.preprocessor_arguments, b"-E")
 
 
@@ -280,7 +278,7 @@ def _check_size(arguments: tuple[bytes, ...]) -> None:
 
 
 def _check_mode(arguments: tuple[bytes, ...]) -> None:
-    """Most commands that compile nothing link, or ask: they are told apart before any option is parsed.
+    """Refuses most commands that do not compile, which link or ask for information, before any option is parsed.
 
     Raises:
         StaysLocal: the command is one of those.
@@ -297,7 +295,7 @@ def _check_mode(arguments: tuple[bytes, ...]) -> None:
 
 
 def _searches_sysroot(parsed: ParsedArguments, source_type: SourceType) -> bool:
-    """Whether clang looks for a gcc below the sysroot, and for that one's C++ headers."""
+    """Whether clang looks for a gcc below the sysroot, and for its C++ headers."""
     if parsed.family != "clang" or not source_type.language.endswith("c++"):
         return False
     rooted = any(option.name in ROOTS for option in parsed.search_options)

@@ -1,8 +1,7 @@
 """The environment that a compiler reads: which variables are sent, what they mean, and which keep a compile local.
 
 Names are those of the GCC manual ("Environment Variables Affecting GCC", "Diagnostic Message Formatting Options") and
-of what the programs of GCC 12 and clang 14 look up. The server alone sets whatever chooses programs or
-libraries.
+of what the programs of GCC 12 and clang 14 look up. Only the server sets variables that choose programs or libraries.
 """
 
 import re
@@ -16,7 +15,7 @@ from securecc.model import limits
 from securecc.model.errors import Refused, StaysLocal
 from securecc.model.printable import quote
 
-# Sent as they are: how diagnostics look, the working directory, the date that is compiled in.
+# Sent unchanged: how diagnostics look, the working directory, the date that is compiled in.
 _SENT = frozenset(
     (
         b"PWD",
@@ -60,12 +59,12 @@ _LOCAL_FAMILIES = (b"GCC_", b"CCC_", b"LD_", b"COLLECT_")
 _HARMLESS = frozenset((b"GCC_NOAPPORT", b"LD_RUN_PATH"))  # crash reports; linking
 _LOCALES = frozenset((b"C", b"C.UTF-8"))
 _PLAIN = frozenset((b"C", b"POSIX"))
-_LANGUAGES = 8  # of one person's LANGUAGE
+_LANGUAGES = 8  # of one user's LANGUAGE
 _EPOCH = re.compile(rb"[0-9]{1,12}")
 _NAME, _OFFSET = rb"(?:[A-Za-z]{3,6}|<[A-Za-z0-9+-]{3,8}>)", rb"[+-]?[0-9]{1,3}(?::[0-9]{2}){0,2}"
 _CHANGE = rb",M[0-9]{1,2}\.[1-5]\.[0-6](?:/" + _OFFSET + rb")?"
 ZONE = re.compile(_NAME + _OFFSET + rb"(?:" + _NAME + rb"(?:" + _OFFSET + rb")?" + _CHANGE + _CHANGE + rb")?")
-"""A TZ that says what it means by itself (POSIX.1-2017, 8.3), and names no file."""
+"""A self-contained TZ (POSIX.1-2017, 8.3), which names no file."""
 
 _UTF8 = re.compile(rb"[^@]*\.utf-?8(?:@.*)?", re.IGNORECASE)
 _VALUE = 32 * limits.KIB  # bytes of one variable; a module system's CPATH is some 4 KiB
@@ -74,9 +73,9 @@ _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 @dataclass(frozen=True, slots=True)
 class Locales:
-    """The machine's locales: `available` says whether setlocale(3) takes a name; of a language, as gettext(3)
-    spells it, `translated` says whether any of the compiler's programs has a message catalogue, `system` whether libc
-    has one (strerror(3)), `renamed` whether it is an alias.
+    """The machine's locales: `available` says whether setlocale(3) accepts a name; for a language, as gettext(3) spells
+    it, `translated` says whether any of the compiler's programs has a message catalogue, `system` whether libc has one
+    (strerror(3)), `renamed` whether it is an alias.
     """
 
     available: Callable[[bytes], bool]
@@ -87,8 +86,8 @@ class Locales:
 
 @dataclass(frozen=True, slots=True)
 class EffectiveLocale:
-    """What a locale means to a compiler: `ctype` is ``C`` or ``C.UTF-8``; `languages` are those of its messages, as far
-    as it has them, in order; `system` says that strerror(3) speaks another language than English.
+    """What a locale means to a compiler: `ctype` is ``C`` or ``C.UTF-8``; `languages` are those of its messages that it
+    has, in order; `system` says that strerror(3) is not in English.
     """
 
     ctype: bytes
@@ -110,7 +109,7 @@ class SentEnvironment:
 def sent_environment(
     environment: Mapping[bytes, bytes], language: Language, locale: EffectiveLocale
 ) -> SentEnvironment:
-    """What is sent of a launcher's environment for a compile of `language`, given what the locale means.
+    """The part of a launcher's environment that is sent for a compile of `language`, given what the locale means.
 
     Raises:
         StaysLocal: a variable is set that a server cannot honour.
@@ -141,11 +140,11 @@ def effective_locale(environment: Mapping[bytes, bytes], locales: Locales) -> Ef
     """What the locale means to the compiler's messages.
 
     Quotation marks follow the character set of LC_CTYPE, the language follows LC_MESSAGES and LANGUAGE (gettext(3));
-    English has no catalogue. A locale that setlocale(3) does not take means C.
+    English has no catalogue. A locale that setlocale(3) does not accept means C.
 
     Raises:
-        StaysLocal: the character set is neither ASCII nor UTF-8, or the language's name or character set means nothing
-            on another machine.
+        StaysLocal: the character set is neither ASCII nor UTF-8, or the language's name or character set may mean
+        something else on another machine.
     """
     ctype = _category(environment, b"LC_CTYPE")
     messages = _category(environment, b"LC_MESSAGES")
@@ -167,10 +166,10 @@ def effective_locale(environment: Mapping[bytes, bytes], locales: Locales) -> Ef
 
 
 def compiler_environment(sent: Mapping[bytes, bytes], path: bytes = b"/usr/bin:/bin") -> dict[bytes, bytes]:
-    """The server's side: the environment that the compiler gets for what a client sent. `path` is the toolchain's.
+    """The server's side: the compiler's environment, from what a client sent. `path` is the toolchain's.
 
     Raises:
-        Refused: a variable is not on the list, or its value not of its kind; the message names it.
+        Refused: a variable is not on the list, or its value is invalid; the message names it.
     """
     for name in sent:
         if name not in _SENT and name not in _SEARCHES and name not in _MADE:

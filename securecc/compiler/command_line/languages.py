@@ -60,7 +60,7 @@ SUFFIXES = {
     b".s": SourceType("c", "assembler"),
     b".S": SourceType("c", "assembler-with-cpp"),
 }
-"""What gcc and clang take a source of this suffix for; `_OF_FAMILY` has what one of them does."""
+"""What both gcc and clang take a source with this suffix for; `_OF_FAMILY` has what only one of them does."""
 
 _OF_FAMILY: dict[Family, dict[bytes, SourceType]] = {
     "gcc": {b".sx": SourceType("c", "assembler-with-cpp")},
@@ -70,14 +70,14 @@ _HEADERS = frozenset((b".h", b".hh", b".hp", b".hpp", b".hxx", b".HPP", b".H", b
 _PROMOTED = frozenset((b".c", b".i"))  # g++ and clang++ take these for C++
 
 STDIN = b"-"
-"""As the name of a source: standard input."""
+"""Standard input, as the name of a source."""
 
 
 def of_name(language: bytes) -> SourceType:
-    """What `-x language` says.
+    """What `-x language` means.
 
     Raises:
-        StaysLocal: the language is none of C's family, or means a precompiled header.
+        StaysLocal: the language is not in the C family, or means a precompiled header.
     """
     text = _NAMED.get(language)
     if text is None:
@@ -87,7 +87,7 @@ def of_name(language: bytes) -> SourceType:
 
 
 def of_file(source: bytes, driver: Language, family: Family) -> SourceType:
-    """What the name of a source says to a driver (g++ takes a .c for C++).
+    """What the name of a source means to a driver (g++ takes a .c for C++).
 
     Raises:
         StaysLocal: the suffix is unknown, or a header's.

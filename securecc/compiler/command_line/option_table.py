@@ -1,6 +1,6 @@
 """The options that a family of compilers knows, as tables/gcc.tsv and tables/clang.tsv list them.
 
-The tables are made by tools/options from what the compilers say of themselves and from tools/options.judged.
+The tables are made by tools/options from the compilers' own lists of options and from tools/options.judged.
 """
 
 import pkgutil
@@ -19,7 +19,7 @@ _NUMBER = re.compile(rb"[0-9]{1,18}|0[xX][0-9A-Fa-f]{1,16}")
 _SIZE = re.compile(rb"[0-9]{1,18}(?:[kKMGTPE]i?)?B?")
 _ANYTHING = re.compile(rb".*", re.DOTALL)
 _SHAPES = {"word": _WORD, "number": _NUMBER, "size": _SIZE, "text": _ANYTHING, "path": _ANYTHING}
-_OPEN_ENDED = (b"=", b"-", b",")  # joined names that mean nothing without a value
+_OPEN_ENDED = (b"=", b"-", b",")  # joined names that need a value
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Row:
     """One option by its `name`, dashes included.
 
     Attributes:
-        form: Where its value stands: none, joined, the next argument, either of these, or a list after a comma.
+        form: Where its value is: none, joined, the next argument, either of these, or a list after a comma.
         value: What its value must be: ``-`` none, ``number``, ``size``, ``word``, ``text``, ``path``, or choices
             separated by ``|``.
         needed: The program that reads it.
@@ -42,7 +42,7 @@ class Row:
     meaning: str
 
     def takes(self, value: bytes) -> bool:
-        """Whether `value` is one that this option takes."""
+        """Whether this option accepts `value`."""
         shape = _SHAPES.get(self.value)
         if shape is not None:
             return shape.fullmatch(value) is not None
@@ -52,7 +52,8 @@ class Row:
 @dataclass(frozen=True, slots=True)
 class Table:
     """All options of one family. `exact` are those without a joined value; `joined` those with one whose name ends in
-    ``=``; `prefixes` other names to which a value is joined, longest first; `starts` are the first two bytes of these.
+    ``=``; `prefixes` other names to which a value is joined, longest first; `starts` are the first two bytes of
+    `prefixes`.
     """
 
     exact: dict[bytes, Row]
@@ -79,13 +80,13 @@ class Table:
 
 @cache
 def table(family: Family) -> Table:
-    """The table of a family; read once."""
+    """The table of a family; read only once."""
     content = pkgutil.get_data(__package__, f"tables/{family}.tsv") or b""
     return _made(_row(line) for line in content.decode("ascii").splitlines() if not line.startswith("# "))
 
 
 def _row(line: str) -> Row:
-    """A few words make up all columns but the first: one object each."""
+    """All columns but the first hold a few different words, which are interned."""
     name, form, value, needed, meaning = map(sys.intern, line.split("\t"))
     return Row(name.encode("ascii"), _FORMS[form], value, needed, meaning)
 

@@ -1,4 +1,4 @@
-"""What one option of a compiler means for a compile elsewhere, recognised by its own spelling alone.
+"""What one option of a compiler means for a remote compile, recognised by its spelling alone.
 
 Default deny: an option that the family's table does not allow raises StaysLocal with the option's name in the message.
 """
@@ -15,14 +15,14 @@ from securecc.model.printable import quote
 
 NOT_ALLOWED = "is not on the list of options that may be compiled remotely"
 
-_CACHED = 256  # bytes; longer arguments are recognised anew, so that nobody fills the memory through the cache
+_CACHED = 256  # bytes; longer arguments are not cached, so that no one can fill memory with them
 
 
 class Meaning(Enum):
-    """What an option does, as far as anybody outside the compiler has to know."""
+    """What an option does, as far as code outside the compiler must know."""
 
     PLAIN = "plain"  # changes code or diagnostics only
-    SEARCH = "search"  # a directory in which includes are looked for
+    SEARCH = "search"  # a directory to search for includes
     FORCED = "forced"  # a file that is included before the source
     MACRO = "macro"  # -D, -U
     LINK = "link"  # matters when linking only
@@ -32,7 +32,7 @@ class Meaning(Enum):
     DEPENDENCIES = "dependencies"  # writes a list of dependencies: -MD, -MMD
     DEPENDENCY_FILE = "dependency-file"  # -MF
     DEPENDENCY_DETAIL = "dependency-detail"  # -MT, -MQ, -MP
-    EFFECT = "effect"  # makes a further output, or no longer does: -fstack-usage, -gsplit-dwarf, ...
+    EFFECT = "effect"  # turns a further output on or off: -fstack-usage, -gsplit-dwarf, ...
     PARAMETER = "parameter"  # --param, with its value in the next argument
     PROFILE = "profile"  # -fprofile-use: reads a profile of earlier runs
     PROFILE_FOLDER = "profile-folder"  # the directory of such profiles
@@ -40,14 +40,14 @@ class Meaning(Enum):
     NATIVE = "native"  # -march=native: this machine's processor
     FRONTEND = "frontend"  # -Xclang, -mllvm
     PREPROCESSOR = "preprocessor"  # -Wp, and -Xpreprocessor
-    TARGET = "target"  # -m32, --target: the compiler searches other directories of its own
+    TARGET = "target"  # -m32, --target: the compiler searches other system directories
     INPUT = "input"  # a file that is read and that includes no others
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """An option by its canonical `name`. `value` is what is joined to it; `separate` says that the next argument is its
-    value. `suffix` is that of the file that an EFFECT makes; `off` says that it makes none.
+    """An option by its canonical `name`. `value` is joined to it; `separate` says that the next argument is its value.
+    `suffix` is that of the file that an EFFECT makes; `off` says that it makes none.
     """
 
     name: bytes
@@ -72,19 +72,19 @@ _WHY = {
 
 
 def recognise(argument: bytes, family: Family = "gcc") -> Option:
-    """The option that `argument`, which starts with ``-``, is to a compiler of this family.
+    """The option that `argument`, which starts with ``-``, means to a compiler of this family.
 
     Raises:
-        StaysLocal: it is unknown, may not leave, or its joined value is not of its kind.
+        StaysLocal: it is unknown or not allowed remotely, or its joined value is invalid.
     """
     return recognise_short(argument, family) if len(argument) <= _CACHED else _recognise(argument, family)
 
 
 def check_separate(option: Option, value: bytes, family: Family = "gcc") -> None:
-    """Checks the value of `--param NAME=SETTING` or of an option like it.
+    """Checks the value of `--param NAME=SETTING` or a similar option.
 
     Raises:
-        StaysLocal: the value is not of its kind.
+        StaysLocal: the value is invalid.
     """
     if option.meaning is Meaning.PARAMETER and family == "gcc":
         found = table(family).find(b"--param=" + value)
@@ -110,7 +110,7 @@ _LONG = {
     b"--optimize": b"-O",
     b"--output": b"-o",
     b"--undefine-macro": b"-U",
-}  # by which gcc and clang know these as well (gcc/common.opt, clang/Driver/Options.td)
+}  # other names for these in gcc and clang (gcc/common.opt, clang/Driver/Options.td)
 
 
 def _recognise(argument: bytes, family: Family) -> Option:
@@ -138,7 +138,7 @@ def _recognise(argument: bytes, family: Family) -> Option:
 
 
 recognise_short = lru_cache(maxsize=8192)(_recognise)
-"""`recognise`, remembered: for short arguments."""
+"""`recognise` with a cache, for short arguments."""
 
 
 def _any_negated(row: Row) -> bool:
@@ -146,7 +146,7 @@ def _any_negated(row: Row) -> bool:
 
 
 def _may_be_negated(row: Row, value: bytes) -> bool:
-    """`-fno-X` undoes X, if X may leave at all. Where X takes a value, -fno-X need have none."""
+    """`-fno-X` negates X, if X is allowed at all. If X takes a value, -fno-X need not have one."""
     kind = row.meaning.partition(".")[0]
     return kind in {"plain", "effect", "profile", "target"} and (not value or row.takes(value))
 
@@ -187,8 +187,8 @@ def _meant(row: Row, value: bytes, family: Family, *, separate: bool = False, of
 
 
 def _listing(value: bytes, family: Family) -> Option:
-    """`-Wp,-MD,FILE` writes a list of dependencies. gcc takes more about the list behind it; to clang these three words
-    alone are an option (Clang.cpp: Driver::TranslateInputArgs).
+    """`-Wp,-MD,FILE` writes a list of dependencies. gcc accepts more options for the list after it; clang accepts only
+    these three words (Clang.cpp: Driver::TranslateInputArgs).
     """
     match = _LISTING.fullmatch(value)
     if match is None or (match[3] and family == "clang"):

@@ -1,4 +1,4 @@
-"""Which files a compile makes, and under which names (GCC manual, "Overall Options", -dumpdir; tried with GCC 12 and
+"""Which files a compile makes, and under which names (GCC manual, "Overall Options", -dumpdir; tested with GCC 12 and
 clang 14).
 """
 
@@ -13,18 +13,18 @@ from securecc.model.errors import StaysLocal
 from securecc.model.printable import quote
 
 STDOUT = b"-"
-"""As the name of a file: standard output."""
+"""Standard output, as the name of a file."""
 
 
 @dataclass(slots=True)
 class OutputOptions:
-    """The options of a command line that decide on its outputs.
+    """The options of a command line that determine its outputs.
 
     Attributes:
         output, assembly, bitcode: -o, -S, -emit-llvm.
-        dependencies, dependency_file, dependency_details: -MD and -MMD; -MF; whether any of -MT, -MQ, -MP is there.
+        dependencies, dependency_file, dependency_details: -MD and -MMD; -MF; whether any of -MT, -MQ, -MP is given.
         effects: Suffixes of further outputs, each with whether it is wanted.
-        seeded, placed, verbose: Whether -frandom-seed, clang's -fdebug-compilation-dir, -fverbose-asm is there.
+        seeded, placed, verbose: Whether -frandom-seed, clang's -fdebug-compilation-dir, -fverbose-asm is given.
     """
 
     output: bytes = b""
@@ -41,8 +41,8 @@ class OutputOptions:
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """`every` has all files that the compile may make, the object or assembly first. `output` is that one, or ``-`` for
-    standard output, which is no file. `dependencies` is the file of -MD, or empty.
+    """`every` lists all files that the compile may make, the object or assembly first. `output` is that file, or ``-``
+    for standard output, which is not in `every`. `dependencies` is the file of -MD, or empty.
     """
 
     every: tuple[bytes, ...]
@@ -54,7 +54,7 @@ def outputs_of(asked: OutputOptions, source: bytes, text: SourceType, family: Fa
     """The outputs of one compile.
 
     Raises:
-        StaysLocal: they cannot be told beforehand, or not be made on another machine.
+        StaysLocal: they cannot be known in advance, or cannot be made on another machine.
     """
     stem = _STEMS[family]
     output = asked.output or stem(source.rpartition(b"/")[2]) + _suffix(asked)
@@ -63,15 +63,15 @@ def outputs_of(asked: OutputOptions, source: bytes, text: SourceType, family: Fa
     for path in (*(() if given else (source,)), *(() if printed or (given and not asked.output) else (output,))):
         _check_basename(path)
     if printed and not asked.assembly:
-        raise StaysLocal("output", "the object goes to standard output, in which compilers must be able to seek")
+        raise StaysLocal("output", "the object goes to standard output, which compilers must be able to seek")
     if asked.assembly and not text.compiles:
         raise StaysLocal("option", "-S asks for assembly, and the source is assembly already")
     written = _dependencies(asked, output, text, family)
     further = _further(asked, output, source, text, family)
     if printed and further:
-        raise StaysLocal("output", "the command makes further files beside standard output")
+        raise StaysLocal("output", "the command makes other files besides standard output")
     if given and further:
-        raise StaysLocal("standard-input", "the command makes further files, for which standard input gives no name")
+        raise StaysLocal("standard-input", "the command makes further files, which standard input gives no name for")
     every = tuple(path for path in (output, written, *further) if path and path != STDOUT)
     _check(every, source)
     return Outputs(every, output, written if written != STDOUT else b"")
@@ -84,7 +84,7 @@ def _suffix(asked: OutputOptions) -> bytes:
 
 
 def gcc_stem(name: bytes) -> bytes:
-    """A base name without its last suffix; a leading dot starts none."""
+    """A base name without its last suffix; a leading dot does not start a suffix."""
     return name[: name.rindex(b".")] if b"." in name[1:] else name
 
 
@@ -103,13 +103,13 @@ def _beside(output: bytes, family: Family) -> bytes:
 
 
 def _dependencies(asked: OutputOptions, output: bytes, text: SourceType, family: Family) -> bytes:
-    """The file that -MD and its kin write; empty if none.
+    """The file that -MD and similar options write; empty if none.
 
-    GCC manual, -MD: the argument of -o with suffix .d; -MF overrides. -Wp,-MD names its own: of several files gcc
-    writes the last of these, clang that of -MF. Nothing is written for what is not preprocessed.
+    GCC manual, -MD: the argument of -o with suffix .d; -MF overrides. -Wp,-MD names its own file: if there are several,
+    gcc writes the last of these, clang that of -MF. Nothing is written if the source is not preprocessed.
 
     Raises:
-        StaysLocal: -MF or its like stands alone.
+        StaysLocal: -MF or a similar option is given without -MD.
     """
     if not asked.dependencies:
         if asked.dependency_file or asked.dependency_details:
@@ -132,7 +132,7 @@ def _further(asked: OutputOptions, output: bytes, source: bytes, text: SourceTyp
     """Auxiliary outputs, named after the output without its suffix.
 
     Raises:
-        StaysLocal: one of them, or what is in it, depends on the machine.
+        StaysLocal: one of them, or its content, depends on the machine.
     """
     wanted = [suffix for suffix in _FURTHER if asked.effects.get(suffix)]
     if b".gcno" in wanted and asked.seeded:
@@ -147,8 +147,8 @@ def _further(asked: OutputOptions, output: bytes, source: bytes, text: SourceTyp
 
 
 def _split(asked: OutputOptions, source: bytes, stem: bytes, family: Family) -> bytes:
-    """The file of -gsplit-dwarf: gcc has the assembler make it; clang names it after the source unless it makes an
-    object of a given name (Clang's CommonArgs.cpp: SplitDebugName).
+    """The file of -gsplit-dwarf: in gcc, the assembler makes it; clang names it after the source unless -o names the
+    object (Clang's CommonArgs.cpp: SplitDebugName).
 
     Raises:
         StaysLocal: clang names it after a compilation directory.
@@ -163,8 +163,8 @@ def _split(asked: OutputOptions, source: bytes, stem: bytes, family: Family) -> 
 
 
 def _check_basename(path: bytes) -> None:
-    """Checks a base name: it becomes an argument of its own (-dumpbase), which the compiler proper would take for a
-    response file, or for an option.
+    """Checks a base name: it becomes a separate argument (-dumpbase), which the compiler proper could take for a
+    response file or an option.
 
     Raises:
         StaysLocal: it begins with ``@`` or ``-``, or is empty.

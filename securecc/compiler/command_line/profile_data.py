@@ -1,7 +1,7 @@
-"""Where a compile looks for profiles of earlier runs: what -fprofile-use and its like read, which
-`gcc -M` does not list.
+"""Where a compile looks for profiles of earlier runs: what -fprofile-use and similar options read, which `gcc -M` does
+not list.
 
-For gcc after its coverage.cc (coverage_init), tried with GCC 12; for clang after its manual ("Profile Guided
+For gcc from its coverage.cc (coverage_init), tested with GCC 12; for clang from its manual ("Profile Guided
 Optimization").
 """
 
@@ -10,8 +10,8 @@ from securecc.compiler.command_line.outputs import gcc_stem
 
 
 def read(plan: CompilePlan, cwd: bytes) -> tuple[bytes, ...]:
-    """All files that may be read as a profile, whether they exist or not. `cwd` is the working directory as spelled by
-    the compiler.
+    """All files that may be read as a profile, whether they exist or not. `cwd` is the working directory as the
+    compiler spells it.
     """
     if plan.profile_path is None:
         return ()

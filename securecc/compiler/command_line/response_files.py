@@ -1,7 +1,7 @@
 """Response files: `@FILE` on a command line stands for the arguments in it (gcc(1), "Overall Options", @file).
 
-gcc (libiberty, argv.c) and clang (LLVM, TokenizeGNUCommandLine) read them alike: blanks separate arguments, quotation
-marks of both kinds hold them together, a backslash takes the next character as it is, even between these. Where they
+gcc (libiberty, argv.c) and clang (LLVM, TokenizeGNUCommandLine) read them alike: blanks separate arguments, single and
+double quotation marks enclose them, a backslash escapes the next character, even inside quotation marks. Where they
 differ, the compile stays local.
 """
 
@@ -22,12 +22,11 @@ _DIFFERENT = re.compile(rb"[\v\f\0]|\A(?:\xff\xfe|\xfe\xff|\xef\xbb\xbf)")
 
 
 def expand(arguments: tuple[bytes, ...], read: Callable[[bytes], bytes]) -> tuple[bytes, ...]:
-    """The arguments with the content of each response file in the place of its name, those in response files included.
-    `read` gives the content of a file by its name.
+    """The arguments with each response file replaced by its content, including nested ones. `read` returns the content
+    of a file by its name.
 
     Raises:
-        StaysLocal: `read` does; files name each other without end; or one compiler would read them differently from
-            another.
+        StaysLocal: `read` does; files name each other endlessly; or compilers would read them differently.
     """
     if not any(argument[:1] == b"@" for argument in arguments[1:]):
         return arguments

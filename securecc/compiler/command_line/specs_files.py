@@ -1,7 +1,7 @@
 """Specs files that only add options, as those options (GCC manual, "Spec Files").
 
-Debian's hardened builds name such files: a ``*self_spec:`` with options of position independence, for command lines
-that have none of those that it lists. gcc puts them behind all others.
+Debian's hardened builds name such files: a ``*self_spec:`` that adds options for position independence to command lines
+without those that it lists. gcc puts them after all others.
 """
 
 import re
@@ -33,7 +33,7 @@ _BEGINS = (b"-sp", b"--s")
 
 
 def without(arguments: Sequence[bytes], content: bytes) -> tuple[bytes, ...]:
-    """The command line that means the same without its one specs file, of which `content` is the content.
+    """The command line that means the same without its one specs file, whose content is `content`.
 
     Raises:
         StaysLocal: the file does more than add such options.
@@ -42,26 +42,26 @@ def without(arguments: Sequence[bytes], content: bytes) -> tuple[bytes, ...]:
     added = match[2].split() if match else []
     conditions = _UNLESS.findall(match[1]) if match else []
     if match is None or len(match[3]) != len(conditions) or not _KNOWN.issuperset(added):
-        raise StaysLocal("program", "the specs file does more than add options of position independence")
+        raise StaysLocal("program", "the specs file does more than add options for position independence")
     rest = tuple(argument for argument in arguments if not _NAMED.fullmatch(argument))
     return (*rest, *(added if _applies(rest[1:], conditions) else ()))
 
 
 def _applies(arguments: Sequence[bytes], conditions: Sequence[bytes]) -> bool:
-    """Whether none of these options is there. Of two opposite ones gcc drops one, by rules of its own.
+    """Whether none of these options is given. Of two opposite ones gcc drops one, by its own rules.
 
     Raises:
-        StaysLocal: there are several, or one that may be opposite.
+        StaysLocal: several are given, or one that may be opposite.
     """
     cores = {_core(name) for name in conditions} | {b"pie", b"pic"}
     about = {argument for argument in arguments if _core(argument) in cores or argument == b"-static-pie"}
     if len(about) > 1:
-        raise StaysLocal("program", "a specs file beside several options of position independence")
+        raise StaysLocal("program", "a specs file together with several options for position independence")
     for argument in about:
         if argument[1:] in conditions:
             return False
         if argument not in (b"-static", b"-shared"):
-            raise StaysLocal("program", f"a specs file beside {quote(argument)}, which may contradict it")
+            raise StaysLocal("program", f"a specs file together with {quote(argument)}, which may contradict it")
     return True
 
 

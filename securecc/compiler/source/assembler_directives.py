@@ -1,8 +1,8 @@
 """What a text may make the assembler read: ``.include`` and ``.incbin`` (GNU as manual, "Include", "Incbin").
 
-In C the text stands in strings, with their escapes. A directive that is there in so many words names its file; one that
-could be put together (by macros of either kind, from pieces of strings) is only known to be possible. Then any word
-may be the name.
+In C the text is in strings, with their escapes. A directive that is written out names its file; one that could be
+assembled (by C or assembler macros, from pieces of strings) is only known to be possible, and then any word may be the
+name.
 """
 
 import re
@@ -10,8 +10,8 @@ import re
 _NAMED = re.compile(
     rb'\.(?P<how>incbin|include)[ \t]+(?P<quote>\\?")(?P<name>[^"\\\n\0%{|}]+)(?P=quote)', re.IGNORECASE
 )
-# A string that ends up in an asm: the directive itself, its beginning (the rest may be pasted on), or the means of
-# the assembler to put directives together. In lower case.
+# A string that ends up in an asm: the directive itself, its beginning (the rest may be pasted on), or the assembler's
+# means to build directives. In lower case.
 _BEGINS = re.compile(rb"\.(?:inc|macro|irp|altmacro|rept)")
 _BEGINS_ITSELF = re.compile(rb"\.(?:inc|altmacro)")
 _FILE_NAME = re.compile(rb"(?:\A|[^\\])\w\Z")  # right before the dot: table.inc, but not \\t.inc
@@ -27,12 +27,12 @@ _PIECE = re.compile(rb"\b(?:inc|incb|incbi|incl|inclu|includ|ncbin|cbin|bin|nclu
 
 
 def named(text: bytes) -> tuple[bytes, ...]:
-    """The files that directives name in so many words, each once: text to be assembled."""
+    """The files to be assembled that written-out directives name, each once."""
     return _named(text, b"include")
 
 
 def embedded(text: bytes) -> tuple[bytes, ...]:
-    """Those whose bytes are taken as they are."""
+    """Those whose bytes are included as they are."""
     return _named(text, b"incbin")
 
 
@@ -42,22 +42,22 @@ def words(text: bytes) -> set[bytes]:
 
 
 def leads_upwards(word: bytes) -> bool:
-    """Whether a word could be the beginning of a name in another directory than it is looked for in."""
+    """Whether a word could begin a name that leads out of the directory where it is looked for."""
     return _UPWARDS.search(word) is not None
 
 
 def hidden_in_strings(text: bytes) -> bool:
-    """Whether C may give the assembler a further directive that reads a file, or the means to make one."""
+    """Whether C may give the assembler another directive that reads a file, or the means to make one."""
     return _in_strings(text, _BEGINS)
 
 
 def unnamed(text: bytes) -> bool:
-    """Whether a directive, or its beginning, stands there that names its file by something else than a plain string."""
+    """Whether there is a directive, or the beginning of one, that names its file by anything but a plain string."""
     return _in_strings(text, _READS)
 
 
 def hidden(text: bytes) -> bool:
-    """Whether assembly may come to a further directive that reads a file: by a macro's argument, or by pasting."""
+    """Whether assembly may make another directive that reads a file, by a macro's argument or by pasting."""
     text = _NAMED.sub(b" ", text).lower()
     if _directs(text, _BEGINS_ITSELF):
         return True

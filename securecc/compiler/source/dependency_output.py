@@ -1,4 +1,4 @@
-r"""What compilers print about what they read: with `-M` a make rule, in make's quoting; with `-v` their directories.
+r"""What compilers print about what they read: with `-M` a make rule, quoted for make; with `-v` their directories.
 
 What GCC writes (libcpp/mkdeps.cc): a blank or tab in a name gets a backslash, and the backslashes right before it are
 doubled; `$` becomes `$$`, `#` becomes `\#`; other backslashes stand for themselves. A newline is not quoted at all.
@@ -21,7 +21,7 @@ def parse(output: bytes) -> tuple[bytes, ...]:
     """The files that the rule's target depends on, each once, in order, as the compiler spells them.
 
     Raises:
-        StaysLocal: it is not just one rule, or has names that the quoting cannot tell apart.
+        StaysLocal: it is not exactly one rule, or has names that the quoting cannot tell apart.
     """
     _, colon, body = output.replace(_CONTINUATION, b" ").partition(b": ")
     if not colon or not body.endswith(b"\n"):
@@ -38,7 +38,9 @@ def parse(output: bytes) -> tuple[bytes, ...]:
 
 
 def marked(preprocessed: bytes) -> tuple[bytes, ...]:
-    """The names in the linemarkers of preprocessed text, each once (cpp, "Preprocessor Output"), those of #line too."""
+    """The names in the linemarkers of preprocessed text, each once (cpp, "Preprocessor Output"), including those of
+    #line.
+    """
     names = dict.fromkeys(_MARKER.findall(preprocessed))
     return tuple(_ESCAPED.sub(_literal, name) if b"\\" in name else name for name in names)
 
@@ -48,7 +50,7 @@ def searched(said: bytes) -> tuple[bytes, ...]:
     would if they existed.
 
     Raises:
-        StaysLocal: it says nothing of the kind.
+        StaysLocal: it does not say so.
     """
     before, starts, listing = said.partition(b"#include <...> search starts here:\n")
     listing, ends, _ = listing.partition(b"End of search list.\n")
@@ -58,7 +60,7 @@ def searched(said: bytes) -> tuple[bytes, ...]:
 
 
 def selected(said: bytes) -> tuple[bytes, ...]:
-    """The directories of the gcc whose headers a clang uses, as it says (`-v`); it found its crtbegin.o there."""
+    """The directories of the gcc whose headers a clang uses, as it says (`-v`); it found crtbegin.o there."""
     installation = multilib = b""
     for gcc, lib in _SELECTED.findall(said):
         installation, multilib = gcc or installation, lib or multilib

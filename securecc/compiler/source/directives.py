@@ -1,8 +1,8 @@
 """What a source or header says about other files, read without a preprocessor.
 
-Conditionals are ignored and comments and strings are not told from code: more is found than a compile asks for, never
-less. The spellings are those of C11 5.1.1.2 (splices, trigraphs) and 6.4.6 (digraphs) with GCC's extensions: a splice
-may have blanks before the newline, a NUL is a blank, `__has_include`, `#include_next`, `#import`, linemarkers.
+Conditionals are ignored, and comments and strings are not told from code: the scan may find more than a compile asks
+for, never less. The spellings are those of C11 5.1.1.2 (splices, trigraphs) and 6.4.6 (digraphs) with GCC's extensions:
+a splice may have blanks before the newline, a NUL is a blank, `__has_include`, `#include_next`, `#import`, linemarkers.
 """
 
 import re
@@ -25,16 +25,16 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class Directives:
-    """One file's words about others.
+    """What one file says about others.
 
     `includes` are those of #include, #include_next and #import, `asked` those of __has_include, __has_embed and
     `#pragma GCC dependency`, which compares times, `shown` those of #line and linemarkers (diagnostics quote from
-    them). `computed_*` say that at least one more is named by a macro. `asking` are macros that ask for the file that
-    they are given (see `has_include_macros`). `times` are the time macros seen. `assembled` are the files that
-    the assembler includes, `embedded` those whose bytes are taken as they are, by .incbin or #embed. `assembles` says
-    that a string may make the assembler read others, `joins` that it may, where the file is assembly itself,
-    `unnamed` that it will. `compares` says that a pragma that is put together may compare times, `precompiled` that a
-    pragma loads a header.
+    them). `computed_*` say that a macro names at least one more. `asking` are macros that ask for the file that they
+    are given (see `has_include_macros`). `times` are the time macros seen. `assembled` are the files that the assembler
+    includes, `embedded` those whose bytes are included as they are, by .incbin or #embed. `assembles` says that a
+    string may make the assembler read others, `joins` that it may if the file itself is assembly, `unnamed` that it
+    will. `compares` says that a pragma built from pieces may compare times, `precompiled` that a pragma loads a
+    precompiled header.
     """
 
     includes: tuple[Name, ...] = ()
@@ -56,7 +56,7 @@ class Directives:
 
     @property
     def plain(self) -> bool:
-        """Whether nothing in it may keep a compile local: true of nearly every file."""
+        """Whether nothing in it may keep a compile local, as in nearly every file."""
         return not (self.times or self.compares or self.precompiled or self.computed_asked or self.computed_shown)
 
 
@@ -91,18 +91,18 @@ _DEFINED = re.compile(rb"define" + _B + rb"\Z")
 _TESTED = re.compile(rb"(?:defined?|undef|ifn?def|elifn?def)" + _B + rb"\(?" + _B + rb"\Z")
 _REDEFINED = re.compile(rb"[DU](__(?:DATE|TIME|TIMESTAMP)__)(?:=|\Z)")
 STAMP = b"__TIMESTAMP__"
-"""Says when the file that it stands in, or is expanded in, was changed last."""
+"""Expands to the time when the file that contains it was last changed."""
 
 _TIMES = re.compile(rb"__(?:DATE|TIME|TIMESTAMP)__")
 
 
 def _pieces(name: bytes, shortest: int) -> set[bytes]:
-    """The beginnings and ends of a name that ## could put together again."""
+    """The beginnings and ends of a name that ## could join."""
     return {name[:end] for end in range(shortest, len(name))} | {name[-end:] for end in range(4, len(name))}
 
 
 _TIME_PIECES = _pieces(b"__TIME__", 4) | _pieces(b"__DATE__", 4) | _pieces(b"__TIMESTAMP__", 4)
-# `__has_` alone is the beginning of many names of libstdc++'s, and `include` the end of too much.
+# `__has_` alone begins many names in libstdc++, and `include` ends too many.
 _QUESTION_PIECES = {piece for piece in _pieces(b"__has_include", 7) if b"has_i" in piece} | {
     piece for piece in _pieces(b"__has_embed", 7) if b"has_e" in piece
 }
@@ -123,8 +123,8 @@ def scan(content: bytes) -> Directives:
 
 
 def redefined(macro: bytes) -> tuple[bytes, bytes]:
-    """The macro of the time that a -D or -U of the command line (as `CompilePlan.macros`) puts something else in the
-    place of, if it does, and what else is said there.
+    """The time macro that a -D or -U of the command line (as in `CompilePlan.macros`) redefines, if it does, and its
+    new text.
     """
     match = _REDEFINED.match(macro)
     return (match[1], macro[match.end() :]) if match else (b"", macro)
@@ -140,9 +140,9 @@ def needs_local(
 ) -> StaysLocal | None:
     """Why a compile that reads a file with these directives must stay local; None if it need not.
 
-    `dated` says that SOURCE_DATE_EPOCH is set, so that the date and time are the same everywhere, `stamped` that the
-    times of files are, `marked` that all names in #line are known by other means; `given` are macros of the time that
-    the command line has redefined.
+    `dated` says that SOURCE_DATE_EPOCH is set, so that date and time are the same everywhere, `stamped` that file times
+    are the same, `marked` that all names in #line are known by other means; `given` are time macros that the command
+    line has redefined.
     """
     if directives.plain:
         return None
@@ -159,12 +159,12 @@ def needs_local(
 
 
 def bared(text: bytes) -> bytes:
-    """A text without splices, without its comments too where these can be told."""
+    """A text without splices, and without those comments that can be recognised."""
     return text if _RAW.search(text) else _COMMENT.sub(_blank, text)
 
 
 def spliced(content: bytes) -> bytes:
-    """The text of a file, its lines put together (C11 5.1.1.2, phases 1 and 2)."""
+    """The text of a file with its lines spliced (C11 5.1.1.2, phases 1 and 2)."""
     if b"\r" in content:
         content = content.replace(b"\r\n", b"\n")
     if b"??" in content:
@@ -227,7 +227,7 @@ def _collect(text: bytes, directives: list[re.Match[bytes]], asked: list[re.Matc
 
 
 def _asking(text: bytes) -> tuple[tuple[bytes, ...], frozenset[int]]:
-    """The macros that ask for what they are given, and where in the text they do."""
+    """The macros that ask for the file they are given, and where in the text they do."""
     macros: list[bytes] = []
     told: set[int] = set()
     for match in _ASKING.finditer(text):
@@ -270,7 +270,7 @@ def _blank(match: re.Match[bytes]) -> bytes:
 
 
 def _both(one: Directives, other: Directives) -> Directives:
-    """What either says: names in order, each once."""
+    """What both say together: names in order, each once."""
     found: dict[str, Any] = {}
     for field in fields(Directives):
         this, that = getattr(one, field.name), getattr(other, field.name)

@@ -1,8 +1,8 @@
-"""Macros that ask for a file in another's name: ``#define HAS(x) __has_include(x)``, and how files use them.
+"""Macros that wrap __has_include, such as ``#define HAS(x) __has_include(x)``, and how files use them.
 
-A use counts as a question where it is spelled ``HAS(<file>)`` or ``HAS("file")``. All else that is done with such a
-macro could ask for any file. What stands in <> is expanded before it is asked (C11 6.10.3.1), so a word of it that some
-file makes a macro of may stand for another; gcc has macros of its own, ``linux`` among them.
+A use counts as a question if it is spelled ``HAS(<file>)`` or ``HAS("file")``. Any other use of such a macro could ask
+for any file. The text in <> is macro-expanded first (C11 6.10.3.1), so a word of it that some file defines may stand
+for another; gcc predefines some, such as ``linux``.
 """
 
 import re
@@ -18,13 +18,13 @@ _WORD = re.compile(rb"[A-Za-z_]\w*")
 _BLANK = rb"[ \t\v\f\0]+"
 _SPELLINGS = 256
 PREDEFINED = frozenset((b"linux", b"unix", b"i386", b"sun", b"sparc", b"mips", b"arm"))
-"""Words that are macros without anybody's doing, in gcc's own dialects."""
+"""Words that gcc predefines as macros in its own dialects."""
 
 
 @dataclass(frozen=True, slots=True)
 class Uses:
-    """What one file does with macros that ask: `asked` by their own spelling, `hidden` says that there is more,
-    `pieces` are words in it that ## could make such a macro of.
+    """What one file does with such macros: `asked` are the files spelled out, `hidden` says that there may be more,
+    `pieces` are words that ## could join into such a macro.
     """
 
     asked: tuple[Name, ...] = ()
@@ -50,7 +50,7 @@ def uses(content: bytes, macros: frozenset[bytes]) -> Uses:
 
 
 def hidden(found: Iterable[Uses], macros: frozenset[bytes]) -> bool:
-    """Whether files that use these macros so may ask for more than they spell."""
+    """Whether files with these uses may ask for more than they spell out."""
     found = tuple(found)
     pieces = frozenset[bytes]().union(*(one.pieces for one in found))
     joined = any(macro[:at] in pieces and macro[at:] in pieces for macro in macros for at in range(1, len(macro)))
@@ -63,9 +63,9 @@ def words(names: Iterable[Name]) -> frozenset[bytes]:
 
 
 def replacements(content: bytes, some: frozenset[bytes]) -> frozenset[tuple[bytes, bytes]]:
-    """What a file makes of these words by macros: each word with what stands for it; nothing where that is no word.
+    """What a file defines these words as: each word with its replacement; nothing if that is not a word.
 
-    A macro with parameters is none here, for in a file's name none are given.
+    Function-like macros do not count, since a file's name gives no arguments.
     """
     if not some or not any(word in content for word in some):
         return frozenset()
@@ -77,7 +77,7 @@ def replacements(content: bytes, some: frozenset[bytes]) -> frozenset[tuple[byte
 
 
 def spellings(names: frozenset[Name], replaced: Mapping[bytes, frozenset[bytes]]) -> frozenset[Name] | None:
-    """All that these names may be once what stands in <> is expanded; None where that cannot be told."""
+    """All that these names may be once the text in <> is expanded; None if that cannot be known."""
     known, todo = set(names), [name for name in names if name.angled]
     while todo:
         name = todo.pop()

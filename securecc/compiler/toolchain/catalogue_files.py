@@ -1,7 +1,7 @@
-"""Message catalogues of gcc's programs: which there are, and where they are looked for.
+"""Message catalogues of gcc's programs: which exist, and where the programs look for them.
 
-A gcc whose messages are in another language than English reads them at run time. They are format strings: a server
-gives a compiler only its own.
+A gcc whose messages are not in English reads them at run time. They are format strings, so a server gives a compiler
+only its own.
 """
 
 import hashlib
@@ -42,7 +42,7 @@ def folders(closure: ToolchainClosure) -> tuple[bytes, ...]:
 
 
 def of_language(closure: ToolchainClosure, places: Iterable[bytes], languages: Iterable[bytes]) -> tuple[bytes, ...]:
-    """Every catalogue that would be looked for below these places, whether it exists or not."""
+    """Every catalogue that would be looked for below these places, whether or not it exists."""
     spelled = dict.fromkeys(name for language in languages for name in gettext.spellings(language))
     wanted = sorted(names(closure))
     return tuple(
@@ -51,7 +51,7 @@ def of_language(closure: ToolchainClosure, places: Iterable[bytes], languages: I
 
 
 def standing(closure: ToolchainClosure) -> tuple[ClosureFile, ...]:
-    """All that exist, in any language. What cannot be read is left out."""
+    """All that exist, in any language, except unreadable ones."""
     if closure.family != "gcc":
         return ()
     found = []

@@ -33,7 +33,7 @@ class Clang:
 
     @property
     def major(self) -> str:
-        """The number that Debian puts behind the names of its programs."""
+        """The number that Debian appends to the names of its programs."""
         return self.version.split(".")[0]
 
     @property
@@ -43,7 +43,7 @@ class Clang:
 
 
 def identify(driver: bytes) -> Clang | None:
-    """What the driver says about itself; None if it does not answer as clang does."""
+    """What the driver says about itself; None if it does not answer like clang."""
     said = stderr_of(driver, b"-v")
     version, target, gcc = _BANNER.search(said), _TARGET.search(said), _SELECTED.search(said)
     if version is None or target is None:
@@ -62,7 +62,7 @@ def identify(driver: bytes) -> Clang | None:
 
 
 def collect(driver: bytes, identity: Clang, closure: ClosureBuilder) -> None:
-    """Adds all that `clang -c` needs to `closure`. It assembles by itself; it finds a gcc by its crtbegin.o.
+    """Adds all that `clang -c` needs to `closure`. Clang has its own assembler, and finds a gcc by its crtbegin.o.
 
     Raises:
         ToolchainError: a file is missing, or cannot be read.
@@ -87,5 +87,5 @@ def drivers(compiler: bytes, driver: bytes, identity: Clang) -> dict[bytes, byte
 
 
 def searched(compiler: bytes, driver: bytes, identity: Clang) -> set[bytes]:
-    """Where clang looks for programs, libraries and files of its own; it begins where it was called."""
+    """Where clang looks for its programs, libraries and other files, beginning where it was called."""
     return search_directories(compiler) | {os.path.dirname(driver), identity.resources}

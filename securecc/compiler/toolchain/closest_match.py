@@ -7,10 +7,10 @@ from securecc.model.messages import Description
 from securecc.model.printable import plain, plain_path
 
 NAMED = 3
-"""Files named for each kind of difference; further ones are counted."""
+"""How many files are named for each kind of difference; the rest are counted."""
 
 _LINE = 2048
-_NAME = 64  # characters of a client's text that are repeated
+_NAME = 64  # characters of a client's text that are quoted
 
 
 def explain_missing(wanted: Description | None, offered: Iterable[Description]) -> str:
@@ -41,7 +41,7 @@ def _distance(wanted: Description, offer: Description) -> tuple[bool, bool, bool
 
 
 def difference(wanted: Description, offer: Description) -> str:
-    """The files in which the second differs from the first."""
+    """How the second differs from the first, by files."""
     ours, theirs = _parts(wanted), _parts(offer)
     both = ours.keys() & theirs.keys()
     said = [

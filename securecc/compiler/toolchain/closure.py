@@ -1,4 +1,4 @@
-"""A toolchain as both sides know it: its files by path and content, and the digest of them all."""
+"""A toolchain as both sides know it: its files by path and content, and their common digest."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ from securecc.model.manifest import Digest, Kind
 from securecc.model.messages import Description, Part
 
 Family = Literal["gcc", "clang", "other"]
-"""Whose command line a compiler understands."""
+"""Which command line a compiler understands."""
 
 _PT_INTERP = 3
-_PART = 8  # bytes of a digest: enough to see a difference, and nothing is decided by it
-_FOLDED = 64  # files of one directory are one part from this number on: character sets
+_PART = 8  # bytes of a digest: enough to see a difference; nothing is decided by it
+_FOLDED = 64  # from this number on, files of one directory are one part: character sets
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +38,11 @@ class ToolchainClosure:
         called_by: The paths by which its drivers are called; not part of the digest.
         files: Its files, and the links that lead to them.
         calls: The links that lead from `called_by` to its drivers; not part of the digest.
-        directories: Those that hold `files`, or in which the compiler looks for programs, libraries, specs and message
-            catalogues: no client's file may lie there.
-        include_directories: Its own, of C and C++.
-        search_path: A PATH that finds all its programs, and nothing else that matters.
-        program: What to call in the place of the wrapper script that was asked for; empty without one.
-        catalogues: A server's messages in other languages; not part of the digest, for a compile in English reads none.
+        directories: Those that hold `files`, or where the compiler looks for programs, libraries, specs and message
+        catalogues: no client file may be there. include_directories: Its own, for C and C++. search_path: A PATH that
+        finds all its programs, and nothing else that matters. program: What to call instead of the wrapper script that
+        was asked for; empty without one. catalogues: A server's messages in other languages; not part of the digest,
+        since a compile in English reads none.
     """
 
     name: str
@@ -72,12 +71,12 @@ def digest_of(files: Iterable[ClosureFile]) -> Digest:
 
 
 def whole_digest(closure: ToolchainClosure) -> Digest:
-    """The digest of the toolchain and its catalogues: a runner that has other ones offers the toolchain anew."""
+    """The digest of the toolchain and its catalogues: a runner with other ones offers the toolchain anew."""
     return digest_of((*closure.files, *closure.catalogues)) if closure.catalogues else closure.digest
 
 
 def describe(closure: ToolchainClosure) -> Description:
-    """What a toolchain consists of, in at most TOOLCHAIN_PARTS parts; links are left out, their targets are there."""
+    """What a toolchain consists of, in at most TOOLCHAIN_PARTS parts; links are left out, their targets included."""
     folders: dict[bytes, list[ClosureFile]] = {}
     for file in closure.files:
         if file.kind is Kind.FILE:

@@ -17,13 +17,13 @@ from securecc.system.stat_key import StatKey, stat_key
 
 Digests = MutableMapping[StatKey, Digest]
 
-_THREADS = 2  # what digesting leaves to others
+_THREADS = 2  # digesting leaves the rest to other processes
 
 
 class ClosureBuilder:
     """A closure that grows file by file. `digests` remembers what files contain, from one closure to the next.
 
-    Threads digest the files while compilers are asked for more; they have ended when the `with` block has.
+    Threads digest files while compilers are asked for more; they end with the `with` block.
     """
 
     def __init__(self, digests: Digests) -> None:
@@ -45,13 +45,13 @@ class ClosureBuilder:
         """All files and links, by path.
 
         Raises:
-            ToolchainError: a file cannot be read, or is no regular one.
+            ToolchainError: a file cannot be read, or is not regular.
         """
         files = [future.result() for future in self._digesting.values()]
         return tuple(sorted((*self._found.values(), *files), key=lambda file: file.path))
 
     def add_file(self, path: bytes) -> bytes:
-        """Adds one file with the links that lead to it; its real path.
+        """Adds one file with the links that lead to it; returns its real path.
 
         Raises:
             ToolchainError: the path leads nowhere.
@@ -76,12 +76,12 @@ class ClosureBuilder:
             with open(path, "rb", buffering=0) as file:
                 status = os.fstat(file.fileno())
                 if not stat.S_ISREG(status.st_mode):
-                    raise ToolchainError(f"{os.fsdecode(path)} is no regular file")
+                    raise ToolchainError(f"{os.fsdecode(path)} is not a regular file")
                 key = stat_key(status)
                 digest = self._digests.get(key)
                 if digest is None:
                     digest = sha256_of_file(file)
-                    if time.time() - status.st_ctime > limits.RACY_STAT_S:  # later changes will show in the key
+                    if time.time() - status.st_ctime > limits.RACY_STAT_S:  # later changes show in the key
                         self._digests[key] = digest
         except OSError as error:
             raise ToolchainError(f"cannot read {os.fsdecode(path)}: {error.strerror}") from error

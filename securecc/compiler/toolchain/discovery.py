@@ -1,6 +1,6 @@
 """A compiler's closure: the files that it needs to run, and the digest that client and server match by.
 
-Headers are not in it: they are sent with each compile. The compiler itself and its loader say what they need.
+Headers are not included: they are sent with each compile. The compiler and its loader themselves say what they need.
 """
 
 import os
@@ -20,7 +20,7 @@ __all__ = ["ClosureFile", "Digests", "ToolchainClosure", "closure_of_programs", 
 def discover(
     compiler: bytes, search_path: bytes, digests: Digests | None = None, vouched: frozenset[Digest] = frozenset()
 ) -> ToolchainClosure:
-    """The closure of the compiler at this absolute path; `as` and its like are looked for along `search_path`.
+    """The closure of the compiler at this absolute path; `as` and similar programs are looked for along `search_path`.
 
     `digests` remembers what files contain, from one call to the next; scripts whose digests are `vouched` for stand for
     the compilers that they run. Takes some 50 ms, and 1 ms for each 2 MB not yet digested.
@@ -88,7 +88,7 @@ def _clang(compiler: bytes, driver: bytes, identity: clang.Clang, closure: Closu
 
 
 def _other(compiler: bytes, driver: bytes, closure: ClosureBuilder) -> ToolchainClosure:
-    """A program that answers neither as gcc nor as clang: itself and its libraries, whatever it is."""
+    """Any other program, which answers neither like gcc nor like clang: itself and its libraries."""
     _add_program(closure, driver)
     return _finish(
         name=os.fsdecode(os.path.basename(compiler)),

@@ -29,18 +29,18 @@ class Gcc:
 
     @property
     def major(self) -> str:
-        """The number that Debian puts behind the names of its programs."""
+        """The number that Debian appends to the names of its programs."""
         return self.version.split(".")[0]
 
     @property
     def name(self) -> str:
-        """``gcc-12``; with the target behind it where that is another kind of machine, ``gcc-12-aarch64-linux-gnu``."""
+        """``gcc-12``; followed by the target if that is another kind of machine, ``gcc-12-aarch64-linux-gnu``."""
         native = self.target.partition("-")[0] == platform.machine()
         return f"gcc-{self.major}" if native else f"gcc-{self.major}-{self.target}"
 
 
 def identify(driver: bytes) -> Gcc | None:
-    """What the driver says about itself; None if it does not answer as gcc does."""
+    """What the driver says about itself; None if it does not answer like gcc."""
     try:
         target = stdout_of(driver, b"-dumpmachine").decode("ascii", "replace").strip()
         version = stdout_of(driver, b"-dumpfullversion", b"-dumpversion").decode("ascii", "replace").strip()
@@ -53,7 +53,8 @@ def identify(driver: bytes) -> Gcc | None:
 
 
 def collect(driver: bytes, drivers: set[bytes], search_path: bytes, closure: ClosureBuilder) -> None:
-    """Adds all that `gcc -c` and `gcc -S` need to `closure`; `as` and its like are looked for along `search_path`.
+    """Adds all that `gcc -c` and `gcc -S` need to `closure`; `as` and similar programs are looked for along
+    `search_path`.
 
     Raises:
         ToolchainError: a file is missing, or cannot be read.
@@ -92,7 +93,7 @@ def drivers(compiler: bytes, driver: bytes, identity: Gcc) -> dict[bytes, bytes]
 
 
 def folders(compiler: bytes, driver: bytes) -> set[bytes]:
-    """Where drivers of one installation lie; /bin as well, where that is /usr/bin."""
+    """Where the drivers of one installation are; /bin as well, if that is /usr/bin."""
     found = {os.path.dirname(compiler), os.path.dirname(driver)}
     if b"/usr/bin" in found and os.path.realpath(b"/bin") == b"/usr/bin":
         found.add(b"/bin")
@@ -120,7 +121,7 @@ def _named(driver: bytes, name: bytes) -> bytes:
 
 
 def _program(driver: bytes, name: bytes, search_path: bytes) -> bytes:
-    """Where the driver finds a program of its own; empty if it does not (gcc then asks PATH, and so do we)."""
+    """Where the driver finds one of its programs; empty if it does not (gcc then searches PATH, and so do we)."""
     answer = stdout_of(driver, b"-print-prog-name=" + name).strip()
     if answer.startswith(b"/"):
         return answer if os.access(answer, os.X_OK) else b""

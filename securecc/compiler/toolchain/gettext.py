@@ -8,7 +8,7 @@ _NO_LETTER = re.compile(rb"[^a-z0-9]")
 
 
 def spellings(language: bytes) -> tuple[bytes, ...]:
-    """The folders that gettext looks into for a language such as ``de_AT.UTF-8`` (glibc: _nl_make_l10nflist)."""
+    """The folders that gettext searches for a language such as ``de_AT.UTF-8`` (glibc: _nl_make_l10nflist)."""
     match = _LANGUAGE.fullmatch(language)
     if match is None:
         return (language,)
@@ -20,5 +20,5 @@ def spellings(language: bytes) -> tuple[bytes, ...]:
 
 
 def is_language(name: bytes) -> bool:
-    """Whether a name is a language's, so that it cannot be a path."""
+    """Whether a name is that of a language, so that it cannot be a path."""
     return _LANGUAGE.fullmatch(name) is not None

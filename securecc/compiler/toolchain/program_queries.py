@@ -38,7 +38,7 @@ def stderr_of(program: bytes, *arguments: bytes) -> bytes:
 
 
 def include_directories(driver: bytes) -> list[bytes]:
-    """The directories that are searched for headers without any option, C first."""
+    """The directories that are searched for headers by default, C first."""
     found = []
     with ThreadPoolExecutor(len(_LANGUAGES)) as threads:
         answers = threads.map(partial(stderr_of, driver, b"-v", b"-E"), *zip(*_LANGUAGES, strict=True))
@@ -69,7 +69,7 @@ def libraries(program: bytes) -> list[bytes]:
     said = stdout_of(loader, b"--list", program)
     missing = _MISSING.search(said)
     if missing:
-        raise ToolchainError(f"{os.fsdecode(program)} needs {os.fsdecode(missing[1])}, which is not there")
+        raise ToolchainError(f"{os.fsdecode(program)} needs {os.fsdecode(missing[1])}, which is missing")
     return [loader, *_LOADED.findall(said)]
 
 

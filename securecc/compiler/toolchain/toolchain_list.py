@@ -1,4 +1,4 @@
-"""The toolchains that a daemon offers, or an agent has met, as a file that people's tools read."""
+"""The toolchains that a daemon offers, or an agent has seen, as a file for commands to read."""
 
 import os
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ NAME = "toolchains.json"
 
 
 class KnownToolchain(msgspec.Struct, frozen=True):
-    """One toolchain. `called_by` are the paths of its drivers; `search_path` is the PATH that it was looked at with."""
+    """One toolchain. `called_by` are the paths of its drivers; `search_path` is the PATH that it was examined with."""
 
     digest: Digest
     called_by: tuple[bytes, ...]
@@ -26,7 +26,7 @@ class KnownToolchain(msgspec.Struct, frozen=True):
 
 
 class ToolchainList(msgspec.Struct, frozen=True):
-    """What one process knows. `pid` is its process id, 0 where there is none."""
+    """What one process knows. `pid` is its process id, 0 if there is none."""
 
     toolchains: tuple[KnownToolchain, ...] = ()
     pid: int = 0
@@ -44,7 +44,7 @@ def decode(data: bytes, document: str) -> ToolchainList:
     """Reads what `encode` wrote. `document` is the file's name in messages.
 
     Raises:
-        ConfigError: it is no such list.
+        ConfigError: it is not such a list.
     """
     try:
         return _decoder.decode(data)
@@ -55,10 +55,10 @@ def decode(data: bytes, document: str) -> ToolchainList:
 
 
 def read(path: Path) -> ToolchainList:
-    """The toolchains in a file; none where there is no such file.
+    """The toolchains in a file; none if there is no such file.
 
     Raises:
-        ConfigError: the file cannot be read, or is no such list.
+        ConfigError: the file cannot be read, or is not such a list.
     """
     try:
         with path.open("rb") as file:
@@ -73,7 +73,7 @@ def read(path: Path) -> ToolchainList:
 
 
 def write(path: Path, known: Sequence[KnownToolchain]) -> None:
-    """Replaces the whole file; `pid` in it is this process.
+    """Replaces the whole file; its `pid` is this process.
 
     Raises:
         OSError: it cannot be written.

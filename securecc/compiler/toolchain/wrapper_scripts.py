@@ -1,7 +1,8 @@
-"""Wrapper scripts: one that a person has vouched for stands for the one compiler that it runs.
+"""Wrapper scripts: one that a user has vouched for stands for the one compiler that it runs.
 
-The list of them is what sha256sum(1) prints: a digest in hex, then whatever; ``#`` begins a comment. What a listed
-script runs is asked of the compiler behind it, and both must answer alike: a script that adds options is refused.
+The list of them is what sha256sum(1) prints: a digest in hex, then anything; ``#`` begins a comment. A listed script
+and the compiler that it runs are asked the same questions, and must answer alike: a script that adds options is
+refused.
 """
 
 import os
@@ -31,7 +32,7 @@ def script_digest(path: bytes) -> Digest:
     """The digest of a script.
 
     Raises:
-        ToolchainError: it is no script, or cannot be read.
+        ToolchainError: it is not a script, or cannot be read.
     """
     content = _content(path)
     if not content.startswith(b"#!"):
@@ -45,7 +46,7 @@ def wrapped_compiler(script: bytes, vouched: frozenset[Digest]) -> bytes:
     """The compiler that a script runs.
 
     Raises:
-        ToolchainError: nobody has vouched for the script, or it does more than run one compiler.
+        ToolchainError: no one has vouched for the script, or it does more than run one compiler.
     """
     if script_digest(script) not in vouched:
         raise ToolchainError(
@@ -74,7 +75,7 @@ def compiler_of(script: bytes) -> bytes:
 
 
 def _probes(folder: bytes) -> Iterator[tuple[bytes, ...]]:
-    """Questions whose answers show every option, gcc's environment too, and nothing that changes from run to run."""
+    """Questions whose answers show every option and gcc's environment, and nothing that changes from run to run."""
     for name in (b"a.c", b"a.cpp"):
         with open(folder + b"/" + name, "wb"):
             pass
@@ -87,12 +88,12 @@ def _probes(folder: bytes) -> Iterator[tuple[bytes, ...]]:
 
 
 def _essence(said: bytes) -> list[bytes]:
-    """An answer without what a shell puts into every environment."""
+    """An answer without the variables that a shell always sets."""
     return [line for line in said.splitlines() if not line.startswith(_SHELLS_OWN)]
 
 
 def _candidates(said: list[bytes]) -> Iterator[bytes]:
-    """Programs that may have answered so."""
+    """Programs that may have given this answer."""
     for answer in said:
         for pattern in (_COLLECT, _CC1):
             match = pattern.search(answer)

@@ -1,1 +1,1 @@
-"""Which paths a tree of files may hold, and trees that both sides have."""
+"""Which paths a job's tree may hold, and trees that both sides have."""

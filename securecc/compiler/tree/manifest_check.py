@@ -1,4 +1,4 @@
-"""Whether a manifest may be built into a tree: where each path may lie, and whether all of them fit together.
+"""Whether a manifest may be built into a tree: where each path may be, and whether all paths fit together.
 
 A path in a manifest comes from a client. It may name only what the client sent: never a place where the toolchain keeps
 programs, libraries or configuration, never a place reached through one of the client's own links.
@@ -25,16 +25,16 @@ from securecc.model.errors import PathError
 from securecc.model.manifest import INPUT, Digest, Entry, Kind, Manifest
 
 _OWN = INPUT.rpartition(b"/")[0]
-_LINK_STEPS = 200_000  # components walked for all links of one manifest; a link farm of a build needs some 10,000
+_LINK_STEPS = 200_000  # components walked for all links of one manifest; a build's link farm needs some 10,000
 _MTIME_NS = 1 << 62  # 146 years around the epoch; what utimensat(2) takes
 _DIGEST = 32  # SHA-256
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedManifest:
-    """A manifest that may be built. `directories` are all that must be made, parents first, those that only other
-    entries imply included; files have no execute bits left. `source` is the sum of all sizes in bytes. `shared_trees`
-    are those of the entries.
+    """A manifest that may be built. `directories` are all that must be made, parents first, including those that other
+    entries only imply; files have no execute bits left. `source` is the sum of all sizes in bytes. `shared_trees` are
+    those of the entries.
     """
 
     entries: tuple[Entry, ...]
@@ -53,15 +53,15 @@ def check_manifest(
     catalogues: frozenset[tuple[bytes, Digest]] = frozenset(),
     reads_input: bool = False,
 ) -> CheckedManifest:
-    """The manifest, checked, for a compile that runs in `cwd`.
+    """The checked manifest of a compile that runs in `cwd`.
 
     `toolchain_directories` are those that directly hold a file of the toolchain, by every spelling that the toolchain
     uses; `include_directories` those in which it looks for headers. `outputs` are as `CompilePlan.outputs`. The
-    `catalogues` are the toolchain's own message catalogues, by path and digest: they alone may be where they are,
-    beside standard input, which must be there if the compile `reads_input`.
+    `catalogues` are the toolchain's own message catalogues, by path and digest: only they, and standard input, may be
+    among its files; standard input must be there if the compile `reads_input`.
 
     Raises:
-        PathError: the whole may not be built; it names the path.
+        PathError: the manifest may not be built; the message names the path.
     """
     rules = path_rules_of(toolchain_directories, include_directories)
     own = _among(catalogues, manifest.entries)
@@ -90,7 +90,7 @@ def check_manifest(
 
 
 def absolute(path: bytes, cwd: bytes) -> bytes:
-    """`path` seen from `cwd`, normalised by its spelling alone: `..` removes the component before it."""
+    """`path` relative to `cwd`, normalised by its spelling alone: `..` removes the component before it."""
     names: list[bytes] = []
     for name in (path if path[:1] == b"/" else cwd + b"/" + path).split(b"/"):
         if name == b"..":
@@ -119,10 +119,10 @@ def _input(entries: tuple[Entry, ...]) -> frozenset[bytes]:
 def _check_entries(
     entries: tuple[Entry, ...], rules: PathRules, own: frozenset[bytes]
 ) -> tuple[dict[bytes, Kind], set[bytes]]:
-    """The kind of each path, and all directories that are entries or directly hold one.
+    """The kind of each path, and all directories that are entries or directly contain one.
 
     Raises:
-        PathError: an entry is not well-formed, or all together are over a limit.
+        PathError: an entry is malformed, or all together exceed a limit.
     """
     if len(entries) > limits.MANIFEST_ENTRIES:
         raise PathError(f"a manifest of {len(entries)} entries; at most {limits.MANIFEST_ENTRIES}")
@@ -172,7 +172,7 @@ def _add_directory(path: bytes, kinds: dict[bytes, Kind], made: set[bytes]) -> N
 def _check_directories(
     entries: tuple[Entry, ...], directories: set[bytes], rules: PathRules, own: frozenset[bytes]
 ) -> None:
-    """Checks directories among the toolchain's own: each is one of these, or leads to where client files may lie."""
+    """Checks directories among the toolchain's own: each is one of these, or leads to where client files may be."""
     doubtful = {path for path in directories - rules.above if not rules.allows(path)}
     if not doubtful:
         return
@@ -215,7 +215,7 @@ def _check_links(entries: tuple[Entry, ...], kinds: dict[bytes, Kind]) -> None:
 
 
 def _check_inodes(entries: tuple[Entry, ...]) -> None:
-    """Paths that share an inode are one file: they cannot differ."""
+    """Checks that paths that share an inode are the same file."""
     shared: dict[int, Entry] = {}
     numbered = [entry for entry in entries if entry.inode]
     if len({entry.inode for entry in numbered}) == len(numbered):

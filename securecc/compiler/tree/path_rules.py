@@ -1,4 +1,4 @@
-"""Where a client's files may lie: never among a toolchain's own. Default deny, path by path."""
+"""Where a client's files may be: never among a toolchain's own. Default deny, path by path."""
 
 import re
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from securecc.model.printable import quote
 
 FORBIDDEN = (b"/etc", b"/dev", b"/proc", b"/sys", b"/.securecc")
 MERGED = (b"/bin", b"/sbin", b"/lib", b"/lib32", b"/lib64", b"/libx32")  # links into /usr where /usr is merged
-# For every toolchain: a driver looks below these for programs and specs that happen not to be there.
+# For every toolchain: a driver looks below these for programs and specs, even if none are there.
 _SYSTEM = frozenset((b"/usr", *MERGED))
 _SYSTEM_SHARED = frozenset((b"/usr/include", b"/usr/src", b"/usr/local/src", b"/usr/share"))
 _SYSTEM_OWN = _SYSTEM | {b"/usr/share/locale"}
@@ -28,11 +28,11 @@ class PathRules:
     """The rules for one toolchain.
 
     Attributes:
-        own: Directories that directly hold files of the toolchain, or that every system has for its own.
-        shared: Directories in which it looks for headers, and in which a client's files may lie.
+        own: Directories that directly hold files of the toolchain, or that belong to every system.
+        shared: Directories where it looks for headers, and where a client's files may be.
         above: The toolchain's directories in `own`, and all above them.
-        whole: The same of every system's own as well.
-        parents, permitted: Verdicts that are remembered.
+        whole: The same, with every system's own included.
+        parents, permitted: Cached verdicts.
     """
 
     own: frozenset[bytes]
@@ -50,10 +50,10 @@ class PathRules:
         object.__setattr__(self, "shared", self.shared | _SYSTEM_SHARED)
 
     def parent(self, path: bytes, kind: Kind) -> bytes:
-        """The directory that an entry lies in.
+        """The directory that an entry is in.
 
         Raises:
-            PathError: no entry of a client's may have this path.
+            PathError: no client entry may have this path.
         """
         remembered = self.parents[kind]
         parent = remembered.get(path)
@@ -82,8 +82,8 @@ class PathRules:
         return parent
 
     def allows(self, directory: bytes) -> bool:
-        """Whether a client's file may lie right in this directory: outside the toolchain's directories, or at or below
-        one of its include directories, or below an `include` of somebody else's there (``/usr/lib/glib-2.0/include``).
+        """Whether a client's file may be directly in this directory: outside the toolchain's directories, at or below
+        one of its include directories, or below another package's `include` there (``/usr/lib/glib-2.0/include``).
         """
         known = self.permitted.get(directory)
         if known is None:
@@ -123,7 +123,7 @@ def check_path(path: bytes) -> None:
     """Checks the form of a path, and its first component.
 
     Raises:
-        PathError: it is not absolute, not normalised, over a limit, or where no client's file may lie.
+        PathError: it is not absolute, not normalised, over a limit, or where no client file may be.
     """
     if path == b"/":
         return
@@ -157,6 +157,6 @@ def reject(path: bytes, why: str) -> NoReturn:
     """Refuses a path.
 
     Raises:
-        PathError: always; it names the path.
+        PathError: always; the message names the path.
     """
     raise PathError(f"path {quote(path)} {why}")

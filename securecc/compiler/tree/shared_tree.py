@@ -1,7 +1,7 @@
 """A directory tree that client and server both have, named by the digest of the whole.
 
-A shared tree stands for all its files, so a compile that reads from it names one digest. What counts is all that a
-compiler can tell: names, kinds, contents, link targets, modes and times.
+A shared tree stands for all its files, so a compile that reads from it names one digest. The digest covers all that a
+compiler can observe: names, kinds, contents, link targets, modes and times.
 """
 
 import os
@@ -16,11 +16,11 @@ from securecc.model.manifest import Digest, Entry, Kind, Manifest
 _LOWEST = 19
 
 Folder = Callable[[bytes], None]
-"""Told of each directory, absolute, before it is listed."""
+"""Called with the absolute path of each directory before it is listed."""
 
 
 def entries(root: bytes, folder: Folder = lambda _path: None) -> Iterator[Entry]:
-    """All that is below a directory (absolute, physical), by its path from there, in the order of a walk by name.
+    """Everything below a directory (absolute, physical), by relative path, in the order of a walk sorted by name.
 
     `folder` may set a watch on each directory.
 
@@ -67,13 +67,13 @@ def _entry(root: bytes, path: bytes, status: os.stat_result) -> Entry:
         if stat.S_ISLNK(status.st_mode):
             return Entry(path, Kind.LINK, os.readlink(place), mode=0o777)
         if stat.S_ISREG(status.st_mode):
-            if status.st_nlink > 1:  # it may be changed by its other name, which nobody watches
-                raise ToolchainError(f"{os.fsdecode(place)} has other names")
+            if status.st_nlink > 1:  # it may be changed through its other name, which is not watched
+                raise ToolchainError(f"{os.fsdecode(place)} has other hard links")
             with open(place, "rb", buffering=0) as file:
                 content = file.read(limits.BLOB + 1) or b""
             if len(content) != status.st_size:
                 raise ToolchainError(
-                    f"{os.fsdecode(place)} changes while it is read, or is too large for a shared tree"
+                    f"{os.fsdecode(place)} changed while it was read, or is too large for a shared tree"
                 )
             return Entry(path, Kind.FILE, manifest.digest(content), len(content), mode & 0o666, status.st_mtime_ns)
     except OSError as error:
@@ -88,8 +88,8 @@ def _unreadable(path: bytes, error: OSError) -> ToolchainError:
 
 
 def main() -> int:
-    """``python -m securecc.compiler.tree.shared_tree DIRECTORY``: its digest in hex, at the lowest
-    priority; status 1 if none.
+    """``python -m securecc.compiler.tree.shared_tree DIRECTORY``: prints its digest in hex, at the lowest priority;
+    exits with status 1 if there is none.
     """
     os.nice(_LOWEST)
     try:

@@ -1,4 +1,4 @@
-"""Following a path's symbolic links component by component, as path_resolution(7) has it."""
+"""Follows a path's symbolic links component by component, as path_resolution(7) describes."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ LINKS_MAX = 40
 
 
 class TooManyLinksError(Exception):
-    """More links on one path than the kernel follows; mostly they lead round in a circle."""
+    """More links on one path than the kernel follows; usually a loop."""
 
 
 def resolve(
@@ -15,9 +15,9 @@ def resolve(
 ) -> tuple[bytes, int]:
     """The physical path that an absolute `path` leads to, and how many components were walked to find it.
 
-    `link_target` is asked for each named component, by its physical path: what a symlink there points to, None for
-    anything else. `enter` is called with each physical path below which the walk goes on. Either ends the walk by
-    raising.
+    `link_target` is asked for each named component, by its physical path: it returns what a symlink there points to,
+    None for anything else. `enter` is called with each physical path below which the walk continues. Either may end the
+    walk by raising.
 
     Raises:
         TooManyLinksError: the path crosses more than `LINKS_MAX` links.

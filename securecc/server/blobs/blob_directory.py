@@ -1,4 +1,4 @@
-"""The directory of a blob store: used by one daemon alone, and emptied of what an earlier one left."""
+"""The directory of a blob store: used by one daemon alone, which removes what an earlier one left."""
 
 import fcntl
 import os
@@ -37,10 +37,10 @@ def claim(path: Path) -> int:
 
 
 def clear(path: Path) -> threading.Thread:
-    """Removes what a store has made and nothing else: the directory may have been named by mistake.
+    """Removes only what a store has made: the directory may have been named by mistake.
 
-    It is moved aside at once and removed by a thread, for a hundred thousand files take longer than a service may take
-    to start or to stop. What is left when the process ends is removed the next time.
+    The files are moved aside at once and removed by a thread, since removing a hundred thousand takes longer than a
+    service may take to start or stop. What is left when the process ends is removed the next time.
 
     Raises:
         StoreError: the directory cannot be read or written.

@@ -1,4 +1,4 @@
-"""The files of a blob store: one a blob, below two levels of directories; those that jobs read stay open."""
+"""The files of a blob store: one for each blob, below two levels of directories; those that jobs read stay open."""
 
 import contextlib
 import errno
@@ -17,7 +17,7 @@ _CLEAR_S = 2.0
 
 
 class BlobFiles:
-    """The directory is claimed and emptied when this is made. At most `descriptors` blobs are open at one time."""
+    """Claims and empties the directory when created. At most `descriptors` blobs are open at a time."""
 
     def __init__(self, path: Path, descriptors: int) -> None:
         """See the class.
@@ -37,7 +37,7 @@ class BlobFiles:
             raise
 
     def close(self) -> None:
-        """Closes all descriptors; empties the directory for _CLEAR_S at most: the next start does the rest."""
+        """Closes all descriptors; empties the directory for at most _CLEAR_S: the next start does the rest."""
         if self._root < 0:
             return
         for _, fd in self._open.values():
@@ -51,7 +51,7 @@ class BlobFiles:
         """A blob's file, open for reading.
 
         Raises:
-            LostError: it is gone, or is not what it was.
+            LostError: it is gone or has changed.
             StoreError: too many are open.
         """
         known = self._open.get(blob.digest)
@@ -73,7 +73,7 @@ class BlobFiles:
             self.discard(_name(blob.digest))
 
     def create(self, digest: Digest) -> tuple[int, str]:
-        """A new file beside the blob's place, for this process alone to write: its descriptor and name.
+        """A new file beside the blob's place that only this process may write: its descriptor and name.
 
         Raises:
             OSError: it cannot be made.
@@ -90,7 +90,7 @@ class BlobFiles:
             return os.open(name, flags, 0o400, dir_fd=self._root), name
 
     def put(self, name: str, digest: Digest) -> None:
-        """Moves a file that was created to the blob's place.
+        """Moves a file made by `create` to the blob's place.
 
         Raises:
             OSError: it cannot be moved.
@@ -112,7 +112,7 @@ class BlobFiles:
             raise LostError(f"blob {blob.digest.hex()} cannot be opened: {error.strerror}", "send it again") from error
 
     def _close_one(self) -> None:
-        # What a Hold has may be in use and stays open.
+        # A held blob may be in use, so it stays open.
         if len(self._open) < self._descriptors:
             return
         idle = next((blob for blob, _ in self._open.values() if blob.pins == 0), None)
@@ -122,7 +122,7 @@ class BlobFiles:
 
 
 class LostError(StoreError):
-    """A blob's file is gone, or is not what it was."""
+    """A blob's file is gone or has changed."""
 
 
 def _name(digest: Digest) -> str:

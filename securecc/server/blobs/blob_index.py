@@ -12,8 +12,8 @@ from securecc.model.manifest import Digest
 
 @dataclass(slots=True, eq=False)
 class Blob:
-    """One content of `size` bytes. It is not evicted while `pins`, the holds on it, is not 0. `stamp` is its file's
-    stat from when it was found to be what `digest` names.
+    """One content of `size` bytes. It is not evicted while `pins`, the number of holds on it, is not 0. `stamp` is its
+    file's stat when its digest was last verified.
     """
 
     digest: Digest
@@ -24,12 +24,12 @@ class Blob:
 
 
 def stamp(status: os.stat_result) -> tuple[int, ...]:
-    """What changes with any change of a file's content: nobody can set its ctime back."""
+    """Changes whenever a file's content changes, since no one can set its ctime back."""
     return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def charge(size: int) -> int:
-    """What a blob of `size` bytes counts for: `limits.STORE_CHARGE` at the least."""
+    """What a blob of `size` bytes counts for: at least `limits.STORE_CHARGE`."""
     return max(size, limits.STORE_CHARGE)
 
 
@@ -40,8 +40,8 @@ def _idle(blobs: OrderedDict[Digest, Blob]) -> Iterator[Blob]:
 class BlobIndex:
     """The accounts of a blob store: at most `limit` bytes in all, `quota` for what one principal has uploaded.
 
-    Room is reserved before a blob arrives (`reserve`), so that blobs arriving at one time cannot exceed a limit
-    together. What is evicted is returned, for the caller to delete.
+    Room is reserved before a blob arrives (`reserve`), so that blobs arriving at the same time cannot exceed a limit
+    together. Methods return what they evict, for the caller to delete.
     """
 
     def __init__(self, limit: int, quota: int) -> None:
@@ -59,11 +59,11 @@ class BlobIndex:
         return digest in self._blobs
 
     def charged(self, principal: str) -> int:
-        """Bytes that count for one principal, those reserved included."""
+        """Bytes charged to one principal, including those reserved."""
         return self._charged.get(principal, 0)
 
     def missing(self, principal: str, digests: Iterable[Digest]) -> list[Digest]:
-        """Those that `principal` has not uploaded: each once, in the given order."""
+        """Those that `principal` has not uploaded, each once, in the given order."""
         owned = self._owned.get(principal, ())
         return list(dict.fromkeys([digest for digest in digests if digest not in owned]))
 
@@ -93,7 +93,7 @@ class BlobIndex:
         gone += self._shrink_owned(principal, quota - cost)
         gone += self._shrink(self._limit - cost)
         if self.charged(principal) + cost > quota:
-            advice = "start fewer jobs at one time, or raise store_per_principal"
+            advice = "start fewer jobs at a time, or raise store_per_principal"
             raise NoRoomError(f"{principal} has its quota of {quota} bytes in use", advice, gone)
         if self.used + cost > self._limit:
             raise NoRoomError(f"all {self._limit} bytes of the store are in use", "raise the limit `store`", gone)
@@ -108,7 +108,9 @@ class BlobIndex:
             self._charged[principal] -= charge(size)
 
     def add(self, principal: str, digest: Digest, size: int) -> Blob:
-        """A reserved blob has arrived whole; its reservation becomes its charge, or ends if it was charged already."""
+        """Adds a reserved blob that has arrived whole; its reservation becomes its charge, or ends if it was charged
+        already.
+        """
         self.release(principal, size)
         blob = self._blobs.get(digest)
         if blob is None:
@@ -122,7 +124,7 @@ class BlobIndex:
         return blob
 
     def drop(self, blob: Blob) -> None:
-        """The blob is gone, for all its owners."""
+        """Removes a blob that is gone, for all its owners."""
         for principal in blob.owners:
             del self._owned[principal][blob.digest]
             self._charged[principal] -= charge(blob.size)
@@ -131,7 +133,7 @@ class BlobIndex:
             self.used -= charge(blob.size)
 
     def _admit(self, principal: str) -> list[Blob]:
-        """Makes `principal` the most recent one, and returns what was evicted for a new one.
+        """Makes `principal` the most recent one; for a new one, returns what was evicted.
 
         Raises:
             NoRoomError: all principals that may be kept have blobs in use.
@@ -142,7 +144,7 @@ class BlobIndex:
         gone: list[Blob] = []
         if len(self._owned) >= limits.STORE_PRINCIPALS:
             gone = self._shrink_owned(next(iter(self._owned)), 0)
-            # What is arriving is charged too, so that nobody is forgotten in the middle of an upload.
+            # Arriving blobs are charged too, so that no principal is forgotten in the middle of an upload.
             silent = next((name for name in self._owned if self._charged[name] == 0), None)
             if silent is None:
                 raise NoRoomError(f"blobs of {limits.STORE_PRINCIPALS} principals are in use", "try again later", gone)
@@ -152,7 +154,7 @@ class BlobIndex:
         return gone
 
     def _shrink_owned(self, principal: str, target: int) -> list[Blob]:
-        """Takes least recently used blobs from `principal`, until it is charged `target` bytes or all are pinned."""
+        """Removes least recently used blobs of `principal` until it is charged `target` bytes or all are pinned."""
         gone: list[Blob] = []
         if self.charged(principal) <= target:
             return gone

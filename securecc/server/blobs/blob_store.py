@@ -1,7 +1,7 @@
 """Blobs by their SHA-256, on disk for as long as one daemon runs.
 
-A principal can use only what it has uploaded itself: knowing a digest gives no access to another's file. What an
-earlier daemon stored is removed at start, because who uploaded what is kept in memory only.
+A principal can use only what it has uploaded itself: knowing a digest gives no access to another's file. Blobs of an
+earlier daemon are removed at start, because who uploaded what is kept only in memory.
 """
 
 import errno
@@ -21,10 +21,10 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class BlobStore:
-    """The blob store of one daemon. For one thread: nothing here is locked.
+    """The blob store of one daemon. Not thread-safe.
 
     `limit` bounds the bytes of all blobs, `quota` those that one principal has uploaded, `descriptors` the blobs kept
-    open. The least recently used goes first; a blob that a `Hold` has in use is never evicted.
+    open. The least recently used blob is evicted first; a blob in a `Hold` is never evicted.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class BlobStore:
 
     @property
     def used(self) -> int:
-        """Bytes charged for the blobs that are here and those that are arriving."""
+        """Bytes charged for the blobs that have arrived and those that are arriving."""
         return self._index.used
 
     def __len__(self) -> int:
@@ -56,12 +56,12 @@ class BlobStore:
         return self._index.charged(principal)
 
     def missing(self, principal: str, digests: Iterable[Digest]) -> list[Digest]:
-        """Those that `principal` has to upload before it may use them: each once, in the given order."""
+        """Those that `principal` must upload before it may use them, each once, in the given order."""
         return self._index.missing(principal, digests)
 
     def hold(self, principal: str, digests: Iterable[Digest], quota: int = 0) -> "Hold":
         """Keeps those of `digests` that `principal` may use from being evicted; `Hold.missing` lists the others.
-        `quota` is the principal's own, where it has one.
+        `quota` is the principal's own, if not 0.
         """
         return Hold(self, principal, digests, quota)
 
@@ -69,7 +69,7 @@ class BlobStore:
         """Receives one blob of `size` bytes. `quota` is the principal's own, if not 0.
 
         Raises:
-            NoRoomError: no room for it can be made.
+            NoRoomError: there is no room for it.
         """
         try:
             gone = self._index.reserve(principal, size, quota)
@@ -80,10 +80,10 @@ class BlobStore:
         return Intake(self, principal, digest, size)
 
     def close(self) -> None:
-        """Closes and removes all files, as far as a moment allows. No Hold or Intake may be used afterwards."""
+        """Closes all files, and removes what it can in a moment. No Hold or Intake may be used afterwards."""
         self._files.close()
 
-    # What Hold and Intake do with it.
+    # Used by Hold and Intake.
 
     def _pin(self, principal: str, digest: Digest) -> Blob | None:
         return self._index.pin(principal, digest)
@@ -113,7 +113,7 @@ class BlobStore:
 
 
 class Intake:
-    """One blob on its way in. Ends with `finish` or `abandon`; leaving its `with` block abandons what is unfinished."""
+    """One incoming blob. Ends with `finish` or `abandon`; leaving its `with` block abandons it if unfinished."""
 
     def __init__(self, store: BlobStore, principal: str, digest: Digest, size: int) -> None:
         self.principal = principal
@@ -144,10 +144,10 @@ class Intake:
         return self.size - self._arrived
 
     def write(self, chunk: bytes | memoryview) -> None:
-        """Takes the next bytes. Abandons the blob if that fails.
+        """Takes the next bytes. Abandons the blob on failure.
 
         Raises:
-            BlobError: they are more than were announced.
+            BlobError: there are more than were announced.
             StoreError: they cannot be written.
         """
         self._check_open()
@@ -165,10 +165,10 @@ class Intake:
             raise StoreError(*_trouble(error)) from error
 
     def finish(self) -> None:
-        """All bytes are there: from now on `principal` may use the blob. Abandons it if that fails.
+        """Checks that all bytes are there: from now on `principal` may use the blob. Abandons it on failure.
 
         Raises:
-            BlobError: bytes are missing, or are not those that the digest names.
+            BlobError: bytes are missing, or do not match the digest.
             StoreError: they cannot be written.
         """
         self._check_open()
@@ -206,7 +206,7 @@ class Intake:
 class Hold:
     """The blobs of one job, kept until `release` (or the end of its `with` block).
 
-    What the principal has to upload first is `missing`.
+    `missing` lists what the principal must upload first.
     """
 
     def __init__(self, store: BlobStore, principal: str, digests: Iterable[Digest], quota: int = 0) -> None:
@@ -235,11 +235,11 @@ class Hold:
 
     @property
     def missing(self) -> list[Digest]:
-        """What has to be uploaded still, each digest once, in the order asked for."""
+        """What must still be uploaded, each digest once, in the order asked for."""
         return list(self._missing)
 
     def intake(self, digest: Digest, size: int) -> Intake:
-        """As `BlobStore.intake`; the blob is held from its `finish` on."""
+        """As `BlobStore.intake`; `finish` adds the blob to this hold."""
         intake = self._store.intake(self._principal, digest, size, self._quota)
         intake._hold = self  # noqa: SLF001 - two halves of one module
         return intake
@@ -250,14 +250,14 @@ class Hold:
         They are shared with other jobs, so a reader must give offsets (pread, copy_file_range) and never seek.
 
         Raises:
-            StoreError: a blob is not held, or was damaged on disk (it is missing from then on).
+            StoreError: a blob is not held, or was damaged on disk (and is missing from then on).
         """
         try:
             blobs = [self._blobs[digest] for digest in digests]
         except KeyError as error:
             raise StoreError(f"blob {error.args[0].hex()} was not sent") from error
         found, trouble = [], None
-        for blob in blobs:  # all of them, so that all damaged ones are sent again at once
+        for blob in blobs:  # checks all of them, so that all damaged ones are sent again together
             try:
                 found.append(self._store._descriptor(blob))  # noqa: SLF001 - two halves of one module
             except StoreError as error:
@@ -267,7 +267,7 @@ class Hold:
         return found
 
     def release(self) -> None:
-        """Lets go of all blobs. May be called again."""
+        """Releases all blobs. May be called more than once."""
         for blob in self._blobs.values():
             blob.pins -= 1
         self._blobs = {}

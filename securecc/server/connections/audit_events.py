@@ -1,4 +1,4 @@
-"""What the front itself records in the audit log: the daemon's life, who was admitted, who was refused."""
+"""What the front itself records in the audit log: events of the daemon, who was admitted, who was refused."""
 
 import contextlib
 import logging
@@ -22,13 +22,13 @@ log = logging.getLogger("securecc")
 _COUNTED = frozenset(
     ("acl", "cap", "cap-source", "cap-strangers", "early", "penalty", "crowd", "silent", "deadline", "tls", "protocol")
 )
-"""What unauthenticated peers cause: counted, not recorded one by one."""
+"""Events caused by unauthenticated peers: counted, not recorded one by one."""
 
 _MINUTE_S = 60.0
 
 
 class _Denials:
-    """How often each principal was denied in this minute: a few are recorded, the others counted."""
+    """How often each principal was denied in this minute: a few denials are recorded, the others counted."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -36,7 +36,7 @@ class _Denials:
         self._counts: Counter[str] = Counter()
 
     def are_many(self, principal: str) -> bool:
-        """One more denial: whether there are too many to record each."""
+        """Counts a denial; returns whether there are too many to record each."""
         now = self._clock()
         if now - self._began >= _MINUTE_S:
             self._began = now
@@ -48,7 +48,7 @@ class _Denials:
 
 
 class AuditEvents:
-    """`append` writes one record; `revision` gives the policy in force; `refused` counts refused connections."""
+    """`append` writes one record; `revision` returns the policy in force; `refused` counts refused connections."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class AuditEvents:
         self.refused = 0
 
     def admitted(self, channel: Channel, grant: Grant) -> None:
-        """A connection was admitted.
+        """Records that a connection was admitted.
 
         Raises:
             AuditError: it cannot be recorded, and must be closed.
@@ -83,7 +83,9 @@ class AuditEvents:
         log.info("%s from %s admitted by rule %s", grant.principal, peer, grant.rule)
 
     def notice(self, event: str, peer: Peer, detail: Mapping[str, str]) -> None:
-        """A connection was refused. Denied principals are recorded, if not too often; everything else is counted."""
+        """Records or counts a refused connection: denied principals are recorded, if not too often; everything else is
+        counted.
+        """
         self.refused += 1
         principal = detail.get("principal", "")
         if event in _COUNTED or not principal or self._denials.are_many(principal):
@@ -105,7 +107,7 @@ class AuditEvents:
             )
 
     def write_tally(self, *, ending: bool = False) -> None:
-        """Records what was counted and is due; with `ending`, all of it."""
+        """Records the counts that are due; with `ending`, all of them."""
         for record in self._tally.take(time.time_ns(), ending=ending):
             said = " ".join(f"{event}:{count}" for event, count in sorted(record.counts.items()))
             log.info("refused in a minute, from %s: %s", record.source, said)
@@ -113,7 +115,7 @@ class AuditEvents:
                 self._append(record)
 
     def daemon(self, event: daemon_events.DaemonEvent, detail: str, layers: tuple[str, ...] = ()) -> None:
-        """Something happened to the daemon itself. What cannot be recorded is in the log."""
+        """Records an event of the daemon itself, or logs it if it cannot be recorded."""
         policy = self._revision()
         record = daemon_events.daemon(event, detail=detail, version=__version__, policy=policy, layers=layers)
         try:
@@ -123,7 +125,7 @@ class AuditEvents:
 
 
 def _proxied(channel: Channel) -> str:
-    """Which proxy a connection came by."""
+    """Which proxy a connection came through."""
     if not channel.proxy:
         return ""
     return f"by proxy {channel.proxy}" + (", which named no client" if channel.peer[0] == channel.proxy else "")

@@ -1,4 +1,4 @@
-"""The daemon's TLS certificate: the site's as it is on disk now, or a self-made one."""
+"""The daemon's TLS certificate: the site's as it is on disk now, or a self-signed one."""
 
 import os
 

@@ -42,7 +42,7 @@ log = logging.getLogger("securecc")
 
 
 class ClientConnection:
-    """The front's end of one channel. `grant` may be replaced while it lives: the next job runs under the new one.
+    """The front's end of one channel. `grant` may be replaced while it is open: the next job runs under the new one.
     `on_lost` is called once, when the channel has ended.
     """
 
@@ -76,7 +76,7 @@ class ClientConnection:
         return len(self._jobs)
 
     def drain(self, code: str, reason: str) -> None:
-        """Takes no more jobs; the channel closes when those that it has have ended."""
+        """Takes no more jobs; closes the channel when its current jobs have ended."""
         self.draining = reason
         self.channel.send(Goodbye(code, reason, self.channel.reference))
         self._close_if_drained()
@@ -96,7 +96,7 @@ class ClientConnection:
             case Ask():
                 self._ask(message)
             case Submit():
-                if message.job > self._newest:  # a client of this server alone, which knew of a free slot
+                if message.job > self._newest:  # from a client whose only server this is, and that saw a free slot
                     self._ask(Ask(message.job, b"", message.toolchain, 0), submitted=True)
                 self._with(message.job, lambda job: job.submit(message))
             case Supply():
@@ -107,11 +107,11 @@ class ClientConnection:
                 pass
 
     def on_bulk(self, number: int, data: bytes) -> None:
-        """Some bytes of the blob that is arriving for a job."""
+        """Takes some bytes of the blob that is arriving for a job."""
         self._with(number, lambda job: job.receive(data))
 
     def on_lost(self, error: SecureccError) -> None:
-        """The client is gone: nothing of its jobs may run on."""
+        """The client is gone: ends all its jobs."""
         self._end_all()
         self._on_lost(self, error)
 
@@ -156,7 +156,7 @@ class ClientConnection:
         self.channel.send(Refuse(ask.job, refusal.code, refusal.reason))
 
     def _no_such_toolchain(self, ask: Ask) -> None:
-        """Names the nearest of those that the policy grants; each missing toolchain is recorded once."""
+        """Names the nearest toolchain that the policy grants; each missing toolchain is recorded once."""
         offers = [offer.description for offer in self._service.catalogue.granted(self.grant)]
         reason = explain_missing(ask.description, offers)
         if ask.toolchain not in self._lacking and len(self._lacking) < limits.TOOLCHAINS_LACKING:
@@ -167,7 +167,7 @@ class ClientConnection:
         self._service.on_lacking()
 
     def _enter(self, ask: Ask, offer: Offer, *, submitted: bool) -> None:
-        """Queues a job. One that was submitted without an Ask gets a slot that is free at once, or none."""
+        """Queues a job. One that was submitted without an Ask gets a slot only if one is free at once."""
         queue = self._service.queue
         invite = Invite(ask.job, int(queue.lease_s * 1000))
         on_lease = _already_submitted if submitted else lambda: self._invite(invite)
@@ -183,13 +183,13 @@ class ClientConnection:
     def _invite(self, invite: Invite) -> None:
         self.channel.send(invite)
         job = self._jobs.get(invite.job)
-        if job is not None:  # there is none yet if the slot was free at once
+        if job is not None:  # not there yet if the slot was free at once
             job.invited()
 
     # One job among the others.
 
     def _with(self, number: int, act: Callable[[JobSession], None]) -> None:
-        """Acts on a job; an error of the client's with it ends that job alone."""
+        """Acts on a job; an error by the client ends only that job."""
         job = self._jobs.get(number)
         if job is None:
             return
@@ -209,7 +209,7 @@ class ClientConnection:
         self.report_refused(job, refusal)
 
     def report_refused(self, job: JobSession, refusal: Refusal) -> None:
-        """Tells the client why a job failed, which is on record already, and ends the job."""
+        """Tells the client why a job failed (already recorded), and ends the job."""
         told = refusal.reason
         if refusal.told:
             told = f"{refusal.told}; its administrator finds the cause under reference {self.channel.reference}"
@@ -217,7 +217,7 @@ class ClientConnection:
         self._drop(job.asked.job)
 
     def done(self, job: JobSession) -> None:
-        """A job has ended by itself."""
+        """Removes a job that has ended by itself."""
         if self._jobs.get(job.asked.job) is job:
             del self._jobs[job.asked.job]
         self._close_if_drained()
@@ -235,7 +235,7 @@ class ClientConnection:
             arguments=arguments,
             redact=self._service.redact,
         )
-        with contextlib.suppress(AuditError):  # the log reports by itself that a record could not be written
+        with contextlib.suppress(AuditError):  # the audit log itself reports that a record could not be written
             self._service.append(record)
 
     def _drop(self, number: int) -> None:

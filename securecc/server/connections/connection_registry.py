@@ -1,4 +1,4 @@
-"""All open connections of a front: admitted, judged again after each change of the policy, drained in the end."""
+"""All open connections of a front: admitted, judged again after each change of the policy, finally drained."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ _KILL_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """What the policy granted a channel, and the indicators of its ticket, for when it is judged again."""
+    """What the policy granted a channel, and its ticket's indicators, to judge it again."""
 
     grant: Grant
     indicators: tuple[str, ...]
@@ -50,12 +50,12 @@ class ConnectionRegistry:
         """What the policy grants an authenticated principal.
 
         Raises:
-            Denied: nothing.
+            Denied: it grants nothing.
         """
         return Admitted(self._policy.judge(principal, peer[0], indicators), indicators)
 
     def open(self, channel: Channel, service: Service) -> ClientConnection:
-        """The connection of a channel that `judge` admitted; one beyond its principal's quota is closed at once.
+        """The connection of a channel that `judge` admitted; it is closed at once if it exceeds its principal's quota.
 
         Raises:
             AuditError: it cannot be recorded.
@@ -75,7 +75,7 @@ class ConnectionRegistry:
         return connection
 
     def _lost(self, connection: ClientConnection, error: SecureccError) -> None:
-        """Its channel has ended. An authenticated client that broke the protocol is recorded."""
+        """Removes a connection whose channel has ended. An authenticated client that broke the protocol is recorded."""
         if isinstance(error, ProtocolError):
             why = f"broke the protocol: {error.message}"
             self._events.notice(
@@ -87,8 +87,8 @@ class ConnectionRegistry:
             self._accounts.close(connection.account)
 
     def judge_again(self) -> None:
-        """To be called after each change of the policy or of a group's members: connections that are denied now are
-        closed, the others go on under their new grant.
+        """Call after each change of the policy or of a group's members: connections that are now denied are closed, the
+        others continue under their new grant.
         """
         for connection in self:
             channel = connection.channel
@@ -100,18 +100,18 @@ class ConnectionRegistry:
                 connection.end("denied", "the policy has changed")
 
     def end_tickets(self, now: float) -> None:
-        """Connections whose ticket has ended by `now` (time.monotonic) take no new jobs and close after their last."""
+        """Connections whose ticket expired by `now` (time.monotonic) take no new jobs, and close after their last."""
         for connection in self:
             if now >= connection.channel.lifetime_end and not connection.draining:
                 connection.drain("ticket", "the ticket has ended")
 
     def drain(self, reason: str) -> None:
-        """No connection takes new jobs; each closes when those that it has have ended."""
+        """Stops new jobs; each connection closes when its current jobs have ended."""
         for connection in self:
             connection.drain("draining", reason)
 
     async def end(self, why: str, running: "Collection[asyncio.Task[None]]", patience_s: float) -> None:
-        """Running jobs have `patience_s` seconds to end, then they are killed. The end of each is recorded."""
+        """Gives running jobs `patience_s` seconds to end, then kills them. The end of each is recorded."""
         channels = [connection.channel for connection in self]
         self.drain(f"the server stops: {why}")
         if channels and patience_s:

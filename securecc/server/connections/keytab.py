@@ -11,11 +11,11 @@ from securecc.model.errors import CredentialError
 
 
 def keytab(settings: DaemonSettings) -> Reloadable[kerberos.Acceptor]:
-    """The acceptor for connections. Kerberos opens the keytab again for each client, so it is given a copy in memory: a
-    bad file does not affect the keys in use.
+    """The acceptor for connections. Kerberos opens the keytab again for each client, so it gets a copy in memory: a bad
+    file does not affect the keys in use.
 
     Raises:
-        CredentialError: the keytab cannot be read, or has no key of the service.
+        CredentialError: the keytab cannot be read, or has no key for the service.
         ConfigError: others can write the keytab.
     """
     return Reloadable("keytab", (settings.keytab,), lambda: _acceptor(settings))
@@ -28,7 +28,7 @@ def _acceptor(settings: DaemonSettings) -> kerberos.Acceptor:
     try:
         with open(path, "rb") as file:
             keys = file.read(limits.KEYTAB)
-        # Never closed: the acceptor refers to it by number, which must never mean another file.
+        # Never closed: the acceptor refers to it by number, which must never be reused.
         copy = os.memfd_create("keytab", os.MFD_CLOEXEC)
         os.fchmod(copy, 0o400)
         os.write(copy, keys)

@@ -1,4 +1,4 @@
-"""The known sources on disk: one a line, with the time (seconds since the epoch) of the last admission from there."""
+"""The known sources on disk: one per line, with the time (seconds since the epoch) of the last admission from there."""
 
 import ipaddress
 import os
@@ -12,7 +12,7 @@ _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def read(path: Path) -> dict[str, float]:
-    """Times by source; none if there is no file. Other lines are ignored, for nothing but a wait depends on them.
+    """Times by source; none if there is no file. Invalid lines are ignored: losing a source costs at most a wait.
 
     Raises:
         OSError: the file cannot be read.

@@ -24,7 +24,7 @@ KNOWN_NAME = "known-sources"
 
 
 class NetworkListener:
-    """Keeps the known sources over restarts. If a service manager passes `sockets`, it listens on these alone."""
+    """Keeps the known sources across restarts. If a service manager passes `sockets`, it listens only on these."""
 
     def __init__(self, settings: DaemonSettings, policy: PolicyInForce, sockets: Sequence[socket.socket] = ()) -> None:
         self._settings = settings
@@ -66,7 +66,7 @@ class NetworkListener:
             await asyncio.to_thread(self._write, self.known.take())
 
     def close(self) -> None:
-        """Writes them a last time."""
+        """Writes the known sources a last time."""
         if self.known.changed:
             self._write(self.known.take())
 

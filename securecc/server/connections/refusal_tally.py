@@ -1,4 +1,4 @@
-"""Counts what unauthenticated peers cause, so that it makes a bounded number of audit records. Pure."""
+"""Counts events caused by unauthenticated peers, so that they make a bounded number of audit records. Pure."""
 
 from collections import Counter
 
@@ -16,7 +16,7 @@ _DAY_NS = 24 * 60 * _MINUTE_NS
 
 
 def source(address: str) -> str:
-    """What an address counts as: itself, or its /64 if it is IPv6. What is not an address counts as it is."""
+    """The source of an address: itself, or its /64 if it is IPv6. Text that is not an address is returned as it is."""
     try:
         return source_of(address)
     except ValueError:
@@ -41,11 +41,11 @@ class RefusalTally:
         self._full: list[Strangers] = []
 
     def __len__(self) -> int:
-        """How many sources are counted in the current minute, those beyond `sources` as one."""
+        """How many sources are counted in the current minute; those beyond `sources` count as one."""
         return len(self._counts)
 
     def count(self, address: str, reason: str, now_ns: int) -> None:
-        """One more refused connection. `reason` is a word of the daemon's own, never the peer's."""
+        """Counts a refused connection. `reason` is the daemon's word, never the peer's."""
         self._turn(now_ns // _MINUTE_NS)
         name = source(address)
         counts = self._counts.get(name)

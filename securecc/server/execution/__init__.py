@@ -1,1 +1,1 @@
-"""The executor of a job and its wrappers, and the way to the runner."""
+"""The executor of a job, its wrappers, and the client of the runner."""

@@ -1,4 +1,4 @@
-"""Each job on record: before it may begin, when it has ended, and why it was refused."""
+"""Records each job: before it may begin, when it has ended, and why it was refused."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,9 @@ from securecc.server.execution.refusal import Refusal, refusal_of
 
 
 class Audited:
-    """No record, no job. `append` writes one record; `sandbox` says which sandbox layers are in force for a job."""
+    """Runs a job only if its start can be recorded. `append` writes one record; `sandbox` returns the sandbox layers in
+    force for a job.
+    """
 
     def __init__(
         self,
@@ -35,12 +37,12 @@ class Audited:
         """See Executor.
 
         Raises:
-            AuditError: the start cannot be recorded, and nothing ran; or the end cannot, and the outcome is withheld.
+            AuditError: the start cannot be recorded, so nothing ran; or the end cannot, so the outcome is withheld.
         """
         try:
             return await self._run(job, grant, inputs)
         except Exception as error:
-            with contextlib.suppress(AuditError):  # the log reports by itself that a record could not be written
+            with contextlib.suppress(AuditError):  # the audit log itself reports that a record could not be written
                 self._append(self._refused(job, grant, refusal_of(error)))
             raise
 

@@ -1,4 +1,4 @@
-"""The grant's word on each job. The policy has admitted the principal; what it may run is checked here."""
+"""Checks each job against its grant. The policy has admitted the principal; what it may run is checked here."""
 
 from securecc.model.errors import Denied, Refused
 from securecc.model.grant import Grant

@@ -1,6 +1,6 @@
-"""The one interface of the server's pipeline: a job, its grant and its inputs go in, an outcome comes out.
+"""The interface of the server's pipeline: a job, its grant and its inputs go in, an outcome comes out.
 
-What concerns every job (audit, authorisation, queueing) wraps an Executor and is one itself; the chain is composed in
+Each concern of every job (audit, authorisation, queueing) wraps an Executor and is one itself; the chain is composed in
 `securecc.server.execution.pipeline`.
 """
 
@@ -19,7 +19,9 @@ from securecc.runner_protocol.messages import Made
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Who a job comes from. `peer` is the client's address and port, `reference` names its connection in the audit."""
+    """Where a job comes from. `peer` is the client's address and port, `reference` names its connection in the audit
+    log.
+    """
 
     principal: str
     peer: str
@@ -30,20 +32,20 @@ class Inputs(Protocol):
     """The contents of the files that a job reads."""
 
     def descriptors(self, digests: Iterable[Digest]) -> list[int]:
-        """A read-only descriptor for each digest, for the caller to pass on at once and not to close.
+        """A read-only descriptor for each digest, which the caller passes on at once and does not close.
 
         Raises:
-            StoreError: a content is not held, or is damaged.
+            StoreError: a blob is not held, or is damaged.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One compile, checked: the plan is the server's own reading of `arguments`, the manifest has passed every rule.
+    """One checked compile: the server itself parsed `arguments` into the plan, and the manifest has passed every rule.
 
-    `number` is unique in the daemon's life. `key` is the server's own (`securecc.compiler.compile_key`), whatever the
-    client asked by. `source` is the bytes of all inputs. `attempt` is the client's count of its submissions.
+    `number` is unique in the daemon's life. `key` is computed by the server (`securecc.compiler.compile_key`), not
+    taken from the client. `source` is the bytes of all inputs. `attempt` is the client's count of its submissions.
     """
 
     number: int
@@ -64,8 +66,8 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a job ended. `descriptors` are standard output, standard error and the outputs, in the order of `made`; the
-    holder closes them with `close`. `server_s` is how long the whole pipeline took, in seconds.
+    """How a job ended. `descriptors` are standard output, standard error and the outputs, in the order of `made`; close
+    them with `close`. `server_s` is how long the whole pipeline took, in seconds.
     """
 
     status: int
@@ -80,18 +82,20 @@ class Outcome:
 
     @property
     def outputs(self) -> tuple[Output, ...]:
-        """What was made, as the client and the audit are told."""
+        """What was made, as reported to the client and the audit log."""
         pairs = zip(self.made, self.digests, strict=True)
         return tuple(Output(made.path, made.size, made.mode, digest) for made, digest in pairs)
 
     def close(self) -> None:
-        """Gives the descriptors back; the job's files vanish with them."""
+        """Closes the descriptors; the job's files vanish with them."""
         for descriptor in self.descriptors:
             os.close(descriptor)
 
 
 class Executor(Protocol):
-    """Runs a job to its end. Cancelling the coroutine kills the job and returns only when nothing of it runs."""
+    """Runs a job to its end. Cancelling the coroutine kills the job and returns only when none of its processes is
+    left.
+    """
 
     async def run(self, job: Job, grant: Grant, inputs: Inputs) -> Outcome:
         """What the job printed and made.

@@ -1,4 +1,4 @@
-"""How long the server has a job."""
+"""Measures how long the server has a job."""
 
 import time
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from securecc.server.execution.executor import Executor, Inputs, Job, Outcome
 
 
 class Measured:
-    """Says in the outcome how long all that it wraps took: the wait for a slot, and the run."""
+    """Adds to the outcome how long the wrapped executors took: the wait for a slot, and the run."""
 
     def __init__(self, inner: Executor, clock: Callable[[], float] = time.monotonic) -> None:
         self._inner = inner

@@ -1,7 +1,7 @@
-"""What concerns every job, put together once: measured(audited(authorised(queued(run)))).
+"""The chain of executors around every job: measured(audited(authorised(queued(run)))).
 
-Audit stands outside authorisation, so that what is denied is on record; a job waits for its slot only if it may run. A
-cache of results belongs between authorised and queued: what it answers needs no slot, and is on record all the same.
+Audit wraps authorisation, so that denials are recorded; a job waits for its slot only if it may run. A cache of results
+belongs between authorised and queued: its answers need no slot, and are recorded all the same.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ def pipeline(
     sandbox: Callable[[Job], tuple[str, ...]],
     redact: Redact = unredacted,
 ) -> Executor:
-    """The server's pipeline around `run`. `append` writes one audit record; `sandbox` says which sandbox layers are in
+    """The server's pipeline around `run`. `append` writes one audit record; `sandbox` returns the sandbox layers in
     force for a job.
     """
     queued = Queued(run, queue)

@@ -1,4 +1,4 @@
-"""A slot for each job."""
+"""Gives each job a slot."""
 
 from securecc.model.grant import Grant
 from securecc.server.execution.executor import Executor, Inputs, Job, Outcome
@@ -8,7 +8,7 @@ from securecc.server.jobs.fair_queue import FairQueue
 class Queued:
     """Runs a job once its entry in the queue has a slot, and frees the slot when it has run.
 
-    The entry itself stays its job's, and counts against its principal until the result is delivered.
+    The job keeps its entry, which counts against its principal until the result is delivered.
     """
 
     def __init__(self, inner: Executor, queue: FairQueue) -> None:

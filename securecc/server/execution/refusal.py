@@ -1,4 +1,4 @@
-"""Why a job is refused: what is on record, and what its client is told."""
+"""Why a job is refused: what is recorded, and what its client is told."""
 
 from dataclasses import dataclass
 from typing import get_args
@@ -19,7 +19,7 @@ _CODES: frozenset[str] = frozenset(get_args(RefuseCode))
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """`reason` is for the record; the client is told `told` in its place where that is not empty."""
+    """`reason` is for the record; the client is told `told` instead, if that is not empty."""
 
     code: RefuseCode
     reason: str
@@ -27,13 +27,13 @@ class Refusal:
 
 
 def known_code(code: str) -> RefuseCode:
-    """The protocol's word for a refusal; `server` for what it has no word for."""
+    """The protocol's code for a refusal; `server` if it has none."""
     return code if code in _CODES else "server"  # type: ignore[return-value]
 
 
 def refusal_of(error: Exception) -> Refusal:
-    """The refusal that an error comes to. What a sandbox says is of the server's own paths, and what a defect says is
-    anything: neither is for clients.
+    """The refusal for an error. Clients do not see the text of a sandbox error, which may name the server's paths, or
+    of a defect, which may say anything.
     """
     match error:
         case Denied():

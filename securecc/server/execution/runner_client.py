@@ -20,8 +20,9 @@ READ = limits.MIB
 """Bytes of an output that are hashed in one turn of the event loop: some 0.5 to 2 ms."""
 
 OVERDUE_S = 30.0
-"""Seconds. A runner that has not reported this long after the job's wall-clock limit, or after it was told to end the
-job, is broken, and the daemon ends with it."""
+"""Seconds. A runner that has not reported this long after the job's wall-clock limit, or after being told to end the
+job, is broken, and the daemon ends with it.
+"""
 
 
 class RunnerClient:
@@ -46,11 +47,11 @@ class RunnerClient:
 
     @property
     def waiting(self) -> int:
-        """How many jobs wait for their report."""
+        """How many jobs are waiting for their report."""
         return len(self._reports)
 
     def close(self) -> None:
-        """The runner kills its jobs and exits."""
+        """Closes the connection: the runner kills its jobs and exits."""
         self._packets.close()
 
     async def run(self, job: Job, grant: Grant, inputs: Inputs) -> Outcome:
@@ -58,7 +59,7 @@ class RunnerClient:
 
         Raises:
             SandboxError: the runner could not run the job, or is gone.
-            StoreError: a blob of the job's is lost.
+            StoreError: one of the job's blobs is lost.
         """
         report, descriptors = await self._report(job, grant, inputs)
         if report.failure:
@@ -120,7 +121,7 @@ class RunnerClient:
         post_order(self._packets, order, WorkTree(job.manifest.entries, places), inputs.descriptors(numbers))
 
     async def _kill(self, number: int, answer: "asyncio.Future[tuple[WorkReport, list[int]]]") -> None:
-        """Cancelled: nothing may run on, so the report is awaited all the same."""
+        """Kills a cancelled job, and awaits its report, so that nothing goes on running."""
         try:
             self._packets.send(WorkCancel(number))
             if not (await asyncio.wait((answer,), timeout=OVERDUE_S))[0]:
@@ -145,11 +146,11 @@ class RunnerClient:
         answer.set_result((message, descriptors))
 
     def _garbage(self, reason: str) -> None:
-        """Nobody knows which job an unreadable report is of, so no job may wait for one."""
+        """An unreadable report may be any job's, so no job may wait for one."""
         self._give_up(f"it sent an invalid message: {reason}")
 
     def _give_up(self, reason: str) -> None:
-        """A runner that broke one of its promises is trusted with nothing more."""
+        """Stops using a runner that has misbehaved."""
         self._packets.close()
         self._gone(reason)
 
@@ -157,7 +158,7 @@ class RunnerClient:
         error = SandboxError(f"the runner has gone: {reason}", "see the daemon's log")
         if not self._ready.done():
             self._ready.set_exception(error)
-            self._ready.exception()  # whoever awaits it gets it; nobody may
+            self._ready.exception()  # raised to whoever awaits it, which may be no one
         for answer in self._reports.values():
             if not answer.done():
                 answer.set_exception(error)
@@ -166,7 +167,7 @@ class RunnerClient:
 
 
 def _fits(report: WorkReport, descriptors: list[int]) -> bool:
-    """Whether the descriptors are those of the report: regular files, the outputs of the sizes that it says."""
+    """Whether the descriptors match the report: regular files, with outputs of the sizes that it gives."""
     if report.failure or len(descriptors) != 2 + len(report.made):
         return bool(report.failure) and not descriptors
     found = [os.fstat(descriptor) for descriptor in descriptors]
@@ -175,10 +176,10 @@ def _fits(report: WorkReport, descriptors: list[int]) -> bool:
 
 
 async def _digests(report: WorkReport, descriptors: Iterable[int], most: int) -> list[bytes]:
-    """Of what was made, `most` bytes in all.
+    """The digests of what was made, at most `most` bytes in all.
 
     Raises:
-        SandboxError: there is more, or it cannot be read.
+        SandboxError: there is more, or a file cannot be read.
     """
     if sum(made.size for made in report.made) > most:
         raise SandboxError(f"the runner reports more output than the {most} bytes that the job may make")
@@ -189,8 +190,8 @@ async def _digests(report: WorkReport, descriptors: Iterable[int], most: int) ->
 
 
 async def _digest(descriptor: int, size: int) -> bytes:
-    """Its SHA-256. Read by position, for the descriptor's offset is shared with the runner, and a part in each turn of
-    the event loop, so that others have their turns.
+    """The SHA-256 of a file. Read by position, since the descriptor's offset is shared with the runner, and in parts,
+    so that other work gets its turn on the event loop.
 
     Raises:
         SandboxError: it has fewer bytes than `size`.
@@ -200,7 +201,7 @@ async def _digest(descriptor: int, size: int) -> bytes:
     while at < size:
         part = os.pread(descriptor, min(READ, size - at), at)
         if not part:
-            raise SandboxError("an output became shorter than it was")
+            raise SandboxError("an output was truncated while it was read")
         hasher.update(part)
         at += len(part)
         if at < size:

@@ -1,6 +1,6 @@
 """The runners of a daemon: one for new jobs, and older ones with jobs left.
 
-A new runner takes over when it has other toolchains than the one before it, which leaves when its last job has ended.
+A new runner takes over when its toolchains differ from those of the one before it, which exits after its last job.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from securecc.server.execution.toolchain_catalogue import ToolchainCatalogue
 
 
 class Runner:
-    """One runner: the client of it, what it has, and how many jobs are with it."""
+    """One runner: its client, what it offers, and how many jobs it has."""
 
     def __init__(self, end: socket.socket, lost: Callable[["Runner", str], None]) -> None:
         self.client = RunnerClient(end, lambda reason: lost(self, reason))
@@ -32,7 +32,7 @@ class Runner:
 
 
 class RunnerPool:
-    """An Executor. Its `catalogue` says what it offers; `lost` is called if the runner for new jobs goes away."""
+    """An Executor. Its `catalogue` lists what it offers; `lost` is called if the runner for new jobs goes away."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class RunnerPool:
         """See Executor.
 
         Raises:
-            Refused: the toolchain, or a shared tree of the job's, is no longer offered.
+            Refused: the toolchain, or one of the job's shared trees, is no longer offered.
         """
         runner = self._choose(job)
         runner.jobs += 1
@@ -86,15 +86,15 @@ class RunnerPool:
         shared_trees = {SharedTree(entry.path, entry.blob) for entry in job.manifest.shared_trees}
         runner = next((runner for runner in holders if shared_trees <= runner.shared_trees), None)
         if runner is None:
-            raise Refused("layer", "a shared tree of the job's is no longer offered")
+            raise Refused("layer", "one of the job's shared trees is no longer offered")
         return runner
 
     async def renew(self) -> str:
-        """Looks for compilers again; the names of what is offered now, or nothing if that is unchanged. A call during a
-        look has that look repeated.
+        """Looks for compilers again; returns the names of what is offered now, or nothing if that is unchanged. A call
+        during a look repeats it afterwards.
 
         Raises:
-            SandboxError: no new runner could be had, and everything stays as it was.
+            SandboxError: no new runner could be started; everything stays as it was.
         """
         if self._spawner is None:
             return ""
@@ -139,7 +139,7 @@ class RunnerPool:
         return ", ".join(offer.name for offer in ready.toolchains)
 
     def close(self) -> None:
-        """All runners kill their jobs and exit."""
+        """Closes all runners, which kill their jobs and exit."""
         for runner in (self._runner, *self._older):
             runner.client.close()
         if self._spawner is not None:
@@ -158,7 +158,7 @@ class RunnerPool:
             runner.client.close()
 
     def _gone(self, runner: Runner, reason: str) -> None:
-        """An older one takes only its jobs with it; one that was never ready had none."""
+        """Handles a lost runner. An older one takes only its jobs with it; one that was never ready had none."""
         if runner is self._runner:
             self._lost(reason)
         self._older.discard(runner)

@@ -1,4 +1,4 @@
-"""What a server offers now: its toolchains, and the shared trees that a job may have whole."""
+"""What a server offers now: its toolchains, and the shared trees that jobs may use."""
 
 import logging
 import os
@@ -15,7 +15,7 @@ log = logging.getLogger("securecc")
 
 
 class ToolchainCatalogue:
-    """Asked by connections, replaced whole when a runner has other toolchains. `file` is written each time, for
+    """Used by connections; replaced as a whole when a runner has other toolchains. `file` is written each time, for
     commands that list what a daemon offers.
     """
 
@@ -26,7 +26,7 @@ class ToolchainCatalogue:
 
     @property
     def toolchains(self) -> tuple[Offer, ...]:
-        """All that are offered, whoever asks."""
+        """All that are offered, to any principal."""
         return tuple(self._offers.values())
 
     def get(self, digest: Digest) -> Offer | None:
@@ -38,7 +38,7 @@ class ToolchainCatalogue:
         return tuple(offer for offer in self._offers.values() if grant.covers(offer.name))
 
     def replace(self, toolchains: Sequence[Offer], shared_trees: frozenset[SharedTree]) -> None:
-        """From now on these are offered."""
+        """Offers these from now on."""
         self.shared_trees = shared_trees
         self._offers = {offer.digest: offer for offer in toolchains}
         try:

@@ -1,4 +1,4 @@
-"""Results that wait for their clients: the memory that they hold, and which channel is closed when it is too much."""
+"""Results that wait for their clients: the memory that they take, and which channel is closed when it is too much."""
 
 from typing import Protocol
 
@@ -7,7 +7,7 @@ from securecc.model.messages import Goodbye
 
 
 class Receiver(Protocol):
-    """A channel that results go to."""
+    """A channel that results are sent to."""
 
     reference: str
 
@@ -16,9 +16,7 @@ class Receiver(Protocol):
 
 
 class DeliveryBacklog:
-    """At most RESULTS_WAITING bytes: a result is held in memory until its client has received it, which is up to the
-    client.
-    """
+    """At most RESULTS_WAITING bytes: a result stays in memory until its client has received it, however slowly."""
 
     def __init__(self) -> None:
         self.total = 0
@@ -29,7 +27,9 @@ class DeliveryBacklog:
         return len(self._receivers)
 
     def add(self, receiver: Receiver, size: int) -> None:
-        """A result of `size` bytes waits. If that is too much, the channel with the most bytes waiting is closed."""
+        """Adds a waiting result of `size` bytes. If that is too much, the channel with the most bytes waiting is
+        closed.
+        """
         self.total += size
         self._receivers[receiver] = self._receivers.get(receiver, 0) + size
         if self.total > limits.RESULTS_WAITING:
@@ -38,7 +38,7 @@ class DeliveryBacklog:
             slowest.close(Goodbye("limit", reason, slowest.reference))
 
     def remove(self, receiver: Receiver, size: int) -> None:
-        """The result has been received, or never will be."""
+        """Removes a result that has been received, or never will be."""
         self.total -= size
         rest = self._receivers[receiver] - size
         if rest:

@@ -1,12 +1,12 @@
-"""Slots, and who gets the next one: fair between principals by weight, not first come.
+"""Slots, and who gets the next one: fair between principals by weight, not first come, first served.
 
 A principal that has used little comes before one that has used much (start-time fair queueing over slots taken); one
 principal's own jobs keep their order. An entry is waiting, then leased (the slot is held for a moment so that the
-client can send the job), then running, then over (the slot is free, the result is not delivered yet), then done. A
-lease that runs out lapses: the slot goes to the next entry, and a job that arrives all the same queues again.
+client can send the job), then running, then over (the slot is free, the result not delivered yet), then done. A lease
+that runs out lapses: the slot goes to the next entry, and a job that still arrives queues again.
 
-However many slots are free, a principal stays within its quotas: jobs at one time and the memory that they may use,
-counted until their results are delivered, and jobs that begin in a second.
+However many slots are free, a principal stays within its quotas: concurrent jobs and the memory that they may use,
+counted until their results are delivered, and jobs begun per second.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ class Stage(Enum):
 
 
 class Share:
-    """What one principal has asked for and holds: jobs and the memory of their limits, slots leased among them."""
+    """What one principal has asked for and holds: jobs, leased slots included, and the memory of their limits."""
 
     __slots__ = ("finish", "holding", "leased", "memory", "waiting")
 
@@ -43,19 +43,19 @@ class Share:
         self.finish = 0.0
 
     def hold(self, entry: "QueueEntry") -> None:
-        """An entry has got a slot."""
+        """Counts an entry that got a slot."""
         self.holding += 1
         self.leased += 1
         self.memory += entry.grant.limits.memory
 
     def drop(self, entry: "QueueEntry") -> None:
-        """An entry holds nothing any more."""
+        """Stops counting an entry."""
         self.holding -= 1
         self.leased -= entry.stage is Stage.LEASED
         self.memory -= entry.grant.limits.memory
 
     def ready_in(self) -> float | None:
-        """In how many seconds its next entry may have a slot; None if that is not a matter of time."""
+        """In how many seconds its next entry may have a slot; None if that does not depend on time."""
         entry = self.waiting[0]
         grant, quota = entry.grant, entry.grant.quota
         if self.holding >= grant.jobs or 0 < quota.memory < self.memory + grant.limits.memory:
@@ -66,8 +66,8 @@ class Share:
 
 
 class QueueEntry:
-    """One job's place, by the daemon's `number` of it. `on_lease` is called once for each lease, when a slot is held
-    for it. `starts` counts the jobs of its principal that begin.
+    """One job's place, by the daemon's `number` for it. `on_lease` is called once for each lease, when a slot is held
+    for it. `starts` counts the jobs that its principal begins.
     """
 
     __slots__ = ("_occupied", "_queue", "_timer", "grant", "number", "on_lease", "stage", "starts", "wanted")
@@ -86,13 +86,13 @@ class QueueEntry:
         self.wanted = False
 
     def hold(self, seconds: float) -> None:
-        """Keeps a lease for `seconds` from now; in other stages it does nothing."""
+        """Keeps a lease for `seconds` from now; does nothing in other stages."""
         if self.stage is Stage.LEASED:
             self.stop_timer()
             self._timer = asyncio.get_running_loop().call_later(seconds, self._queue.expire, self)
 
     async def occupy(self) -> None:
-        """Returns when the slot is the job's until `free` or `leave`."""
+        """Waits for the slot, which is the job's until `free` or `leave`."""
         self.wanted = True
         if self.stage is Stage.LEASED:
             self._queue.start(self)
@@ -103,33 +103,33 @@ class QueueEntry:
             await self._occupied
 
     def free(self) -> None:
-        """The job has run: its slot is free for another. It counts among its principal's until `leave`."""
+        """Frees the slot of a job that has run. The job counts against its principal until `leave`."""
         self._queue.free(self)
 
     def leave(self) -> None:
-        """Gives the slot or the place in the queue back. May be called at any stage, more than once."""
+        """Gives up the slot or the place in the queue. May be called at any stage, more than once."""
         self._queue.leave(self)
 
     def stop_timer(self) -> None:
-        """The queue's word that the lease cannot run out any more."""
+        """Called by the queue when the lease can no longer run out."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def granted(self) -> None:
-        """The queue's word that the slot is this entry's now."""
+        """Called by the queue when the slot is this entry's."""
         if self._occupied is not None and not self._occupied.done():
             self._occupied.set_result(None)
 
     def ended(self) -> None:
-        """The queue's word that the entry holds nothing any more."""
+        """Called by the queue when the entry no longer holds anything."""
         self.stop_timer()
         if self._occupied is not None and not self._occupied.done():
             self._occupied.cancel()
 
 
 class FairQueue:
-    """`slots` jobs at one time. A lease lasts `lease_s` seconds."""
+    """Runs `slots` jobs at a time. A lease lasts `lease_s` seconds."""
 
     def __init__(self, slots: int, lease_s: float) -> None:
         self.slots = slots
@@ -155,7 +155,7 @@ class FairQueue:
         return len(self.share(principal).waiting)
 
     def share(self, principal: str) -> Share:
-        """What one principal has asked for and holds: jobs and the memory of their limits, slots leased among them."""
+        """What one principal has asked for and holds: jobs, leased slots included, and the memory of their limits."""
         return self._shares.get(principal) or Share()
 
     def ask(
@@ -174,7 +174,7 @@ class FairQueue:
         """Puts a new or lapsed entry behind its principal's others."""
         share = self._shares.setdefault(entry.grant.principal, Share())
         if not share.waiting and not share.holding:
-            # A principal that was away has saved up nothing: it starts level with those that are here.
+            # A principal that was away has saved up no credit: it starts level with the others.
             share.finish = max(share.finish, self._clock)
         entry.stage = Stage.WAITING
         share.waiting.append(entry)
@@ -198,7 +198,7 @@ class FairQueue:
             self.serve()
 
     def expire(self, entry: QueueEntry) -> None:
-        """A lease has run out: its slot goes to the next entry."""
+        """Gives the slot of a lease that has run out to the next entry."""
         if entry.stage is Stage.LEASED:
             self._release(entry)
             entry.stage = Stage.LAPSED
@@ -248,7 +248,9 @@ class FairQueue:
         return entry
 
     def _look_again(self, seconds: float) -> None:
-        """Slots are free, and every entry must wait this many seconds; an earlier look that is planned stands."""
+        """Serves again in so many seconds, when slots are free but every entry must wait; an earlier planned call
+        stands.
+        """
         if seconds == math.inf:
             return
         loop = asyncio.get_running_loop()
@@ -263,7 +265,7 @@ class FairQueue:
         self.serve()
 
     def serve(self) -> None:
-        """Gives free slots to those that may have one now."""
+        """Gives free slots to entries that may have one now."""
         while self._taken < self.slots:
             entry = self._next()
             if entry is None:

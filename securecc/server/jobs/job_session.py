@@ -1,7 +1,7 @@
-"""One job of one connection, from its Ask until nothing of it is left.
+"""One job of one connection, from its Ask until everything of it is released.
 
 Messages come in the order that `securecc.wire.session` allows. What a job holds (its queue entry, its blobs, its task)
-is given back in one place, `JobSession.end`, however it ends.
+is released in one place, `JobSession.end`, however it ends.
 """
 
 import asyncio
@@ -31,11 +31,11 @@ UPLOAD_HOLDS_S = 2.0
 
 
 class Connection(Protocol):
-    """The connection that a job came by, as far as its jobs see it."""
+    """The connection that a job came through, as its jobs see it."""
 
     @property
     def channel(self) -> Channel:
-        """Where messages go."""
+        """Where messages are sent."""
 
     @property
     def grant(self) -> Grant:
@@ -53,14 +53,14 @@ class Connection(Protocol):
         """Records why a job is not taken, tells the client and ends the job."""
 
     def report_refused(self, job: "JobSession", refusal: Refusal) -> None:
-        """Tells the client why a job failed, which is on record already, and ends the job."""
+        """Tells the client why a job failed (already recorded), and ends the job."""
 
     def done(self, job: "JobSession") -> None:
-        """A job has ended by itself."""
+        """Removes a job that has ended by itself."""
 
 
 class JobSession:
-    """One job. `number` is the daemon's for it, `asked.job` the client's, `offer` is the toolchain asked for."""
+    """One job. `number` is the daemon's, `asked.job` the client's; `offer` is the toolchain asked for."""
 
     def __init__(self, connection: Connection, service: Service, asked: Ask, offer: Offer, entry: QueueEntry) -> None:
         self.asked = asked
@@ -82,11 +82,11 @@ class JobSession:
         return self._entry.number
 
     def invited(self) -> None:
-        """A slot is held for it: from now on its files have SUBMIT_S to arrive."""
+        """Starts the time of SUBMIT_S in which its files must arrive, now that a slot is held for it."""
         self._timer = asyncio.get_running_loop().call_later(limits.SUBMIT_S, self._late)
 
     def end(self) -> None:
-        """Gives everything back; a running task is cancelled and gives back what it holds when it has ended."""
+        """Releases everything; a running task is cancelled and releases what it holds when it has ended."""
         if self._timer is not None:
             self._timer.cancel()
         if self._upload is not None:
@@ -103,7 +103,7 @@ class JobSession:
         self._entry.leave()
 
     def submit(self, submit: Submit) -> None:
-        """The job itself. Asks for what the server lacks, or runs it.
+        """Takes the job itself. Asks for what the server lacks, or runs it.
 
         Raises:
             Refused: the job breaks a rule.
@@ -123,7 +123,7 @@ class JobSession:
             self._connection.channel.send(Need(submit.job, manifest=True, blobs=()))
 
     def supply(self, supply: Supply) -> None:
-        """The manifest that was asked for, or the announcement that blobs follow.
+        """Takes the manifest that was asked for, or the announcement that blobs follow.
 
         Raises:
             Refused: nothing was asked for, or the job breaks a rule.
@@ -139,14 +139,14 @@ class JobSession:
             self._run()
 
     def receive(self, data: bytes) -> None:
-        """Some bytes of the blob that is arriving.
+        """Takes some bytes of the blob that is arriving.
 
         Raises:
             Refused: no blob is arriving.
             StoreError: the bytes are not the blob's, or there is no room for them.
         """
         if self._upload is None:
-            raise Refused("protocol", "the job has bytes that were not asked for")
+            raise Refused("protocol", "the job sent bytes that were not asked for")
         if self._upload.receive(data):
             self._run()
 
@@ -178,7 +178,7 @@ class JobSession:
         self._task.add_done_callback(self._executed)
 
     def _executed(self, task: "asyncio.Task[None]") -> None:
-        """Also of a task that was cancelled before its first step, in which no `finally` of its own would run."""
+        """Cleans up after a task, even one that was cancelled before its first step, whose own `finally` never runs."""
         self._service.running.discard(task)
         self._give_back()
         self._connection.done(self)

@@ -1,4 +1,4 @@
-"""What one principal has at the front, however many connections it opens: its rate of jobs, its manifests."""
+"""What the front keeps for one principal, however many connections it opens: its rate of jobs, its manifests."""
 
 import time
 from collections import OrderedDict
@@ -10,8 +10,8 @@ from securecc.server.jobs.validation import ManifestCache
 
 
 class PrincipalAccount:
-    """One principal's. `channels` counts those that are open; `starts` bounds how fast its jobs may begin, `turns` how
-    much of the front's time its channels may take.
+    """One principal's account. `channels` counts its open channels; `starts` bounds how fast its jobs may begin,
+    `turns` how much of the front's time its channels may take.
     """
 
     __slots__ = ("channels", "manifests", "principal", "starts", "turns")
@@ -24,13 +24,13 @@ class PrincipalAccount:
         self.turns = TokenBucket(clock)
 
     def pace(self, seconds: float) -> float:
-        """A channel took `seconds` of the front's time in one turn: the seconds that it has to wait now."""
+        """How many seconds a channel must wait after it took `seconds` of the front's time in one turn."""
         self.turns.take(seconds, limits.TURNS_RATE, limits.TURNS_BURST_S)
         return self.turns.wait(0.0, limits.TURNS_RATE, limits.TURNS_BURST_S)
 
 
 class PrincipalAccounts:
-    """The accounts of principals that have channels, and of those that had: nobody starts afresh by coming back."""
+    """The accounts of principals that have or had channels: reconnecting does not reset an account."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -64,7 +64,7 @@ class PrincipalAccounts:
                 del self._accounts[gone.principal]
 
     def _grown(self, size: int) -> None:
-        """Manifests take `size` bytes more. If all together take too many, the principal with the most loses some."""
+        """Counts `size` more bytes of manifests. If all take too many, the principal with the most loses some."""
         self.manifest_bytes += size
         while size > 0 and self.manifest_bytes > limits.MANIFEST_BYTES_IN_ALL:
             max(self._accounts.values(), key=lambda account: account.manifests.size).manifests.drop_oldest()

@@ -12,10 +12,10 @@ from securecc.server.jobs.delivery_backlog import DeliveryBacklog
 
 
 async def deliver(channel: Channel, number: int, outcome: Outcome, backlog: DeliveryBacklog) -> None:
-    """Sends all of it, as fast as the client takes it. The caller closes the outcome.
+    """Sends all of it, as fast as the client reads. The caller closes the outcome.
 
-    A file that becomes shorter meanwhile ends the channel, for what was announced cannot be taken back; so does a
-    client that has not taken all of it within DELIVERY_S.
+    A file that becomes shorter meanwhile ends the channel, since its announced size cannot be taken back; so does a
+    client that has not received everything within DELIVERY_S.
 
     Raises:
         ChannelError: the channel has ended.

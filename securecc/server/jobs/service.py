@@ -17,9 +17,9 @@ from securecc.server.jobs.fair_queue import FairQueue
 @dataclass(frozen=True, slots=True)
 class Service:
     """`executor` takes its slots from `queue`. `append` writes one audit record, and `redact` takes secrets out of it
-    first. `on_lacking` is told that somebody asked for a toolchain that the catalogue lacks. `numbers` counts the
-    daemon's jobs; `running` are the tasks of those that have not ended, killed ones included; `backlog` has the results
-    that wait for their clients.
+    first. `on_lacking` is called when a client asks for a toolchain that the catalogue lacks. `numbers` counts the
+    daemon's jobs; `running` are the tasks of those that have not ended, killed ones included; `backlog` holds the
+    results that wait for their clients.
     """
 
     queue: FairQueue

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 
 class TokenBucket:
-    """Tokens come in at `rate` a second until there are `burst` of them; it is full at first. Both are given with each
-    call, for a policy may change them.
+    """Fills at `rate` tokens a second up to `burst`, and starts full. Both are given with each call, since a policy may
+    change them.
     """
 
     __slots__ = ("_at", "_clock", "_tokens")
@@ -22,9 +22,9 @@ class TokenBucket:
         return kept
 
     def take(self, count: float, rate: float, burst: float) -> None:
-        """Takes `count` tokens even if there are fewer: the debt has to come in before there are any again."""
+        """Takes `count` tokens even if there are fewer: the debt must be paid before there are any again."""
         self._tokens = self._fill(rate, burst) - count
 
     def wait(self, count: float, rate: float, burst: float) -> float:
-        """In how many seconds there will be `count` tokens; 0 if there are. More than `burst` never are."""
+        """In how many seconds there will be `count` tokens, at most `burst`; 0 if there are now."""
         return max(0.0, (count - self._fill(rate, burst)) / rate)

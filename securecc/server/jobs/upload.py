@@ -8,8 +8,8 @@ from securecc.server.blobs.blob_store import BlobStore, Hold, Intake
 class Upload:
     """Holds the blobs of one job in the store from the moment its manifest is known until `release`.
 
-    `needed` are the indices of the manifest entries whose contents the client has to send, each content once. `size` is
-    their bytes.
+    `needed` are the indices of the manifest entries whose contents the client must send, each content once; `size` is
+    their total in bytes.
     """
 
     def __init__(self, store: BlobStore, principal: str, manifest: Manifest, quota: int) -> None:
@@ -34,7 +34,7 @@ class Upload:
         self.needed = tuple(needed)
 
     def advance(self) -> bool:
-        """Makes ready for the next content that has bytes. Whether all contents are here.
+        """Prepares for the next content that is not empty. Returns whether all contents have arrived.
 
         Raises:
             StoreError: there is no room for it.
@@ -47,14 +47,14 @@ class Upload:
         return self._intake is None
 
     def receive(self, data: bytes) -> bool:
-        """Takes some bytes of the content that is arriving. Whether all contents are here.
+        """Takes some bytes of the content that is arriving. Returns whether all contents have arrived.
 
         Raises:
             Refused: no content is arriving.
-            StoreError: the bytes are too many, are not those of the digest, or cannot be written.
+            StoreError: there are too many bytes, they do not match the digest, or they cannot be written.
         """
         if self._intake is None:
-            raise Refused("protocol", "the job has bytes that were not asked for")
+            raise Refused("protocol", "the job sent bytes that were not asked for")
         self._intake.write(data)
         if self._intake.lacking:
             return False
@@ -67,7 +67,7 @@ class Upload:
             self._intake.abandon()
 
     def release(self) -> None:
-        """Lets go of the blobs. May be called again."""
+        """Releases the blobs. May be called more than once."""
         self.blobs.release()
 
     def _finish(self, intake: Intake) -> None:

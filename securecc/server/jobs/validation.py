@@ -1,4 +1,4 @@
-"""What a client submits, checked: the server parses all of it again and believes nothing of the client's parse."""
+"""Checks what a client submits: the server parses all of it again and trusts nothing of the client's parse."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection
@@ -30,9 +30,10 @@ class Submission:
 
 
 class ManifestCache:
-    """The manifests of one principal, by digest. Another principal's are never used: they name that person's files.
+    """The manifests of one principal, by digest. They are never used for another principal: they name the files of the
+    one that sent them.
 
-    `grown` is called with the number of bytes that are kept more, or fewer, than before.
+    `grown` is called with the change in bytes kept, which may be negative.
     """
 
     def __init__(self, grown: Callable[[int], None] = lambda _size: None) -> None:
@@ -41,7 +42,7 @@ class ManifestCache:
         self.size = 0
 
     def get(self, digest: Digest) -> Manifest | None:
-        """The manifest of this digest, if its principal has sent it and it is still kept."""
+        """The manifest with this digest, if its principal has sent it and it is still kept."""
         compressed = self._known.get(digest)
         if compressed is None:
             return None
@@ -49,7 +50,7 @@ class ManifestCache:
         return manifest.decode(_decompress(compressed))
 
     def put(self, digest: Digest, compressed: bytes) -> Manifest:
-        """Keeps one, and returns it decoded.
+        """Keeps a manifest, and returns it decoded.
 
         Raises:
             PathError: it is not a manifest, or not the one that `digest` names.
@@ -82,7 +83,7 @@ class ManifestCache:
 
 
 def validate(submit: Submit, offer: Offer, sent: Manifest, shared_trees: Collection[SharedTree] = ()) -> Submission:
-    """Checks a submitted job. `shared_trees` are those that a job may have whole.
+    """Checks a submitted job. `shared_trees` are those that a job may use.
 
     Raises:
         Refused: the job breaks a rule; its code is `option`, `tree` or `layer`.

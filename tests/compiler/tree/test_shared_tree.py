@@ -86,7 +86,7 @@ def test_what_is_no_shared_tree(tree: Any, monkeypatch: pytest.MonkeyPatch, tmp_
         digest(tree)
     (tree / "fifo").unlink()
     os.link(tree / "a.h", tmp_path / "other")
-    with pytest.raises(ToolchainError, match="other names"):
+    with pytest.raises(ToolchainError, match="other hard links"):
         digest(tree)
     (tmp_path / "other").unlink()
     monkeypatch.setattr(limits, "SHARED_TREE_ENTRIES", 6)
