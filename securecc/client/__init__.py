@@ -1,1 +1,1 @@
-"""A person's side: the native launcher and the per-user agent that it talks to."""
+"""The user's side: the native launcher and the per-user agent that it talks to."""

@@ -1,4 +1,4 @@
-"""An agent's process: ``python3 -I -m securecc.client``."""
+"""The agent's process: ``python3 -I -m securecc.client``."""
 
 from securecc.client.agent import main
 

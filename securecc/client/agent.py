@@ -1,7 +1,7 @@
 """The agent: one process for one user in one world, between all launchers and the farm.
 
-A launcher starts it, as `python3 -I -m securecc.client --socket PATH --ready-fd N`. It ends when nobody has needed it
-for a while.
+A launcher starts it, as `python3 -I -m securecc.client --socket PATH --ready-fd N`. It exits after it has been idle for
+a while.
 """
 
 import argparse
@@ -43,53 +43,53 @@ from securecc.model.errors import AgentError
 from securecc.model.printable import PrintableFormatter, plain
 
 BACKLOG = 1024
-"""Launchers that may connect at one moment: those of a make -j1000 do."""
+"""How many launchers may connect at the same moment: enough for make -j1000."""
 
 JOURNAL_TICKS = 5
-"""The journal is written every so many seconds during a build, within one second after it."""
+"""The journal is written every so many seconds during a build, and within one second after it."""
 
 GIVE_BACK_S = 30.0
-"""Seconds without a compile after which free memory goes back to the system; the next compile pays for it."""
+"""Seconds without a compile after which free memory is returned to the system; the next compile pays for it."""
 
 LOG = 64 * limits.KIB
-"""Bytes of the agent's log before it is rotated."""
+"""The size, in bytes, at which the agent's log is rotated."""
 
 
 class Handler(Protocol):
-    """Who serves launchers (see `securecc.client.compile.request_handler`)."""
+    """Serves launchers (see `securecc.client.compile.request_handler`)."""
 
     async def serve(self, launcher: Launcher, request: Request) -> None:
-        """One compile from beginning to end."""
+        """Handles one compile from beginning to end."""
 
 
 class Farms(Protocol):
     """The channels to servers (see `securecc.client.farm.farm_registry`)."""
 
     def check_tickets(self) -> None:
-        """To be called about once a second."""
+        """Call about once a second."""
 
     def close(self, reason: str) -> None:
         """Ends all channels."""
 
 
 class Record(Protocol):
-    """What became of compiles (see `securecc.client.state.journal`)."""
+    """Records the outcome of compiles (see `securecc.client.state.journal`)."""
 
     def local(self, reason: str, detail: str, arguments: Iterable[bytes] = ()) -> None:
-        """A compile was done here."""
+        """Records a compile that ran locally."""
 
     def flush(self) -> None:
-        """To be called about once a second."""
+        """Call about once a second."""
 
     def close(self) -> None:
-        """The last flush."""
+        """Flushes a last time."""
 
 
 class Agent:
-    """One agent: its socket, its once-a-second duties, its end."""
+    """One agent: its socket, its once-a-second duties, and its exit."""
 
     def __init__(self, path: Path, handler: Handler, farms: Farms, journal: Record, idle_s: float) -> None:
-        """It ends when nobody has needed it for `idle_s` seconds."""
+        """It exits after `idle_s` seconds without a launcher."""
         self._path = path
         self.idle_s = idle_s
         self._handler = handler
@@ -102,7 +102,7 @@ class Agent:
         self._untrimmed = False
 
     async def run(self, listening: socket.socket, ready: Callable[[], None]) -> None:
-        """Serves until idle, told to end, or replaced at its path."""
+        """Serves until idle, told to stop, or replaced at its path."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self.stop)
@@ -173,7 +173,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def compose(path: Path, idle_s: float = limits.AGENT_IDLE_S) -> Agent:
-    """All parts of an agent, put together. Needs a running loop."""
+    """Builds an agent from its parts. Needs a running loop."""
     redaction, trouble = read_patterns()
     journal = Journal(redaction=redaction)
     if trouble:
@@ -222,27 +222,27 @@ async def _main(path: Path, ready: int, idle_s: float) -> None:
 
 
 def log_beside(path: Path) -> None:
-    """Nobody sees an agent's standard error, so internal errors are kept in a small file beside its socket."""
+    """Logs internal errors to a small file beside the socket, since an agent's standard error is not seen."""
     handler = logging.handlers.RotatingFileHandler(path.with_suffix(".log"), maxBytes=LOG, backupCount=1, delay=True)
     handler.setFormatter(PrintableFormatter("%(asctime)s %(message)s", read_patterns()[0].prose))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
 
 
 def main() -> int:
-    """Entry of the process; the exit status is 1 if there can be no agent."""
+    """Entry point of the process; exit status 1 if the agent cannot start."""
     parser = argparse.ArgumentParser(prog="securecc.client")
     parser.add_argument("--socket", type=Path, required=True)
     parser.add_argument("--ready-fd", type=int, default=-1)
     parser.add_argument("--idle", type=float, default=limits.AGENT_IDLE_S, metavar="SECONDS")
     arguments = parser.parse_args()
-    # Each launcher brings the name of its own credential cache; the first one's is nobody else's default.
+    # Each launcher names its own credential cache; the first launcher's must not become the others' default.
     os.environ.pop("KRB5CCNAME", None)
     heap.tune_malloc()
     log_beside(arguments.socket)
     try:
         asyncio.run(_main(arguments.socket, arguments.ready_fd, arguments.idle))
     except AgentError as error:
-        print(f"securecc: {plain(str(error))}", file=sys.stderr)  # noqa: T201 - for whoever starts it by hand
+        print(f"securecc: {plain(str(error))}", file=sys.stderr)  # noqa: T201 - for a user who starts it by hand
         return 1
     return 0
 

@@ -14,10 +14,10 @@ def host_of(address: str) -> str:
 
 
 def source_of(address: str) -> str:
-    """What counts as one source: an IPv4 address, an IPv6 /64 (one host has all of it, RFC 4291 section 2.5.4).
+    """What counts as one source: an IPv4 address, or an IPv6 /64, all of which one host has (RFC 4291 section 2.5.4).
 
     Raises:
-        ValueError: it is no address.
+        ValueError: it is not an address.
     """
     parsed = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(parsed, ipaddress.IPv4Address):

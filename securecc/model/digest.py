@@ -7,7 +7,7 @@ _CHUNK = 256 * 1024
 
 
 def sha256(*parts: bytes) -> bytes:
-    """The 32 bytes of the digest of all parts, one after the other."""
+    """The 32-byte digest of all parts, concatenated."""
     hasher = hashlib.sha256()
     for part in parts:
         hasher.update(part)
@@ -15,7 +15,7 @@ def sha256(*parts: bytes) -> bytes:
 
 
 def sha256_of_file(file: BinaryIO) -> bytes:
-    """The same of all that is left of a file.
+    """The digest of the rest of a file.
 
     Raises:
         OSError: the file cannot be read.

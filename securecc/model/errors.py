@@ -1,7 +1,7 @@
 """The one tree of errors.
 
-Each error says whose fault it is by its class, what went wrong by `message`, and what to do about it by `advice`.
-Foreign exceptions (OSError, gssapi, OpenSSL, YAML, msgspec) become one of these at the module that owns the library.
+An error's class says whose fault it is, `message` what went wrong, and `advice` what to do about it. The module that
+owns a library turns its exceptions (OSError, gssapi, OpenSSL, YAML, msgspec) into one of these.
 """
 
 
@@ -27,7 +27,7 @@ class ProtocolError(SecureccError):
 
 
 class FrameError(ProtocolError):
-    """The peer's fault: bytes that are no frame, or a frame over its limit."""
+    """The peer's fault: bytes that are not a frame, or a frame over its limit."""
 
 
 class PathError(ProtocolError):
@@ -47,11 +47,13 @@ class KdcError(CredentialError):
 
 
 class SkewError(KdcError):
-    """Nobody's fault but the clocks': two machines' differ by more than Kerberos allows (RFC 4120, section 1.6)."""
+    """The clocks' fault: those of two machines differ by more than Kerberos allows (RFC 4120, section 1.6)."""
 
 
 class ChannelError(SecureccError):
-    """The network's or the peer's fault: no connection, or it has ended: refused, timed out, reset, TLS failure."""
+    """The network's or the peer's fault: there is no connection, or it has ended: refused, timed out, reset, TLS
+    failure.
+    """
 
 
 class DeadlineError(ChannelError):
@@ -67,7 +69,7 @@ class Denied(SecureccError):
 
 
 class StaysLocal(SecureccError):
-    """Nobody's fault: this compile is run on this machine. `reason` is a short stable word for counting (``link``,
+    """No one's fault: this compile runs on this machine. `reason` is a short stable word for counting (``link``,
     ``option``); `message` names the argument.
     """
 
@@ -101,7 +103,7 @@ class BlobError(StoreError):
 
 
 class AuditError(SecureccError):
-    """The audit log cannot be written, so that no job may run, or does not verify."""
+    """The audit log cannot be written, so no job may run, or it does not verify."""
 
 
 class AgentError(SecureccError):

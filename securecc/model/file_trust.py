@@ -1,4 +1,4 @@
-"""Whether a file or a directory can be gone by: who else could have written it. After sshd's StrictModes."""
+"""Whether a file or directory can be trusted: who else could have written it. Modelled on sshd's StrictModes."""
 
 import os
 import stat
@@ -11,8 +11,8 @@ def distrust(path: str, found: os.stat_result, owners: Collection[int], harm: st
     """Why the file at `path` must not be trusted, and what to do; empty if it may be. `owners` are the uids that may
     own it besides root; `harm` says what anyone who can write it could do ("can forge audit records").
 
-    In a sticky directory (/tmp) only the owner of a file can replace it. With `group`, a group may write what root
-    owns: /var/log belongs to root and a group on some systems.
+    In a sticky directory (/tmp) only the owner of a file can replace it. With `group`, a group may write to what root
+    owns: on some systems /var/log is writable by a group.
     """
     mode = found.st_mode
     others = stat.S_IWOTH if group and found.st_uid == 0 else _OTHERS_WRITE

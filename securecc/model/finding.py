@@ -10,7 +10,7 @@ State = Literal["ok", "note", "bad"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`subject` is what was looked at, `says` what was seen, `advice` what to do about it (empty where all is well)."""
+    """`subject` is what was checked, `says` what was found, `advice` what to do about it (empty if all is well)."""
 
     subject: str
     state: State

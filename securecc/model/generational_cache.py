@@ -1,4 +1,4 @@
-"""A dictionary of bounded size that costs no more time or memory an entry than a plain one."""
+"""A dictionary of bounded size that costs no more time or memory per entry than a plain one."""
 
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -8,11 +8,11 @@ _V = TypeVar("_V")
 
 
 class GenerationalCache(Generic[_K, _V]):
-    """Forgets what has not been used lately: whatever is used is in the young generation; when that weighs half of
-    `most`, it becomes the old one, and what was old and not used since is dropped.
+    """Forgets what has not been used recently: used entries are in the young generation; when that weighs half of
+    `most`, it becomes the old one, and old entries that were not used since are dropped.
 
-    An LRU cache keeps a linked list as well, which doubles memory and time where entries are small and a compile looks
-    hundreds of them up. `weigh` gives a value's weight; every value weighs 1 without it. Values are never None.
+    An LRU cache keeps a linked list as well, which doubles memory and time if entries are small and a compile looks up
+    hundreds of them. `weigh` returns a value's weight; without it every value weighs 1. Values are never None.
     """
 
     __slots__ = ("_half", "_old", "_weigh", "_weight", "_young")
@@ -28,7 +28,7 @@ class GenerationalCache(Generic[_K, _V]):
         return len(self._young.keys() | self._old.keys())
 
     def get(self, key: _K) -> _V | None:
-        """The value, which counts as used now; None where there is none."""
+        """The value, which now counts as used; None if there is none."""
         value = self._young.get(key)
         if value is None:
             value = self._old.get(key)

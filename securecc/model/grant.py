@@ -7,7 +7,7 @@ from typing import Literal
 from securecc.model import limits as bound
 
 CacheScope = Literal["none", "principal", "group", "all"]
-"""Who may be given a result that a principal's job made."""
+"""Who may be given a result made by a principal's job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +25,9 @@ class JobLimits:
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """What one principal may use at one time, all its jobs and channels together. `rate` is jobs that begin in a
-    second, of which `burst` may begin at once; `memory` is what the limits of its jobs add up to, `store` its blobs, in
-    bytes. 0 is no quota, for `store` the daemon's.
+    """What one principal may use at a time, all its jobs and channels together. `rate` is how many jobs may begin per
+    second, `burst` how many at once; `memory` is the sum of its jobs' memory limits, `store` that of its blobs, in
+    bytes. 0 means no quota, or the daemon's for `store`.
     """
 
     rate: float = 0.0
@@ -41,8 +41,8 @@ class Quota:
 class Grant:
     """The policy's yes to one principal from one address.
 
-    `rule` is the rule's name and `revision` the digest of the policy document that it stands in. `toolchains` are
-    shell patterns over a toolchain's name (``gcc-12``). `jobs` bounds the principal's jobs at one time; `weight` is
+    `rule` is the rule's name and `revision` the digest of the policy document that contains it. `toolchains` are
+    shell patterns over a toolchain's name (``gcc-12``). `jobs` bounds the principal's concurrent jobs; `weight` is
     its share of a contended server; `cache` says who shares its results.
     """
 

@@ -1,4 +1,4 @@
-"""The list of what a compile reads: every path of the client's that there is in the sandbox.
+"""The list of what a compile reads: every client path that exists in the sandbox.
 
 The encoded form (msgpack, see docs/protocol.md) is what both sides digest: a manifest is named by the SHA-256 of
 its encoding. Whether a manifest may be built is decided by `securecc.compiler.tree.manifest_check`.
@@ -15,7 +15,7 @@ from securecc.model.errors import PathError
 Digest = bytes  # 32 bytes, SHA-256
 
 INPUT = b"/.securecc/input"
-"""The path of standard input in the manifest of a compile that reads it; no file of a client's can have it."""
+"""The path of standard input in the manifest of a compile that reads it; no client file can have it."""
 
 
 class Kind(IntEnum):
@@ -31,8 +31,8 @@ class Role(IntEnum):
     """What the client expects the compile to do with a file."""
 
     READ = 0  # the compiler's own -M names it: the run must read it
-    PRESENT = 1  # must be there (asked for by __has_include, a directory, a link); the run must not read it
-    MAY_READ = 2  # the run may read it or not (named by #line, shown in a caret)
+    PRESENT = 1  # must exist (asked for by __has_include, a directory, a link); the run must not read it
+    MAY_READ = 2  # the run may or may not read it (named by #line, quoted in diagnostics)
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True):
@@ -69,7 +69,7 @@ def decode(data: bytes) -> Manifest:
     """The manifest that `encode` was given.
 
     Raises:
-        PathError: it is no encoding of a manifest, or over a limit.
+        PathError: it is not an encoded manifest, or over a limit.
     """
     try:
         manifest = _decoder.decode(data)

@@ -1,7 +1,7 @@
 """The control messages of the compile protocol (docs/protocol.md is normative).
 
 Each is one msgpack array whose first element is the tag. `job` numbers are chosen by the client and unique on their
-channel. Paths, arguments and environment are bytes: the operating system's, not text.
+channel. Paths, arguments and environment are bytes, as the operating system has them, not text.
 """
 
 from typing import Literal
@@ -21,7 +21,7 @@ class Message(msgspec.Struct, frozen=True, array_like=True, tag_field="t"):
 
 
 class Terminal(msgspec.Struct, frozen=True, array_like=True):
-    """Whether descriptors 0 and 2 of the compiler are terminals, and how large, in characters; 0 where unknown."""
+    """Whether descriptors 0 and 2 of the compiler are terminals, and their size in characters; 0 if unknown."""
 
     input: bool = False
     error: bool = False
@@ -30,7 +30,7 @@ class Terminal(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Toolchain(msgspec.Struct, frozen=True, array_like=True):
-    """A toolchain as a server offers it: its name for people and patterns, its digest for machines."""
+    """A toolchain as a server offers it: a name for people and patterns, a digest for machines."""
 
     digest: bytes
     name: str
@@ -86,9 +86,9 @@ class Hello(Message, frozen=True, array_like=True, tag="hello"):
 class Ask(Message, frozen=True, array_like=True, tag="ask"):
     """Asks for a slot for a job.
 
-    `key` is the compile's, by which a server that keeps results finds one (`securecc.compiler.compile_key`). `size` is
-    the bytes of all inputs. `description` is given where the server is not known to have the toolchain: its refusal
-    then says what differs. `reserved` is 0: it was a guess at the time that the compile takes, and nobody read it.
+    `key` is the compile's, by which a server that keeps results finds them (`securecc.compiler.compile_key`). `size` is
+    the bytes of all inputs. `description` is given if the server is not known to have the toolchain: its refusal then
+    says what differs. `reserved` is 0: it was an estimate of the compile's time that was never used.
     """
 
     job: int
@@ -100,11 +100,11 @@ class Ask(Message, frozen=True, array_like=True, tag="ask"):
 
 
 class Submit(Message, frozen=True, array_like=True, tag="submit"):
-    """The job itself, to the server whose Invite is taken.
+    """The job itself, for the server whose Invite is accepted.
 
-    `manifest` is the encoded manifest, compressed with zstd, or empty when the client believes that the server knows
-    the one named `manifest_digest`; if it does not, its Need asks for it. `attempt` counts the submissions of one
-    compile, to any server, and is for the audit log alone.
+    `manifest` is the encoded manifest, compressed with zstd, or empty if the client believes that the server knows the
+    one named `manifest_digest`; if it does not, its Need asks for it. `attempt` counts the submissions of one compile,
+    to any server, and is only for the audit log.
     """
 
     job: int
@@ -129,7 +129,7 @@ class Supply(Message, frozen=True, array_like=True, tag="supply"):
 
 
 class Forget(Message, frozen=True, array_like=True, tag="forget"):
-    """The job went to another server: gives back the lease or the place in the queue."""
+    """The job went to another server: gives up the lease or the place in the queue."""
 
     job: int
 
@@ -151,7 +151,7 @@ class SharedTree(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Welcome(Message, frozen=True, array_like=True, tag="welcome"):
-    """First message of the server after authentication. `time_ns` is its clock, 0 from servers that do not say it."""
+    """First message of the server after authentication. `time_ns` is its clock, 0 from servers that do not give it."""
 
     version: int
     software: str
@@ -164,7 +164,7 @@ class Welcome(Message, frozen=True, array_like=True, tag="welcome"):
 
 
 class Invite(Message, frozen=True, array_like=True, tag="invite"):
-    """A slot is leased to the job for `lease_ms`; submitted later, the job waits for the next one."""
+    """A slot is leased to the job for `lease_ms`; if submitted later, the job waits for the next one."""
 
     job: int
     lease_ms: int
@@ -197,10 +197,10 @@ class Result(Message, frozen=True, array_like=True, tag="result"):
     """The job has ended. `status` is an exit status, or minus a signal. `limit` names the limit that ended it.
 
     The bytes of standard output, standard error and the outputs follow in bulk frames, in that order. `strays` are
-    indices of manifest entries that the run did not read though their role is READ, or read though it is PRESENT.
-    `read` has a bit for each entry, the lowest of the first byte for the first: set for a file that the run read.
+    indices of manifest entries that the run did not read although their role is READ, or read although it is PRESENT.
+    `read` has a bit for each entry, beginning with the lowest bit of the first byte: set if the run read the file.
     `server_s` is how long the server had the job, in seconds: its wait for a slot and its run. A Result that answers an
-    Ask speaks of the manifest that the Ask's key was made of.
+    Ask refers to the manifest that the Ask's key was computed from.
     """
 
     job: int

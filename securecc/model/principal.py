@@ -1,4 +1,4 @@
-r"""Kerberos principals: whole names, realm included, and the patterns that a policy writes for them.
+r"""Kerberos principals: whole names, realm included, and the patterns that a policy uses for them.
 
 The escapes are those of krb5_unparse_name(3). Names are bytes to Kerberos: bytes that are not UTF-8 are kept by
 surrogateescape, so that different names never become equal. Every record, log line and message shows a principal in one
@@ -17,12 +17,12 @@ _ESCAPES = {"n": "\n", "t": "\t", "b": "\b", "0": "\0"}
 _ESCAPED = {value: "\\" + name for name, value in _ESCAPES.items()} | {char: "\\" + char for char in "/@\\"}
 _LITERAL = frozenset("/@\\ *")  # krb5 escapes the first three, Heimdal a space, a pattern's author a star
 _NOT_IN_A_STAR = frozenset("/@\\")
-_WELLKNOWN = "WELLKNOWN"  # RFC 6111, section 3: names that nobody is registered under, the anonymous one among them
+_WELLKNOWN = "WELLKNOWN"  # RFC 6111, section 3: reserved names, including the anonymous principal
 _HEX_ESCAPE = 4  # \xHH
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9./_-]")
 _WHOLE = "write the whole name, as alice@EXAMPLE.COM"
 
-Field = list[tuple[int, bool]]  # bytes of a component, each with whether it was escaped
+Field = list[tuple[int, bool]]  # the bytes of a component, each with whether it was escaped
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +57,9 @@ class Principal:
 
     @classmethod
     def display(cls, name: bytes) -> str:
-        r"""What records, logs and people are shown of a name as GSSAPI gives it: `str` of the principal.
+        r"""The form of a GSSAPI name for records, logs and people: `str` of the principal.
 
-        A name that is no principal is shown with all bytes but letters, digits, ``-``, ``.``, ``/`` and ``_`` as
+        A name that is not a principal is shown with all bytes but letters, digits, ``-``, ``.``, ``/`` and ``_`` as
         ``\xHH``, the ``@`` too, so that it never looks like one.
         """
         try:
@@ -81,7 +81,8 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class PrincipalPattern:
-    """Principals that a policy means: ``alice@EXAMPLE.COM``, ``*/ci@EXAMPLE.COM``, ``build-*@EXAMPLE.COM``.
+    """The principals that a pattern in a policy matches: ``alice@EXAMPLE.COM``, ``*/ci@EXAMPLE.COM``,
+    ``build-*@EXAMPLE.COM``.
 
     A `*` stands for any text inside one component; it never stands for a ``/`` or an ``@``, escaped or not, nor for
     a character that is not printable, nor for a name below WELLKNOWN. The realm is always literal. Each component
@@ -110,16 +111,16 @@ class PrincipalPattern:
 
     @property
     def exact(self) -> bool:
-        """Whether it has no star: it means one principal."""
+        """Whether it has no star, so that it matches one principal."""
         return all(len(part) == 1 for part in self.components)
 
     @property
     def principal(self) -> Principal:
-        """The one principal that an exact pattern means."""
+        """The one principal that an exact pattern matches."""
         return Principal(tuple("*".join(part) for part in self.components), self.realm)
 
     def matches(self, principal: Principal) -> bool:
-        """Whether the pattern means the whole principal. Takes time linear in the length of the name."""
+        """Whether the pattern matches the whole principal. Takes time linear in the length of the name."""
         if principal.realm != self.realm or len(principal.components) != len(self.components):
             return False
         if principal.components[0] == _WELLKNOWN and self.components[0] != (_WELLKNOWN,):

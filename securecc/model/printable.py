@@ -1,8 +1,8 @@
-r"""Text for terminals, logs and records: never a character of a stranger's that a terminal acts upon.
+r"""Text for terminals, logs and records, without characters from a stranger that a terminal would act on.
 
-There is one rule: a character that is not printable, and a byte that is not UTF-8, stands as its bytes, ``\xNN`` each,
-as in a Principal. `plain` leaves backslashes alone, so that text may pass through it again; `escape` doubles them, so
-that `unescape` gets the bytes back.
+There is one rule: a character that is not printable, or a byte that is not UTF-8, is shown as its bytes, each as
+``\xNN``, as in a Principal. `plain` leaves backslashes alone, so that text may pass through it again; `escape` doubles
+them, so that `unescape` gets the bytes back.
 """
 
 import logging
@@ -24,7 +24,7 @@ def plain(text: str) -> str:
 
 
 def plain_path(path: bytes) -> str:
-    """A path of whatever bytes, as `plain`."""
+    """A path of any bytes, as `plain`."""
     return plain(path.decode("utf-8", "surrogateescape"))
 
 
@@ -46,7 +46,7 @@ def unescape(shown: str) -> bytes:
 
 
 def to_bytes(text: str) -> bytes:
-    """The bytes of any text: those that os.fsdecode or JSON made surrogates of, too."""
+    """The bytes of any text, including those that os.fsdecode or JSON turned into surrogates."""
     try:
         return text.encode("utf-8", errors="surrogateescape")
     except UnicodeEncodeError:
@@ -66,7 +66,7 @@ def _hex(char: str) -> str:
 
 class PrintableFormatter(logging.Formatter):
     """One record of a log as one printable line; a traceback follows indented, so that no line of it can pass for a
-    record. `redact` takes secrets out of what a message may quote.
+    record. `redact` removes secrets that a message may quote.
     """
 
     def __init__(self, form: str, redact: Callable[[str], str] = str) -> None:
@@ -90,7 +90,7 @@ class PrintableFormatter(logging.Formatter):
 
 
 class PrintableStream:
-    """A text stream in front of another one: what is printed arrives there line by line as printable text.
+    """A text stream that passes what is printed on to another one, line by line, as printable text.
 
     `beneath` is the other one, for a program that draws a screen.
     """
@@ -99,7 +99,7 @@ class PrintableStream:
         self.beneath = beneath
 
     def write(self, text: str) -> int:
-        """Writes; newlines stay what they are. The number of characters given."""
+        """Writes, leaving newlines unchanged; returns the number of characters given."""
         self.beneath.write(text if text.isprintable() else "\n".join(map(plain, text.split("\n"))))
         return len(text)
 

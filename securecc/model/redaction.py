@@ -1,4 +1,4 @@
-r"""Removes secrets from what is about to be recorded, by the site's own patterns.
+r"""Removes secrets from what is about to be recorded, by the site's patterns.
 
 Patterns are in RE2's syntax (https://github.com/google/re2/wiki/Syntax) and matched by it, in time that grows with the
 text only: there are no backreferences and no look-around, so no pattern and no argument can make it slow. Each is
@@ -23,7 +23,7 @@ Redact = Callable[[Sequence[bytes]], Sequence[bytes]]
 
 _FORBIDDEN = re.compile(
     rb"\\[AzCQE]|\(\?(?!i?[:)]|P?<)[^:)]*[:)]?"
-)  # would mean another thing when joined with other patterns
+)  # would mean something else when joined with other patterns
 
 
 def unredacted(arguments: Sequence[bytes]) -> Sequence[bytes]:
@@ -47,8 +47,8 @@ class Redaction:
 
         options = _options(re2)
         self._patterns = [_compiled(re2, source, options) for source in sources]
-        # All of them at once, on all arguments at once, where each argument is a line: whatever matches within one
-        # matches here as well, so that the usual job, which has no secret, costs one search.
+        # All patterns at once, on all arguments at once, each argument a line: whatever matches within one argument
+        # matches here too, so that the usual job, without secrets, costs one search.
         whole = b"|".join(b"(?:" + source + b")" for source in sources)
         self._any = _compiled(re2, b"(?m)" + whole, options)
 
@@ -59,7 +59,7 @@ class Redaction:
         return [self._one(argument) for argument in arguments]
 
     def prose(self, text: str) -> str:
-        """A message that may quote arguments, without what the patterns match in it."""
+        """A message that may quote arguments, with what the patterns match removed."""
         data = text.encode("utf-8", "surrogatepass")
         if self._any is None or self._any.search(data) is None:
             return text
@@ -106,7 +106,7 @@ def _compiled(re2: Any, source: bytes, options: Any) -> Any:
 
 
 def _spans(pattern: Any, text: bytes) -> list[tuple[int, int]]:
-    """What is to be replaced: no span is empty; in no order."""
+    """The spans to replace, none of them empty, in no particular order."""
     found = []
     for match in pattern.finditer(text):
         groups = range(1, pattern.groups + 1) if pattern.groups else (0,)
@@ -115,8 +115,8 @@ def _spans(pattern: Any, text: bytes) -> list[tuple[int, int]]:
 
 
 def silenced(reason: str, arguments: Sequence[bytes], shown: Sequence[bytes], redact: Redact) -> str:
-    """A reason that may quote arguments, or parts of them, without what `redact` removed from these; `shown` are the
-    arguments as it left them.
+    """A reason that may quote arguments, or parts of them, without what `redact` removed from them; `shown` are the
+    redacted arguments.
     """
     if not reason:
         return reason
@@ -130,7 +130,7 @@ def silenced(reason: str, arguments: Sequence[bytes], shown: Sequence[bytes], re
 
 
 def _quotations(argument: bytes, without: bytes) -> Iterator[tuple[str, str]]:
-    """How a message may quote an argument, or the secret in it alone; longest first."""
+    """How a message may quote an argument, or only the secret in it; longest first."""
     pairs = [(argument, without)]
     before, mark, after = without.partition(MARK)
     secret = argument[len(before) : len(argument) - len(after)]

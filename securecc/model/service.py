@@ -1,4 +1,4 @@
-"""Where a server listens and as which Kerberos service it proves itself, unless settings say otherwise."""
+"""A server's default port and Kerberos service."""
 
 from typing import Final
 

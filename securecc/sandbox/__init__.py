@@ -1,1 +1,1 @@
-"""What a job's compiler may see and do: the walls, each of its own kind, and the tree between them."""
+"""What a job's compiler may see and do: the layers of confinement, and the tree inside them."""

@@ -42,8 +42,8 @@ class Bubblewrap:
     none; `confine` that of ``securecc-confine`` (`securecc/sandbox/jail/confine.c`), which restricts a job further once
     bwrap has made its mounts, empty for none.
 
-    With the filter no job can make a socket, so all may share the runner's own network namespace, in which there is
-    only a loopback that is down: one namespace less to make, a quarter of the time that a sandbox costs.
+    With the filter no job can make a socket, so all may share the runner's own network namespace, which has only a
+    loopback interface that is down. That saves one namespace, a quarter of a sandbox's time.
     """
 
     name: ClassVar[str] = "bubblewrap"
@@ -129,14 +129,14 @@ def find() -> bytes:
 
 
 class RunningBubblewrap(SupervisedProcess):
-    """A sandbox of bwrap's that runs. Its init waits at a gate until we have set its limits. Before the gate it is in
-    bwrap's process group; behind the gate it has a session of its own, and is known by its pidfd.
+    """A running sandbox made by bwrap. Its init waits at a gate until we have set its limits. Before the gate it is in
+    bwrap's process group; after it, it has its own session, and is known by its pidfd.
     """
 
     def __init__(
         self, pid: int, status: socket.socket, limits: JobLimits, overflowing: Callable[[], bool], group: int = -1
     ) -> None:
-        """`status` is where bwrap reports and waits, and is closed in the end; `group` as in `SandboxSpec`."""
+        """`status` is where bwrap reports and waits, and is closed at the end; `group` as in `SandboxSpec`."""
         super().__init__(pid, limits, overflowing)
         self._group = group
         self._report = status
@@ -146,7 +146,7 @@ class RunningBubblewrap(SupervisedProcess):
         self._loop.add_reader(status, self._hear)
 
     def _hear(self) -> None:
-        """Bwrap names its child once namespaces are made; it goes on only when we have set the limits."""
+        """Bwrap names its child once namespaces are made, and continues only when we have set the limits."""
         if not self._take_report():
             self._loop.remove_reader(self._report)
         elif not self._supervised and b"}" in self._reported:
@@ -166,7 +166,7 @@ class RunningBubblewrap(SupervisedProcess):
 
     def _let_through(self, init: int) -> None:
         pidfd = os.pidfd_open(init)
-        if os.getpgid(init) != self._pid:  # it has gone, and the number is another process's by now
+        if os.getpgid(init) != self._pid:  # it has gone, and another process may have its number now
             os.close(pidfd)
             raise ProcessLookupError
         self._init_pidfd, self._supervised = pidfd, init
@@ -182,7 +182,7 @@ class RunningBubblewrap(SupervisedProcess):
                 signal.pidfd_send_signal(self._init_pidfd, signal.SIGKILL)
 
     def _reap_init(self) -> None:
-        """Bwrap mostly ends a moment before its child does, which is ours then; else it has reaped it."""
+        """Bwrap usually ends a moment before its child, which then becomes ours; otherwise bwrap has reaped it."""
         if self._init_pidfd < 0:
             super()._reap_init()
             return

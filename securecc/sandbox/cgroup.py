@@ -1,7 +1,7 @@
 """Control groups, version 2 (cgroups(7)): one for each job, if a service manager has delegated a directory of them to
 us.
 
-They bound memory, processes and processors of all of a job together, and end all of it with one write. Each controller
+They bound the memory, processes and processor use of a whole job, and end all of it with one write. Each controller
 is used if the directory offers it, and so is `cgroup.kill`.
 """
 
@@ -18,7 +18,7 @@ from securecc.sandbox.machine_advice import CgroupPlacement
 CONTROLLERS = ("memory", "pids", "cpu")
 KILL = "cgroup-kill"
 LAYERS = (*(f"cgroup-{name}" for name in CONTROLLERS), KILL)
-"""What may be in force for every job."""
+"""The controllers that may be in force for jobs."""
 
 _PERIOD_US = 100_000
 _PROC = "/proc"
@@ -27,7 +27,7 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _DELEGATED = (
     "user.delegate",
     "trusted.delegate",
-)  # how systemd marks what is the service's own (251 and later; the second for root)
+)  # how systemd marks delegated directories (251 and later; the second for root)
 _ADVICE = "see docs/sandbox.md for how to give the runner a directory of control groups"
 
 
@@ -53,8 +53,8 @@ def controllers(folder: str) -> frozenset[str]:
 
 
 def prepare(folder: str, owner: tuple[int, int] | None = None) -> str:
-    """Takes a directory of control groups into use; the directory that is for jobs. With an `owner` (uid, gid) that is
-    one below it, which is given to them: root's own processes stay beside it.
+    """Prepares a directory of control groups; returns the directory for jobs. With an `owner` (uid, gid) that is a
+    directory below it, which the owner gets: root's own processes stay beside it.
 
     Raises:
         SandboxError: the directory cannot be used; the advice says what to do.
@@ -94,11 +94,11 @@ def _main(folder: str) -> str:
 
 
 def _settle(folder: str) -> None:
-    """Moves its processes to the directory for them, and has its controllers in force for those beside it."""
+    """Moves its processes to the directory for them, and enables its controllers for those beside it."""
     _make(_main(folder))
     _move(_main(folder), _lines(os.path.join(folder, "cgroup.procs")))
     for name in controllers(folder):
-        with contextlib.suppress(OSError):  # told by what is in force then
+        with contextlib.suppress(OSError):  # shown by what is enabled afterwards
             _write(os.path.join(folder, "cgroup.subtree_control"), f"+{name}")
 
 
@@ -123,7 +123,7 @@ def enter(group: int, pid: int) -> None:
 
 
 class JobGroups:
-    """The control groups of jobs, in a directory that `prepare` has prepared. It stays open, for a runner changes its
+    """The control groups of jobs, in a directory that `prepare` has prepared. It stays open, since a runner changes its
     root.
     """
 
@@ -167,7 +167,7 @@ class JobGroups:
         return group
 
     def remove(self, name: bytes) -> None:
-        """Removes a group; one that is still busy is tried again with the next job."""
+        """Removes a group, or tries again with the next job if it is still busy."""
         try:
             os.rmdir(name, dir_fd=self._folder)
             self._left.discard(name)
@@ -183,7 +183,7 @@ class JobGroups:
 
 
 class JobGroup:
-    """One job's group, open as `folder`. To be closed when nothing of the job runs."""
+    """One job's group, open as `folder`. Close it when no process of the job is left."""
 
     def __init__(self, groups: JobGroups, name: bytes, folder: int, *, kills: bool) -> None:
         self._groups = groups
@@ -198,7 +198,7 @@ class JobGroup:
                 _put(self.folder, "cgroup.kill", b"1")
 
     def limit(self) -> LimitName:
-        """The limit that some process of it has met, if any has."""
+        """The limit that some process of it has hit, if any."""
         if _count(self.folder, "memory.events", "oom_kill"):
             return "memory"
         return "processes" if _count(self.folder, "pids.events", "max") else ""
@@ -252,8 +252,8 @@ def _mounted(lines: Iterable[str]) -> tuple[str, str]:
 
 
 def _is_delegated(folder: str) -> bool:
-    """Whether a service manager says so. That one may write there proves nothing: root may everywhere, and a user in
-    the groups of his own sessions, where his shell lives.
+    """Whether a service manager says so. Write permission proves nothing: root has it everywhere, and a user has it in
+    the groups of their own sessions, where their shell runs.
     """
     for name in _DELEGATED:
         with contextlib.suppress(OSError):

@@ -22,7 +22,7 @@ _ADVICE = "install securecc with its programs, or set sandbox.program to bubblew
 @dataclass(frozen=True, slots=True)
 class Jail:
     """`program` is the path of ``securecc-jail``; `filter` that of the system call filter (`securecc.sandbox.seccomp`),
-    empty for none: each job gets a network namespace then, as with `Bubblewrap`.
+    empty for none: then each job gets a network namespace, as with `Bubblewrap`.
     """
 
     name: ClassVar[str] = "jail"
@@ -67,7 +67,7 @@ class Jail:
 
 
 def command_line(jail: Jail, spec: SandboxSpec, limits: JobLimits) -> list[bytes]:
-    """The program's arguments for a spec: each has its place, and none is an option."""
+    """The program's arguments for a spec: all are positional, and none is an option."""
     numbers = [os.getpid(), spec.umask & 0o777, spec.group >= 0, len(spec.rulesets)]
     for limit in sandbox.rlimits(limits):
         numbers += limit
@@ -75,7 +75,7 @@ def command_line(jail: Jail, spec: SandboxSpec, limits: JobLimits) -> list[bytes
 
 
 def find(program: str = PROGRAM) -> bytes:
-    """The path of a program of ours: beside this interpreter, or where programs are.
+    """The path of one of our programs: beside this interpreter, or where programs are installed.
 
     Raises:
         SandboxError: it is not installed.
@@ -85,10 +85,10 @@ def find(program: str = PROGRAM) -> bytes:
 
 
 class RunningJail(SupervisedProcess):
-    """A sandbox of ``securecc-jail``'s that runs."""
+    """A running sandbox made by ``securecc-jail``."""
 
     def __init__(self, pid: int, report: int, limits: JobLimits, overflowing: Callable[[], bool]) -> None:
-        """`report` is the pipe that the program reports on, which is closed in the end."""
+        """`report` is the pipe that the program reports on, which is closed at the end."""
         super().__init__(pid, limits, overflowing, supervised=pid)
         self._report = report
 

@@ -1,7 +1,7 @@
-"""Landlock (landlock(7)): what a job may run, read and write, by the files themselves and not by what is mounted where;
-no TCP; no signal to processes outside. By system calls that no library has yet.
+"""Landlock (landlock(7)): what a job may run, read and write, decided by the files themselves and not by mounts; no
+TCP; no signals to processes outside. Uses system calls that no library wraps yet.
 
-A ruleset is a descriptor. Whoever is restricted by two of them may do what both allow
+A ruleset is a descriptor. A process restricted by two of them may do what both allow
 (`securecc/sandbox/jail/confine.c`).
 """
 
@@ -26,8 +26,9 @@ _READ = _READ_FILE | _READ_DIR
 _WRITE = _WRITE_FILE | _TRUNCATE | _REMOVE_DIR | _REMOVE_FILE | _MAKE_DIR | _MAKE_REG
 
 _FILES_OF_ABI = (0, 13, 14, 15, 15, 16)
-"""How many rights over files each ABI knows: from the second on to link across directories, from the third to cut a
-file off, from the fifth to command a device."""
+"""How many rights over files each ABI has: from the second on to link across directories, from the third to truncate a
+file, from the fifth for ioctl on a device.
+"""
 _NETWORK_ABI, _NETWORK = 4, 0b11  # to bind and connect TCP sockets
 _SCOPE_ABI, _SCOPES = 6, 0b11  # to reach abstract unix sockets and processes outside
 
@@ -37,13 +38,13 @@ _syscall = _libc.syscall
 
 
 def abi() -> int:
-    """The version of Landlock that this kernel has; 0 if it has none, or was started without it."""
+    """The Landlock ABI version of this kernel; 0 if it has none, or was booted without it."""
     return max(0, int(_syscall(ctypes.c_long(_CREATE), None, ctypes.c_size_t(0), ctypes.c_uint(_VERSION))))
 
 
 def programs(files: Iterable[bytes]) -> int:
-    """The ruleset that lets these files be run, under whatever name, and no others. It restricts nothing else but links
-    across directories, which every ruleset forbids that does not name them. The caller closes it.
+    """The ruleset that lets these files be run, under any name, and no others. Otherwise it restricts only links across
+    directories, which every ruleset forbids unless it allows them. The caller closes it.
 
     Raises:
         SandboxError: the kernel refuses, or a file is missing.
@@ -61,7 +62,7 @@ def programs(files: Iterable[bytes]) -> int:
 def tree(version: int, root: int, writable: Iterable[bytes], devices: Iterable[bytes]) -> int:
     """The ruleset of one job, for a kernel with Landlock `version`: everything below the directory open as `root` can
     be read, the directories `writable` changed, and `devices` written to. Nothing else can be changed, and no special
-    file or symlink made; there is no TCP, and no signal leaves. The caller closes it.
+    file or symlink made; there is no TCP, and no signal to processes outside. The caller closes it.
 
     Raises:
         SandboxError: the kernel refuses, or a path is missing.

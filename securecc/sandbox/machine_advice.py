@@ -1,4 +1,4 @@
-"""What a machine's state means for its sandbox, and what to do about it: pure rules, one function a subject."""
+"""What a machine's state means for its sandbox, and what to do about it: pure rules, one function per subject."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ LANDLOCK = "Landlock"
 GROUPS = "control groups"
 LAYERS = "layers in force"
 
-_WHOLE_LANDLOCK = 6  # the ABI that also keeps signals and abstract sockets inside
+_WHOLE_LANDLOCK = 6  # the ABI that also confines signals and abstract sockets
 _LACKING = (
     (3, "cutting files off"),
     (4, "TCP"),
@@ -37,8 +37,8 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class CgroupPlacement:
-    """Where a process is among the control groups: the mount point `mount` of version 2 (empty: not mounted), its
-    `folder` below it, whether that is `delegated` to it, and the `controllers` that it could use.
+    """Where a process is in the control groups: the mount point `mount` of version 2 (empty: not mounted), its `folder`
+    below it, whether that is `delegated` to it, and the `controllers` that it could use.
     """
 
     mount: str = ""
@@ -95,7 +95,7 @@ def landlock(abi: int, modules: Collection[str]) -> Finding:
 
 
 def groups(place: CgroupPlacement, wanted: Iterable[str]) -> Finding:
-    """Whether a job's resources can be bounded together. `wanted` are the controllers for that."""
+    """Whether the resources of a whole job can be bounded. `wanted` are the controllers needed for that."""
     without = "limits hold for each process, and a look ten times a second for all of a job"
     if not place.mount:
         advice = "mount version 2 (systemd: systemd.unified_cgroup_hierarchy=1 on the kernel's command line)"

@@ -8,7 +8,7 @@ import sys
 from securecc.model import limits
 from securecc.sandbox.machine_advice import Machine
 
-_LOOK_S = 20.0  # for a child that tries something; an interpreter's start takes 0.1 s
+_LOOK_S = 20.0  # for a child that tries something; starting an interpreter takes 0.1 s
 _TRY = "from securecc.sandbox import namespaces\nnamespaces.harden()\nnamespaces.enter()\n"
 _SETTINGS = {
     "unprivileged_userns_clone": "kernel/unprivileged_userns_clone",
@@ -19,7 +19,7 @@ _CONTAINERS = (("/.dockerenv", "docker"), ("/run/.containerenv", "podman"))
 
 
 def examine(user: tuple[int, int] | None = None, root: str = "/") -> Machine:
-    """Looks at all of it; at namespaces as `user` (uid, gid), or as this process's own user if that is None. `root`
+    """Examines all of it; namespaces as `user` (uid, gid), or as this process's own user if that is None. `root`
     stands for the root directory in tests.
     """
     switches = {name: _number(os.path.join(root, "proc/sys", path)) for name, path in _SETTINGS.items()}
@@ -28,7 +28,7 @@ def examine(user: tuple[int, int] | None = None, root: str = "/") -> Machine:
 
 
 def _container(root: str) -> str:
-    """What systemd-detect-virt(1) would say, where that is not installed."""
+    """What systemd-detect-virt(1) would say, for when it is not installed."""
     for path, kind in _CONTAINERS:
         if os.path.exists(root + path):
             return kind

@@ -1,8 +1,8 @@
 """Where a job's tree and a toolchain's tree meet.
 
 The toolchain's top directories (`/usr`) are mounted whole over the job's root; the client's directories below them are
-mounted on top again, at mountpoints that the toolchain's tree must offer. What may be where is decided here a second
-time, independently of the front: this check must hold alone.
+mounted on top again, at mountpoints that the toolchain's tree must offer. What may be where is checked here a second
+time, independently of the front: this check must be sufficient by itself.
 """
 
 import re
@@ -17,22 +17,22 @@ from securecc.model.errors import PathError
 from securecc.model.manifest import INPUT, Entry, Kind
 from securecc.model.printable import plain_path
 
-OWN_DIRECTORY = b"/.securecc"  # the job's temporary files; no client path may begin so
+OWN_DIRECTORY = b"/.securecc"  # the job's temporary files; no client path may begin like this
 TEMPORARY = OWN_DIRECTORY + b"/tmp"
-_INPUT = (INPUT, Kind.FILE)  # a descriptor by the time that anything runs
+_INPUT = (INPUT, Kind.FILE)  # a descriptor by the time anything runs
 _NEVER = frozenset({b"dev", b"proc", b"sys", b"etc", b".securecc"})
 _WAYMARK = {
     Kind.LINK: re.compile(rb".*/include", re.DOTALL),
     Kind.FILE: re.compile(rb"/usr/lib[^/]{0,3}/gcc(-cross)?/[^/]+/[0-9][^/]*(/[nx]?(32|64))?/crtbegin\.o"),
-}  # leads to headers, or says that another gcc is there: clang looks for both
+}  # leads to headers, or shows that another gcc is there: clang looks for both
 _INCLUDE = re.compile(rb"include(-fixed|[.+0-9-]*)?|c\+\+")
 
 
 @dataclass(frozen=True)
 class ToolchainTree:
-    """The paths that a toolchain takes. `tops` are mounted whole; `links` lie outside them and are made in each job's
-    tree; `guarded` are directories below which no client file may be except in include directories; `catalogues` may,
-    by path and digest.
+    """The paths that a toolchain occupies. `tops` are mounted whole; `links` lie outside them and are made in each
+    job's tree; `guarded` are directories below which no client file may be except in include directories; `catalogues`
+    may, by path and digest.
     """
 
     tops: frozenset[bytes]
@@ -60,10 +60,10 @@ class ToolchainTree:
 
 
 def toolchain_tree(closure: ToolchainClosure) -> ToolchainTree:
-    """The paths that this toolchain takes.
+    """The paths that this toolchain occupies.
 
     Raises:
-        PathError: a file of it is in the root directory.
+        PathError: it has a file in the root directory.
     """
     everything = (*closure.files, *closure.calls)
     tops = frozenset(_top(file.path) for file in everything if file.kind is Kind.FILE)
@@ -85,7 +85,7 @@ def mountpoints(entries: Iterable[Entry], taken: ToolchainTree) -> tuple[bytes, 
     """The client's topmost directories below the toolchain's top directories, sorted.
 
     Raises:
-        PathError: a file of the client's would be where the toolchain looks for its own, or at or below a shared tree.
+        PathError: a client file would be where the toolchain looks for its own, or at or below a shared tree.
     """
     entries = tuple(entry for entry in entries if (entry.path, entry.kind) != _INPUT)
     _judge_shared_trees(entries, taken)
@@ -97,8 +97,8 @@ def mountpoints(entries: Iterable[Entry], taken: ToolchainTree) -> tuple[bytes, 
 
 
 def uncovered(entries: Sequence[Entry], taken: ToolchainTree, places: Sequence[bytes]) -> list[int]:
-    """The indices of the entries that are to be built: not the directories that one of the toolchain's top directories
-    will be mounted over, unless they are, or are below, one of the client's own `places` there.
+    """The indices of the entries to build: all but directories that one of the toolchain's top directories will be
+    mounted over, unless they are at or below one of the client's own `places` there.
     """
     below = tuple(place + b"/" for place in places)
     return [
@@ -111,10 +111,10 @@ def uncovered(entries: Sequence[Entry], taken: ToolchainTree, places: Sequence[b
 
 
 def _judge_shared_trees(entries: Iterable[Entry], taken: ToolchainTree) -> None:
-    """A shared tree lies over nothing of the toolchain's, and hides nothing of the client's."""
+    """Checks that no shared tree hides files of the toolchain or the client."""
     shared_trees = {entry.path for entry in entries if entry.kind is Kind.SHARED_TREE}
     for path in shared_trees & taken.claimed:
-        _refuse(path, "a shared tree would hide what the toolchain has there")
+        _refuse(path, "a shared tree would hide the toolchain's files")
     inside = tuple(path + b"/" for path in shared_trees)
     seen: set[bytes] = set()
     for entry in entries if shared_trees else ():
@@ -124,7 +124,7 @@ def _judge_shared_trees(entries: Iterable[Entry], taken: ToolchainTree) -> None:
 
 
 class _Survey:
-    """Looks at each directory on the way to one tree's entries once."""
+    """Examines each directory on the way to one tree's entries once."""
 
     def __init__(self, taken: ToolchainTree) -> None:
         self._taken = taken
@@ -180,7 +180,7 @@ class _Survey:
         return place
 
     def _own_place(self, path: bytes, parent: bytes) -> bytes:
-        """Where a directory is mounted that is not wholly the toolchain's.
+        """Where a directory that is not wholly the toolchain's is mounted.
 
         Raises:
             PathError: it is the toolchain's.
@@ -197,7 +197,7 @@ class _Survey:
             place = self._meeting_place(folder.rpartition(b"/")[0])
             if not place:
                 if folder in self._taken.taken:
-                    _refuse(folder, "it is a file of the toolchain's")
+                    _refuse(folder, "it is one of the toolchain's files")
                 if folder not in self._taken.folders and folder[1:] not in self._taken.tops:
                     place = folder
             self._met[folder] = place
@@ -206,13 +206,13 @@ class _Survey:
     def _outside(self, entry: Entry) -> None:
         self._below_no_link(entry.path.rpartition(b"/")[0])
         if entry.path in self._taken.taken and not _same_link(entry, self._taken):
-            _refuse(entry.path, "it is a link of the toolchain's")
+            _refuse(entry.path, "it is one of the toolchain's links")
 
     def _below_no_link(self, folder: bytes) -> None:
         if folder not in self._clear:
             self._below_no_link(folder.rpartition(b"/")[0])
             if folder in self._taken.taken:
-                _refuse(folder, "it is a link of the toolchain's")
+                _refuse(folder, "it is one of the toolchain's links")
             self._clear.add(folder)
 
 

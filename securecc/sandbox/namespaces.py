@@ -62,8 +62,8 @@ def switch_user(uid: int, gid: int) -> None:
 
 
 def harden() -> None:
-    """Nothing that this process or its children execute gains privileges. No other process of its user sees through it
-    what it sees and holds, nor does a core dump show it (prctl(2), ptrace(2)).
+    """Keeps everything that this process or its children execute from gaining privileges, and its memory and
+    descriptors from other processes of its user and from core dumps (prctl(2), ptrace(2)).
 
     Raises:
         SandboxError: the system refuses.
@@ -73,7 +73,7 @@ def harden() -> None:
 
 
 def become_subreaper() -> None:
-    """Whatever loses its parent below this process becomes its child (PR_SET_CHILD_SUBREAPER of prctl(2)).
+    """Makes orphaned descendants of this process its children (PR_SET_CHILD_SUBREAPER of prctl(2)).
 
     Raises:
         SandboxError: the system refuses.
@@ -105,7 +105,7 @@ def enter() -> None:
 
 
 def _wait_for_threads() -> None:
-    """A thread that Python has joined may take a moment longer to leave the kernel, which counts it until then."""
+    """Waits for threads that Python has joined to leave the kernel, which counts them until then."""
     last = time.monotonic() + _THREADS_END_S
     while len(os.listdir("/proc/self/task")) > 1 and time.monotonic() < last:
         time.sleep(_LOOK_S)
@@ -115,8 +115,8 @@ def mount_tmpfs(path: bytes, size: int, *, inodes: int = 0, programs: bool = Fal
     """Mounts a new tmpfs of at most `size` bytes and `inodes` inodes (0: the kernel's default), always nosuid and
     nodev.
 
-    Every read shows in a file's atime. Programs on it may run only with `programs`; large ones lie in huge pages then,
-    if the kernel has them: they start faster than from pages of 4 KiB.
+    Every read shows in a file's atime. Programs on it may run only with `programs`, which also puts large ones in huge
+    pages, if the kernel has them: they start faster than from pages of 4 KiB.
 
     Raises:
         SandboxError: the system refuses.
@@ -148,7 +148,7 @@ def bind(source: bytes, target: bytes, *, recursive: bool = False) -> None:
 
 
 def bind_read_only(source: bytes, target: bytes, *, programs: bool = True) -> None:
-    """Shows `source` at `target`, where nothing of it can be changed, or run unless `programs`.
+    """Shows `source` at `target`, read-only, and not executable unless `programs`.
 
     Raises:
         SandboxError: the system refuses.
@@ -159,7 +159,7 @@ def bind_read_only(source: bytes, target: bytes, *, programs: bool = True) -> No
 
 
 def unmount(path: bytes) -> None:
-    """Removes a mount at once, whatever is open below it.
+    """Removes a mount at once, even if files are open below it.
 
     Raises:
         SandboxError: the system refuses.

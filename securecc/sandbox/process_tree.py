@@ -1,4 +1,4 @@
-"""A process with all that it has started, as proc(5) shows them."""
+"""A process and its descendants, as proc(5) shows them."""
 
 import contextlib
 import os
@@ -8,8 +8,8 @@ from securecc.model import limits
 
 
 def children(pid: int) -> list[int]:
-    """The children of a process that has one thread; none if it has gone. One that ends meanwhile may hide another: who
-    needs all of them looks again.
+    """The children of a process that has one thread; none if it has gone. One that ends meanwhile may hide another:
+    call again if you need all of them.
     """
     with contextlib.suppress(OSError):
         return [int(child) for child in _read(f"/proc/{pid}/task/{pid}/children").split()]
@@ -18,7 +18,7 @@ def children(pid: int) -> list[int]:
 
 def usage(root: int, most: int) -> tuple[float, int]:
     """Processor seconds and resident bytes of the process `root` and all below it together. At most `most` processes
-    are counted: they come and go meanwhile.
+    are counted, since they come and go meanwhile.
     """
     ticks, pages, todo, seen = 0, 0, [root], 0
     while todo and seen < most:

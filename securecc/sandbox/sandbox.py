@@ -1,6 +1,6 @@
 """A job's sandbox, whichever program makes it: what it shows, its limits, its result.
 
-It consists of namespaces of its own (user, mount, pid, net, ipc, uts, cgroup if the kernel has them), the mounts that
+It consists of separate namespaces (user, mount, pid, net, ipc, uts, cgroup if the kernel has them), the mounts that
 its `SandboxSpec` names and no others, and resource limits that are in force before anything of the job runs.
 """
 
@@ -25,7 +25,7 @@ LAYERS = ("userns", "mountns", "pidns", "netns", "ipcns", "utsns", "noexec", "no
 _STACK = 8 * bound.MIB, 64 * bound.MIB  # gcc raises the soft limit to 64 MiB itself
 _OPEN_FILES = 1024
 
-# What gcc's driver says when a limit ended one of its programs; in English, for jobs have no other catalogue.
+# What gcc's driver says when a limit ended one of its programs; in English, since jobs have no other catalogue.
 _LIMIT_MESSAGES: tuple[tuple[bytes, LimitName], ...] = (
     (b"CPU time limit exceeded signal terminated", "cpu"),
     (b"File size limit exceeded", "output"),
@@ -69,19 +69,19 @@ class SandboxResult:
 
 
 class RunningSandbox(Protocol):
-    """A sandbox that runs."""
+    """A running sandbox."""
 
     @property
     def pid(self) -> int:
-        """The process outside that all others of the sandbox die with."""
+        """The outer process: all others of the sandbox die with it."""
         ...
 
     async def ended(self) -> SandboxResult:
-        """Waits until no process of it is left."""
+        """Waits until none of its processes is left."""
         ...
 
     def kill(self, limit: LimitName = "") -> None:
-        """Ends all of it at once; the first limit given is the one that is reported."""
+        """Ends all of it at once; the first limit given is reported."""
         ...
 
 
@@ -117,7 +117,7 @@ def find_program(name: str, directories: Sequence[str], advice: str) -> bytes:
     """The path of a program in the first of these directories that has it.
 
     Raises:
-        SandboxError: none has it; with this advice.
+        SandboxError: none has it; the error carries this advice.
     """
     for directory in directories:
         path = os.fsencode(os.path.join(directory, name))
@@ -138,7 +138,7 @@ def never_overflows() -> bool:
 
 def rlimits(limits: JobLimits) -> tuple[tuple[int, int, int], ...]:
     """The resource limits of a job, as (which, soft, hard) of setrlimit(2). NPROC counts within the innermost user
-    namespace, so it must be set after that was made.
+    namespace, so it must be set after that is made.
     """
     cpu = math.ceil(limits.cpu_s)
     file = max(limits.output, 2 * limits.diagnostics)

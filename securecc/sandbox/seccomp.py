@@ -1,4 +1,4 @@
-"""Which system calls a job may make, as a filter for the kernel (seccomp(2)); the only importer of libseccomp.
+"""Which system calls a job may make, as a filter for the kernel (seccomp(2)); the only file that imports libseccomp.
 
 Denied by default: what is not listed fails with ENOSYS, as on a kernel that never had it, and glibc falls back where it
 can. So there is no socket of any kind, no new namespace, mount, tracing, io_uring, key or foreign ABI.
@@ -13,7 +13,7 @@ from securecc.model.errors import SandboxError
 
 seccomp: ModuleType | None = None
 _lacking = ""
-try:  # here, for the runner's own user may not be able to read this installation any more
+try:  # imported here, since the runner's user may not be able to read this installation later
     import pyseccomp
 
     seccomp = pyseccomp
@@ -45,7 +45,7 @@ _TIME = (
 _NEW_NAMESPACES = 0x7E020080  # CLONE_NEWUSER, NEWNS, NEWPID, NEWNET, NEWIPC, NEWUTS, NEWCGROUP, NEWTIME (sched.h)
 _IOCTLS = (0x5401, 0x5413, 0x5450, 0x5451, 0x541B)  # TCGETS, TIOCGWINSZ, FIONCLEX, FIOCLEX, FIONREAD; never TIOCSTI
 _WORD = 0xFFFFFFFF
-_TREE = 2  # a binary tree: the kernel tries each new filter with every system call there is, and that once for each job
+_TREE = 2  # a binary tree: for each job, the kernel runs a new filter on every system call number
 _PERSONALITY_ASK = 0xFFFFFFFF
 
 

@@ -1,4 +1,4 @@
-"""The programs that make sandboxes and are installed here."""
+"""The installed programs that make sandboxes."""
 
 from collections.abc import Callable
 
@@ -34,7 +34,7 @@ def installed(wanted: str, rules: bytes, log: Log) -> tuple[SandboxProgram, ...]
 
 
 def syscall_filter(log: Log) -> bytes:
-    """The system call filter; empty, with a line in the log, if it cannot be had."""
+    """The system call filter; empty, with a line in the log, if it cannot be made."""
     try:
         return seccomp.program()
     except SandboxError as error:

@@ -1,8 +1,8 @@
 """The processes of one sandbox: their start, their supervision and their end, whichever program made it.
 
-A program that makes a sandbox leads a process group, in which there is nothing but its child, the sandbox's init, and
-what that has not given a session of its own yet. If the program is killed before it has bound the init to its own life,
-the init becomes our child, for a runner is a subreaper (prctl(2)), and the group tells which child that is. Otherwise
+A program that makes a sandbox leads a process group that contains only its child, the sandbox's init, and processes
+that do not have their own session yet. If the program is killed before it has tied the init's life to its own, the init
+becomes our child, since a runner is a subreaper (prctl(2)), and the group tells which child that is. Otherwise
 processes are known by their pidfds.
 """
 
@@ -21,23 +21,23 @@ from securecc.sandbox.sandbox import SandboxResult
 from securecc.system.descriptors import close_all
 
 _IGNORED_SIGNALS = {signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT}  # by the runner; a compiler must not
-_OWN_PROCESSES = 4  # of a sandbox that are not the job's: what makes it, its init
-_AGAIN_S = 0.001  # how soon an init that was killed is looked at again: ending what is inside takes it a moment
+_OWN_PROCESSES = 4  # processes of a sandbox that are not the job's: its maker and its init
+_AGAIN_S = 0.001  # how soon a killed init is checked again: ending the processes inside takes a moment
 
 
 def spawn(line: list[bytes], environment: Mapping[bytes, bytes], descriptors: Sequence[int]) -> int:
     """Starts a program whose descriptors 0, 1, 2 and so on are `descriptors`, as leader of a session, and so of a
-    process group. The pid.
+    process group. Returns the pid.
 
     Raises:
         OSError: the system refuses.
-        ValueError: there is a NUL in one of the words.
+        ValueError: one of the words contains a NUL.
     """
     lifted: list[int] = []
     actions = []
     try:
         for target, source in enumerate(descriptors):
-            if target != source < len(descriptors):  # one that a descriptor before it may be put over
+            if target != source < len(descriptors):  # an earlier descriptor may be duplicated over this one
                 source = fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, len(descriptors))  # noqa: PLW2901
                 lifted.append(source)
             actions.append((os.POSIX_SPAWN_DUP2, source, target))
@@ -49,14 +49,14 @@ def spawn(line: list[bytes], environment: Mapping[bytes, bytes], descriptors: Se
 
 
 class SupervisedProcess:
-    """A sandbox that runs (`sandbox.RunningSandbox`): the process that was started, with which all of the sandbox dies.
+    """A running sandbox (`sandbox.RunningSandbox`): the started process, with which the whole sandbox dies.
 
-    A subclass says what its program told of the end (`_finish_by_report`).
+    A subclass reads its program's report of the end (`_finish_by_report`).
     """
 
     def __init__(self, pid: int, limits: JobLimits, overflowing: Callable[[], bool], *, supervised: int = 0) -> None:
         """`pid` is a child of ours that leads the sandbox's process group. `supervised` is the process whose usage is
-        bounded together with that of all below it, 0 while it is not known.
+        bounded together with that of its descendants, 0 while unknown.
         """
         self._loop = asyncio.get_running_loop()
         self._pid = pid
@@ -87,16 +87,16 @@ class SupervisedProcess:
         if self._done.done():
             return
         self._limit = self._limit or limit
-        with contextlib.suppress(OSError):  # it has gone, and what it left is being reaped
+        with contextlib.suppress(OSError):  # it has gone, and its remains are being reaped
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     def _finish_by_report(self) -> None:
-        """No process is left: read what the program reported, and call `_finish`."""
+        """Called when no process is left: reads the program's report and calls `_finish`."""
         raise NotImplementedError
 
     def _outer_ended(self) -> None:
-        """The outer process has ended: mostly because all have. It is not reaped before the group was killed: until
-        then no other process can have its number.
+        """Handles the end of the outer process, usually because all have ended. It is reaped only after the group is
+        killed: until then no other process can get its number.
         """
         self._loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
@@ -109,7 +109,7 @@ class SupervisedProcess:
         os.killpg(self._pid, signal.SIGKILL)
 
     def _reap_init(self) -> None:
-        """Finish when no child of ours is left in the group."""
+        """Finishes when no child of ours is left in the group."""
         try:
             while self._reap(-self._pid) is not None:
                 pass
@@ -119,8 +119,8 @@ class SupervisedProcess:
             self._loop.call_later(_AGAIN_S, self._reap_init)
 
     def _reap(self, pid: int) -> int | None:
-        """Reap a child of ours, and count what it used; what its parent has reaped is counted there. `pid` is as for
-        waitpid(2). Its exit status or minus a signal; None if it runs.
+        """Reaps a child and counts its usage, which includes that of children it has reaped. `pid` is as for
+        waitpid(2). Returns its exit status or minus a signal; None if it is running.
 
         Raises:
             ChildProcessError: there is no such child.
@@ -134,7 +134,7 @@ class SupervisedProcess:
         return os.waitstatus_to_exitcode(status)
 
     def _finish(self, status: int, *, ran: bool, memory: int = 0) -> None:
-        """`memory` in bytes, where it is known better than by `_reap`."""
+        """`memory` in bytes, if known better than by `_reap`."""
         self._wall.cancel()
         self._supervision.cancel()
         used = self._usage
@@ -142,7 +142,7 @@ class SupervisedProcess:
         self._done.set_result(SandboxResult(status, self._limit, usage, ran))
 
     def _supervise(self) -> None:
-        """What no rlimit bounds: diagnostics, and processor time and memory of all processes together."""
+        """Enforces what no rlimit bounds: diagnostics, and processor time and memory of all processes together."""
         if self._overflowing():
             self.kill("diagnostics")
         if self._supervised:

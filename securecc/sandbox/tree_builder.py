@@ -1,7 +1,7 @@
 """Builds a job's tree on its own tmpfs, from entries and descriptors.
 
 Nothing else can write to it meanwhile, and no step follows a symlink: every component of a path but the last is a
-directory that was made here.
+directory made here.
 """
 
 import contextlib
@@ -17,16 +17,16 @@ from securecc.model.printable import plain_path
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _PAGE = 4096
-_MODE = 0o755  # of a directory of which nothing else is said
+_MODE = 0o755  # of a directory that is not an entry itself
 _NO_NAMES = (b"", b".", b"..")
 _NOT_NORMAL = "not a normalised absolute path"
 
 
 @dataclass(slots=True)
 class BuiltTree:
-    """A tree that has been built. `root` is its root directory's descriptor. `folders` are the client's directories and
-    their parents, with the mtime that each has; `finished_ns` is the file system's own clock when the tree was done
-    (both in nanoseconds).
+    """A built tree. `root` is its root directory's descriptor. `folders` are the client's directories and their
+    parents, each with its mtime; `finished_ns` is the file system's own clock when the tree was done (both in
+    nanoseconds).
     """
 
     root: int
@@ -51,7 +51,7 @@ def build(
     `BuiltTree.root`.
 
     Raises:
-        PathError: the entries are not a tree, or a content has another size.
+        PathError: the entries are not a tree, or a content has the wrong size.
         SandboxError: the system refuses.
     """
     builder = _Builder(os.open(root, _FOLDER))
@@ -71,8 +71,8 @@ def build(
 
 
 class _Builder:
-    """Knows the directories that it has made; everything is made by a path from the root's descriptor through these
-    alone.
+    """Remembers the directories that it has made; everything is made by a path from the root's descriptor through only
+    these.
     """
 
     def __init__(self, root: int) -> None:
@@ -98,12 +98,12 @@ class _Builder:
             raise PathError(_about(entry.path, "listed twice")) from None
 
     def link(self, path: bytes, target: bytes) -> None:
-        """A symlink, unless something is there."""
+        """Makes a symlink, unless something is there."""
         with contextlib.suppress(FileExistsError):
             os.symlink(target, self._place(path), dir_fd=self.root)
 
     def folder(self, path: bytes) -> None:
-        """A directory, made with its parents if it is not there.
+        """Makes a directory and its parents, if it is not there.
 
         Raises:
             PathError: something else is there.
@@ -133,7 +133,7 @@ class _Builder:
         return built
 
     def _place(self, path: bytes) -> bytes:
-        """The path from the root at which something is to be made; the directories above it are made.
+        """The path, from the root, for something to be made; makes the directories above it.
 
         Raises:
             PathError: it is not a normalised absolute path.
@@ -165,10 +165,10 @@ class _Builder:
 
 
 def _copy(entry: Entry, source: int, to: int) -> None:
-    """Copies exactly `entry.size` bytes; the source's offset is not touched, for others may share it.
+    """Copies exactly `entry.size` bytes without using the source's offset, which others may share.
 
     Raises:
-        PathError: the content has another size.
+        PathError: the content has the wrong size.
     """
     if source < 0:
         raise PathError(_about(entry.path, "no content came with it"))
@@ -186,7 +186,7 @@ def _copy(entry: Entry, source: int, to: int) -> None:
 
 
 def _write(entry: Entry, to: int, piece: bytes) -> None:
-    """A full tmpfs takes what it has room for, and only the count shows it.
+    """Writes a piece, checking the count: a full tmpfs takes only what it has room for.
 
     Raises:
         SandboxError: it is full.

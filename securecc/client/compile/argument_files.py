@@ -1,4 +1,4 @@
-"""Reads files that stand for arguments: response files, and specs files."""
+"""Reads files that stand for arguments: response files and specs files."""
 
 import os
 
@@ -9,10 +9,10 @@ from securecc.model.errors import StaysLocal
 
 
 def expanded(arguments: tuple[bytes, ...], cwd: bytes) -> tuple[bytes, ...]:
-    """The command line as the compiler reads it, each `@FILE` replaced by what the file holds.
+    """The command line as the compiler reads it, each `@FILE` replaced by the file's content.
 
     Raises:
-        StaysLocal: a file is missing, no regular file, or too large: the compiler itself says what is wrong.
+        StaysLocal: a file is missing, not regular, or too large: the compiler itself says what is wrong.
     """
     return response_files.expand(
         arguments, lambda name: _read(os.path.join(cwd, name), limits.RESPONSE_BYTES + 1, "response-file")
@@ -23,7 +23,7 @@ def without_specs(arguments: tuple[bytes, ...]) -> tuple[tuple[bytes, ...], bool
     """The command line without its specs file, and whether it had one.
 
     Raises:
-        StaysLocal: the file does more than options can say, or cannot be read.
+        StaysLocal: the file does more than options can, or cannot be read.
     """
     path = specs_files.named(arguments)
     return (specs_files.without(arguments, _read(path, limits.SPECS, "program")), True) if path else (arguments, False)

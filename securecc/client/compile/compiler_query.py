@@ -1,4 +1,4 @@
-"""What the compiler itself says when it is asked what it reads. The launcher runs it."""
+"""Asks the compiler itself what it reads. The launcher runs it."""
 
 import contextlib
 import os
@@ -17,14 +17,14 @@ from securecc.model.errors import StaysLocal
 
 _INSTALLATIONS = (b"/lib/gcc", b"/lib/gcc-cross", b"/lib64/gcc")  # where clang looks for one, by target and version
 _PREFIX = b"--gcc-toolchain="
-_PROBED = b"/crtbegin.o"  # by which it knows one (Gnu.cpp: GCCInstallationDetector)
+_PROBED = b"/crtbegin.o"  # the file it recognises one by (Gnu.cpp: GCCInstallationDetector)
 
 
 async def listed(launcher: Launcher, invocation: Invocation) -> tuple[tuple[bytes, ...], IncludeSearch]:
     """The files that the compiler says it would read, and where it looks for them.
 
     Raises:
-        StaysLocal: it fails.
+        StaysLocal: the compiler fails.
         LauncherGoneError: the launcher, which runs it, has ended.
     """
     command = compile_plan.dependency_command(invocation.plan)
@@ -33,7 +33,7 @@ async def listed(launcher: Launcher, invocation: Invocation) -> tuple[tuple[byte
         return (invocation.plan.source,), search
     own = frozenset(
         file.path for file in invocation.toolchain.files
-    )  # clang names lists of its own; the server has them
+    )  # clang's own sanitizer lists; the server has them
     if invocation.plan.alters_system_search:
         status, output, said = await launcher.capture_all((invocation.request.compiler, *command[1:], b"-v"))
     else:
@@ -49,7 +49,7 @@ async def marked(launcher: Launcher, invocation: Invocation) -> tuple[bytes, ...
     """The files that #line names, as the compiler itself understands it.
 
     Raises:
-        StaysLocal: it fails.
+        StaysLocal: the compiler fails.
         LauncherGoneError: the launcher, which runs it, has ended.
     """
     status, text = await launcher.capture(
@@ -66,7 +66,7 @@ def _does_not_preprocess(invocation: Invocation) -> str:
 
 
 def _prefixes(invocation: Invocation) -> Iterator[bytes]:
-    """Below which clang may look for a gcc."""
+    """The directories below which clang may look for a gcc."""
     plan, cwd = invocation.plan, invocation.request.cwd
     yield b"/usr"
     for option in plan.search_options:
@@ -78,8 +78,8 @@ def _prefixes(invocation: Invocation) -> Iterator[bytes]:
 
 
 def _led(search: IncludeSearch, said: bytes, own: frozenset[bytes], prefixes: Iterable[bytes]) -> IncludeSearch:
-    """Where options lead the compiler, as it says with -v. It does not say which directories it tried and found
-    missing, so whatever appears beside those that it found is noticed as well.
+    """Where options lead the compiler, as it says with -v. It does not say which directories it tried in vain, so new
+    entries beside those that it found are watched for as well.
     """
     directories = dependency_output.searched(said)
     gcc = dependency_output.selected(said)
@@ -104,5 +104,5 @@ def _installations(prefixes: Iterable[bytes]) -> Iterator[bytes]:
         for place in _INSTALLATIONS:
             path = prefix + place
             yield from (os.path.dirname(path), path)
-            with contextlib.suppress(OSError):  # none there: what is above it tells when one comes
+            with contextlib.suppress(OSError):  # none there: a watch above it notices when one appears
                 yield from (path + b"/" + target for target in sorted(os.listdir(path)))

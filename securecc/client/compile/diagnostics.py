@@ -1,14 +1,15 @@
-"""What the compiles of one command's sources say, put together as one command says it."""
+"""Joins the diagnostics of one command's sources as the one command would print them."""
 
 import re
 from collections.abc import Sequence
 
 
 def joined(called: bytes, parts: Sequence[bytes]) -> bytes:
-    """The diagnostics of a command that was `called` so, from those of the compiles of its sources.
+    """The diagnostics of a command that was called as `called`, from those of the compiles of its sources.
 
-    A driver speaks first, each line of it begun by the name that it was called by. It speaks of the command once; clang
-    of an option's meaning (a line with the name of a warning) for each source, and at the end of what no source used.
+    The driver's lines come first, each beginning with the name that it was called by. It comments on the command once;
+    clang comments on an option's meaning (a line with the name of a warning) for each source, and at the end on options
+    that no source used.
     """
     if len(parts) == 1:
         return parts[0]

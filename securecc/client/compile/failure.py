@@ -1,4 +1,4 @@
-"""What a failure of the farm is called in the record, and with which exit status it ends a launcher."""
+"""The reason that the journal gives a failure of the farm, and the launcher's exit status for it."""
 
 from securecc.model.errors import (
     AuthenticationError,
@@ -12,7 +12,7 @@ from securecc.model.errors import (
 )
 
 EXIT_CONNECT, EXIT_IO, EXIT_DENIED, EXIT_NO_HOSTS, EXIT_TIMEOUT, EXIT_GSS = 103, 107, 113, 116, 118, 119
-"""As distcc's exit codes (distcc(1), EXIT CODES)."""
+"""The same as distcc's exit codes (distcc(1), EXIT CODES)."""
 
 _REASONS = (
     (KdcError, "kdc"),
@@ -24,14 +24,14 @@ _REASONS = (
 
 
 def reason_of(error: SecureccError) -> str:
-    """The word by which such errors are counted."""
+    """The word under which such errors are counted."""
     if isinstance(error, Refused):
         return f"refused-{error.code}"
     return next((reason for kind, reason in _REASONS if isinstance(error, kind)), "error")
 
 
 def exit_status_of(error: SecureccError) -> int:
-    """The exit status for it, as distcc's."""
+    """The exit status for it, the same as distcc's."""
     if isinstance(error, Denied) or (isinstance(error, Refused) and error.code == "denied"):
         return EXIT_DENIED
     if isinstance(error, AuthenticationError):

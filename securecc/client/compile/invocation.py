@@ -1,4 +1,4 @@
-"""One compile of one source, understood: what is to be done, where it looks, and by what it is known again."""
+"""One understood compile of one source: what to do, where it looks, and the key that identifies it."""
 
 import os
 import time
@@ -29,10 +29,10 @@ _ASSEMBLED = b"-Wa,-I"
 
 @dataclass(frozen=True)
 class Invocation:
-    """One compile: what is to be done, with what, and where its outputs go.
+    """One compile: what to do, with what, and where its outputs go.
 
-    `shared_trees` are the directory trees that this machine and all servers have alike. `catalogues` are the files of
-    the compiler's messages in the user's language, whether they are there or not.
+    `shared_trees` are the directory trees that are the same on this machine and all servers. `catalogues` are the files
+    of the compiler's messages in the user's language, whether or not they exist.
     """
 
     request: Request
@@ -45,7 +45,7 @@ class Invocation:
 
     @cached_property
     def key(self) -> Key:
-        """All that decides what it reads and does, but for the files themselves: for the agent's own memory."""
+        """All that decides what it reads and does, except the files themselves: the key of the agent's caches."""
         return (
             self.request.compiler,
             self.plan.arguments,
@@ -63,7 +63,9 @@ class Invocation:
 
     @cached_property
     def dated(self) -> bool:
-        """Whether its compiler is or can be told the time of day; clang learned to heed it after Debian 12's."""
+        """Whether its compiler is given or can be given the time of day; clang honours it only in versions after Debian
+        12's.
+        """
         told = b"SOURCE_DATE_EPOCH" in self.environment.variables
         return self.toolchain.family == "gcc" and (
             told or local_time.seconds(self.request.environment.get(b"TZ")) is not None
@@ -71,7 +73,7 @@ class Invocation:
 
 
 def sent_arguments(invocation: Invocation) -> tuple[bytes, ...]:
-    """The command line as a server gets it: by the name of the compiler itself, where a wrapper was called."""
+    """The command line as a server gets it: with the name of the compiler itself, if a wrapper was called."""
     return (invocation.toolchain.program or invocation.request.compiler, *invocation.plan.arguments[1:])
 
 
@@ -125,8 +127,8 @@ def _search(invocation: Invocation) -> IncludeSearch:
 
 
 def _meant(path: bytes, roots: list[bytes]) -> list[bytes]:
-    """The directories that a searched one may be: below any sysroot, where it says so (gcc joins the two as they are,
-    clang as directories), or, as clang has it for some options, by its letters.
+    """The directories that a search directory may mean: below any sysroot, if it says so (gcc joins the strings, clang
+    the directories), or, for some options of clang, as written.
     """
     mark = next((mark for mark in SYSROOT_MARKS if path.startswith(mark)), b"")
     if not mark:
@@ -135,15 +137,15 @@ def _meant(path: bytes, roots: list[bytes]) -> list[bytes]:
 
 
 def environment_of(invocation: Invocation, inputs: Inputs) -> dict[bytes, bytes]:
-    """The variables that a server runs it with: where a file says the time of day, the one that it is here, and where
-    one says its own time, the zone.
+    """The variables that a server runs it with: if a file uses the time of day, the time here; if one uses its own
+    timestamp, the zone.
 
     Raises:
-        StaysLocal: the time, or the time zone, cannot be told.
+        StaysLocal: the time, or the time zone, cannot be described.
     """
     variables = dict(invocation.environment.variables)
     if inputs.uses_time and b"SOURCE_DATE_EPOCH" not in variables:
-        time.tzset()  # the machine's zone may have become another one
+        time.tzset()  # the machine's zone may have changed
         now = local_time.seconds(invocation.request.environment.get(b"TZ"))
         if now is None:
             raise StaysLocal("time", "this machine does not know the time zone of TZ")
@@ -157,7 +159,7 @@ def environment_of(invocation: Invocation, inputs: Inputs) -> dict[bytes, bytes]
 
 
 def physical(path: bytes, cwd: bytes) -> bytes:
-    """Where an output really lies: its directory resolved, its own name as it is."""
+    """The real place of an output: its directory resolved, its own name unchanged."""
     folder, _, name = absolute(path, cwd).rpartition(b"/")
     real = os.path.realpath(folder or b"/")
     return (real if real != b"/" else b"") + b"/" + name

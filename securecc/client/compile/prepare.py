@@ -23,11 +23,11 @@ from securecc.model.errors import StaysLocal
 from securecc.model.messages import SharedTree
 
 COMPILERS = 256
-"""Paths of compilers whose family is remembered; a build has a few."""
+"""How many compilers' families are remembered, by path; a build has a few."""
 
 
 class Catalogues(Protocol):
-    """What compilers say here (see `securecc.client.host.message_catalogues`)."""
+    """The compilers' messages on this machine (see `securecc.client.host.message_catalogues`)."""
 
     def locale(self, closure: ToolchainClosure, variables: Mapping[bytes, bytes]) -> EffectiveLocale:
         """What the locale of these variables means to this toolchain."""
@@ -37,7 +37,7 @@ class Catalogues(Protocol):
 
 
 class Preparer:
-    """Prepares compiles. One for an agent's life, for the sake of what it remembers of this machine."""
+    """Prepares compiles. An agent keeps one for life, since it remembers facts about this machine."""
 
     def __init__(
         self,
@@ -46,8 +46,8 @@ class Preparer:
         catalogues: Catalogues,
         standing: Callable[[Iterable[SharedTree]], tuple[SharedTree, ...]],
     ) -> None:
-        """`toolchain` finds the one of a compiler's path, along a search path; `farm` a launcher's servers; `standing`
-        those of the servers' shared trees that this machine has exactly so.
+        """`toolchain` finds the toolchain of a compiler's path, along a search path; `farm` a launcher's servers;
+        `standing` those of the servers' shared trees that are identical on this machine.
         """
         self._toolchain = toolchain
         self._farm = farm
@@ -96,8 +96,8 @@ class Preparer:
     async def _plan(
         self, request: Request, settings: Settings, command: ParsedCommand
     ) -> tuple[CompilePlan, ToolchainClosure]:
-        """A command is parsed again only if its compiler turns out to be of the other family, or if it asks for the
-        processor at hand, whose name then takes the place of ``native``.
+        """Parses a command again only if its compiler turns out to be of the other family, or if it asks for this
+        machine's processor, whose name then replaces ``native``.
 
         Raises:
             StaysLocal: it may not, or need not, leave this machine.
@@ -110,7 +110,7 @@ class Preparer:
             raise StaysLocal("no-hosts", "no server is configured")
         toolchain = await self._toolchain(request.compiler, request.environment.get(b"PATH", b""))
         if toolchain.family == "other":
-            raise StaysLocal("compiler", f"{os.fsdecode(plan.compiler)} is neither gcc nor clang, whatever its name")
+            raise StaysLocal("compiler", f"{os.fsdecode(plan.compiler)} is neither gcc nor clang, despite its name")
         self._families[request.compiler] = toolchain.family
         if command.family != toolchain.family:
             command = compile_plan.parse_command(command.arguments, toolchain.family)
@@ -129,7 +129,7 @@ class Preparer:
         return replace(sent, variables={**sent.variables, b"TERM": terminal})
 
     def _standing(self, request: Request, settings: Settings, plan: CompilePlan) -> tuple[SharedTree, ...]:
-        """The shared trees that this machine and all servers have alike, and that this compile does not write to."""
+        """The shared trees that this machine and all servers have, and that this compile does not write to."""
         standing = self._here(self._farm(settings, request).shared_trees)
         if not standing:
             return ()
@@ -138,7 +138,7 @@ class Preparer:
 
 
 def _check_apart(invocations: tuple[Invocation, ...]) -> None:
-    """What one compile of a command writes, no other one reads or writes.
+    """Checks that no compile of a command reads or writes what another one writes.
 
     Raises:
         StaysLocal: one does.
@@ -149,10 +149,10 @@ def _check_apart(invocations: tuple[Invocation, ...]) -> None:
 
 
 def _check_places(invocation: Invocation) -> None:
-    """Every output is to be a regular file in a directory that can be written to.
+    """Checks that every output is a regular file in a writable directory.
 
     Raises:
-        StaysLocal: one is not: only the compiler itself does the right thing then.
+        StaysLocal: one is not: only the compiler itself handles that correctly.
     """
     for path in invocation.plan.outputs:
         place = absolute(path, invocation.request.cwd)

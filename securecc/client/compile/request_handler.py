@@ -1,4 +1,4 @@
-"""Serves launchers: a request in; outputs, the local compiler or an error out; a note in the journal.
+"""Serves launchers: a request in; outputs, the local compiler or an error out; an entry in the journal.
 
 The build never fails because of the farm, and never succeeds against the local compiler's word.
 """
@@ -25,7 +25,7 @@ from securecc.model.errors import ConfigError, SecureccError, StaysLocal
 from securecc.model.printable import plain
 
 _NO_HOSTS = "set SECURECC_HOSTS, or write the servers into ~/.config/securecc/hosts"
-_SAID = 64  # farms, and troubles of settings, of which it is known that the user was told
+_SAID = 64  # farms, and errors in settings, that the user has been told about
 _EXIT_MOST = 255
 _Farm = tuple[tuple[Host, ...], bytes]
 
@@ -57,7 +57,7 @@ class RequestHandler:
         slots: LocalSlots,
         settings: Callable[[Mapping[bytes, bytes]], Settings],
     ) -> None:
-        """`settings` gives those of a launcher's environment."""
+        """`settings` returns those of a launcher's environment."""
         self._preparer = preparer
         self._inputs = inputs
         self._executor = executor
@@ -68,7 +68,7 @@ class RequestHandler:
         self._troubles: LRUCache[str, bool] = LRUCache(_SAID)
 
     async def serve(self, launcher: Launcher, request: Request) -> None:
-        """One compile from beginning to end.
+        """Handles one compile from beginning to end.
 
         Raises:
             LauncherGoneError: the launcher has ended meanwhile.
@@ -93,7 +93,7 @@ class RequestHandler:
             await self._deliver(launcher, request, settings, outcomes)
 
     async def _outcomes(self, launcher: Launcher, invocations: Sequence[Invocation]) -> AsyncIterator[Outcome]:
-        """What becomes of each, one after the other as the compiler would; the first failure is the last."""
+        """The outcome of each, in order like the compiler; stops at the first failure."""
         for invocation in invocations:
             inputs = await self._inputs.resolve(launcher, invocation)
             outcome = await self._executor.run(Compile(launcher, invocation, inputs))
@@ -118,7 +118,7 @@ class RequestHandler:
             self._local(launcher, request, error.reason, error.message)
 
     def _local(self, launcher: Launcher, request: Request, reason: str, detail: str) -> None:
-        launcher.execute(request)  # first, for somebody waits
+        launcher.execute(request)  # first, since the user is waiting
         self._journal.local(reason, detail, request.arguments)
 
     async def _without_farm(
@@ -170,7 +170,7 @@ class RequestHandler:
             self._note_remote(request, outcome)
 
     def _end(self, launcher: Launcher, request: Request, outcome: Outcome) -> None:
-        """Ends the launcher of a compile that failed on a server: as the local compiler ended, where it was run."""
+        """Ends the launcher of a compile that failed on a server: like the local compiler, if that was run."""
         result, status = outcome.received.result, outcome.local_status
         if status is None:
             self._show_failure(launcher, request, outcome)
@@ -189,7 +189,7 @@ class RequestHandler:
             launcher.exit(os.waitstatus_to_exitcode(status))
 
     def _show_failure(self, launcher: Launcher, request: Request, outcome: Outcome) -> None:
-        """Nothing may be compiled locally: the user sees what the server says."""
+        """Shows the user what the server says, if nothing may be compiled locally."""
         received = outcome.received
         status, limit = received.result.status, received.result.limit
         self._note_remote(request, outcome)
@@ -214,7 +214,7 @@ class RequestHandler:
 
 
 def _farm(request: Request, settings: Settings) -> _Farm:
-    """What a reason is said once for: other servers, or another's ticket, have reasons of their own."""
+    """The key under which a reason is printed once: separate for other servers and other users' tickets."""
     return settings.hosts, request.environment.get(b"KRB5CCNAME", b"")
 
 

@@ -1,4 +1,4 @@
-"""What one compile reads: from memory, else by scanning its includes, else as the compiler itself says when asked."""
+"""What one compile reads: from memory, else by scanning its includes, else by asking the compiler."""
 
 import os
 import stat
@@ -19,18 +19,18 @@ from securecc.system.file_type import file_type
 
 
 class InputResolver:
-    """Finds inputs. One for an agent's life, for the sake of what it remembers of compiles."""
+    """Finds inputs. An agent keeps one for life, since it remembers compiles."""
 
     def __init__(self, builder: ManifestBuilder, cache: DependencyCache) -> None:
         self._builder = builder
         self._cache = cache
 
     async def resolve(self, launcher: Launcher, invocation: Invocation) -> Inputs:
-        """What the compile reads: from memory where that still holds, else all that it may read.
+        """What the compile reads: from memory if that still holds, else all that it may read.
 
         Raises:
-            StaysLocal: that cannot be told, or cannot be shown to a server.
-            LauncherGoneError: the launcher, which runs the compiler that is asked, has ended.
+            StaysLocal: that cannot be known, or cannot be reproduced on a server.
+            LauncherGoneError: the launcher, which runs the compiler to ask it, has ended.
         """
         if invocation.plan.source == STDIN:
             return await self._from_standard_input(launcher, invocation)
@@ -38,7 +38,7 @@ class InputResolver:
         if known is not None and not known.learned:
             return known
         _check_named(invocation)
-        if invocation.shared_trees:  # what was remembered without them is of no use any more
+        if invocation.shared_trees:  # what was remembered without them is useless now
             self._cache.forget(replace(invocation, shared_trees=()).key)
         if known is None and invocation.plan.alters_system_search:
             return await self.ask(launcher, invocation)
@@ -49,7 +49,7 @@ class InputResolver:
             else:
                 inputs = replace(self._builder.from_list(known.learned, search), asked=False)
         except StaysLocal as error:
-            if error.reason == special_files.SPECIAL:  # the compiler that is asked would be the only one to read it
+            if error.reason == special_files.SPECIAL:  # asking the compiler would use it up
                 raise
             return await self.ask(launcher, invocation)
         self._cache.keep(invocation.key, inputs)
@@ -59,7 +59,7 @@ class InputResolver:
         """What the compile reads, from the compiler itself.
 
         Raises:
-            StaysLocal: the compiler does not say, or what it names cannot be shown to a server.
+            StaysLocal: the compiler does not say, or what it names cannot be reproduced on a server.
             LauncherGoneError: the launcher, which runs the compiler, has ended.
         """
         listed, search = await compiler_query.listed(launcher, invocation)
@@ -75,11 +75,11 @@ class InputResolver:
         return inputs
 
     def learn(self, invocation: Invocation, inputs: Inputs, read: bytes) -> None:
-        """A run has read these of the inputs (bits as in `messages.Result`): the next one must read the same."""
+        """Records which inputs a run has read (bits as in `messages.Result`): the next one must read the same."""
         self._cache.keep(invocation.key, narrowed(inputs, read))
 
     def forget(self, invocation: Invocation) -> None:
-        """The inputs turned out to be others than those that the compile read."""
+        """Forgets inputs that turned out not to be those that the compile read."""
         self._cache.forget(invocation.key)
 
     async def _from_standard_input(self, launcher: Launcher, invocation: Invocation) -> Inputs:
@@ -87,15 +87,15 @@ class InputResolver:
             raise StaysLocal("standard-input", "standard input, and options that lead to other headers")
         content = await launcher.input()
         if content is None:
-            raise StaysLocal("standard-input", f"standard input is no pipe or file of up to {limits.INPUT} bytes")
+            raise StaysLocal("standard-input", f"standard input is not a pipe or file of up to {limits.INPUT} bytes")
         return self._builder.from_standard_input(content, invocation.search)
 
 
 def _check_named(invocation: Invocation) -> None:
-    """What the command itself names is for others than the compiler to open.
+    """Checks that files named by the command may be opened by others than the compiler.
 
     Raises:
-        StaysLocal: it is not: a FIFO, for example, gives its content once.
+        StaysLocal: one may not: a FIFO, for example, can be read only once.
     """
     plan, cwd = invocation.plan, invocation.request.cwd
     for path in (plan.source, *(option.path for option in plan.forced_includes), *plan.option_files):
@@ -104,10 +104,10 @@ def _check_named(invocation: Invocation) -> None:
 
 
 def _check_taken(listed: tuple[bytes, ...], cwd: bytes) -> None:
-    """What the compiler read when it was asked can be read again.
+    """Checks that what the compiler read when it was asked can be read again.
 
     Raises:
-        StaysLocal: it cannot: no later run would find the same in a FIFO.
+        StaysLocal: it cannot: a later run would not find the same in a FIFO.
     """
     for path in listed:
         if stat.S_ISFIFO(file_type(absolute(path, cwd))):

@@ -1,4 +1,4 @@
-"""The exchange with a server about one job that has a place: submission, the files that the server lacks, result."""
+"""The exchange with a server about one placed job: submission, the files that the server lacks, the result."""
 
 import os
 
@@ -16,15 +16,15 @@ async def submit(job: RemoteJob, compile_: Compile) -> Outcome:
     """What a server makes of a compile.
 
     Raises:
-        ChannelError: the server is gone, or answers what it should not.
+        ChannelError: the server has gone, or gives an unexpected answer.
         Refused: the server does not take it.
-        StaysLocal: an input changed meanwhile, or the time cannot be told.
+        StaysLocal: an input changed meanwhile, or the time cannot be described.
         AgentError: there is no room for the result.
     """
     invocation, inputs = compile_.invocation, compile_.inputs
     request = invocation.request
-    environment = compile_.environment  # or StaysLocal, before the job has a number
-    if job.lapsed:  # its slot is another's by now
+    environment = compile_.environment  # may raise StaysLocal, so before the job has a number
+    if job.lapsed:  # its slot has gone to another job
         job.crowded()
     sent = b"" if job.knows_manifest(inputs.digest) else compressed_manifest(inputs)
     job.send(
@@ -55,10 +55,10 @@ async def submit(job: RemoteJob, compile_: Compile) -> Outcome:
 
 
 async def _supply(job: RemoteJob, need: Need, inputs: Inputs) -> int:
-    """Sends what a Need asks for; the bytes that were sent.
+    """Sends what a Need asks for; returns the number of bytes sent.
 
     Raises:
-        ChannelError: the server asks for what is not in the manifest, or is gone.
+        ChannelError: the server asks for something that is not in the manifest, or has gone.
         StaysLocal: an input changed meanwhile.
     """
     listed = compressed_manifest(inputs) if need.manifest else b""
@@ -72,7 +72,7 @@ async def _supply(job: RemoteJob, need: Need, inputs: Inputs) -> int:
         if manifest.digest(content) != entry.blob:
             raise StaysLocal("changed", f"{os.fsdecode(entry.path)} changed while it was being sent")
         for at in range(0, len(content), limits.FRAME_BULK):
-            if waiting >= limits.FRAME_BULK:  # many small headers go in one piece
+            if waiting >= limits.FRAME_BULK:  # many small headers are sent together
                 await job.drain()
                 waiting = 0
             chunk = content[at : at + limits.FRAME_BULK]
@@ -84,8 +84,8 @@ async def _supply(job: RemoteJob, need: Need, inputs: Inputs) -> int:
 
 
 def _read(entry: Entry) -> bytes:
-    """The content of a file: one byte more than its size is asked for, so that a file that grew shows; a FIFO in its
-    place does not block.
+    """The content of a file: reads one byte more than its size, to detect growth; does not block on a FIFO in its
+    place.
 
     Raises:
         StaysLocal: it cannot be read any more.

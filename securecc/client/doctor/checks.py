@@ -1,5 +1,5 @@
-"""What keeps a user's compiles from the servers: ticket, names, clocks, proofs, policy and toolchains, each checked by
-itself. The only part of the client that reports what it finds instead of compiling locally.
+"""What keeps a user's compiles from the servers: ticket, names, clocks, proofs, policy and toolchains, each checked
+separately. The only part of the client that reports errors instead of compiling locally.
 """
 
 import asyncio
@@ -55,7 +55,7 @@ async def examine(settings: Settings, compilers: Sequence[str], cache: str | Non
 
 
 def check_agent() -> Finding:
-    """Whether launchers may wait for an agent; without one every compile is local."""
+    """Whether launchers can reach an agent; without one every compile is local."""
     try:
         path = agent_socket.socket_path()
     except AgentError as error:
@@ -79,7 +79,7 @@ def check_settings(settings: Settings) -> Iterator[Finding]:
 
 
 async def check_ticket(cache: str | None) -> Finding:
-    """Whose ticket there is, and for how long."""
+    """Whose ticket it is, and for how long it is valid."""
     late = CredentialError("the credential cache does not answer")
     try:
         principal, left_s = await within(limits.GSS_STEP_S, late, kerberos.credentials, cache)
@@ -92,7 +92,7 @@ async def check_ticket(cache: str | None) -> Finding:
 
 
 def check_compilers(compilers: Sequence[str], found: Compilers) -> Iterator[Finding]:
-    """Whether each compiler can be described to a server; puts its toolchain into `found`."""
+    """Whether each compiler's toolchain can be determined; puts it into `found`."""
     search_path = os.environ.get("PATH", os.defpath)
     for name in compilers:
         path = shutil.which(name, path=search_path)
@@ -154,8 +154,8 @@ def resolve_both_ways(name: str, port: int) -> tuple[list[str], list[str]]:
 
 
 async def check_name(host: Host) -> Finding:
-    """Whether the host's name resolves, and its addresses back to it. The service requested of the KDC never depends on
-    the way back.
+    """Whether the host's name resolves, and its addresses back to it. The service requested from the KDC never depends
+    on the reverse lookup.
     """
     subject = f"{host} name"
     late = ChannelError(f"cannot resolve {host.name}: no answer from DNS", "check the network and resolv.conf")
@@ -168,12 +168,12 @@ async def check_name(host: Host) -> Finding:
     says = f"{' '.join(addresses)}; reverse lookup: {' '.join(names) or 'no name'}"
     if host.name in (*addresses, *names) or any(name.partition(".")[0] == host.name for name in names):
         return Finding(subject, "ok", says)
-    advice = "harmless here, for securecc uses the name as it is configured; other programs may mind"
+    advice = "harmless here: securecc uses the name as configured; it may matter to other programs"
     return Finding(subject, "note", says, advice)
 
 
 def explain_failure(host: Host, principal: str, error: SecureccError) -> Iterator[Finding]:
-    """What a failed connection says of each step before the one that failed."""
+    """What a failed connection shows about each step up to the one that failed."""
     reached = Finding(f"{host} server", "ok", "it answers")
     requested = f"a ticket for {principal} was requested: {error.message}"
     if isinstance(error, KdcError):
@@ -199,7 +199,7 @@ def explain_failure(host: Host, principal: str, error: SecureccError) -> Iterato
 
 
 async def explain_skew(host: Host, principal: str, cache: str | None, error: SkewError) -> list[Finding]:
-    """The KDC gives no ticket for the clocks' difference: what its clock says, if it tells."""
+    """Explains that the KDC gives no ticket because the clocks differ; with its time, if it tells."""
     late = ChannelError("the KDC does not tell its time")
     there = None
     with contextlib.suppress(ChannelError):
@@ -212,7 +212,7 @@ async def explain_skew(host: Host, principal: str, cache: str | None, error: Ske
 
 def compare_clocks(host: Host, there: float, here: float, whose: str = "the server's") -> Finding:
     """How far two clocks (seconds since the epoch) are apart. Kerberos tolerates what krb5.conf says, five minutes by
-    default; half of that is worth a note.
+    default; more than half of that is worth a note.
     """
     tolerated = kerberos.clock_skew()
     apart = abs(there - here)
@@ -237,7 +237,7 @@ def _moment(seconds: float) -> str:
 
 
 async def _toolchain(host: Host, name: str, closure: ToolchainClosure, connection: ServerConnection) -> Finding:
-    """Whether the server has it; if not, what is nearest there, in its own words."""
+    """Whether the server has it; if not, the server's own description of the nearest one."""
     subject = f"{host} {name}"
     if closure.digest in connection.toolchains:
         return Finding(subject, "ok", f"it has this {closure.name}")

@@ -1,8 +1,8 @@
-"""What the KDC's clock says, for when clocks differ so much that it gives no ticket.
+"""The KDC's clock, for when clocks differ so much that it gives no ticket.
 
-The Kerberos library keeps the time in a KDC's error to itself, but its trace (KRB5_TRACE) names the KDC that it asked.
-Asked for a ticket with an encryption type that no KDC supports, that KDC answers an error with its time (RFC 4120,
-5.9.1).
+The Kerberos library does not pass on the time in a KDC's error, but its trace (KRB5_TRACE) names the KDC that it asked.
+A request for a ticket with an unsupported encryption type makes that KDC answer with an error that has its time (RFC
+4120, 5.9.1).
 """
 
 import contextlib
@@ -40,8 +40,8 @@ class Kdc:
 
 
 def kdc_time(service: str, cache: str | None) -> float | None:
-    """Seconds since the epoch by the clock of the KDC that refuses a ticket for `service`; None if it cannot be found
-    out. Blocks for some seconds at most.
+    """Seconds since the epoch by the clock of the KDC that refuses a ticket for `service`; None if it cannot be found.
+    Blocks for a few seconds at most.
     """
     kdc = kdc_in(trace_of_request(service, cache))
     if kdc is None:
@@ -53,7 +53,7 @@ def kdc_time(service: str, cache: str | None) -> float | None:
 
 
 def kdc_in(trace: str) -> Kdc | None:
-    """The last KDC that answered, in a trace of the library's; None where none did."""
+    """The last KDC that answered, in a trace by the library; None if none did."""
     realms, answers = _REALM.findall(trace), _ANSWERED.findall(trace)
     if not realms or not answers:
         return None
@@ -75,7 +75,7 @@ def request(realm: str) -> bytes:
 
 
 def error_time(answer: bytes) -> float | None:
-    """The time in a KRB-ERROR; None if it is none."""
+    """The time in a KRB-ERROR; None if `answer` is not one."""
     with contextlib.suppress(ValueError, IndexError):
         tag, error, _ = read_der(answer)
         _, fields, _ = read_der(error)
@@ -89,7 +89,7 @@ def error_time(answer: bytes) -> float | None:
 
 
 def trace_of_request(service: str, cache: str | None) -> str:
-    """The library's trace of a request for a ticket, made by a child process; empty where there is none."""
+    """The library's trace of a request for a ticket, made by a child process; empty if there is none."""
     environment = {**os.environ, "KRB5_TRACE": "/dev/stderr"}
     try:
         done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Whether a server's result is exactly what the command makes: the server is trusted with nothing else."""
+"""Whether a server's result is exactly what the command makes; anything else is rejected."""
 
 import os
 from dataclasses import replace
@@ -16,16 +16,16 @@ from securecc.model import limits
 from securecc.model.errors import StaysLocal
 
 DIAGNOSTICS = 16 * limits.DIAGNOSTICS
-"""Bytes of standard error that are taken: they are in memory as a whole, whatever a server's policy lets a job say."""
+"""Most bytes of standard error that are accepted, since all are held in memory, whatever a server's policy allows."""
 
 
 class NotAcceptedError(StaysLocal):
-    """A server's result is not the command's."""
+    """A server's result does not match the command."""
 
 
 class Accepted:
-    """An executor: of a success, the files that the launcher is to write, or an error where they are not the command's.
-    A failure passes as it is.
+    """An executor: adds to a success the files for the launcher to write, or raises if they do not match the command. A
+    failure passes unchanged.
     """
 
     def __init__(self, executor: Executor) -> None:
@@ -35,7 +35,7 @@ class Accepted:
         """See `securecc.client.execution.executor.Executor`.
 
         Raises:
-            NotAcceptedError: the result is not exactly the command's.
+            NotAcceptedError: the result does not match the command exactly.
         """
         outcome = await self._executor.run(compile_)
         if outcome.received.stderr.size > DIAGNOSTICS:
@@ -46,11 +46,11 @@ class Accepted:
 
 
 def accept(invocation: Invocation, received: ReceivedResult) -> tuple[MadeFile, ...]:
-    """The outputs as the launcher is to write them.
+    """The outputs as the launcher must write them.
 
     Raises:
         NotAcceptedError: something else was made, an output is damaged, the object is missing, or the compiler read
-            other files than were found here.
+        other files than expected.
     """
     plan, cwd = invocation.plan, invocation.request.cwd
     if received.result.strays:
@@ -58,7 +58,7 @@ def accept(invocation: Invocation, received: ReceivedResult) -> tuple[MadeFile, 
     if invocation.environment.locale.system:
         said = received.stderr.read()
         if any(word in said for word in SYSTEM_ERRORS):
-            raise NotAcceptedError("locale", "the diagnostics hold a system error, whose text differs in this locale")
+            raise NotAcceptedError("locale", "the diagnostics have a system error, whose text differs in this locale")
     spelled = {physical(path, cwd): path for path in plan.outputs}
     made = []
     for output in received.outputs:
@@ -76,8 +76,8 @@ def accept(invocation: Invocation, received: ReceivedResult) -> tuple[MadeFile, 
 
 
 def _keep(plan: CompilePlan, path: bytes) -> Keep:
-    """What becomes of a file that is there, as was seen of GCC 12, binutils 2.40 and clang 14: gcc's assembler and
-    objcopy make theirs anew unless it is empty, and clang what it compiles in any case.
+    """What happens to an existing file, as observed with GCC 12, binutils 2.40 and clang 14: gcc's assembler and
+    objcopy replace theirs unless it is empty, clang always replaces what it compiles.
     """
     main = path == plan.output
     if plan.family == "clang":

@@ -1,5 +1,5 @@
-"""The one interface of what compiles: a compile in, its outcome out. Each concern is a wrapper in a file of its own,
-and `securecc.client.execution.pipeline` puts them together.
+"""The interface of everything that compiles: a compile in, its outcome out. Each concern is a wrapper in a
+separate file, and `securecc.client.execution.pipeline` puts them together.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from securecc.model.manifest import Digest
 
 @dataclass(frozen=True)
 class Compile:
-    """One compile on its way: what was asked for, by which launcher, and what it reads. `attempt` counts from 1."""
+    """One compile in progress: what was asked for, by which launcher, and what it reads. `attempt` counts from 1."""
 
     launcher: Launcher
     invocation: Invocation
@@ -27,7 +27,7 @@ class Compile:
         """The variables that a server runs it with.
 
         Raises:
-            StaysLocal: no server can be told the time, or the time zone.
+            StaysLocal: the time or the time zone cannot be described to a server.
         """
         return environment_of(self.invocation, self.inputs)
 
@@ -45,10 +45,10 @@ class Compile:
 class Outcome:
     """What a server made of a compile.
 
-    `received` is its result, `server` its name as the user wrote it, `sent` the bytes that it was sent, `queued` how
-    many jobs were before it in the queue when it was asked. `files` are the outputs for the launcher, once they were
-    found to be exactly the command's. `local_status` is how the local compiler ended (waitpid(2)), where it was run
-    because the server reports a failure.
+    `received` is the server's result, `server` its name as the user wrote it, `sent` the number of bytes sent to it,
+    `queued` how many jobs were ahead in its queue when it was asked. `files` are the outputs for the launcher, once
+    they have been found to match the command exactly. `local_status` is how the local compiler ended (waitpid(2)), if
+    it was run because the server reported a failure.
     """
 
     received: ReceivedResult
@@ -60,7 +60,7 @@ class Outcome:
 
     @property
     def failed(self) -> bool:
-        """Whether the server reports anything but success."""
+        """Whether the server reported anything but success."""
         return bool(self.received.result.status or self.received.result.limit)
 
 
@@ -68,10 +68,10 @@ class Executor(Protocol):
     """Compiles."""
 
     async def run(self, compile_: Compile) -> Outcome:
-        """What becomes of a compile.
+        """The outcome of a compile.
 
         Raises:
-            StaysLocal: it is to be compiled locally.
+            StaysLocal: it must be compiled locally.
             SecureccError: no server can do it now.
-            LauncherGoneError: nobody waits for it any more.
+            LauncherGoneError: no one is waiting for it any more.
         """

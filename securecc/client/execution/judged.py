@@ -1,4 +1,4 @@
-"""Lets the local compiler have the last word on what a server reports as a failure."""
+"""Lets the local compiler have the last word when a server reports a failure."""
 
 from dataclasses import replace
 
@@ -7,7 +7,9 @@ from securecc.client.host.local_slots import LocalSlots
 
 
 class Judged:
-    """An executor: what fails on a server is run here, with the user's own descriptors, unless that is forbidden."""
+    """An executor: runs a compile that failed on a server here, with the user's own descriptors, unless that is
+    forbidden.
+    """
 
     def __init__(self, executor: Executor, slots: LocalSlots) -> None:
         self._executor = executor
@@ -17,7 +19,7 @@ class Judged:
         """See `securecc.client.execution.executor.Executor`.
 
         Raises:
-            LauncherGoneError: nobody waits for it any more.
+            LauncherGoneError: no one is waiting for it any more.
         """
         outcome = await self._executor.run(compile_)
         request, settings = compile_.invocation.request, compile_.invocation.settings
@@ -25,7 +27,7 @@ class Judged:
             return outcome
         await self._slots.enter(settings.local_slots)
         try:
-            # The whole command: of several sources, the first that fails on a server ends the others.
+            # The whole command: the first of several sources that fails on a server ends the others.
             status = await compile_.launcher.spawn((request.compiler, *request.arguments[1:]))
         finally:
             self._slots.leave()

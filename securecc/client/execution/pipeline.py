@@ -1,4 +1,4 @@
-"""The executors of an agent, one around the other."""
+"""The executors of an agent, each wrapping the next."""
 
 from collections.abc import Callable
 

@@ -10,14 +10,14 @@ from securecc.client.state.settings import Settings
 from securecc.model.errors import Refused, StaysLocal
 
 _OF_ONE_COMPILE = frozenset(("tree", "option", "limit"))
-"""Refusals that say nothing of the farm: they are for `securecctl why`, not for the terminal."""
+"""Refusals that say nothing about the farm: shown by `securecctl why`, not on the terminal."""
 
 
 class Placed:
-    """An executor: asks the farm for a place and submits the compile there."""
+    """An executor: asks the farm for a slot and submits the compile there."""
 
     def __init__(self, farm: Callable[[Settings, Request], Farm]) -> None:
-        """`farm` gives the farm for a launcher's settings and environment."""
+        """`farm` returns the farm for a launcher's settings and environment."""
         self._farm = farm
 
     async def run(self, compile_: Compile) -> Outcome:
@@ -25,10 +25,10 @@ class Placed:
 
         Raises:
             StaysLocal: an input has changed meanwhile, or the server does not take this one compile.
-            ChannelError: no server can be reached, or the one that had the compile is gone.
+            ChannelError: no server can be reached, or the one that had the compile has gone.
             CredentialError: the user has no ticket.
-            AuthenticationError: server or user cannot prove who they are.
-            Denied: no server lets the user in.
+            AuthenticationError: the server or the user cannot prove who they are.
+            Denied: no server admits the user.
             Refused: no server takes the compile now.
         """
         invocation = compile_.invocation

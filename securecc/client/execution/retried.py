@@ -1,4 +1,4 @@
-"""Sends a compile once more where the first attempt shows that it went with the wrong files."""
+"""Sends a compile again if the first attempt shows that it was sent with the wrong files."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,12 +9,12 @@ from securecc.model.errors import Refused
 
 
 class Retried:
-    """An executor: a server that has another shared tree gets its files; a run that read other files than were found
-    without asking the compiler is repeated with those that the compiler names.
+    """An executor: a server whose shared tree differs is sent the files; a run that read other files than the scan
+    found is repeated with those that the compiler names.
     """
 
     def __init__(self, executor: Executor, inputs: InputResolver, doubt: Callable[[bytes], None]) -> None:
-        """`doubt` is told the path of a shared tree that a server takes for another one."""
+        """`doubt` is called with the path of a shared tree that is different on a server."""
         self._executor = executor
         self._inputs = inputs
         self._doubt = doubt
@@ -23,8 +23,8 @@ class Retried:
         """See `securecc.client.execution.executor.Executor`.
 
         Raises:
-            StaysLocal: what it reads cannot be told.
-            Refused: the server refuses it, for another reason than its shared trees.
+            StaysLocal: what it reads cannot be known.
+            Refused: the server refuses it, and not for its shared trees.
         """
         try:
             outcome = await self._executor.run(compile_)

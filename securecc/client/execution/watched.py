@@ -1,4 +1,4 @@
-"""Ends a remote compile that nobody waits for any more."""
+"""Ends a remote compile that no one is waiting for any more."""
 
 import signal
 from collections.abc import Callable
@@ -10,24 +10,24 @@ from securecc.client.ipc.launcher import Launcher, LauncherGoneError
 from securecc.client.ipc.process_ancestry import ProcessAncestry
 
 Orphaned = Callable[[], None]
-"""Called when somebody who waits for a launcher has died."""
+"""Called when a process that waits for a launcher has died."""
 
 
 class Watch(Protocol):
     """See `securecc.client.ipc.process_ancestry.ProcessAncestry`."""
 
     def start(self) -> None:
-        """Begins to watch."""
+        """Starts watching."""
 
     def stop(self) -> None:
-        """Ends the watch."""
+        """Stops watching."""
 
 
 class Watched:
-    """An executor: when those who wait for the launcher have died, the launcher ends and the compile with it."""
+    """An executor: when the processes that wait for the launcher have died, it ends the launcher and the compile."""
 
     def __init__(self, executor: Executor, watch: Callable[[int, int, Orphaned], Watch] = ProcessAncestry) -> None:
-        """`watch` makes the watch over a launcher's process id and its parent's."""
+        """`watch` makes a watch over a launcher's process id and its parent's."""
         self._executor = executor
         self._watch = watch
 

@@ -1,1 +1,1 @@
-"""Servers: which there are, and the connection to each."""
+"""The servers of a farm, and the connection to each."""

@@ -1,7 +1,7 @@
-"""The servers that one person's compiles may go to, and the connections to them.
+"""The servers that one user's compiles may go to, and the connections to them.
 
 A channel is made when the first compile asks for one and serves until the server, the ticket or idleness ends it. A
-server that cannot be had is left alone for a while that doubles, so that no compile waits for a dead one.
+server that cannot be reached is left alone for a time that doubles, so that no compile waits for a dead one.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from securecc.model.messages import Invite, Refuse, SharedTree, Wait
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is asked of a server: `key` is the compile's (`securecc.compiler.compile_key`), `size` the bytes of its
+    """What a job asks of a server: `key` is the compile's (`securecc.compiler.compile_key`), `size` the bytes of its
     inputs; `closure` is the toolchain's, for servers that lack it.
     """
 
@@ -36,7 +36,7 @@ class Farm:
     """All servers of one host list and one credential cache."""
 
     ASKED_AT_ONCE = 2
-    """Servers that one job asks; the first Invite wins (Sparrow's two choices)."""
+    """How many servers a job asks; the first Invite wins (Sparrow's two choices)."""
 
     def __init__(self, hosts: tuple[Host, ...], dial: Dial) -> None:
         self.servers = tuple(Server(host, dial) for host in hosts)
@@ -50,18 +50,18 @@ class Farm:
 
     @property
     def shared_trees(self) -> tuple[SharedTree, ...]:
-        """What every server to which there is a channel offers; none before there is one."""
+        """Those that every connected server offers; none before a server is connected."""
         offers = [connection.shared_trees for connection in self.connections]
         return tuple(tree for tree in offers[0] if all(tree in other for other in offers)) if offers else ()
 
     @property
     def busy(self) -> bool:
-        """Whether a job of this farm's is under way."""
+        """Whether any job of this farm is under way."""
         return any(connection.jobs for connection in self.connections)
 
     @contextlib.asynccontextmanager
     async def room(self) -> AsyncIterator[None]:
-        """While it is held, this is one of the jobs that the host list's limits allow at one time."""
+        """While held, counts as one of the concurrent jobs that the host list allows."""
         if self._room is None:
             yield
             return
@@ -69,14 +69,14 @@ class Farm:
             yield
 
     async def place(self, wanted: Wanted) -> RemoteJob:
-        """A job with a slot leased to it; or, where there is one server and it seems to have room, one that has not
+        """A job with a slot leased to it; or, if there is only one server and it seems to have room, one that has not
         asked, which may be refused as `busy`.
 
         Raises:
             ChannelError: no server can be reached.
             CredentialError: the user has no ticket.
-            AuthenticationError: the server does not prove who it is, or does not believe who we are.
-            Denied: the policy of the server lets the user in nowhere.
+            AuthenticationError: the server does not prove who it is, or rejects our proof.
+            Denied: no server's policy admits the user.
             Refused: no server has the toolchain, or the best one has no slot.
         """
         connections = await self._connected()
@@ -91,7 +91,7 @@ class Farm:
         return await _invited(jobs) if len(jobs) > 1 else await _wait_for_invite(jobs[0])
 
     def retry(self) -> None:
-        """Something changed (a new ticket): no server is left alone any longer."""
+        """Something changed (a new ticket): tries all servers again."""
         for server in self.servers:
             server.retry()
 
@@ -158,12 +158,12 @@ async def _invited(jobs: list[RemoteJob]) -> RemoteJob:
 
 
 def _rendezvous(connection: ServerConnection, key: Digest) -> bytes:
-    """Rendezvous hashing: the same compile prefers the same server, whichever others there are."""
+    """Rendezvous hashing: the same compile prefers the same server, regardless of the others."""
     return sha256(connection.name.encode(), key)
 
 
 async def _lacking(connections: list[ServerConnection], wanted: Wanted) -> str:
-    """Why no server has the toolchain: what the one that offers a similar one says of the difference. Asked once."""
+    """Why no server has the toolchain: how the server with a similar one describes the difference. Asked only once."""
     said = f"no server has exactly this compiler; offered: {_offers(connections)}"
     if wanted.closure is None:
         return said
@@ -174,7 +174,7 @@ async def _lacking(connections: list[ServerConnection], wanted: Wanted) -> str:
     job = asked.ask(wanted.key, wanted.toolchain, wanted.size, describe(wanted.closure))
     try:
         await _wait_for_invite(job)
-        job.close()  # it has the toolchain by now, and says so on its next channel
+        job.close()  # it has the toolchain now, and offers it on its next channel
     except Refused as error:
         said = f"{said}; {asked.name}: {error.message}"
     asked.lacking[wanted.toolchain] = said
@@ -187,7 +187,7 @@ def _offers(connections: list[ServerConnection]) -> str:
 
 
 def _worst(errors: list[BaseException]) -> BaseException:
-    """The error that helps a person most: what they can fix comes before what they must wait for."""
+    """The error that helps the user most: what they can fix comes before what they must wait for."""
     for kind in (CredentialError, Denied, AuthenticationError):
         for error in errors:
             if isinstance(error, kind):

@@ -1,7 +1,7 @@
 """The farms of one agent: one for each host list and credential cache that its launchers bring.
 
-A farm's channels belong to one ticket. The ticket is checked while the farm is in use: when it is gone, or is another
-one, the channels close, and the next compile opens new ones.
+A farm's channels belong to one ticket. The ticket is checked while the farm is in use: when it is gone or replaced, the
+channels close, and the next compile opens new ones.
 """
 
 import asyncio
@@ -20,13 +20,13 @@ from securecc.model.errors import CredentialError, SecureccError
 from securecc.system.stat_key import StatKey, path_stat_key
 
 FARMS = 32
-"""Farms that are kept at one time, not counting those with jobs."""
+"""How many farms are kept, not counting those with jobs."""
 
 RENEWED_S = 2.0
-"""Tickets whose ends are further apart, in seconds, are different tickets."""
+"""Tickets whose expiry times differ by more than this many seconds are different tickets."""
 
 _Ticket = tuple[bytes, float]
-"""The principal, and the end on time.monotonic()'s clock."""
+"""The principal, and the expiry time on time.monotonic()'s clock."""
 
 
 class _TicketedFarm:
@@ -43,8 +43,8 @@ class _TicketedFarm:
         self._checking: asyncio.Task[None] | None = None
 
     def check_soon(self) -> None:
-        """Checks the ticket, if it may have changed: what Kerberos says of a file does not change before the file does,
-        or the ticket ends.
+        """Checks the ticket if it may have changed: with a file cache, only when the file changes or the ticket
+        expires.
         """
         now = _state_of(self._cache)
         alive = self._ticket is not None and self._ticket[1] >= time.monotonic()
@@ -103,7 +103,7 @@ class FarmRegistry:
         return known.farm
 
     def _drop_one(self) -> None:
-        """Makes room: each login may bring a credential cache of its own, and an agent may live for weeks."""
+        """Makes room: each login may have its own credential cache, and an agent may run for weeks."""
         if len(self._farms) >= FARMS:
             oldest = next((key for key, known in self._farms.items() if not known.farm.busy), None)
             if oldest is not None:
@@ -115,14 +115,16 @@ class FarmRegistry:
             known.close(reason)
 
     def check_tickets(self) -> None:
-        """Checks the tickets of farms in use; to be called about once a second."""
+        """Checks the tickets of farms in use; call about once a second."""
         for known in self._farms.values():
             if known.farm.connections or any(server.trouble for server in known.farm.servers):
                 known.check_soon()
 
 
 def _state_of(cache: str | None) -> StatKey | None:
-    """What tells whether a credential cache in a file has changed; None for any other kind (krb5_cc_resolve(3))."""
+    """The stat key that shows whether a file credential cache has changed; None for any other kind
+    (krb5_cc_resolve(3)).
+    """
     if cache is None or not cache.startswith(("FILE:", "/")):
         return None
     return path_stat_key(os.fsencode(cache.removeprefix("FILE:")))

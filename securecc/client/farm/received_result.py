@@ -12,7 +12,7 @@ from securecc.model.messages import Output, Result
 
 @dataclass(frozen=True, slots=True)
 class ReceivedOutput:
-    """An output as the server announced it, and what came. `digest` is of what came."""
+    """An output as the server announced it, and what was received. `digest` is that of what was received."""
 
     announced: Output
     content: Content
@@ -30,12 +30,12 @@ class ReceivedResult:
 
     @property
     def size(self) -> int:
-        """All bytes that came."""
+        """How many bytes were received."""
         return _size(self.result)
 
 
 class ResultReceiver:
-    """Takes the bytes of one Result as they come, in whatever pieces."""
+    """Takes the bytes of one Result as they arrive, in any pieces."""
 
     __slots__ = ("_digests", "_hasher", "_left", "_output_left", "_result", "_spool", "_unhashed")
 
@@ -57,11 +57,11 @@ class ResultReceiver:
 
     @property
     def complete(self) -> bool:
-        """Whether every byte is here."""
+        """Whether every byte has arrived."""
         return self._left == 0
 
     def take(self, data: bytes) -> None:
-        """The next bytes.
+        """Takes the next bytes.
 
         Raises:
             ProtocolError: they are more than the result announced.
@@ -74,7 +74,7 @@ class ResultReceiver:
         self._hash(data)
 
     def received(self) -> ReceivedResult:
-        """All of it, once it is complete."""
+        """The whole result, once it is complete."""
         result = self._result
         at = result.stdout + result.stderr
         outputs = []
@@ -85,7 +85,7 @@ class ResultReceiver:
         return ReceivedResult(result, stdout, Content(self._spool, result.stdout, result.stderr), tuple(outputs))
 
     def _begin_output(self) -> None:
-        """Begins to hash the next output that has bytes; those before it that have none are done."""
+        """Starts hashing the next output that is not empty; empty ones before it are done."""
         self._hasher = hashlib.sha256()
         self._output_left = 0
         while len(self._digests) < len(self._result.outputs):

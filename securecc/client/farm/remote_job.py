@@ -13,20 +13,20 @@ from securecc.model.manifest import Digest
 from securecc.model.messages import FromClient, Invite, Need, Refuse, Result, Wait
 
 Answer = Invite | Wait | Refuse | Need | Result
-"""What a server says of a job."""
+"""A server's answer about a job."""
 
 
 class JobChannel(Protocol):
     """Where a job's messages are sent (see `securecc.channel.channel.Channel`)."""
 
     def send(self, message: FromClient) -> bool:
-        """Sends a message; False if nobody wants it any more."""
+        """Sends a message; False if it is no longer of use."""
 
     def send_bulk(self, job: int, data: bytes) -> bool:
-        """Sends bytes for a job; False if nobody wants them any more."""
+        """Sends bytes for a job; False if they are no longer of use."""
 
     async def drain(self) -> None:
-        """Waits while much waits for the server."""
+        """Waits while too many bytes wait for the server."""
 
 
 class JobConnection(Protocol):
@@ -44,19 +44,19 @@ class JobConnection(Protocol):
         """Why it takes no more jobs."""
 
     def enter(self, job: "RemoteJob") -> int:
-        """The job's number: if it has none, the next."""
+        """The job's number, assigned now if it has none."""
 
     def forget(self, job: "RemoteJob", *, asked_only: bool, ended: bool) -> None:
         """Drops a job; tells the server unless it has ended there."""
 
     def crowded(self, queued: int = 0) -> None:
-        """The server had no slot where there seemed to be one."""
+        """Records that the server had no slot although there seemed to be one."""
 
 
 class RemoteJob:
     """One job on one connection, from Ask or Submit to Result. Not used after `close`.
 
-    `number` is 0 until one of them is sent. `queued` is how many jobs were before it when it last had to wait.
+    `number` is 0 until one of them is sent. `queued` is how many jobs were ahead when it last had to wait.
     """
 
     __slots__ = (
@@ -90,11 +90,11 @@ class RemoteJob:
 
     @property
     def lapsed(self) -> bool:
-        """Whether its invitation was not used in time: it waits for a slot again if it is submitted now."""
+        """Whether its invitation has expired: if submitted now, it waits for a slot again."""
         return time.monotonic() >= self._lapses
 
     def enter(self) -> int:
-        """The job's number: if it has none, the next, to be sent at once, for numbers grow on a channel.
+        """The job's number, assigned now if it has none; use it at once, since numbers must grow on a channel.
 
         Raises:
             ChannelError: the connection has ended.
@@ -102,7 +102,7 @@ class RemoteJob:
         return self.connection.enter(self)
 
     def send(self, message: FromClient) -> None:
-        """Sends a message of this job's."""
+        """Sends a message about this job."""
         self.connection.channel.send(message)
 
     def send_bulk(self, data: bytes) -> None:
@@ -113,12 +113,12 @@ class RemoteJob:
         """Waits until the server has taken most of what was sent.
 
         Raises:
-            ChannelError: the channel is gone.
+            ChannelError: the channel is closed.
         """
         await self.connection.channel.drain()
 
     def knows_manifest(self, digest: Digest) -> bool:
-        """Whether the server was sent this manifest on this connection; from now on it counts as sent."""
+        """Whether this connection has sent this manifest; from now on it counts as sent."""
         known = self.connection.manifests
         if known.get(digest):
             return True
@@ -126,14 +126,14 @@ class RemoteJob:
         return False
 
     def crowded(self) -> None:
-        """The server had no slot where there seemed to be one."""
+        """Records that the server had no slot although there seemed to be one."""
         self.connection.crowded()
 
     async def answer(self) -> Answer:
-        """The server's next message on this job; a Result only once all its bytes are here (`received`).
+        """The server's next message on this job; a Result only once all its bytes have arrived (`received`).
 
         Raises:
-            ChannelError: the channel is gone.
+            ChannelError: the channel is closed.
             AgentError: there is no room for the bytes of the result.
         """
         while not self._answers:
@@ -149,15 +149,15 @@ class RemoteJob:
             del answer  # its traceback has this frame, and frames that have the result: a cycle would keep the file
 
     def received(self) -> ReceivedResult:
-        """The Result with its bytes, once `answer` has given it."""
+        """The Result with its bytes, once `answer` has returned it."""
         assert self._received is not None
         return self._received
 
     def put(self, answer: Answer) -> None:
-        """What the connection calls with a message of this job; see `answer`.
+        """Called by the connection with a message about this job; see `answer`.
 
         Raises:
-            ProtocolError: a Result announces more than there may be.
+            ProtocolError: a Result announces more than the limit.
         """
         if not isinstance(answer, Result):
             if isinstance(answer, Invite):
@@ -174,7 +174,7 @@ class RemoteJob:
         self._finish_if_complete()
 
     def put_bulk(self, data: bytes) -> None:
-        """What the connection calls with bytes of this job's Result.
+        """Called by the connection with bytes of this job's Result.
 
         Raises:
             ProtocolError: no Result has announced them.
@@ -191,12 +191,12 @@ class RemoteJob:
         self._finish_if_complete()
 
     def fail(self, error: SecureccError) -> None:
-        """What the connection calls when the channel is gone."""
+        """Called by the connection when the channel is closed."""
         self._answers.clear()
         self._tell(error)
 
     def close(self) -> None:
-        """Ends the job wherever it stands; one that the server has ended is only forgotten."""
+        """Ends the job in any state; one that the server has ended is only forgotten."""
         self._receiver = None
         self.connection.forget(self, asked_only=False, ended=self._ended)
 
@@ -206,7 +206,7 @@ class RemoteJob:
         self.connection.forget(self, asked_only=True, ended=False)
 
     def _drop(self, error: AgentError) -> None:
-        """There is no room for the result: what still comes of it is dropped."""
+        """Drops the rest of a result that there is no room for."""
         self._receiver, self._dropping = None, True
         self._tell(error)
 

@@ -1,4 +1,4 @@
-"""One server of a farm: the connection to it, made when it is needed, and left alone for a while when it fails."""
+"""One server of a farm: its connection is made when needed; after a failure the server is left alone for a while."""
 
 import asyncio
 import time
@@ -35,7 +35,7 @@ class Server:
         return str(self.host)
 
     async def connected(self) -> ServerConnection:
-        """The connection, made if need be; all who ask meanwhile wait for the same attempt.
+        """The connection, made if necessary; concurrent callers wait for the same attempt.
 
         Raises:
             SecureccError: why there is none, or, while the server is left alone, why the last attempt failed.
@@ -49,7 +49,7 @@ class Server:
         return await asyncio.shield(self._dialling)
 
     def retry(self) -> None:
-        """Something has changed (a new ticket): the next compile tries again at once."""
+        """Lets the next compile try again at once, since something has changed (a new ticket)."""
         self.trouble = None
         self._failures = 0
 

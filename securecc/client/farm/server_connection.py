@@ -1,4 +1,4 @@
-"""One channel to one server, shared by many compiles: what comes in is handed to the job that it belongs to."""
+"""One channel to one server, shared by many compiles: incoming messages are passed to their jobs."""
 
 import asyncio
 import itertools
@@ -34,27 +34,27 @@ from securecc.model.messages import (
 )
 
 ASK_FIRST_S = 1.0
-"""A server that others use as well is asked for a slot before it is sent anything, for so long."""
+"""For so many seconds, a server that others use too is asked for a slot before anything is sent."""
 
 MANIFESTS = 4096
-"""Digests of manifests that a connection remembers to have sent: as many as there are compiles in an agent's memory."""
+"""How many digests of sent manifests a connection remembers: as many as an agent remembers compiles."""
 
 LACKING = 64
-"""Toolchains of which a connection remembers why the server lacks them; a user has a few."""
+"""For how many toolchains a connection remembers why the server lacks them; a user has a few."""
 
 
 class ServerConnection:
     """The jobs of one channel.
 
     `name` is the server's, as the user wrote it. `manifests` are the digests of those that the server was sent last.
-    `lacking` says of toolchains that the server lacks what it said of the difference.
+    `lacking` has the server's explanation for each toolchain that it lacks.
     """
 
     def __init__(
         self, channel: Channel, on_end: Callable[["ServerConnection"], None], limit: int = 0, *, name: str = ""
     ) -> None:
-        """`on_end` is called once, when the channel takes no more jobs. `limit` is how many jobs the host list allows
-        here at one time, 0 for no such limit. Without a `name` the server is called by its address.
+        """`on_end` is called once, when the channel takes no more jobs. `limit` is how many concurrent jobs the host
+        list allows here, 0 for no limit. Without a `name` the server is called by its address.
         """
         self.channel = channel
         self.limit = limit
@@ -78,7 +78,7 @@ class ServerConnection:
 
     @property
     def busy(self) -> float:
-        """Jobs there for each slot of the server's: as far as it is known here, or as the server said lately."""
+        """Jobs per slot of the server, as far as known here or as the server said recently."""
         return max(len(self._jobs), 0 if self._seems_free else self.slots + self._queued) / max(self.slots, 1)
 
     @property
@@ -87,26 +87,28 @@ class ServerConnection:
 
     @property
     def roomy(self) -> bool:
-        """Whether there seems to be a slot for one more: as far as it is known here, and as the server said last."""
+        """Whether there seems to be a slot for one more, as far as known here and as the server last said."""
         return len(self._jobs) < self.slots and self._seems_free
 
     def crowded(self, queued: int = 0) -> None:
-        """The server had no slot where there seemed to be one: others use it too, and `queued` jobs of all wait."""
+        """Records that the server had no slot although there seemed to be one: others use it too, and `queued` jobs
+        wait in all.
+        """
         self._crowded_until = time.monotonic() + ASK_FIRST_S
         self._queued = queued
 
     @property
     def full(self) -> bool:
-        """Whether the host list allows no more."""
+        """Whether the host list's limit is reached."""
         return 0 < self.limit <= len(self._jobs)
 
     @property
     def jobs(self) -> int:
-        """Jobs that have been asked for, or submitted, and have not ended."""
+        """How many jobs have been asked for or submitted, and have not ended."""
         return len(self._jobs)
 
     async def welcomed(self) -> None:
-        """Returns when the server has said what it offers.
+        """Waits until the server has said what it offers.
 
         Raises:
             ChannelError: the channel ended before.
@@ -118,8 +120,8 @@ class ServerConnection:
         self.toolchains = {toolchain.digest: toolchain for toolchain in welcome.toolchains}
 
     def ask(self, key: bytes, toolchain: bytes, size: int, description: Description | None = None) -> RemoteJob:
-        """A new job, asked for. `size` is bytes of all inputs. `description` is for a server that lacks the toolchain,
-        to say what differs.
+        """Asks for a new job. `size` is the bytes of all inputs. `description` lets a server that lacks the toolchain
+        say what differs.
 
         Raises:
             ChannelError: the connection has ended.
@@ -131,7 +133,7 @@ class ServerConnection:
         return job
 
     def enter(self, job: RemoteJob) -> int:
-        """The job's number: if it has none, the next, to be sent at once, for numbers grow on a channel.
+        """The job's number, assigned now if it has none; use it at once, since numbers must grow on a channel.
 
         Raises:
             ChannelError: the connection has ended.
@@ -152,7 +154,7 @@ class ServerConnection:
         self._close_if_done()
 
     def close(self, reason: str) -> None:
-        """No more jobs; the channel closes when the running ones have ended."""
+        """Takes no more jobs; closes the channel when the running ones have ended."""
         self._closing = reason
         self._end(ChannelError(f"the channel to {self.name} was closed: {reason}"))
         self._close_if_done()
@@ -193,5 +195,5 @@ class ServerConnection:
             self.ended = error
             if not self._welcome.done():
                 self._welcome.set_exception(error)
-                self._welcome.exception()  # whoever awaits it gets it; nobody may
+                self._welcome.exception()  # raised to whoever awaits it, which may be no one
             self._on_end(self)

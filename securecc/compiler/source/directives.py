@@ -91,7 +91,7 @@ _DEFINED = re.compile(rb"define" + _B + rb"\Z")
 _TESTED = re.compile(rb"(?:defined?|undef|ifn?def|elifn?def)" + _B + rb"\(?" + _B + rb"\Z")
 _REDEFINED = re.compile(rb"[DU](__(?:DATE|TIME|TIMESTAMP)__)(?:=|\Z)")
 STAMP = b"__TIMESTAMP__"
-"""Expands to the time when the file that contains it was last changed."""
+"""Expands to the time when the file that it is in, or is expanded in, was last changed."""
 
 _TIMES = re.compile(rb"__(?:DATE|TIME|TIMESTAMP)__")
 

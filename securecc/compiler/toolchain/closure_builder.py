@@ -17,7 +17,7 @@ from securecc.system.stat_key import StatKey, stat_key
 
 Digests = MutableMapping[StatKey, Digest]
 
-_THREADS = 2  # digesting leaves the rest to other processes
+_THREADS = 2  # few, so that other work gets processors too
 
 
 class ClosureBuilder:

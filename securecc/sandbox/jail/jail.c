@@ -38,8 +38,8 @@
 enum { STATUS = 3, FURTHER = 4 /* descriptors from there on */, MOST_RULESETS = 2, LIMITS = 16 };
 
 struct outcome {
-    int32_t status;  /* as wait(2) has it */
-    uint32_t memory; /* KiB: the most that one process of it had */
+    int32_t status;  /* as from wait(2) */
+    uint32_t memory; /* KiB: the most that one of its processes used */
 };
 
 struct limit {
@@ -154,7 +154,7 @@ static void die_with(int pipe)
     close(pipe);
 }
 
-/* Its init's memory is shared until PROGRAM begins, so that the reason can be left there. */
+/* The init's memory is shared until PROGRAM begins, so that the reason can be left there. */
 static void run(const struct sandbox *sandbox)
 {
     static volatile int reason;

@@ -1,4 +1,4 @@
-/* What a process gives up for good, and for all that it starts: files by Landlock, system calls by a filter. */
+/* What a process gives up for good, for itself and all that it starts: files by Landlock, system calls by a filter. */
 #ifndef SECURECC_RESTRICTION_H
 #define SECURECC_RESTRICTION_H
 
@@ -12,13 +12,13 @@ struct filter {
     unsigned short count; /* 0: there is none */
 };
 
-/* A file of rules (struct sock_filter), which is closed; `path` is what it is called if it is none. */
+/* Reads a file of rules (struct sock_filter) and closes it; `path` names it in errors. */
 void read_filter(struct filter *filter, int file, const char *path);
 
-/* What all of these rulesets allow, and no more (landlock_restrict_self(2)); they are closed. */
+/* Allows only what all of these rulesets allow (landlock_restrict_self(2)), and closes them. */
 void restrict_files(const int *rulesets, size_t count);
 
-/* From now on (seccomp(2)); nothing if there is no filter. */
+/* Applies the filter from now on (seccomp(2)); does nothing if there is none. */
 void install_filter(struct filter *filter);
 
 #endif

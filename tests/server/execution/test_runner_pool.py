@@ -199,7 +199,7 @@ def test_one_look_at_a_time_and_once_more_for_who_asks_meanwhile(tmp_path: Path)
             assert await looking == "gcc-12"
             assert len(spawner.asked) == 2
             spawner.end.close()
-            with pytest.raises(SandboxError, match="no further runner"):
+            with pytest.raises(SandboxError, match="another runner"):
                 await pool.renew()
 
     asyncio.run(body())
