@@ -1,4 +1,4 @@
-"""The bytes of a result: in memory while they are few, else in a file that has no name."""
+"""The bytes of a result: in memory if they are few, else in an unnamed file."""
 
 import os
 import tempfile
@@ -10,14 +10,16 @@ from securecc.model import limits
 from securecc.model.errors import AgentError
 
 IN_MEMORY = 1 * limits.MIB
-"""Bytes of a result that stays in memory. Most objects are smaller; a file would cost each of them system calls."""
+"""The largest result, in bytes, that stays in memory. Most objects are smaller; a file would cost system calls for
+each.
+"""
 
 CHUNK = 256 * limits.KIB
-"""Bytes of one piece of a content."""
+"""The size of one piece of content, in bytes."""
 
 
 class Spool:
-    """Bytes written once, in order, and read anywhere. A file lives as long as the spool or a content of it."""
+    """Bytes written once, in order, and read anywhere. A file lives as long as the spool or one of its contents."""
 
     __slots__ = ("__weakref__", "_descriptor", "_parts")
 
@@ -65,7 +67,7 @@ class Spool:
                 self._parts = [b"".join(self._parts)]
             return self._parts[0][at : at + size] if self._parts else b""
         try:
-            return os.pread(self._descriptor, size, at)  # of a regular file: short at its end only (read(2))
+            return os.pread(self._descriptor, size, at)  # a regular file is short only at its end (read(2))
         except OSError as error:
             raise AgentError(*_unusable(_folder(), error)) from error
 
@@ -97,10 +99,10 @@ class Content:
 
 
 def _folder() -> str:
-    """Where files are made: XDG_RUNTIME_DIR, and on many machines /tmp, are memory; /var/tmp is a disk
-    (file-hierarchy(7)). An agent has a TMPDIR only if a person has started it.
+    """Where files are made: XDG_RUNTIME_DIR and, on many machines, /tmp are in memory; /var/tmp is on disk
+    (file-hierarchy(7)). An agent has a TMPDIR only if a user has started it.
     """
-    return os.environ.get("TMPDIR") or "/var/tmp"  # noqa: S108 - what is made there has no name
+    return os.environ.get("TMPDIR") or "/var/tmp"  # noqa: S108 - files made there have no name
 
 
 def _unnamed_file() -> int:

@@ -11,8 +11,8 @@ from securecc.system.stat_key import StatKey
 
 
 class DigestCache(MutableMapping[StatKey, Digest]):
-    """A mapping of at most `most` entries, which forgets the least recently used. May be used from any thread: several
-    compilers are digested at one time.
+    """A mapping of at most `most` entries, which forgets the least recently used. Thread-safe: several compilers are
+    digested at the same time.
     """
 
     def __init__(self, most: int = limits.TOOLCHAIN_DIGESTS) -> None:

@@ -1,4 +1,4 @@
-"""Whether files that were looked at once are still as they were, without looking at each of them all the time."""
+"""Whether files are still as they were when examined, without examining each of them every time."""
 
 import os
 import threading
@@ -12,16 +12,18 @@ from securecc.model.errors import StaysLocal
 from securecc.system.stat_key import StatKey, path_stat_key
 
 POLL_S = 2.0
-"""Files whose changes inotify(7) does not tell are looked at this often; so are the others once something happened."""
+"""How often files are checked if inotify(7) does not report their changes, or once something has happened."""
 RECHECK_S = 60.0
-"""Watched files are looked at all the same after this long: inotify tells of no write through a shared mapping."""
+"""Watched files are checked after this long in any case: inotify does not report writes through a shared mapping."""
 
 
 class FileWatch:
-    """Over some absolute paths, there or not. `stat_keys` says what each was when the watch began, None for nothing."""
+    """A watch over absolute paths that need not exist. `stat_keys` says what each was when the watch began, None for
+    nothing.
+    """
 
     def __init__(self, paths: Iterable[bytes], watches: "FileWatches", owner: bytes) -> None:
-        """The watch begins before the paths are looked at, so that no change is missed between."""
+        """Starts the watch before examining the paths, so that no change in between is missed."""
         paths = tuple(dict.fromkeys(paths))
         self._watches = watches
         self._owner = owner
@@ -33,7 +35,7 @@ class FileWatch:
         self._polled = self._checked = time.monotonic()
 
     def holds(self) -> bool:
-        """Whether all is as it was, at most POLL_S ago."""
+        """Whether everything was unchanged at most POLL_S ago."""
         now = time.monotonic()
         if now - self._polled < POLL_S:
             return True
@@ -49,7 +51,7 @@ class FileWatch:
 
 
 class FileWatches:
-    """What the kernel tells all watches of one agent. Where it tells nothing, they look for themselves."""
+    """The kernel's events for all watches of one agent. Where there are none, watches check for themselves."""
 
     def __init__(self) -> None:
         self._inotify: Inotify | None = None
@@ -59,8 +61,8 @@ class FileWatches:
         self._making = threading.Lock()
 
     def begin(self, paths: Iterable[bytes], owner: bytes) -> frozenset[bytes]:
-        """Watches the directories of these paths for `owner`; the paths whose changes will not be told. May be called
-        from any thread.
+        """Watches the directories of these paths for `owner`; returns the paths whose changes will not be reported. May
+        be called from any thread.
         """
         paths = tuple(paths)
         parents = {path: _existing_parent(path) for path in paths}
@@ -82,7 +84,7 @@ class FileWatches:
         return frozenset(path for path, parent in parents.items() if parent not in told)
 
     def happened(self, owner: bytes) -> bool:
-        """Whether anything has, in a directory watched for `owner` or above it, since it last asked."""
+        """Whether anything happened in a directory watched for `owner`, or above it, since it last asked."""
         if self._inotify is None or self._mounts is None:
             return False
         self._pending |= self._inotify.changed()
@@ -101,7 +103,7 @@ class FileWatches:
 
 
 def _existing_parent(path: bytes) -> bytes:
-    """The nearest directory above a path that is there."""
+    """The nearest existing directory above a path."""
     parent = os.path.dirname(path)
     while parent != b"/" and not os.path.isdir(parent):
         parent = os.path.dirname(parent)
@@ -110,7 +112,7 @@ def _existing_parent(path: bytes) -> bytes:
 
 def _way(directory: bytes) -> tuple[bytes, ...]:
     """The physical directories whose entries decide what a path to a directory means: those of symlinks on the way, and
-    last the one where it ends. Empty where the links lead nowhere.
+    last the one where it ends. Empty if the links lead nowhere.
     """
     holders: dict[bytes, None] = {}
 
@@ -132,7 +134,7 @@ def _is_directory(path: bytes) -> bool:
 
 
 def _has_other_names(path: bytes, key: StatKey | None) -> bool:
-    """Whether a file may be changed by a hard link in a directory that nobody watches."""
+    """Whether a file may be changed through a hard link in an unwatched directory."""
     try:
         return key is not None and not os.path.isdir(path) and os.lstat(path).st_nlink > 1
     except OSError:

@@ -1,4 +1,4 @@
-"""Whether anything in some directories has changed since the last question: inotify(7), through libc."""
+"""Whether anything in some directories has changed since the last call: inotify(7), through libc."""
 
 import ctypes
 import os
@@ -27,21 +27,21 @@ _OVERFLOW, _IGNORED = 0x4000, 0x8000
 _ONLYDIR, _DONT_FOLLOW, _ADD = 0x01000000, 0x02000000, 0x20000000
 _LOCAL = frozenset(
     {0xEF53, 0x58465342, 0x9123683E, 0x01021994, 0x794C7630, 0x2FC12FC1, 0xF2F52010}
-)  # ext4, xfs, btrfs, tmpfs, overlay, zfs, f2fs (statfs(2)): on others, other machines change files without an event
+)  # ext4, xfs, btrfs, tmpfs, overlay, zfs, f2fs (statfs(2)): others may change without an event
 _EVENT = struct.Struct("iIII")
 _BUFFER = 64 * 1024
 
 
 class Inotify:
     """Watches directories for owners, each named by any bytes. The kernel keeps events until they are read, so an
-    answer covers all that has happened up to the call.
+    answer covers everything up to the call.
     """
 
     def __init__(self) -> None:
         """Opens an instance.
 
         Raises:
-            StaysLocal: the kernel gives no more of these (max_user_instances).
+            StaysLocal: the kernel allows no more instances (max_user_instances).
         """
         self._descriptor: int = _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         if self._descriptor < 0:
@@ -49,10 +49,10 @@ class Inotify:
         self._owners: dict[int, frozenset[bytes]] = {}
 
     def watch(self, directories: Iterable[bytes], owner: bytes) -> None:
-        """Watches these directories (absolute paths of no symlinks), and that those above them stay where they are.
+        """Watches these directories (absolute paths without symlinks), and that those above them are not moved.
 
         Raises:
-            StaysLocal: one cannot be watched (max_user_watches); then none is for this owner.
+            StaysLocal: one cannot be watched (max_user_watches); then none is watched for this owner.
         """
         watched = dict.fromkeys(directories, _CHANGES)
         for directory in tuple(watched):
@@ -102,7 +102,9 @@ class Inotify:
 
 
 def is_local(path: bytes) -> bool:
-    """Whether inotify tells of every change on the path's file system: no other machine can write to it (statfs(2))."""
+    """Whether inotify reports every change on the path's file system, since no other machine can write to it
+    (statfs(2)).
+    """
     answer = (ctypes.c_long * 32)()
     return _libc.statfs(path, answer) == 0 and answer[0] & 0xFFFFFFFF in _LOCAL
 

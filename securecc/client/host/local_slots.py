@@ -1,4 +1,4 @@
-"""Localhost as one more server: how many compiles that could have gone to the farm may run here at one time."""
+"""Localhost as one more server: how many compiles that could have gone to the farm may run here at a time."""
 
 import asyncio
 import os
@@ -14,10 +14,10 @@ class LocalSlots:
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def enter(self, most: int = 0) -> None:
-        """Takes a slot, once one is free; `leave` or `leave_with` gives it back. `most` replaces the count, unless 0.
+        """Takes a slot once one is free; `leave` or `leave_with` returns it. `most` replaces the count, unless 0.
 
         Raises:
-            asyncio.CancelledError: the wait was cancelled, and no slot taken.
+            asyncio.CancelledError: the wait was cancelled, and no slot was taken.
         """
         while self._taken >= (most or self._count):
             waiter = asyncio.get_running_loop().create_future()
@@ -31,7 +31,7 @@ class LocalSlots:
         self._taken += 1
 
     def leave(self) -> None:
-        """Gives a slot back."""
+        """Returns a slot."""
         self._taken -= 1
         self._wake()
 
@@ -43,7 +43,7 @@ class LocalSlots:
                 return
 
     def leave_with(self, process: int) -> None:
-        """Gives a slot back when the process of this id ends."""
+        """Returns a slot when the process with this id ends."""
         try:
             descriptor = os.pidfd_open(process)
         except OSError:

@@ -1,4 +1,4 @@
-"""The time of day as a compile would see it here, for a server in another zone and with another clock."""
+"""The time of day as a compile would see it here, for a server with another time zone and clock."""
 
 import calendar
 import io
@@ -11,13 +11,13 @@ from importlib import import_module
 from securecc.compiler.command_line.environment import ZONE
 
 _ZONES = "/usr/share/zoneinfo"
-SYSTEM_ZONE = "/etc/localtime"  # of a TZ that is not set (tzset(3))
+SYSTEM_ZONE = "/etc/localtime"  # if TZ is not set (tzset(3))
 _FILE = 1 << 20  # bytes; a zone's file has some 3,000
 _LEAPS = slice(28, 32)  # how many leap seconds a file counts (RFC 8536, 3.1)
 _NO_TRANSITIONS = (
     b"TZif2" + bytes(15) + b"".join(n.to_bytes(4, "big") for n in (0, 0, 0, 0, 1, 4)) + bytes(6) + b"UTC\0"
 )
-_LAST = 1 << 32  # seconds; no file is younger
+_LAST = 1 << 32  # seconds; no file is newer
 
 
 def seconds(zone: bytes | None) -> int | None:
@@ -30,7 +30,7 @@ def seconds(zone: bytes | None) -> int | None:
     if not name:
         return None
     try:
-        zones = import_module("zoneinfo")  # for the few who need it: an agent's memory is everybody's
+        zones = import_module("zoneinfo")  # imported here, since few need it and every agent would pay in memory
         return calendar.timegm(datetime.now(zones.ZoneInfo(name)).timetuple())
     except (KeyError, ValueError, OSError):  # ZoneInfoNotFoundError is a KeyError
         return None
@@ -38,7 +38,7 @@ def seconds(zone: bytes | None) -> int | None:
 
 def rule(zone: bytes | None, times: Iterable[int]) -> bytes | None:
     """A TZ that names no file (tzset(3)) and gives each of these times (seconds since the epoch) the same local time as
-    a user's TZ does (None: not set). None where there is none, or the user's is not known here.
+    a user's TZ does (None: not set). None if there is none, or the user's is not known here.
     """
     wanted = tuple(times)
     try:
@@ -71,12 +71,12 @@ def _zone(zone: bytes | None) -> tuple[tzinfo | None, bytes]:
 
 
 def _made(posix: bytes) -> tzinfo:
-    """The zone of a rule, by way of a file that has no transitions and ends in the rule (RFC 8536, 3.3)."""
+    """The zone of a rule, made from a zone file without transitions that ends in the rule (RFC 8536, 3.3)."""
     return _read(_NO_TRANSITIONS + _NO_TRANSITIONS + b"\n" + posix + b"\n")
 
 
 def _read(content: bytes) -> tzinfo:
-    zones = import_module("zoneinfo")  # for the few who need it: an agent's memory is everybody's
+    zones = import_module("zoneinfo")  # imported here, since few need it and every agent would pay in memory
     found: tzinfo = zones.ZoneInfo.from_file(io.BytesIO(content))
     return found
 

@@ -1,4 +1,4 @@
-"""What this machine knows of locales: which exist, and for which languages the compiler's programs have messages."""
+"""This machine's locales: which exist, and for which languages the compiler's programs have messages."""
 
 import ctypes
 import os
@@ -17,9 +17,9 @@ from securecc.model.manifest import Digest
 from securecc.system.stat_key import StatKey, path_stat_key
 
 POLL_S = 2.0
-"""An answer is used this long before anything is checked."""
+"""An answer is used for this long before anything is checked."""
 EXPIRY_S = 60.0
-"""An answer is worked out anew after this long: a locale's own files may change where nothing checked shows it."""
+"""An answer is computed again after this long: a locale's own files may change without any check noticing."""
 
 SYSTEM_ERRORS = frozenset(os.strerror(number).encode() for number in range(1, 134))
 """The English texts of strerror(3)."""
@@ -28,7 +28,7 @@ LOCALE_ALIASES = catalogue_files.SYSTEM + b"/locale.alias"
 
 _VARIABLES = (b"LC_ALL", b"LC_CTYPE", b"LC_MESSAGES", b"LANG", b"LANGUAGE", b"OUTPUT_CHARSET")
 _LC_ALL_MASK = 0x1FBF  # every category of glibc's locale.h
-_LOCALES = (b"/usr/lib/locale", b"/usr/lib/locale/locale-archive")  # one changes when a locale comes or goes
+_LOCALES = (b"/usr/lib/locale", b"/usr/lib/locale/locale-archive")  # one changes when a locale is added or removed
 
 _libc = ctypes.CDLL(None)
 _libc.newlocale.restype = ctypes.c_void_p
@@ -52,7 +52,7 @@ class _Answer:
 
 
 class MessageCatalogues:
-    """What compilers say here in the locale of an environment; `most` answers are remembered."""
+    """The messages of compilers here in the locale of an environment; `most` answers are remembered."""
 
     def __init__(self, most: int = limits.LOCALES_REMEMBERED) -> None:
         self._answers: LRUCache[tuple[object, ...], _Answer] = LRUCache(most)
@@ -79,7 +79,7 @@ class MessageCatalogues:
         return locale
 
     def files(self, closure: ToolchainClosure, locale: EffectiveLocale) -> tuple[bytes, ...]:
-        """Every catalogue that the toolchain's programs would look for, whether it is there or not."""
+        """Every catalogue that the toolchain's programs would look for, whether or not it exists."""
         if not locale.languages:
             return ()
         return catalogue_files.of_language(closure, self._searched(closure), locale.languages)
@@ -91,7 +91,7 @@ class MessageCatalogues:
         return known
 
     def _locales(self, closure: ToolchainClosure, stat_keys: dict[bytes, StatKey | None]) -> Locales:
-        """Notes in `stat_keys` what each path was just before it was read."""
+        """Records in `stat_keys` what each path was just before it was read."""
         names, directories = catalogue_files.names(closure), self._searched(closure)
         own = frozenset((catalogue_files.SYSTEMS_OWN,))
 
@@ -113,7 +113,7 @@ class MessageCatalogues:
 
 
 def locale_exists(name: bytes) -> bool:
-    """newlocale(3) takes the very names that setlocale(3) takes, and changes nothing in this process."""
+    """Uses newlocale(3), which accepts the same names as setlocale(3) and changes nothing in this process."""
     made = _libc.newlocale(_LC_ALL_MASK, name, None)
     if made:
         _libc.freelocale(made)

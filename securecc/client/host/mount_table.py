@@ -1,4 +1,4 @@
-"""What has been mounted and unmounted since the last question: no watch on a directory tells."""
+"""What has been mounted and unmounted since the last call, which no watch on a directory reports."""
 
 import os
 import select
@@ -45,5 +45,5 @@ def _lines() -> frozenset[bytes]:
 
 
 def _point(line: bytes) -> bytes:
-    """Blanks, newlines and backslashes are octal escapes."""
+    """The mount point of a line, whose blanks, newlines and backslashes are octal escapes."""
     return line.split(b" ")[_POINT].decode("unicode_escape").encode("latin-1")

@@ -1,4 +1,4 @@
-"""What -march=native means here: the compiler itself is asked for the options that it stands for."""
+"""What -march=native means here: asks the compiler itself for the options that it stands for."""
 
 import asyncio
 import shlex
@@ -38,12 +38,12 @@ class NativeOptions:
     async def options(
         self, compiler: bytes, family: Family, identity: bytes, asked: Sequence[bytes]
     ) -> tuple[bytes, ...]:
-        """What means the same as `asked` (-m..., --param) on any machine.
+        """Options that mean the same as `asked` (-m..., --param) on any machine.
 
         `identity` is the toolchain's digest: another compiler at the same path answers for itself.
 
         Raises:
-            StaysLocal: the compiler gives no answer, or no options say the same.
+            StaysLocal: the compiler gives no answer, or no options mean the same.
         """
         key = (compiler, identity, tuple(asked))
         found = self._known.get(key)
@@ -86,7 +86,7 @@ def clang_processor(driver_output: bytes) -> Processor:
 
 
 def _of_gcc(compiler: bytes, asked: Sequence[bytes]) -> tuple[bytes, ...]:
-    """All options of the kind that gcc hands to the compiler proper."""
+    """All such options that gcc passes to the compiler proper."""
     return gcc_machine_options(_driver_output(compiler, asked))
 
 
@@ -112,7 +112,7 @@ def _of_clang(compiler: bytes, asked: Sequence[bytes]) -> tuple[bytes, ...]:
 
 
 def _driver_output(compiler: bytes, asked: Sequence[bytes]) -> bytes:
-    """What the driver would run, by its own words.
+    """What the driver says it would run.
 
     Raises:
         StaysLocal: it does not say.
@@ -134,7 +134,7 @@ def _driver_output(compiler: bytes, asked: Sequence[bytes]) -> bytes:
 
 
 def _compiler_proper(driver_output: bytes, is_it: Callable[[list[str]], bool]) -> list[str]:
-    """The words of the first command of which `is_it` is true.
+    """The words of the first command for which `is_it` is true.
 
     Raises:
         StaysLocal: there is none.

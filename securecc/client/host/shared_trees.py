@@ -1,8 +1,8 @@
 """Directory trees that this machine and a server both have, for as long as this machine's do not change.
 
-A server names what it has. Whether ours is the same is found out once, by a child process, for it takes most of a
-second for a large /usr/include; from then on inotify tells of every change. Shared trees spare time, nothing else:
-whatever goes wrong here, the files travel instead.
+A server names what it has. A child process compares ours once, since that takes most of a second for a large
+/usr/include; from then on inotify reports every change. Shared trees only save time: if anything goes wrong here, the
+files are sent instead.
 """
 
 import asyncio
@@ -20,13 +20,13 @@ from securecc.model.errors import StaysLocal
 from securecc.model.messages import SharedTree
 
 WORTH_IT = 8
-"""Compiles that could have used a shared tree before it is read: a child's second is not spent on a single file."""
+"""How many compiles could have used a shared tree before it is read: a second is not spent for a single file."""
 RETRY_S = 60.0
-"""How long a tree that changed, or that a server took for another, is left alone."""
+"""How long a tree is left alone after it changed, or after a server had a different one."""
 
 
 async def tree_digest(path: bytes) -> bytes:
-    """The digest of a tree, worked out by a child process; empty where it is no tree that can be shared."""
+    """The digest of a tree, computed by a child process; empty if the tree cannot be shared."""
     child = await asyncio.create_subprocess_exec(
         *(sys.executable, "-I", "-m", "securecc.compiler.tree.shared_tree", os.fsdecode(path)),
         stdin=asyncio.subprocess.DEVNULL,
@@ -48,7 +48,7 @@ def watchable_directories(root: bytes) -> list[bytes]:
     """All directories of a tree.
 
     Raises:
-        StaysLocal: the tree could change without inotify(7) telling.
+        StaysLocal: the tree could change without an inotify(7) event.
         OSError: a directory cannot be listed.
     """
     if os.path.realpath(root) != root or not is_local(root):
@@ -79,7 +79,7 @@ class _Tree:
 
 
 class _Trees(LRUCache[bytes, _Tree]):
-    """Whoever falls out is watched no more."""
+    """Stops watching what is evicted."""
 
     def __init__(self, most: int, dropped: Callable[[bytes, _Tree], None]) -> None:
         super().__init__(most)
@@ -101,7 +101,7 @@ class SharedTrees:
         *,
         most: int = limits.SHARED_TREES_REMEMBERED,
     ) -> None:
-        """`inotify` makes what watches, once it is needed; `digest` works out a tree's."""
+        """`inotify` makes the watcher when it is first needed; `digest` computes a tree's digest."""
         self._make_inotify = inotify
         self._digest = digest
         self._inotify: Inotify | None = None
@@ -112,7 +112,7 @@ class SharedTrees:
         return len(self._trees)
 
     def usable(self, offered: Iterable[SharedTree]) -> tuple[SharedTree, ...]:
-        """Those of the offered trees that this machine has exactly so at this moment; others may be later."""
+        """Those of the offered trees that are identical on this machine at this moment; others may be later."""
         for path in self._changed():
             self.distrust(path)
         found = []
@@ -125,14 +125,14 @@ class SharedTrees:
         return tuple(found)
 
     def distrust(self, path: bytes) -> None:
-        """Leaves a tree alone for a while: it has changed, or a server says that it has another."""
+        """Leaves a tree alone for a while, since it has changed or a server has a different one."""
         tree = self._tree(path)
         self._abandon(path, tree)
         tree.digest = b""
         tree.not_before = asyncio.get_running_loop().time() + RETRY_S
 
     async def examined(self) -> None:
-        """Returns when no tree is being examined."""
+        """Waits until no tree is being examined."""
         await asyncio.gather(*self._examinations(), return_exceptions=True)
 
     def _tree(self, path: bytes) -> _Tree:
@@ -167,7 +167,7 @@ class SharedTrees:
             tree.examining = asyncio.create_task(self._examine(path, tree))
 
     async def _examine(self, path: bytes, tree: _Tree) -> None:
-        """Watches first, then digests: what changes meanwhile shows."""
+        """Watches first, then digests, so that changes meanwhile are noticed."""
         try:
             if self._inotify is None:
                 self._mounts = MountTable()

@@ -1,7 +1,7 @@
-"""The terminal type that a clang is told, which asks its description whether it has colours (terminfo(5)).
+"""The terminal type for a clang, which looks up in its description whether it has colours (terminfo(5)).
 
-A server has the descriptions of the toolchain, and none of a person's own. Where another may count here, tput(1), which
-finds and reads them as clang does, says once whether there are colours, and the server is told a type that agrees.
+A server has the toolchain's descriptions, and none of the user's. If another may apply here, tput(1), which finds and
+reads them like clang, is asked once whether there are colours, and the server is told a type that agrees.
 """
 
 import asyncio
@@ -19,15 +19,15 @@ from securecc.model.errors import StaysLocal
 
 COLOURED, PLAIN = b"xterm", b"dumb"
 EXPIRY_S = 60.0
-"""tput is asked anew after this long: a description may be installed, or changed, while an agent lives."""
+"""tput is asked again after this long: a description may be installed or changed while an agent runs."""
 
 _VARIABLES = (b"TERM", b"TERMINFO", b"TERMINFO_DIRS", b"HOME")
-_READS_TERMINFO = b"/libtinfo.so"  # a clang without it goes by the name
+_READS_TERMINFO = b"/libtinfo.so"  # a clang without it decides by the name
 _UNKNOWN = 3  # tput(1), "EXIT CODES"
 
 
 def terminal_colours(environment: Mapping[bytes, bytes]) -> int:
-    """How many colours the terminal of these variables has, by tput(1); 0 for one that is unknown.
+    """How many colours the terminal of these variables has, by tput(1); 0 if it is unknown.
 
     Raises:
         StaysLocal: tput gives no answer.
@@ -55,10 +55,10 @@ class TerminalTypes:
         self._known: LRUCache[tuple[bytes | None, ...], tuple[float, bytes]] = LRUCache(limits.TERMINALS_REMEMBERED)
 
     async def kind(self, closure: ToolchainClosure, asked: Request) -> bytes:
-        """The TERM that a server is to be told.
+        """The TERM to tell a server.
 
         Raises:
-            StaysLocal: it cannot be told what the terminal can do.
+            StaysLocal: what the terminal can do cannot be described.
         """
         name = asked.environment.get(b"TERM", b"")
         if closure.family != "clang" or not asked.terminal.error or not name:
@@ -86,7 +86,7 @@ def _has(closure: ToolchainClosure, entry: bytes) -> bool:
 
 
 def _own_places(environment: Mapping[bytes, bytes]) -> Iterator[bytes]:
-    """Where descriptions of terminals are looked for before those that a server has (terminfo(5), "Fetching Compiled
+    """Where terminal descriptions are looked for before those that a server has (terminfo(5), "Fetching Compiled
     Descriptions").
     """
     yield environment.get(b"TERMINFO", b"")

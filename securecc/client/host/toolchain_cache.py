@@ -1,4 +1,4 @@
-"""The compilers of this machine by their closures, discovered once and watched while they are used."""
+"""The closures of this machine's compilers, discovered once and watched while in use."""
 
 import asyncio
 import contextlib
@@ -22,14 +22,14 @@ from securecc.model.errors import StaysLocal, ToolchainError
 from securecc.system.stat_key import StatKey, path_stat_key
 
 _SOUGHT = (*gcc.PROGRAMS, b"specs")
-_GCC_MARK = b"/crtbegin.o"  # beside its directory are the other versions of gcc, of which clang takes the newest
+_GCC_MARK = b"/crtbegin.o"  # other versions of gcc are beside its directory; clang uses the newest
 
 _Key = tuple[bytes, bytes]  # the compiler's path as called, and the PATH it was called with
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A closure with what it rests on: what the compiler's name leads to, and the files that it is made of."""
+    """A closure with what it depends on: where the compiler's name leads, and the files that it consists of."""
 
     closure: ToolchainClosure
     called: tuple[tuple[bytes, StatKey | None], ...]
@@ -40,7 +40,7 @@ class _Found:
 
 
 class _Toolchains(LRUCache[_Key, _Found]):
-    """Whoever falls out is watched no more."""
+    """Stops watching what is evicted."""
 
     def popitem(self) -> tuple[_Key, _Found]:
         key, found = super().popitem()
@@ -50,7 +50,7 @@ class _Toolchains(LRUCache[_Key, _Found]):
 
 class ToolchainCache:
     """The closures that one agent has discovered, `most` of them. `lists` name the scripts that stand for compilers.
-    What is met is written to `record`, for people to look at.
+    Toolchains are recorded in `record`, for people to read.
     """
 
     def __init__(
@@ -72,14 +72,14 @@ class ToolchainCache:
         """The closure of the compiler at this absolute path, `as` and its like looked for along `search_path`.
 
         Raises:
-            StaysLocal: it is no compiler all of whose files can be found.
+            StaysLocal: it is not a compiler, or not all of its files can be found.
         """
         key = (compiler, search_path)
         known = self._known.get(key)
         if known is not None:
             if not known.stale():
                 return known.closure
-            self._known.pop(key).watch.end()  # nobody may get the old one while the new one is looked at
+            self._known.pop(key).watch.end()  # no one may get the old one while the new one is examined
         task = self._discovering.get(key)
         if task is None:
             task = asyncio.create_task(asyncio.to_thread(self._discover, compiler, search_path))
@@ -115,7 +115,7 @@ class ToolchainCache:
             KnownToolchain(found.closure.digest, (compiler,), describe(found.closure), search_path)
             for (compiler, search_path), found in self._known.items()
         ]
-        with contextlib.suppress(OSError):  # it is only for people
+        with contextlib.suppress(OSError):  # it is only informational
             toolchain_list.write(self._record, known)
 
 
@@ -129,7 +129,7 @@ def own_paths(closure: ToolchainClosure) -> list[bytes]:
 
 
 def _deciding(closure: ToolchainClosure, search_path: bytes) -> list[bytes]:
-    """Paths, mostly of nothing, that would be found before or beside what is used if something came to be there."""
+    """Paths, most of which do not exist, that would be found before or beside the files in use if they appeared."""
     directories = [*closure.directories, *(path for path in search_path.split(b":") if path.startswith(b"/"))]
     marks = [file.path for file in closure.files if file.path.endswith(_GCC_MARK)]
     return [

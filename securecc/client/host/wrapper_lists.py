@@ -1,4 +1,4 @@
-"""The lists of scripts that users and sites vouch for: each stands for the compiler that it runs."""
+"""The lists of scripts that users and sites vouch for; each script stands for the compiler that it runs."""
 
 import os
 import pwd

@@ -1,8 +1,8 @@
-"""What the assembler, or #embed, may read for a compile: files that few compilers list.
+"""Files that the assembler, or #embed, may read for a compile, which few compilers list.
 
-A name is looked for in the working directory and in the directories of -I. Where it is put together, by macros or
-from pieces of strings, each word of the texts that is a file's name may be meant: more is found than is read, and a
-name that is found in one directory is looked for in all. What is found nowhere fails on the server as it does here.
+A name is looked for in the working directory and in the directories of -I. If it is built by macros or from pieces of
+strings, any word in the texts that names a file may be meant: the scan finds more than is read, and a name found in one
+directory is looked for in all. A name found nowhere fails on the server as it does here.
 """
 
 import os
@@ -21,7 +21,7 @@ from securecc.model.manifest import Role
 from securecc.system.file_type import file_type
 
 _NO_CLIENT_FILES = (b"/dev/", b"/proc/", b"/sys/", b"/etc/")
-"""A sandbox shows no client's file there, so a word that names one need not be looked for."""
+"""A sandbox shows no client file there, so words that name one need not be looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class AssemblerInputs:
 
 
 class AssemblerScanner:
-    """Adds what the assembler reads to the inputs of one compile, which hold all else already."""
+    """Adds what the assembler reads to the inputs of one compile, which already hold everything else."""
 
     def __init__(
         self, inputs: InputSet, watches: NameWatchBuilder, files: FileCache, directories: Iterable[bytes]
@@ -46,10 +46,10 @@ class AssemblerScanner:
         self._names: set[bytes] = set()
 
     def scan(self, macros: Iterable[bytes], *, is_assembly: bool) -> AssemblerInputs:
-        """Scans all texts of the compile. `macros` are texts of -D and -U; `is_assembly`: the source is no C.
+        """Scans all texts of the compile. `macros` are texts of -D and -U; `is_assembly`: the source is not C.
 
         Raises:
-            StaysLocal: a name is put together in a way that cannot be guessed, or too many files may be meant.
+            StaysLocal: a name is built in a way that cannot be guessed, or too many files may be meant.
         """
         texts = {file.path: file for file, _ in self._inputs.files.values()}
         hidden = unnamed = False
@@ -73,7 +73,7 @@ class AssemblerScanner:
         return AssemblerInputs(frozenset(self._names), hidden)
 
     def _new_matches(self, name: bytes) -> list[bytes]:
-        """Where a file of this name is, in every directory; nowhere if it was looked for before."""
+        """Where files of this name are, in every directory; none if it was looked for before."""
         if name in self._names:
             return []
         self._names.add(name)
@@ -85,7 +85,7 @@ class AssemblerScanner:
         return listing is not None and name in listing.names
 
     def _guess(self, texts: Iterable[bytes]) -> int:
-        """Adds every file that a word of the texts names; how many of them there are.
+        """Adds every file that a word of the texts names; returns how many there are.
 
         Raises:
             StaysLocal: words may lead upwards, or name too many files.
@@ -103,7 +103,7 @@ class AssemblerScanner:
         return len(self._inputs.files) - before
 
     def _existing(self, words: Iterable[bytes]) -> set[bytes]:
-        """The words that name something, in whatever directory."""
+        """The words that name something, in any directory."""
         by_head: dict[bytes, set[bytes]] = {}
         for word in words:
             head, slash, tail = word.rpartition(b"/")
@@ -118,7 +118,7 @@ class AssemblerScanner:
 
 
 def _content(file: FileFacts) -> bytes:
-    """Whatever is there now: only the names matter.
+    """The current content: only the names in it matter.
 
     Raises:
         StaysLocal: it cannot be read any more.

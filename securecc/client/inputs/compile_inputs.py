@@ -17,14 +17,14 @@ _compressor = zstandard.ZstdCompressor(level=1)
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """A manifest, and what must stay true for it to hold. `digest` is that of the encoded manifest, `size` the bytes of
-    all its files.
+    """A manifest, and the conditions under which it stays valid. `digest` is that of the encoded manifest, `size` the
+    bytes of all its files.
 
-    `file_types` are paths that are there and no files to the compiler, with what they are (see `file_type`). `asked`:
-    the compiler itself named the files. Where it was not asked, `reached` maps the files that a run may read, as
-    spelled, to their paths in the manifest, and `learned` are those that one has read. `uses_time`: a file may tell the
-    time of day. `timestamps` are the times of all texts (seconds since the epoch), where one may tell its own.
-    `standard_input` is the content of that file of the manifest.
+    `file_types` are existing paths that are not files to the compiler, with their types (see `file_type`). `asked`:
+    the compiler itself named the files. If it was not asked, `reached` maps the files that a run may read, as spelled,
+    to their paths in the manifest, and `learned` are those that a run has read. `uses_time`: a file may use the time of
+    day. `timestamps` are the times of all texts (seconds since the epoch), if one may use its own. `standard_input` is
+    the content of that file of the manifest.
     """
 
     digest: bytes
@@ -44,15 +44,15 @@ class Inputs:
 
 
 def compressed_manifest(inputs: Inputs) -> bytes:
-    """The manifest as it is sent (zstd). Made when it is needed, for most servers know most manifests."""
+    """The manifest as it is sent (zstd). Made when needed, since most servers know most manifests."""
     return _compressor.compress(manifest.encode(Manifest(inputs.entries)))
 
 
 def narrowed(inputs: Inputs, read: bytes) -> Inputs:
-    """The inputs with what a run has read of all that it could reach (bits as in `messages.Result`): the next run must
-    read the same.
+    """The inputs with those that a run has read, of all that it could reach (bits as in `messages.Result`): the next
+    run must read the same.
 
-    What is empty, or lies in a shared tree, counts as read, for nothing tells.
+    Empty files and files in shared trees count as read, since nothing shows whether they were.
     """
     unread = {entry.path for index, entry in enumerate(inputs.entries) if entry.size and not _bit(read, index)}
     learned = tuple(spelled for spelled, physical in inputs.reached if physical not in unread)

@@ -1,4 +1,4 @@
-"""Which files a compile asks for by macros that stand for __has_include."""
+"""Which files a compile asks for by macros that wrap __has_include."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
@@ -17,7 +17,7 @@ _HIDDEN = "a macro stands for the name in a __has_include"
 
 
 class HasIncludeQueries:
-    """The queries in one agent's compiles. Files are read for them once, and only where there is such a macro."""
+    """The queries in one agent's compiles. Files are read for them once, and only if there is such a macro."""
 
     def __init__(self, files: FileCache, most: int = limits.HAS_INCLUDE_ANSWERS) -> None:
         self._files = files
@@ -28,7 +28,7 @@ class HasIncludeQueries:
         texts of -D and -U, with their letter.
 
         Raises:
-            StaysLocal: such a macro may ask for more than what is spelled, or a file has changed meanwhile.
+            StaysLocal: such a macro may ask for more than is spelled out, or a file has changed meanwhile.
         """
         macros = frozenset(macro for file in files for macro in self._files.directives(file).asking)
         if not macros:
@@ -41,10 +41,10 @@ class HasIncludeQueries:
         return frozenset(name.spelled for name in self._spellings(names, files, command_line))
 
     def _spellings(self, names: frozenset[Name], files: Sequence[FileFacts], command_line: bytes) -> frozenset[Name]:
-        """With what the words in <> may stand for; what stands for one may be a macro itself.
+        """The names with all replacements of the words in <>; a replacement may be a macro itself.
 
         Raises:
-            StaysLocal: one may stand for what is not spelled.
+            StaysLocal: one may stand for something that is not spelled out.
         """
         replaced: dict[bytes, frozenset[bytes]] = {}
         while new := frozenset(words(names) - replaced.keys()):

@@ -1,8 +1,8 @@
 """Every file that the includes of a source can reach, found without a preprocessor.
 
-Conditions are not evaluated: more is found than a compile reads, never less. A name is looked for as the compiler does
-(cpp, "Search Path"), and the first file found is the one meant; for ``#include_next``, which follows on from where the
-file that asks was found, every one.
+Conditions are not evaluated: the scan may find more than a compile reads, never less. A name is looked for like the
+compiler does (cpp, "Search Path"), and the first file found is used; for ``#include_next``, which continues from where
+the asking file was found, every one.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -16,18 +16,18 @@ from securecc.model import limits
 from securecc.model.errors import StaysLocal
 
 PREINCLUDED = b"stdc-predef.h"
-"""What gcc reads before any source of C's family, if it is there (gcc's TARGET_C_PREINCLUDE), as if named in <>."""
+"""What gcc reads before any source of the C family, if it exists (gcc's TARGET_C_PREINCLUDE), as if named in <>."""
 
 Where = tuple[bytes, bytes | None]
-"""A file's physical path, and that of the directory in which it was found (another, where the file is a symlink)."""
+"""A file's physical path, and that of the directory in which it was found (different if the file is a symlink)."""
 
 Read = Callable[[bytes], tuple[Directives, Where]]
-"""Notes that a spelled path is reached; what is in it, and where. Raises StaysLocal where it is no file."""
+"""Records that a spelled path is reached; returns its directives and place. Raises StaysLocal if it is not a file."""
 
 
 class IncludeScanner:
-    """The walk from one source: it asks `list_directory` and `read`, and touches no file itself. Every listing must be
-    of the same moment.
+    """The walk from one source: it calls `list_directory` and `read`, and touches no file itself. All listings must be
+    from the same moment.
     """
 
     def __init__(self, search_path: SearchPath, list_directory: Callable[[bytes], Listing | None], read: Read) -> None:
@@ -38,16 +38,16 @@ class IncludeScanner:
         self._names: dict[tuple[bytes, bytes], frozenset[bytes]] = {}
 
     def scan(self, source: bytes, forced: Iterable[bytes], cwd: bytes) -> None:
-        """Reads the source (absolute), every file of ``-include`` and its like, and all that they can reach.
+        """Reads the source (absolute), every file of ``-include`` and similar options, and all that they can reach.
 
         Raises:
-            StaysLocal: a macro names a file, or too much can be reached: only the compiler knows then.
+            StaysLocal: a macro names a file, or too much can be reached: then only the compiler knows.
         """
         todo = [source, *self._files(cwd, Name(PREINCLUDED, angled=True))]
         for spelled in forced:
             todo += self._files(cwd, Name(spelled))
         seen: set[bytes] = {DEV_NULL}
-        followed: set[Where] = set()  # headers that include each other by `../d/x.h` have spellings without end
+        followed: set[Where] = set()  # headers that include each other by `../d/x.h` have endless spellings
         while todo:
             path = todo.pop()
             if path in seen:

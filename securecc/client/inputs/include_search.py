@@ -1,4 +1,4 @@
-"""Where one compile looks for what it reads."""
+"""Where one compile looks for the files that it reads."""
 
 from dataclasses import dataclass, field
 
@@ -8,7 +8,7 @@ from securecc.model.messages import SharedTree
 @dataclass(frozen=True, slots=True)
 class SearchPath:
     """The directories in which the compiler looks for includes, in order, absolute as spelled (cpp, "Search Path"):
-    `quoted` for those in quotes alone, after the directory of the file that asks; `bracketed` for all.
+    `quoted` only for those in quotes, after the directory of the including file; `bracketed` for all.
     """
 
     quoted: tuple[bytes, ...] = ()
@@ -17,14 +17,14 @@ class SearchPath:
 
 @dataclass(frozen=True, slots=True)
 class IncludeSearch:
-    """All that decides which files a compile of one command line finds. Paths are absolute as spelled.
+    """Everything that decides which files a compile of one command line finds. Paths are absolute as spelled.
 
-    `directories` are all in which it looks: every -I and its kin that exists or not, the compiler's own, those of
-    CPATH; `search_path` is their order. `forced` are the names of -include and -imacros, `crossed` other directories on
-    the compile's way, such as those of its outputs, `macros` the texts of -D and -U with their letter. `dated`: the
-    compiler is or can be told the time of day. `shown` are files that are read if they are there, and listed nowhere;
-    `marked`: they include every name that #line may give. `assembled`: the source is assembly. Of the directories
-    `around`, every name counts. What lies in one of `shared_trees` is on the server already, and does not change.
+    `directories` are all in which it looks, existing or not: those of -I and similar options, the compiler's own, those
+    of CPATH; `search_path` is their order. `forced` are the names of -include and -imacros, `crossed` other directories
+    on the compile's way, such as those of its outputs, `macros` the texts of -D and -U with their letter. `dated`: the
+    compiler is given or can be given the time of day. `shown` are files that are read if they exist, and listed
+    nowhere; `marked`: they include every name that #line may give. `assembled`: the source is assembly. In the
+    directories `around`, every name counts. Files in `shared_trees` are on the server already, and do not change.
     """
 
     cwd: bytes

@@ -1,4 +1,4 @@
-"""What one compile finds: the files that it reads or could find, with their roles, and the way to them."""
+"""What one compile finds: the files that it reads or could find, with their roles, and the directories on the way."""
 
 import os
 import stat
@@ -18,10 +18,10 @@ _SECOND = 1_000_000_000  # in nanoseconds
 class InputSet:
     """Grows while a compile's inputs are looked for.
 
-    `files` are by their physical path; `spelled` maps the paths that were read to these. What is in `embedded` is taken
-    as bytes, and names no other file. `directories` hold the files that were read, as spelled. `file_types` are names
-    that are there and are no files to the compiler. All methods that add raise StaysLocal for what a remote compiler
-    cannot be shown.
+    `files` are by their physical path; `spelled` maps the paths that were read to these. Files in `embedded` are
+    included as bytes, and name no other file. `directories` contain the files that were read, as spelled. `file_types`
+    are existing names that are not files to the compiler. All methods that add raise StaysLocal for anything that
+    cannot be reproduced for a remote compiler.
     """
 
     def __init__(self, files: FileCache) -> None:
@@ -35,23 +35,23 @@ class InputSet:
         self._excluded: tuple[bytes, ...] = ()
 
     def add_directory(self, path: bytes) -> None:
-        """A directory that is searched or written to, or a file in its place, which the compiler may warn of."""
+        """Adds a directory that is searched or written to, or a file in its place, which may cause a warning."""
         if self.walk.directory(path) is None and os.path.exists(path):
             self._add_candidate(path.rstrip(b"/"), set())
             self.add_file_type(path)
 
     def add_read(self, path: bytes, role: Role = Role.READ) -> FileFacts:
-        """A file that the compiler says it reads, or may read."""
+        """Adds a file that the compiler says it reads, or may read."""
         self.directories[path.rpartition(b"/")[0] or b"/"] = None
         self.spelled[path] = physical = self._add(path, role)
         return self.files[physical][0]
 
     def add_standard_input(self, file: FileFacts) -> None:
-        """Standard input, which lies in no directory."""
+        """Adds standard input, which is in no directory."""
         self.files[file.path] = (file, Role.READ)
 
     def add_embedded(self, path: bytes) -> None:
-        """A file whose bytes may be taken as they are, if it is one.
+        """Adds a file whose bytes may be included as they are, if it is a file.
 
         Raises:
             StaysLocal: it is a special file.
@@ -63,7 +63,7 @@ class InputSet:
             raise StaysLocal("input", f"{os.fsdecode(path)} is not a regular file")
 
     def add_shown(self, path: bytes) -> bytes:
-        """A file that #line names: diagnostics quote from it, if it is there. Returns the path.
+        """Adds a file that #line names: diagnostics quote from it, if it exists. Returns the path.
 
         Raises:
             StaysLocal: it is a special file.
@@ -76,8 +76,8 @@ class InputSet:
         return path
 
     def add_candidates(self, watches: Iterable[NameWatch], asked: frozenset[bytes]) -> None:
-        """Every file that could be found under a name that some file is found under, as well. Where the run's own
-        conditions differ from those of `-M` (``#pragma GCC target``), it must not find another file instead.
+        """Adds every other file that could be found under the same names. If the run's conditions differ from those of
+        `-M` (``#pragma GCC target``), it must not find another file instead.
         """
         equal = {_once(file) for file, _ in self.files.values()}
         alike = {(file.stat_key.size, file.stat_key.mtime_ns // _SECOND) for file, _ in self.files.values()}
@@ -89,12 +89,12 @@ class InputSet:
                     self._add_candidate(path, equal)
 
     def add_file_type(self, path: bytes) -> None:
-        """Something that is there, but no file or no directory where one would be used."""
+        """Adds something that exists, but is not the file or directory that would be used there."""
         self.file_types[path] = file_type(path)
 
     def exclude(self, roots: tuple[bytes, ...]) -> None:
-        """What is in these directories is on the server already, in a shared tree: it does not travel, and need not be
-        looked at again.
+        """Drops files in these directories, which the server has in a shared tree: they need not be sent or checked
+        again.
         """
         self._excluded = tuple(root + b"/" for root in roots)
         if roots:
@@ -103,7 +103,7 @@ class InputSet:
             self.walk.exclude(self.excludes)
 
     def excludes(self, path: bytes) -> bool:
-        """Whether a physical path is a shared tree, or lies in one."""
+        """Whether a physical path is a shared tree, or in one."""
         return (path + b"/").startswith(self._excluded)
 
     def _add_candidate(self, path: bytes, equal: set[tuple[bytes, int]]) -> None:
@@ -126,8 +126,8 @@ class InputSet:
 
 
 def _once(file: FileFacts) -> tuple[bytes, int]:
-    """Files that agree in this are one to ``#pragma once`` (libcpp/files.cc: check_file_against_entries), which reads
-    the second to see that it does, and lists it nowhere.
+    """Files with the same key may be one to ``#pragma once`` (libcpp/files.cc: check_file_against_entries), which reads
+    the second to compare it, and lists it nowhere.
     """
     return file.digest, file.stat_key.mtime_ns // _SECOND
 

@@ -1,4 +1,4 @@
-"""What one compile reads: from a list of files to a manifest, and what must stay true for it to hold.
+"""What one compile reads: turns a list of files into a manifest and the conditions under which it stays valid.
 
 The list names the files that were found. Where the compiler looked before it found them is part of the answer as well
 (see `securecc.client.inputs.name_watch`), and so is every other file that it could have found under the same names.
@@ -27,12 +27,12 @@ from securecc.model import manifest
 from securecc.model.errors import StaysLocal
 from securecc.model.manifest import Manifest, Role
 
-_STDIN = b"<stdin>"  # by which gcc and clang call it
+_STDIN = b"<stdin>"  # the name that gcc and clang give it
 _SECOND = 1_000_000_000  # in nanoseconds
 
 
 class ManifestBuilder:
-    """Makes Inputs. One for an agent's life, for the sake of what it remembers of files and directories."""
+    """Makes Inputs. An agent keeps one for life, since it remembers files and directories."""
 
     def __init__(self, files: FileCache, directories: DirectoryCache) -> None:
         self._files = files
@@ -44,7 +44,7 @@ class ManifestBuilder:
         """`listed` are the paths that `gcc -M` names, relative ones from the working directory.
 
         Raises:
-            StaysLocal: something that is read cannot be shown to a remote compiler exactly.
+            StaysLocal: something that is read cannot be reproduced exactly for a remote compiler.
         """
         inputs = self._begun(search)
         for spelled in listed:
@@ -56,7 +56,7 @@ class ManifestBuilder:
         """All that the source (absolute, as spelled) may read, without asking the compiler.
 
         Raises:
-            StaysLocal: that cannot be told or would be too much; then the compiler must be asked.
+            StaysLocal: that cannot be known or would be too much; then the compiler must be asked.
         """
         inputs = self._begun(search)
         watches = NameWatchBuilder(self._directories, self._interner)
@@ -74,7 +74,7 @@ class ManifestBuilder:
         """All that this content of standard input may read; the compiler is never asked, and nothing is remembered.
 
         Raises:
-            StaysLocal: that cannot be told.
+            StaysLocal: that cannot be known.
         """
         inputs = self._begun(search)
         watches = NameWatchBuilder(self._directories, self._interner)
@@ -104,10 +104,10 @@ class ManifestBuilder:
         return inputs
 
     def _finished(self, inputs: InputSet, search: IncludeSearch, watches: NameWatchBuilder) -> Inputs:
-        """Adds to what is read by its own name all that could be found in its place.
+        """Adds all files that could be found in place of those that are read.
 
         Raises:
-            StaysLocal: some of it cannot be shown to a remote compiler exactly.
+            StaysLocal: some of it cannot be reproduced exactly for a remote compiler.
         """
         scanner = AssemblerScanner(inputs, watches, self._files, (search.cwd, *inputs.directories, *search.directories))
         assembled = scanner.scan(search.macros, is_assembly=search.assembled)
@@ -153,7 +153,7 @@ class ManifestBuilder:
 
 
 def _possible_names(paths: Iterable[bytes], directories: Iterable[bytes]) -> set[bytes]:
-    """Where a macro named a file: every name under which one of `paths` could have been found. The compiler spells a
+    """For files named by a macro: every name under which one of `paths` could have been found. The compiler spells a
     path as directory, slash, name; for a system directory it may take a shorter real path.
     """
     spelled = {without_dots(path) for path in paths}

@@ -15,11 +15,11 @@ def manifest_entries(
     files: Mapping[bytes, tuple[FileFacts, Role]],
     shared_trees: Iterable[SharedTree],
 ) -> list[Entry]:
-    """All by physical path, in the order of a manifest. `directories` have their (device, inode), `links` their target.
-    Files that are one inode share a number.
+    """All entries by physical path, in the order of a manifest. `directories` have their (device, inode), `links` their
+    target. Files with the same inode share a number.
 
     Raises:
-        StaysLocal: the server could not build the tree alike, or it would be too large.
+        StaysLocal: the server could not build the same tree, or it would be too large.
     """
     if len(set(directories.values())) < len(directories):
         raise StaysLocal("input", "one directory is mounted in two places, which the compiler takes for one")
@@ -38,6 +38,6 @@ def manifest_entries(
 
 
 def _file_entry(path: bytes, file: FileFacts, role: Role, inode: int) -> Entry:
-    """Without execute and special bits: no compiler asks for them."""
+    """The entry of a file, without execute and special bits, which no compiler checks."""
     key = file.stat_key
     return Entry(path, Kind.FILE, file.digest, key.size, file.mode & 0o666, key.mtime_ns, inode, role)

@@ -1,7 +1,7 @@
 """Names that directories must not gain or lose: where a compiler looked for a file before it found one, or found none.
 
-A name may be there and yet be no file to the compiler: a directory, a symlink that leads nowhere. The type of such a
-name has to be watched as well, for no directory's listing tells it.
+A name may exist and yet not be a file to the compiler: a directory, a dangling symlink. The type of such a name must be
+watched as well, since a directory's listing does not show it.
 """
 
 import os
@@ -16,8 +16,8 @@ from securecc.model.errors import StaysLocal
 
 @dataclass(frozen=True, slots=True)
 class NameWatch:
-    """`present` of `names` are in the directory of `listing`, the others are not. Where it is watched `whole`, it must
-    hold exactly the names that it holds.
+    """`present` of `names` are in the directory of `listing`, the others are not. If it is watched `whole`, it must not
+    gain or lose any name.
 
     An agent remembers thousands of these: `names` is a tuple, which takes a fraction of a set's memory.
     """
@@ -50,7 +50,7 @@ class NameWatchBuilder:
 
     def watch_names(self, names: Iterable[bytes], directories: Iterable[bytes]) -> None:
         """Watches every name in every directory, and the precompiled header that would be used instead of it. A name
-        may have directories of its own. A directory that is not there is watched for, too.
+        may include directories. A missing directory is watched for, too.
 
         Raises:
             StaysLocal: a directory cannot be listed.
@@ -74,7 +74,7 @@ class NameWatchBuilder:
         self._add(head or b"/", (tail,))
 
     def watch_whole(self, directories: Iterable[bytes]) -> None:
-        """Watches all names in those of the directories that are there.
+        """Watches all names in those of the directories that exist.
 
         Raises:
             StaysLocal: one cannot be listed.
@@ -82,7 +82,7 @@ class NameWatchBuilder:
         self._whole.update(path for path in directories if self.listing(path) is not None)
 
     def listing(self, path: bytes) -> Listing | None:
-        """A directory's listing, the same for the whole compile; None where there is none.
+        """A directory's listing, the same for the whole compile; None if there is no such directory.
 
         Raises:
             StaysLocal: it cannot be listed.
@@ -113,11 +113,11 @@ class NameWatchBuilder:
         return tuple(found)
 
     def obstacles(self) -> frozenset[bytes]:
-        """Paths that are there and are no directories, though a name's way leads through them."""
+        """Existing paths that are not directories, although a name's way leads through them."""
         return frozenset(self._obstacles)
 
     def _add(self, path: bytes, names: tuple[bytes, ...]) -> None:
-        """Watches `names` in the directory, or, where there is none, the first name that is missing on the way."""
+        """Watches `names` in the directory, or, if there is none, the first name that is missing on the way."""
         listing = self.listing(path)
         way = path
         while listing is None:

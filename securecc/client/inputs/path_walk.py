@@ -1,7 +1,7 @@
 """Which directories and symlinks a spelled path crosses on its way to a file.
 
-A compiler opens `gen/../inc/a.h` only where `gen` exists, and finds another file where `inc` is a symlink. So the tree
-that the server builds holds every component that a spelled path passes through.
+A compiler opens `gen/../inc/a.h` only if `gen` exists, and finds another file if `inc` is a symlink. So the tree that
+the server builds has every component that a spelled path passes through.
 """
 
 import os
@@ -15,7 +15,7 @@ from securecc.model.errors import StaysLocal
 
 
 class _NoDirectoryError(Exception):
-    """The path leads through something that is no directory."""
+    """The path leads through something that is not a directory."""
 
 
 @dataclass(slots=True)
@@ -30,11 +30,11 @@ class PathWalk:
     _known: dict[bytes, bytes | None] = field(default_factory=dict)
 
     def directory(self, spelled: bytes) -> bytes | None:
-        """The physical path of an absolute spelled directory; None when there is no such directory. What exists of the
-        way is recorded in both cases.
+        """The physical path of an absolute spelled directory; None if there is no such directory. The existing part of
+        the way is recorded in both cases.
 
         Raises:
-            StaysLocal: the way leads through what each process sees otherwise, such as /proc/self.
+            StaysLocal: the way leads through something that each process sees differently, such as /proc/self.
         """
         if spelled in self._known:
             return self._known[spelled]
@@ -45,10 +45,11 @@ class PathWalk:
         return physical
 
     def file(self, spelled: bytes) -> bytes:
-        """The physical path of an absolute spelled file, its own symlinks followed.
+        """The physical path of an absolute spelled file, following its symlinks.
 
         Raises:
-            StaysLocal: the way to it does not exist (any more), or leads through what each process sees otherwise.
+            StaysLocal: the way to it does not exist (any more), or leads through something that each process sees
+            differently.
         """
         head, _, tail = spelled.rpartition(b"/")
         parent = self.directory(head or b"/")
@@ -66,12 +67,12 @@ class PathWalk:
         return found
 
     def exclude(self, excluded: Callable[[bytes], bool]) -> None:
-        """Drops the components of which this is true."""
+        """Drops the components for which this is true."""
         self.directories = {path: value for path, value in self.directories.items() if not excluded(path)}
         self.links = {path: value for path, value in self.links.items() if not excluded(path)}
 
     def _walk(self, spelled: bytes) -> bytes | None:
-        """Follows `spelled` component by component; the physical path of what is there, None for nothing."""
+        """Follows `spelled` component by component; returns the physical path of what is there, None for nothing."""
         if b"/" not in self.directories:
             root = os.lstat(b"/")
             self.directories[b"/"] = (root.st_dev, root.st_ino)
@@ -84,7 +85,7 @@ class PathWalk:
         """Records what is there.
 
         Raises:
-            OSError: nothing is.
+            OSError: nothing is there.
         """
         if physical in self.directories:
             return None

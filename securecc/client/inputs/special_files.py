@@ -1,6 +1,6 @@
-"""Files that only the compiler itself may open: they give their content once, or to one process alone.
+"""Files that only the compiler itself may open: they can be read only once, or by only one process.
 
-Reading one before the compiler does would leave it an empty source, which compiles: bash's ``<(command)``, a FIFO.
+Reading one first would leave the compiler an empty source, which compiles: bash's ``<(command)``, a FIFO.
 """
 
 import os
@@ -9,19 +9,19 @@ import stat
 from securecc.model.errors import StaysLocal
 
 SPECIAL = "special"
-"""The reason of a compile that stays local for one; the compiler must not be asked what it reads, either."""
+"""Why a compile that reads one stays local; the compiler must not be asked what it reads, either."""
 CONSUMED = "special-taken"
-"""The reason where the compiler that was asked has read a FIFO: no later run of it would find the same."""
+"""Why a compile stays local after the compiler, when asked, read a FIFO: a later run would not find the same."""
 DEV_NULL = b"/dev/null"
-"""The one device that a compile may name as a header: empty here, and in every sandbox."""
+"""The only device that a compile may name as a header: it is empty here and in every sandbox."""
 PER_PROCESS = frozenset((b"/dev", b"/proc"))
-"""Directories whose contents depend on the process that looks."""
+"""Directories whose contents depend on the reading process."""
 
 _SPECIAL_TYPES = frozenset((stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR, stat.S_IFBLK))
 
 
 def refuse(physical: bytes, mode: int) -> None:
-    """Refuses what must not be opened. `physical` is a physical path, `mode` that of what is there, 0 for nothing.
+    """Refuses files that must not be opened. `physical` is a physical path, `mode` the file's mode, 0 if there is none.
 
     Raises:
         StaysLocal: it is below a directory of `PER_PROCESS`, or a FIFO, a socket or a device.

@@ -1,13 +1,13 @@
-"""Paths as a command or a source spells them. Nothing is normalised, for `a/../b` is `b` only where `a` exists."""
+"""Paths as a command or a source spells them. Nothing is normalised, since `a/../b` is `b` only if `a` exists."""
 
 
 def absolute(path: bytes, cwd: bytes) -> bytes:
-    """`path` from the directory `cwd`."""
+    """`path` relative to the directory `cwd`."""
     return path if path.startswith(b"/") else under(cwd, path)
 
 
 def under(directory: bytes, name: bytes) -> bytes:
-    """`name` as it is found from a directory; the directory itself for an empty name."""
+    """`name` below a directory; the directory itself for an empty name."""
     if not name:
         return directory
     if name.startswith(b"/"):

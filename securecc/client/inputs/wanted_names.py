@@ -1,4 +1,4 @@
-"""Which names the texts of a compile ask for, and what else of them decides whether it may leave this machine."""
+"""Which names the texts of a compile ask for, and what else in them decides whether it may leave this machine."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from securecc.compiler.source.directives import STAMP, Directives, needs_local, 
 @dataclass(frozen=True, slots=True)
 class WantedNames:
     """`included` are the names of files that are read, `asked` of those that are asked for without including, `shown`
-    the names in #line. `computed`: a macro names a further one. `uses_time`: a text may tell the time of day;
-    `stamped`: one may tell when it was changed last.
+    the names in #line. `computed`: a macro names another one. `uses_time`: a text may use the time of day; `stamped`:
+    one may use its own time of last change.
     """
 
     included: frozenset[bytes]
@@ -26,7 +26,7 @@ def wanted_names(texts: Iterable[Directives], search: IncludeSearch) -> WantedNa
     """What these texts and the macros of the command line ask for.
 
     Raises:
-        StaysLocal: a text asks for what no server can answer as this machine does.
+        StaysLocal: a text asks for something that no server can answer like this machine.
     """
     included: set[bytes] = set(search.forced)
     asked: set[bytes] = set()

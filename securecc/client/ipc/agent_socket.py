@@ -1,7 +1,7 @@
-"""Where the agent of one user and one world listens, and who may speak to it.
+"""Where the agent of one user and one world listens, and who may connect to it.
 
-The launcher (client/launcher/agent/agent_socket.c) names the socket alike. A world is a mount namespace, a root
-directory and a Kerberos configuration: a container with other files at the same paths gets an agent of its own.
+The launcher (client/launcher/agent/agent_socket.c) uses the same name. A world is a mount namespace, a root directory
+and a Kerberos configuration: a container with other files at the same paths gets its own agent.
 """
 
 import functools
@@ -56,10 +56,10 @@ def _is_private(path: str | Path) -> bool:
 
 
 def check_folder(path: Path) -> None:
-    """Makes sure that `path` is a directory of this user's with mode 0700 and no link; makes it if there is none.
+    """Makes sure that `path` is this user's directory, with mode 0700 and not a link; makes it if there is none.
 
     Raises:
-        AgentError: it is something else, or cannot be made: somebody may want to be taken for the agent.
+        AgentError: it is something else, or cannot be made: someone may be trying to impersonate the agent.
     """
     if _is_private(path):
         return
@@ -95,7 +95,7 @@ def failure_mark(path: Path) -> Path:
 
 
 def peer(connection: socket.socket) -> tuple[int, int]:
-    """(process id, user id) of the other end of a Unix socket, as when it connected.
+    """(process id, user id) of the other end of a Unix socket, from when it connected.
 
     Raises:
         AgentError: the kernel does not say.
@@ -108,7 +108,7 @@ def peer(connection: socket.socket) -> tuple[int, int]:
 
 
 def same_world(process: int) -> bool:
-    """Whether that process has our mount namespace and our root. False when it has ended or is hidden."""
+    """Whether that process has our mount namespace and our root. False if it has ended or is hidden."""
     try:
         return all(os.path.samestat(os.stat(f"/proc/{process}/{name}"), status) for name, status in _our_world())
     except OSError:

@@ -1,6 +1,6 @@
-"""The fields of the launcher protocol's frames: how each kind is encoded, and decoded again.
+"""The fields of the launcher protocol's frames: how each kind is encoded and decoded.
 
-Pure, little-endian (docs/launcher-protocol.md). Whatever does not fit is a ProtocolError.
+Pure, little-endian (docs/launcher-protocol.md). Anything malformed is a ProtocolError.
 """
 
 import struct
@@ -26,7 +26,7 @@ class Payload:
         """The next `size` bytes.
 
         Raises:
-            ProtocolError: so many are not left.
+            ProtocolError: fewer are left.
         """
         end = self._at + size
         if end > len(self._data):
@@ -60,7 +60,7 @@ def take_u32(payload: Payload) -> int:
     """The next u32.
 
     Raises:
-        ProtocolError: four bytes are not left.
+        ProtocolError: fewer than four bytes are left.
     """
     return int.from_bytes(payload.take(4), "little")
 

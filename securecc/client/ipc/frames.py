@@ -41,9 +41,9 @@ _HEADER = struct.Struct("<IB")
 class Request:
     """First frame of a launcher: one compile, as the user asked for it.
 
-    `arguments[0]` is the name that the compiler is to be called by, `compiler` the path that the launcher found for it
-    and would execute by itself. `environment` holds the variables that the protocol lists, no others. `parent` is the
-    launcher's parent process id (make's). `terminal` has the size of descriptor 0, or of 2 where 0 is no terminal.
+    `arguments[0]` is the name to call the compiler by, `compiler` the path that the launcher found for it and would
+    itself execute. `environment` holds the variables that the protocol lists, no others. `parent` is the launcher's
+    parent process id (make's). `terminal` has the size of descriptor 0, or of 2 if 0 is not a terminal.
     """
 
     arguments: tuple[bytes, ...]
@@ -66,7 +66,7 @@ class Captured:
 
 @dataclass(frozen=True, slots=True)
 class CaptureDone:
-    """The `Capture` child has ended and all it wrote has been sent. `status` is as waitpid(2) gives it.
+    """The `Capture` child has ended and all its output has been sent. `status` is as from waitpid(2).
 
     `truncated` means that it wrote more than 64 MiB and was killed.
     """
@@ -77,22 +77,22 @@ class CaptureDone:
 
 @dataclass(frozen=True, slots=True)
 class Spawned:
-    """The `Spawn` child has ended. `status` is as waitpid(2) gives it."""
+    """The `Spawn` child has ended. `status` is as from waitpid(2)."""
 
     status: int
 
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """All outputs stand under their final names."""
+    """All outputs have their final names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
     """A command could not be carried out; `error` is the errno.
 
-    Of outputs, no temporary file is left, and every Output, Data and Commit that follows is ignored. Of Capture and
-    Spawn, the child could not be started.
+    For outputs: no temporary file is left, and every Output, Data and Commit that follows is ignored. For Capture and
+    Spawn: the child could not be started.
     """
 
     error: int
@@ -115,7 +115,7 @@ class Execute:
 class Capture:
     """Run `arguments` (the first is an absolute path) with no input and send what it writes.
 
-    `environment` is set on top of the user's. With `errors` standard error is sent as well, else dropped.
+    `environment` is set on top of the user's. With `errors` standard error is sent as well, otherwise dropped.
     """
 
     arguments: Sequence[bytes]
@@ -125,17 +125,17 @@ class Capture:
 
 @dataclass(frozen=True, slots=True)
 class Spawn:
-    """Run `arguments` with the user's own descriptors, say how it ended, and wait for another command."""
+    """Run `arguments` with the user's own descriptors, report how it ended, and wait for another command."""
 
     arguments: Sequence[bytes]
     environment: Mapping[bytes, bytes] = field(default_factory=dict)
 
 
 class Keep(IntEnum):
-    """Whether a file that is there is truncated, so that it keeps its mode and links are followed, or made anew."""
+    """Whether an existing file is truncated, so that it keeps its mode and links are followed, or replaced."""
 
     IF_EMPTY = 0  # as GNU as and objcopy do
-    ALWAYS = 1  # as all that write by themselves
+    ALWAYS = 1  # as all other writers do
     NEVER = 2  # as clang does with what it compiles
 
 
@@ -143,7 +143,7 @@ class Keep(IntEnum):
 class Output:
     """A file of the result, whose `size` bytes follow in Data frames.
 
-    `keep` says what becomes of one that is there.
+    `keep` says what happens to an existing one.
     """
 
     path: bytes
@@ -180,7 +180,7 @@ class Exit:
 
 @dataclass(frozen=True, slots=True)
 class Keepalive:
-    """The agent is at work."""
+    """The agent is still working."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,8 +192,8 @@ class Die:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """Send standard input to its end, as Captured frames of stream 0 and CaptureDone, and keep it for whatever is run
-    later. `truncated` means that there is more of it than 4 MiB, Failed that it is a terminal, a device or half read.
+    """Send all of standard input, as Captured frames of stream 0 and CaptureDone, and keep it for commands run later.
+    `truncated` means that it exceeds 4 MiB, Failed that it is a terminal, a device or partly read.
     """
 
 
@@ -274,7 +274,7 @@ def print_frames(stream: int, content: bytes) -> bytes:
 
 
 class _Reader:
-    """Frames out of a stream of bytes, however it is cut. After an error nothing more can be read."""
+    """Frames from a stream of bytes, in any pieces. After an error nothing more can be read."""
 
     def __init__(self, layouts: tuple[_Layout, ...]) -> None:
         self._layouts = {layout.kind: layout for layout in layouts}
@@ -284,8 +284,8 @@ class _Reader:
         """The frames that `data` completes.
 
         Raises:
-            ProtocolError: the bytes are no frame that may come here.
-            AgentError: the launcher is of another version.
+            ProtocolError: the bytes are not a frame that is allowed here.
+            AgentError: the launcher has another version.
         """
         self._buffer += data
         frames: list[Frame] = []
@@ -344,7 +344,7 @@ class RequestReader(_Reader):
 
 
 class CommandReader(_Reader):
-    """What a launcher reads: commands. The launcher itself is in C; with this one, tests stand in for it."""
+    """What a launcher reads: commands. The launcher itself is in C; tests use this to stand in for it."""
 
     def __init__(self) -> None:
         super().__init__(_FROM_AGENT)

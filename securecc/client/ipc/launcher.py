@@ -10,12 +10,12 @@ from securecc.model.errors import AgentError
 
 
 class LauncherGoneError(AgentError):
-    """The launcher has ended: nobody waits for this compile any more."""
+    """The launcher has ended: no one is waiting for this compile any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class MadeFile:
-    """One output as the launcher is to write it. `keep` says what becomes of a file that is there."""
+    """One output for the launcher to write. `keep` says what happens to an existing file."""
 
     path: bytes
     content: Content
@@ -23,7 +23,7 @@ class MadeFile:
 
 
 class Launcher(Protocol):
-    """A launcher, as far as its compile is concerned. Wait statuses are as waitpid(2) gives them."""
+    """A launcher, as its compile sees it. Wait statuses are as from waitpid(2)."""
 
     process: int
     """Its process id."""
@@ -36,7 +36,7 @@ class Launcher(Protocol):
         """
 
     def execute(self, request: Request) -> None:
-        """It becomes the compiler that it found, with the arguments that the user gave.
+        """Makes it become the compiler that it found, with the user's arguments.
 
         Raises:
             LauncherGoneError: it has ended.
@@ -46,46 +46,46 @@ class Launcher(Protocol):
         """Writes to the user's descriptor 1 or 2."""
 
     def exit(self, status: int) -> None:
-        """It ends with this exit status.
+        """Ends it with this exit status.
 
         Raises:
             LauncherGoneError: it has ended.
         """
 
     def abandon(self) -> None:
-        """Nobody waits for this compile any more."""
+        """Ends a compile that no one is waiting for any more."""
 
     async def capture(self, arguments: Sequence[bytes]) -> tuple[int, bytes]:
-        """Runs a command in its place; the wait status, and what was written to standard output.
+        """Runs a command in its place; returns the wait status and the standard output.
 
         Raises:
             LauncherGoneError: it has ended.
         """
 
     async def capture_all(self, arguments: Sequence[bytes]) -> tuple[int, bytes, bytes]:
-        """As `capture`, and what was written to standard error, which is in English.
+        """As `capture`, with the standard error too, which is in English.
 
         Raises:
             LauncherGoneError: it has ended.
         """
 
     async def input(self) -> bytes | None:
-        """The user's standard input to its end; None for what only the compiler itself should read. It is read once.
+        """All of the user's standard input; None if only the compiler itself should read it. It is read only once.
 
         Raises:
             LauncherGoneError: it has ended.
         """
 
     async def spawn(self, arguments: Sequence[bytes]) -> int:
-        """Runs a command with the user's own descriptors; its wait status.
+        """Runs a command with the user's own descriptors; returns its wait status.
 
         Raises:
             LauncherGoneError: it has ended.
         """
 
     async def finish(self, outputs: Sequence[MadeFile], stdout: Sequence[Content], stderr: bytes) -> Failed | None:
-        """Writes all outputs or none. When all are written, prints and ends the launcher with success; else says what
-        kept them from being written, and the launcher waits for another command.
+        """Writes all outputs or none. When all are written, prints and ends the launcher with success; otherwise
+        returns why they could not be written, and the launcher waits for another command.
 
         Raises:
             LauncherGoneError: it has ended.

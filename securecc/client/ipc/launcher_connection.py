@@ -35,16 +35,16 @@ _KEEPALIVE = frames.encode(frames.Keepalive())
 _AT_ONCE = 64 * limits.KIB
 
 _BATCH = 1 * limits.MIB
-"""Bytes of a delivery that are written without looking whether the launcher takes them: most are smaller."""
+"""Bytes of a delivery that are written without checking whether the launcher takes them: most are smaller."""
 
 
 _incoming = memoryview(bytearray(_AT_ONCE))
-"""Where the bytes from launchers are put: they are taken out before others come, so that one place does for all."""
+"""The read buffer for all launchers: bytes are taken out before others arrive."""
 
 
 class LauncherConnection(asyncio.BufferedProtocol):
-    """See `securecc.client.ipc.launcher.Launcher`. `serve` is called with the request, as a task of its own; when the
-    launcher goes away, that task is cancelled.
+    """See `securecc.client.ipc.launcher.Launcher`. `serve` is called with the request, in its own task, which is
+    cancelled when the launcher goes away.
     """
 
     def __init__(self, serve: Callable[["LauncherConnection", Request], Awaitable[None]]) -> None:
@@ -77,7 +77,7 @@ class LauncherConnection(asyncio.BufferedProtocol):
         return _incoming
 
     def buffer_updated(self, nbytes: int) -> None:
-        """See asyncio.BufferedProtocol. A launcher that breaks the protocol is left to help itself."""
+        """See asyncio.BufferedProtocol. A launcher that breaks the protocol is disconnected, and compiles locally."""
         if self._transport is None:
             return
         try:
@@ -94,7 +94,7 @@ class LauncherConnection(asyncio.BufferedProtocol):
         """See asyncio.Protocol."""
         self._transport = None
         self._wake()
-        # A launcher that has written everything goes without being told again: what it made still counts.
+        # A launcher that has written everything exits without another command: its outputs still count.
         if self._task is not None and not any(isinstance(reply, Committed) for reply in self._replies):
             self._task.cancel()
         self.done(self)
@@ -120,7 +120,7 @@ class LauncherConnection(asyncio.BufferedProtocol):
             self.close()
 
     def abandon(self) -> None:
-        """Nobody waits for this compile any more."""
+        """Ends a compile that no one is waiting for any more."""
         if self._task is not None:
             self._task.cancel()
 
@@ -130,7 +130,7 @@ class LauncherConnection(asyncio.BufferedProtocol):
             self._transport.close()
 
     def keep_alive(self) -> None:
-        """Tells the launcher that the agent is at work; to be called every AGENT_KEEPALIVE_S. One whose request is
+        """Tells the launcher that the agent is still working; call every AGENT_KEEPALIVE_S. A launcher whose request is
         newer than the last call is not told yet.
         """
         if not self._quiet and self._transport is not None and self._task is not None:
@@ -148,7 +148,7 @@ class LauncherConnection(asyncio.BufferedProtocol):
         self._transport.write(frames.encode(frame))
 
     def execute(self, request: Request) -> None:
-        """The launcher becomes the compiler that it found, with the arguments that the user gave."""
+        """Makes the launcher become the compiler that it found, with the user's arguments."""
         self.command(Execute(request.compiler, request.arguments))
 
     def write(self, stream: int, content: bytes) -> None:
@@ -157,20 +157,20 @@ class LauncherConnection(asyncio.BufferedProtocol):
             self._transport.write(frames.print_frames(stream, content))
 
     def exit(self, status: int) -> None:
-        """The launcher ends with this exit status."""
+        """Ends the launcher with this exit status."""
         self.command(Exit(status))
 
     async def capture(self, arguments: Sequence[bytes]) -> tuple[int, bytes]:
-        """Runs a command in the launcher's place; returns its wait status and what it wrote to standard output."""
+        """Runs a command in the launcher's place; returns its wait status and standard output."""
         status, output, _ = await self._captured(frames.Capture(tuple(arguments)))
         return status, output
 
     async def capture_all(self, arguments: Sequence[bytes]) -> tuple[int, bytes, bytes]:
-        """As `capture`, and what it wrote to standard error, which is in English."""
+        """As `capture`, with the standard error too, which is in English."""
         return await self._captured(frames.Capture(tuple(arguments), {b"LANGUAGE": b"C"}, errors=True))
 
     async def input(self) -> bytes | None:
-        """The user's standard input to its end; None for what only the compiler itself should read. It is read once."""
+        """All of the user's standard input; None if only the compiler itself should read it. It is read only once."""
         if not self._input:
             status, content, _ = await self._captured(frames.Input(), 0)
             self._input = (content if status == 0 else None,)
@@ -201,9 +201,9 @@ class LauncherConnection(asyncio.BufferedProtocol):
 
     async def finish(self, outputs: Sequence[MadeFile], stdout: Sequence[Content], stderr: bytes) -> Failed | None:
         """Writes all outputs or none. When all are written, prints and ends the launcher with success, without waiting
-        for a reply in between; returns what kept them from being written, and the launcher waits for another command.
-        What is printed on standard output is one of the outputs: it comes after what is said, as compilers have it,
-        and before the files have their names.
+        for a reply in between; otherwise returns why they could not be written, and the launcher waits for another
+        command. Standard output is one of the outputs: it is written after the diagnostics, as compilers do, and before
+        the files get their names.
 
         Raises:
             LauncherGoneError: the launcher has ended.
@@ -234,11 +234,11 @@ class LauncherConnection(asyncio.BufferedProtocol):
         self._transport.write(b"".join(pieces))
 
     def _failed(self) -> bool:
-        """Whether the launcher has given up what is being sent."""
+        """Whether the launcher has given up on what is being sent."""
         return any(isinstance(reply, Failed) for reply in self._replies)
 
     async def _drain(self) -> None:
-        """Waits until the launcher has taken most of what was written, or has given up."""
+        """Waits until the launcher has read most of what was written, or has given up."""
         while self._held_back and self._transport is not None and not self._failed():
             await self._woken()
 

@@ -1,7 +1,7 @@
-"""Whether those who wait for a compile still live: make may be killed without the launcher below it being told.
+"""Whether the processes that wait for a compile are still alive: make may be killed without the launcher noticing.
 
-A shell, libtool or ccache between make and the launcher lives on when make is killed. So the ancestors are followed
-upwards through such go-betweens to the first process that is none, and all of them are watched.
+A shell, libtool or ccache between make and the launcher survives when make is killed. So ancestors are followed upwards
+through such intermediaries to the first process that is not one, and all of them are watched.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ GO_BETWEENS = frozenset(
 """Programs that run one command for another process and wait for it, by the name of their executable."""
 
 WATCHED_AFTER_S = 0.7
-"""Seconds. A shorter compile is not worth the watch: whatever it leaves behind ends within a second anyway."""
+"""Seconds. A shorter compile is not worth watching: anything it leaves behind ends within a second anyway."""
 
 _GENERATIONS = 12
 
@@ -46,13 +46,13 @@ class ProcessAncestry:
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Begins. The ancestors are found now: a shell whose make was killed has init above it later."""
+        """Starts. The ancestors are found now: later, a shell whose make was killed has init as its parent."""
         self._ancestors = ancestors(self._process)
         self._timer = asyncio.get_running_loop().call_later(WATCHED_AFTER_S, self._watch)
 
     @property
     def started(self) -> bool:
-        """Whether the watch is still to begin, or has begun."""
+        """Whether `start` was called, even if watching has not begun yet."""
         return self._timer is not None
 
     def stop(self) -> None:
@@ -90,13 +90,13 @@ class ProcessAncestry:
 
 
 def ancestors(process: int) -> list[int]:
-    """The process ids above `process`, nearest first, up to the first that is no go-between. Empty where /proc does not
-    show them.
+    """The process ids above `process`, nearest first, up to the first that is not an intermediary. Empty if /proc does
+    not show them.
     """
     line: list[int] = []
     try:
         if not os.path.samestat(os.stat(f"/proc/{process}/ns/pid"), _our_pid_namespace()):
-            return []  # it has other process ids than we see
+            return []  # its process ids differ from those that we see
         while len(line) < _GENERATIONS:
             process = parent_of(process)
             if process <= 1:
@@ -116,7 +116,7 @@ def _our_pid_namespace() -> os.stat_result:
 
 
 def _adopted(process: int, parent: int) -> bool:
-    """Whether somebody else, init for example, is the parent now. Not where /proc does not show it."""
+    """Whether another process, such as init, is the parent now. False if /proc does not show it."""
     try:
         return parent_of(process) != parent
     except OSError:
@@ -124,7 +124,7 @@ def _adopted(process: int, parent: int) -> bool:
 
 
 def parent_of(process: int) -> int:
-    """The parent's process id: field 4 of /proc/PID/stat (proc(5)); field 2 may hold blanks and parentheses.
+    """The parent's process id: field 4 of /proc/PID/stat (proc(5)); field 2 may contain blanks and parentheses.
 
     Raises:
         OSError: /proc does not show the process.

@@ -21,7 +21,7 @@
 #include "report.h"
 #include "signals.h"
 
-static bool outputs_failed; /* the agent knows; what is on its way for the same result is void */
+static bool outputs_failed; /* the agent knows; further frames for the same result are ignored */
 
 static bool fail_outputs(int connection, int error, const char *path)
 {
@@ -174,7 +174,7 @@ static bool (*const commands[FRAME_INPUT + 1])(int, struct payload *) = {
     [FRAME_DIE] = do_die,         [FRAME_INPUT] = do_input,
 };
 
-/* One compile may wait for a hanging agent; the next ones in a while must not. */
+/* One compile may wait for a hanging agent; the next ones must not, for a while. */
 static _Noreturn void do_without(const struct compile *compile)
 {
     const char *why = "the agent has gone";

@@ -8,10 +8,10 @@
 /* A compiler's descriptors 0 to 2 may be closed: ours must never take their numbers. */
 void occupy_standard(void);
 
-/* All of it, however the descriptor is set. False: errno says why. */
+/* Writes all of it, even to a non-blocking descriptor. False: errno says why. */
 bool write_all(int fd, const void *data, size_t size);
 
-/* `first` and all above it. */
+/* Closes `first` and all above it. */
 void close_from(unsigned first);
 
 #endif

@@ -1,4 +1,4 @@
-/* The launcher's own exit statuses, as distcc's. */
+/* The launcher's own exit statuses, the same as distcc's. */
 #ifndef SECURECC_EXIT_STATUS_H
 #define SECURECC_EXIT_STATUS_H
 

@@ -39,7 +39,7 @@ static _Noreturn void usage(int status)
     _exit(status);
 }
 
-/* Which compiler, and what it is to see as its own name. */
+/* Which compiler, and the name that it is called by. */
 static struct compile what_to_compile(int count, char **arguments)
 {
     const char *slash = strrchr(arguments[0], '/');
@@ -57,7 +57,7 @@ static struct compile what_to_compile(int count, char **arguments)
                 passed_ourselves ? " besides links to programs like securecc" : "");
         _exit(EXIT_COMPILER_MISSING);
     }
-    /* gcc looks for its parts beside the program of its own name in PATH, where it would find us. */
+    /* gcc looks for its parts beside the program of its name in PATH, where it would find us. */
     if (passed_ourselves)
         compile.arguments[0] = compile.path;
     return compile;

@@ -1,4 +1,4 @@
-/* What the launcher says on standard error, and how it ends when memory runs out. */
+/* What the launcher prints on standard error, and how it ends when memory runs out. */
 #ifndef SECURECC_REPORT_H
 #define SECURECC_REPORT_H
 

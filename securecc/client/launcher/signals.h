@@ -2,7 +2,7 @@
 #ifndef SECURECC_SIGNALS_H
 #define SECURECC_SIGNALS_H
 
-/* From now on a deadly signal removes temporaries and goes on to the child first. */
+/* From now on a deadly signal first removes temporaries and is passed to the child. */
 void signals_watch(void);
 
 _Noreturn void die_by(int signal_number);

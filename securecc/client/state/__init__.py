@@ -1,1 +1,1 @@
-"""The user's settings, and the record of what became of compiles."""
+"""The user's settings, and the record of the outcome of compiles."""

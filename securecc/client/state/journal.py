@@ -1,4 +1,4 @@
-"""The agent's record of what became of each compile, in a file, so that `securecctl why` needs no agent."""
+"""The agent's record of the outcome of each compile, in a file, so that `securecctl why` needs no agent."""
 
 import contextlib
 import fcntl
@@ -29,8 +29,8 @@ def default_path(environ: Mapping[str, str] | None = None) -> Path:
 
 
 class Journal:
-    """Adds up what happens and writes it to the file: an event at once if none was written for
-    `limits.JOURNAL_WRITE_S`, all others with the next `flush`. `redaction` removes secrets first.
+    """Adds up events and writes them to the file: an event at once if none was written for `limits.JOURNAL_WRITE_S`,
+    others with the next `flush`. `redaction` removes secrets first.
 
     No method raises: a record that cannot be written must not disturb a compile.
     """
@@ -53,23 +53,23 @@ class Journal:
     def remote(
         self, server: str, arguments: Iterable[bytes] = (), *, sent: int = 0, received: int = 0, wall_s: float = 0.0
     ) -> None:
-        """`server` did a compile for `sent` and `received` bytes."""
+        """Records a compile by `server`, with the bytes `sent` and `received`."""
         del arguments  # counted, not kept
         self._add(journal_record.remote(self._clock(), server, sent, received, wall_s))
 
     def local(self, reason: str, detail: str, arguments: Iterable[bytes] = ()) -> None:
-        """A compile ran here: `reason` is a stable word, `detail` explains it for this one."""
+        """Records a compile that ran here: `reason` is a stable word, `detail` explains it for this compile."""
         given = list(arguments)
         shown = self._redaction(given)
         said = silenced(detail, given, shown, self._redaction)
         self._add(journal_record.local(self._clock(), reason, said, shown))
 
     def trouble(self, reason: str, detail: str) -> None:
-        """Something is wrong that `why` should report, though it kept no compile from a server."""
+        """Records a problem that `why` should report, although it kept no compile from a server."""
         self._add(journal_record.trouble(self._clock(), reason, detail))
 
     def disagreement(self, server: str, arguments: Iterable[bytes], status: int, errors: bytes) -> None:
-        """A compile failed on `server` with this exit status and succeeded here. It counts as local, too."""
+        """Records a compile that failed on `server` with this exit status and succeeded here. It counts as local."""
         given = list(arguments)
         shown = self._redaction(given)
         said = silenced(errors.decode("utf-8", "surrogateescape"), given, shown, self._redaction)
@@ -78,12 +78,12 @@ class Journal:
         )
 
     def flush(self) -> None:
-        """Writes what is still unwritten; to be called about once a second."""
+        """Writes what is still unwritten; call about once a second."""
         if self._pending.since:
             self._write()
 
     def close(self) -> None:
-        """The last flush."""
+        """Flushes a last time."""
         self.flush()
 
     def _add(self, new: JournalRecord) -> None:
@@ -99,7 +99,7 @@ class Journal:
 
 
 def load(path: Path) -> JournalRecord:
-    """The record; empty where there is none yet.
+    """The record; empty if there is none yet.
 
     Raises:
         AgentError: the file cannot be read.
@@ -111,7 +111,7 @@ def load(path: Path) -> JournalRecord:
 
 
 def clear(path: Path) -> None:
-    """Empties the record, also under a running agent.
+    """Empties the record, even while an agent is running.
 
     Raises:
         AgentError: the file cannot be written.

@@ -1,4 +1,4 @@
-"""What became of a user's recent compiles: totals by server and by reason, with examples. Pure values that add up."""
+"""The outcome of a user's recent compiles: totals by server and by reason, with examples. Pure values that add up."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
@@ -18,8 +18,8 @@ _SOURCES = (b".c", b".cc", b".cpp", b".cxx", b".C", b".c++", b".cp", b".i", b".i
 
 
 class ServerTotals(msgspec.Struct, frozen=True):
-    """What one server did: compiles, bytes sent to it and received from it, the seconds that it took in all, and
-    when last (seconds since the epoch).
+    """What one server did: compiles, bytes sent to it and received from it, total seconds, and when it was last used
+    (seconds since the epoch).
     """
 
     count: int = 0
@@ -84,7 +84,7 @@ def encode(record: JournalRecord) -> bytes:
 
 
 def decode(data: bytes) -> JournalRecord:
-    """The record in a file; an empty one where it is damaged or of another version, for these are only totals."""
+    """The record in a file; an empty one if it is damaged or of another version: these are only totals."""
     try:
         found = _decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -93,7 +93,7 @@ def decode(data: bytes) -> JournalRecord:
 
 
 def add(old: JournalRecord, new: JournalRecord) -> JournalRecord:
-    """Both records together, within the limits of what is remembered."""
+    """The sum of both records, within the limits of what is remembered."""
     starts = [recent.since for recent in (old, new) if recent.since]
     return JournalRecord(
         since=min(starts, default=0.0),
@@ -118,7 +118,7 @@ def local(now: float, reason: str, detail: str | bytes, arguments: Iterable[byte
 
 
 def trouble(now: float, reason: str, detail: str) -> JournalRecord:
-    """Something that a person should know of, and no compile."""
+    """A problem that the user should know about, and no compile."""
     return JournalRecord(
         since=now, reasons={_short(reason): ReasonTotals(0, now, (LocalCompile(now, "", _short(detail)),))}
     )
@@ -138,7 +138,7 @@ def disagreement(now: float, server: str, arguments: Iterable[bytes], status: in
 
 
 def source_of(arguments: Iterable[bytes]) -> bytes:
-    """The source of a compile, as far as its name tells: for people, not for deciding."""
+    """The source of a compile, as far as its name shows: for people, not for decisions."""
     words = [word for word in arguments if not word.startswith(b"-")]
     return next((word for word in reversed(words) if word.endswith(_SOURCES)), b"")
 

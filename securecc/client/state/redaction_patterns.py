@@ -1,4 +1,4 @@
-"""The site's patterns of secrets, for what a client records: ``/etc/securecc/redact``, one pattern a line."""
+"""The site's patterns of secrets, for what a client records: ``/etc/securecc/redact``, one pattern per line."""
 
 import os
 from pathlib import Path
@@ -17,7 +17,7 @@ _CONSEQUENCE = "until this is corrected, nothing of commands is recorded"
 def read_patterns(path: Path = SITE) -> tuple[Redaction, str]:
     """The patterns in a file, and what is wrong with it (empty: nothing). Lines that begin with ``#`` are comments.
 
-    A file that is not understood redacts everything, for nobody knows what it was to keep out. Never raises.
+    A file with errors redacts everything, since what it was meant to redact is unknown. Never raises.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -1,5 +1,5 @@
-"""The user's settings: hosts, fallback, verbosity. Arguments win over SECURECC_* variables, these over the user's
-files, these over the site's. docs/settings.md lists the names.
+"""The user's settings: hosts, fallback, verbosity. Arguments override SECURECC_* variables, which override the user's
+files, which override the site's. docs/settings.md lists the names.
 """
 
 import os
@@ -17,7 +17,7 @@ from securecc.model.service import PORT, SERVICE
 SITE: Final = Path("/etc/securecc")
 
 _SLOTS_MAX = 4096
-_HOST_SLOTS = 0  # where the host list names no limit: servers say themselves when they have room
+_HOST_SLOTS = 0  # if the host list names no limit: servers themselves say when they have room
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9_.])?", re.ASCII)
 _V6 = re.compile(r"\[([0-9A-Fa-f:.]{2,45}(?:%[A-Za-z0-9_.-]{1,32})?)\]")
 _IGNORED = frozenset(["--randomize"])  # distcc's: the order of hosts means nothing here either way
@@ -28,7 +28,7 @@ _KEYS = ("hosts", "fallback", "verbose", "local_slots", "service", "ca")
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """One server. `slots` is the most jobs that this user has there at one time, 0 for no such limit. `principal`
+    """One server. `slots` limits this user's concurrent jobs there, 0 for no limit. `principal`
     replaces ``service/name`` as the name that the server must prove (option ``auth=``).
     """
 
@@ -38,15 +38,15 @@ class Host:
     principal: str = ""
 
     def __str__(self) -> str:
-        """As a user writes it: the usual port goes without saying."""
+        """As a user writes it, without the default port."""
         return address(self.name, self.port).removesuffix(f":{PORT}")
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """A client's settings. `fallback`: a compile may run locally at all; `local_slots`: how many may at one time. `ca`
-    is a file (PEM) of the authorities that vouch for servers' TLS certificates, empty where Kerberos alone does.
-    `troubles` say which settings were not understood and are ignored: a bad setting breaks no build.
+    """A client's settings. `fallback`: compiles may run locally at all; `local_slots`: how many may at a time. `ca` is
+    a file (PEM) of the authorities for servers' TLS certificates, empty if only Kerberos proves servers. `troubles` say
+    which settings are invalid and ignored: a bad setting breaks no build.
     """
 
     hosts: tuple[Host, ...] = ()
@@ -60,7 +60,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class SettingsFiles:
-    """The contents of one directory's settings files, empty where there is none; `name` is the directory."""
+    """The contents of one directory's settings files, empty if there are none; `name` is the directory."""
 
     name: str
     hosts: str = ""
@@ -69,7 +69,7 @@ class SettingsFiles:
 
 @dataclass(slots=True)
 class _Found:
-    """Values on their way into Settings, the strongest first, each with its origin."""
+    """Values to go into Settings, the strongest first, each with its origin."""
 
     values: dict[str, tuple[str, str]] = field(default_factory=dict)
     troubles: list[str] = field(default_factory=list)
@@ -83,8 +83,8 @@ def parse_host(word: str) -> Host | int:
     for none given).
 
     The syntax is ``NAME[:PORT][/LIMIT][,OPTION...]`` and ``[V6]...``, as in distcc(1). distcc's options ``lzo`` and
-    ``cpp`` are accepted and mean nothing; ``auth`` is always on, and ``auth=PRINCIPAL`` names whom the server must
-    prove to be.
+    ``cpp`` are accepted and mean nothing; ``auth`` is always on, and ``auth=PRINCIPAL`` names the principal that the
+    server must prove to be.
 
     Raises:
         ConfigError: the word does not follow this syntax.
@@ -106,7 +106,7 @@ def parse_host(word: str) -> Host | int:
 
 
 def parse_hosts(text: str) -> tuple[tuple[Host, ...], int, tuple[str, ...]]:
-    """A host list: hosts, local slots (0: none given) and what was not understood. ``#`` begins a comment."""
+    """Parses a host list: hosts, local slots (0: none given) and what was invalid. ``#`` begins a comment."""
     hosts: dict[tuple[str, int], Host] = {}
     local = 0
     troubles = []
@@ -133,9 +133,9 @@ def resolve(
     processors: int = 1,
 ) -> Settings:
     """The settings in force. `files` are the user's, then the site's; `arguments` map the keys of a config file to
-    values that win over all. An empty variable counts as unset, but an empty SECURECC_HOSTS means no host.
+    values that override all. An empty variable counts as unset, but an empty SECURECC_HOSTS means no host.
 
-    Never raises: what is wrong is ignored and named in `troubles`.
+    Never raises: invalid settings are ignored and named in `troubles`.
     """
     found = _Found()
     for key, value in (arguments or {}).items():
@@ -163,7 +163,7 @@ def directories(environ: Mapping[str, str], home: str, site: Path = SITE) -> tup
 
 
 def paths(environ: Mapping[str, str], home: str, site: Path = SITE) -> tuple[Path, ...]:
-    """All settings files, whether they exist or not."""
+    """All settings files, whether or not they exist."""
     return tuple(directory / name for directory in directories(environ, home, site) for name in _FILES)
 
 

@@ -1,4 +1,4 @@
-"""Settings as each launcher's environment has them, read from files again only when these have changed."""
+"""The settings for each launcher's environment; files are read again only when they have changed."""
 
 import os
 import time
@@ -12,7 +12,7 @@ from securecc.model import limits
 from securecc.system.stat_key import StatKey, path_stat_key
 
 POLL_S = 1.0
-"""A change of a settings file counts after this long."""
+"""A change of a settings file takes effect after this long."""
 
 _Variables = tuple[tuple[bytes, bytes], ...]
 
@@ -25,7 +25,9 @@ class _Read:
     checked: float
 
     def holds(self) -> bool:
-        """A file that had only just been written may have been written once more without a new stat key."""
+        """Whether the files are unchanged. A file written only just before may have been written again without a new
+        stat key.
+        """
         now = time.monotonic()
         if now - self.checked < POLL_S:
             return True

@@ -86,7 +86,7 @@ def test_the_way_back(monkeypatch: pytest.MonkeyPatch, names: Any, state: Any) -
     finding = asyncio.run(checks.check_name(HOST))
     assert finding.state == state
     if state == "note":
-        assert "as it is configured" in finding.advice
+        assert "name as configured" in finding.advice
 
 
 def test_the_agent_s_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
-"""What compiles read: the same command in the same place need not ask the compiler again.
+"""What compiles read, so that the same command in the same place need not ask the compiler again.
 
-An entry holds as long as every file, symlink and directory that it rests on is what it was, and no directory that was
-searched has gained or lost one of the names that were looked for. To check it takes stat(2) alone: nothing is read.
+An entry is valid as long as every file, symlink and directory that it depends on is unchanged, and no directory that
+was searched has gained or lost one of the names that were looked for. Checking takes only stat(2): nothing is read.
 """
 
 import os
@@ -34,15 +34,15 @@ class DependencyCache:
         return len(self._known)
 
     def keep(self, key: Key, inputs: Inputs) -> None:
-        """Remembers the inputs of a compile; where there are too many, the least recently used go."""
+        """Remembers the inputs of a compile; if there are too many, the least recently used are dropped."""
         self._known[key] = inputs
 
     def forget(self, key: Key) -> None:
-        """The inputs turned out to be others than those that the compile read."""
+        """Forgets inputs that turned out not to be those that the compile read."""
         self._known.pop(key, None)
 
     def recall(self, key: Key) -> Inputs | None:
-        """The inputs, if everything that they rest on is still so; forgets them otherwise."""
+        """The inputs, if everything that they depend on is unchanged; forgets them otherwise."""
         inputs = self._known.get(key)
         if inputs is None:
             return None
@@ -56,7 +56,7 @@ class DependencyCache:
         return inputs
 
     def _files_hold(self, files: tuple[FileFacts, ...]) -> bool:
-        """The loop that most of a known compile's time goes to: no calls but lstat(2)."""
+        """The loop in which a known compile spends most of its time: it calls nothing but lstat(2)."""
         lstat = os.lstat
         try:
             for known in files:
@@ -76,7 +76,7 @@ class DependencyCache:
         return True
 
     def _watches_hold(self, watches: tuple[NameWatch, ...]) -> tuple[NameWatch, ...] | None:
-        """The same watches, refreshed where a directory changed without harm; None where a name came or went."""
+        """The same watches, refreshed where a directory changed harmlessly; None if a name appeared or disappeared."""
         fresh: list[NameWatch] | None = None
         for index, watch in enumerate(watches):
             try:
@@ -93,8 +93,8 @@ class DependencyCache:
 
 
 def _way_holds(inputs: Inputs) -> Directories | None:
-    """The directories on the way, refreshed where one was made anew (as the build's own is after a clean); None where
-    one is gone or two have become one, or a symlink leads elsewhere. What they hold is looked at by name.
+    """The directories on the way, refreshed where one was recreated (such as the build's own after a clean); None if
+    one is gone, two have become one, or a symlink leads elsewhere. Their contents are checked by name.
     """
     fresh: dict[bytes, tuple[int, int]] | None = None
     try:

@@ -1,4 +1,4 @@
-"""Which names a directory holds, remembered until the directory changes."""
+"""The names in a directory, remembered until it changes."""
 
 import os
 import stat
@@ -15,10 +15,10 @@ _LEAST_WEIGHT = 16  # names that an empty directory counts for: the listing itse
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The names in one directory at one moment. `precompiled` are the names of headers that a precompiled form is there
-    for: ``.gch`` is gcc's, ``.pch`` clang's, which it also takes for a header named by -include.
+    """The names in one directory at one moment. `precompiled` are the names of headers that have a precompiled form
+    there: ``.gch`` is gcc's, ``.pch`` clang's, which it also uses for a header named by -include.
 
-    `racy`: a name may have come or gone without the stat key changing.
+    `racy`: a name may have appeared or disappeared without changing the stat key.
     """
 
     path: bytes
@@ -38,10 +38,10 @@ class DirectoryCache:
         return len(self._known)
 
     def listing(self, path: bytes) -> Listing | None:
-        """The directory as it is now (symlinks followed, as a compiler's search does), None where there is none.
+        """The directory as it is now (following symlinks, like a compiler's search); None if there is none.
 
         Raises:
-            StaysLocal: it may not be listed, though files in it can be found all the same.
+            StaysLocal: it may not be listed, although files in it can still be found.
         """
         try:
             status = os.stat(path)

@@ -1,7 +1,7 @@
-"""What is in a file: its digest, and what its text may ask for. Remembered by path, until its stat key changes.
+"""The content of a file: its digest, and what its text may ask for. Remembered by path until its stat key changes.
 
-A stat key vouches for content only when the file had rested for a while before it was read: a file that changed within
-`RACY_STAT_S` may change once more within the same tick of the file system's clock.
+A stat key identifies content only if the file had been unchanged for a while before it was read: a file that changed
+within `RACY_STAT_S` may change again within the same tick of the file system's clock.
 """
 
 import errno
@@ -23,7 +23,7 @@ from securecc.system.stat_key import StatKey, stat_key
 @dataclass(frozen=True, slots=True)
 class FileFacts:
     """One regular file at one moment. `mode` holds the permission bits, `links` counts its hard links. `racy`: its stat
-    key does not vouch for its content yet.
+    key does not identify its content yet.
     """
 
     path: bytes
@@ -45,11 +45,11 @@ class FileCache:
         return len(self._known)
 
     def facts(self, path: bytes) -> FileFacts:
-        """The file as it is now; reads it if need be.
+        """The file as it is now; reads it if necessary.
 
         Raises:
-            StaysLocal: it is no regular file (a special one is not opened), cannot be read or is larger than
-                `limits.BLOB`: only the compiler itself can report that.
+            StaysLocal: it is not a regular file (a special one is not opened), cannot be read or is larger than
+            `limits.BLOB`: only the compiler itself can report that.
         """
         try:
             status = os.lstat(path)
@@ -62,12 +62,12 @@ class FileCache:
         except OSError as error:
             raise StaysLocal("input", f"{os.fsdecode(path)}: {os.strerror(error.errno or errno.EIO)}") from error
         if known is not None and known.digest == found.digest:
-            found = replace(found, path=known.path, digest=known.digest)  # the same objects, for the memory's sake
+            found = replace(found, path=known.path, digest=known.digest)  # the same objects, to save memory
         self._known[found.path] = found
         return found
 
     def standard_input(self, content: bytes) -> FileFacts:
-        """Facts for what a compile is given on standard input, as if it were a file."""
+        """Facts about what a compile is given on standard input, as if it were a file."""
         digest = sha256(content)
         self._scan(digest, content)
         return FileFacts(INPUT, StatKey(0, 0, len(content), 0, 0), 0o600, 1, digest, racy=True)
@@ -82,10 +82,10 @@ class FileCache:
         return found if found is not None else self._scan(file.digest, self.content(file))
 
     def content(self, file: FileFacts) -> bytes:
-        """The content that the facts are of.
+        """The content that the facts describe.
 
         Raises:
-            StaysLocal: the file cannot be read, or contains something else by now.
+            StaysLocal: the file cannot be read, or has changed.
         """
         try:
             with open(file.path, "rb") as stream:
@@ -106,7 +106,7 @@ class FileCache:
         """Reads and scans a file.
 
         Raises:
-            StaysLocal: it is no regular file, too large, or changes meanwhile.
+            StaysLocal: it is not a regular file, too large, or changes meanwhile.
             OSError: it cannot be read.
         """
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY)
@@ -134,7 +134,7 @@ def _changed(path: bytes) -> str:
 
 
 def _content(descriptor: int, size: int) -> bytes:
-    """The whole file; one byte more than `size` is asked for, so that a file that grows shows."""
+    """The whole file; tries to read one byte more than `size`, to detect growth."""
     parts = []
     left = size + 1
     while left > 0:

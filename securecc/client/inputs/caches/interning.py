@@ -12,11 +12,11 @@ class Interner:
     """Returns the first object that was equal to a given one. Values must be immutable and hashable."""
 
     def __init__(self, most: int = limits.VALUES_SHARED) -> None:
-        """`most` values are known at one time; equal ones may exist twice beyond that."""
+        """Knows at most `most` values; beyond that, equal ones may exist twice."""
         self._known: GenerationalCache[object, object] = GenerationalCache(most)
 
     def one(self, value: _T) -> _T:
-        """The object that stands for `value` and all that are equal and of its type."""
+        """The object that stands for all values equal to `value` and of its type."""
         known = self._known.get(value)
         if known is None:
             self._known[value] = known = value

@@ -11,7 +11,7 @@
 #include "agent/agent_start.h"
 #include "launcher_limits.h"
 
-/* -1 with errno EAGAIN: somebody listens there, but accepts no connection. */
+/* -1 with errno EAGAIN: an agent listens there, but does not accept. */
 static int try_connect(const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};

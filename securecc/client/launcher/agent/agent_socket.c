@@ -77,7 +77,7 @@ const char *agent_socket(const char **why)
     return path;
 }
 
-/* The mark of a recent failure stands beside the socket. */
+/* The mark of a recent failure is beside the socket. */
 static void mark_path(const char *socket_path, char *path, size_t room)
 {
     snprintf(path, room, "%s.failed", socket_path);
@@ -111,7 +111,7 @@ void agent_give_up(const char *socket_path)
     } else {
         mark = open(path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
         if (mark >= 0)
-            flock(mark, LOCK_EX); /* of many who find an old mark at one moment, one is the first */
+            flock(mark, LOCK_EX); /* of many that find an old mark at the same moment, one is the first */
         if (!agent_given_up(socket_path))
             given_up_here_first = true;
     }

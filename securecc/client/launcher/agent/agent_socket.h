@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-/* NULL: nowhere that can be trusted; *why says so. */
+/* NULL: there is no place that can be trusted; *why says why. */
 const char *agent_socket(const char **why);
 
 /* Whether a launcher gave up this agent less than GIVEN_UP_S ago. */

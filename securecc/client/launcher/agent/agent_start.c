@@ -30,7 +30,7 @@ unsigned agent_patience(void)
     return seconds > SILENCE_S && seconds <= SILENCE_MOST_S ? (unsigned)seconds : SILENCE_S;
 }
 
-/* The interpreter beside this very binary: both belong to one installation. */
+/* The interpreter beside this binary: both belong to one installation. */
 static bool interpreter(char *path, size_t room)
 {
 #ifdef SECURECC_AGENT_PYTHON
@@ -83,7 +83,7 @@ static void default_signals(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* The agent to be: nothing of the compile, of make or of the terminal clings to it. */
+/* The future agent: detaches it from the compile, make and the terminal. */
 static _Noreturn void become_agent(const char *python, const char *socket_path, char **environment, int ready)
 {
     char number[] = {'0' + READY_FD, 0};
@@ -126,7 +126,7 @@ bool agent_start(const char *socket_path)
     say("starting an agent with", python);
     pid_t child = fork();
     if (child == 0) {
-        /* Forked twice, so that it is nobody's child and can never get a controlling terminal. */
+        /* Forked twice, so that it is orphaned and can never get a controlling terminal. */
         if (setsid() < 0 || (child = fork()) != 0)
             _exit(child < 0);
         become_agent(python, socket_path, environment, ends[1]);

@@ -8,7 +8,7 @@
  * machine that is busier than most. */
 unsigned agent_patience(void);
 
-/* False: it is not ready in time. The caller holds the lock. */
+/* False: it was not ready in time. The caller holds the lock. */
 bool agent_start(const char *socket_path);
 
 /* The descriptor of a lock that one launcher holds at a time; -1: another has held it for longer than that. */

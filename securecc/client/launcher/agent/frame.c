@@ -112,7 +112,7 @@ char *payload_string(struct payload *payload)
         payload->bad = true;
         return none;
     }
-    /* The string moves over its own length, which leaves room for the zero behind it. */
+    /* The string moves over its own length, which leaves room for the terminating zero. */
     memmove(start, take(payload, size), size);
     start[size] = 0;
     return (char *)start;

@@ -35,13 +35,13 @@ void packet_open(struct packet *packet, enum frame_kind kind);
 void packet_u32(struct packet *packet, uint32_t value);
 void packet_bytes(struct packet *packet, const void *data, size_t size);
 void packet_string(struct packet *packet, const char *string);
-bool packet_send(struct packet *packet, int connection); /* frees it; false: too long, or the peer is gone */
+bool packet_send(struct packet *packet, int connection); /* frees it; false: too long, or the peer has gone */
 
 /* The fields of a frame as they are read. */
 struct payload {
     unsigned char *at;
     size_t left;
-    bool bad; /* sticky: some field ran over the end, or a string had a zero in it */
+    bool bad; /* sticky: some field ran past the end, or a string contained a zero */
 };
 uint8_t payload_u8(struct payload *payload);
 uint32_t payload_u32(struct payload *payload);

@@ -11,7 +11,7 @@
 
 extern char **environ;
 
-/* What a compiler may read, and what the agent needs to know whose ticket and which settings. A star ends a prefix. */
+/* What a compiler may read, and what tells the agent the ticket and the settings. A star ends a prefix. */
 static const char *const listed[] = {
     "PATH", "PWD", "HOME", "LANG", "LANGUAGE", "LC_*", "LOCPATH", "NLSPATH", "GCONV_PATH", "OUTPUT_CHARSET", "TZ",
     "SOURCE_DATE_EPOCH", "CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "OBJC_INCLUDE_PATH", "OBJCPLUS_INCLUDE_PATH",

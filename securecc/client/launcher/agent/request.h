@@ -1,4 +1,4 @@
-/* The first frame: what the agent is told of a compile. */
+/* The first frame: what the agent is told about a compile. */
 #ifndef SECURECC_REQUEST_H
 #define SECURECC_REQUEST_H
 

@@ -29,7 +29,7 @@ static bool pump(int connection, struct pollfd *from, enum stream stream, size_t
     return reply_captured(connection, stream, data, (size_t)got);
 }
 
-/* Until both pipes are at their end. Of the connection only its end is of interest: commands wait. */
+/* Until both pipes have ended. The connection is watched only for its end: commands wait. */
 static bool pump_all(int connection, int output, int errors, bool *truncated)
 {
     static const enum stream streams[] = {STREAM_OUTPUT, STREAM_ERROR};
@@ -48,7 +48,7 @@ static bool pump_all(int connection, int output, int errors, bool *truncated)
         *truncated = total > CAPTURE_MAX;
     }
     if (!there || *truncated)
-        child_signal(SIGKILL); /* before the pipes close: it is not to see that as an error and report it */
+        child_signal(SIGKILL); /* before the pipes close: the child must not see that as an error and report it */
     for (unsigned i = 0; i < 2; i++)
         if (watch[i].fd >= 0)
             close(watch[i].fd);

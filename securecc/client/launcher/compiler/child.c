@@ -13,7 +13,7 @@
 extern char **environ;
 
 static volatile pid_t running;        /* 0: none */
-static volatile sig_atomic_t grouped; /* it leads a process group of its own */
+static volatile sig_atomic_t grouped; /* it leads its own process group */
 static bool ran; /* by child_run() */
 static int last_status;
 

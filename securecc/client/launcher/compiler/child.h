@@ -5,7 +5,7 @@
 #include <spawn.h>
 #include <stdbool.h>
 
-/* Returns 0 or an errno. `set` are variables for it beside our own; with `group` it leads a process group. */
+/* Returns 0 or an errno. `set` are variables for it in addition to ours; with `group` it leads a process group. */
 int child_start(char **arguments, char **set, const posix_spawn_file_actions_t *actions, bool group);
 int child_wait(void);                /* its wait status */
 bool child_signal(int number);       /* to its whole group, if it leads one; false: none runs. Async-signal-safe */

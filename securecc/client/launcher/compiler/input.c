@@ -21,7 +21,7 @@ static int kept = -1; /* what was read so far */
 static bool ended;    /* nothing comes after it */
 static bool fed;
 
-/* Neither a terminal nor a device, nor the rest of a file whose beginning somebody else has read. */
+/* Neither a terminal nor a device, nor the rest of a file whose beginning has been read already. */
 static bool is_plain(void)
 {
     struct stat status;
@@ -44,7 +44,7 @@ bool input_read(int connection)
         if (poll(watch, 2, -1) < 0)
             continue;
         if (watch[1].revents != 0)
-            return false; /* nobody waits for it */
+            return false; /* no one waits for it */
         ssize_t got = read(0, data, sizeof data);
         if (got < 0 && errno == EINTR)
             continue;
@@ -60,7 +60,7 @@ bool input_read(int connection)
     return reply_capture_done(connection, 0, !ended);
 }
 
-/* What was read, then what else comes, until nobody reads it any more. */
+/* What was read, then what follows, until no one reads it any more. */
 static _Noreturn void feed(int to)
 {
     static char data[65536];
@@ -82,7 +82,7 @@ static _Noreturn void feed(int to)
     }
 }
 
-/* By a process that is no child of the compiler's. */
+/* By a process that is not a child of the compiler. */
 static void begin_to_feed(void)
 {
     int ends[2];
@@ -94,7 +94,7 @@ static void begin_to_feed(void)
     if (child == 0) {
         if (fork() != 0)
             _exit(0);
-        kept = dup2(kept, 1); /* all else is closed: nobody is to wait for this process's end */
+        kept = dup2(kept, 1); /* all else is closed: no one must wait for this process to end */
         const int to = dup2(ends[1], 2);
         close_from(3);
         feed(to);

@@ -33,7 +33,7 @@ struct output {
 static struct output outputs[OUTPUTS_MAX];
 static volatile sig_atomic_t count;
 
-/* How the target is to be written. */
+/* How the target must be written. */
 enum way { ANEW, KEEPING_MODE, IN_PLACE, NO_WAY };
 
 static enum way way_of(const char *target, enum keep keep, mode_t *mode)
@@ -139,7 +139,7 @@ static bool settle(struct output *output)
         return write_in_place(output);
     int fd = output->fd;
     output->fd = -1;
-    return close(fd) == 0; /* some file systems say only now that the disk is full */
+    return close(fd) == 0; /* some file systems report a full disk only now */
 }
 
 bool outputs_commit(int *error, const char **target)

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Of a file that is there, as the compiler that writes it does. */
+/* What happens to an existing file, as with the compiler that writes it. */
 enum keep { KEEP_IF_EMPTY, KEEP, KEEP_NOTHING };
 
 bool outputs_add(const char *target, uint64_t size, enum keep keep, int *error);

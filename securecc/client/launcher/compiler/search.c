@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Programs that stand under compilers' names and look for the real one themselves; another copy of ours is one. */
+/* Programs that pose as compilers and look for the real one themselves; another copy of ours is one. */
 static const char *const stand_ins[] = {"buildcache", "ccache", "distcc", "icecc", "sccache", "securecc"};
 
 static bool is_ourselves(const char *path)
@@ -49,7 +49,7 @@ static char *absolute(const char *path)
     return strdup(full);
 }
 
-/* The name in the next directory of a PATH; false when it is too long. *at moves on, to NULL behind the last one. */
+/* The name in the next directory of a PATH; false if it is too long. *at advances, to NULL after the last one. */
 static bool next_path(const char **at, const char *name, char *path)
 {
     int size = (int)strcspn(*at, ":");
@@ -58,7 +58,7 @@ static bool next_path(const char **at, const char *name, char *path)
     return written < PATH_MAX;
 }
 
-/* The directories behind the one where we stand under this name; all of them where we stand in none. */
+/* The directories after the one where we are found under this name; all of them if we are in none. */
 static const char *behind_ourselves(const char *name, const char *directories)
 {
     char path[PATH_MAX];

@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-/* The absolute path; for a masquerade of the next one of this name in PATH. NULL: not found. */
+/* The absolute path; for a masquerade, the next one of this name in PATH. NULL: not found. */
 char *compiler_find(const char *name, bool masquerade, bool *passed_ourselves);
 
 #endif
