@@ -229,7 +229,7 @@ class LauncherConnection(asyncio.BufferedProtocol):
                 return reply
 
     def _write(self, pieces: Sequence[bytes]) -> None:
-        if self._transport is None:
+        if self._transport is None or self._transport.is_closing():  # a write that fails shows at once, the loss later
             raise LauncherGoneError("the launcher has gone")
         self._transport.write(b"".join(pieces))
 

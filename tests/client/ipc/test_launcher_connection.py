@@ -285,6 +285,30 @@ def test_a_launcher_that_goes_in_the_middle_of_a_large_result_ends_its_compile()
     assert ends == ["cancelled"]
 
 
+def test_nothing_more_of_a_large_result_is_read_once_a_write_has_failed(caplog: pytest.LogCaptureFixture) -> None:
+    ends: list[str] = []
+    tried = asyncio.Event()
+    there: list[PlayedLauncher] = []
+
+    async def serve(connection: LauncherConnection, said: Request) -> None:
+        there[0].end.close()
+        try:
+            await connection.finish((large_file(),), (), b"")
+        except LauncherGoneError as error:
+            ends.append(error.message)
+        finally:
+            tried.set()
+
+    async def body(connection: LauncherConnection, launcher: PlayedLauncher) -> None:
+        there.append(launcher)
+        launcher.say(REQUEST)
+        await asyncio.wait_for(tried.wait(), CEILING_S)
+
+    with_connection(serve, body)
+    assert ends == ["the launcher has gone"]
+    assert not caplog.records
+
+
 def test_a_launcher_that_has_written_everything_may_go() -> None:
     ends = []
 
