@@ -1,10 +1,10 @@
 /* securecc-confine FILTER RULESETS PROGRAM ARGUMENTS...
  *
- * Becomes PROGRAM, without the files and the system calls that it must not have. FILTER is the descriptor of a file of
+ * Becomes PROGRAM, without the files and system calls that it must not have. FILTER is the descriptor of a file of
  * system call rules (seccomp(2)), RULESETS those of Landlock rulesets, apart by spaces; both may be empty. No
  * descriptor but 0, 1 and 2 is passed on.
  *
- * It is the last step inside a sandbox that another program has made: who is restricted by Landlock can mount nothing.
+ * It is the last step inside a sandbox that another program has made: a process restricted by Landlock cannot mount.
  */
 #define _GNU_SOURCE
 #include "failure.h"

@@ -91,8 +91,8 @@ static void write_file(const char *path, const char *text)
     close(file);
 }
 
-/* The same numbers inside as outside; and nobody inside makes a further namespace of users, nor can allow it again once
- * this /proc is out of reach. */
+/* Maps the ids to themselves. Nothing inside can make another user namespace, nor allow it again once this /proc is out
+ * of reach. */
 static void map_users(uid_t user, gid_t group)
 {
     char line[64];
@@ -143,8 +143,8 @@ static void drop_capabilities(void)
     must(syscall(SYS_capset, &header, none), "drop", "the capabilities");
 }
 
-/* The parent may have died before this process asked to be told: whoever holds the pipe's other end is gone then.
- * A process closes its descriptors before it tells its children that it dies. */
+/* The parent may have died before this process asked to be told: then the pipe's other end is closed. A process closes
+ * its descriptors before it tells its children that it dies. */
 static void die_with(int pipe)
 {
     char byte;

@@ -198,7 +198,7 @@ class JobSession:
         except Exception as error:
             if not isinstance(error, SecureccError):
                 log.exception("job %d: internal error", self.number)
-            if not connection.channel.closed:  # else nobody is told, and the job's end is on record already
+            if not connection.channel.closed:  # else no one is left to tell, and the job's end is recorded
                 connection.refuse(self, refusal_of(error))
         finally:
             outcome.close()
