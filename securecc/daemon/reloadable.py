@@ -1,11 +1,13 @@
 """Values from files that are renewed while the daemon runs."""
 
 import logging
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from securecc.model.errors import SecureccError
+from securecc.system.stat_key import StatKey, path_stat_key
 
 log = logging.getLogger("securecc")
 
@@ -24,15 +26,15 @@ class Reloadable(Generic[_T]):
         self._name = name
         self._paths = paths
         self._read = read
-        self._seen = self._stamps()
+        self._seen = self._stat_keys()
         self.value = read()
 
     def refresh(self) -> None:
         """Reads the files again if they have changed."""
-        stamps = self._stamps()
-        if stamps == self._seen:
+        keys = self._stat_keys()
+        if keys == self._seen:
             return
-        self._seen = stamps
+        self._seen = keys
         try:
             self.value = self._read()
         except SecureccError as error:
@@ -40,13 +42,5 @@ class Reloadable(Generic[_T]):
             return
         log.info("%s reloaded", self._name)
 
-    def _stamps(self) -> list[tuple[int, int, int]]:
-        return [_stamp(path) for path in self._paths]
-
-
-def _stamp(path: Path) -> tuple[int, int, int]:
-    try:
-        status = path.stat()
-    except OSError:
-        return 0, 0, 0
-    return status.st_ino, status.st_size, status.st_mtime_ns
+    def _stat_keys(self) -> list[StatKey | None]:
+        return [path_stat_key(os.fsencode(path), follow=True) for path in self._paths]

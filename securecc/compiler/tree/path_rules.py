@@ -3,7 +3,8 @@
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NoReturn
+from itertools import islice
+from typing import Any, NoReturn
 
 from securecc.model import limits
 from securecc.model.errors import PathError
@@ -59,8 +60,7 @@ class PathRules:
         parent = remembered.get(path)
         if parent is None:
             parent = self._judge(path, kind)
-            if len(remembered) >= _VERDICTS:
-                remembered.clear()
+            _make_room(remembered)
             remembered[path] = parent
         return parent
 
@@ -88,8 +88,7 @@ class PathRules:
         known = self.permitted.get(directory)
         if known is None:
             known = self._allows(directory, directory)
-            if len(self.permitted) >= _VERDICTS:
-                self.permitted.clear()
+            _make_room(self.permitted)
             self.permitted[directory] = known
         return known
 
@@ -111,6 +110,13 @@ class PathRules:
                 below = directory[len(parent) + 1 :].split(b"/")
                 return any(name.startswith(b"include") or name == b"c++" for name in below)
         return True
+
+
+def _make_room(verdicts: dict[bytes, Any]) -> None:
+    """Drops the older half of a full memory; a hit, one per entry of a job, stays a plain lookup."""
+    if len(verdicts) >= _VERDICTS:
+        for path in list(islice(verdicts, _VERDICTS // 2)):
+            del verdicts[path]
 
 
 @lru_cache(maxsize=_TOOLCHAINS)

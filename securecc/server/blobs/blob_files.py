@@ -11,7 +11,8 @@ from pathlib import Path
 from securecc.model.errors import StoreError
 from securecc.model.manifest import Digest
 from securecc.server.blobs.blob_directory import claim, clear
-from securecc.server.blobs.blob_index import Blob, stamp
+from securecc.server.blobs.blob_index import Blob
+from securecc.system.stat_key import stat_key
 
 _CLEAR_S = 2.0
 
@@ -59,7 +60,7 @@ class BlobFiles:
             self._close_one()
             known = self._open[blob.digest] = (blob, self._open_again(blob))
         self._open.move_to_end(blob.digest)
-        if stamp(os.fstat(known[1])) == blob.stamp:
+        if stat_key(os.fstat(known[1])) == blob.stat_key:
             return known[1]
         self.delete([blob])
         raise LostError(f"blob {blob.digest.hex()} was damaged on disk", "send it again")

@@ -1,6 +1,5 @@
 """Which principal may use which blob, what each is charged, and which blob is evicted first. No I/O."""
 
-import os
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -12,20 +11,15 @@ from securecc.model.manifest import Digest
 
 @dataclass(slots=True, eq=False)
 class Blob:
-    """One content of `size` bytes. It is not evicted while `pins`, the number of holds on it, is not 0. `stamp` is its
-    file's stat when its digest was last verified.
+    """One content of `size` bytes. It is not evicted while `pins`, the number of holds on it, is not 0. `stat_key`
+    is its file's when its digest was last verified: nobody can set a ctime back.
     """
 
     digest: Digest
     size: int
     owners: set[str] = field(default_factory=set)
     pins: int = 0
-    stamp: tuple[int, ...] = ()
-
-
-def stamp(status: os.stat_result) -> tuple[int, ...]:
-    """Changes whenever a file's content changes, since no one can set its ctime back."""
-    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    stat_key: tuple[int, ...] = ()
 
 
 def charge(size: int) -> int:

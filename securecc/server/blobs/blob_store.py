@@ -15,7 +15,8 @@ from securecc.model import limits
 from securecc.model.errors import BlobError, StoreError
 from securecc.model.manifest import Digest
 from securecc.server.blobs.blob_files import BlobFiles, LostError
-from securecc.server.blobs.blob_index import Blob, BlobIndex, NoRoomError, stamp
+from securecc.server.blobs.blob_index import Blob, BlobIndex, NoRoomError
+from securecc.system.stat_key import stat_key
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -104,7 +105,7 @@ class BlobStore:
             return self._index.add(intake.principal, intake.digest, intake.size)
         self._files.put(temporary, intake.digest)
         blob = self._index.add(intake.principal, intake.digest, intake.size)
-        blob.stamp = stamp(os.fstat(fd))
+        blob.stat_key = stat_key(os.fstat(fd))
         return blob
 
     def _give_up(self, intake: "Intake", temporary: str) -> None:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from securecc.compiler.tree.path_rules import FORBIDDEN, ancestors, check_path, path_rules_of
+from securecc.compiler.tree import path_rules
+from securecc.compiler.tree.path_rules import FORBIDDEN, PathRules, ancestors, check_path, path_rules_of
 from securecc.model.errors import PathError
 from securecc.model.manifest import Kind
 
@@ -84,3 +85,12 @@ def test_a_path_that_passes_is_what_it_says(parts: Any) -> None:
     assert b"/" + path[1:].partition(b"/")[0] not in FORBIDDEN
     assert b"\n" not in path
     assert all(path.startswith(above + b"/") for above in ancestors(path))
+
+
+def test_a_full_memory_forgets_its_older_half(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Never all of it: the verdicts of the jobs under way stay."""
+    monkeypatch.setattr(path_rules, "_VERDICTS", 8)
+    rules = PathRules(frozenset(), frozenset())
+    for number in range(9):
+        rules.parent(b"/home/alice/%d" % number, Kind.FILE)
+    assert list(rules.parents[Kind.FILE]) == [b"/home/alice/%d" % number for number in range(4, 9)]
