@@ -33,6 +33,8 @@ def _closed_gate(path: Path) -> Path | None:
 
 def _script(link: Path, target: Path, closed: dict[Path, Path]) -> str:
     lines = ["#!/bin/sh", "set -e"]
+    chroot = "/ is not a mount point, as in a chroot: bind-mount its folder onto itself and enter that"
+    lines.append(f'[ "$1" = --apart ] || mountpoint -q / || {{ echo "securecc: {chroot}" >&2; exit 1; }}')
     lines.append('[ "$1" = --apart ] || exec unshare --mount --propagation private "$0" --apart "$@"')
     lines.append("shift")
     held = {path: link.with_name(f"{link.name}.reach{number}") for number, path in enumerate(closed)}

@@ -77,12 +77,13 @@ def _reading(settings: DaemonSettings, config: Path) -> Iterator[Finding]:
         return
     front, runner = settings.users.front, settings.users.runner
     wanted = [(front, config), (front, settings.policy), (front, settings.keytab), (runner, config)]
-    barred = [(user, path) for user, path in wanted if path.exists() and not _may_read(user, path)]
+    there = [(user, path) for user, path in wanted if path.exists()]
+    barred = [(user, path) for user, path in there if not _may_read(user, path)]
     for user, path in barred:
         owner = f"chown {user.name} {path}; chmod 0400 {path}"
         advice = owner if path == settings.keytab else f"chgrp {user.gid} {path}; chmod g+r {path}"
         yield Finding("access", "bad", f"user {user.name} cannot read {path}", f"{advice}; or let it enter the folder")
-    if not barred:
+    if len(there) == len(wanted) and not barred:
         says = f"{front.name} can read configuration, policy and keytab, {runner.name} the configuration"
         yield Finding("access", "ok", says)
 

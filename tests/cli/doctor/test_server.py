@@ -94,6 +94,7 @@ def test_what_root_can_read_and_the_daemon_cannot(config: Path) -> None:
     assert (said.state, said.says) == ("bad", f"user {NOBODY + 1} cannot read {keytab}")
     assert f"chown {NOBODY + 1} {keytab}" in said.advice
     keytab.unlink()
+    assert "access" not in found(config), "nothing is said of what is not there"
     os.chown(policy, 0, 0)
     assert f"chmod g+r {policy}" in found(config)["access"].advice
 
