@@ -16,7 +16,7 @@ import pytest
 
 
 def pytest_configure() -> None:
-    """Whoever starts the tests in the background, or with nohup(1), has them ignore signals, and so all that they start."""
+    """A shell that starts the tests in the background, or nohup(1), makes them ignore signals, and their children."""
     for number, usual in (
         (signal.SIGINT, signal.default_int_handler),
         (signal.SIGHUP, signal.SIG_DFL),
