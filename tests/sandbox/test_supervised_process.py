@@ -3,6 +3,7 @@
 import asyncio
 import os
 import subprocess
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -87,7 +88,25 @@ def test_none_of_a_jobs_processes_hides_behind_the_others() -> None:
     assert asyncio.run(whole()).limit == "memory"
 
 
-def test_descriptors_take_their_places_and_no_others_are_passed_on() -> None:
+@pytest.fixture
+def nothing_inheritable() -> Iterator[None]:
+    """Whatever this process was started with, or another test has made inheritable, is not passed on meanwhile."""
+    left = [int(name) for name in os.listdir("/proc/self/fd") if int(name) > 2 and _is_inheritable(int(name))]
+    for descriptor in left:
+        os.set_inheritable(descriptor, False)
+    yield
+    for descriptor in left:
+        os.set_inheritable(descriptor, True)
+
+
+def _is_inheritable(descriptor: int) -> bool:
+    try:
+        return os.get_inheritable(descriptor)
+    except OSError:  # the descriptor by which the directory was listed
+        return False
+
+
+def test_descriptors_take_their_places_and_no_others_are_passed_on(nothing_inheritable: None) -> None:
     """One of them has a number that another is to get."""
     reading, writing = os.pipe()
     try:
