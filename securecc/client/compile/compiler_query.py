@@ -41,11 +41,11 @@ async def listed(launcher: Launcher, invocation: Invocation) -> tuple[tuple[byte
     if status:
         raise StaysLocal("does-not-preprocess", _does_not_preprocess(invocation))
     if invocation.plan.alters_system_search:
-        search = _led(search, said, own, _prefixes(invocation))
+        search = _redirected(search, said, own, _prefixes(invocation))
     return tuple(path for path in dependency_output.parse(output) if path not in own), search
 
 
-async def marked(launcher: Launcher, invocation: Invocation) -> tuple[bytes, ...]:
+async def line_names(launcher: Launcher, invocation: Invocation) -> tuple[bytes, ...]:
     """The files that #line names, as the compiler itself understands it.
 
     Raises:
@@ -57,7 +57,7 @@ async def marked(launcher: Launcher, invocation: Invocation) -> tuple[bytes, ...
     )
     if status:
         raise StaysLocal("does-not-preprocess", _does_not_preprocess(invocation))
-    return tuple(name for name in dependency_output.marked(text) if name and b"\0" not in name)
+    return tuple(name for name in dependency_output.line_names(text) if name and b"\0" not in name)
 
 
 def _does_not_preprocess(invocation: Invocation) -> str:
@@ -77,7 +77,7 @@ def _prefixes(invocation: Invocation) -> Iterator[bytes]:
             yield absolute(argument[len(_PREFIX) :], cwd)
 
 
-def _led(search: IncludeSearch, said: bytes, own: frozenset[bytes], prefixes: Iterable[bytes]) -> IncludeSearch:
+def _redirected(search: IncludeSearch, said: bytes, own: frozenset[bytes], prefixes: Iterable[bytes]) -> IncludeSearch:
     """Where options lead the compiler, as it says with -v. It does not say which directories it tried in vain, so new
     entries beside those that it found are watched for as well.
     """
@@ -88,17 +88,17 @@ def _led(search: IncludeSearch, said: bytes, own: frozenset[bytes], prefixes: It
     return replace(
         search,
         directories=tuple(dict.fromkeys((*search.directories, *directories))),
-        shown=(*search.shown, *probed),
-        around=tuple(dict.fromkeys((*_around(led), *_installations(prefixes)))),
+        unlisted_files=(*search.unlisted_files, *probed),
+        watched_directories=tuple(dict.fromkeys((*_with_ancestors(led), *_gcc_installations(prefixes)))),
     )
 
 
-def _around(directories: Iterable[bytes]) -> Iterator[bytes]:
+def _with_ancestors(directories: Iterable[bytes]) -> Iterator[bytes]:
     for path in directories:
         yield from (path, *ancestors(path))
 
 
-def _installations(prefixes: Iterable[bytes]) -> Iterator[bytes]:
+def _gcc_installations(prefixes: Iterable[bytes]) -> Iterator[bytes]:
     for prefix in prefixes:
         yield prefix
         for place in _INSTALLATIONS:

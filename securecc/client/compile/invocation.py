@@ -53,7 +53,7 @@ class Invocation:
             self.toolchain.digest,
             tuple(self.environment.variables.items()),
             self.shared_trees,
-            self.dated,
+            self.knows_time,
         )
 
     @cached_property
@@ -62,7 +62,7 @@ class Invocation:
         return _search(self)
 
     @cached_property
-    def dated(self) -> bool:
+    def knows_time(self) -> bool:
         """Whether its compiler is given or can be given the time of day; clang honours it only in versions after Debian
         12's.
         """
@@ -108,12 +108,12 @@ def _search(invocation: Invocation) -> IncludeSearch:
         cwd=cwd,
         directories=(*named, *inherited, *own, *rooted),
         forced=tuple(option.path for option in plan.forced_includes),
-        crossed=(*outputs, *([alias] if alias.startswith(b"/") else ())),
+        other_directories=(*outputs, *([alias] if alias.startswith(b"/") else ())),
         macros=plan.macros,
-        dated=invocation.dated,
+        knows_time=invocation.knows_time,
         shared_trees=invocation.shared_trees,
-        assembled=not plan.source_type.compiles,
-        shown=(
+        is_assembly=not plan.source_type.compiles,
+        unlisted_files=(
             *plan.option_files,
             *invocation.catalogues,
             *profile_data.read(plan, cwd),

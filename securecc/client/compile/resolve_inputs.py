@@ -35,7 +35,7 @@ class InputResolver:
         if invocation.plan.source == STDIN:
             return await self._from_standard_input(launcher, invocation)
         known = self._cache.recall(invocation.key)
-        if known is not None and not known.learned:
+        if known is not None and not known.read_last_time:
             return known
         _check_named(invocation)
         if invocation.shared_trees:  # what was remembered without them is useless now
@@ -47,7 +47,7 @@ class InputResolver:
             if known is None:
                 inputs = self._builder.from_scan(absolute(invocation.plan.source, search.cwd), search)
             else:
-                inputs = replace(self._builder.from_list(known.learned, search), asked=False)
+                inputs = replace(self._builder.from_list(known.read_last_time, search), from_compiler=False)
         except StaysLocal as error:
             if error.reason == special_files.SPECIAL:  # asking the compiler would use it up
                 raise
@@ -69,8 +69,8 @@ class InputResolver:
         except StaysLocal as error:
             if error.reason != "computed-line" or not invocation.plan.source_type.preprocesses:
                 raise
-            shown = (*search.shown, *await compiler_query.marked(launcher, invocation))
-            inputs = self._builder.from_list(listed, replace(search, shown=shown, marked=True))
+            unlisted = (*search.unlisted_files, *await compiler_query.line_names(launcher, invocation))
+            inputs = self._builder.from_list(listed, replace(search, unlisted_files=unlisted, knows_line_names=True))
         self._cache.keep(invocation.key, inputs)
         return inputs
 

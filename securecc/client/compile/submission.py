@@ -24,8 +24,8 @@ async def submit(job: RemoteJob, compile_: Compile) -> Outcome:
     invocation, inputs = compile_.invocation, compile_.inputs
     request = invocation.request
     environment = compile_.environment  # may raise StaysLocal, so before the job has a number
-    if job.lapsed:  # its slot has gone to another job
-        job.crowded()
+    if job.lease_expired:  # its slot has gone to another job
+        job.mark_busy()
     sent = b"" if job.knows_manifest(inputs.digest) else compressed_manifest(inputs)
     job.send(
         Submit(

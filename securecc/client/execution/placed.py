@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from securecc.client.compile.submission import submit
 from securecc.client.execution.executor import Compile, Outcome
-from securecc.client.farm.farm import Farm, Wanted
+from securecc.client.farm.farm import Farm, SlotRequest
 from securecc.client.ipc.frames import Request
 from securecc.client.state.settings import Settings
 from securecc.model.errors import Refused, StaysLocal
@@ -34,10 +34,10 @@ class Placed:
         invocation = compile_.invocation
         toolchain = invocation.toolchain
         farm = self._farm(invocation.settings, invocation.request)
-        wanted = Wanted(compile_.key, toolchain.digest, compile_.inputs.size, toolchain)
+        request = SlotRequest(compile_.key, toolchain.digest, compile_.inputs.size, toolchain)
         async with farm.room():
             while True:
-                job = await farm.place(wanted)
+                job = await farm.place(request)
                 asked = job.number > 0
                 try:
                     return await submit(job, compile_)
@@ -46,6 +46,6 @@ class Placed:
                         raise StaysLocal(f"refused-{error.code}", error.message) from error
                     if asked or error.code != "busy":
                         raise
-                    job.crowded()
+                    job.mark_busy()
                 finally:
                     job.close()

@@ -33,7 +33,7 @@ class Retried:
                 raise
             compile_ = await self._without_shared_trees(compile_)
             outcome = await self._executor.run(compile_)
-        if outcome.received.result.strays and not compile_.inputs.asked:
+        if outcome.received.result.strays and not compile_.inputs.from_compiler:
             asked = await self._inputs.ask(compile_.launcher, compile_.invocation)
             compile_ = replace(compile_, inputs=asked, attempt=compile_.attempt + 1)
             outcome = await self._executor.run(compile_)
@@ -49,7 +49,7 @@ class Retried:
 
     def _remember(self, compile_: Compile, outcome: Outcome) -> None:
         result, inputs = outcome.received.result, compile_.inputs
-        if result.strays or (result.status and not inputs.asked):
+        if result.strays or (result.status and not inputs.from_compiler):
             self._inputs.forget(compile_.invocation)
-        elif inputs.reached:
+        elif inputs.reachable:
             self._inputs.learn(compile_.invocation, inputs, result.read)

@@ -21,8 +21,8 @@ from securecc.model.messages import Invite, Refuse, SharedTree, Wait
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a job asks of a server: `key` is the compile's (`securecc.compiler.compile_key`), `size` the bytes of its
+class SlotRequest:
+    """What a job asks servers for: `key` is the compile's (`securecc.compiler.compile_key`), `size` the bytes of its
     inputs; `closure` is the toolchain's, for servers that lack it.
     """
 
@@ -68,7 +68,7 @@ class Farm:
         async with self._room:
             yield
 
-    async def place(self, wanted: Wanted) -> RemoteJob:
+    async def place(self, request: SlotRequest) -> RemoteJob:
         """A job with a slot leased to it; or, if there is only one server and it seems to have room, one that has not
         asked, which may be refused as `busy`.
 
@@ -80,14 +80,14 @@ class Farm:
             Refused: no server has the toolchain, or the best one has no slot.
         """
         connections = await self._connected()
-        candidates = [connection for connection in connections if wanted.toolchain in connection.toolchains]
+        candidates = [connection for connection in connections if request.toolchain in connection.toolchains]
         if not candidates:
-            raise Refused("toolchain", await _lacking(connections, wanted))
-        if len(candidates) == 1 and candidates[0].roomy:
+            raise Refused("toolchain", await _why_all_lack(connections, request))
+        if len(candidates) == 1 and candidates[0].has_room:
             return RemoteJob(candidates[0])
-        candidates.sort(key=lambda it: (it.full, it.busy, _rendezvous(it, wanted.key)))
+        candidates.sort(key=lambda it: (it.at_limit, it.load, _rendezvous(it, request.key)))
         asked = candidates[: self.ASKED_AT_ONCE]
-        jobs = [connection.ask(wanted.key, wanted.toolchain, wanted.size) for connection in asked]
+        jobs = [connection.ask(request.key, request.toolchain, request.size) for connection in asked]
         return await _invited(jobs) if len(jobs) > 1 else await _wait_for_invite(jobs[0])
 
     def retry(self) -> None:
@@ -162,22 +162,22 @@ def _rendezvous(connection: ServerConnection, key: Digest) -> bytes:
     return sha256(connection.name.encode(), key)
 
 
-async def _lacking(connections: list[ServerConnection], wanted: Wanted) -> str:
+async def _why_all_lack(connections: list[ServerConnection], request: SlotRequest) -> str:
     """Why no server has the toolchain: how the server with a similar one describes the difference. Asked only once."""
     said = f"no server has exactly this compiler; offered: {_offers(connections)}"
-    if wanted.closure is None:
+    if request.closure is None:
         return said
-    name = wanted.closure.name
+    name = request.closure.name
     asked = min(connections, key=lambda it: all(offer.name != name for offer in it.toolchains.values()))
-    if (known := asked.lacking.get(wanted.toolchain)) is not None:
+    if (known := asked.missing_toolchains.get(request.toolchain)) is not None:
         return known
-    job = asked.ask(wanted.key, wanted.toolchain, wanted.size, describe(wanted.closure))
+    job = asked.ask(request.key, request.toolchain, request.size, describe(request.closure))
     try:
         await _wait_for_invite(job)
         job.close()  # it has the toolchain now, and offers it on its next channel
     except Refused as error:
         said = f"{said}; {asked.name}: {error.message}"
-    asked.lacking[wanted.toolchain] = said
+    asked.missing_toolchains[request.toolchain] = said
     return said
 
 

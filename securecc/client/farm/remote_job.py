@@ -49,7 +49,7 @@ class JobConnection(Protocol):
     def forget(self, job: "RemoteJob", *, asked_only: bool, ended: bool) -> None:
         """Drops a job; tells the server unless it has ended there."""
 
-    def crowded(self, queued: int = 0) -> None:
+    def mark_busy(self, queued: int = 0) -> None:
         """Records that the server had no slot although there seemed to be one."""
 
 
@@ -63,7 +63,7 @@ class RemoteJob:
         "_answers",
         "_dropping",
         "_ended",
-        "_lapses",
+        "_lease_ends",
         "_received",
         "_receiver",
         "_waiter",
@@ -75,7 +75,7 @@ class RemoteJob:
     def __init__(self, connection: JobConnection) -> None:
         self.number = 0
         self.queued = 0
-        self._lapses = math.inf
+        self._lease_ends = math.inf
         self.connection = connection
         self._answers: deque[Answer | SecureccError] = deque()
         self._waiter: asyncio.Future[None] | None = None
@@ -89,9 +89,9 @@ class RemoteJob:
         return self.connection.name
 
     @property
-    def lapsed(self) -> bool:
+    def lease_expired(self) -> bool:
         """Whether its invitation has expired: if submitted now, it waits for a slot again."""
-        return time.monotonic() >= self._lapses
+        return time.monotonic() >= self._lease_ends
 
     def enter(self) -> int:
         """The job's number, assigned now if it has none; use it at once, since numbers must grow on a channel.
@@ -125,9 +125,9 @@ class RemoteJob:
         known[digest] = True
         return False
 
-    def crowded(self) -> None:
+    def mark_busy(self) -> None:
         """Records that the server had no slot although there seemed to be one."""
-        self.connection.crowded()
+        self.connection.mark_busy()
 
     async def answer(self) -> Answer:
         """The server's next message on this job; a Result only once all its bytes have arrived (`received`).
@@ -161,7 +161,7 @@ class RemoteJob:
         """
         if not isinstance(answer, Result):
             if isinstance(answer, Invite):
-                self._lapses = time.monotonic() + answer.lease_ms / 1000
+                self._lease_ends = time.monotonic() + answer.lease_ms / 1000
             elif isinstance(answer, Wait):
                 self.queued = answer.ahead
             self._tell(answer)

@@ -39,7 +39,7 @@ ASK_FIRST_S = 1.0
 MANIFESTS = 4096
 """How many digests of sent manifests a connection remembers: as many as an agent remembers compiles."""
 
-LACKING = 64
+MISSING_TOOLCHAINS = 64
 """For how many toolchains a connection remembers why the server lacks them; a user has a few."""
 
 
@@ -47,7 +47,7 @@ class ServerConnection:
     """The jobs of one channel.
 
     `name` is the server's, as the user wrote it. `manifests` are the digests of those that the server was sent last.
-    `lacking` has the server's explanation for each toolchain that it lacks.
+    `missing_toolchains` has the server's explanation for each toolchain that it lacks.
     """
 
     def __init__(
@@ -68,37 +68,37 @@ class ServerConnection:
         self.toolchains: dict[bytes, Toolchain] = {}
         self.shared_trees: tuple[SharedTree, ...] = ()
         self.slots = 1
-        self._crowded_until = 0.0
+        self._busy_until = 0.0
         self._queued = 0
         self.welcome: Welcome | None = None
         self.manifests: MutableMapping[Digest, bool] = LRUCache(MANIFESTS)
-        self.lacking: LRUCache[Digest, str] = LRUCache(LACKING)
+        self.missing_toolchains: LRUCache[Digest, str] = LRUCache(MISSING_TOOLCHAINS)
         channel.attach(self)
         channel.send(Hello(PROTOCOL_VERSIONS, f"securecc {__version__}"))
 
     @property
-    def busy(self) -> float:
+    def load(self) -> float:
         """Jobs per slot of the server, as far as known here or as the server said recently."""
         return max(len(self._jobs), 0 if self._seems_free else self.slots + self._queued) / max(self.slots, 1)
 
     @property
     def _seems_free(self) -> bool:
-        return time.monotonic() >= self._crowded_until
+        return time.monotonic() >= self._busy_until
 
     @property
-    def roomy(self) -> bool:
+    def has_room(self) -> bool:
         """Whether there seems to be a slot for one more, as far as known here and as the server last said."""
         return len(self._jobs) < self.slots and self._seems_free
 
-    def crowded(self, queued: int = 0) -> None:
+    def mark_busy(self, queued: int = 0) -> None:
         """Records that the server had no slot although there seemed to be one: others use it too, and `queued` jobs
         wait in all.
         """
-        self._crowded_until = time.monotonic() + ASK_FIRST_S
+        self._busy_until = time.monotonic() + ASK_FIRST_S
         self._queued = queued
 
     @property
-    def full(self) -> bool:
+    def at_limit(self) -> bool:
         """Whether the host list's limit is reached."""
         return 0 < self.limit <= len(self._jobs)
 
@@ -168,7 +168,7 @@ class ServerConnection:
             self._end(ChannelError(f"{self.name} closes the channel: {message.reason}"))
         elif isinstance(message, Invite | Wait | Refuse | Need | Result):
             if isinstance(message, Wait):
-                self.crowded(message.ahead + 1)
+                self.mark_busy(message.ahead + 1)
             job = self._jobs.get(message.job)
             if job is not None:
                 job.put(message)

@@ -20,11 +20,11 @@ class Inputs:
     """A manifest, and the conditions under which it stays valid. `digest` is that of the encoded manifest, `size` the
     bytes of all its files.
 
-    `file_types` are existing paths that are not files to the compiler, with their types (see `file_type`). `asked`:
-    the compiler itself named the files. If it was not asked, `reached` maps the files that a run may read, as spelled,
-    to their paths in the manifest, and `learned` are those that a run has read. `uses_time`: a file may use the time of
-    day. `timestamps` are the times of all texts (seconds since the epoch), if one may use its own. `standard_input` is
-    the content of that file of the manifest.
+    `file_types` are existing paths that are not files to the compiler, with their types (see `file_type`).
+    `from_compiler`: the compiler itself named the files. If it did not, `reachable` maps the files that a run may read,
+    as spelled, to their paths in the manifest, and `read_last_time` are those that a run has read. `uses_time`: a file
+    may use the time of day. `timestamps` are the times of all texts (seconds since the epoch), if one may use its own.
+    `standard_input` is the content of that file of the manifest.
     """
 
     digest: bytes
@@ -35,9 +35,9 @@ class Inputs:
     links: tuple[tuple[bytes, bytes], ...]
     watches: tuple[NameWatch, ...]
     file_types: tuple[tuple[bytes, int], ...] = ()
-    asked: bool = True
-    reached: tuple[tuple[bytes, bytes], ...] = ()
-    learned: tuple[bytes, ...] = ()
+    from_compiler: bool = True
+    reachable: tuple[tuple[bytes, bytes], ...] = ()
+    read_last_time: tuple[bytes, ...] = ()
     uses_time: bool = False
     timestamps: tuple[int, ...] = ()
     standard_input: bytes = b""
@@ -55,8 +55,8 @@ def narrowed(inputs: Inputs, read: bytes) -> Inputs:
     Empty files and files in shared trees count as read, since nothing shows whether they were.
     """
     unread = {entry.path for index, entry in enumerate(inputs.entries) if entry.size and not _bit(read, index)}
-    learned = tuple(spelled for spelled, physical in inputs.reached if physical not in unread)
-    return replace(inputs, reached=(), learned=learned)
+    read_last_time = tuple(spelled for spelled, physical in inputs.reachable if physical not in unread)
+    return replace(inputs, reachable=(), read_last_time=read_last_time)
 
 
 def _bit(bits: bytes, index: int) -> int:

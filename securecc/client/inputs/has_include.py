@@ -30,12 +30,12 @@ class HasIncludeQueries:
         Raises:
             StaysLocal: such a macro may ask for more than is spelled out, or a file has changed meanwhile.
         """
-        macros = frozenset(macro for file in files for macro in self._files.directives(file).asking)
+        macros = frozenset(macro for file in files for macro in self._files.directives(file).query_macros)
         if not macros:
             return frozenset()
         command_line = b"\n".join(macros_given)
         found = [self._once(file, macros, uses) for file in files]
-        names = frozenset(name for one in found for name in one.asked)
+        names = frozenset(name for one in found for name in one.queried)
         if hidden((*found, uses(command_line, macros)), macros):
             raise StaysLocal("computed-question", _HIDDEN)
         return frozenset(name.spelled for name in self._spellings(names, files, command_line))

@@ -20,22 +20,23 @@ class IncludeSearch:
     """Everything that decides which files a compile of one command line finds. Paths are absolute as spelled.
 
     `directories` are all in which it looks, existing or not: those of -I and similar options, the compiler's own, those
-    of CPATH; `search_path` is their order. `forced` are the names of -include and -imacros, `crossed` other directories
-    on the compile's way, such as those of its outputs, `macros` the texts of -D and -U with their letter. `dated`: the
-    compiler is given or can be given the time of day. `shown` are files that are read if they exist, and listed
-    nowhere; `marked`: they include every name that #line may give. `assembled`: the source is assembly. In the
-    directories `around`, every name counts. Files in `shared_trees` are on the server already, and do not change.
+    of CPATH; `search_path` is their order. `other_directories` are on the compile's way for other reasons, such as
+    those of its outputs. In `watched_directories` every name counts: a new one may lead the compiler elsewhere.
+    `forced` are the names of -include and -imacros, `macros` the texts of -D and -U with their letter. `unlisted_files`
+    are read if they exist, and no compiler lists them; `knows_line_names`: they include every name that #line may give.
+    `knows_time`: the compiler is given or can be given the time of day. `is_assembly`: the source is assembled
+    without being compiled. Files in `shared_trees` are on the server already, and do not change.
     """
 
     cwd: bytes
     directories: tuple[bytes, ...]
-    forced: tuple[bytes, ...] = ()
-    crossed: tuple[bytes, ...] = ()
-    macros: tuple[bytes, ...] = ()
-    dated: bool = False
     search_path: SearchPath = field(default_factory=SearchPath)
-    shown: tuple[bytes, ...] = ()
+    other_directories: tuple[bytes, ...] = ()
+    watched_directories: tuple[bytes, ...] = ()
+    forced: tuple[bytes, ...] = ()
+    macros: tuple[bytes, ...] = ()
+    unlisted_files: tuple[bytes, ...] = ()
+    knows_line_names: bool = False
+    knows_time: bool = False
+    is_assembly: bool = False
     shared_trees: tuple[SharedTree, ...] = ()
-    assembled: bool = False
-    marked: bool = False
-    around: tuple[bytes, ...] = ()

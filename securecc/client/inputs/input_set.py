@@ -62,8 +62,9 @@ class InputSet:
         elif kind not in {0, stat.S_IFDIR}:
             raise StaysLocal("input", f"{os.fsdecode(path)} is not a regular file")
 
-    def add_shown(self, path: bytes) -> bytes:
-        """Adds a file that #line names: diagnostics quote from it, if it exists. Returns the path.
+    def add_unlisted(self, path: bytes) -> bytes:
+        """Adds a file that no compiler lists, if it exists: #line names it, for example, and diagnostics quote from it.
+        Returns the path.
 
         Raises:
             StaysLocal: it is a special file.
@@ -75,13 +76,13 @@ class InputSet:
             raise StaysLocal("line", f"#line names {os.fsdecode(path)}, which is not a regular file")
         return path
 
-    def add_candidates(self, watches: Iterable[NameWatch], asked: frozenset[bytes]) -> None:
+    def add_candidates(self, watches: Iterable[NameWatch], queried: frozenset[bytes]) -> None:
         """Adds every other file that could be found under the same names. If the run's conditions differ from those of
         `-M` (``#pragma GCC target``), it must not find another file instead.
         """
         equal = {_once(file) for file, _ in self.files.values()}
         alike = {(file.stat_key.size, file.stat_key.mtime_ns // _SECOND) for file, _ in self.files.values()}
-        matched = asked | {path.rpartition(b"/")[2] for path in (*self.spelled, *self.files)}
+        matched = queried | {path.rpartition(b"/")[2] for path in (*self.spelled, *self.files)}
         for watch in watches:
             for name in watch.present:
                 path = under(watch.listing.path, name)

@@ -67,8 +67,8 @@ class ManifestBuilder:
         IncludeScanner(search.search_path, watches.listing, read).scan(source, search.forced, search.cwd)
         found = self._finished(inputs, search, watches)
         one = self._interner.one
-        reached = tuple((one(spelled), one(physical)) for spelled, physical in inputs.spelled.items())
-        return replace(found, asked=False, reached=reached)
+        reachable = tuple((one(spelled), one(physical)) for spelled, physical in inputs.spelled.items())
+        return replace(found, from_compiler=False, reachable=reachable)
 
     def from_standard_input(self, content: bytes, search: IncludeSearch) -> Inputs:
         """All that this content of standard input may read; the compiler is never asked, and nothing is remembered.
@@ -89,8 +89,10 @@ class ManifestBuilder:
 
         inputs.add_standard_input(file)
         IncludeScanner(search.search_path, watches.listing, read).scan(source, search.forced, search.cwd)
-        shown = (*search.shown, _STDIN)  # where gcc looks for the lines that it quotes
-        return replace(self._finished(inputs, replace(search, shown=shown), watches), standard_input=content)
+        unlisted_files = (*search.unlisted_files, _STDIN)  # where gcc looks for the lines that it quotes
+        return replace(
+            self._finished(inputs, replace(search, unlisted_files=unlisted_files), watches), standard_input=content
+        )
 
     def _read(self, inputs: InputSet, path: bytes, role: Role) -> tuple[Directives, Where]:
         file = inputs.add_read(path, role)
@@ -99,7 +101,7 @@ class ManifestBuilder:
 
     def _begun(self, search: IncludeSearch) -> InputSet:
         inputs = InputSet(self._files)
-        for directory in (*search.directories, search.cwd, *search.crossed):
+        for directory in (*search.directories, search.cwd, *search.other_directories):
             inputs.add_directory(directory)
         return inputs
 
@@ -110,22 +112,22 @@ class ManifestBuilder:
             StaysLocal: some of it cannot be reproduced exactly for a remote compiler.
         """
         scanner = AssemblerScanner(inputs, watches, self._files, (search.cwd, *inputs.directories, *search.directories))
-        assembled = scanner.scan(search.macros, is_assembly=search.assembled)
+        assembler = scanner.scan(search.macros, is_assembly=search.is_assembly)
         texts = [file for physical, (file, _) in inputs.files.items() if physical not in inputs.embedded]
         wanted = wanted_names(map(self._files.directives, texts), search)
         searched = tuple(dict.fromkeys((*search.directories, search.cwd, *inputs.directories)))
-        asked = wanted.asked | self._has_include.names([file for file, _ in inputs.files.values()], search.macros)
-        names = {PREINCLUDED} | wanted.included | asked
-        if wanted.computed or assembled.hidden:
+        queried = wanted.queried | self._has_include.names([file for file, _ in inputs.files.values()], search.macros)
+        names = {PREINCLUDED} | wanted.included | queried
+        if wanted.computed or assembler.hidden:
             names |= _possible_names((*inputs.spelled, *inputs.embedded), searched)
-        if any(b"\0" in name for name in (*names, *wanted.shown)):
+        if any(b"\0" in name for name in (*names, *wanted.unlisted)):
             raise StaysLocal("input", "the name of an included file contains a NUL byte")
-        watches.watch_names((names - {DEV_NULL}) | assembled.names, searched)
-        for name in wanted.shown:
-            watches.watch_path(inputs.add_shown(absolute(name, search.cwd)))
-        watches.watch_whole(search.around)
+        watches.watch_names((names - {DEV_NULL}) | assembler.names, searched)
+        for name in wanted.unlisted:
+            watches.watch_path(inputs.add_unlisted(absolute(name, search.cwd)))
+        watches.watch_whole(search.watched_directories)
         watched = watches.watches()
-        inputs.add_candidates(watched, frozenset(name.rpartition(b"/")[2] for name in asked))
+        inputs.add_candidates(watched, frozenset(name.rpartition(b"/")[2] for name in queried))
         for path in watches.obstacles():
             inputs.add_file_type(path)
         timestamps = {file.stat_key.mtime_ns // _SECOND for file in texts} if wanted.stamped else ()

@@ -9,14 +9,14 @@ from securecc.compiler.source.directives import STAMP, Directives, needs_local, 
 
 @dataclass(frozen=True, slots=True)
 class WantedNames:
-    """`included` are the names of files that are read, `asked` of those that are asked for without including, `shown`
-    the names in #line. `computed`: a macro names another one. `uses_time`: a text may use the time of day; `stamped`:
-    one may use its own time of last change.
+    """`included` are the names of files that are read, `queried` of those that are asked for without including,
+    `unlisted` of those that are read if they exist, such as those in #line. `computed`: a macro names another file.
+    `uses_time`: a text may use the time of day; `stamped`: one may use its own time of last change.
     """
 
     included: frozenset[bytes]
-    asked: frozenset[bytes]
-    shown: frozenset[bytes]
+    queried: frozenset[bytes]
+    unlisted: frozenset[bytes]
     computed: bool
     uses_time: bool
     stamped: bool
@@ -29,19 +29,25 @@ def wanted_names(texts: Iterable[Directives], search: IncludeSearch) -> WantedNa
         StaysLocal: a text asks for something that no server can answer like this machine.
     """
     included: set[bytes] = set(search.forced)
-    asked: set[bytes] = set()
-    shown: set[bytes] = set(search.shown)
+    queried: set[bytes] = set()
+    unlisted: set[bytes] = set(search.unlisted_files)
     computed = uses_time = stamped = False
     redefinitions, macros = zip(*map(redefined, search.macros), strict=True) if search.macros else ((), ())
     given = frozenset(filter(None, redefinitions))
     for text in (*texts, scan(b"\n".join(macros))):
-        refusal = needs_local(text, dated=search.dated, stamped=True, marked=search.marked, given=given)
+        refusal = needs_local(
+            text,
+            knows_time=search.knows_time,
+            knows_timestamps=True,
+            knows_line_names=search.knows_line_names,
+            given=given,
+        )
         if refusal is not None:
             raise refusal
         included.update(name.spelled for name in text.includes)
-        asked.update(name.spelled for name in text.asked)
-        shown.update(text.shown)
+        queried.update(name.spelled for name in text.queried)
+        unlisted.update(text.line_names)
         computed = computed or text.computed_include
         uses_time = uses_time or bool(text.times - given - {STAMP})
         stamped = stamped or STAMP in text.times - given
-    return WantedNames(frozenset(included), frozenset(asked), frozenset(shown), computed, uses_time, stamped)
+    return WantedNames(frozenset(included), frozenset(queried), frozenset(unlisted), computed, uses_time, stamped)

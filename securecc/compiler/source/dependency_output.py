@@ -37,7 +37,7 @@ def parse(output: bytes) -> tuple[bytes, ...]:
     return tuple(dict.fromkeys(name for name in names if name))
 
 
-def marked(preprocessed: bytes) -> tuple[bytes, ...]:
+def line_names(preprocessed: bytes) -> tuple[bytes, ...]:
     """The names in the linemarkers of preprocessed text, each once (cpp, "Preprocessor Output"), including those of
     #line.
     """

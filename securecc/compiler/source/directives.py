@@ -27,24 +27,24 @@ class Name:
 class Directives:
     """What one file says about others.
 
-    `includes` are those of #include, #include_next and #import, `asked` those of __has_include, __has_embed and
-    `#pragma GCC dependency`, which compares times, `shown` those of #line and linemarkers (diagnostics quote from
-    them). `computed_*` say that a macro names at least one more. `asking` are macros that ask for the file that they
-    are given (see `has_include_macros`). `times` are the time macros seen. `assembled` are the files that the assembler
-    includes, `embedded` those whose bytes are included as they are, by .incbin or #embed. `assembles` says that a
-    string may make the assembler read others, `joins` that it may if the file itself is assembly, `unnamed` that it
-    will. `compares` says that a pragma built from pieces may compare times, `precompiled` that a pragma loads a
+    `includes` are those of #include, #include_next and #import, `queried` those of __has_include, __has_embed and
+    `#pragma GCC dependency`, which compares times, `line_names` those of #line and linemarkers (diagnostics quote from
+    them). `computed_*` say that a macro names at least one more. `query_macros` are macros that ask for the file that
+    they are given (see `has_include_macros`). `times` are the time macros seen. `assembled` are the files that the
+    assembler includes, `embedded` those whose bytes are included as they are, by .incbin or #embed. `assembles` says
+    that a string may make the assembler read others, `joins` that it may if the file itself is assembly, `unnamed` that
+    it will. `compares` says that a pragma built from pieces may compare times, `precompiled` that a pragma loads a
     precompiled header.
     """
 
     includes: tuple[Name, ...] = ()
-    asked: tuple[Name, ...] = ()
-    shown: tuple[bytes, ...] = ()
+    queried: tuple[Name, ...] = ()
+    line_names: tuple[bytes, ...] = ()
     times: frozenset[bytes] = frozenset()
     computed_include: bool = False
-    computed_asked: bool = False
-    computed_shown: bool = False
-    asking: tuple[bytes, ...] = ()
+    computed_query: bool = False
+    computed_line: bool = False
+    query_macros: tuple[bytes, ...] = ()
     imports: bool = False
     assembled: tuple[bytes, ...] = ()
     embedded: tuple[bytes, ...] = ()
@@ -57,7 +57,7 @@ class Directives:
     @property
     def plain(self) -> bool:
         """Whether nothing in it may keep a compile local, as in nearly every file."""
-        return not (self.times or self.compares or self.precompiled or self.computed_asked or self.computed_shown)
+        return not (self.times or self.compares or self.precompiled or self.computed_query or self.computed_line)
 
 
 _B = rb"[ \t\v\f\0]*"  # blanks inside a line
@@ -69,15 +69,15 @@ _RAW = re.compile(rb'(?<![A-Za-z0-9_])(?:u8|[uUL])?R"[^()\\\s]{0,16}\(')  # the 
 _FILE = rb'(?:"(?P<quoted>[^"\n]*)"|<(?P<angled>[^>\n]*)>|(?P<comment>/\*))?'
 _DIRECTIVE = re.compile(
     rb"(?<!#)#" + _B + rb"(?:(?P<word>include_next|include|import|embed)" + _B + _FILE + rb"|(?P<split>/\*)"
-    rb"|(?P<line>line)\b" + _B + rb"(?P<number>[0-9]+)?" + _B + rb'(?:"(?P<shown>[^"\n]*)"|(?P<more>[^\s\0]))?'
-    rb"|[0-9]+" + _B + rb'"(?P<marked>[^"\n]*)")'
+    rb"|(?P<line>line)\b" + _B + rb"(?P<number>[0-9]+)?" + _B + rb'(?:"(?P<line_name>[^"\n]*)"|(?P<more>[^\s\0]))?'
+    rb"|[0-9]+" + _B + rb'"(?P<marker_name>[^"\n]*)")'
 )  # fmt: skip
-_ASKED = re.compile(
+_QUERY = re.compile(
     rb"__has_(?:include(?P<next>_next)?(?:__)?|embed)" + _B + rb"(?P<split>/\*)?(?:(?P<open>\()" + _B + _FILE + rb")?"
 )
 _MARKER = re.compile(rb"#" + _B + rb"[0-9]+" + _B + rb"[A-Za-z_/]")
 _AT_START = re.compile(rb"(?:\A|\n|\*/)" + _B + rb"\Z")
-_ASKING = re.compile(
+_QUERY_MACRO = re.compile(
     rb"#"
     + _B
     + rb"define[ \t\v\f\0]+(?P<macro>\w+)\("
@@ -133,26 +133,26 @@ def redefined(macro: bytes) -> tuple[bytes, bytes]:
 def needs_local(
     directives: Directives,
     *,
-    dated: bool = False,
-    stamped: bool = False,
-    marked: bool = False,
+    knows_time: bool = False,
+    knows_timestamps: bool = False,
+    knows_line_names: bool = False,
     given: frozenset[bytes] = frozenset(),
 ) -> StaysLocal | None:
     """Why a compile that reads a file with these directives must stay local; None if it need not.
 
-    `dated` says that SOURCE_DATE_EPOCH is set, so that date and time are the same everywhere, `stamped` that file times
-    are the same, `marked` that all names in #line are known by other means; `given` are time macros that the command
-    line has redefined.
+    `knows_time` says that SOURCE_DATE_EPOCH is set, so that date and time are the same everywhere, `knows_timestamps`
+    that file times are the same, `knows_line_names` that all names in #line are known by other means; `given` are time
+    macros that the command line has redefined.
     """
     if directives.plain:
         return None
-    clocked = directives.times - given - ({b"__DATE__", b"__TIME__"} if dated else set())
-    clocked -= {STAMP} if stamped else set()
+    clocked = directives.times - given - ({b"__DATE__", b"__TIME__"} if knows_time else set())
+    clocked -= {STAMP} if knows_timestamps else set()
     reasons = (
         ("dependency-pragma", directives.compares, "#pragma GCC dependency compares the time of a file"),
         ("precompiled-header", directives.precompiled, "a pragma loads a precompiled header"),
-        ("computed-question", directives.computed_asked, "__has_include gets its file name from a macro"),
-        ("computed-line", directives.computed_shown and not marked, "#line gets its file name from a macro"),
+        ("computed-question", directives.computed_query, "__has_include gets its file name from a macro"),
+        ("computed-line", directives.computed_line and not knows_line_names, "#line gets its file name from a macro"),
         ("time", bool(clocked), f"uses {', '.join(quote(name) for name in sorted(clocked))}"),
     )
     return next((StaysLocal(reason, message) for reason, applies, message in reasons if applies), None)
@@ -174,26 +174,28 @@ def spliced(content: bytes) -> bytes:
 
 def _scan(text: bytes) -> Directives:
     directives = list(_DIRECTIVE.finditer(text))
-    asked = list(_ASKED.finditer(text)) if b"__has_include" in text or b"__has_embed" in text else []
-    found = _collect(text, directives, asked)
-    split = any(match["comment"] or match["split"] for match in (*directives, *asked))
+    queries = list(_QUERY.finditer(text)) if b"__has_include" in text or b"__has_embed" in text else []
+    found = _collect(text, directives, queries)
+    split = any(match["comment"] or match["split"] for match in (*directives, *queries))
     if not split and not found.computed_include and not found.assembles and needs_local(found) is None:
         return found
     bare = _COMMENT.sub(_blank, text)
-    bared = _collect(bare, list(_DIRECTIVE.finditer(bare)), list(_ASKED.finditer(bare)))
+    bared = _collect(bare, list(_DIRECTIVE.finditer(bare)), list(_QUERY.finditer(bare)))
     if _RAW.search(text):  # a raw string may hold what looks like the beginning of a comment
         return _both(found, bared)
     names = _both(found, bared)
-    return replace(bared, includes=names.includes, asked=names.asked, shown=names.shown)
+    return replace(bared, includes=names.includes, queried=names.queried, line_names=names.line_names)
 
 
-def _collect(text: bytes, directives: list[re.Match[bytes]], asked: list[re.Match[bytes]]) -> Directives:
+def _collect(text: bytes, directives: list[re.Match[bytes]], queries: list[re.Match[bytes]]) -> Directives:
     included = [match for match in directives if match["word"]]
     lines = [match for match in directives if match["line"]]
-    shown = [match["shown"] or match["marked"] or b"" for match in directives]
-    questions = [match for match in asked if not (_DEFINED if match["open"] else _TESTED).search(_before(text, match))]
+    line_names = [match["line_name"] or match["marker_name"] or b"" for match in directives]
+    questions = [
+        match for match in queries if not (_DEFINED if match["open"] else _TESTED).search(_before(text, match))
+    ]
     named = _named(questions)
-    asking, told = _asking(text) if len(named) < len(questions) else ((), frozenset())
+    query_macros, told = _query_macros(text) if len(named) < len(questions) else ((), frozenset())
     unnamed = [match for match in questions if match not in named and match.start() not in told]
     pieces = _pieces_in(text)
     compared = list(_COMPARED.finditer(text)) if b"dependency" in text else []
@@ -201,19 +203,19 @@ def _collect(text: bytes, directives: list[re.Match[bytes]], asked: list[re.Matc
     includes = [match for match in _named(included) if match["word"] != b"embed"]
     return Directives(
         includes=tuple(dict.fromkeys(_name(match, match["word"] == b"include_next") for match in includes)),
-        asked=tuple(
+        queried=tuple(
             dict.fromkeys(
                 [*(_name(match, bool(match["next"])) for match in named)]
                 + [_name(match, following=False) for match in _named(compared)]
             )
         ),
-        shown=tuple(dict.fromkeys(name for name in shown if name)),
+        line_names=tuple(dict.fromkeys(name for name in line_names if name)),
         times=frozenset(_TIMES.findall(text)) | (pieces & _TIME_PIECES),
         computed_include=len(_named(included)) < len(included),
-        asking=asking,
-        computed_asked=bool(unnamed) or not pieces.isdisjoint(_QUESTION_PIECES),
-        computed_shown=any(not match["number"] or match["more"] for match in lines)
-        or any(b"\\" in name for name in shown)
+        query_macros=query_macros,
+        computed_query=bool(unnamed) or not pieces.isdisjoint(_QUESTION_PIECES),
+        computed_line=any(not match["number"] or match["more"] for match in lines)
+        or any(b"\\" in name for name in line_names)
         or any(_AT_START.search(_before(text, match)) for match in _MARKER.finditer(text)),
         imports=any(match["word"] == b"import" for match in included),
         assembled=assembler_directives.named(text),
@@ -226,15 +228,15 @@ def _collect(text: bytes, directives: list[re.Match[bytes]], asked: list[re.Matc
     )
 
 
-def _asking(text: bytes) -> tuple[tuple[bytes, ...], frozenset[int]]:
+def _query_macros(text: bytes) -> tuple[tuple[bytes, ...], frozenset[int]]:
     """The macros that ask for the file they are given, and where in the text they do."""
     macros: list[bytes] = []
     told: set[int] = set()
-    for match in _ASKING.finditer(text):
-        asked = [ask for ask in _GIVEN.finditer(text, *match.span("body")) if ask["given"] == match["given"]]
-        if asked:
+    for match in _QUERY_MACRO.finditer(text):
+        given = [ask for ask in _GIVEN.finditer(text, *match.span("body")) if ask["given"] == match["given"]]
+        if given:
             macros.append(match["macro"])
-            told.update(ask.start() for ask in asked)
+            told.update(ask.start() for ask in given)
     return tuple(dict.fromkeys(macros)), frozenset(told)
 
 

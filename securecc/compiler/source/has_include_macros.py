@@ -23,11 +23,11 @@ PREDEFINED = frozenset((b"linux", b"unix", b"i386", b"sun", b"sparc", b"mips", b
 
 @dataclass(frozen=True, slots=True)
 class Uses:
-    """What one file does with such macros: `asked` are the files spelled out, `hidden` says that there may be more,
+    """What one file does with such macros: `queried` are the files spelled out, `hidden` says that there may be more,
     `pieces` are words that ## could join into such a macro.
     """
 
-    asked: tuple[Name, ...] = ()
+    queried: tuple[Name, ...] = ()
     hidden: bool = False
     pieces: frozenset[bytes] = frozenset()
 
@@ -41,12 +41,12 @@ def uses(content: bytes, macros: frozenset[bytes]) -> Uses:
     text = bared(text)
     names = rb"\b(?:" + b"|".join(map(re.escape, sorted(macros))) + rb")\b"
     question = re.compile(names + _ARGUMENT)
-    asked = dict.fromkeys(
+    queried = dict.fromkeys(
         Name(match["quoted"]) if match["quoted"] is not None else Name(match["angled"], angled=True)
         for match in question.finditer(text)
     )
     rest = re.sub(_TESTED + names, b" ", question.sub(b" ", text))
-    return Uses(tuple(asked), re.search(names, rest) is not None, pieces)
+    return Uses(tuple(queried), re.search(names, rest) is not None, pieces)
 
 
 def hidden(found: Iterable[Uses], macros: frozenset[bytes]) -> bool:

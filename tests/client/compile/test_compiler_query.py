@@ -64,7 +64,7 @@ def test_without_options_that_lead_elsewhere_it_is_asked_for_files_only(tmp_path
     files, search = listed(launcher, invocation(tmp_path, "clang", "-c", "a.c"))
     assert files == (b"a.c", b"a.h")
     assert launcher.told == [("capture", (b"/usr/bin/gcc", b"a.c", b"-M"))]
-    assert search.around == ()
+    assert search.watched_directories == ()
 
 
 def test_what_is_not_preprocessed_reads_itself(tmp_path: Path) -> None:
@@ -78,10 +78,10 @@ def test_where_options_lead_is_searched_and_all_around_it_is_watched(top: bytes)
     _, search = listed(launcher, invocation(os.fsdecode(top), "clang", "--target=aarch64-linux-gnu", "-c", "a.c"))
     assert launcher.told[0][1][-2:] == (b"-M", b"-v")
     assert {b"/usr/include", b"/nowhere/include", top + b"/aarch64/include"} <= set(search.directories)
-    assert top + b"/cross/12/crtbegin.o" in search.shown
+    assert top + b"/cross/12/crtbegin.o" in search.unlisted_files
     wanted = (b"", b"/aarch64", b"/aarch64/include", b"/cross", b"/cross/12")
-    assert {*(top + part for part in wanted), b"/usr/lib/gcc"} <= set(search.around)
-    assert b"/usr/include" not in search.around
+    assert {*(top + part for part in wanted), b"/usr/lib/gcc"} <= set(search.watched_directories)
+    assert b"/usr/include" not in search.watched_directories
 
 
 def test_what_the_toolchain_has_is_not_shown(top: bytes) -> None:
@@ -89,7 +89,7 @@ def test_what_the_toolchain_has_is_not_shown(top: bytes) -> None:
     closure = replace(CLANG, files=(ClosureFile(path, Kind.FILE, b"d" * 32),))
     launcher = NotingLauncher(listed=b"a.o: a.c\n", said=SAID % {b"top": top})
     _, search = listed(launcher, invocation(os.fsdecode(top), "clang", "-m32", "-c", "a.c", closure=closure))
-    assert path not in search.shown
+    assert path not in search.unlisted_files
 
 
 @pytest.mark.parametrize("words", [("clang", "-c", "a.c"), ("clang", "-m32", "-c", "a.c")])
@@ -102,6 +102,6 @@ def test_a_compiler_that_fails_shall_say_why_itself(tmp_path: Path, words: tuple
 def test_what_linemarkers_name(tmp_path: Path) -> None:
     launcher = NotingLauncher(listed=b'# 1 "a.c"\n# 7 "g.y"\n# 1 ""\n')
     this = invocation(tmp_path, "gcc", "-c", "a.c")
-    assert asyncio.run(compiler_query.marked(launcher, this)) == (b"a.c", b"g.y")
+    assert asyncio.run(compiler_query.line_names(launcher, this)) == (b"a.c", b"g.y")
     with pytest.raises(StaysLocal):
-        asyncio.run(compiler_query.marked(NotingLauncher(preprocesses=256), this))
+        asyncio.run(compiler_query.line_names(NotingLauncher(preprocesses=256), this))

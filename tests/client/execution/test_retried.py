@@ -56,7 +56,7 @@ def test_strays_without_having_asked_are_a_reason_to_ask(rig: Rig) -> None:
         assert launcher.told == [("capture", (b"/usr/bin/gcc", b"a.c", b"-M"))]
         assert found.received.outputs[0].content.read() == b"second"
         assert [submit.attempt for submit in rig.server.submits.values()] == [1, 2]
-        assert (await rig.resolve(invocation, launcher)).asked
+        assert (await rig.resolve(invocation, launcher)).from_compiler
 
     run(body())
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from securecc.channel.channel import Channel
-from securecc.client.farm.farm import Farm, Wanted
+from securecc.client.farm.farm import Farm, SlotRequest
 from securecc.client.farm.remote_job import RemoteJob
 from securecc.client.farm.server import BACKOFF_S, Server
 from securecc.client.farm.server_connection import ServerConnection
@@ -25,7 +25,7 @@ from tests.client.farm_stub import GCC, GOODBYE, HOST, WELCOME, Answer, ServerCh
 Answering = Callable[[int], Any]
 """What a server answers to an Ask, by the job's number."""
 
-WANTED = Wanted(b"key", GCC.digest, 10)
+REQUEST = SlotRequest(b"key", GCC.digest, 10)
 OTHER = Toolchain(b"o" * 32, "gcc-13", "x86_64-linux-gnu")
 
 
@@ -54,11 +54,11 @@ def test_a_job_goes_to_the_server_that_invites() -> None:
     async def body() -> None:
         channel = ServerChannel(answer=answering(invite))
         farm = farm_of(channel)
-        (await farm.place(WANTED)).crowded()
-        job = await farm.place(WANTED)
+        (await farm.place(REQUEST)).mark_busy()
+        job = await farm.place(REQUEST)
         assert (job.number, job.server) == (1, "farm1")
         assert len(farm.connections) == 1
-        again = await farm.place(WANTED)
+        again = await farm.place(REQUEST)
         assert again.server == job.server
 
     asyncio.run(body())
@@ -68,11 +68,11 @@ def test_one_server_with_room_need_not_be_asked() -> None:
     async def body() -> None:
         channel = ServerChannel(answer=answering(invite))
         farm = farm_of(channel)
-        jobs = [await farm.place(WANTED) for _ in range(WELCOME.slots)]
+        jobs = [await farm.place(REQUEST) for _ in range(WELCOME.slots)]
         numbers = [job.enter() for job in jobs]
         assert numbers == [1, 2, 3, 4]
         assert not [said for said in channel.said if isinstance(said, Ask)]
-        assert (await farm.place(WANTED)).number == 5
+        assert (await farm.place(REQUEST)).number == 5
         assert [said for said in channel.said if isinstance(said, Ask)]
 
     asyncio.run(body())
@@ -83,7 +83,7 @@ def test_the_first_of_two_to_invite_gets_it_and_the_other_is_told() -> None:
         slow, fast = ServerChannel("slow", answer=answering(lambda job: Wait(job, 5))), ServerChannel("fast")
         fast.answer = answering(invite)
         farm = farm_of(slow, fast)
-        job = await farm.place(WANTED)
+        job = await farm.place(REQUEST)
         assert job.connection.channel is fast
         await slow.until(Forget)
         assert [connection.jobs for connection in farm.connections] == [0, 1]
@@ -95,7 +95,7 @@ def test_a_second_invite_at_the_same_moment_is_given_back() -> None:
     async def body() -> None:
         channels = [ServerChannel(name, answer=answering(invite)) for name in ("one", "two")]
         farm = farm_of(*channels)
-        await farm.place(WANTED)
+        await farm.place(REQUEST)
         assert sorted(connection.jobs for connection in farm.connections) == [0, 1]
         assert sum(isinstance(said, Forget) for channel in channels for said in channel.said) == 1
 
@@ -134,11 +134,11 @@ def test_the_host_lists_limits_bound_the_jobs_at_one_time() -> None:
 def test_a_connection_is_full_at_the_limit_of_its_host() -> None:
     async def body() -> None:
         connection = ServerConnection(as_channel(ServerChannel()), lambda _: None, 1)
-        assert not connection.full
+        assert not connection.at_limit
         await connection.welcomed()
         connection.ask(b"k", b"t" * 32, 1)
-        assert connection.full
-        assert not ServerConnection(as_channel(ServerChannel()), lambda _: None).full
+        assert connection.at_limit
+        assert not ServerConnection(as_channel(ServerChannel()), lambda _: None).at_limit
 
     asyncio.run(body())
 
@@ -147,7 +147,7 @@ def test_a_busy_server_leaves_the_job_to_the_other() -> None:
     async def body() -> None:
         one, two = ServerChannel("one", answer=answering(busy)), ServerChannel("two")
         farm = farm_of(one, two)
-        placing = asyncio.create_task(farm.place(WANTED))
+        placing = asyncio.create_task(farm.place(REQUEST))
         asked = await two.until(Ask)
         await asyncio.sleep(0)
         two.hear(Invite(asked.job, 250))
@@ -160,7 +160,7 @@ def test_all_refuse() -> None:
     async def body() -> None:
         farm = farm_of(ServerChannel("one", answer=answering(busy)), ServerChannel("two", answer=answering(busy)))
         with pytest.raises(Refused, match="no slot"):
-            await farm.place(WANTED)
+            await farm.place(REQUEST)
         assert [connection.jobs for connection in farm.connections] == [0, 0]
 
     asyncio.run(body())
@@ -170,7 +170,7 @@ def test_a_compile_that_is_given_up_while_it_waits_holds_no_place() -> None:
     async def body() -> None:
         channels = [ServerChannel(name, answer=answering(lambda job: Wait(job, 1))) for name in ("one", "two")]
         farm = farm_of(*channels)
-        placing = asyncio.create_task(farm.place(WANTED))
+        placing = asyncio.create_task(farm.place(REQUEST))
         for channel in channels:
             await channel.until(Ask)
         await asyncio.sleep(0)
@@ -188,7 +188,7 @@ def test_an_invite_that_comes_with_the_cancel_is_given_back() -> None:
     async def body() -> None:
         channels = [ServerChannel(name) for name in ("one", "two")]
         farm = farm_of(*channels)
-        placing = asyncio.create_task(farm.place(WANTED))
+        placing = asyncio.create_task(farm.place(REQUEST))
         for channel in channels:
             await channel.until(Ask)
         channels[0].hear(Invite(1, 250))
@@ -207,7 +207,7 @@ def test_a_server_that_answers_with_something_else_is_no_server() -> None:
     async def body() -> None:
         channel = ServerChannel(welcome=Welcome(1, "s", "alice@EXAMPLE.COM", "ref", 0, (GCC,)))
         farm = farm_of(channel)
-        placing = asyncio.create_task(farm.place(WANTED))
+        placing = asyncio.create_task(farm.place(REQUEST))
         await channel.until(Ask)
         [connection] = farm.connections
         connection.on_message(Need(1, manifest=True, blobs=()))  # a channel would not pass it on
@@ -221,17 +221,17 @@ def test_no_server_has_this_compiler() -> None:
     async def body() -> None:
         channel = ServerChannel(welcome=Welcome(1, "s", "alice@EXAMPLE.COM", "ref", 4, (OTHER,)))
         with pytest.raises(Refused, match="offered: gcc-13") as refused:
-            await farm_of(channel).place(WANTED)
+            await farm_of(channel).place(REQUEST)
         assert refused.value.code == "toolchain"
         bare = farm_of(ServerChannel(welcome=Welcome(1, "s", "alice@EXAMPLE.COM", "ref", 4, ())))
         with pytest.raises(Refused, match="offered: none"):
-            await bare.place(WANTED)
+            await bare.place(REQUEST)
 
     asyncio.run(body())
 
 
 def test_the_server_says_once_what_differs() -> None:
-    closure = ToolchainClosure("gcc-13", "", "13.1", (), (), (), (), (), b"", WANTED.toolchain)
+    closure = ToolchainClosure("gcc-13", "", "13.1", (), (), (), (), (), b"", REQUEST.toolchain)
 
     def refuses(channel: ServerChannel, message: Any) -> None:
         if isinstance(message, Ask):
@@ -245,7 +245,7 @@ def test_the_server_says_once_what_differs() -> None:
         farm = farm_of(unlike, alike)
         for _ in range(2):
             with pytest.raises(Refused, match=r"offered: gcc-13; farm2: nearest to gcc-13"):
-                await farm.place(replace(WANTED, closure=closure))
+                await farm.place(replace(REQUEST, closure=closure))
         assert len([message for message in alike.said if isinstance(message, Ask)]) == 1
         assert not [message for message in unlike.said if isinstance(message, Ask)]
 
@@ -257,7 +257,7 @@ def test_the_less_busy_servers_are_asked() -> None:
         channels = [ServerChannel(name, answer=answering(invite)) for name in ("one", "two", "three")]
         farm = farm_of(*channels)
         for _ in range(9):
-            await farm.place(WANTED)
+            await farm.place(REQUEST)
         assert sorted(connection.jobs for connection in farm.connections) == [3, 3, 3]
 
     asyncio.run(body())
@@ -267,9 +267,9 @@ def test_one_open_channel_is_enough_while_the_others_are_dialled() -> None:
     async def body() -> None:
         one = ServerChannel("one", answer=answering(invite))
         farm = farm_of(one, ChannelError("down"))
-        await farm.place(WANTED)
+        await farm.place(REQUEST)
         farm.servers[1].retry()
-        await farm.place(WANTED)
+        await farm.place(REQUEST)
         for _ in range(3):
             await asyncio.sleep(0)
         assert isinstance(farm.servers[1].trouble, ChannelError)
@@ -290,7 +290,7 @@ def test_one_open_channel_is_enough_while_the_others_are_dialled() -> None:
 def test_a_person_is_told_what_can_be_mended(errors: list[SecureccError], worst: type[SecureccError]) -> None:
     async def body() -> None:
         with pytest.raises(worst):
-            await farm_of(*errors).place(WANTED)
+            await farm_of(*errors).place(REQUEST)
 
     asyncio.run(body())
 
@@ -305,7 +305,7 @@ def test_many_compiles_share_one_attempt() -> None:
             return as_channel(ServerChannel(answer=answering(invite)))
 
         farm = Farm((HOST,), dial)
-        await asyncio.gather(*(farm.place(WANTED) for _ in range(20)))
+        await asyncio.gather(*(farm.place(REQUEST) for _ in range(20)))
         assert dials == [HOST]
 
     asyncio.run(body())
@@ -404,10 +404,10 @@ def test_a_lost_channel_is_made_anew() -> None:
             return as_channel(waiting.pop(0))
 
         farm = Farm((HOST,), dial)
-        await farm.place(WANTED)
+        await farm.place(REQUEST)
         channels[0].lose(ChannelError("the server restarts"))
         assert farm.connections == ()
-        assert (await farm.place(WANTED)).connection.channel is channels[1]
+        assert (await farm.place(REQUEST)).connection.channel is channels[1]
 
     asyncio.run(body())
 
@@ -416,7 +416,7 @@ def test_closing_and_retrying_reach_every_server() -> None:
     async def body() -> None:
         channel = ServerChannel("one", answer=answering(invite))
         farm = farm_of(channel, ChannelError("down"))
-        job = await farm.place(WANTED)
+        job = await farm.place(REQUEST)
         await asyncio.sleep(0)
         job.close()
         farm.retry()
@@ -446,7 +446,7 @@ def test_whoever_answers_what_a_job_is_at_one_server_or_at_none(
             for number, kinds in enumerate(servers)
         ]
         farm = farm_of(*channels)
-        placing = [asyncio.create_task(farm.place(WANTED)) for _ in range(jobs)]
+        placing = [asyncio.create_task(farm.place(REQUEST)) for _ in range(jobs)]
         for _ in range(30):
             await asyncio.sleep(0)
         if lost < len(channels) and not channels[lost].closed:

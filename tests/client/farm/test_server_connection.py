@@ -88,7 +88,7 @@ def test_a_job_is_asked_for_and_answered_in_order() -> None:
         await connection.welcomed()
         job = connection.ask(b"key", GCC.digest, 10)
         assert channel.said[-1] == Ask(1, b"key", GCC.digest, 10)
-        assert connection.busy == 0.25
+        assert connection.load == 0.25
         channel.hear(Wait(1, 3), Invite(1, 250))
         assert [await job.answer(), await job.answer()] == [Wait(1, 3), Invite(1, 250)]
         waiting = asyncio.create_task(job.answer())
@@ -107,19 +107,19 @@ def test_a_server_whose_jobs_wait_is_busy_with_more_than_is_known_here() -> None
         await connection.welcomed()
         job = connection.ask(b"key", GCC.digest, 10)
         channel.hear(Wait(job.number, 3))
-        assert (job.queued, connection.busy, connection.roomy) == (3, 2.0, False)  # 4 slots, and 4 jobs that wait
+        assert (job.queued, connection.load, connection.has_room) == (3, 2.0, False)  # 4 slots, and 4 jobs that wait
 
     in_loop(body)
 
 
-@pytest.mark.parametrize(("lease_ms", "lapsed"), [(0, True), (600_000, False)])
-def test_an_invitation_lapses_with_its_lease(lease_ms: int, lapsed: bool) -> None:
+@pytest.mark.parametrize(("lease_ms", "expired"), [(0, True), (600_000, False)])
+def test_an_invitation_lapses_with_its_lease(lease_ms: int, expired: bool) -> None:
     async def body(channel: ServerChannel, connection: ServerConnection, ended: list[ServerConnection]) -> None:
         await connection.welcomed()
         job = connection.ask(b"key", GCC.digest, 10)
-        assert not job.lapsed
+        assert not job.lease_expired
         channel.hear(Invite(job.number, lease_ms))
-        assert job.lapsed is lapsed
+        assert job.lease_expired is expired
 
     in_loop(body)
 

@@ -57,10 +57,10 @@ def test_without_shared_trees_nothing_is(inputs: Scene) -> None:
 
 
 def test_what_line_names_is_a_file_or_nothing(inputs: Scene) -> None:
-    inputs.add_shown(inputs.top + b"nowhere")
+    inputs.add_unlisted(inputs.top + b"nowhere")
     os.mkfifo(inputs.top + b"fifo")
     with pytest.raises(StaysLocal):
-        inputs.add_shown(inputs.top + b"fifo")
+        inputs.add_unlisted(inputs.top + b"fifo")
 
 
 def test_a_candidate_that_is_gone_is_watched_by_its_type(inputs: Scene) -> None:

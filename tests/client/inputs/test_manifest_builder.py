@@ -220,7 +220,7 @@ def test_a_time_that_the_command_line_redefines_is_none(top: Path) -> None:
 
 def test_a_given_date_travels(top: Path) -> None:
     put(top, a_c="const char *t = __TIME__;")
-    assert gather(top, "a.c", dated=True)
+    assert gather(top, "a.c", knows_time=True)
 
 
 @pytest.mark.parametrize(
@@ -257,7 +257,7 @@ def test_output_directories_and_other_ways_are_crossed(top: Path) -> None:
     put(top, a_c="", out__x="")
     (top / "alias").symlink_to(".")
     base = os.fsencode(top)
-    inputs = gather(top, "a.c", crossed=(base + b"/out", base + b"/alias"))
+    inputs = gather(top, "a.c", other_directories=(base + b"/out", base + b"/alias"))
     assert "out" in names(top, inputs, Kind.DIRECTORY)
     assert "alias" in names(top, inputs, Kind.LINK)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from securecc.compiler.source.dependency_output import marked, parse, searched, selected
+from securecc.compiler.source.dependency_output import line_names, parse, searched, selected
 from securecc.model.errors import StaysLocal
 from tests.waiting import CEILING_S
 
@@ -95,13 +95,13 @@ def test_what_linemarkers_name(tmp_path: Path, compiler: Any, name: Any) -> None
     spelled = name.replace("\\", "\\\\").replace('"', '\\"')
     (tmp_path / "a.c").write_text(f'#define L "{spelled}"\n#line 7 L\nint a; char *s = "# 1 \\"x\\"";\n')
     done = subprocess.run([compiler, "-E", "a.c"], cwd=tmp_path, capture_output=True, check=True, timeout=CEILING_S)
-    assert {b"a.c", name.encode()} <= set(marked(done.stdout))
-    assert b"x" not in marked(done.stdout)
+    assert {b"a.c", name.encode()} <= set(line_names(done.stdout))
+    assert b"x" not in line_names(done.stdout)
 
 
 @given(st.binary(max_size=200) | st.text(alphabet='# 1"\\x0\n', max_size=60).map(str.encode))
 def test_any_text_has_linemarkers_or_none(text: Any) -> None:
-    assert all(b"\n" not in name or b"\\" in text for name in marked(text))
+    assert all(b"\n" not in name or b"\\" in text for name in line_names(text))
 
 
 @pytest.mark.parametrize("command", [("gcc",), ("g++", "-m32"), ("clang",), ("clang++", "--target=aarch64-linux-gnu")])

@@ -70,8 +70,8 @@ def test_names() -> None:
 )
 def test_asked(text: Any, asked: Any) -> None:
     found = scan(text)
-    assert list(found.asked) == asked
-    assert not found.computed_asked
+    assert list(found.queried) == asked
+    assert not found.computed_query
     assert needs_local(found) is None
 
 
@@ -162,7 +162,7 @@ def test_need_not_stay_local(text: Any) -> None:
 )
 def test_a_file_that_is_only_looked_at(text: Any, asked: Any) -> None:
     found = scan(text)
-    assert found.asked == (asked,)
+    assert found.queried == (asked,)
     assert needs_local(found) is None
 
 
@@ -191,12 +191,12 @@ def test_macros_of_the_time_that_are_redefined(macro: Any, found: Any) -> None:
 
 
 def test_a_line_by_a_macro_is_no_matter_where_all_names_are_known() -> None:
-    assert needs_local(scan(b"#line 3 NAME"), marked=True) is None
+    assert needs_local(scan(b"#line 3 NAME"), knows_line_names=True) is None
 
 
 def test_lines_are_shown() -> None:
-    assert scan(b'#line 3 "a.y"\n# 7 "b.l" 2\n%:line 1 "c"\n').shown == (b"a.y", b"b.l", b"c")
-    assert scan(b'#line 7 /* or */ "so"\n').shown == (b"so",)
+    assert scan(b'#line 3 "a.y"\n# 7 "b.l" 2\n%:line 1 "c"\n').line_names == (b"a.y", b"b.l", b"c")
+    assert scan(b'#line 7 /* or */ "so"\n').line_names == (b"so",)
 
 
 @pytest.mark.parametrize(
@@ -216,8 +216,8 @@ def test_a_raw_string_may_hide_the_end_of_what_looks_like_a_comment() -> None:
 
 
 def test_dates_do_not_matter_when_the_epoch_is_given() -> None:
-    assert needs_local(scan(b"__DATE__ __TIME__"), dated=True) is None
-    assert needs_local(scan(b"__TIMESTAMP__"), dated=True) is not None
+    assert needs_local(scan(b"__DATE__ __TIME__"), knows_time=True) is None
+    assert needs_local(scan(b"__TIMESTAMP__"), knows_time=True) is not None
 
 
 @given(st.binary(max_size=200) | st.text(alphabet="#include\"<>/*\\\n% R(x)?='", max_size=80).map(str.encode))
@@ -277,7 +277,7 @@ def test_incbin_reads_what_no_list_of_dependencies_names(tmp_path: Path) -> None
 )
 def test_a_macro_that_asks_for_what_it_is_given(text: Any) -> None:
     found = scan(text)
-    assert found.asking == (b"HAS",)
+    assert found.query_macros == (b"HAS",)
     assert needs_local(found) is None
 
 
@@ -315,7 +315,7 @@ def test_a_mention_of_the_question_is_none(text: Any) -> None:
 def test_a_time_macro_in_two_pieces(name: Any) -> None:
     for cut in range(1, len(name)):
         text = b"JOIN(" + name[:cut] + b", " + name[cut:] + b")"
-        assert _reason(scan(text), dated=True) == "time"
+        assert _reason(scan(text), knows_time=True) == "time"
 
 
 @pytest.mark.parametrize("text", [b"NAME__ _TYPE__ __ATTRIBUTE__", b"__TIMER__ __DATABASE RUNTIME__", b"TIMES_ E__"])

@@ -28,7 +28,7 @@ HAS = frozenset([b"HAS_FILE"])
 )
 def test_what_is_spelled_is_asked(text: Any, asked: Any) -> None:
     found = uses(text, HAS)
-    assert list(found.asked) == asked
+    assert list(found.queried) == asked
     assert not hidden([found], HAS)
 
 
