@@ -58,67 +58,48 @@ class Preparer:
         self._families: LRUCache[bytes, Family] = LRUCache(COMPILERS)
 
     async def prepare(self, request: Request, settings: Settings) -> tuple[Invocation, ...]:
-        """What a command asks for: a compile for each of its sources.
+        """What a command asks for: a compile for each of its sources. It is parsed once, and again only if its compiler
+        turns out to be of the other family; the options that `native` stands for are parsed by themselves.
 
         Raises:
             StaysLocal: it may not, or need not, leave this machine.
         """
         arguments, has_specs = without_specs(expanded(request.arguments, request.cwd))
-        family = self._families.get(request.compiler)
-        command = compile_plan.parse_command(arguments, family)
-        parts = command.per_source() if settings.fallback else (arguments,)
-        commands = [command] if len(parts) == 1 else [compile_plan.parse_command(part, family) for part in parts]
-        invocations = tuple([await self._prepare(request, settings, each, has_specs=has_specs) for each in commands])
+        command = compile_plan.parse_command(arguments, self._families.get(request.compiler))
+        plans, native = _plans(command, settings), command.native_options()
+        _check_wanted(plans, request, settings)
+        toolchain = await self._toolchain(request.compiler, request.environment.get(b"PATH", b""))
+        if toolchain.family == "other":
+            raise StaysLocal("compiler", f"{os.fsdecode(command.compiler)} is neither gcc nor clang, despite its name")
+        self._families[request.compiler] = toolchain.family
+        if command.family != toolchain.family:
+            command = compile_plan.parse_command(arguments, toolchain.family)
+            plans, native = _plans(command, settings), command.native_options()
+        if native:
+            options = await self._native.options(request.compiler, command.family, toolchain.digest, native)
+            plans = _plans(command.with_native_options(options), settings)
+        if has_specs and command.family != "gcc":
+            raise StaysLocal("program", "-specs= is an option of gcc, and this compiler is clang")
+        invocations = tuple([await self._invocation(request, settings, plan, toolchain) for plan in plans])
         _check_apart(invocations)
         for invocation in invocations:
             _check_places(invocation)
         return invocations
 
-    async def _prepare(
-        self, request: Request, settings: Settings, command: ParsedCommand, *, has_specs: bool
+    async def _invocation(
+        self, request: Request, settings: Settings, plan: CompilePlan, toolchain: ToolchainClosure
     ) -> Invocation:
-        plan, toolchain = await self._plan(request, settings, command)
-        if has_specs and plan.family != "gcc":
-            raise StaysLocal("program", "-specs= is an option of gcc, and this compiler is clang")
         locale = self._catalogues.locale(toolchain, request.environment)
         sent = environment.sent_environment(request.environment, plan.language, locale)
-        sent = await self._with_terminal(request, toolchain, sent)
         return Invocation(
             request,
             plan,
-            sent,
+            await self._with_terminal(request, toolchain, sent),
             toolchain,
             settings,
             shared_trees=self._standing(request, settings, plan),
             catalogues=self._catalogues.files(toolchain, locale),
         )
-
-    async def _plan(
-        self, request: Request, settings: Settings, command: ParsedCommand
-    ) -> tuple[CompilePlan, ToolchainClosure]:
-        """Parses a command again only if its compiler turns out to be of the other family, or if it asks for this
-        machine's processor, whose name then replaces ``native``.
-
-        Raises:
-            StaysLocal: it may not, or need not, leave this machine.
-        """
-        plan = command.plan()
-        native = command.processor_options()
-        if compile_plan.is_probe(plan, request.cwd):
-            raise StaysLocal("conftest", f"{os.fsdecode(plan.source)} is a configure-time probe")
-        if not settings.hosts:
-            raise StaysLocal("no-hosts", "no server is configured")
-        toolchain = await self._toolchain(request.compiler, request.environment.get(b"PATH", b""))
-        if toolchain.family == "other":
-            raise StaysLocal("compiler", f"{os.fsdecode(plan.compiler)} is neither gcc nor clang, despite its name")
-        self._families[request.compiler] = toolchain.family
-        if command.family != toolchain.family:
-            command = compile_plan.parse_command(command.arguments, toolchain.family)
-            plan, native = command.plan(), command.processor_options()
-        if native is not None:
-            options = await self._native.options(request.compiler, toolchain.family, toolchain.digest, native.machine)
-            plan = compile_plan.parse((plan.compiler, *options, *native.others), toolchain.family)
-        return plan, toolchain
 
     async def _with_terminal(
         self, request: Request, toolchain: ToolchainClosure, sent: SentEnvironment
@@ -135,6 +116,28 @@ class Preparer:
             return ()
         touched = [request.cwd + b"/", *(physical(path, request.cwd) for path in plan.outputs)]
         return tuple(tree for tree in standing if not any(path.startswith(tree.path + b"/") for path in touched))
+
+
+def _plans(command: ParsedCommand, settings: Settings) -> tuple[CompilePlan, ...]:
+    """A plan for each source; without a fallback, the command must have one only.
+
+    Raises:
+        StaysLocal: the command is not understood.
+    """
+    return command.plans() if settings.fallback else (command.plan(),)
+
+
+def _check_wanted(plans: tuple[CompilePlan, ...], request: Request, settings: Settings) -> None:
+    """Checks that the compiles are worth sending, before more is found out about them.
+
+    Raises:
+        StaysLocal: one is a configure-time probe, or there is no server.
+    """
+    for plan in plans:
+        if compile_plan.is_probe(plan, request.cwd):
+            raise StaysLocal("conftest", f"{os.fsdecode(plan.source)} is a configure-time probe")
+    if not settings.hosts:
+        raise StaysLocal("no-hosts", "no server is configured")
 
 
 def _check_apart(invocations: tuple[Invocation, ...]) -> None:

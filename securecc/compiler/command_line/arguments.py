@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from securecc.compiler.command_line import clang_frontend, languages
 from securecc.compiler.command_line.languages import SourceType
@@ -39,49 +40,59 @@ class SearchOption:
     path: bytes
 
 
+class Argument(NamedTuple):
+    """An option, its value included, or a source, which has no `meaning`. `words` are as typed. `affects_input`: what
+    is read depends on it, so `gcc -M` needs it.
+    """
+
+    words: tuple[bytes, ...]
+    meaning: Meaning | None = None
+    affects_input: bool = True
+
+    @property
+    def chooses_processor(self) -> bool:
+        """Whether it is one of -m... and --param."""
+        return self.words[0].startswith((b"-m", b"--param"))
+
+
 @dataclass(slots=True)
 class ParsedArguments:
     """The contents of a command line, filled by `parse`.
 
     Attributes:
-        source: The source, as typed; the last one, if there are several.
-        given_type: The type that -x gave it; None if its name decides.
+        arguments: All of them, in order; `sources` are those that are no options.
+        given_type: The type that -x gave the last source; None if its name decides.
         modes: Which of -c and -S were given.
         search_options, forced_includes, macros: Directories of headers; -include and -imacros; -D and -U without their
             dash. In order.
-        preprocessor_arguments: All that affect what is read, for `gcc -M`; the source is at `source_index`.
-        machine_options: Those that choose the processor (-m..., --param); `other_arguments` are all the rest.
-        native_option: The one that asks for this machine's processor (-march=native); empty if none does.
         uses_profile: Whether a profile of earlier runs is read, from `profile_path` (empty: beside the object).
-        alters_system_search: Whether the compiler looks for its own headers in other directories than by default.
         include_prefix: The last -iprefix.
         preprocessor_words, frontend_words: What -Wp and -Xpreprocessor, and -Xclang, pass on.
         option_files: Files that options name, and that include no others.
-        source_positions: The positions of all sources among the arguments.
     """
 
     family: Family
-    source: bytes = b""
+    arguments: list[Argument] = field(default_factory=list)
+    sources: list[Argument] = field(default_factory=list)
     given_type: SourceType | None = None
     modes: set[bytes] = field(default_factory=set)
     output_options: OutputOptions = field(default_factory=OutputOptions)
     search_options: list[SearchOption] = field(default_factory=list)
     forced_includes: list[SearchOption] = field(default_factory=list)
     macros: list[bytes] = field(default_factory=list)
-    preprocessor_arguments: list[bytes] = field(default_factory=list)
-    machine_options: list[bytes] = field(default_factory=list)
-    other_arguments: list[bytes] = field(default_factory=list)
-    native_option: bytes = b""
     uses_profile: bool = False
     profile_path: bytes = b""
-    source_index: int = 0
-    alters_system_search: bool = False
     include_prefix: bytes = b""
     preprocessor_words: list[bytes] = field(default_factory=list)
     frontend_words: list[bytes] = field(default_factory=list)
     option_files: list[bytes] = field(default_factory=list)
-    source_positions: list[int] = field(default_factory=list)
     _current_type: SourceType | None = None
+
+    @property
+    def native_option(self) -> bytes:
+        """The last option that asks for this machine's processor (-march=native); empty if none does."""
+        found = [argument.words[0] for argument in self.arguments if argument.meaning is Meaning.NATIVE]
+        return found[-1] if found else b""
 
     def parse(self, arguments: Sequence[bytes]) -> None:
         """Takes all arguments after the compiler's name.
@@ -89,47 +100,37 @@ class ParsedArguments:
         Raises:
             StaysLocal: at the first that is not understood.
         """
-        rest = enumerate(arguments)
-        for at, argument in rest:
+        rest = iter(arguments)
+        for argument in rest:
             if argument[:1] != b"-" or argument == b"-":
-                self._take_source(argument)
-                self.source_positions.append(at)
-                self.other_arguments.append(argument)
+                self.given_type = self._current_type
+                self.sources.append(Argument((argument,)))
+                self.arguments.append(self.sources[-1])
                 continue
             option = recognise(argument, self.family)
-            spelled = [argument]
+            words: tuple[bytes, ...] = (argument,)
             value = option.value
             if option.separate:
-                _, value = next(rest, (at, b""))
-                spelled.append(value)
+                value = next(rest, b"")
+                words = (argument, value)
                 if not value:
                     raise StaysLocal("option-value", f"{quote(option.name)} has no value")
-            self._note(option, argument, spelled)
-            if self._take(option, value):
-                self.preprocessor_arguments += spelled
+            self._note(option, argument)
+            self.arguments.append(Argument(words, option.meaning, self._take(option, value)))
         self._take_handed()
         clang_frontend.check(self.frontend_words)
         self._check_rooted()
 
-    def _note(self, option: Option, argument: bytes, spelled: list[bytes]) -> None:
-        chooses = argument[:2] == b"-m" or argument.startswith(b"--param")
-        (self.machine_options if chooses else self.other_arguments).extend(spelled)
+    def _note(self, option: Option, argument: bytes) -> None:
         self.output_options.seeded |= argument.startswith(b"-frandom-seed")
         self.output_options.placed |= b"-compilation-dir" in option.name
         self.output_options.verbose |= option.name == b"-fverbose-asm" and not option.off
 
-    def _take_source(self, argument: bytes) -> None:
-        self.source, self.given_type = argument, self._current_type
-        self.source_index = len(self.preprocessor_arguments)
-        self.preprocessor_arguments.append(argument)
-
     def _take(self, option: Option, value: bytes) -> bool:
-        """True if the option affects what is read, so that `gcc -M` needs it."""
+        """True if the option affects what is read (see `Argument.affects_input`)."""
         match option.meaning:
-            case Meaning.PLAIN | Meaning.PARAMETER | Meaning.TARGET:
+            case Meaning.PLAIN | Meaning.PARAMETER | Meaning.TARGET | Meaning.NATIVE:
                 self._take_plain(option, value)
-            case Meaning.NATIVE:
-                self.native_option = option.name + value
             case Meaning.SEARCH:
                 self._take_search(option, value)
             case Meaning.FORCED:
@@ -210,7 +211,6 @@ class ParsedArguments:
             raise StaysLocal("search", f"{quote(rooted.name)} {quote(rooted.path)} without --sysroot")
 
     def _take_plain(self, option: Option, value: bytes) -> None:
-        self.alters_system_search |= option.meaning is Meaning.TARGET
         if option.name == b"-Wa,":
             self.search_options += [SearchOption(b"-Wa,-I", path) for path in included_by_assembler(option.value)]
         if option.separate:

@@ -5,12 +5,14 @@ Options", "Preprocessor Options", "Developer Options") and clang's, and were tes
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from securecc.compiler.command_line import languages, outputs
-from securecc.compiler.command_line.arguments import ROOTS, ParsedArguments, SearchOption
+from securecc.compiler.command_line.arguments import ROOTS, Argument, ParsedArguments, SearchOption
 from securecc.compiler.command_line.languages import Language, SourceType
 from securecc.compiler.command_line.option_table import Family
+from securecc.compiler.command_line.options import Meaning
 from securecc.model import limits
 from securecc.model.errors import StaysLocal
 from securecc.model.printable import quote
@@ -20,7 +22,6 @@ __all__ = [
     "Family",
     "Language",
     "ParsedCommand",
-    "ProcessorOptions",
     "SearchOption",
     "dependency_command",
     "family_of",
@@ -89,20 +90,10 @@ class CompilePlan:
 
 
 @dataclass(frozen=True, slots=True)
-class ProcessorOptions:
-    """The arguments of a command that asks for this machine's processor: `machine` are those that choose it (-m...,
-    --param), `others` all the rest, without the command's name.
-    """
-
-    machine: tuple[bytes, ...]
-    others: tuple[bytes, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class ParsedCommand:
-    """A command line parsed once, for all that a client wants to know about it."""
+    """A command line parsed once, for all that a client wants to know about it. `compiler` is as typed."""
 
-    arguments: tuple[bytes, ...]
+    compiler: bytes
     driver_language: Language
     parsed: ParsedArguments
 
@@ -117,68 +108,114 @@ class ParsedCommand:
         Raises:
             StaysLocal: the command is not one understood compile of one source.
         """
-        parsed, options = self.parsed, self.parsed.output_options
-        _check_one_source(self)
-        if len(parsed.modes) != 1:
-            raise StaysLocal("link" if not parsed.modes else "option", "the command needs exactly one of -c and -S")
-        options.assembly = parsed.modes == {b"-S"}
-        source_type = parsed.given_type or languages.of_file(parsed.source, self.driver_language, parsed.family)
-        made = outputs.outputs_of(options, parsed.source, source_type, parsed.family)
-        if parsed.source == languages.STDIN and parsed.uses_profile:
-            raise StaysLocal("standard-input", "a profile is named after the source, and standard input has no name")
-        return CompilePlan(
-            arguments=self.arguments,
-            driver_language=self.driver_language,
-            source_type=source_type,
-            source=parsed.source,
-            output=made.output,
-            outputs=made.every,
-            search_options=tuple(parsed.search_options),
-            forced_includes=tuple(parsed.forced_includes),
-            macros=tuple(parsed.macros),
-            preprocessor_arguments=tuple(parsed.preprocessor_arguments),
-            assembly=options.assembly,
-            dependency_file=made.dependencies,
-            family=parsed.family,
-            profile_path=parsed.profile_path if parsed.uses_profile else None,
-            source_index=parsed.source_index,
-            alters_system_search=parsed.alters_system_search or _searches_sysroot(parsed, source_type),
-            option_files=tuple(parsed.option_files),
-        )
+        sources = self.parsed.sources
+        if not sources:
+            raise StaysLocal("no-source", "the command line names no source")
+        if len(sources) > 1:
+            one, other = sources[0].words[0], sources[1].words[0]
+            raise StaysLocal("several-sources", f"{quote(one)} and {quote(other)} are compiled by one command")
+        return self._plan(sources[0])
 
-    def per_source(self) -> tuple[tuple[bytes, ...], ...]:
-        """The command once for each of its sources, if compiling them one by one makes the same files; else the command
-        unchanged: a -x between sources would come after the last one.
+    def plans(self) -> tuple[CompilePlan, ...]:
+        """A plan, as `plan` makes it, for each of the command's sources.
+
+        Raises:
+            StaysLocal: the command is not understood, or compiling its sources one by one makes other files.
         """
-        arguments, parsed, options = self.arguments, self.parsed, self.parsed.output_options
-        if not 1 < len(parsed.source_positions) <= limits.SOURCES:
-            return (arguments,)
-        named = options.output or options.dependency_file or any(option.value for option in options.dependencies)
-        places = {at + 1 for at in parsed.source_positions}
-        between = arguments[min(places) : max(places)]
-        typed = any(word.startswith(b"-x") for word in between)
-        if named or typed or any(arguments[at] == languages.STDIN for at in places):
-            return (arguments,)
-        return tuple(
-            tuple(word for place, word in enumerate(arguments) if place not in places - {one}) for one in sorted(places)
-        )
+        if self._separable():
+            return tuple(self._plan(source) for source in self.parsed.sources)
+        return (self.plan(),)
 
-    def processor_options(self) -> ProcessorOptions | None:
-        """The options that choose the processor, if they ask for this machine's (-march=native); else None.
+    def native_options(self) -> tuple[bytes, ...]:
+        """All options that choose the processor (-m..., --param), if one of them asks for this machine's
+        (-march=native); else none.
 
         Raises:
             StaysLocal: the processor would show in the object: debug information and link-time optimisation record the
             options.
         """
-        parsed = self.parsed
-        if not parsed.native_option:
-            return None
-        recorder = next((word for word in parsed.other_arguments if _records_options(word, parsed.family)), b"")
+        native = self.parsed.native_option
+        if not native:
+            return ()
+        others = _words(argument for argument in self.parsed.arguments if not argument.chooses_processor)
+        recorder = next((word for word in others if _records_options(word, self.family)), b"")
         if recorder:
-            asked = quote(parsed.native_option)
-            message = f"{asked} means this machine's processor, and {quote(recorder)} records the options"
+            message = f"{quote(native)} means this machine's processor, and {quote(recorder)} records the options"
             raise StaysLocal("native", message)
-        return ProcessorOptions(tuple(parsed.machine_options), tuple(parsed.other_arguments))
+        return _words(argument for argument in self.parsed.arguments if argument.chooses_processor)
+
+    def with_native_options(self, options: tuple[bytes, ...]) -> "ParsedCommand":
+        """The command with these options in place of its `native_options`. Only they are parsed.
+
+        Raises:
+            StaysLocal: one is not understood, asks for this machine's processor as well, or chooses none.
+        """
+        chosen = ParsedArguments(self.family)
+        chosen.parse(options)
+        _refuse_native(chosen)
+        for argument in chosen.arguments:
+            if not argument.chooses_processor:
+                raise StaysLocal("native", f"{quote(argument.words[0])} does not choose a processor")
+        others = (argument for argument in self.parsed.arguments if not argument.chooses_processor)
+        parsed = replace(self.parsed, arguments=[*chosen.arguments, *others])
+        _check_size((self.compiler, *_words(parsed.arguments)))
+        return replace(self, parsed=parsed)
+
+    def _separable(self) -> bool:
+        """Whether the command may be cut into one for each source: a -x between sources would come after the last one,
+        and outputs that are named would be written by each.
+        """
+        arguments, options = self.parsed.arguments, self.parsed.output_options
+        if not 1 < len(self.parsed.sources) <= limits.SOURCES:
+            return False
+        places = [place for place, argument in enumerate(arguments) if argument.meaning is None]
+        named = options.output or options.dependency_file or any(option.value for option in options.dependencies)
+        typed = any(argument.meaning is Meaning.LANGUAGE for argument in arguments[places[0] : places[-1]])
+        return not (named or typed or any(arguments[place].words[0] == languages.STDIN for place in places))
+
+    def _plan(self, source: Argument) -> CompilePlan:
+        """The plan of one source, as if the command named no other.
+
+        Raises:
+            StaysLocal: it is not one understood compile.
+        """
+        parsed, options, path = self.parsed, self.parsed.output_options, source.words[0]
+        if len(parsed.modes) != 1:
+            raise StaysLocal("link" if not parsed.modes else "option", "the command needs exactly one of -c and -S")
+        options.assembly = parsed.modes == {b"-S"}
+        source_type = parsed.given_type or languages.of_file(path, self.driver_language, parsed.family)
+        made = outputs.outputs_of(options, path, source_type, parsed.family)
+        if path == languages.STDIN and parsed.uses_profile:
+            raise StaysLocal("standard-input", "a profile is named after the source, and standard input has no name")
+        words, for_preprocessor, source_index, alters_search = [self.compiler], list[bytes](), 0, False
+        for argument in parsed.arguments:
+            if argument is source:
+                source_index = len(for_preprocessor)
+            elif argument.meaning is None:
+                continue
+            words += argument.words
+            if argument.affects_input:
+                for_preprocessor += argument.words
+            alters_search = alters_search or argument.meaning is Meaning.TARGET
+        return CompilePlan(
+            arguments=tuple(words),
+            driver_language=self.driver_language,
+            source_type=source_type,
+            source=path,
+            output=made.output,
+            outputs=made.every,
+            search_options=tuple(parsed.search_options),
+            forced_includes=tuple(parsed.forced_includes),
+            macros=tuple(parsed.macros),
+            preprocessor_arguments=tuple(for_preprocessor),
+            assembly=options.assembly,
+            dependency_file=made.dependencies,
+            family=parsed.family,
+            profile_path=parsed.profile_path if parsed.uses_profile else None,
+            source_index=source_index,
+            alters_system_search=alters_search or _searches_sysroot(parsed, source_type),
+            option_files=tuple(parsed.option_files),
+        )
 
 
 def family_of(name: str | bytes) -> Family:
@@ -203,7 +240,7 @@ def parse_command(arguments: tuple[bytes, ...], family: Family | None = None) ->
     _check_mode(arguments)
     parsed = ParsedArguments(family or family_of(arguments[0]))
     parsed.parse(arguments[1:])
-    return ParsedCommand(arguments, "c++" if match[1].endswith(b"++") else "c", parsed)
+    return ParsedCommand(arguments[0], "c++" if match[1].endswith(b"++") else "c", parsed)
 
 
 def parse(arguments: tuple[bytes, ...], family: Family | None = None) -> CompilePlan:
@@ -213,8 +250,7 @@ def parse(arguments: tuple[bytes, ...], family: Family | None = None) -> Compile
         StaysLocal: with a reason fit for counting, for everything that is not one understood compile of one source.
     """
     command = parse_command(arguments, family)
-    if command.parsed.native_option:
-        raise StaysLocal("native", f"{quote(command.parsed.native_option)} asks for this machine's own processor")
+    _refuse_native(command.parsed)
     return command.plan()
 
 
@@ -253,12 +289,13 @@ def _matched(path: bytes) -> re.Match[bytes]:
     return match
 
 
-def _check_one_source(command: ParsedCommand) -> None:
-    found = [command.arguments[at + 1] for at in command.parsed.source_positions]
-    if not found:
-        raise StaysLocal("no-source", "the command line names no source")
-    if len(found) > 1:
-        raise StaysLocal("several-sources", f"{quote(found[0])} and {quote(found[1])} are compiled by one command")
+def _words(arguments: Iterable[Argument]) -> tuple[bytes, ...]:
+    return tuple(word for argument in arguments for word in argument.words)
+
+
+def _refuse_native(parsed: ParsedArguments) -> None:
+    if parsed.native_option:
+        raise StaysLocal("native", f"{quote(parsed.native_option)} asks for this machine's own processor")
 
 
 def _check_size(arguments: tuple[bytes, ...]) -> None:
@@ -299,7 +336,7 @@ def _searches_sysroot(parsed: ParsedArguments, source_type: SourceType) -> bool:
     if parsed.family != "clang" or not source_type.language.endswith("c++"):
         return False
     rooted = any(option.name in ROOTS for option in parsed.search_options)
-    return rooted and not any(option.startswith(b"-nostdinc") for option in parsed.other_arguments)
+    return rooted and not any(word.startswith(b"-nostdinc") for word in _words(parsed.arguments))
 
 
 def _records_options(argument: bytes, family: Family) -> bool:

@@ -7,7 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from securecc.client.compile.invocation import Invocation
 from securecc.client.state.settings import Settings
+from securecc.compiler.command_line import compile_plan
 from securecc.compiler.command_line.arguments import ParsedArguments
 from securecc.model.errors import StaysLocal
 from tests.client.compile.compile_rig import CLOSURE, Rig, run, with_shared_tree
@@ -88,46 +90,53 @@ def test_places_where_only_the_compiler_does_the_right_thing(rig: Rig) -> None:
 
 
 class Parses:
-    """Counts how often a command line is parsed."""
+    """Notes which lists of arguments are parsed."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.count = 0
+        self.lists: list[tuple[bytes, ...]] = []
         parse = ParsedArguments.parse
 
-        def counted(arguments: ParsedArguments, words: Sequence[bytes]) -> None:
-            self.count += 1
+        def noted(arguments: ParsedArguments, words: Sequence[bytes]) -> None:
+            self.lists.append(tuple(words))
             parse(arguments, words)
 
-        monkeypatch.setattr(ParsedArguments, "parse", counted)
+        monkeypatch.setattr(ParsedArguments, "parse", noted)
 
-    async def of(self, rig: Rig, *words: str) -> int:
-        before = self.count
-        await rig.preparer.prepare(request(rig.folder, *words), SETTINGS)
-        return self.count - before
-
-
-def test_a_command_line_is_parsed_once(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    parses = Parses(monkeypatch)
-    assert run(parses.of(rig, "gcc", "-O2", "-c", "a.c", "-o", "a.o")) == 1
+    async def of(self, rig: Rig, command: str) -> tuple[tuple[Invocation, ...], list[tuple[bytes, ...]]]:
+        """The compiles of a command, and what was parsed for them."""
+        self.lists = []
+        return await rig.preparer.prepare(request(rig.folder, *command.split()), SETTINGS), self.lists
 
 
-def test_a_compiler_that_is_another_than_its_name_says_is_known_the_second_time(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def parses(monkeypatch: pytest.MonkeyPatch) -> Parses:
+    return Parses(monkeypatch)
+
+
+@pytest.mark.parametrize("command", ["gcc -O2 -c a.c -o a.o", "gcc -c a.c b.c -Ii c.s"])
+def test_a_command_line_is_parsed_once(rig: Rig, parses: Parses, command: str) -> None:
+    _, lists = run(parses.of(rig, command))
+    assert lists == [tuple(command.encode().split()[1:])]
+
+
+def test_the_options_of_this_processor_are_parsed_by_themselves(rig: Rig, parses: Parses) -> None:
+    command = "gcc -O2 -march=native -I i -c a.c b.c -w"
+    (one, other), (whole, options) = run(parses.of(rig, command))
+    assert whole == tuple(command.encode().split()[1:])
+    assert any(word.startswith(b"-march=") for word in options)
+    assert b"-march=native" not in options
+    assert one.plan.arguments == (b"gcc", *options, *b"-O2 -I i -c a.c -w".split())
+    assert other.plan == compile_plan.parse((b"gcc", *options, *b"-O2 -I i -c b.c -w".split()))
+
+
+def test_a_compiler_that_is_another_than_its_name_says_is_known_the_second_time(rig: Rig, parses: Parses) -> None:
     rig.closure = replace(CLOSURE, family="clang")
-    parses = Parses(monkeypatch)
 
     async def body() -> None:
-        assert [await parses.of(rig, "cc", "-c", "a.c") for _ in range(2)] == [2, 1]
+        assert [len((await parses.of(rig, "cc -c a.c b.c"))[1]) for _ in range(2)] == [2, 1]
         assert (await rig.prepare("cc", "-c", "a.c")).plan.family == "clang"
 
     run(body())
-
-
-def test_each_of_several_sources_is_parsed_once_after_the_command_was_split(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert run(Parses(monkeypatch).of(rig, "gcc", "-c", "a.c", "b.c")) == 3
 
 
 def test_a_compiler_that_is_neither_stays_whatever_its_name(rig: Rig) -> None:

@@ -1,13 +1,14 @@
 """securecc.compiler.command_line.arguments: operands stay operands, and what is kept for -M is what decides."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from securecc.compiler.command_line.arguments import ParsedArguments, SearchOption
-from securecc.compiler.command_line.options import Meaning, recognise
+from securecc.compiler.command_line.arguments import Argument, ParsedArguments, SearchOption
+from securecc.compiler.command_line.options import recognise
 from securecc.model.errors import StaysLocal
 
 TAKES_ONE = [b"-I", b"-isystem", b"-iquote", b"-idirafter", b"-isysroot", b"--sysroot", b"-include", b"-imacros"]
@@ -21,13 +22,17 @@ def read(*words: Any, family: Any = "gcc") -> Any:
     return arguments
 
 
+def words_of(arguments: Iterable[Argument]) -> list[bytes]:
+    return [word for argument in arguments for word in argument.words]
+
+
 @pytest.mark.parametrize("option", TAKES_ONE)
 @pytest.mark.parametrize("family", ["gcc", "clang"])
 def test_an_operand_is_no_option(option: bytes, family: Any) -> None:
     """Whatever stands behind an option that takes a value is its value, not an option or a source of its own."""
     for operand in (b"-fplugin=x.so", b"--param", b"x.c", b"-c"):
         seen = read(option, operand, b"a.c", family=family)
-        assert seen.source == b"a.c"
+        assert words_of(seen.sources) == [b"a.c"]
         assert seen.modes == set()
 
 
@@ -51,12 +56,13 @@ def test_kept_is_what_decides_what_is_read() -> None:
         *b"-O2 -MD -o x -Ii a.c -D X=1 -l m -march=haswell --param ssp-buffer-size=4 -fprofile-use=p -w".split()
     )
     assert (
-        seen.preprocessor_arguments
+        words_of(argument for argument in seen.arguments if argument.affects_input)
         == b"-O2 -Ii a.c -D X=1 -march=haswell --param ssp-buffer-size=4 -fprofile-use=p -w".split()
     )
-    assert seen.preprocessor_arguments[seen.source_index] == b"a.c"
-    assert seen.machine_options == b"-march=haswell --param ssp-buffer-size=4".split()
-    assert seen.other_arguments == b"-O2 -MD -o x -Ii a.c -D X=1 -l m -fprofile-use=p -w".split()
+    assert (
+        words_of(argument for argument in seen.arguments if argument.chooses_processor)
+        == b"-march=haswell --param ssp-buffer-size=4".split()
+    )
     assert seen.search_options == [SearchOption(b"-I", b"i")]
     assert (seen.uses_profile, seen.profile_path, seen.macros) == (True, b"p", [b"DX=1"])
 
@@ -69,8 +75,8 @@ def test_each_argument_is_told_apart_once(words: Any, family: Any) -> None:
         seen = read(*words, family=family)
     except StaysLocal:
         return
-    assert sorted(seen.machine_options + seen.other_arguments) == sorted(words)
-    assert len(seen.preprocessor_arguments) <= len(words)
+    assert words_of(seen.arguments) == words
+    assert seen.sources == [argument for argument in seen.arguments if argument.meaning is None]
 
 
 @given(st.lists(st.binary(max_size=10), max_size=8), FAMILIES)
@@ -87,23 +93,7 @@ def test_the_last_word_counts() -> None:
     assert read(b"-gsplit-dwarf=single", family="clang").output_options.effects == {b".dwo": False}
     assert read(b"-fbranch-probabilities", b"-fno-profile-use").uses_profile
     assert not read(b"-fno-profile-use").uses_profile
-    assert recognise(b"-march=native").meaning is Meaning.NATIVE
-
-
-@pytest.mark.parametrize(
-    ("words", "family"),
-    [
-        ("-m32", "gcc"),
-        ("-mabi=ms", "gcc"),
-        ("-stdlib=libc++", "clang"),
-        ("--target=x", "clang"),
-        ("-target x", "clang"),
-    ],
-)
-def test_other_directories_are_noted(words: Any, family: Any) -> None:
-    """Without asking the compiler nobody knows then where it looks for its headers."""
-    assert read(*words.encode().split(), family=family).alters_system_search
-    assert not read(b"-m64", b"-O2", family=family).alters_system_search
+    assert read(b"-march=native", b"-mtune=native", b"-w").native_option == b"-mtune=native"
 
 
 def test_files_that_are_read_and_include_none() -> None:

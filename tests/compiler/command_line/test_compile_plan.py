@@ -151,18 +151,53 @@ def test_the_server_reads_what_the_client_planned(words: Any, family: Any) -> No
     ("command", "single"),
     [
         ("gcc -c a.c", ["gcc -c a.c"]),
+        ("gcc -O2 -c a.c a.c -w", ["gcc -O2 -c a.c -w", "gcc -O2 -c a.c -w"]),
         ("gcc -c a.c -O2 b.c", ["gcc -c a.c -O2", "gcc -c -O2 b.c"]),
         ("gcc -c -x c a.c b.c -I b.c -w", ["gcc -c -x c a.c -I b.c -w", "gcc -c -x c b.c -I b.c -w"]),
-        ("gcc -c -x c a.c -x c++ b.c -w", ["gcc -c -x c a.c -x c++ b.c -w"]),
-        ("gcc -c a.c b.c -o x.o", ["gcc -c a.c b.c -o x.o"]),
-        ("gcc -c a.c b.c -MD -MF x", ["gcc -c a.c b.c -MD -MF x"]),
-        ("gcc -c a.c b.c -Wp,-MD,x", ["gcc -c a.c b.c -Wp,-MD,x"]),
+        ("gcc -c -x c a.c -x c++ b.c -w", []),
+        ("gcc -c a.c b.c -o x.o", []),
+        ("gcc -c a.c b.c -MD -MF x", []),
+        ("gcc -c a.c b.c -Wp,-MD,x", []),
         ("gcc -c a.c -o b.c", ["gcc -c a.c -o b.c"]),
-        ("gcc -c" + " a.c" * (limits.SOURCES + 1), ["gcc -c" + " a.c" * (limits.SOURCES + 1)]),
+        ("gcc -c" + " a.c" * (limits.SOURCES + 1), []),
     ],
 )
 def test_sources_one_by_one(command: str, single: Any) -> None:
-    assert parse_command(split(command)).per_source() == tuple(map(split, single))
+    parsed = parse_command(split(command))
+    if not single:
+        with pytest.raises(StaysLocal, match="compiled by one command"):
+            parsed.plans()
+        return
+    assert parsed.plans() == tuple(parse(split(words)) for words in single)
+
+
+@pytest.mark.parametrize(
+    ("words", "family"),
+    [
+        ("-m32", "gcc"),
+        ("-mabi=ms", "gcc"),
+        ("-stdlib=libc++", "clang"),
+        ("--target=x", "clang"),
+        ("-target x", "clang"),
+    ],
+)
+def test_other_directories_are_noted(words: str, family: Any) -> None:
+    """Without asking the compiler nobody knows then where it looks for its headers."""
+    assert parse(split(f"cc -c a.c {words}"), family).alters_system_search
+    assert not parse(split("cc -c a.c -m64 -O2"), family).alters_system_search
+
+
+def test_options_in_place_of_those_of_this_processor() -> None:
+    command = parse_command(split("gcc -O2 -march=native -m32 --param l1-cache-size=16 -c a.c -I i b.c"))
+    assert command.native_options() == split("-march=native -m32 --param l1-cache-size=16")
+    with_others = command.with_native_options(split("-march=haswell --param l1-cache-size=32"))
+    assert with_others.plans() == tuple(
+        parse(split(f"gcc -march=haswell --param l1-cache-size=32 -O2 -c {sources}"))
+        for sources in ("a.c -I i", "-I i b.c")
+    )
+    for options in ("-mtune=native", "-mno-such-option", "-O2", "a.c"):
+        with pytest.raises(StaysLocal):
+            command.with_native_options(split(options))
 
 
 def test_families() -> None:
