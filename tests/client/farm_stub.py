@@ -10,7 +10,8 @@ from securecc.client.farm.farm import Farm
 from securecc.client.ipc.frames import Failed, FromAgent, Request
 from securecc.client.ipc.launcher import LauncherGoneError, MadeFile
 from securecc.client.spool import Content
-from securecc.client.state.settings import Host, Settings
+from securecc.client.state.host_list import Host
+from securecc.client.state.settings import Settings
 from securecc.model.messages import (
     Ask,
     Goodbye,

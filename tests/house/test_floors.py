@@ -39,7 +39,7 @@ HOUSE = {
         "client.inputs": "include_search special_files spelled_paths wanted_names",
         "client.inputs.caches": "interning",
         "client.ipc": "fields frames",
-        "client.state": "journal_record",
+        "client.state": "host_list journal_record",
         "compiler": "compile_key",
         "compiler.command_line": "arguments clang_frontend compile_plan environment languages option_table options"
         " outputs profile_data response_files specs_files",

@@ -1,6 +1,7 @@
 """What clients and servers take for granted of each other."""
 
-from securecc.client.state.settings import Host, Settings
+from securecc.client.state.host_list import Host
+from securecc.client.state.settings import Settings
 from securecc.daemon.settings import DaemonSettings
 from securecc.model.service import PORT, SERVICE
 

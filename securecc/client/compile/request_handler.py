@@ -19,8 +19,9 @@ from securecc.client.inputs import special_files
 from securecc.client.inputs.compile_inputs import Inputs
 from securecc.client.ipc.frames import Die, Request
 from securecc.client.ipc.launcher import Launcher, LauncherGoneError
+from securecc.client.state.host_list import Host
 from securecc.client.state.journal import Journal
-from securecc.client.state.settings import Host, Settings
+from securecc.client.state.settings import Settings
 from securecc.model.errors import ConfigError, SecureccError, StaysLocal
 from securecc.model.printable import plain
 

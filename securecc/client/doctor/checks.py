@@ -19,7 +19,8 @@ from securecc.channel.dialer import dial
 from securecc.client.doctor.kdc_clock import kdc_time
 from securecc.client.farm.server_connection import ServerConnection
 from securecc.client.ipc import agent_socket
-from securecc.client.state.settings import Host, Settings
+from securecc.client.state.host_list import Host
+from securecc.client.state.settings import Settings
 from securecc.compiler.toolchain.closure import ToolchainClosure, describe
 from securecc.compiler.toolchain.discovery import discover
 from securecc.model import limits

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from securecc.client.farm.remote_job import RemoteJob
 from securecc.client.farm.server import Dial, Server
 from securecc.client.farm.server_connection import ServerConnection
-from securecc.client.state.settings import Host
+from securecc.client.state.host_list import Host
 from securecc.compiler.toolchain.closure import ToolchainClosure, describe
 from securecc.model.digest import sha256
 from securecc.model.errors import AuthenticationError, ChannelError, CredentialError, Denied, Refused

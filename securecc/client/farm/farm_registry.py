@@ -14,7 +14,8 @@ from securecc.channel.deadline import within
 from securecc.channel.dialer import dial
 from securecc.client.farm.farm import Farm
 from securecc.client.ipc.frames import Request
-from securecc.client.state.settings import Host, Settings
+from securecc.client.state.host_list import Host
+from securecc.client.state.settings import Settings
 from securecc.model import limits
 from securecc.model.errors import CredentialError, SecureccError
 from securecc.system.stat_key import StatKey, path_stat_key

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from securecc.channel.channel import Channel
 from securecc.client.farm.server_connection import ServerConnection
-from securecc.client.state.settings import Host
+from securecc.client.state.host_list import Host
 from securecc.model import limits
 from securecc.model.errors import ChannelError, SecureccError
 

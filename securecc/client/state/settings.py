@@ -7,55 +7,55 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Any, Final, get_origin, get_type_hints
 
+from securecc.client.state.host_list import SLOTS_MAX, Host, parse_hosts
+from securecc.config_file.words import Word, integer
 from securecc.model import limits
-from securecc.model.address import address
 from securecc.model.errors import ConfigError
-from securecc.model.service import PORT, SERVICE
+from securecc.model.service import SERVICE
 
 SITE: Final = Path("/etc/securecc")
 
-_SLOTS_MAX = 4096
-_HOST_SLOTS = 0  # if the host list names no limit: servers themselves say when they have room
-_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9_.])?", re.ASCII)
-_V6 = re.compile(r"\[([0-9A-Fa-f:.]{2,45}(?:%[A-Za-z0-9_.-]{1,32})?)\]")
-_IGNORED = frozenset(["--randomize"])  # distcc's: the order of hosts means nothing here either way
-_YES = frozenset(["1", "yes", "true", "on"])
-_NO = frozenset(["0", "no", "false", "off"])
-_KEYS = ("hosts", "fallback", "verbose", "local_slots", "service", "ca")
+_SERVICE = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9_.])?", re.ASCII)
+_FLAGS = dict.fromkeys(("1", "yes", "true", "on"), True) | dict.fromkeys(("0", "no", "false", "off"), False)
 
 
-@dataclass(frozen=True, slots=True)
-class Host:
-    """One server. `slots` limits this user's concurrent jobs there, 0 for no limit. `principal`
-    replaces ``service/name`` as the name that the server must prove (option ``auth=``).
-    """
+def _flag(text: str) -> bool:
+    if text.lower() not in _FLAGS:
+        raise ConfigError(f"{text[:80]!a} is neither yes nor no", "write 1 or 0")
+    return _FLAGS[text.lower()]
 
-    name: str
-    port: int = PORT
-    slots: int = _HOST_SLOTS
-    principal: str = ""
 
-    def __str__(self) -> str:
-        """As a user writes it, without the default port."""
-        return address(self.name, self.port).removesuffix(f":{PORT}")
+def _service(text: str) -> str:
+    if not _SERVICE.fullmatch(text):
+        raise ConfigError(f"{text[:80]!a} is not a Kerberos service", f"write a word, such as {SERVICE}")
+    return text
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """A client's settings. `fallback`: compiles may run locally at all; `local_slots`: how many may at a time. `ca` is
-    a file (PEM) of the authorities for servers' TLS certificates, empty if only Kerberos proves servers. `troubles` say
-    which settings are invalid and ignored: a bad setting breaks no build.
+    """A client's settings, and how the words for them are read. `fallback`: compiles may run locally at all;
+    `local_slots`: how many may at a time. `ca` is a file (PEM) of the authorities for servers' TLS certificates, empty
+    if only Kerberos proves servers. `troubles` say which settings are invalid and ignored: a bad setting breaks no
+    build.
     """
 
     hosts: tuple[Host, ...] = ()
-    fallback: bool = True
-    verbose: bool = False
-    local_slots: int = 1
-    service: str = SERVICE
-    ca: str = ""
+    fallback: Annotated[bool, Word(_flag)] = True
+    verbose: Annotated[bool, Word(_flag)] = False
+    local_slots: Annotated[int, integer(1, SLOTS_MAX)] = 1
+    service: Annotated[str, Word(_service)] = SERVICE
+    ca: Annotated[str, Word(str)] = ""
     troubles: tuple[str, ...] = ()
+
+
+_WORDS: Final[Mapping[str, Word]] = {
+    key: kind.__metadata__[0]
+    for key, kind in get_type_hints(Settings, include_extras=True).items()
+    if get_origin(kind) is Annotated
+}
+_KEYS: Final = ("hosts", *_WORDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,53 +76,6 @@ class _Found:
 
     def offer(self, key: str, value: str, where: str) -> None:
         self.values.setdefault(key, (value, where))
-
-
-def parse_host(word: str) -> Host | int:
-    """One word of a host list: a Host, or the number of local slots that ``localhost/N`` gives (``localhost`` alone: 0,
-    for none given).
-
-    The syntax is ``NAME[:PORT][/LIMIT][,OPTION...]`` and ``[V6]...``, as in distcc(1). distcc's options ``lzo`` and
-    ``cpp`` are accepted and mean nothing; ``auth`` is always on, and ``auth=PRINCIPAL`` names the principal that the
-    server must prove to be.
-
-    Raises:
-        ConfigError: the word does not follow this syntax.
-    """
-    place, *options = word.split(",")
-    place, slash, limit = place.partition("/")
-    name, port = _split_port(place, word)
-    slots = _whole(limit, 1, _SLOTS_MAX, word, "limit") if slash else None
-    if name == "localhost" and port is None:
-        return slots or 0
-    principal = ""
-    for option in options:
-        key, equals, value = option.partition("=")
-        if key == "auth" and equals and value:
-            principal = value
-        elif option not in ("lzo", "cpp", "auth"):
-            raise ConfigError(f"host {word!a}: unknown option {option!a}", "use auth, auth=PRINCIPAL, lzo or cpp")
-    return Host(name, PORT if port is None else port, _HOST_SLOTS if slots is None else slots, principal)
-
-
-def parse_hosts(text: str) -> tuple[tuple[Host, ...], int, tuple[str, ...]]:
-    """Parses a host list: hosts, local slots (0: none given) and what was invalid. ``#`` begins a comment."""
-    hosts: dict[tuple[str, int], Host] = {}
-    local = 0
-    troubles = []
-    for word in " ".join(line.partition("#")[0] for line in text.splitlines()).split():
-        if word in _IGNORED:
-            continue
-        try:
-            found = parse_host(word)
-        except ConfigError as error:
-            troubles.append(str(error))
-            continue
-        if isinstance(found, int):
-            local = found or local
-        else:
-            hosts.setdefault((found.name.lower(), found.port), found)
-    return tuple(hosts.values()), local, tuple(troubles)
 
 
 def resolve(
@@ -173,12 +126,12 @@ def read_settings(
     """The settings of a user with this environment and home directory. Never raises."""
     files, troubles = [], []
     for directory in directories(environ, home, site):
-        texts = []
+        contents = []
         for name in _FILES:
-            text, trouble = _read(directory / name)
-            texts.append(text)
+            content, trouble = _read(directory / name)
+            contents.append(content)
             troubles += trouble
-        files.append(SettingsFiles(str(directory), *texts))
+        files.append(SettingsFiles(str(directory), *contents))
     processors = len(os.sched_getaffinity(0))
     settings = resolve(environ, tuple(files), arguments=arguments, processors=processors)
     return replace(settings, troubles=(*troubles, *settings.troubles))
@@ -200,14 +153,14 @@ def _read(path: Path) -> tuple[str, list[str]]:
 
 def _config(source: SettingsFiles, found: _Found) -> None:
     for number, line in enumerate(source.config.splitlines(), 1):
-        text = line.partition("#")[0].strip()
-        if not text:
+        setting = line.partition("#")[0].strip()
+        if not setting:
             continue
-        key, equals, value = text.partition("=")
+        key, equals, value = setting.partition("=")
         key = key.strip()
         where = f"{source.name}/config:{number}"
         if not equals:
-            found.troubles.append(f"{where}: {text[:80]!a} is not a setting; write KEY = VALUE")
+            found.troubles.append(f"{where}: {setting[:80]!a} is not a setting; write KEY = VALUE")
         elif key not in _KEYS:
             found.troubles.append(f"{where}: unknown key {key[:80]!a}; use one of {', '.join(_KEYS)}")
         else:
@@ -218,63 +171,12 @@ def _settled(found: _Found, processors: int) -> Settings:
     text, where = found.values.get("hosts", ("", ""))
     hosts, local, troubles = parse_hosts(text)
     found.troubles += [f"{where}: {trouble}" for trouble in troubles]
-    return Settings(
-        hosts=hosts,
-        fallback=_flag(found, "fallback", default=True),
-        verbose=_flag(found, "verbose", default=False),
-        local_slots=_slots(found, local or processors),
-        service=_service(found),
-        ca=found.values.get("ca", ("", ""))[0],
-        troubles=tuple(found.troubles),
-    )
-
-
-def _flag(found: _Found, key: str, *, default: bool) -> bool:
-    value, where = found.values.get(key, (str(int(default)), ""))
-    word = value.strip().lower()
-    if word not in _YES | _NO:
-        found.troubles.append(f"{where}: {key}: {value[:80]!a} is neither yes nor no; write 1 or 0")
-        return default
-    return word in _YES
-
-
-def _slots(found: _Found, default: int) -> int:
-    value, where = found.values.get("local_slots", (str(default), ""))
-    try:
-        return _whole(value.strip(), 1, _SLOTS_MAX, value, "number of slots")
-    except ConfigError as error:
-        found.troubles.append(f"{where}: local_slots: {error}")
-        return default
-
-
-def _service(found: _Found) -> str:
-    value, where = found.values.get("service", (SERVICE, ""))
-    if not _NAME.fullmatch(value):
-        found.troubles.append(
-            f"{where}: service: {value[:80]!a} is not a Kerberos service; write a word, such as {SERVICE}"
-        )
-        return SERVICE
-    return value
-
-
-def _split_port(place: str, word: str) -> tuple[str, int | None]:
-    bracketed = _V6.match(place)
-    if bracketed:
-        name, rest = bracketed[1], place[bracketed.end() :]
-    else:
-        name, colon, port = place.partition(":")
-        rest = colon + port
-    if rest and not rest.startswith(":"):
-        raise ConfigError(
-            f"host {word[:80]!a}: unexpected {rest[:40]!a} after the address", "write [ADDRESS]:PORT/LIMIT"
-        )
-    if not bracketed and not _NAME.fullmatch(name):
-        advice = "write HOST[:PORT][/LIMIT][,OPTION...], an IPv6 address in [ ]"
-        raise ConfigError(f"host {word[:80]!a}: {name[:80]!a} is not a host name", advice)
-    return name, _whole(rest[1:], 1, 65535, word, "port") if rest else None
-
-
-def _whole(text: str, low: int, high: int, word: str, what: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(high)) and low <= int(text) <= high):
-        raise ConfigError(f"{word[:80]!a}: {text[:80]!a} is not a {what}", f"write a number from {low} to {high}")
-    return int(text)
+    values: dict[str, Any] = {"local_slots": local or processors}
+    for key, word in _WORDS.items():
+        if key in found.values:
+            text, where = found.values[key]
+            try:
+                values[key] = word.parse(text.strip())
+            except ConfigError as error:
+                found.troubles.append(f"{where}: {key}: {error}")
+    return Settings(hosts=hosts, troubles=tuple(found.troubles), **values)

@@ -11,7 +11,8 @@ import pytest
 from securecc.channel import kerberos
 from securecc.client.doctor import checks
 from securecc.client.ipc import agent_socket
-from securecc.client.state.settings import Host, Settings
+from securecc.client.state.host_list import Host
+from securecc.client.state.settings import Settings
 from securecc.model.errors import (
     AuthenticationError,
     ChannelError,

@@ -15,7 +15,7 @@ from securecc.client.farm.farm import Farm, SlotRequest
 from securecc.client.farm.remote_job import RemoteJob
 from securecc.client.farm.server import BACKOFF_S, Server
 from securecc.client.farm.server_connection import ServerConnection
-from securecc.client.state.settings import Host
+from securecc.client.state.host_list import Host
 from securecc.compiler.toolchain.closure import ToolchainClosure
 from securecc.model import limits
 from securecc.model.errors import AuthenticationError, ChannelError, CredentialError, Denied, Refused, SecureccError

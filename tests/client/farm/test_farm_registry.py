@@ -11,7 +11,8 @@ from securecc.channel import kerberos
 from securecc.client.farm import farm_registry as registry_module
 from securecc.client.farm.farm_registry import FarmRegistry
 from securecc.client.ipc.frames import Request
-from securecc.client.state.settings import Host, Settings
+from securecc.client.state.host_list import Host
+from securecc.client.state.settings import Settings
 from securecc.model.errors import CredentialError
 from tests.client.farm_stub import SETTINGS, ServerChannel, request
 from tests.waiting import CEILING_S
