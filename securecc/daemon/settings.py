@@ -25,6 +25,7 @@ from securecc.daemon.config_document import (
 )
 from securecc.daemon.limits_section import ServerLimits, server_limits
 from securecc.model import limits
+from securecc.model.documentation import page
 from securecc.model.errors import ConfigError, PolicyError
 from securecc.model.service import PORT, SERVICE
 
@@ -113,7 +114,7 @@ def read_settings(path: Path) -> DaemonSettings:
         with path.open("rb") as file:
             data = file.read(limits.SETTINGS_FILE + 1)
     except OSError as error:
-        advice = "name the configuration with --config FILE; docs/settings.md lists its keys"
+        advice = f"name the configuration with --config FILE; {page('settings.md')} lists its keys"
         raise ConfigError(f"{path}: {error.strerror}", advice) from error
     return parse_settings(data, str(path), Path(os.path.abspath(path)).parent)
 

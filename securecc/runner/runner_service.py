@@ -17,6 +17,7 @@ from typing import NoReturn
 from securecc.daemon.service_manager import ServiceManager
 from securecc.daemon.settings import DaemonSettings, User
 from securecc.model import limits
+from securecc.model.documentation import page
 from securecc.model.errors import ConfigError, SandboxError
 from securecc.runner.runner_spawner import RunnerSpawner, end_children, runner_config
 from securecc.sandbox import cgroup, namespaces
@@ -204,6 +205,6 @@ def prepare_groups(settings: DaemonSettings, become: User | None) -> str:
     place = cgroup.placement()
     folder = os.fspath(settings.groups) if settings.groups is not None else place.folder * place.delegated
     if not folder:
-        log.info("no control groups: none is delegated to this service (docs/sandbox.md)")
+        log.info("no control groups: none is delegated to this service (%s)", page("sandbox.md"))
         return ""
     return cgroup.prepare(folder, (become.uid, become.gid) if become is not None else None)

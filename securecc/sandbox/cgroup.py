@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable
 
 from securecc.model import limits as bound
+from securecc.model.documentation import page
 from securecc.model.errors import SandboxError
 from securecc.model.grant import JobLimits
 from securecc.model.messages import LimitName
@@ -28,7 +29,7 @@ _DELEGATED = (
     "user.delegate",
     "trusted.delegate",
 )  # how systemd marks delegated directories (251 and later; the second for root)
-_ADVICE = "see docs/sandbox.md for how to give the runner a directory of control groups"
+_ADVICE = f"see {page('sandbox.md')} for how to give the runner a directory of control groups"
 
 
 def placement(proc: str = _PROC) -> CgroupPlacement:

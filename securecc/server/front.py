@@ -18,6 +18,7 @@ from securecc.daemon import file_permissions
 from securecc.daemon.service_manager import ServiceManager
 from securecc.daemon.settings import DaemonSettings
 from securecc.model import heap, limits
+from securecc.model.documentation import page
 from securecc.model.errors import SandboxError, SecureccError
 from securecc.model.redaction import Redaction
 from securecc.policy.policy_in_force import PolicyInForce
@@ -116,7 +117,7 @@ class Front:
             raise SandboxError("no compiler was found", "name some under `toolchains:` in config.yaml")
         lacking = set(self._settings.sandbox_minimum) - set(ready.layers)
         if lacking:
-            advice = "see docs/sandbox.md, or lower sandbox.minimum in config.yaml"
+            advice = f"see {page('sandbox.md')}, or lower sandbox.minimum in config.yaml"
             raise SandboxError(f"this machine does not offer the sandbox layers {' '.join(sorted(lacking))}", advice)
 
     def _make_service(self) -> Service:

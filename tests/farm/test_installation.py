@@ -1,6 +1,7 @@
 """`make install`: what stands where, and that it runs from there."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -58,6 +59,26 @@ def test_it_runs(installed: Path) -> None:
         assert done.returncode == 0, done.stderr
     jail = subprocess.run([installed / "usr/lib/securecc/bin/securecc-jail"], capture_output=True, check=False)
     assert jail.stderr.startswith(b"securecc-jail: cannot read the arguments")
+
+
+def test_every_page_that_it_names_is_there(installed: Path) -> None:
+    """In the files for administrators, and in the messages of the programs."""
+    files = [path for folder in ("etc", "usr/lib/systemd") for path in (installed / folder).rglob("*")]
+    texts = [path.read_text() for path in files if path.is_file()]
+    named = {name for text in texts for name in re.findall(r"/(usr/share/doc/securecc/[\w/-]+\.\w+)", text)}
+    assert "usr/share/doc/securecc/settings.md" in named
+    assert not [name for name in named if not (installed / name).is_file()]
+    python = installed / "usr/lib/securecc/bin/python3"
+    done = subprocess.run(
+        [python, "-I", "-m", "securecc.cli.secureccd", "--config", "/nowhere", "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    page = re.search(r"\S+/settings\.md", done.stderr)
+    assert page is not None, done.stderr
+    assert Path(page[0]).is_file()
+    assert Path(page[0]).is_relative_to(installed)
 
 
 def test_systemd_makes_its_users_and_places(installed: Path) -> None:

@@ -25,7 +25,7 @@ NAMES = (
 # Every module by name: whoever adds one says on which floor it stands.
 HOUSE = {
     WORDS: {
-        "model": "address digest errors file_trust finding generational_cache grant limits manifest"
+        "model": "address digest documentation errors file_trust finding generational_cache grant limits manifest"
         " messages principal printable redaction service",
         "runner_protocol": "messages",
     },
