@@ -107,7 +107,7 @@ def _search(invocation: Invocation) -> IncludeSearch:
     return IncludeSearch(
         cwd=cwd,
         directories=(*named, *inherited, *own, *rooted),
-        forced=tuple(option.path for option in plan.forced_includes),
+        forced_includes=tuple(option.path for option in plan.forced_includes),
         other_directories=(*outputs, *([alias] if alias.startswith(b"/") else ())),
         macros=plan.macros,
         knows_time=invocation.knows_time,

@@ -44,15 +44,15 @@ class Preparer:
         toolchain: Callable[[bytes, bytes], Awaitable[ToolchainClosure]],
         farm: Callable[[Settings, Request], Farm],
         catalogues: Catalogues,
-        standing: Callable[[Iterable[SharedTree]], tuple[SharedTree, ...]],
+        identical: Callable[[Iterable[SharedTree]], tuple[SharedTree, ...]],
     ) -> None:
         """`toolchain` finds the toolchain of a compiler's path, along a search path; `farm` a launcher's servers;
-        `standing` those of the servers' shared trees that are identical on this machine.
+        `identical` those of the servers' shared trees that are identical on this machine.
         """
         self._toolchain = toolchain
         self._farm = farm
         self._catalogues = catalogues
-        self._here = standing
+        self._identical = identical
         self._native = NativeOptions()
         self._terminals = TerminalTypes()
         self._families: LRUCache[bytes, Family] = LRUCache(COMPILERS)
@@ -97,7 +97,7 @@ class Preparer:
             await self._with_terminal(request, toolchain, sent),
             toolchain,
             settings,
-            shared_trees=self._standing(request, settings, plan),
+            shared_trees=self._shared_trees(request, settings, plan),
             catalogues=self._catalogues.files(toolchain, locale),
         )
 
@@ -109,13 +109,13 @@ class Preparer:
             return sent
         return replace(sent, variables={**sent.variables, b"TERM": terminal})
 
-    def _standing(self, request: Request, settings: Settings, plan: CompilePlan) -> tuple[SharedTree, ...]:
+    def _shared_trees(self, request: Request, settings: Settings, plan: CompilePlan) -> tuple[SharedTree, ...]:
         """The shared trees that this machine and all servers have, and that this compile does not write to."""
-        standing = self._here(self._farm(settings, request).shared_trees)
-        if not standing:
+        trees = self._identical(self._farm(settings, request).shared_trees)
+        if not trees:
             return ()
         touched = [request.cwd + b"/", *(physical(path, request.cwd) for path in plan.outputs)]
-        return tuple(tree for tree in standing if not any(path.startswith(tree.path + b"/") for path in touched))
+        return tuple(tree for tree in trees if not any(path.startswith(tree.path + b"/") for path in touched))
 
 
 def _plans(command: ParsedCommand, settings: Settings) -> tuple[CompilePlan, ...]:

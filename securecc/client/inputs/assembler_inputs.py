@@ -26,10 +26,10 @@ _NO_CLIENT_FILES = (b"/dev/", b"/proc/", b"/sys/", b"/etc/")
 
 @dataclass(frozen=True, slots=True)
 class AssemblerInputs:
-    """The `names` that were looked for; `hidden`: there may be others."""
+    """The `names` that were looked for; `incomplete`: there may be others."""
 
     names: frozenset[bytes]
-    hidden: bool
+    incomplete: bool
 
 
 class AssemblerScanner:
@@ -52,12 +52,12 @@ class AssemblerScanner:
             StaysLocal: a name is built in a way that cannot be guessed, or too many files may be meant.
         """
         texts = {file.path: file for file, _ in self._inputs.files.values()}
-        hidden = unnamed = False
+        incomplete = unnamed = False
         todo = list(texts.values())
         while todo:
             file = todo.pop()
             directives = self._files.directives(file)
-            hidden = hidden or (directives.joins if is_assembly else directives.assembles)
+            incomplete = incomplete or (directives.joins if is_assembly else directives.assembles)
             unnamed = unnamed or directives.unnamed
             for name in directives.embedded:
                 for path in self._new_matches(name):
@@ -68,9 +68,9 @@ class AssemblerScanner:
                     if file.path not in texts:
                         texts[file.path] = file
                         todo.append(file)
-        if hidden and not self._guess([*map(_content, texts.values()), *macros]) and unnamed:
+        if incomplete and not self._guess([*map(_content, texts.values()), *macros]) and unnamed:
             raise StaysLocal("assembler", "the assembler may read a file whose name is put together")
-        return AssemblerInputs(frozenset(self._names), hidden)
+        return AssemblerInputs(frozenset(self._names), incomplete)
 
     def _new_matches(self, name: bytes) -> list[bytes]:
         """Where files of this name are, in every directory; none if it was looked for before."""

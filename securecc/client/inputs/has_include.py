@@ -34,7 +34,7 @@ class HasIncludeQueries:
         if not macros:
             return frozenset()
         command_line = b"\n".join(macros_given)
-        found = [self._once(file, macros, uses) for file in files]
+        found = [self._remembered(file, macros, uses) for file in files]
         names = frozenset(name for one in found for name in one.queried)
         if hidden((*found, uses(command_line, macros)), macros):
             raise StaysLocal("computed-question", _HIDDEN)
@@ -52,7 +52,7 @@ class HasIncludeQueries:
                 raise StaysLocal("computed-question", _HIDDEN)
             replaced.update(dict.fromkeys(new, frozenset()))
             for file in files:
-                for word, other in self._once(file, new, replacements):
+                for word, other in self._remembered(file, new, replacements):
                     replaced[word] |= {other}
             more = spellings(names, replaced)
             if more is None:
@@ -60,7 +60,9 @@ class HasIncludeQueries:
             names = more
         return names
 
-    def _once(self, file: FileFacts, some: frozenset[bytes], query: Callable[[bytes, frozenset[bytes]], _T]) -> _T:
+    def _remembered(
+        self, file: FileFacts, some: frozenset[bytes], query: Callable[[bytes, frozenset[bytes]], _T]
+    ) -> _T:
         key = (file.digest, query.__name__, some)
         if key not in self._known:
             self._known[key] = query(self._files.content(file), some)

@@ -22,10 +22,10 @@ class IncludeSearch:
     `directories` are all in which it looks, existing or not: those of -I and similar options, the compiler's own, those
     of CPATH; `search_path` is their order. `other_directories` are on the compile's way for other reasons, such as
     those of its outputs. In `watched_directories` every name counts: a new one may lead the compiler elsewhere.
-    `forced` are the names of -include and -imacros, `macros` the texts of -D and -U with their letter. `unlisted_files`
-    are read if they exist, and no compiler lists them; `knows_line_names`: they include every name that #line may give.
-    `knows_time`: the compiler is given or can be given the time of day. `is_assembly`: the source is assembled
-    without being compiled. Files in `shared_trees` are on the server already, and do not change.
+    `forced_includes` are the names of -include and -imacros, `macros` the texts of -D and -U with their letter.
+    `unlisted_files` are read if they exist, and no compiler lists them; `knows_line_names`: they include every name
+    that #line may give. `knows_time`: the compiler is given or can be given the time of day. `is_assembly`: the source
+    is assembled without being compiled. Files in `shared_trees` are on the server already, and do not change.
     """
 
     cwd: bytes
@@ -33,7 +33,7 @@ class IncludeSearch:
     search_path: SearchPath = field(default_factory=SearchPath)
     other_directories: tuple[bytes, ...] = ()
     watched_directories: tuple[bytes, ...] = ()
-    forced: tuple[bytes, ...] = ()
+    forced_includes: tuple[bytes, ...] = ()
     macros: tuple[bytes, ...] = ()
     unlisted_files: tuple[bytes, ...] = ()
     knows_line_names: bool = False

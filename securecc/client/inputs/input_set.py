@@ -80,13 +80,13 @@ class InputSet:
         """Adds every other file that could be found under the same names. If the run's conditions differ from those of
         `-M` (``#pragma GCC target``), it must not find another file instead.
         """
-        equal = {_once(file) for file, _ in self.files.values()}
+        equal = {_pragma_once_key(file) for file, _ in self.files.values()}
         alike = {(file.stat_key.size, file.stat_key.mtime_ns // _SECOND) for file, _ in self.files.values()}
         matched = queried | {path.rpartition(b"/")[2] for path in (*self.spelled, *self.files)}
         for watch in watches:
             for name in watch.present:
                 path = under(watch.listing.path, name)
-                if path not in self.spelled and (name in matched or _leads_to_one(path, alike)):
+                if path not in self.spelled and (name in matched or _may_be_copy(path, alike)):
                     self._add_candidate(path, equal)
 
     def add_file_type(self, path: bytes) -> None:
@@ -112,7 +112,7 @@ class InputSet:
         if kind == stat.S_IFREG:
             physical = self.walk.file(path)
             file = self._file_cache.facts(physical)
-            self.files.setdefault(physical, (file, Role.MAY_READ if _once(file) in equal else Role.PRESENT))
+            self.files.setdefault(physical, (file, Role.MAY_READ if _pragma_once_key(file) in equal else Role.PRESENT))
         elif kind in {0, stat.S_IFDIR}:
             self.walk.directory(path)
             self.file_types[path] = kind
@@ -126,14 +126,14 @@ class InputSet:
         return physical
 
 
-def _once(file: FileFacts) -> tuple[bytes, int]:
+def _pragma_once_key(file: FileFacts) -> tuple[bytes, int]:
     """Files with the same key may be one to ``#pragma once`` (libcpp/files.cc: check_file_against_entries), which reads
     the second to compare it, and lists it nowhere.
     """
     return file.digest, file.stat_key.mtime_ns // _SECOND
 
 
-def _leads_to_one(path: bytes, alike: set[tuple[int, int]]) -> bool:
+def _may_be_copy(path: bytes, alike: set[tuple[int, int]]) -> bool:
     """Whether a path could be another name, or a copy, of a file that has one of these sizes and times (seconds)."""
     try:
         status = os.lstat(path)

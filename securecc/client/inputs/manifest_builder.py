@@ -64,7 +64,7 @@ class ManifestBuilder:
         def read(path: bytes) -> tuple[Directives, Where]:
             return self._read(inputs, path, Role.READ if path == source else Role.MAY_READ)
 
-        IncludeScanner(search.search_path, watches.listing, read).scan(source, search.forced, search.cwd)
+        IncludeScanner(search.search_path, watches.listing, read).scan(source, search.forced_includes, search.cwd)
         found = self._finished(inputs, search, watches)
         one = self._interner.one
         reachable = tuple((one(spelled), one(physical)) for spelled, physical in inputs.spelled.items())
@@ -88,7 +88,7 @@ class ManifestBuilder:
             return (own, (source, here)) if path == source else self._read(inputs, path, Role.MAY_READ)
 
         inputs.add_standard_input(file)
-        IncludeScanner(search.search_path, watches.listing, read).scan(source, search.forced, search.cwd)
+        IncludeScanner(search.search_path, watches.listing, read).scan(source, search.forced_includes, search.cwd)
         unlisted_files = (*search.unlisted_files, _STDIN)  # where gcc looks for the lines that it quotes
         return replace(
             self._finished(inputs, replace(search, unlisted_files=unlisted_files), watches), standard_input=content
@@ -118,7 +118,7 @@ class ManifestBuilder:
         searched = tuple(dict.fromkeys((*search.directories, search.cwd, *inputs.directories)))
         queried = wanted.queried | self._has_include.names([file for file, _ in inputs.files.values()], search.macros)
         names = {PREINCLUDED} | wanted.included | queried
-        if wanted.computed or assembler.hidden:
+        if wanted.computed or assembler.incomplete:
             names |= _possible_names((*inputs.spelled, *inputs.embedded), searched)
         if any(b"\0" in name for name in (*names, *wanted.unlisted)):
             raise StaysLocal("input", "the name of an included file contains a NUL byte")

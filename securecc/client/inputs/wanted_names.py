@@ -28,7 +28,7 @@ def wanted_names(texts: Iterable[Directives], search: IncludeSearch) -> WantedNa
     Raises:
         StaysLocal: a text asks for something that no server can answer like this machine.
     """
-    included: set[bytes] = set(search.forced)
+    included: set[bytes] = set(search.forced_includes)
     queried: set[bytes] = set()
     unlisted: set[bytes] = set(search.unlisted_files)
     computed = uses_time = stamped = False

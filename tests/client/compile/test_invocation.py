@@ -45,7 +45,7 @@ def test_it_looks_where_the_compiler_does_and_in_its_order() -> None:
     search = invocation("gcc", *words, "-c", "a.c", environment={b"CPATH": b"/c"}).search
     assert search.search_path.quoted == (b"/w/q",)
     assert search.search_path.bracketed == (b"/w/i", b"/j", b"/c", b"/w/s", b"/own", b"/w/d")
-    assert search.forced == (b"f.h",)
+    assert search.forced_includes == (b"f.h",)
     assert set(search.directories) == {*search.search_path.quoted, *search.search_path.bracketed}
 
 

@@ -56,7 +56,7 @@ def test_a_name_is_looked_for_everywhere(world: World) -> None:
     assembled = world.scan()
     assert world.embedded == {"d.bin", "inc/d.bin"}
     assert assembled.names == {b"d.bin"}
-    assert not assembled.hidden
+    assert not assembled.incomplete
 
 
 def test_what_is_included_may_include(world: World) -> None:
@@ -87,7 +87,7 @@ def test_bytes_that_are_embedded_say_nothing(world: World) -> None:
 def test_where_a_name_is_put_together_any_word_may_be_it(world: World, text: str) -> None:
     world.put(a_c=text, inc__deep__d_bin="1", deep__d_bin="2", unnamed_bin="3")
     assembled = world.scan()
-    assert assembled.hidden
+    assert assembled.incomplete
     assert {"deep/d.bin", "inc/deep/d.bin"} <= world.embedded
     assert b"deep/d.bin" in assembled.names
     assert "unnamed.bin" not in world.found
@@ -108,9 +108,9 @@ def test_a_word_that_is_a_whole_path(world: World) -> None:
 
 def test_macros_of_assembly_are_no_names_in_c_and_the_other_way_round(world: World) -> None:
     world.put(a_c='.macro m f\n.\\f "x"\n.endm\n', a_s='.macro m f\n.\\f "x"\n.endm\n')
-    assert world.scan(source="a.s", assembly=True).hidden
+    assert world.scan(source="a.s", assembly=True).incomplete
     world.put(b_s='nop # ".rept"\n')
-    assert not world.scan(source="b.s", assembly=True).hidden
+    assert not world.scan(source="b.s", assembly=True).incomplete
 
 
 @pytest.mark.parametrize("text", ['asm(".incbin \\"" NAME "\\"");', 'asm(".incbin \\"" "../" "a.c" "\\"");'])
@@ -123,7 +123,7 @@ def test_a_name_that_cannot_be_guessed_stays_local(world: World, text: str) -> N
 
 def test_macros_that_put_no_name_together_need_no_file(world: World) -> None:
     world.put(a_s=".macro m f\n\\f\\()q eax\n.endm\n")
-    assert world.scan(source="a.s", assembly=True).hidden
+    assert world.scan(source="a.s", assembly=True).incomplete
     assert world.found == {"a.s"}
 
 

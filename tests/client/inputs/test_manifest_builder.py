@@ -176,7 +176,7 @@ def test_an_include_directory_that_is_a_device_stays_local(top: Path) -> None:
 
 def test_nothing_may_be_included(top: Path) -> None:
     put(top, a_c="")
-    inputs = gather(top, "a.c", "/dev/null", forced=(b"/dev/null",))
+    inputs = gather(top, "a.c", "/dev/null", forced_includes=(b"/dev/null",))
     assert roles(top, inputs) == {"a.c": Role.READ}
     assert not any(b"null" in watch.names for watch in inputs.watches)
 
@@ -249,7 +249,7 @@ def test_names_that_macros_make_are_watched(top: Path) -> None:
 
 def test_forced_files_are_watched(top: Path) -> None:
     put(top, a_c="", f_h="1\n", i1__x="")
-    inputs = gather(top, "a.c", "f.h", directories=["i1"], forced=(b"f.h",))
+    inputs = gather(top, "a.c", "f.h", directories=["i1"], forced_includes=(b"f.h",))
     assert any(b"f.h" in watch.names for watch in inputs.watches if watch.listing.path.endswith(b"/i1"))
 
 

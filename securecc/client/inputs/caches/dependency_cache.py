@@ -46,8 +46,8 @@ class DependencyCache:
         inputs = self._known.get(key)
         if inputs is None:
             return None
-        directories = _way_holds(inputs) if self._files_hold(inputs.files) else None
-        watches = self._watches_hold(inputs.watches) if directories is not None else None
+        directories = _current_directories(inputs) if self._files_hold(inputs.files) else None
+        watches = self._current_watches(inputs.watches) if directories is not None else None
         if directories is None or watches is None or any(file_type(path) != kind for path, kind in inputs.file_types):
             self.forget(key)
             return None
@@ -75,7 +75,7 @@ class DependencyCache:
             return False
         return True
 
-    def _watches_hold(self, watches: tuple[NameWatch, ...]) -> tuple[NameWatch, ...] | None:
+    def _current_watches(self, watches: tuple[NameWatch, ...]) -> tuple[NameWatch, ...] | None:
         """The same watches, refreshed where a directory changed harmlessly; None if a name appeared or disappeared."""
         fresh: list[NameWatch] | None = None
         for index, watch in enumerate(watches):
@@ -92,7 +92,7 @@ class DependencyCache:
         return watches if fresh is None else tuple(fresh)
 
 
-def _way_holds(inputs: Inputs) -> Directories | None:
+def _current_directories(inputs: Inputs) -> Directories | None:
     """The directories on the way, refreshed where one was recreated (such as the build's own after a clean); None if
     one is gone, two have become one, or a symlink leads elsewhere. Their contents are checked by name.
     """
