@@ -168,7 +168,7 @@ def test_all_places_taken_by_strangers_keep_out_strangers_alone(
 
 def through_the_proxy(farm: Farm, source: str) -> socket.socket:
     """A connection in the name of `source`, by the PROXY protocol."""
-    made = socket.create_connection(("127.0.0.1", farm.server.port), 10, source_address=(PROXY, 0))
+    made = socket.create_connection(("127.0.0.1", farm.server.port), CEILING_S, source_address=(PROXY, 0))
     ends = socket.inet_aton(source) + socket.inet_aton("127.0.0.1") + bytes((1, 0, 2, 0))
     made.sendall(SIGNATURE + bytes((0x21, 0x11)) + len(ends).to_bytes(2, "big") + ends)
     return made
@@ -195,9 +195,12 @@ def test_who_errs_again_and_again_has_to_stay_away(farm: Farm, on_record: set[st
     for _ in range(2):
         assert not answered(farm, "198.51.100.7", wrong)
     assert answered(farm, "198.51.100.7", hello)
-    for _ in range(3):
-        assert not answered(farm, "198.51.100.7", wrong)
-    until(lambda: not answered(farm, "198.51.100.7", hello), what="the penalty")
+
+    def nobody_listens() -> bool:
+        """Errs once more, which counts for more than the time that it takes."""
+        return not answered(farm, "198.51.100.7", wrong) and not answered(farm, "198.51.100.7", hello)
+
+    until(nobody_listens, what="the penalty")
     assert answered(farm, "198.51.100.8", hello)
     on_record.add("penalty")
 

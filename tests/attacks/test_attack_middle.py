@@ -18,6 +18,7 @@ from securecc.wire.framing import Kind
 from tests.attacks.health import Health
 from tests.farm.farmside import Farm
 from tests.middle_stub import Liar, Relay, frames_of
+from tests.waiting import CEILING_S
 
 T = TypeVar("T")
 MARK = "never_seen_by_anybody_else"
@@ -33,7 +34,7 @@ class Aside:
         return self
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(10)
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(CEILING_S)
 
     def __exit__(self, *_: object) -> None:
         self.loop.call_soon_threadsafe(self.loop.stop)

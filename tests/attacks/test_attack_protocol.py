@@ -177,7 +177,7 @@ def test_blobs_that_never_come_hold_no_slot(farm: Farm) -> None:
     """A hundred jobs whose files are announced and not sent; the compile of somebody else is not held up."""
 
     async def go() -> None:
-        async with Raw(farm) as raw:
+        async with Raw(farm.as_principal("bob")) as bob, Raw(farm) as raw:
             for number in range(20):
                 job = raw.ask()
                 content = b"int f%d;\n" % number
@@ -186,8 +186,7 @@ def test_blobs_that_never_come_hold_no_slot(farm: Farm) -> None:
                     raw.tell(raw.submission(job, [file(SOURCE, content), file(PREDEF, b"\n")], COMPILE))
                 if number == 4:
                     break
-            async with Raw(farm.as_principal("bob")) as bob:
-                assert (await bob.run()).how == "result"
+            assert (await bob.run()).how == "result"
             assert not any(isinstance(heard, Refuse) for heard in waiting(raw)), "only then was the slot free"
 
     run(go())
@@ -213,7 +212,7 @@ def test_a_channel_takes_no_jobs_after_its_ticket(farm: Farm) -> None:
     """Even if the client goes on asking."""
 
     async def go() -> End:
-        async with Raw(farm.as_principal("alice", "-l", "8s")) as raw:
+        async with Raw(farm.as_principal("alice", "-l", "20s")) as raw:
             assert (await raw.run()).how == "result"
             while True:
                 await asyncio.sleep(0.3)

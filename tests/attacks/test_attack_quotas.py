@@ -1,8 +1,8 @@
 """Somebody who may compile and wants all of it: more than a quota is not to be had, and the others go on."""
 
 import asyncio
-import base64
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator
 
@@ -10,11 +10,11 @@ import pytest
 
 from securecc.model.errors import SecureccError
 from securecc.model.manifest import Entry
-from securecc.model.messages import PROTOCOL_VERSIONS, Ask, Forget, Goodbye, Hello, Invite, Need, Refuse, Result, Wait
+from securecc.model.messages import PROTOCOL_VERSIONS, Ask, Forget, Goodbye, Hello, Invite, Refuse, Result, Wait
 from tests.attacks.health import Health
-from tests.attacks.raw import PREDEF, SMALL, SOURCE, End, Raw, blob, ended, file
+from tests.attacks.raw import CWD, PREDEF, SMALL, SOURCE, End, Raw, blob, ended, file
 from tests.farm.farmside import Farm, until
-from tests.waiting import CEILING_S
+from tests.waiting import CEILING_S, until_async
 
 POLICY = """\
 version: 1
@@ -147,8 +147,7 @@ def test_memory_is_not_promised_twice(farm: Farm, granted: Callable[[str], None]
 
     async def go() -> object:
         async with Raw(farm) as raw:
-            first = await raw.invited()
-            second = raw.ask()
+            first, second = raw.ask(), raw.ask()  # in one go: the first slot is leased for a moment only
             assert isinstance(await raw.hear_of(second, Invite, Wait), Wait)
             async with Raw(farm.as_principal("bob")) as bob:
                 assert (await bob.run()).how == "result"
@@ -158,25 +157,27 @@ def test_memory_is_not_promised_twice(farm: Farm, granted: Callable[[str], None]
     assert isinstance(asyncio.run(go()), Invite)
 
 
-@pytest.mark.parametrize(("weight", "least", "most"), [(3, 40, 50), (1, 25, 35)])
+@pytest.mark.parametrize(("weight", "least", "most"), [(3, 135, 165), (1, 85, 115)])
 def test_who_asks_first_and_for_most_gets_no_more_than_the_share(
     farm: Farm, granted: Callable[[str], None], weight: int, least: int, most: int
 ) -> None:
-    """alice floods before bob asks for anything; of the next 60 slots he gets his weight's share."""
+    """alice floods before bob asks for anything; of the next 200 slots he gets his weight's share."""
     text = POLICY.format(quota="{}").replace("bob@EXAMPLE.COM]", f"bob@EXAMPLE.COM], weight: {weight}")
     farm.server.put_policy(text)
 
     async def go() -> list[str]:
         async with Raw(farm) as greedy, Raw(farm.as_principal("bob")) as modest:
-            for _ in range(100):
+            for _ in range(500):
                 greedy.ask()
             await greedy.hear()  # the server has begun with them
-            for _ in range(100):
+            for _ in range(500):
                 modest.ask()
+            await modest.hear()  # the server knows of both; what it said until now does not count
+            greedy.messages, modest.messages = asyncio.Queue(), asyncio.Queue()
             order: asyncio.Queue[str] = asyncio.Queue()
             both = [asyncio.ensure_future(_passes_on(raw, name, order)) for raw, name in ((greedy, "a"), (modest, "b"))]
             async with asyncio.timeout(CEILING_S):
-                first = [await order.get() for _ in range(60)]
+                first = [await order.get() for _ in range(200)]
             for task in both:
                 task.cancel()
             return first
@@ -214,27 +215,22 @@ def test_the_store_takes_no_more_than_its_quota(farm: Farm, granted: Callable[[s
 def test_who_takes_no_results_gets_no_new_slots_and_others_do(
     farm: Farm, health: Health, granted: Callable[[str], None]
 ) -> None:
-    """Two jobs with 16 MiB of object each are granted; they are made and not taken, so no third begins."""
+    """Two jobs with 24 MiB of object each are granted; they are made and hardly taken, so no third begins."""
     farm.server.put_policy(POLICY.format(quota="{connections: 9}").replace("jobs: 50", "jobs: 2"))
+    contents = {SOURCE: b'__asm__(".incbin \\"big\\"");\n', PREDEF: b"\n", CWD + b"/big": os.urandom(24 << 20)}
+    entries = sorted((file(path, content) for path, content in contents.items()), key=lambda entry: entry.path)
 
     async def go() -> None:
-        async with Raw(farm) as raw:
-            jobs = []
-            for _ in range(2):
-                jobs.append(await raw.invited())
-                content = b'char big[] = "%s";\n' % base64.b64encode(os.urandom(12 << 20))
-                raw.tell(raw.submission(jobs[-1], listed(content), COMPILE))
-                need = await raw.hear_of(jobs[-1])
-                assert isinstance(need, Need), need
-                raw.supply(need, listed(content), {blob(known): known for known in (content, b"\n")})
-            raw.channel.connection.pause_reading()
-            async with asyncio.timeout(CEILING_S):
-                while len(health.records(kind="job-end")) < 2:  # noqa: ASYNC110 (a file tells nobody)
-                    await asyncio.sleep(0.05)
-            async with Raw(farm.as_principal("bob")) as bob:
-                assert (await bob.run()).how == "result"
-            async with Raw(farm) as other:
-                assert isinstance(await other.hear_of(other.ask(), Invite, Wait), Wait)
+        async with Raw(farm) as raw, Raw(farm) as other, Raw(farm.as_principal("bob")) as bob:
+            _keeps_little(raw)
+            assert (await raw.run(COMPILE, contents)).how == "result"  # the server lacks no file from now on
+            jobs = [await raw.invited() for _ in range(2)]
+            slowly = asyncio.ensure_future(_takes_little(raw))  # before there is anything to take
+            raw.tell(*(raw.submission(job, entries, COMPILE) for job in jobs))
+            await until_async(lambda: len(health.records(kind="job-end")) == 3, what="the end of both jobs")
+            assert (await bob.run()).how == "result"
+            assert isinstance(await other.hear_of(other.ask(), Invite, Wait), Wait)
+            slowly.cancel()
             raw.channel.connection.resume_reading()
             results: set[int] = set()
             while results != set(jobs):
@@ -244,6 +240,26 @@ def test_who_takes_no_results_gets_no_new_slots_and_others_do(
                     results.add(heard.job)
 
     asyncio.run(go())
+
+
+def _keeps_little(raw: Raw) -> None:
+    """What the client has not read waits at the server, but for 256 KiB."""
+    transport = raw.channel.connection.transport
+    assert transport is not None
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 256 * 1024)
+
+
+async def _takes_little(raw: Raw) -> None:
+    """Takes some hundred KiB every three seconds, so that 24 MiB last for minutes: who takes nothing for 15 s is cut
+    off, and a busy machine may need longer for what is to happen meanwhile.
+    """
+    link = raw.channel.connection
+    while True:
+        link.pause_reading()
+        await asyncio.sleep(3)
+        link.resume_reading()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
 
 
 def test_two_hundred_idle_channels_stay_below_200_mib(farm: Farm, granted: Callable[[str], None]) -> None:
@@ -269,13 +285,14 @@ def test_two_hundred_idle_channels_stay_below_200_mib(farm: Farm, granted: Calla
 def test_sixty_channels_that_flood_do_not_hold_others_up(farm: Farm, health: Health) -> None:
     """Each says thousands of things at once; bob's compile gets its turn all the same."""
 
-    async def flood(raw: Raw) -> None:
+    async def flood(raw: Raw, answered: asyncio.Event) -> None:
         try:
             for number in range(1, 20_000, 500):
                 raw.tell(*(Ask(number + step, b"", b"no such toolchain") for step in range(500)))
                 await asyncio.sleep(0)
                 while not isinstance(await raw.hear(), Refuse):
                     pass
+                answered.set()
         except (SecureccError, TimeoutError):
             pass
 
@@ -285,8 +302,9 @@ def test_sixty_channels_that_flood_do_not_hold_others_up(farm: Farm, health: Hea
             assert (await bob.run()).how == "result"
             for raw in floods:
                 await raw.__aenter__()
-            storms = [asyncio.create_task(flood(raw)) for raw in floods]
-            await asyncio.sleep(0.5)
+            answered = asyncio.Event()
+            storms = [asyncio.create_task(flood(raw, answered)) for raw in floods]
+            await asyncio.wait_for(answered.wait(), CEILING_S)
             assert (await bob.run()).how == "result"
             for storm in storms:
                 storm.cancel()

@@ -71,7 +71,7 @@ def test_the_agent_leaves_when_idle(farm: Farm, tmp_path: Path) -> None:
     assert other.compile(source).returncode == 0
     (path,) = other.runtime.glob("*.sock")
     other.end_agents()
-    process = other.begin(*AGENT, path, "--idle", "1", cwd="/")
+    process = other.begin(*AGENT, path, "--idle", "5", cwd="/")
     until(path.exists)
     assert other.compile(source).returncode == 0
     process.communicate(timeout=CEILING_S)
