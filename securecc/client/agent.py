@@ -25,6 +25,7 @@ from securecc.client.farm.farm_registry import FarmRegistry
 from securecc.client.host.local_slots import LocalSlots
 from securecc.client.host.message_catalogues import MessageCatalogues
 from securecc.client.host.shared_trees import SharedTrees
+from securecc.client.host.system_directories import SystemDirectories
 from securecc.client.host.toolchain_cache import ToolchainCache
 from securecc.client.inputs.caches.dependency_cache import DependencyCache
 from securecc.client.inputs.caches.directory_cache import DirectoryCache
@@ -37,6 +38,7 @@ from securecc.client.ipc.launcher_connection import LauncherConnection
 from securecc.client.state.journal import Journal, default_path
 from securecc.client.state.redaction_patterns import read_patterns
 from securecc.client.state.settings_cache import SettingsCache
+from securecc.client.witness.witness import Witness
 from securecc.compiler.toolchain import toolchain_list
 from securecc.model import heap, limits
 from securecc.model.errors import AgentError
@@ -184,8 +186,17 @@ def compose(path: Path, idle_s: float = limits.AGENT_IDLE_S) -> Agent:
     toolchains = ToolchainCache(default_path().with_name(toolchain_list.NAME))
     preparer = Preparer(toolchains.closure, farms.of, MessageCatalogues(), shared_trees.usable)
     slots = LocalSlots(os.cpu_count() or 1)
-    executor = pipeline.compose(farms.of, inputs, shared_trees.distrust, slots)
-    handler = RequestHandler(preparer, inputs, executor, journal=journal, slots=slots, settings=SettingsCache().of)
+    witness = Witness(directories, SystemDirectories())
+    executor = pipeline.compose(farms.of, inputs, shared_trees.distrust, slots, witness)
+    handler = RequestHandler(
+        preparer,
+        inputs,
+        executor,
+        journal=journal,
+        slots=slots,
+        settings=SettingsCache().of,
+        known_questions=witness.known,
+    )
     return Agent(path, handler, farms, journal, idle_s)
 
 

@@ -162,7 +162,8 @@ SETTINGS_REMEMBERED = 64  # different SECURECC_ environments; each login may hav
 SHARED_TREES_REMEMBERED = 256  # offered by servers, whether this machine has the same or not
 REACHED_FILES = 1024  # by the includes of one source; beyond that, asking the compiler is cheaper
 RACY_STAT_S = 2.0  # a file that had changed this recently when it was read is digested again
-RESULT = OUTPUT + 2 * DIAGNOSTICS  # what a client takes as one job's result
+WITNESS = 2 * MIB  # the questions of one compile; a large C++ file asks 60 KiB
+RESULT = OUTPUT + 2 * DIAGNOSTICS + WITNESS  # what a client takes as one job's result
 
 # Between front and runner.
 WORK_PACKET = 64 * KIB  # one packet's body; larger ones travel in a memfd (a socket's default buffer is 208 KiB)

@@ -12,7 +12,8 @@ from securecc.model import limits
 from securecc.model.digest import sha256
 from securecc.model.errors import PathError
 
-Digest = bytes  # 32 bytes, SHA-256
+Digest = bytes  # SHA-256
+DIGEST = 32  # bytes of one
 
 INPUT = b"/.securecc/input"
 """The path of standard input in the manifest of a compile that reads it; no client file can have it."""

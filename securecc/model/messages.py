@@ -104,7 +104,9 @@ class Submit(Message, frozen=True, array_like=True, tag="submit"):
 
     `manifest` is the encoded manifest, compressed with zstd, or empty if the client believes that the server knows the
     one named `manifest_digest`; if it does not, its Need asks for it. `attempt` counts the submissions of one compile,
-    to any server, and is only for the audit log.
+    to any server, and is only for the audit log. `questions`: what the client wants to know about the questions that
+    the run asks (docs/protocol.md, section 9); None for nothing, else the digest of those that it remembers, which need
+    not be sent again, or empty.
     """
 
     job: int
@@ -117,6 +119,7 @@ class Submit(Message, frozen=True, array_like=True, tag="submit"):
     manifest_digest: bytes
     manifest: bytes = b""
     attempt: int = 1
+    questions: bytes | None = None
 
 
 class Supply(Message, frozen=True, array_like=True, tag="supply"):
@@ -196,11 +199,13 @@ class Need(Message, frozen=True, array_like=True, tag="need"):
 class Result(Message, frozen=True, array_like=True, tag="result"):
     """The job has ended. `status` is an exit status, or minus a signal. `limit` names the limit that ended it.
 
-    The bytes of standard output, standard error and the outputs follow in bulk frames, in that order. `strays` are
-    indices of manifest entries that the run did not read although their role is READ, or read although it is PRESENT.
-    `read` has a bit for each entry, beginning with the lowest bit of the first byte: set if the run read the file.
-    `server_s` is how long the server had the job, in seconds: its wait for a slot and its run. A Result that answers an
-    Ask refers to the manifest that the Ask's key was computed from.
+    The bytes of standard output, standard error, the outputs and the questions follow in bulk frames, in that order.
+    `strays` are indices of manifest entries that the run did not read although their role is READ, or read although it
+    is PRESENT. `read` has a bit for each entry, beginning with the lowest bit of the first byte: set if the run read
+    the file. `server_s` is how long the server had the job, in seconds: its wait for a slot and its run. A Result that
+    answers an Ask refers to the manifest that the Ask's key was computed from. `witness` is the digest of all questions
+    that the run asked, empty if they are not known; `questions` is how many bytes of them follow, 0 if the client knows
+    them.
     """
 
     job: int
@@ -213,6 +218,8 @@ class Result(Message, frozen=True, array_like=True, tag="result"):
     usage: Usage
     server_s: float
     read: bytes = b""
+    witness: bytes = b""
+    questions: int = 0
 
 
 # --- both -------------------------------------------------------------------------------------------------------

@@ -16,8 +16,8 @@ class RunnerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     works. `shared_trees` are directories (None: where the toolchains look for headers). `have` are digests of
     toolchains in hex, and `trees` shared trees: a runner that finds exactly these is not needed. `groups` is a prepared
     directory of control groups for the runner alone (`securecc.sandbox.cgroup`), empty for none. `without` are sandbox
-    layers to leave out (``seccomp``, ``landlock``): only tests set it, to show that each of the others is enough. Sizes
-    in bytes.
+    layers to leave out (``seccomp``, ``landlock``), or the ``witness``: only tests set it, to show what each is good
+    for. Sizes in bytes.
     """
 
     compilers: tuple[str, ...]

@@ -16,6 +16,8 @@ from securecc.model.messages import SharedTree, Usage
 from securecc.runner.job_stdio import JobStdio, take_input
 from securecc.runner.output_scan import ScanResult, same_folder, scan_outputs
 from securecc.runner.toolchain_copies import ToolchainCopy
+from securecc.runner.witness_log import SIZE as WITNESS_SIZE
+from securecc.runner.witness_log import WitnessLog
 from securecc.runner_protocol.messages import WorkOrder, WorkReport, WorkTree
 from securecc.sandbox import cgroup, landlock, mount_plan, namespaces, tree_builder
 from securecc.sandbox.sandbox import RunningSandbox, Sandbox, SandboxResult, SandboxSpec, limit_from_diagnostics
@@ -27,6 +29,7 @@ _SERVERS_OWN = frozenset(
     {b"PATH", b"TMPDIR", b"PWD", b"COMPILER_PATH", b"LIBRARY_PATH", b"GCC_EXEC_PREFIX", b"GCONV_PATH"}
 )
 _SERVERS_OWN_PREFIX = (b"LD_", b"MALLOC_", b"GLIBC_", b"LOCPATH", b"NLSPATH", b"COLLECT_")
+_PRELOAD = b"LD_PRELOAD"
 _DEVICES = (b"/dev/null", b"/dev/urandom")  # gcc makes the names of LTO sections and coverage stamps from the second
 
 
@@ -63,6 +66,7 @@ class Job:
         self._root = b"%s/%d" % (context.jobs, order.job)
         self._running: RunningSandbox | None = None
         self._group: cgroup.JobGroup | None = None
+        self._witness: WitnessLog | None = None
         self._cancelled = False
         self._undo = contextlib.ExitStack()
         self._undo.callback(self._close_blobs)
@@ -99,6 +103,7 @@ class Job:
         plain = [place for place in places if place not in shared_trees]
         built = self._build(work, toolchain, plain)
         self._undo.callback(os.close, built.root)
+        self._begin_witness(toolchain)
         given = take_input(built.root, work.entries)
         if given >= 0:
             self._undo.callback(os.close, given)
@@ -119,6 +124,11 @@ class Job:
         found = self._found(work, built, toolchain, places, shared_trees)
         return self._report(found, ending, stdio)
 
+    def _begin_witness(self, toolchain: ToolchainCopy) -> None:
+        if self._order.questions is not None and toolchain.witnessed:
+            self._witness = WitnessLog(self._root)
+            self._undo.callback(self._witness.close)
+
     def _shared_trees(self, work: WorkTree) -> dict[bytes, bytes]:
         """The paths of the copies of its shared trees, by the path where each is mounted.
 
@@ -136,7 +146,7 @@ class Job:
 
     def _mount(self, work: WorkTree) -> None:
         allowed = self._order.limits
-        size = tree_builder.space_for(work.entries) + allowed.output + 2 * allowed.diagnostics + _SLACK
+        size = tree_builder.space_for(work.entries) + allowed.output + 2 * allowed.diagnostics + _SLACK + WITNESS_SIZE
         os.mkdir(self._root)
         self._undo.callback(os.rmdir, self._root)
         namespaces.mount_tmpfs(self._root, min(size, self._context.most), inodes=2 * len(work.entries) + _SPARE_INODES)
@@ -195,7 +205,8 @@ class Job:
             root=self._root,
             cwd=_spelled(order, root),
             arguments=order.arguments,
-            environment=_environment(order.environment, toolchain.closure.search_path),
+            environment=_environment(order.environment, toolchain.closure.search_path)
+            | ({_PRELOAD: toolchain.tree.witness} if self._witness else {}),
             umask=order.umask,
             stdio=stdio.descriptors,
             rulesets=rulesets,
@@ -230,6 +241,7 @@ class Job:
             limit = "diagnostics"
         if not limit and found.more:
             limit = "output"
+        witness, questions = self._witnessed()
         report = WorkReport(
             job=self._order.job,
             status=ending.status,
@@ -239,8 +251,22 @@ class Job:
             usage=ending.usage,
             more=found.more,
             read=found.read,
+            witness=witness,
+            questions=questions,
         )
-        return report, [*stdio.take(), *found.descriptors]
+        kept = [self._witness.keep()] if self._witness and questions else []
+        return report, [*stdio.take(), *found.descriptors, *kept]
+
+    def _witnessed(self) -> tuple[bytes, int]:
+        """The digest of the run's questions, empty if they are not known, and their size unless the client knows them.
+
+        Raises:
+            SandboxError: they cannot be read.
+        """
+        found = self._witness.read() if self._witness else None
+        if found is None:
+            return b"", 0
+        return found.digest, 0 if found.digest == self._order.questions else len(found.questions)
 
     def _failed(self, why: str) -> WorkReport:
         status = -signal.SIGKILL if self._cancelled else 1

@@ -15,7 +15,7 @@ from securecc.runner.job import JobContext
 from securecc.runner.log import log
 from securecc.runner.toolchain_copies import ToolchainCopy, copy_files
 from securecc.runner.tree_copies import copy_trees, directories_to_share
-from securecc.sandbox import cgroup, landlock, namespaces, selection
+from securecc.sandbox import cgroup, landlock, namespaces, selection, witness_library
 from securecc.sandbox.selection import SandboxProgram
 
 _STORE, _SHARED_TREES, _JOBS, _FILTER = b"/toolchains", b"/shared-trees", b"/jobs", b"/seccomp"
@@ -32,6 +32,7 @@ class _Inventory:
     toolchains: tuple[ToolchainClosure, ...]
     filter: bytes
     shared_trees: tuple[bytes, ...]
+    witness: bytes
 
 
 def prepare(config: RunnerConfig) -> list[JobContext]:
@@ -87,7 +88,7 @@ def _copy_toolchains(base: bytes, found: _Inventory) -> dict[bytes, ToolchainCop
     """The toolchains by digest, at their paths below our root."""
     copies = {}
     for number, closure in enumerate(found.toolchains):
-        toolchain = ToolchainCopy(closure, base + _STORE + b"/%d" % number)
+        toolchain = ToolchainCopy(closure, base + _STORE + b"/%d" % number, found.witness)
         toolchain.move(_STORE + b"/%d" % number)
         copies[closure.digest] = toolchain
     return copies
@@ -113,7 +114,8 @@ def _find(config: RunnerConfig) -> _Inventory:
     programs = closure_of_programs([program for way in ways for program in way.programs])
     wanted = None if config.shared_trees is None else list(map(os.fsencode, config.shared_trees))
     shared_trees = directories_to_share(wanted, tuple(toolchains.values()), log)
-    return _Inventory(ways, programs, tuple(toolchains.values()), filtering, shared_trees)
+    witness = b"" if "witness" in config.without else witness_library.find()
+    return _Inventory(ways, programs, tuple(toolchains.values()), filtering, shared_trees, witness)
 
 
 def _copy_shared_trees(found: _Inventory, base: bytes, store: int) -> dict[SharedTree, bytes]:

@@ -28,10 +28,13 @@ class _Variant:
 
 
 class ToolchainCopy:
-    """One toolchain. `take` returns a read-only tree with some mountpoints; `give_back` releases it."""
+    """One toolchain. `take` returns a read-only tree with some mountpoints; `give_back` releases it.
 
-    def __init__(self, closure: ToolchainClosure, store: bytes) -> None:
-        """Copies the closure below the directory `store`.
+    `witnessed` says whether its programs load the witness, as far as is known.
+    """
+
+    def __init__(self, closure: ToolchainClosure, store: bytes, witness: bytes = b"") -> None:
+        """Copies the closure, and the library `witness` unless it is empty, below the directory `store`.
 
         Raises:
             ToolchainError: a file cannot be read, or has changed.
@@ -44,8 +47,12 @@ class ToolchainCopy:
         self._variants: OrderedDict[tuple[bytes, ...], _Variant] = OrderedDict()
         self._made = 0
         self._programs = -1
+        self.witnessed = bool(witness)
+        self._own = (self.tree.witness,) if witness else ()
         os.makedirs(store + b"/copy")
         copy_files(self.tree.files, store + b"/copy")
+        if witness:
+            _copy_witness(witness, store + b"/copy" + self.tree.witness)
 
     @property
     def offer(self) -> Offer:
@@ -61,6 +68,7 @@ class ToolchainCopy:
             description=describe(closure),
             catalogues=tuple((file.path, file.blob) for file in closure.catalogues),
             whole=whole_digest(closure),
+            witnessed=self.witnessed,
         )
 
     def move(self, store: bytes) -> None:
@@ -123,6 +131,8 @@ class ToolchainCopy:
                     os.symlink(file.blob, root + file.path)
                 else:
                     os.link(self._store + b"/copy" + file.path, root + file.path)
+            for path in self._own:
+                os.link(self._store + b"/copy" + path, root + path)
         except OSError as error:
             shutil.rmtree(root, ignore_errors=True)
             raise SandboxError(f"no room for a toolchain's tree: {error.strerror}", _ADVICE) from error
@@ -155,6 +165,19 @@ def copy_files(files: Iterable[ClosureFile], root: bytes) -> None:
                 copy.write(_content(file))
     except OSError as error:
         raise SandboxError(f"no room for a copy of a toolchain: {error.strerror}", _ADVICE) from error
+
+
+def _copy_witness(source: bytes, to: bytes) -> None:
+    """Copies a library, which needs no mode that lets it be executed.
+
+    Raises:
+        SandboxError: it cannot be read, or there is no room.
+    """
+    try:
+        shutil.copyfile(source, to)
+        os.chmod(to, 0o444)
+    except OSError as error:
+        raise SandboxError(f"cannot copy {os.fsdecode(source)}: {error.strerror}", _ADVICE) from error
 
 
 def _content(file: ClosureFile) -> bytes:

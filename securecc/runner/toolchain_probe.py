@@ -42,12 +42,14 @@ async def problem(context: JobContext, toolchain: ToolchainCopy) -> str:
             terminal=Terminal(),
             limits=JobLimits(wall_s=limits.PROBE_S),
             blobs=1,
+            questions=b"" if toolchain.witnessed else None,
         )
         job = Job(context, order, [memory(_SOURCE)])
         report, descriptors = await job.run(_TREE)
         said = os.pread(descriptors[1], _SAID, 0).decode(errors="replace") if descriptors else ""
         close_all(descriptors)
         job.close()
+        toolchain.witnessed = toolchain.witnessed and bool(report.witness)
         if report.failure or report.status:
             command = b" ".join(arguments).decode(errors="replace")
             return report.failure or f"{command} ends with {report.status}: {said.strip()}"

@@ -21,7 +21,7 @@ class WorkTree(msgspec.Struct, frozen=True, array_like=True):
 
 class WorkOrder(msgspec.Struct, frozen=True, array_like=True, tag="order", tag_field="t"):
     """One job. The packet carries the WorkTree's memfd as its first descriptor; the descriptors of its `blobs` blobs
-    come before it, in `WorkBlobs` packets.
+    come before it, in `WorkBlobs` packets. `questions` is as in `messages.Submit`.
     """
 
     job: int
@@ -33,6 +33,7 @@ class WorkOrder(msgspec.Struct, frozen=True, array_like=True, tag="order", tag_f
     terminal: Terminal
     limits: JobLimits
     blobs: int
+    questions: bytes | None = None
 
 
 class WorkBlobs(msgspec.Struct, frozen=True, array_like=True, tag="blobs", tag_field="t"):
@@ -58,10 +59,10 @@ class Made(msgspec.Struct, frozen=True, array_like=True):
 class WorkReport(msgspec.Struct, frozen=True, array_like=True, tag="report", tag_field="t"):
     """The job has ended, and none of its processes is left.
 
-    Attached descriptors, in order: standard output, standard error, then one for each of `made`; none at all if
-    `failure` is set. `failure` says what went wrong in the runner itself (no sandbox, no space), and makes `status`
-    meaningless. Only the first 200 made files are reported; `more` counts the rest. `strays` and `read` are as in
-    `messages.Result`.
+    Attached descriptors, in order: standard output, standard error, one for each of `made`, and the questions unless
+    `questions` is 0; none at all if `failure` is set. `failure` says what went wrong in the runner itself (no sandbox,
+    no space), and makes `status` meaningless. Only the first 200 made files are reported; `more` counts the rest.
+    `strays`, `read`, `witness` and `questions` are as in `messages.Result`.
     """
 
     job: int
@@ -73,12 +74,15 @@ class WorkReport(msgspec.Struct, frozen=True, array_like=True, tag="report", tag
     failure: str = ""
     more: int = 0
     read: bytes = b""
+    witness: bytes = b""
+    questions: int = 0
 
 
 class Offer(msgspec.Struct, frozen=True, array_like=True):
     """A toolchain that the runner can run. `called_by` are the paths of its drivers; no client file may be in
     `directories` except below one of `include_directories`, or if path and digest are those of one of the `catalogues`.
-    `description` tells toolchains apart in words; `whole` is a digest that changes with any part of it.
+    `description` tells toolchains apart in words; `whole` is a digest that changes with any part of it; `witnessed`
+    says whether its programs load the witness.
     """
 
     name: str
@@ -90,6 +94,7 @@ class Offer(msgspec.Struct, frozen=True, array_like=True):
     description: Description = Description()
     catalogues: tuple[tuple[bytes, bytes], ...] = ()
     whole: bytes = b""
+    witnessed: bool = False
 
     @property
     def family(self) -> str:

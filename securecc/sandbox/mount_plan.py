@@ -19,6 +19,7 @@ from securecc.model.printable import plain_path
 
 OWN_DIRECTORY = b"/.securecc"  # the job's temporary files; no client path may begin like this
 TEMPORARY = OWN_DIRECTORY + b"/tmp"
+WITNESS_LOG = OWN_DIRECTORY + b"/witness"  # where the library looks for it (securecc/sandbox/witness/log.c)
 _INPUT = (INPUT, Kind.FILE)  # a descriptor by the time anything runs
 _NEVER = frozenset({b"dev", b"proc", b"sys", b"etc", b".securecc"})
 _WAYMARK = {
@@ -43,6 +44,11 @@ class ToolchainTree:
     catalogues: frozenset[tuple[bytes, bytes]] = frozenset()
 
     @cached_property
+    def witness(self) -> bytes:
+        """Where its programs find the witness, in the first of its top directories."""
+        return b"/" + min(self.tops) + b"/.securecc-witness.so" if self.tops else b""
+
+    @cached_property
     def folders(self) -> frozenset[bytes]:
         """All directories of the tree."""
         return frozenset(folder for file in self.files for folder in ancestors(file.path))
@@ -55,8 +61,9 @@ class ToolchainTree:
 
     @cached_property
     def taken(self) -> dict[bytes, ClosureFile]:
-        """All files and links, by path."""
-        return {file.path: file for file in (*self.files, *self.links)}
+        """All files and links, by path; the witness among them."""
+        own = (ClosureFile(self.witness, Kind.FILE, b""),) if self.witness else ()
+        return {file.path: file for file in (*self.files, *self.links, *own)}
 
 
 def toolchain_tree(closure: ToolchainClosure) -> ToolchainTree:

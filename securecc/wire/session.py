@@ -246,8 +246,8 @@ def _announced(result: Result) -> int:
     Raises:
         ProtocolError: they are more than a result may have, or negative.
     """
-    sizes = (result.stdout, result.stderr, *(output.size for output in result.outputs))
+    sizes = (result.stdout, result.stderr, *(output.size for output in result.outputs), result.questions)
     total = sum(sizes)
-    if min(sizes) < 0 or total > limits.RESULT:
+    if min(sizes) < 0 or total > limits.RESULT or result.questions > limits.WITNESS:
         raise ProtocolError(f"a Result for job {result.job} that announces {total} bytes; at most {limits.RESULT}")
     return total

@@ -10,6 +10,7 @@ from cachetools import LRUCache
 from securecc.client.compile.argument_files import expanded, without_specs
 from securecc.client.compile.invocation import Invocation, physical
 from securecc.client.farm.farm import Farm
+from securecc.client.host import local_programs
 from securecc.client.host.native_options import NativeOptions
 from securecc.client.host.terminal_types import TerminalTypes
 from securecc.client.inputs.spelled_paths import absolute
@@ -89,6 +90,7 @@ class Preparer:
     async def _invocation(
         self, request: Request, settings: Settings, plan: CompilePlan, toolchain: ToolchainClosure
     ) -> Invocation:
+        local_programs.check(request.environment, request.cwd, toolchain)
         locale = self._catalogues.locale(toolchain, request.environment)
         sent = environment.sent_environment(request.environment, plan.language, locale)
         return Invocation(

@@ -23,6 +23,7 @@ from securecc.client.state.host_list import Host
 from securecc.client.state.journal import Journal
 from securecc.client.state.settings import Settings
 from securecc.model.errors import ConfigError, SecureccError, StaysLocal
+from securecc.model.manifest import Digest
 from securecc.model.printable import plain
 
 _NO_HOSTS = "set SECURECC_HOSTS, or write the servers into ~/.config/securecc/hosts"
@@ -41,7 +42,7 @@ class Preparing(Protocol):
 class Resolving(Protocol):
     """See `securecc.client.compile.resolve_inputs.InputResolver`."""
 
-    async def resolve(self, launcher: Launcher, invocation: Invocation) -> Inputs:
+    async def resolve(self, launcher: Launcher, invocation: Invocation, *, vouched: bool = False) -> Inputs:
         """What a compile reads."""
 
 
@@ -57,14 +58,16 @@ class RequestHandler:
         journal: Journal,
         slots: LocalSlots,
         settings: Callable[[Mapping[bytes, bytes]], Settings],
+        known_questions: Callable[[Invocation], Digest] = lambda _: b"",
     ) -> None:
-        """`settings` returns those of a launcher's environment."""
+        """`settings` returns those of a launcher's environment; `known_questions` is `Witness.known`."""
         self._preparer = preparer
         self._inputs = inputs
         self._executor = executor
         self._journal = journal
         self._slots = slots
         self._settings = settings
+        self._known_questions = known_questions
         self._said: LRUCache[_Farm, set[str]] = LRUCache(_SAID)
         self._troubles: LRUCache[str, bool] = LRUCache(_SAID)
 
@@ -96,8 +99,9 @@ class RequestHandler:
     async def _outcomes(self, launcher: Launcher, invocations: Sequence[Invocation]) -> AsyncIterator[Outcome]:
         """The outcome of each, in order like the compiler; stops at the first failure."""
         for invocation in invocations:
-            inputs = await self._inputs.resolve(launcher, invocation)
-            outcome = await self._executor.run(Compile(launcher, invocation, inputs))
+            questions = self._known_questions(invocation)
+            inputs = await self._inputs.resolve(launcher, invocation, vouched=bool(questions))
+            outcome = await self._executor.run(Compile(launcher, invocation, inputs, questions=questions))
             yield outcome
             if outcome.failed:
                 return

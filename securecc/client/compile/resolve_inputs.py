@@ -3,12 +3,16 @@
 import os
 import stat
 from dataclasses import replace
+from typing import TypeVar
+
+from cachetools import LRUCache
 
 from securecc.client.compile import compiler_query
 from securecc.client.compile.invocation import Invocation
 from securecc.client.inputs import special_files
-from securecc.client.inputs.caches.dependency_cache import DependencyCache
+from securecc.client.inputs.caches.dependency_cache import DependencyCache, Key
 from securecc.client.inputs.compile_inputs import Inputs, narrowed
+from securecc.client.inputs.include_search import IncludeSearch
 from securecc.client.inputs.manifest_builder import ManifestBuilder
 from securecc.client.inputs.spelled_paths import absolute
 from securecc.client.ipc.launcher import Launcher
@@ -17,6 +21,11 @@ from securecc.model import limits
 from securecc.model.errors import StaysLocal
 from securecc.system.file_type import file_type
 
+_K = TypeVar("_K")
+
+MOST_LACKED = 1024
+"""How many paths are remembered that runs of one compile, or one toolchain, lacked."""
+
 
 class InputResolver:
     """Finds inputs. An agent keeps one for life, since it remembers compiles."""
@@ -24,9 +33,12 @@ class InputResolver:
     def __init__(self, builder: ManifestBuilder, cache: DependencyCache) -> None:
         self._builder = builder
         self._cache = cache
+        self._of_compiles: LRUCache[Key, tuple[bytes, ...]] = LRUCache(limits.COMPILES_REMEMBERED)
+        self._of_toolchains: LRUCache[bytes, tuple[bytes, ...]] = LRUCache(limits.TOOLCHAINS_REMEMBERED)
 
-    async def resolve(self, launcher: Launcher, invocation: Invocation) -> Inputs:
-        """What the compile reads: from memory if that still holds, else all that it may read.
+    async def resolve(self, launcher: Launcher, invocation: Invocation, *, vouched: bool = False) -> Inputs:
+        """What the compile reads: from memory if that still holds, else all that it may read. `vouched`: all names that
+        it asked for are as they were.
 
         Raises:
             StaysLocal: that cannot be known, or cannot be reproduced on a server.
@@ -34,7 +46,7 @@ class InputResolver:
         """
         if invocation.plan.source == STDIN:
             return await self._from_standard_input(launcher, invocation)
-        known = self._cache.recall(invocation.key)
+        known = self._cache.recall(invocation.key, vouched=vouched)
         if known is not None and not known.read_last_time:
             return known
         _check_named(invocation)
@@ -42,7 +54,7 @@ class InputResolver:
             self._cache.forget(replace(invocation, shared_trees=()).key)
         if known is None and invocation.plan.alters_system_search:
             return await self.ask(launcher, invocation)
-        search = invocation.search
+        search = self._search(invocation)
         try:
             if known is None:
                 inputs = self._builder.from_scan(absolute(invocation.plan.source, search.cwd), search)
@@ -63,6 +75,7 @@ class InputResolver:
             LauncherGoneError: the launcher, which runs the compiler, has ended.
         """
         listed, search = await compiler_query.listed(launcher, invocation)
+        search = self._with_lacked(invocation, search)
         _check_taken(listed, search.cwd)
         try:
             inputs = self._builder.from_list(listed, search)
@@ -73,6 +86,32 @@ class InputResolver:
             inputs = self._builder.from_list(listed, replace(search, unlisted_files=unlisted, knows_line_names=True))
         self._cache.keep(invocation.key, inputs)
         return inputs
+
+    async def widen(
+        self, launcher: Launcher, invocation: Invocation, inputs: Inputs, lacked: tuple[bytes, ...]
+    ) -> Inputs:
+        """What the compile reads, together with paths (absolute) that a run asked for and that were not sent.
+
+        They are remembered: those in the compile's own directories for this compile, others for its toolchain.
+
+        Raises:
+            StaysLocal: one of them cannot be reproduced on a server.
+            LauncherGoneError: the launcher, which runs the compiler to ask it, has ended.
+        """
+        cwd = invocation.request.cwd
+        places = (cwd + b"/", absolute(invocation.plan.source, cwd).rpartition(b"/")[0] + b"/")
+        own = [path for path in lacked if path.startswith(places)]
+        others = [path for path in lacked if not path.startswith(places)]
+        _add(self._of_compiles, invocation.key, own)
+        _add(self._of_toolchains, invocation.toolchain.digest, others)
+        self._cache.forget(invocation.key)
+        return await (self.ask if inputs.from_compiler else self.resolve)(launcher, invocation)
+
+    def give_up(self, invocation: Invocation) -> None:
+        """Forgets what runs of this compile and its toolchain lacked, since a server does not take it."""
+        self._of_compiles.pop(invocation.key, None)
+        self._of_toolchains.pop(invocation.toolchain.digest, None)
+        self._cache.forget(invocation.key)
 
     def learn(self, invocation: Invocation, inputs: Inputs, read: bytes) -> None:
         """Records which inputs a run has read (bits as in `messages.Result`): the next one must read the same."""
@@ -88,7 +127,28 @@ class InputResolver:
         content = await launcher.input()
         if content is None:
             raise StaysLocal("standard-input", f"standard input is not a pipe or file of up to {limits.INPUT} bytes")
-        return self._builder.from_standard_input(content, invocation.search)
+        return self._builder.from_standard_input(content, self._search(invocation))
+
+    def _search(self, invocation: Invocation) -> IncludeSearch:
+        return self._with_lacked(invocation, invocation.search)
+
+    def _with_lacked(self, invocation: Invocation, search: IncludeSearch) -> IncludeSearch:
+        """Where a compile looks, with the paths that earlier runs lacked."""
+        paths = (*self._of_compiles.get(invocation.key, ()), *self._of_toolchains.get(invocation.toolchain.digest, ()))
+        if not paths:
+            return search
+        folders = tuple(path for path in paths if os.path.isdir(path))
+        files = tuple(path for path in paths if path not in folders)
+        return replace(
+            search,
+            unlisted_files=(*search.unlisted_files, *files),
+            other_directories=(*search.other_directories, *folders),
+        )
+
+
+def _add(known: LRUCache[_K, tuple[bytes, ...]], key: _K, paths: list[bytes]) -> None:
+    if paths:
+        known[key] = tuple(dict.fromkeys((*known.get(key, ()), *paths)))[-MOST_LACKED:]
 
 
 def _check_named(invocation: Invocation) -> None:

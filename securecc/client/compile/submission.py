@@ -39,6 +39,7 @@ async def submit(job: RemoteJob, compile_: Compile) -> Outcome:
             manifest_digest=inputs.digest,
             manifest=sent,
             attempt=compile_.attempt,
+            questions=compile_.questions,
         )
     )
     total = len(sent)

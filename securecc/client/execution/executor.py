@@ -15,12 +15,15 @@ from securecc.model.manifest import Digest
 
 @dataclass(frozen=True)
 class Compile:
-    """One compile in progress: what was asked for, by which launcher, and what it reads. `attempt` counts from 1."""
+    """One compile in progress: what was asked for, by which launcher, and what it reads. `attempt` counts from 1.
+    `questions` is the digest of the questions that this machine is known to answer alike, empty if there are none.
+    """
 
     launcher: Launcher
     invocation: Invocation
     inputs: Inputs
     attempt: int = 1
+    questions: Digest = b""
 
     @cached_property
     def environment(self) -> dict[bytes, bytes]:

@@ -1,7 +1,9 @@
-"""What a server sends after a Result: standard output, standard error and the outputs, one after the other."""
+"""What a server sends after a Result: standard output, standard error, the outputs and the questions, one after the
+other.
+"""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from securecc.client.spool import Content, Spool
 from securecc.model import limits
@@ -21,12 +23,13 @@ class ReceivedOutput:
 
 @dataclass(frozen=True, slots=True)
 class ReceivedResult:
-    """A Result and all bytes that it announced."""
+    """A Result and all bytes that it announced. `questions` are those that the run asked, if they were sent."""
 
     result: Result
     stdout: Content
     stderr: Content
     outputs: tuple[ReceivedOutput, ...]
+    questions: Content = field(default_factory=lambda: Content.of(b""))
 
     @property
     def size(self) -> int:
@@ -82,7 +85,8 @@ class ResultReceiver:
             outputs.append(ReceivedOutput(output, Content(self._spool, at, output.size), digest))
             at += output.size
         stdout = Content(self._spool, 0, result.stdout)
-        return ReceivedResult(result, stdout, Content(self._spool, result.stdout, result.stderr), tuple(outputs))
+        stderr = Content(self._spool, result.stdout, result.stderr)
+        return ReceivedResult(result, stdout, stderr, tuple(outputs), Content(self._spool, at, result.questions))
 
     def _begin_output(self) -> None:
         """Starts hashing the next output that is not empty; empty ones before it are done."""
@@ -97,7 +101,7 @@ class ResultReceiver:
     def _hash(self, data: bytes) -> None:
         at = min(self._unhashed, len(data))
         self._unhashed -= at
-        while at < len(data):
+        while at < len(data) and self._output_left:
             piece = data[at : at + self._output_left] if at or self._output_left < len(data) else data
             at += len(piece)
             self._hasher.update(piece)
@@ -108,4 +112,4 @@ class ResultReceiver:
 
 
 def _size(result: Result) -> int:
-    return result.stdout + result.stderr + sum(output.size for output in result.outputs)
+    return result.stdout + result.stderr + sum(output.size for output in result.outputs) + result.questions

@@ -72,7 +72,9 @@ class InputSet:
         kind = file_type(path)
         if kind == stat.S_IFREG:
             self._add(path, Role.MAY_READ)
-        elif kind not in {0, stat.S_IFDIR}:
+        elif kind == stat.S_IFDIR:
+            self.walk.directory(path)
+        elif kind:
             raise StaysLocal("line", f"#line names {os.fsdecode(path)}, which is not a regular file")
         return path
 

@@ -126,6 +126,8 @@ class ManifestBuilder:
         for name in wanted.unlisted:
             watches.watch_path(inputs.add_unlisted(absolute(name, search.cwd)))
         watches.watch_whole(search.watched_directories)
+        for directory in watches.directories():
+            inputs.walk.directory(directory)
         watched = watches.watches()
         inputs.add_candidates(watched, frozenset(name.rpartition(b"/")[2] for name in queried))
         for path in watches.obstacles():

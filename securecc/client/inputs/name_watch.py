@@ -91,6 +91,10 @@ class NameWatchBuilder:
             self._listings[path] = self._directories.listing(path)
         return self._listings[path]
 
+    def directories(self) -> list[bytes]:
+        """All directories, as spelled, in which a name was looked for and that exist."""
+        return [path for path, listing in self._listings.items() if listing is not None]
+
     def watches(self) -> tuple[NameWatch, ...]:
         """All that is watched.
 

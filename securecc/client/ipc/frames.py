@@ -28,7 +28,7 @@ from securecc.model.errors import AgentError, ProtocolError
 from securecc.model.limits import LAUNCHER_MESSAGE
 from securecc.model.messages import Terminal
 
-VERSION = 1
+VERSION = 2
 CHUNK = 256 * 1024  # of one Data or Print frame; `data_frames` keeps to it
 
 _HEADER = struct.Struct("<IB")
@@ -42,8 +42,9 @@ class Request:
     """First frame of a launcher: one compile, as the user asked for it.
 
     `arguments[0]` is the name to call the compiler by, `compiler` the path that the launcher found for it and would
-    itself execute. `environment` holds the variables that the protocol lists, no others. `parent` is the launcher's
-    parent process id (make's). `terminal` has the size of descriptor 0, or of 2 if 0 is not a terminal.
+    itself execute. `environment` holds the variables that the protocol lists, `others` the names of all that are set
+    besides, each followed by ``=``. `parent` is the launcher's parent process id (make's). `terminal` has the size of
+    descriptor 0, or of 2 if 0 is not a terminal.
     """
 
     arguments: tuple[bytes, ...]
@@ -54,6 +55,12 @@ class Request:
     parent: int
     terminal: Terminal
     version: int = VERSION
+    others: bytes = b""
+
+    @property
+    def variables(self) -> frozenset[bytes]:
+        """The names of all variables that are set."""
+        return frozenset((*self.environment, *self.others.split(b"=")[:-1]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +233,7 @@ _FROM_LAUNCHER = (
             "compiler": STRING,
             "arguments": LIST,
             "environment": ENVIRONMENT,
+            "others": STRING,
         },
     ),
     _Layout(0x02, Captured, {"stream": BYTE, "data": REST}),

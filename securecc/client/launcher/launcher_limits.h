@@ -2,7 +2,7 @@
 #ifndef SECURECC_LAUNCHER_LIMITS_H
 #define SECURECC_LAUNCHER_LIMITS_H
 
-#define PROTOCOL_VERSION 1
+#define PROTOCOL_VERSION 2
 #define MESSAGE_MAX (4u << 20)  /* bytes of one frame: argv and environment stay below ARG_MAX, 2 MiB */
 #define SILENCE_S 5             /* for a frame, or for an agent to start; SECURECC_AGENT_TIMEOUT may allow more */
 #define SILENCE_MOST_S 3600

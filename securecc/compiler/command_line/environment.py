@@ -36,7 +36,9 @@ _SEARCH: dict[Language, bytes] = {
     "objective-c": b"OBJC_INCLUDE_PATH",
     "objective-c++": b"OBJCPLUS_INCLUDE_PATH",
 }
-_SEARCHES = frozenset((b"CPATH", *_SEARCH.values()))
+SEARCHES = frozenset((b"CPATH", *_SEARCH.values()))
+"""Variables that name directories of headers; an empty one means none."""
+
 _LOCAL = frozenset(
     (
         b"COMPILER_PATH",
@@ -53,10 +55,14 @@ _LOCAL = frozenset(
         b"AS_SECURE_LOG_FILE",
         b"LLVM_OVERRIDE_PRODUCER",
         b"RC_DEBUG_OPTIONS",
+        b"GCC_EXEC_PREFIX",
+        b"GCC_COMPARE_DEBUG",
+        b"CCC_OVERRIDE_OPTIONS",
+        b"CCC_ADD_ARGS",
     )
-)
-_LOCAL_FAMILIES = (b"GCC_", b"CCC_", b"LD_", b"COLLECT_")
-_HARMLESS = frozenset((b"GCC_NOAPPORT", b"LD_RUN_PATH"))  # crash reports; linking
+)  # known to be asked for, or read inside the C library, where no witness sees it: these save a round trip
+_LOCAL_FAMILIES = (b"GCC_", b"CCC_", b"COLLECT_")  # of which anything may count, if no witness says what does
+_HARMLESS = frozenset((b"GCC_NOAPPORT",))  # crash reports
 _LOCALES = frozenset((b"C", b"C.UTF-8"))
 _PLAIN = frozenset((b"C", b"POSIX"))
 _LANGUAGES = 8  # of one user's LANGUAGE
@@ -98,12 +104,14 @@ class EffectiveLocale:
 @dataclass(frozen=True, slots=True)
 class SentEnvironment:
     """`variables` are sent with the compile. `directories` are searched for headers after those of the command line
-    (CPATH, then the language's own), in order, as spelled; an empty component of a variable is ``.``.
+    (CPATH, then the language's own), in order, as spelled; an empty component of a variable is ``.``. `doubtful` is the
+    name of a variable that is set and may count: the questions of a witnessed run tell.
     """
 
     variables: dict[bytes, bytes]
     directories: tuple[bytes, ...] = ()
     locale: EffectiveLocale = EffectiveLocale(b"C")
+    doubtful: bytes = b""
 
 
 def sent_environment(
@@ -114,9 +122,12 @@ def sent_environment(
     Raises:
         StaysLocal: a variable is set that a server cannot honour.
     """
+    doubtful = b""
     for name, value in environment.items():
-        if value and _decides(name):
+        if value and name in _LOCAL:
             raise StaysLocal("environment", f"{quote(name)} is set, and a server cannot honour it")
+        if value and _is_doubtful(name):
+            doubtful = name
     variables = {name: environment[name] for name in _SENT if name in environment}
     epoch = variables.get(b"SOURCE_DATE_EPOCH")
     if epoch is not None and not _EPOCH.fullmatch(epoch):
@@ -133,7 +144,7 @@ def sent_environment(
         _check(variables)
     except Refused as error:
         raise StaysLocal("environment", error.message) from error
-    return SentEnvironment(variables, tuple(directories), locale)
+    return SentEnvironment(variables, tuple(directories), locale, doubtful)
 
 
 def effective_locale(environment: Mapping[bytes, bytes], locales: Locales) -> EffectiveLocale:
@@ -172,7 +183,7 @@ def compiler_environment(sent: Mapping[bytes, bytes], path: bytes = b"/usr/bin:/
         Refused: a variable is not on the list, or its value is invalid; the message names it.
     """
     for name in sent:
-        if name not in _SENT and name not in _SEARCHES and name not in _MADE:
+        if name not in _SENT and name not in SEARCHES and name not in _MADE:
             raise Refused(
                 "option", f"environment variable {quote(name)} is not on the list of those that a compile may have"
             )
@@ -180,9 +191,9 @@ def compiler_environment(sent: Mapping[bytes, bytes], path: bytes = b"/usr/bin:/
     return {b"LC_ALL": b"C", **sent, b"PATH": path}
 
 
-def _decides(name: bytes) -> bool:
-    """Whether a variable, when not empty, chooses programs, libraries or files."""
-    return name in _LOCAL or (name.startswith(_LOCAL_FAMILIES) and name not in _SENT and name not in _HARMLESS)
+def _is_doubtful(name: bytes) -> bool:
+    """Whether a variable may choose programs or files, for all that its name tells."""
+    return name.startswith(_LOCAL_FAMILIES) and name not in _SENT and name not in _HARMLESS
 
 
 def _check(variables: Mapping[bytes, bytes]) -> None:

@@ -45,7 +45,8 @@ class Job:
     """One checked compile: the server itself parsed `arguments` into the plan, and the manifest has passed every rule.
 
     `number` is unique in the daemon's life. `key` is computed by the server (`securecc.compiler.compile_key`), not
-    taken from the client. `source` is the bytes of all inputs. `attempt` is the client's count of its submissions.
+    taken from the client. `source` is the bytes of all inputs. `attempt` is the client's count of its submissions,
+    `questions` as in `messages.Submit`.
     """
 
     number: int
@@ -62,12 +63,14 @@ class Job:
     manifest_digest: bytes
     source: int
     attempt: int = 1
+    questions: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a job ended. `descriptors` are standard output, standard error and the outputs, in the order of `made`; close
-    them with `close`. `server_s` is how long the whole pipeline took, in seconds.
+    """How a job ended. `descriptors` are standard output, standard error, the outputs, in the order of `made`, and the
+    questions unless `questions` is 0; close them with `close`. `server_s` is how long the whole pipeline took, in
+    seconds. `witness` and `questions` are as in `messages.Result`.
     """
 
     status: int
@@ -79,6 +82,8 @@ class Outcome:
     usage: Usage
     read: bytes = b""
     server_s: float = 0.0
+    witness: bytes = b""
+    questions: int = 0
 
     @property
     def outputs(self) -> tuple[Output, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from securecc.model import limits
 from securecc.model.errors import ChannelError, SandboxError, SecureccError
 from securecc.model.grant import Grant
-from securecc.model.manifest import Kind
+from securecc.model.manifest import DIGEST, Kind
 from securecc.runner_protocol.messages import FromRunner, WorkCancel, WorkOrder, WorkReady, WorkReport, WorkTree
 from securecc.runner_protocol.packets import PacketConnection, from_runner, post_order
 from securecc.server.execution.executor import Inputs, Job, Outcome
@@ -66,7 +66,7 @@ class RunnerClient:
             close_all(descriptors)
             raise SandboxError(f"the runner could not run the job: {report.failure}")
         try:
-            digests = await _digests(report, descriptors[2:], grant.limits.output)
+            digests = await _digests(report, descriptors[2 : 2 + len(report.made)], grant.limits.output)
         except BaseException:
             close_all(descriptors)
             raise
@@ -79,6 +79,8 @@ class RunnerClient:
             report.strays,
             report.usage,
             report.read,
+            witness=report.witness,
+            questions=report.questions,
         )
 
     async def _report(self, job: Job, grant: Grant, inputs: Inputs) -> tuple[WorkReport, list[int]]:
@@ -117,6 +119,7 @@ class RunnerClient:
             terminal=job.terminal,
             limits=grant.limits,
             blobs=len(numbers),
+            questions=job.questions,
         )
         post_order(self._packets, order, WorkTree(job.manifest.entries, places), inputs.descriptors(numbers))
 
@@ -167,12 +170,14 @@ class RunnerClient:
 
 
 def _fits(report: WorkReport, descriptors: list[int]) -> bool:
-    """Whether the descriptors match the report: regular files, with outputs of the sizes that it gives."""
-    if report.failure or len(descriptors) != 2 + len(report.made):
+    """Whether the descriptors match the report: regular files, the outputs and questions of the sizes that it gives."""
+    expected = [made.size for made in report.made] + [report.questions] * (report.questions != 0)
+    if report.failure or len(descriptors) != 2 + len(expected):
         return bool(report.failure) and not descriptors
+    if not 0 <= report.questions <= limits.WITNESS or len(report.witness) not in {0, DIGEST}:
+        return False
     found = [os.fstat(descriptor) for descriptor in descriptors]
-    sizes = [status.st_size for status in found[2:]]
-    return all(stat.S_ISREG(status.st_mode) for status in found) and sizes == [made.size for made in report.made]
+    return all(stat.S_ISREG(status.st_mode) for status in found) and [each.st_size for each in found[2:]] == expected
 
 
 async def _digests(report: WorkReport, descriptors: Iterable[int], most: int) -> list[bytes]:

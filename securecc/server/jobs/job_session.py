@@ -229,4 +229,5 @@ def _job(number: int, submission: Submission, origin: Origin) -> Job:
         manifest=submission.manifest,
         manifest_digest=submit.manifest_digest,
         source=submission.manifest.source,
+        questions=submit.questions,
     )

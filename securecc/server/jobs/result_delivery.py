@@ -34,9 +34,12 @@ async def deliver(channel: Channel, number: int, outcome: Outcome, backlog: Deli
             usage=outcome.usage,
             server_s=outcome.server_s,
             read=outcome.read,
+            witness=outcome.witness,
+            questions=outcome.questions,
         )
     )
-    sizes = (*printed, *(made.size for made in outcome.made))
+    questions = (outcome.questions,) if outcome.questions else ()
+    sizes = (*printed, *(made.size for made in outcome.made), *questions)
     waiting = sum(sizes)
     if not waiting:
         return

@@ -13,7 +13,7 @@ from securecc.compiler.tree import manifest_check
 from securecc.compiler.tree.manifest_check import CheckedManifest
 from securecc.model import limits, manifest
 from securecc.model.errors import PathError, Refused, StaysLocal
-from securecc.model.manifest import Digest, Manifest
+from securecc.model.manifest import DIGEST, Digest, Manifest
 from securecc.model.messages import SharedTree, Submit, Toolchain
 from securecc.runner_protocol.messages import Offer
 
@@ -86,8 +86,10 @@ def validate(submit: Submit, offer: Offer, sent: Manifest, shared_trees: Collect
     """Checks a submitted job. `shared_trees` are those that a job may use.
 
     Raises:
-        Refused: the job breaks a rule; its code is `option`, `tree` or `layer`.
+        Refused: the job breaks a rule; its code is `protocol`, `option`, `tree` or `layer`.
     """
+    if submit.questions is not None and len(submit.questions) not in {0, DIGEST}:
+        raise Refused("protocol", "the digest of the questions is not one")
     if submit.arguments[:1] and submit.arguments[0] not in offer.called_by:
         raise Refused("option", "the command is not a driver of the toolchain that the job names")
     try:

@@ -18,7 +18,8 @@ class Listing:
     """The names in one directory at one moment. `precompiled` are the names of headers that have a precompiled form
     there: ``.gch`` is gcc's, ``.pch`` clang's, which it also uses for a header named by -include.
 
-    `racy`: a name may have appeared or disappeared without changing the stat key.
+    `racy`: a name may have appeared or disappeared without changing the stat key. `folds_case`: a name leads to a file
+    whose name differs in case.
     """
 
     path: bytes
@@ -26,6 +27,7 @@ class Listing:
     names: frozenset[bytes]
     precompiled: frozenset[bytes]
     racy: bool
+    folds_case: bool = False
 
 
 class DirectoryCache:
@@ -59,12 +61,23 @@ class DirectoryCache:
             return None
         racy = rested < limits.RACY_STAT_S * 1e9
         if known is not None and known.names == names:
-            listing = Listing(path, now, known.names, known.precompiled, racy)
+            listing = Listing(path, now, known.names, known.precompiled, racy, known.folds_case)
         else:
             precompiled = frozenset(name[:-4] for name in names if name.endswith((b".gch", b".pch")))
-            listing = Listing(path, now, names, precompiled, racy)
+            listing = Listing(path, now, names, precompiled, racy, _folds_case(path, names))
         self._known[path] = listing
         return listing
+
+
+def _folds_case(path: bytes, names: frozenset[bytes]) -> bool:
+    """Whether the directory finds one of its names in other letters. Of names that are not ASCII that is not known, and
+    not ruled out.
+    """
+    for name in names:
+        other = name.swapcase()
+        if other != name and other not in names:
+            return os.path.lexists(path + b"/" + other)
+    return not all(map(bytes.isascii, names))
 
 
 def _weight(listing: Listing) -> int:

@@ -47,6 +47,19 @@ static void put_list(struct packet *packet, char **entries, bool (*wanted)(const
             packet_string(packet, *entry);
 }
 
+/* The names of all other variables, each with its '=': whether one is set may count, its value stays here. */
+static void put_other_names(struct packet *packet)
+{
+    uint32_t size = 0;
+    for (char **entry = environ; *entry != NULL; entry++)
+        if (strchr(*entry, '=') != NULL && !is_listed(*entry))
+            size += (uint32_t)strcspn(*entry, "=") + 1;
+    packet_u32(packet, size);
+    for (char **entry = environ; *entry != NULL; entry++)
+        if (strchr(*entry, '=') != NULL && !is_listed(*entry))
+            packet_bytes(packet, *entry, strcspn(*entry, "=") + 1);
+}
+
 static void put_terminal(struct packet *packet)
 {
     struct winsize size = {0};
@@ -75,5 +88,6 @@ bool request_send(int connection, const struct compile *compile)
     packet_string(&packet, compile->path);
     put_list(&packet, compile->arguments, NULL);
     put_list(&packet, environ, is_listed);
+    put_other_names(&packet);
     return packet_send(&packet, connection);
 }

@@ -1,0 +1,1 @@
+"""Whether this machine would have answered the questions of a run as the server did."""

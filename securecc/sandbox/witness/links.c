@@ -1,0 +1,165 @@
+/* Symbolic links: readlink(2), and realpath(3), which asks of each name on the way what it is. */
+#define _GNU_SOURCE
+#include "kernel.h"
+#include "libc.h"
+#include "log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { MOST_LINKS = 40 };
+
+static long target_of(int at, const char *path, char *target, size_t size)
+{
+    const long result = KERNEL(SYS_readlinkat, at, path, target, size);
+    note(kind_at(at, path, LINK), result >= 0 ? SYMLINK : look(at, path, AT_SYMLINK_NOFOLLOW), path);
+    return result;
+}
+
+EXPORTED ssize_t readlink(const char *path, char *target, size_t size)
+{
+    return returned(target_of(AT_FDCWD, path, target, size));
+}
+EXPORTED ssize_t readlinkat(int at, const char *path, char *target, size_t size)
+{
+    return returned(target_of(at, path, target, size));
+}
+EXPORTED ssize_t __readlink_chk(const char *path, char *target, size_t size, size_t room)
+{
+    (void)room;
+    return returned(target_of(AT_FDCWD, path, target, size));
+}
+EXPORTED ssize_t __readlinkat_chk(int at, const char *path, char *target, size_t size, size_t room)
+{
+    (void)room;
+    return returned(target_of(at, path, target, size));
+}
+
+struct walk {
+    char rest[PATH_MAX]; /* still to be gone */
+    char done[PATH_MAX]; /* without links; empty for the root */
+    size_t length;       /* of `done` */
+    int links;
+};
+
+static void copy(char *to, const char *from, size_t length)
+{
+    for (size_t at = 0; at < length; at++)
+        to[at] = from[at];
+    to[length] = '\0';
+}
+
+static void go_up(struct walk *walk)
+{
+    while (walk->length > 0 && walk->done[--walk->length] != '/')
+        ;
+    walk->done[walk->length] = '\0';
+}
+
+/* Goes on with what a link leads to. Returns 0, or minus an errno. */
+static long follow(struct walk *walk, size_t before, const char *target, size_t size, const char *next)
+{
+    char rest[PATH_MAX];
+    const size_t left = length_of(next);
+    if (++walk->links > MOST_LINKS)
+        return -ELOOP;
+    if (size + left + 1 > PATH_MAX)
+        return -ENAMETOOLONG;
+    copy(rest, target, size);
+    copy(rest + size, next, left);
+    copy(walk->rest, rest, size + left);
+    walk->length = target[0] == '/' ? 0 : before;
+    walk->done[walk->length] = '\0';
+    return 0;
+}
+
+/* One step: the first name of `rest`, of `size` characters. Returns 1 for a link that was followed. */
+static long step(struct walk *walk, const char *name, size_t size)
+{
+    char target[PATH_MAX];
+    const size_t before = walk->length;
+    if (before + size + 2 > PATH_MAX)
+        return -ENAMETOOLONG;
+    walk->done[before] = '/';
+    copy(walk->done + before + 1, name, size);
+    walk->length = before + 1 + size;
+    const long found = target_of(AT_FDCWD, walk->done, target, sizeof target - 1);
+    if (found >= 0) {
+        const long wrong = follow(walk, before, target, (size_t)found, name + size);
+        return wrong ? wrong : 1;
+    }
+    if (found != -EINVAL)
+        return found;
+    return name[size] == '/' && look(AT_FDCWD, walk->done, AT_SYMLINK_NOFOLLOW) != FOLDER ? -ENOTDIR : 0;
+}
+
+static long walked(struct walk *walk)
+{
+    for (const char *next = walk->rest; *next != '\0';) {
+        size_t size = 0;
+        while (*next == '/')
+            next++;
+        while (next[size] != '\0' && next[size] != '/')
+            size++;
+        if (size == 2 && next[0] == '.' && next[1] == '.') {
+            go_up(walk);
+        } else if (size > 1 || (size == 1 && next[0] != '.')) {
+            const long result = step(walk, next, size);
+            if (result < 0)
+                return result;
+            if (result > 0) {
+                next = walk->rest;
+                continue;
+            }
+        }
+        next += size;
+    }
+    return 0;
+}
+
+static long started(struct walk *walk, const char *path)
+{
+    const size_t length = path ? length_of(path) : 0;
+    walk->length = 0;
+    walk->links = 0;
+    walk->done[0] = '\0';
+    if (length == 0 || length >= PATH_MAX)
+        return !path ? -EINVAL : length ? -ENAMETOOLONG : -ENOENT;
+    copy(walk->rest, path, length);
+    if (path[0] == '/')
+        return 0;
+    const long size = KERNEL(SYS_getcwd, walk->done, PATH_MAX, 0, 0); /* with its NUL */
+    if (size < 0)
+        return size;
+    walk->length = size == 2 ? 0 : (size_t)size - 1;
+    walk->done[walk->length] = '\0';
+    return 0;
+}
+
+extern void *malloc(size_t) WEAK;
+
+EXPORTED char *realpath(const char *path, char *resolved)
+{
+    struct walk walk;
+    long wrong = started(&walk, path);
+    if (!wrong)
+        wrong = walked(&walk);
+    if (wrong)
+        return returned(wrong), NULL;
+    if (walk.length == 0)
+        copy(walk.done, "/", walk.length = 1);
+    char *result = resolved ? resolved : malloc(walk.length + 1);
+    if (result)
+        copy(result, walk.done, walk.length);
+    return result;
+}
+
+EXPORTED char *__realpath_chk(const char *path, char *resolved, size_t room)
+{
+    (void)room;
+    return realpath(path, resolved);
+}
+EXPORTED char *canonicalize_file_name(const char *path) { return realpath(path, NULL); }
