@@ -9,6 +9,7 @@ from functools import cached_property
 from securecc.client.host import local_time
 from securecc.client.inputs.caches.dependency_cache import Key
 from securecc.client.inputs.compile_inputs import Inputs
+from securecc.client.inputs.foreseen_paths import project_roots
 from securecc.client.inputs.include_search import IncludeSearch, SearchPath
 from securecc.client.inputs.spelled_paths import absolute
 from securecc.client.ipc.frames import Request
@@ -108,6 +109,7 @@ def _search(invocation: Invocation) -> IncludeSearch:
         cwd=cwd,
         directories=(*named, *inherited, *own, *rooted),
         forced_includes=tuple(option.path for option in plan.forced_includes),
+        project=project_roots(cwd, absolute(plan.source, cwd)),
         other_directories=(*outputs, *([alias] if alias.startswith(b"/") else ())),
         macros=plan.macros,
         knows_time=invocation.knows_time,

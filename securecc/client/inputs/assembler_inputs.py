@@ -7,7 +7,7 @@ directory is looked for in all. A name found nowhere fails on the server as it d
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from securecc.client.inputs.caches.file_cache import FileCache, FileFacts
@@ -36,9 +36,15 @@ class AssemblerScanner:
     """Adds what the assembler reads to the inputs of one compile, which already hold everything else."""
 
     def __init__(
-        self, inputs: InputSet, watches: NameWatchBuilder, files: FileCache, directories: Iterable[bytes]
+        self,
+        inputs: InputSet,
+        watches: NameWatchBuilder,
+        files: FileCache,
+        directories: Iterable[bytes],
+        foreseen: Callable[[bytes], bool],
     ) -> None:
-        """`directories` are searched."""
+        """`directories` are searched; `foreseen` says whether a file may be sent because a text names it."""
+        self._foreseen = foreseen
         self._inputs = inputs
         self._watches = watches
         self._files = files
@@ -77,7 +83,11 @@ class AssemblerScanner:
         if name in self._names:
             return []
         self._names.add(name)
-        return [path for path in (under(directory, name) for directory in self._directories) if self._exists(path)]
+        return [
+            path
+            for path in (under(directory, name) for directory in self._directories)
+            if self._exists(path) and self._foreseen(path)
+        ]
 
     def _exists(self, path: bytes) -> bool:
         directory, _, name = path.rpartition(b"/")

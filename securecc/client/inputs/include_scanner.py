@@ -30,8 +30,16 @@ class IncludeScanner:
     from the same moment.
     """
 
-    def __init__(self, search_path: SearchPath, list_directory: Callable[[bytes], Listing | None], read: Read) -> None:
+    def __init__(
+        self,
+        search_path: SearchPath,
+        list_directory: Callable[[bytes], Listing | None],
+        read: Read,
+        foreseen: Callable[[bytes], bool] = lambda _path: True,
+    ) -> None:
+        """`foreseen` says whether a file may be read because a text names it; others are left out."""
         self._search_path = search_path
+        self._foreseen = foreseen
         self._list_directory = list_directory
         self._read = read
         self._found: dict[tuple[bytes, bytes, bool], tuple[bytes, ...]] = {}
@@ -46,11 +54,12 @@ class IncludeScanner:
         todo = [source, *self._files(cwd, Name(PREINCLUDED, angled=True))]
         for spelled in forced:
             todo += self._files(cwd, Name(spelled))
+        named = frozenset(todo)  # by the command, not by a text
         seen: set[bytes] = {DEV_NULL}
         followed: set[Where] = set()  # headers that include each other by `../d/x.h` have endless spellings
         while todo:
             path = todo.pop()
-            if path in seen:
+            if path in seen or not (path in named or self._foreseen(path)):
                 continue
             seen.add(path)
             if len(seen) > limits.REACHED_FILES:

@@ -22,6 +22,7 @@ class IncludeSearch:
     `directories` are all in which it looks, existing or not: those of -I and similar options, the compiler's own, those
     of CPATH; `search_path` is their order. `other_directories` are on the compile's way for other reasons, such as
     those of its outputs. In `watched_directories` every name counts: a new one may lead the compiler elsewhere.
+    `project` are the directories of the source's own tree (`securecc.client.inputs.foreseen_paths`).
     `forced_includes` are the names of -include and -imacros, `macros` the texts of -D and -U with their letter.
     `unlisted_files` are read if they exist, and no compiler lists them; `knows_line_names`: they include every name
     that #line may give. `knows_time`: the compiler is given or can be given the time of day. `is_assembly`: the source
@@ -33,6 +34,7 @@ class IncludeSearch:
     search_path: SearchPath = field(default_factory=SearchPath)
     other_directories: tuple[bytes, ...] = ()
     watched_directories: tuple[bytes, ...] = ()
+    project: tuple[bytes, ...] = ()
     forced_includes: tuple[bytes, ...] = ()
     macros: tuple[bytes, ...] = ()
     unlisted_files: tuple[bytes, ...] = ()

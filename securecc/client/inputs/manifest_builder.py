@@ -13,6 +13,7 @@ from securecc.client.inputs.caches.directory_cache import DirectoryCache
 from securecc.client.inputs.caches.file_cache import FileCache
 from securecc.client.inputs.caches.interning import Interner
 from securecc.client.inputs.compile_inputs import Inputs
+from securecc.client.inputs.foreseen_paths import ForeseenPaths
 from securecc.client.inputs.has_include import HasIncludeQueries
 from securecc.client.inputs.include_scanner import PREINCLUDED, IncludeScanner, Where
 from securecc.client.inputs.include_search import IncludeSearch
@@ -64,7 +65,9 @@ class ManifestBuilder:
         def read(path: bytes) -> tuple[Directives, Where]:
             return self._read(inputs, path, Role.READ if path == source else Role.MAY_READ)
 
-        IncludeScanner(search.search_path, watches.listing, read).scan(source, search.forced_includes, search.cwd)
+        foreseen = _foreseen(search).covers
+        scanner = IncludeScanner(search.search_path, watches.listing, read, foreseen)
+        scanner.scan(source, search.forced_includes, search.cwd)
         found = self._finished(inputs, search, watches)
         one = self._interner.one
         reachable = tuple((one(spelled), one(physical)) for spelled, physical in inputs.spelled.items())
@@ -88,7 +91,9 @@ class ManifestBuilder:
             return (own, (source, here)) if path == source else self._read(inputs, path, Role.MAY_READ)
 
         inputs.add_standard_input(file)
-        IncludeScanner(search.search_path, watches.listing, read).scan(source, search.forced_includes, search.cwd)
+        foreseen = _foreseen(search).covers
+        scanner = IncludeScanner(search.search_path, watches.listing, read, foreseen)
+        scanner.scan(source, search.forced_includes, search.cwd)
         unlisted_files = (*search.unlisted_files, _STDIN)  # where gcc looks for the lines that it quotes
         return replace(
             self._finished(inputs, replace(search, unlisted_files=unlisted_files), watches), standard_input=content
@@ -111,7 +116,9 @@ class ManifestBuilder:
         Raises:
             StaysLocal: some of it cannot be reproduced exactly for a remote compiler.
         """
-        scanner = AssemblerScanner(inputs, watches, self._files, (search.cwd, *inputs.directories, *search.directories))
+        foreseen = _foreseen(search).covers
+        directories = (search.cwd, *inputs.directories, *search.directories)
+        scanner = AssemblerScanner(inputs, watches, self._files, directories, foreseen)
         assembler = scanner.scan(search.macros, is_assembly=search.is_assembly)
         texts = [file for physical, (file, _) in inputs.files.items() if physical not in inputs.embedded]
         wanted = wanted_names(map(self._files.directives, texts), search)
@@ -124,7 +131,10 @@ class ManifestBuilder:
             raise StaysLocal("input", "the name of an included file contains a NUL byte")
         watches.watch_names((names - {DEV_NULL}) | assembler.names, searched)
         for name in wanted.unlisted:
-            watches.watch_path(inputs.add_unlisted(absolute(name, search.cwd)))
+            path = absolute(name, search.cwd)
+            if name in search.unlisted_files or foreseen(path):
+                inputs.add_unlisted(path)
+            watches.watch_path(path)
         watches.watch_whole(search.watched_directories)
         for directory in watches.directories():
             inputs.walk.directory(directory)
@@ -154,6 +164,11 @@ class ManifestBuilder:
             watches=tuple(watch for watch in watches if not inputs.excludes(watch.listing.path)),
             file_types=tuple(one(item) for item in inputs.file_types.items()),
         )
+
+
+def _foreseen(search: IncludeSearch) -> ForeseenPaths:
+    """What a text may name."""
+    return ForeseenPaths((*search.project, search.cwd, *search.directories))
 
 
 def _possible_names(paths: Iterable[bytes], directories: Iterable[bytes]) -> set[bytes]:

@@ -1,0 +1,42 @@
+"""Which files a mere mention may send to a server.
+
+A comment, a string or a skipped part of a source can name any file. What has only been read in a text leaves this
+machine from the source's own tree, the command's include directories and the system's; anything else only once the
+compiler itself has asked for it.
+"""
+
+import os
+from collections.abc import Iterable
+
+_LEAST_DEPTH = 3
+"""How many names a path has at least that is taken for the tree of a project: ``/home/alice/project``."""
+
+
+def project_roots(cwd: bytes, source: bytes) -> tuple[bytes, ...]:
+    """The source's own tree, from the working directory and the source's path (absolute): the directories of both, and
+    the one that they have in common, unless that holds more than one project.
+    """
+    directories = (os.path.realpath(cwd), os.path.realpath(source.rpartition(b"/")[0] or b"/"))
+    common = os.path.commonpath(directories)
+    return (*directories, common) if common.count(b"/") >= _LEAST_DEPTH else directories
+
+
+class ForeseenPaths:
+    """The files that may be sent because a text names them."""
+
+    def __init__(self, directories: Iterable[bytes]) -> None:
+        """`directories` are absolute; files below them may be sent, and only those in it of the root directory."""
+        real = {os.path.realpath(directory) for directory in directories}
+        self._roots = tuple(directory + b"/" for directory in real - {b"/"})
+        self._root_itself = b"/" in real
+        self._known: dict[bytes, bool] = {}
+
+    def covers(self, path: bytes) -> bool:
+        """Whether the file at this absolute path, as spelled, may be sent."""
+        directory = path.rpartition(b"/")[0] or b"/"
+        known = self._known.get(directory)
+        if known is None:
+            real = os.path.realpath(directory)
+            known = (real + b"/").startswith(self._roots) or (real == b"/" and self._root_itself)
+            self._known[directory] = known
+        return known
