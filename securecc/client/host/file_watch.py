@@ -11,8 +11,6 @@ from securecc.compiler.tree.symlinks import TooManyLinksError, resolve
 from securecc.model.errors import StaysLocal
 from securecc.system.stat_key import StatKey, path_stat_key
 
-POLL_S = 2.0
-"""How often files are checked if inotify(7) does not report their changes, or once something has happened."""
 RECHECK_S = 60.0
 """Watched files are checked after this long in any case: inotify does not report writes through a shared mapping."""
 
@@ -29,21 +27,19 @@ class FileWatch:
         self._owner = owner
         unwatched = watches.begin(paths, owner)
         self.stat_keys = tuple((path, path_stat_key(path)) for path in paths)
-        self._watched = frozenset(
-            path for path, key in self.stat_keys if path not in unwatched and not _has_other_names(path, key)
+        self._unwatched = tuple(
+            (path, key) for path, key in self.stat_keys if path in unwatched or _has_other_names(path, key)
         )
-        self._polled = self._checked = time.monotonic()
+        self._checked = time.monotonic()
 
     def holds(self) -> bool:
-        """Whether everything was unchanged at most POLL_S ago."""
+        """Whether everything is unchanged. Files whose changes inotify(7) does not report are looked at each time."""
         now = time.monotonic()
-        if now - self._polled < POLL_S:
-            return True
-        self._polled = now
-        if self._watches.happened(self._owner) or now - self._checked >= RECHECK_S:
+        happened = self._watches.happened(self._owner)
+        if happened or now - self._checked >= RECHECK_S:
             self._checked = now
             return all(path_stat_key(path) == key for path, key in self.stat_keys)
-        return all(path_stat_key(path) == key for path, key in self.stat_keys if path not in self._watched)
+        return all(path_stat_key(path) == key for path, key in self._unwatched)
 
     def end(self) -> None:
         """Stops watching."""

@@ -28,7 +28,7 @@ class Witness:
     def __init__(self, directories: DirectoryCache, system: SystemDirectories) -> None:
         self._comparison = Comparison(directories)
         self._memory = QuestionMemory(directories, system)
-        self._asked: LRUCache[Digest, frozenset[bytes]] = LRUCache(limits.TOOLCHAINS_REMEMBERED)
+        self._asked: LRUCache[tuple[Digest, str], frozenset[bytes]] = LRUCache(limits.TOOLCHAINS_REMEMBERED)
 
     def known(self, invocation: Invocation) -> Digest:
         """The digest of the questions that the compile asked before, if this machine still answers them alike; else
@@ -43,7 +43,7 @@ class Witness:
             StaysLocal: one is: the run would be in vain.
         """
         invocation = compile_.invocation
-        asked = self._asked.get(invocation.toolchain.digest)
+        asked = self._asked.get(_language(invocation))
         if asked is None:
             return
         request, sent = invocation.request, invocation.environment.variables
@@ -61,15 +61,21 @@ class Witness:
         if manifest.digest(data) != digest:
             raise ProtocolError("the questions of the run are not those that their digest names")
         asked = questions.parse(data)
-        self._note_variables(compile_.invocation.toolchain.digest, asked)
+        self._note_variables(compile_.invocation, asked)
         differences = self._comparison.differences(compile_, asked)
         if not differences:
             invocation = compile_.invocation
             self._memory.keep(invocation.key, digest, asked, invocation.request.cwd, compile_.environment)
         return differences
 
-    def _note_variables(self, toolchain: Digest, asked: Iterable[Question]) -> None:
+    def _note_variables(self, invocation: Invocation, asked: Iterable[Question]) -> None:
+        key = _language(invocation)
         unset = {each.text for each in asked if each.kind is Kind.VARIABLE and each.answer is Answer.ABSENT} - VARIABLES
-        known = self._asked.get(toolchain, frozenset())
+        known = self._asked.get(key, frozenset())
         if not unset <= known and len(known) < MOST_VARIABLES:
-            self._asked[toolchain] = known | unset
+            self._asked[key] = known | unset
+
+
+def _language(invocation: Invocation) -> tuple[Digest, str]:
+    """A toolchain's compiler: those of different languages ask for different variables."""
+    return invocation.toolchain.digest, invocation.plan.language

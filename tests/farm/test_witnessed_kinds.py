@@ -1,0 +1,126 @@
+"""Kinds of wrong objects that no prediction can rule out: the questions of the run do, with real compilers and servers."""
+
+import os
+import uuid
+from pathlib import Path
+
+import pytest
+
+from tests.farm.farmside import Farm
+from tests.farm.twins import Twins
+
+HAS = "#if __has_include(N)\nint f = 1;\n#else\nint f = 0;\n#endif\n"
+UNFORESEEN = {
+    "paste.c": '#define H(a, b) a##b\n#if H(__has_, include)("opt.h")\nint f = 1;\n#else\nint f = 0;\n#endif\n',
+    "cr.c": f'int a; // x\r#define N "opt.h"\n// y\r{HAS}',
+    "digits.cc": f'#define N "opt.h"\nint a = 1\'000; const char *s = "\'/*";\n{HAS}const char *u = "*/";\n',
+}
+MENTIONS = (
+    '/* .incbin "%s" */',
+    'const char *s = ".incbin \\"%s\\"";',
+    '#if 0\n.incbin "%s"\n#endif',
+    '#if 0\n#include "%s"\n#endif',
+    '/* #include "%s" */',
+    '#if 0\n#line 7 "%s"\n#endif',
+)
+
+
+@pytest.fixture
+def twins(farm: Farm, tmp_path: Path) -> Twins:
+    return Twins(farm, tmp_path / "w")
+
+
+def compiler(name: str) -> tuple[str, ...]:
+    return ("g++", "-std=c++14") if name.endswith(".cc") else ("gcc",)
+
+
+SYSROOT_ALONE = "sdk/usr/local/include/x86_64-linux-gnu/opt.h"
+"""In a directory that gcc searches, and that this machine itself does not have."""
+
+
+def test_a_directory_of_a_sysroot_that_the_machine_itself_lacks(twins: Twins) -> None:
+    files = {"a.c": "#include <opt.h>\nint v = V;\n", "sdk/usr/include/opt.h": "#define V 1\n"}
+    command = ("gcc", f"--sysroot={twins.folder}/sdk", "-c", "a.c")
+    there = twins.same({**files, SYSROOT_ALONE: "#define V 2\n"}, *command)
+    assert there.files[b"a.o"] != twins.same(files, *command).files[b"a.o"]
+
+
+def test_a_directory_of_a_sysroot_that_appears_while_the_agent_is_warm(twins: Twins) -> None:
+    files = {"a.c": "#include <opt.h>\nint v = V;\n", "sdk/usr/include/opt.h": "#define V 1\n"}
+    command = ("gcc", f"--sysroot={twins.folder}/sdk", "-c", "a.c")
+    before = twins.same(files, *command)
+    for _ in range(2):
+        twins.same(files, *command)
+    after = twins.same({**files, SYSROOT_ALONE: "#define V 2\n"}, *command)
+    assert before.files[b"a.o"] != after.files[b"a.o"]
+
+
+@pytest.mark.parametrize("name", UNFORESEEN)
+def test_a_text_that_the_scanner_reads_differently(twins: Twins, name: str) -> None:
+    command = (*compiler(name), "-c", name)
+    there = twins.same({name: UNFORESEEN[name], "opt.h": ""}, *command)
+    absent = twins.same({name: UNFORESEEN[name]}, *command)
+    made = os.fsencode(Path(name).with_suffix(".o"))
+    assert there.files[made] != absent.files[made]
+
+
+def test_a_date_that_macros_put_together(twins: Twins) -> None:
+    text = "#define P(a, b) a##b\n#define D(a, b) P(a, b)\nconst char *day = D(__DA, TE__);\n"
+    alone, through = twins.both({"a.c": text}, "gcc", "-c", "a.c")
+    assert through.files[b"a.o"][3] == alone.files[b"a.o"][3]
+    assert not through.remote, "the server's clock has said the day"
+
+
+@pytest.mark.parametrize("entry", [".", "bin", ""])
+def test_a_relative_entry_of_path_leads_to_another_assembler(twins: Twins, entry: str) -> None:
+    def make(folder: Path) -> None:
+        (folder / "a.c").write_text("int f(void) { return 1; }\n")
+        program = folder / entry / "as"
+        program.parent.mkdir(exist_ok=True)
+        program.write_text('#!/bin/sh\nexec /usr/bin/as --defsym H=1 "$@"\n')
+        program.chmod(0o755)
+
+    command, env = ("gcc", "-c", "a.c"), {"PATH": f"{entry}:{twins.env()['PATH']}"}
+    alone, through = twins.both(make, *command, env=env)
+    assert through.seen == alone.seen
+    assert b"PATH leads to" in through.place
+    assert alone.files[b"a.o"] != twins.same({"a.c": "int f(void) { return 1; }\n"}, *command).files[b"a.o"]
+
+
+def test_a_variable_that_nobody_listed_and_the_compiler_asks_for(twins: Twins) -> None:
+    files = {
+        "a.c": "#include <stdio.h>\n#ifdef H\nint h = H;\n#endif\nint e = EOF;\n",
+        "x/x86_64-linux-gnu/include/stdio.h": "#define H 1\n#include_next <stdio.h>\n",
+    }
+    root = {"BINUTILS_ROOT": str(twins.folder / "x")}
+    twins.farm.forget()
+    alone, through = twins.both(files, "gcc", "-c", "a.c", env=root)
+    assert through.seen == alone.seen
+    assert b"BINUTILS_ROOT" in through.place
+    twins.same(files, "gcc", "-c", "a.c")
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "GCC_VERSION=12.2.0",
+        "GCC_MIRRORS=https://mirror.example.org/gcc",
+        "GCC_AR=/usr/bin/gcc-ar",
+        "COLLECT_GCC_OPTIONS=-O3",
+        "LD_LIBRARY_PATH=/opt/nowhere/lib",
+        "SOMETHING_ELSE=1",
+    ],
+)
+def test_a_variable_that_the_compiler_never_asks_for_keeps_nothing_here(twins: Twins, variable: str) -> None:
+    name, _, value = variable.partition("=")
+    twins.same({"a.c": "int f(int a) { return a + 1; }\n"}, "gcc", "-c", "a.c", env={name: value})
+
+
+@pytest.mark.parametrize("mention", MENTIONS)
+def test_what_is_only_mentioned_does_not_leave(twins: Twins, mention: str) -> None:
+    secret = twins.farm.folder / "secret"
+    content = f"alice's own {uuid.uuid4()}\n"
+    secret.write_text(content)
+    twins.same({"b.c": f"{mention % secret}\nint b;\n"}, "gcc", "-c", "b.c")
+    held = [path for path in twins.farm.server.folder.rglob("*") if path.is_file()]
+    assert not any(content.encode() in path.read_bytes() for path in held if path.stat().st_size < 1_000_000)
