@@ -1,4 +1,4 @@
-"""Kinds of wrong objects that no prediction can rule out: the questions of the run do, with real compilers and servers."""
+"""Kinds of wrong objects that no prediction rules out: the questions of the run do. Real compilers and servers."""
 
 import os
 import uuid

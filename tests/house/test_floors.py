@@ -68,7 +68,7 @@ HOUSE = {
         "client.compile": "argument_files",
         "client.doctor": "kdc_clock",
         "client.host": "digest_cache inotify local_slots local_time mount_table native_options",
-        "client.inputs": "path_walk",
+        "client.inputs": "foreseen_paths path_walk",
         "client.inputs.caches": "directory_cache file_cache",
         "client.ipc": "agent_socket process_ancestry",
         "client.state": "journal redaction_patterns settings",

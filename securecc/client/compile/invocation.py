@@ -58,6 +58,11 @@ class Invocation:
         )
 
     @cached_property
+    def physical_outputs(self) -> tuple[bytes, ...]:
+        """Where its outputs really are."""
+        return tuple(physical(path, self.request.cwd) for path in self.plan.outputs)
+
+    @cached_property
     def search(self) -> IncludeSearch:
         """Where it looks for headers."""
         return _search(self)

@@ -4,7 +4,7 @@ The build never fails because of the farm, and never succeeds against the local 
 """
 
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from cachetools import LRUCache
@@ -24,7 +24,7 @@ from securecc.client.state.journal import Journal
 from securecc.client.state.settings import Settings
 from securecc.model.errors import ConfigError, SecureccError, StaysLocal
 from securecc.model.manifest import Digest
-from securecc.model.printable import plain
+from securecc.model.printable import plain, plain_path
 
 _NO_HOSTS = "set SECURECC_HOSTS, or write the servers into ~/.config/securecc/hosts"
 _SAID = 64  # farms, and errors in settings, that the user has been told about
@@ -98,9 +98,11 @@ class RequestHandler:
 
     async def _outcomes(self, launcher: Launcher, invocations: Sequence[Invocation]) -> AsyncIterator[Outcome]:
         """The outcome of each, in order like the compiler; stops at the first failure."""
+        outputs = {path for each in invocations for path in each.physical_outputs} if len(invocations) > 1 else set()
         for invocation in invocations:
             questions = self._known_questions(invocation)
             inputs = await self._inputs.resolve(launcher, invocation, vouched=bool(questions))
+            _check_reads_no(outputs, inputs)
             outcome = await self._executor.run(Compile(launcher, invocation, inputs, questions=questions))
             yield outcome
             if outcome.failed:
@@ -216,6 +218,20 @@ class RequestHandler:
             received=outcome.received.size,
             wall_s=outcome.received.result.server_s,
         )
+
+
+def _check_reads_no(outputs: Collection[bytes], inputs: Inputs) -> None:
+    """Checks that a compile asks for no file that a compile of the same command makes: a server would show it that file
+    as it was before.
+
+    Raises:
+        StaysLocal: it does.
+    """
+    for path in outputs:
+        head, _, name = path.rpartition(b"/")
+        asked = any(watch.listing.path == (head or b"/") and name in watch.names for watch in inputs.watches)
+        if asked or any(file.path == path for file in inputs.files):
+            raise StaysLocal("several-sources", f"{plain_path(path)} is made and read by compiles of one command")
 
 
 def _farm(request: Request, settings: Settings) -> _Farm:

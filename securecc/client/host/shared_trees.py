@@ -15,6 +15,7 @@ from cachetools import LRUCache
 
 from securecc.client.host.inotify import Inotify, is_local
 from securecc.client.host.mount_table import MountTable, overlap
+from securecc.client.host.system_directories import is_roots
 from securecc.model import limits
 from securecc.model.errors import StaysLocal
 from securecc.model.messages import SharedTree
@@ -48,7 +49,8 @@ def watchable_directories(root: bytes) -> list[bytes]:
     """All directories of a tree.
 
     Raises:
-        StaysLocal: the tree could change without an inotify(7) event.
+        StaysLocal: the tree could change without an inotify(7) event: through another hard link of a file, for example,
+            which only root can make of root's.
         OSError: a directory cannot be listed.
     """
     if os.path.realpath(root) != root or not is_local(root):
@@ -62,7 +64,13 @@ def watchable_directories(root: bytes) -> list[bytes]:
             raise StaysLocal("layer", f"{os.fsdecode(directory)} is another file system")
         found.append(directory)
         with os.scandir(directory) as listed:
-            todo += [entry.path for entry in listed if entry.is_dir(follow_symlinks=False)]
+            for entry in listed:
+                if entry.is_dir(follow_symlinks=False):
+                    todo.append(entry.path)
+                elif not is_roots(entry.stat(follow_symlinks=False)):
+                    raise StaysLocal("layer", f"{os.fsdecode(entry.path)} may be changed by others than root")
+        if not is_roots(os.lstat(directory)):
+            raise StaysLocal("layer", f"{os.fsdecode(directory)} may be changed by others than root")
     return found
 
 

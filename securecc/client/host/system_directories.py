@@ -41,7 +41,7 @@ class SystemDirectories:
         return known
 
     def _begin(self, directory: bytes) -> bool:
-        if len(self._watched) >= _MOST or not _is_roots(directory) or not is_local(directory):
+        if len(self._watched) >= _MOST or not _only_roots(directory) or not is_local(directory):
             return False
         try:
             if self._inotify is None:
@@ -53,14 +53,20 @@ class SystemDirectories:
         return True
 
 
-def _is_roots(directory: bytes) -> bool:
+def is_roots(status: os.stat_result) -> bool:
+    """Whether root alone can change it; a link's mode means nothing."""
+    writable = 0 if stat.S_ISLNK(status.st_mode) else stat.S_IMODE(status.st_mode) & 0o022
+    return not status.st_uid and not writable
+
+
+def _only_roots(directory: bytes) -> bool:
     """Whether root alone can write there, and to every directory above."""
     while True:
         try:
             status = os.lstat(directory)
         except OSError:
             return False
-        if not stat.S_ISDIR(status.st_mode) or status.st_uid or stat.S_IMODE(status.st_mode) & 0o022:
+        if not stat.S_ISDIR(status.st_mode) or not is_roots(status):
             return False
         if directory == b"/":
             return True

@@ -41,7 +41,7 @@ class AssemblerScanner:
         watches: NameWatchBuilder,
         files: FileCache,
         directories: Iterable[bytes],
-        foreseen: Callable[[bytes], bool],
+        foreseen: Callable[[bytes], bool] = lambda _path: True,
     ) -> None:
         """`directories` are searched; `foreseen` says whether a file may be sent because a text names it."""
         self._foreseen = foreseen

@@ -133,8 +133,7 @@ class ManifestBuilder:
         for name in wanted.unlisted:
             path = absolute(name, search.cwd)
             if name in search.unlisted_files or foreseen(path):
-                inputs.add_unlisted(path)
-            watches.watch_path(path)
+                watches.watch_path(inputs.add_unlisted(path))
         watches.watch_whole(search.watched_directories)
         for directory in watches.directories():
             inputs.walk.directory(directory)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from securecc.client.host import file_watch, toolchain_cache
-from securecc.client.host.file_watch import POLL_S, FileWatch
+from securecc.client.host import toolchain_cache
+from securecc.client.host.file_watch import FileWatch
 from securecc.client.host.toolchain_cache import ToolchainCache
 from securecc.compiler.toolchain import toolchain_list
 from securecc.compiler.toolchain.closure import ClosureFile, ToolchainClosure
@@ -41,7 +41,6 @@ class Discovery:
         new = self.program.with_suffix(".new")
         new.write_text(text)
         new.replace(self.program)
-        self.now += POLL_S + 0.01
 
 
 @pytest.fixture
@@ -54,7 +53,6 @@ def test_a_compiler_is_discovered_once_however_many_ask(discovery: Discovery) ->
         known = ToolchainCache()
         found = await asyncio.gather(*(known.closure(b"/gcc", b"/bin") for _ in range(9)))
         assert {closure.digest for closure in found} == {b"12"}
-        discovery.now += POLL_S + 0.01
         await known.closure(b"/gcc", b"/bin")
         assert discovery.found == 1
         await known.closure(b"/gcc", b"/other")
@@ -81,7 +79,6 @@ def test_what_is_no_compiler_stays_local_and_is_asked_again(discovery: Discovery
         known = ToolchainCache()
         await known.closure(b"/gcc", b"/bin")
         discovery.program.unlink()
-        discovery.now += POLL_S + 0.01
         for _ in range(2):
             with pytest.raises(StaysLocal) as local:
                 await known.closure(b"/gcc", b"/bin")
@@ -127,7 +124,6 @@ def test_a_program_that_comes_to_stand_before_the_one_that_is_used(discovery: Di
         known = ToolchainCache()
         await known.closure(b"/gcc", os.fsencode(folder))
         (folder / "as").touch()
-        discovery.now += POLL_S + 0.01
         await known.closure(b"/gcc", os.fsencode(folder))
         assert discovery.found == 2
 
@@ -155,7 +151,6 @@ def test_a_script_is_a_compiler_as_long_as_it_is_vouched_for(tmp_path: Path, mon
     script.write_text('#!/bin/sh\nexec /usr/bin/gcc "$@"\n')
     script.chmod(0o755)
     path = os.fsencode(script)
-    monkeypatch.setattr(file_watch, "POLL_S", 0)
 
     async def body() -> None:
         known = ToolchainCache(lists=(vouching,))

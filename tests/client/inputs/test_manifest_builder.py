@@ -132,11 +132,19 @@ def test_what_line_names_may_be_read(top: Path) -> None:
     assert any(b"gone.y" in watch.names for watch in inputs.watches)
 
 
-def test_a_device_that_line_names_stays_local(top: Path) -> None:
-    put(top, a_c='#line 1 "/dev/null"\n')
+def test_a_fifo_that_line_names_stays_local(top: Path) -> None:
+    put(top, a_c='#line 1 "fifo"\n')
+    os.mkfifo(top / "fifo")
     with pytest.raises(StaysLocal) as caught:
         gather(top, "a.c")
     assert caught.value.reason == "line"
+
+
+def test_a_file_elsewhere_that_line_names_is_not_sent(top: Path) -> None:
+    put(top, a_c='#line 1 "/etc/passwd"\n#line 2 "/dev/null"\n')
+    entries = [entry.path for entry in gather(top, "a.c").entries]
+    assert b"/etc/passwd" not in entries
+    assert b"/dev/null" not in entries
 
 
 @pytest.mark.parametrize("kind", ["directory", "broken"])
