@@ -124,3 +124,11 @@ def test_what_is_only_mentioned_does_not_leave(twins: Twins, mention: str) -> No
     twins.same({"b.c": f"{mention % secret}\nint b;\n"}, "gcc", "-c", "b.c")
     held = [path for path in twins.farm.server.folder.rglob("*") if path.is_file()]
     assert not any(content.encode() in path.read_bytes() for path in held if path.stat().st_size < 1_000_000)
+
+
+def test_a_source_that_reads_what_another_of_the_same_command_makes(twins: Twins) -> None:
+    text = '#if __has_include("a.d")\nint f = 1;\n#else\nint f = 0;\n#endif\n'
+    alone, through = twins.both({"a.c": "int a;\n", "b.c": text}, "gcc", "-MD", "-c", "a.c", "b.c")
+    assert through.seen == alone.seen
+    assert not through.remote
+    twins.same({"a.c": "int a;\n", "b.c": "int b;\n"}, "gcc", "-MD", "-c", "a.c", "b.c")
