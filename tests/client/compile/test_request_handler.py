@@ -75,7 +75,7 @@ class Work:
         plan = compile_plan.parse(said.arguments)
         return (Invocation(said, plan, SentEnvironment({}), CLOSURE, settings),) * self.sources
 
-    async def resolve(self, launcher: Launcher, invocation: Invocation) -> Inputs:
+    async def resolve(self, launcher: Launcher, invocation: Invocation, *, vouched: bool = False) -> Inputs:
         return give(self.inputs)
 
     async def run(self, compile_: Compile) -> Outcome:
