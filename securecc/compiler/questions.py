@@ -1,6 +1,6 @@
 """What a compile asked of its surroundings, and what it was told: the witness's questions, as a Result carries them.
 
-Pure. docs/protocol.md, section 9, is normative; `securecc/sandbox/witness` writes them.
+Pure. docs/protocol.md, section 8, is normative; `securecc/sandbox/witness` writes them.
 """
 
 import re

@@ -105,7 +105,7 @@ class Submit(Message, frozen=True, array_like=True, tag="submit"):
     `manifest` is the encoded manifest, compressed with zstd, or empty if the client believes that the server knows the
     one named `manifest_digest`; if it does not, its Need asks for it. `attempt` counts the submissions of one compile,
     to any server, and is only for the audit log. `questions`: what the client wants to know about the questions that
-    the run asks (docs/protocol.md, section 9); None for nothing, else the digest of those that it remembers, which need
+    the run asks (docs/protocol.md, section 8); None for nothing, else the digest of those that it remembers, which need
     not be sent again, or empty.
     """
 

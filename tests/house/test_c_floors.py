@@ -24,6 +24,12 @@ HOUSE = {
         DECISIONS: "commands fallback",
         PROGRAM: "main",
     },
+    "sandbox/witness": {
+        VALUES: "kernel",
+        BASIS: "libc",
+        PARTS: "log",
+        JOINING: "directories files links programs surroundings temporary variables",
+    },
     "sandbox/jail": {BASIS: "failure", PARTS: "number restriction", PROGRAM: "confine jail"},
 }
 FLOOR = {

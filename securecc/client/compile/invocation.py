@@ -58,6 +58,11 @@ class Invocation:
         )
 
     @cached_property
+    def variables(self) -> frozenset[bytes]:
+        """The names of all variables that the user has set."""
+        return frozenset((*self.request.environment, *self.request.others.split(b"=")[:-1]))
+
+    @cached_property
     def physical_outputs(self) -> tuple[bytes, ...]:
         """Where its outputs really are."""
         return tuple(physical(path, self.request.cwd) for path in self.plan.outputs)

@@ -57,11 +57,6 @@ class Request:
     version: int = VERSION
     others: bytes = b""
 
-    @property
-    def variables(self) -> frozenset[bytes]:
-        """The names of all variables that are set."""
-        return frozenset((*self.environment, *self.others.split(b"=")[:-1]))
-
 
 @dataclass(frozen=True, slots=True)
 class Captured:

@@ -57,6 +57,7 @@ class LauncherConnection(asyncio.BufferedProtocol):
         self._input: tuple[bytes | None, ...] = ()
         self._quiet = True
         self._held_back = False
+        self._all_sent = False
         self.process = 0
         self.done: Callable[[LauncherConnection], None] = lambda _: None
 
@@ -133,7 +134,7 @@ class LauncherConnection(asyncio.BufferedProtocol):
         """Tells the launcher that the agent is still working; call every AGENT_KEEPALIVE_S. A launcher whose request is
         newer than the last call is not told yet.
         """
-        if not self._quiet and self._transport is not None and self._task is not None:
+        if not (self._quiet or self._all_sent) and self._transport is not None and self._task is not None:
             self._transport.write(_KEEPALIVE)
         self._quiet = False
 
@@ -221,8 +222,10 @@ class LauncherConnection(asyncio.BufferedProtocol):
                 if self._failed():
                     break
         self._write(batch)
+        self._all_sent = True
         while True:
             reply = await self._reply()
+            self._all_sent = False
             if isinstance(reply, Committed):
                 return None
             if isinstance(reply, Failed):

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from cachetools import LRUCache
 
+from securecc.client.compile.invocation import Invocation
 from securecc.client.execution.executor import Compile
 from securecc.client.inputs.caches.directory_cache import DirectoryCache
 from securecc.client.inputs.spelled_paths import absolute
-from securecc.client.ipc.frames import Request
 from securecc.client.witness import without_effect
 from securecc.client.witness.local_answers import LocalAnswers
 from securecc.compiler.command_line.environment import SEARCHES
@@ -63,18 +63,18 @@ class Comparison:
         return found
 
 
-def is_unset(name: bytes, request: Request) -> bool:
+def is_unset(name: bytes, invocation: Invocation) -> bool:
     """Whether a variable is not set, or means the same as if it were not."""
-    return name not in request.variables or (name in SEARCHES and not request.environment.get(name))
+    return name not in invocation.variables or (name in SEARCHES and not invocation.request.environment.get(name))
 
 
-def variable_difference(question: Question, request: Request, sent: Mapping[bytes, bytes]) -> str:
+def variable_difference(question: Question, invocation: Invocation, sent: Mapping[bytes, bytes]) -> str:
     """What this machine says otherwise about a variable; empty if nothing."""
     name = question.text
     if name in sent:
         return ""
     if question.answer is Answer.ABSENT:
-        return "" if is_unset(name, request) else f"{quote(name)} is set here, and the compiler asks for it"
+        return "" if is_unset(name, invocation) else f"{quote(name)} is set here, and the compiler asks for it"
     return f"the compiler asked for {quote(name)}, which was set on the server alone" if question.by_driver else ""
 
 
@@ -116,7 +116,7 @@ class _Run:
             case Kind.DIRECTORY:
                 return self._directory(question)
             case Kind.VARIABLE:
-                text = variable_difference(question, self._invocation.request, self._sent)
+                text = variable_difference(question, self._invocation, self._sent)
                 return self._counted(question, text) if text else None
             case Kind.PROGRAM:
                 if self._both_have(absolute(question.text, self._cwd)):

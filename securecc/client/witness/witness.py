@@ -34,7 +34,7 @@ class Witness:
         """The digest of the questions that the compile asked before, if this machine still answers them alike; else
         empty.
         """
-        return self._memory.recall(invocation.key, invocation.request.variables)
+        return self._memory.recall(invocation.key, invocation.variables)
 
     def check_foreseen(self, compile_: Compile) -> None:
         """Checks that no variable is set that earlier runs of the toolchain asked for and that is not sent.
@@ -46,8 +46,8 @@ class Witness:
         asked = self._asked.get(_language(invocation))
         if asked is None:
             return
-        request, sent = invocation.request, invocation.environment.variables
-        found = [name for name in asked & request.variables if name not in sent and not is_unset(name, request)]
+        sent = invocation.environment.variables
+        found = [name for name in asked & invocation.variables if name not in sent and not is_unset(name, invocation)]
         if found:
             raise StaysLocal("environment", f"{quote(min(found))} is set here, and the compiler asks for it")
 

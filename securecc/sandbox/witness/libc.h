@@ -16,8 +16,8 @@ long returned(long result);
 /* The C library's function of this name, which the witness stands in front of; NULL if there is none. */
 void *behind(const char *name);
 
-/* Who asks: the name of the shared library that this address lies in, or that the running program was called by; without
- * directories. */
+/* Who asks: the name of the shared library that this address lies in, or that the running program was called by,
+ * without directories. */
 const char *asker_at(const void *address);
 
 size_t length_of(const char *text);

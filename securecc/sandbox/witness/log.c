@@ -12,7 +12,8 @@
 #define FOLDER_OF_JOB "/.securecc/"
 #define PATH FOLDER_OF_JOB "witness"
 #define FORMAT 0x31574353u /* "SCW1" */
-enum { REMEMBERED = 2048 /* questions of one process, so that most are written down once */, LONGEST = 8192, DISREGARDED = 16 };
+enum { REMEMBERED = 2048 /* questions of one process, so that most are written down once */ };
+enum { LONGEST = 8192, DISREGARDED = 16 };
 
 /* What the runner reads (securecc/runner/witness_log.py). All questions were written whole if as many bytes are
  * finished as are taken, and by all programs if one more has begun than was started. */

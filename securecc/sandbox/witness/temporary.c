@@ -29,9 +29,9 @@ static long made(char *template, int suffix, int flags, int is_directory)
         KERNEL(SYS_getrandom, &random, sizeof random, 0, 0);
         for (int at = 0; at < LETTERS; at++, random /= sizeof alphabet - 1)
             letters[at] = alphabet[random % (sizeof alphabet - 1)];
-        const long result =
-            is_directory ? KERNEL(SYS_mkdirat, AT_FDCWD, template, 0700, 0)
-                         : KERNEL(SYS_openat, AT_FDCWD, template, (flags & ~O_ACCMODE) | O_RDWR | O_CREAT | O_EXCL, 0600);
+        const int how = (flags & ~O_ACCMODE) | O_RDWR | O_CREAT | O_EXCL;
+        const long result = is_directory ? KERNEL(SYS_mkdirat, AT_FDCWD, template, 0700, 0)
+                                         : KERNEL(SYS_openat, AT_FDCWD, template, how, 0600);
         if (result != -EEXIST) {
             disregard(template);
             return result;

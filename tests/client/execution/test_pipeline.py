@@ -8,6 +8,9 @@ from securecc.client.execution import pipeline
 from securecc.client.execution.accepted import NotAcceptedError
 from securecc.client.execution.executor import Compile, Outcome
 from securecc.client.host.local_slots import LocalSlots
+from securecc.client.host.system_directories import SystemDirectories
+from securecc.client.inputs.caches.directory_cache import DirectoryCache
+from securecc.client.witness.witness import Witness
 from securecc.model.messages import Refuse, Result, Submit
 from tests.client.compile.compile_rig import Rig, run, with_shared_tree
 from tests.client.farm_stub import NotingLauncher
@@ -18,7 +21,8 @@ async def executed(rig: Rig, launcher: NotingLauncher, *answers: Any) -> Outcome
     invocation = await with_shared_tree(rig)
     inputs = await rig.resolve(invocation, launcher)
     rig.answers(*answers)
-    chain = pipeline.compose(lambda settings, request: rig.farm, rig.resolver, rig.doubt, LocalSlots(1))
+    witness = Witness(DirectoryCache(), SystemDirectories())
+    chain = pipeline.compose(lambda settings, request: rig.farm, rig.resolver, rig.doubt, LocalSlots(1), witness)
     return await chain.run(Compile(launcher, invocation, inputs))
 
 

@@ -158,8 +158,8 @@ def test_request_comes_first_and_once() -> None:
 
 
 def test_another_version_is_told_apart_whatever_follows_it() -> None:
-    with pytest.raises(AgentError, match="version 2"):
-        RequestReader().feed(b"\x05\0\0\0\x01\x02\0\0\0?")
+    with pytest.raises(AgentError, match="version 3"):
+        RequestReader().feed(b"\x05\0\0\0\x01\x03\0\0\0?")
 
 
 def test_length_is_judged_before_the_bytes_come() -> None:

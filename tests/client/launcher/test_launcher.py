@@ -45,7 +45,7 @@ VECTORS = json.loads((ROOT / "tests/vectors/launcher.json").read_text())
 def test_request_is_the_vector(rig: Rig, agent: Agent) -> None:
     del rig.environment["SECURECC_AGENT_TIMEOUT"]
     vector = VECTORS["request"]
-    rig.environment |= vector["environment"]
+    rig.environment |= vector["environment"] | {"EDITOR": "vi", "S": ""}
     compiler = rig.script(rig.bin / "cc", "")
     process, request = agent.serve(str(compiler), *vector["arguments"], cwd="/", umask=vector["umask"])
     agent.order(Exit(0))
@@ -64,6 +64,7 @@ def test_request_is_the_vector(rig: Rig, agent: Agent) -> None:
         environment=request.environment,
         parent=os.getpid(),
         terminal=told.terminal,
+        others=told.others,
     )
     assert agent.raw == frames.encode(here)
 
@@ -75,10 +76,12 @@ def test_environment_is_listed(rig: Rig, agent: Agent) -> None:
     _, request = agent.serve("gcc")
     names = {name.decode() for name in request.environment}
     assert names == set(wanted) | {"PATH", "HOME", "XDG_RUNTIME_DIR"}
+    assert {*request.environment, *request.others.split(b"=")[:-1]} == {name.encode() for name in rig.environment}
+    assert b"x" not in request.others
 
 
 def test_whatever_the_agent_judges_is_listed(rig: Rig, agent: Agent) -> None:
-    judged = environment._SENT | environment._SEARCHES | environment._LOCAL
+    judged = environment._SENT | environment.SEARCHES | environment._LOCAL
     judged |= {family + b"X" for family in environment._LOCAL_FAMILIES}
     rig.environment |= {name.decode(): "1" for name in judged}
     _, request = agent.serve("gcc")

@@ -72,10 +72,7 @@ def test_search_variables_travel_and_name_directories() -> None:
         (b"GCC_EXEC_PREFIX", b"/x/"),
         (b"GCC_COMPARE_DEBUG", b"-O0"),
         (b"COMPILER_PATH", b"/x"),
-        (b"LD_LIBRARY_PATH", b"/x"),
-        (b"LD_PRELOAD", b"x.so"),
         (b"CCC_OVERRIDE_OPTIONS", b"+-O0"),
-        (b"COLLECT_GCC", b"/x"),
         (b"DEPENDENCIES_OUTPUT", b"x"),
         (b"SUNPRO_DEPENDENCIES", b"x"),
         (b"CXX_MODULE_MAPPER", b"|id"),
@@ -89,6 +86,12 @@ def test_stays_local(name: Any, value: Any) -> None:
     with pytest.raises(StaysLocal) as caught:
         sent_environment({name: value}, "c", ENGLISH)
     assert caught.value.reason == "environment"
+
+
+@pytest.mark.parametrize("name", [b"GCC_VERSION", b"COLLECT_GCC", b"CCC_X"])
+def test_a_name_like_a_compiler_s_is_doubtful(name: bytes) -> None:
+    assert sent_environment({name: b"1"}, "c", ENGLISH).doubtful == name
+    assert not sent_environment({name: b""}, "c", ENGLISH).doubtful
 
 
 @pytest.mark.parametrize(
