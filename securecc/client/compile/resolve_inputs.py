@@ -12,6 +12,7 @@ from securecc.client.compile.invocation import Invocation
 from securecc.client.inputs import special_files
 from securecc.client.inputs.caches.dependency_cache import DependencyCache, Key
 from securecc.client.inputs.compile_inputs import Inputs, narrowed
+from securecc.client.inputs.foreseen_paths import ForeseenPaths, is_public
 from securecc.client.inputs.include_search import IncludeSearch
 from securecc.client.inputs.manifest_builder import ManifestBuilder
 from securecc.client.inputs.spelled_paths import absolute
@@ -19,6 +20,7 @@ from securecc.client.ipc.launcher import Launcher
 from securecc.compiler.command_line.languages import STDIN
 from securecc.model import limits
 from securecc.model.errors import StaysLocal
+from securecc.model.printable import plain_path
 from securecc.system.file_type import file_type
 
 _K = TypeVar("_K")
@@ -95,9 +97,10 @@ class InputResolver:
         They are remembered: those in the compile's own directories for this compile, others for its toolchain.
 
         Raises:
-            StaysLocal: one of them cannot be reproduced on a server.
+            StaysLocal: one of them cannot be reproduced on a server, or must not leave this machine.
             LauncherGoneError: the launcher, which runs the compiler to ask it, has ended.
         """
+        self._check_may_leave(invocation, inputs, lacked)
         cwd = invocation.request.cwd
         places = (cwd + b"/", absolute(invocation.plan.source, cwd).rpartition(b"/")[0] + b"/")
         own = [path for path in lacked if path.startswith(places)]
@@ -106,6 +109,19 @@ class InputResolver:
         _add(self._of_toolchains, invocation.toolchain.digest, others)
         self._cache.forget(invocation.key)
         return await (self.ask if inputs.from_compiler else self.resolve)(launcher, invocation)
+
+    def _check_may_leave(self, invocation: Invocation, inputs: Inputs, paths: tuple[bytes, ...]) -> None:
+        """Checks that a server may be shown these paths: those of the project, of the command's include directories and
+        of the system, and what a text of the compile names. That a run asked for it is only the server's word.
+
+        Raises:
+            StaysLocal: a path is another.
+        """
+        search = invocation.search
+        foreseen = ForeseenPaths((*search.project, search.cwd, *search.directories))
+        for path in paths:
+            if not (foreseen.covers(path) or is_public(path) or self._builder.names(inputs, search, path)):
+                raise StaysLocal("witness", f"the run asked for {plain_path(path)}, which no text of the compile names")
 
     def give_up(self, invocation: Invocation) -> None:
         """Forgets what runs of this compile and its toolchain lacked, since a server does not take it."""

@@ -6,10 +6,24 @@ compiler itself has asked for it.
 """
 
 import os
+import stat
 from collections.abc import Iterable
 
 _LEAST_DEPTH = 3
 """How many names a path has at least that is taken for the tree of a project: ``/home/alice/project``."""
+
+
+_SYSTEM = (b"/usr/", b"/opt/", b"/lib/", b"/lib32/", b"/lib64/", b"/libx32/", b"/bin/", b"/sbin/")
+
+
+def is_public(path: bytes) -> bool:
+    """Whether a path leads to something of the system's that every user may read."""
+    real = os.path.realpath(path)
+    try:
+        mode = os.stat(real).st_mode
+    except OSError:
+        return False
+    return (real + b"/").startswith(_SYSTEM) and bool(mode & stat.S_IROTH)
 
 
 def project_roots(cwd: bytes, source: bytes) -> tuple[bytes, ...]:

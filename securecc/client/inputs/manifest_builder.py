@@ -21,7 +21,7 @@ from securecc.client.inputs.input_set import InputSet
 from securecc.client.inputs.manifest_entries import manifest_entries
 from securecc.client.inputs.name_watch import NameWatch, NameWatchBuilder
 from securecc.client.inputs.special_files import DEV_NULL
-from securecc.client.inputs.spelled_paths import absolute, without_dots
+from securecc.client.inputs.spelled_paths import absolute, under, without_dots
 from securecc.client.inputs.wanted_names import wanted_names
 from securecc.compiler.source.directives import STAMP, Directives
 from securecc.model import manifest
@@ -98,6 +98,19 @@ class ManifestBuilder:
         return replace(
             self._finished(inputs, replace(search, unlisted_files=unlisted_files), watches), standard_input=content
         )
+
+    def names(self, inputs: Inputs, search: IncludeSearch, path: bytes) -> bool:
+        """Whether a text of the compile names the file at this absolute path."""
+        real, tail = os.path.realpath(path), path.rpartition(b"/")[2]
+        named: set[bytes] = set(search.forced_includes)
+        for file in inputs.files:
+            text = self._files.directives(file)
+            named.update(name.spelled for name in (*text.includes, *text.queried))
+            named.update((*text.line_names, *text.embedded, *text.assembled))
+        folders = {file.path.rpartition(b"/")[0] or b"/" for file in inputs.files}
+        places = (*search.directories, search.cwd, *folders)
+        alike = [name for name in named if name.rpartition(b"/")[2] == tail]
+        return any(os.path.realpath(under(place, name)) == real for name in alike for place in places)
 
     def _read(self, inputs: InputSet, path: bytes, role: Role) -> tuple[Directives, Where]:
         file = inputs.add_read(path, role)

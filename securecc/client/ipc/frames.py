@@ -338,11 +338,9 @@ class RequestReader(_Reader):
     def _decode(self, kind: int, data: bytes) -> Frame:
         if kind == _REQUEST:
             self._requested = True
-            version = take_u32(Payload(data))
-            if version != VERSION:
-                raise AgentError(
-                    f"the launcher speaks protocol version {version}, this agent {VERSION}", "reinstall securecc"
-                )
+            if (version := take_u32(Payload(data))) != VERSION:
+                what = f"the launcher speaks protocol version {version}, this agent {VERSION}"
+                raise AgentError(what, "reinstall securecc")
         return super()._decode(kind, data)
 
 

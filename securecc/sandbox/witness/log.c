@@ -9,7 +9,9 @@
 #include <stdint.h>
 #include <sys/mman.h>
 
+#ifndef FOLDER_OF_JOB /* tests have one of their own */
 #define FOLDER_OF_JOB "/.securecc/"
+#endif
 #define PATH FOLDER_OF_JOB "witness"
 #define FORMAT 0x31574353u /* "SCW1" */
 enum { REMEMBERED = 2048 /* questions of one process, so that most are written down once */ };

@@ -1,0 +1,119 @@
+"""A result whose questions this machine answers differently is sent again with what lacked, or made here."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from securecc.client.execution.accepted import NotAcceptedError
+from securecc.client.execution.executor import Compile, Outcome
+from securecc.client.execution.witnessed import MOST_ATTEMPTS, Witnessed
+from securecc.client.host.system_directories import SystemDirectories
+from securecc.client.inputs.caches.directory_cache import DirectoryCache
+from securecc.client.spool import Content
+from securecc.client.witness.witness import Witness
+from securecc.model.errors import StaysLocal
+from securecc.model.manifest import digest
+from tests.client.compile.compile_rig import Rig, run
+
+ALIKE = b"Nfa.c\0Nfa.h"
+
+
+class Server:
+    """Makes the same object each time, and says that the run asked these questions, the last ones over and over."""
+
+    def __init__(self, *asked: bytes | None) -> None:
+        self.asked = list(asked)
+        self.compiles: list[Compile] = []
+        self.outcome: Outcome | None = None
+
+    async def run(self, compile_: Compile) -> Outcome:
+        self.compiles.append(compile_)
+        assert self.outcome is not None
+        asked = self.asked.pop(0) if len(self.asked) > 1 else self.asked[0]
+        if asked is None:
+            return self.outcome
+        received = self.outcome.received
+        result = _with(received.result, witness=digest(asked), questions=len(asked))
+        return replace(self.outcome, received=replace(received, result=result, questions=Content.of(asked)))
+
+
+def _with(result: Any, **changes: Any) -> Any:
+    return type(result)(**{name: changes.get(name, getattr(result, name)) for name in result.__struct_fields__})
+
+
+async def witnessed(rig: Rig, *asked: bytes | None, environment: dict[bytes, bytes] | None = None) -> Server:
+    invocation = await rig.prepare(**({} if environment is None else {"environment": environment}))
+    inputs = await rig.resolve(invocation)
+    server = Server(*asked)
+    rig.answers(rig.good(b"object"))
+    server.outcome = await rig.run(invocation, inputs)
+    chain = Witnessed(server, rig.resolver, Witness(DirectoryCache(), SystemDirectories()))
+    await chain.run(Compile(rig.launcher, invocation, inputs))
+    return server
+
+
+def test_alike(rig: Rig) -> None:
+    assert len(run(witnessed(rig, ALIKE)).compiles) == 1
+
+
+def test_a_server_without_a_witness_is_taken_at_its_word(rig: Rig) -> None:
+    assert len(run(witnessed(rig, None)).compiles) == 1
+
+
+def test_but_not_where_a_variable_may_count(rig: Rig) -> None:
+    with pytest.raises(NotAcceptedError, match="GCC_X"):
+        run(witnessed(rig, None, environment={b"PATH": b"/usr/bin", b"GCC_X": b"1"}))
+
+
+def test_what_lacked_is_shown(rig: Rig) -> None:
+    (rig.folder / "opt.h").touch()
+    server = run(witnessed(rig, b"N-opt.h\0Nfa.c", b"Nfa.c\0Nfopt.h"))
+    first, second = server.compiles
+    assert [any(entry.path.endswith(b"/opt.h") for entry in each.inputs.entries) for each in (first, second)] == [
+        False,
+        True,
+    ]
+    assert (first.attempt, second.attempt) == (1, 2)
+
+
+def test_a_server_that_never_has_enough_is_given_up(rig: Rig) -> None:
+    for number in range(9):
+        (rig.folder / f"h{number}.h").touch()
+    asked = [b"N-h%d.h" % number for number in range(9)]
+    with pytest.raises(NotAcceptedError, match="is not there on the server"):
+        run(witnessed(rig, *asked))
+    with pytest.raises(NotAcceptedError):
+        run(witnessed(rig, b"N-h1.h"))
+    assert len(asked) > MOST_ATTEMPTS
+
+
+@pytest.mark.parametrize("asked", [b"Nfnone.h", b"T+time cc1", b"U+glob", b"V+X\0v+Y", b"N-a.c\0Nfnone.h"])
+def test_what_showing_does_not_cure_is_made_here(rig: Rig, asked: bytes) -> None:
+    with pytest.raises(NotAcceptedError) as caught:
+        run(witnessed(rig, asked))
+    assert caught.value.reason == "witness"
+
+
+@pytest.mark.parametrize("asked", [b"garbage", b"Nf\0\0", b"Xfa"])
+def test_what_is_no_question_is_not_believed(rig: Rig, asked: bytes) -> None:
+    with pytest.raises(NotAcceptedError) as caught:
+        run(witnessed(rig, asked))
+    assert caught.value.reason == "disagreement"
+
+
+def test_a_hostile_server_cannot_ask_for_any_file(rig: Rig) -> None:
+    secret = rig.folder.parent / "secret"
+    secret.write_text("alice's own")
+    for path in (bytes(secret), b"/etc/shadow", b"../secret"):
+        with pytest.raises(StaysLocal):
+            run(witnessed(rig, b"N-" + path))
+
+
+def test_a_file_that_the_source_names_may_be_asked_for(rig: Rig) -> None:
+    outside = rig.folder.parent / "shared.h"
+    outside.write_text("int shared;\n")
+    (rig.folder / "a.c").write_text(f'#include "{outside}"\n#include "a.h"\nint a;\n')
+    rig.answers()
+    server = run(witnessed(rig, b"N-" + bytes(outside), b"Nf" + bytes(outside)))
+    assert any(entry.path == bytes(outside) for entry in server.compiles[-1].inputs.entries)
