@@ -206,7 +206,7 @@ Frame = FromLauncher | FromAgent
 
 # --- frames and bytes -------------------------------------------------------------------------------------------
 
-_REQUEST = 0x01
+_REQUEST, _REINSTALL = 0x01, "reinstall securecc"
 
 
 class _Layout(NamedTuple):
@@ -339,8 +339,7 @@ class RequestReader(_Reader):
         if kind == _REQUEST:
             self._requested = True
             if (version := take_u32(Payload(data))) != VERSION:
-                what = f"the launcher speaks protocol version {version}, this agent {VERSION}"
-                raise AgentError(what, "reinstall securecc")
+                raise AgentError(f"the launcher speaks protocol version {version}, this agent {VERSION}", _REINSTALL)
         return super()._decode(kind, data)
 
 

@@ -43,7 +43,7 @@ def _with(result: Any, **changes: Any) -> Any:
 
 
 async def witnessed(rig: Rig, *asked: bytes | None, environment: dict[bytes, bytes] | None = None) -> Server:
-    invocation = await rig.prepare(**({} if environment is None else {"environment": environment}))
+    invocation = await rig.prepare(environment=environment or {b"PATH": b"/usr/bin"})
     inputs = await rig.resolve(invocation)
     server = Server(*asked)
     rig.answers(rig.good(b"object"))

@@ -13,7 +13,7 @@ from tests.client.compile.compile_rig import Rig, run
 
 
 async def compared(rig: Rig, *questions: Question, environment: dict[bytes, bytes] | None = None) -> list[Difference]:
-    invocation = await rig.prepare(**({} if environment is None else {"environment": environment}))
+    invocation = await rig.prepare(environment=environment or {b"PATH": b"/usr/bin"})
     inputs = await rig.resolve(invocation)
     return Comparison(DirectoryCache()).differences(Compile(rig.launcher, invocation, inputs), questions)
 

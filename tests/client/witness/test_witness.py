@@ -20,7 +20,7 @@ def witness() -> Witness:
 
 
 async def compile_of(rig: Rig, environment: dict[bytes, bytes] | None = None) -> tuple[Invocation, Compile]:
-    invocation = await rig.prepare(**({} if environment is None else {"environment": environment}))
+    invocation = await rig.prepare(environment=environment or {b"PATH": b"/usr/bin"})
     return invocation, Compile(rig.launcher, invocation, await rig.resolve(invocation))
 
 
