@@ -561,3 +561,21 @@ def test_any_reports_end_in_orders_or_in_a_hang_up(said: list[Frame | bytes]) ->
 
 def test_a_request_is_not_a_report() -> None:
     assert Request not in connection_module.Reply.__args__
+
+
+def test_a_launcher_that_has_everything_hears_nothing_more() -> None:
+    """It may end at any moment, and to write to it then would lose its last word."""
+
+    async def serve(connection: LauncherConnection, said: Request) -> None:
+        assert await connection.finish((MadeFile(b"/a", Content.of(b"b"), Keep.NEVER),), (), b"") is None
+
+    async def body(connection: LauncherConnection, launcher: PlayedLauncher) -> None:
+        launcher.say(REQUEST)
+        while not isinstance(await launcher.hears(), Exit):
+            pass
+        for _ in range(2):
+            connection.keep_alive()
+        launcher.say(Committed())
+        assert await launcher.hears() is None
+
+    with_connection(serve, body)
