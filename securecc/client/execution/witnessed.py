@@ -17,10 +17,11 @@ and a path may lead to others.
 
 
 class Witnessed:
-    """An executor: compares the answers that a successful run got on the server with those that this machine gives.
+    """An executor: compares the answers that a run got on the server with those that this machine gives.
 
-    Where the run lacked something that is here, it is repeated with that; any other difference means that the compile
-    runs locally. A server or a compiler without a witness is taken at the word of the files that were read.
+    Where the run lacked something that is here, it is repeated with that, also if it failed; any other difference means
+    that the compile runs locally. A server or a compiler without a witness is taken at the word of the files that were
+    read.
     """
 
     def __init__(self, executor: Executor, inputs: InputResolver, witness: Witness) -> None:
@@ -47,10 +48,11 @@ class Witnessed:
                 self._inputs.give_up(compile_.invocation)
                 raise NotAcceptedError("witness", differences[0].text) from error
             differences = self._differences(compile_, outcome)
-            if not differences:
-                return outcome
             incurable = [each for each in differences if not each.lacked]
-            if incurable or compile_.attempt >= MOST_ATTEMPTS:
+            hopeless = bool(incurable) or compile_.attempt >= MOST_ATTEMPTS
+            if not differences or (outcome.failed and hopeless):
+                return outcome
+            if hopeless:
                 raise NotAcceptedError("witness", (incurable or differences)[0].text)
             lacked = tuple(dict.fromkeys(path for each in differences for path in each.lacked))
             compile_ = await self._with(compile_, lacked, differences[0])
@@ -80,7 +82,7 @@ class Witnessed:
             raise NotAcceptedError(
                 "environment", f"{quote(doubtful)} is set, and {outcome.server} tells not if it counts"
             )
-        if outcome.failed or not digest or digest == compile_.questions:
+        if not digest or digest == compile_.questions:
             return []
         try:
             return self._witness.judge(compile_, digest, outcome.received.questions.read())

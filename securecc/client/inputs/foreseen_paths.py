@@ -28,11 +28,11 @@ def is_public(path: bytes) -> bool:
 
 def project_roots(cwd: bytes, source: bytes) -> tuple[bytes, ...]:
     """The source's own tree, from the working directory and the source's path (absolute): the directories of both, and
-    the one that they have in common, unless that holds more than one project.
+    those above them and the one that they have in common, unless these may hold more than one project.
     """
     directories = (os.path.realpath(cwd), os.path.realpath(source.rpartition(b"/")[0] or b"/"))
-    common = os.path.commonpath(directories)
-    return (*directories, common) if common.count(b"/") >= _LEAST_DEPTH else directories
+    above = (*map(os.path.dirname, directories), os.path.commonpath(directories))
+    return (*directories, *(directory for directory in above if directory.count(b"/") >= _LEAST_DEPTH))
 
 
 class ForeseenPaths:

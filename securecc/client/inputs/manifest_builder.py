@@ -20,7 +20,7 @@ from securecc.client.inputs.include_search import IncludeSearch
 from securecc.client.inputs.input_set import InputSet
 from securecc.client.inputs.manifest_entries import manifest_entries
 from securecc.client.inputs.name_watch import NameWatch, NameWatchBuilder
-from securecc.client.inputs.special_files import DEV_NULL
+from securecc.client.inputs.special_files import DEV_NULL, is_per_process
 from securecc.client.inputs.spelled_paths import absolute, under, without_dots
 from securecc.client.inputs.wanted_names import wanted_names
 from securecc.compiler.source.directives import STAMP, Directives
@@ -149,7 +149,8 @@ class ManifestBuilder:
                 watches.watch_path(inputs.add_unlisted(path))
         watches.watch_whole(search.watched_directories)
         for directory in watches.directories():
-            inputs.walk.directory(directory)
+            if foreseen(directory + b"/") and not is_per_process(directory):
+                inputs.walk.directory(directory)
         watched = watches.watches()
         inputs.add_candidates(watched, frozenset(name.rpartition(b"/")[2] for name in queried))
         for path in watches.obstacles():

@@ -20,14 +20,18 @@ PER_PROCESS = frozenset((b"/dev", b"/proc"))
 _SPECIAL_TYPES = frozenset((stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR, stat.S_IFBLK))
 
 
+def is_per_process(path: bytes) -> bool:
+    """Whether an absolute path leads into a directory of `PER_PROCESS`."""
+    return b"/" + path.split(b"/", 2)[1] in PER_PROCESS
+
+
 def refuse(physical: bytes, mode: int) -> None:
     """Refuses files that must not be opened. `physical` is a physical path, `mode` the file's mode, 0 if there is none.
 
     Raises:
         StaysLocal: it is below a directory of `PER_PROCESS`, or a FIFO, a socket or a device.
     """
-    top = b"/" + physical.split(b"/", 2)[1]
-    if top in PER_PROCESS and physical != DEV_NULL:
-        raise StaysLocal(SPECIAL, f"the compile reads {os.fsdecode(top)}, whose contents differ on the server")
+    if is_per_process(physical) and physical != DEV_NULL:
+        raise StaysLocal(SPECIAL, f"the compile reads {os.fsdecode(physical)}, whose contents differ on the server")
     if stat.S_IFMT(mode) in _SPECIAL_TYPES and physical != DEV_NULL:
         raise StaysLocal(SPECIAL, f"{os.fsdecode(physical)} is not a regular file")

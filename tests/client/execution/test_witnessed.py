@@ -1,6 +1,10 @@
 """A result whose questions this machine answers differently is sent again with what lacked, or made here."""
 
+import os
+import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,11 +46,13 @@ def _with(result: Any, **changes: Any) -> Any:
     return type(result)(**{name: changes.get(name, getattr(result, name)) for name in result.__struct_fields__})
 
 
-async def witnessed(rig: Rig, *asked: bytes | None, environment: dict[bytes, bytes] | None = None) -> Server:
+async def witnessed(
+    rig: Rig, *asked: bytes | None, environment: dict[bytes, bytes] | None = None, status: int = 0
+) -> Server:
     invocation = await rig.prepare(environment=environment or {b"PATH": b"/usr/bin"})
     inputs = await rig.resolve(invocation)
     server = Server(*asked)
-    rig.answers(rig.good(b"object"))
+    rig.answers(rig.good(b"object", status=status))
     server.outcome = await rig.run(invocation, inputs)
     chain = Witnessed(server, rig.resolver, Witness(DirectoryCache(), SystemDirectories()))
     await chain.run(Compile(rig.launcher, invocation, inputs))
@@ -77,6 +83,16 @@ def test_what_lacked_is_shown(rig: Rig) -> None:
     assert (first.attempt, second.attempt) == (1, 2)
 
 
+def test_a_failure_for_want_of_a_file_is_sent_again(rig: Rig) -> None:
+    (rig.folder / "opt.h").touch()
+    server = run(witnessed(rig, b"N-opt.h", ALIKE, status=1))
+    assert [each.attempt for each in server.compiles] == [1, 2]
+
+
+def test_any_other_failure_is_judged_further_out(rig: Rig) -> None:
+    assert len(run(witnessed(rig, b"Nfnone.h", status=1)).compiles) == 1
+
+
 def test_a_server_that_never_has_enough_is_given_up(rig: Rig) -> None:
     for number in range(9):
         (rig.folder / f"h{number}.h").touch()
@@ -102,16 +118,23 @@ def test_what_is_no_question_is_not_believed(rig: Rig, asked: bytes) -> None:
     assert caught.value.reason == "disagreement"
 
 
-def test_a_hostile_server_cannot_ask_for_any_file(rig: Rig) -> None:
-    secret = rig.folder.parent / "secret"
-    secret.write_text("alice's own")
-    for path in (bytes(secret), b"/etc/shadow", b"../secret"):
-        with pytest.raises(StaysLocal):
+@pytest.fixture
+def elsewhere() -> Iterator[Path]:
+    """A directory that has nothing to do with the project."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+def test_a_hostile_server_cannot_ask_for_any_file(rig: Rig, elsewhere: Path) -> None:
+    (elsewhere / "secret").write_text("alice's own")
+    upwards = os.path.relpath(elsewhere / "secret", rig.folder).encode()
+    for path in (bytes(elsewhere / "secret"), b"/etc/shadow", upwards):
+        with pytest.raises(StaysLocal, match="no text of the compile names"):
             run(witnessed(rig, b"N-" + path))
 
 
-def test_a_file_that_the_source_names_may_be_asked_for(rig: Rig) -> None:
-    outside = rig.folder.parent / "shared.h"
+def test_a_file_that_the_source_names_may_be_asked_for(rig: Rig, elsewhere: Path) -> None:
+    outside = elsewhere / "shared.h"
     outside.write_text("int shared;\n")
     (rig.folder / "a.c").write_text(f'#include "{outside}"\n#include "a.h"\nint a;\n')
     rig.answers()
