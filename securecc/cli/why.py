@@ -77,6 +77,7 @@ ADVICE = {
     "terminal": "install tput (ncurses), or set TERM to a kind that every machine knows, such as xterm-256color",
     "time": "set SOURCE_DATE_EPOCH, or leave __TIME__ and its like out of most files",
     "toolchain": "the compiler could not be examined: see the detail",
+    "witness": "see the detail: the compiler asked for something that differs on the server; make both sides alike",
     "unreachable": "is the server up, and its port open? `securecctl doctor` checks",
     "watch": "see the detail: raise fs.inotify.max_user_watches where that is the limit",
 }
