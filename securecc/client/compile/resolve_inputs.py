@@ -100,6 +100,8 @@ class InputResolver:
             StaysLocal: one of them cannot be reproduced on a server, or must not leave this machine.
             LauncherGoneError: the launcher, which runs the compiler to ask it, has ended.
         """
+        if invocation.plan.source == STDIN:
+            raise StaysLocal("standard-input", "standard input can be read only once, and the run lacked a file")
         self._check_may_leave(invocation, inputs, lacked)
         cwd = invocation.request.cwd
         places = (cwd + b"/", absolute(invocation.plan.source, cwd).rpartition(b"/")[0] + b"/")

@@ -199,3 +199,31 @@ def test_what_gcc_lists_is_resolved(rig: Rig) -> None:
         assert inputs.size < limits.JOB_SOURCE
 
     run(body())
+
+
+def test_standard_input_is_not_asked_for_twice(rig: Rig) -> None:
+    async def body() -> None:
+        invocation = await rig.prepare(*STDIN)
+        launcher = NotingLauncher(given=b"int a;\n")
+        inputs = await rig.resolve(invocation, launcher)
+        with pytest.raises(StaysLocal, match="only once"):
+            await rig.resolver.widen(launcher, invocation, inputs, (os.fsencode(rig.folder / "a.h"),))
+
+    run(body())
+
+
+def test_what_a_run_lacked_is_shown_from_then_on(rig: Rig) -> None:
+    (rig.folder / "opt.h").touch()
+    (rig.folder / "sub").mkdir()
+
+    async def body() -> None:
+        invocation = await rig.prepare()
+        inputs = await rig.resolve(invocation)
+        lacked = tuple(os.fsencode(rig.folder / name) for name in ("opt.h", "sub"))
+        wider = await rig.resolver.widen(rig.launcher, invocation, inputs, lacked)
+        assert {entry.path for entry in wider.entries} - {entry.path for entry in inputs.entries} == set(lacked)
+        assert (await rig.resolve(invocation)).digest == wider.digest
+        rig.resolver.give_up(invocation)
+        assert (await rig.resolve(invocation)).digest == inputs.digest
+
+    run(body())
