@@ -138,6 +138,24 @@ static int harm(const char *word, char *whom)
         return truncate(whom, 0);
     if (!strcmp(word, "move"))
         return rename(whom, stolen);
+    if (!strcmp(word, "grow"))
+        return truncate(whom, 100L << 20);
+    if (!strcmp(word, "scribble")) {
+        char block[4096];
+        int fd = open(whom, O_WRONLY), result = fd;
+        memset(block, 'x', sizeof block);
+        for (int i = 0; i < 1024 && result >= 0; i++)
+            result = (int)write(fd, block, sizeof block);
+        return result;
+    }
+    if (!strcmp(word, "ask")) { /* so many questions, of 1 KB each */
+        char name[1000];
+        for (int i = atoi(whom); i > 0; i--) {
+            snprintf(name, sizeof name, "/q%0*d", (int)sizeof name - 6, i);
+            access(name, F_OK);
+        }
+        return 0;
+    }
     if (!strcmp(word, "list")) {
         int fd = open(whom, O_RDONLY | O_DIRECTORY);
         return fd < 0 ? -1 : close(fd);

@@ -34,6 +34,7 @@ class Outcome:
     stdout: bytes = b""
     stderr: bytes = b""
     made: dict[bytes, bytes] = field(default_factory=dict)
+    questions: bytes = b""
 
 
 class Runner:
@@ -163,8 +164,9 @@ class Runner:
             os.close(descriptor)
         outcome = Outcome(message, made={})
         if contents:
+            questions = contents.pop() if message.questions else b""
             made = {made.path: content for made, content in zip(message.made, contents[2:], strict=True)}
-            outcome = Outcome(message, contents[0], contents[1], made)
+            outcome = Outcome(message, contents[0], contents[1], made, questions)
         future = self.waiting.pop(message.job, None)
         if future is None:
             self.messages.put_nowait(outcome)

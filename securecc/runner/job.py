@@ -122,7 +122,11 @@ class Job:
         if not ending.ran:
             raise SandboxError(f"the sandbox did not start: {_text(diagnostics)}")
         found = self._found(work, built, toolchain, places, shared_trees)
-        return self._report(found, ending, stdio)
+        try:
+            return self._report(found, ending, stdio)
+        except SandboxError:
+            close_all(found.descriptors)
+            raise
 
     def _begin_witness(self, toolchain: ToolchainCopy) -> None:
         if self._order.questions is not None and toolchain.witnessed:

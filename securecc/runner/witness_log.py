@@ -71,21 +71,23 @@ class WitnessLog:
         return Witnessed(questions, digest(questions))
 
     def keep(self) -> int:
-        """Writes the questions that `read` found in place of the log. Returns the descriptor, which the caller closes.
+        """The questions that `read` found, in a file of their own: the job may have left its log under the name of an
+        output. The caller closes the descriptor.
 
         Raises:
-            SandboxError: the file cannot be written.
+            SandboxError: there is no room for it.
         """
         try:
-            os.ftruncate(self._file, 0)
-            os.pwrite(self._file, self._questions, 0)
+            file = os.memfd_create("questions", os.MFD_CLOEXEC)
         except OSError as error:
             raise SandboxError(f"a job's questions cannot be kept: {error.strerror}") from error
-        file, self._file = self._file, -1
+        try:
+            os.pwrite(file, self._questions, 0)  # all of it at once: it is far below the limit of one write
+        except OSError as error:
+            os.close(file)
+            raise SandboxError(f"a job's questions cannot be kept: {error.strerror}") from error
         return file
 
     def close(self) -> None:
-        """Closes the file, unless it was kept."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        """Closes the log."""
+        os.close(self._file)
