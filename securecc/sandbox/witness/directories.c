@@ -1,5 +1,6 @@
 /* What directories contain, and the working directory. */
 #define _GNU_SOURCE
+#define _LARGEFILE64_SOURCE
 #include "kernel.h"
 #include "libc.h"
 #include "log.h"
@@ -56,7 +57,20 @@ static void note_names(const char *path, long directory)
     note_marked(DIRECTORY, size < 0 ? REFUSED : FOLDER, mark, path);
 }
 
-extern DIR *fdopendir(int) WEAK;
+static DIR *streamed(int directory)
+{
+    static DIR *(*original)(int);
+    if (!original)
+        original = (DIR * (*)(int)) behind("fdopendir");
+    return original ? original(directory) : NULL;
+}
+
+/* Whose names are read is not known by path any more. */
+EXPORTED DIR *fdopendir(int directory)
+{
+    note(UNKNOWN, PRESENT, "fdopendir");
+    return streamed(directory);
+}
 
 EXPORTED DIR *opendir(const char *path)
 {
@@ -67,7 +81,7 @@ EXPORTED DIR *opendir(const char *path)
     if (directory < 0)
         return returned(directory), NULL;
     note_names(path, directory);
-    return fdopendir((int)directory);
+    return streamed((int)directory);
 }
 
 /* These search by rules of their own, which a list of names does not tell. */
@@ -88,6 +102,13 @@ UNREPEATABLE(int, GLOB_ABORTED, glob,
              (pattern, flags, failed, found))
 UNREPEATABLE(int, -1, ftw, (const char *path, __ftw_func_t visit, int files), (path, visit, files))
 UNREPEATABLE(int, -1, nftw, (const char *path, __nftw_func_t visit, int files, int flags), (path, visit, files, flags))
+
+/* The same under the names that programs call which are built for large files. */
+EXPORTED int scandir64(const char *, struct dirent64 ***, int (*)(const struct dirent64 *),
+                       int (*)(const struct dirent64 **, const struct dirent64 **)) __attribute__((alias("scandir")));
+EXPORTED int glob64(const char *, int, int (*)(const char *, int), glob64_t *) __attribute__((alias("glob")));
+EXPORTED int ftw64(const char *, __ftw64_func_t, int) __attribute__((alias("ftw")));
+EXPORTED int nftw64(const char *, __nftw64_func_t, int, int) __attribute__((alias("nftw")));
 
 EXPORTED int chdir(const char *path)
 {

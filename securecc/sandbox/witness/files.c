@@ -5,6 +5,7 @@
 #include "libc.h"
 #include "log.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -72,9 +73,11 @@ EXPORTED int creat64(const char *, mode_t) __attribute__((alias("creat")));
 
 extern FILE *fdopen(int, const char *) WEAK;
 
-/* fopen(3): "Mode r+ ... w ... a+". */
+/* fopen(3): "Mode r+ ... w ... a+". Returns -1 for anything else. */
 static int flags_of(const char *mode)
 {
+    if (mode[0] != 'r' && mode[0] != 'w' && mode[0] != 'a')
+        return -1;
     int flags = mode[0] == 'r' ? O_RDONLY : O_WRONLY | O_CREAT | (mode[0] == 'a' ? O_APPEND : O_TRUNC);
     for (const char *each = mode; *each != '\0' && *each != ','; each++) {
         if (*each == '+')
@@ -89,7 +92,10 @@ static int flags_of(const char *mode)
 
 EXPORTED FILE *fopen(const char *path, const char *mode)
 {
-    const long file = opened(AT_FDCWD, path, flags_of(mode), 0666);
+    const int flags = flags_of(mode);
+    if (flags < 0)
+        return returned(-EINVAL), NULL;
+    const long file = opened(AT_FDCWD, path, flags, 0666);
     FILE *stream = file < 0 ? NULL : fdopen((int)file, mode);
     if (file >= 0 && !stream)
         KERNEL(SYS_close, file, 0, 0, 0);
@@ -99,8 +105,9 @@ EXPORTED FILE *fopen(const char *path, const char *mode)
 EXPORTED FILE *freopen(const char *path, const char *mode, FILE *stream)
 {
     FILE *(*original)(const char *, const char *, FILE *) = behind("freopen");
-    if (path)
-        note(flags_of(mode) & O_CREAT ? WRITTEN : NAME, look(AT_FDCWD, path, 0), path);
+    const int flags = flags_of(mode);
+    if (path && flags >= 0)
+        note(flags & O_CREAT ? WRITTEN : NAME, look(AT_FDCWD, path, 0), path);
     return original ? original(path, mode, stream) : NULL;
 }
 

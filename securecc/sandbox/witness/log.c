@@ -13,6 +13,7 @@
 #define FOLDER_OF_JOB "/.securecc/"
 #endif
 #define PATH FOLDER_OF_JOB "witness"
+#define TEMPORARY FOLDER_OF_JOB "tmp"
 #define FORMAT 0x31574353u /* "SCW1" */
 enum { REMEMBERED = 2048 /* questions of one process, so that most are written down once */ };
 enum { LONGEST = 8192, DISREGARDED = 16 };
@@ -81,10 +82,16 @@ static int is_disregarded(const char *text)
     return 0;
 }
 
-static int begins_with(const char *text, const char *start)
+/* Of the job's temporary files. A path that leads out of their directory again is a question like any other. */
+static int is_temporary(const char *text)
 {
-    while (*start != '\0')
-        if (*text++ != *start++)
+    for (const char *start = TEMPORARY; *start != '\0'; text++, start++)
+        if (*text != *start)
+            return 0;
+    if (*text != '\0' && *text != '/')
+        return 0;
+    for (; *text != '\0'; text++)
+        if (text[0] == '/' && text[1] == '.')
             return 0;
     return 1;
 }
@@ -118,7 +125,7 @@ void note_marked(enum kind kind, enum answer answer, const char *mark, const cha
 {
     char head[2 + MARK];
     begin();
-    if (!shared || !text || begins_with(text, FOLDER_OF_JOB) || is_disregarded(text))
+    if (!shared || !text || is_temporary(text) || is_disregarded(text))
         return;
     head[0] = (char)((char)kind + driver);
     head[1] = (char)answer;

@@ -45,24 +45,43 @@ static size_t joined(char *whole, const char *directory, size_t size, const char
     return at + length;
 }
 
+/* What the kernel does not know how to run is a script for the shell. */
+static long execute_any(const char *path, char *const *arguments, char *const *variables)
+{
+    char *list[MOST_ARGUMENTS] = {"/bin/sh", (char *)path};
+    const long wrong = execute(path, arguments, variables);
+    if (wrong != -ENOEXEC)
+        return wrong;
+    for (size_t at = 1; arguments[0] && arguments[at]; at++) {
+        if (at + 2 == MOST_ARGUMENTS)
+            return -E2BIG;
+        list[at + 1] = arguments[at];
+    }
+    return execute(list[0], list, variables);
+}
+
 /* execvp(3), "Special semantics for execlp(), execvp(), and execvpe()". */
 static long execute_found(const char *file, char *const *arguments, char *const *variables)
 {
     const char *path = value_of("PATH"), *each = path ? path : "/bin:/usr/bin";
     long wrong = -ENOENT;
+    if (file[0] == '\0')
+        return wrong;
     for (const char *letter = file; *letter != '\0'; letter++)
         if (*letter == '/')
-            return execute(file, arguments, variables);
+            return execute_any(file, arguments, variables);
     note(VARIABLE, path ? PRESENT : ABSENT, "PATH");
+    if (length_of(file) > NAME_MAX)
+        return -ENAMETOOLONG;
     for (;;) {
         char whole[PATH_MAX];
         size_t size = 0;
         while (each[size] != '\0' && each[size] != ':')
             size++;
-        const long tried = joined(whole, each, size, file) ? execute(whole, arguments, variables) : -ENAMETOOLONG;
+        const long tried = joined(whole, each, size, file) ? execute_any(whole, arguments, variables) : -ENOENT;
         if (tried == -EACCES)
             wrong = tried;
-        else if (tried != -ENOENT && tried != -ENOTDIR && tried != -ENAMETOOLONG)
+        else if (tried != -ENOENT && tried != -ENOTDIR)
             return tried;
         if (each[size] == '\0')
             return wrong;

@@ -53,6 +53,13 @@ EXPORTED struct tm *localtime_r(const time_t *restrict when, struct tm *restrict
     return original ? original(when, result) : NULL;
 }
 
+EXPORTED char *ctime(const time_t *when)
+{
+    char *(*original)(const time_t *) = behind("ctime");
+    note_asker(CLOCK, "localtime", ASKER);
+    return original ? original(when) : NULL;
+}
+
 EXPORTED int uname(struct utsname *name)
 {
     note_asker(MACHINE, "uname", ASKER);
@@ -70,6 +77,12 @@ EXPORTED int gethostname(char *name, size_t size)
     for (size_t at = 0; at <= length && at < size; at++)
         name[at] = here.nodename[at];
     return (int)returned(length < size ? 0 : -ENAMETOOLONG);
+}
+
+EXPORTED int __gethostname_chk(char *name, size_t size, size_t room)
+{
+    (void)room;
+    return gethostname(name, size);
 }
 
 EXPORTED pid_t getpid(void)
