@@ -28,6 +28,7 @@ DIFFERS_STATUS = 3
 _SHORT = 16  # hexadecimal digits of a digest that are shown
 _CALLS = 3  # paths shown on a line
 _LEAST = 4  # hexadecimal digits that are enough to name one
+_WITNESS = {True: "yes", False: "no", None: "unknown"}
 
 
 def add_arguments(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -73,11 +74,13 @@ def _list(options: argparse.Namespace) -> int:
     if not known:
         print("no toolchains are known yet")
         return 0
-    rows = [("NAME", "VERSION", "TARGET", "DIGEST", "CALLED BY")]
+    tried = any(one.witnessed is not None for one in known)
+    rows = [("NAME", "VERSION", "TARGET", "DIGEST", *(("WITNESS",) if tried else ()), "CALLED BY")]
     for one in known:
         told = one.description
         called = " ".join(_text(path) for path in one.called_by[:_CALLS]) + " ..." * (len(one.called_by) > _CALLS)
-        rows.append((plain(told.name), plain(told.version), plain(told.target), _digest(one.digest), called))
+        witness = (_WITNESS[one.witnessed],) if tried else ()
+        rows.append((plain(told.name), plain(told.version), plain(told.target), _digest(one.digest), *witness, called))
     print(columns(rows))
     return 0
 
@@ -229,6 +232,8 @@ def _named(one: KnownToolchain, which: str) -> bool:
 def _known_text(one: KnownToolchain) -> str:
     rows = _heading(one.description.name, one.description.version, one.description.target, one.digest)
     rows += [("called by", " ".join(_text(path) for path in one.called_by))]
+    if one.witnessed is not None:
+        rows += [("witness", _WITNESS[one.witnessed] if one.witnessed else "no: its programs do not load it")]
     parts = [(f"{part.digest.hex()}", _text(part.path)) for part in one.description.parts]
     return "\n".join([columns(rows), "", columns(parts)])
 
@@ -261,6 +266,7 @@ def _as_value(one: KnownToolchain) -> dict[str, object]:
         "target": told.target,
         "digest": one.digest.hex(),
         "called_by": [_text(path) for path in one.called_by],
+        "witnessed": one.witnessed,
         "parts": {_text(part.path): part.digest.hex() for part in told.parts},
     }
 

@@ -81,6 +81,25 @@ def test_what_was_met_is_listed_and_shown(
     assert "gcc-99" in capsys.readouterr().err
 
 
+def test_what_a_daemon_offers_says_whether_it_is_witnessed(
+    client: ToolchainClosure, server: Path, compiler: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    called_by = (os.fsencode(compiler),)
+    known = [
+        KnownToolchain(client.digest, called_by, describe(client), witnessed=witnessed) for witnessed in (True, False)
+    ]
+    toolchain_list.write(server.parent / "state" / toolchain_list.NAME, known)
+    assert main(["toolchain", "list", "--config", str(server)]) == 0
+    heading, *rows = (line.split() for line in capsys.readouterr().out.splitlines())
+    column = heading.index("WITNESS")
+    assert [row[-2] for row in rows] == ["yes", "no"]
+    assert column == len(heading) - 3  # before CALLED BY
+    assert main(["toolchain", "list", "--format", "json", "--config", str(server)]) == 0
+    assert [one["witnessed"] for one in json.loads(capsys.readouterr().out)] == [True, False]
+    assert main(["toolchain", "show", "cc", "--config", str(server)]) == 0
+    assert "witness    no: its programs do not load it" in capsys.readouterr().out
+
+
 def test_a_path_is_shown_as_it_is_here(
     client: ToolchainClosure, compiler: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

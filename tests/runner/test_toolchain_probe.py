@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,25 @@ def test_a_compiler_that_starts_and_makes_nothing_is_not_offered(reachable: Path
 
     asyncio.run(body())
     assert os.path.exists("/usr/bin/false")
+
+
+def test_a_compiler_that_cannot_load_the_witness_is_offered_and_not_witnessed(reachable: Path) -> None:
+    """Statically linked, as some sites build theirs: nothing stands in front of its libc."""
+    source = Path(__file__).parents[1] / "intruder.c"
+    subprocess.run(["gcc", "-static", "-O1", "-o", reachable / "static", source], check=True)
+    subprocess.run(["gcc", "-O1", "-o", reachable / "dynamic", source], check=True)
+
+    async def body() -> None:
+        async with Runner(compilers=[str(reachable / name) for name in ("static", "dynamic")]) as runner:
+            witnessed = {offer.called_by[0]: offer.witnessed for offer in runner.ready.toolchains}
+            assert witnessed == {
+                os.fsencode(reachable / "static"): False,
+                os.fsencode(reachable / "dynamic"): True,
+            }
+            for offer in runner.ready.toolchains:
+                words = [offer.called_by[0], b"read", b"/x"]
+                outcome = await runner.run(words, toolchain=offer.digest, questions=b"")
+                assert (outcome.report.failure, outcome.report.status) == ("", 0)
+                assert bool(outcome.report.witness) == bool(outcome.questions) == offer.witnessed
+
+    asyncio.run(body())

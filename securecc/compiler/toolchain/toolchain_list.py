@@ -17,12 +17,15 @@ NAME = "toolchains.json"
 
 
 class KnownToolchain(msgspec.Struct, frozen=True):
-    """One toolchain. `called_by` are the paths of its drivers; `search_path` is the PATH that it was examined with."""
+    """One toolchain. `called_by` are the paths of its drivers; `search_path` is the PATH that it was examined with.
+    `witnessed` says whether its programs load the witness, None if nobody has tried.
+    """
 
     digest: Digest
     called_by: tuple[bytes, ...]
     description: Description
     search_path: bytes = b""
+    witnessed: bool | None = None
 
 
 class ToolchainList(msgspec.Struct, frozen=True):

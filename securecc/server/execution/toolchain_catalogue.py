@@ -43,7 +43,11 @@ class ToolchainCatalogue:
         self._offers = {offer.digest: offer for offer in toolchains}
         try:
             write(
-                self._file, [KnownToolchain(offer.digest, offer.called_by, offer.description) for offer in toolchains]
+                self._file,
+                [
+                    KnownToolchain(offer.digest, offer.called_by, offer.description, witnessed=offer.witnessed)
+                    for offer in toolchains
+                ],
             )
         except OSError as error:
             log.warning("cannot write %s: %s", os.fspath(self._file), error.strerror)

@@ -17,7 +17,14 @@ GCC = KnownToolchain(
     b"\xff" * 32, (b"/usr/bin/gcc\xff",), Description("gcc-12", parts=(Part(b"/usr/bin/as", b"12345678"),))
 )
 KNOWN = st.lists(
-    st.builds(KnownToolchain, st.binary(), st.lists(st.binary()).map(tuple), st.from_type(Description)), max_size=3
+    st.builds(
+        KnownToolchain,
+        st.binary(),
+        st.lists(st.binary()).map(tuple),
+        st.from_type(Description),
+        witnessed=st.none() | st.booleans(),
+    ),
+    max_size=3,
 )
 
 
@@ -25,6 +32,12 @@ KNOWN = st.lists(
 def test_what_is_written_is_read(known: Any, pid: Any) -> None:
     ledger = ToolchainList(tuple(known), pid)
     assert decode(encode(ledger), "toolchains.json") == ledger
+
+
+def test_a_list_of_an_earlier_version_says_nothing_of_witnesses() -> None:
+    earlier = encode(ToolchainList((GCC,))).replace(b',"witnessed":null', b"")
+    assert b"witnessed" not in earlier
+    assert decode(earlier, "toolchains.json") == ToolchainList((GCC,))
 
 
 @given(st.binary(max_size=40) | st.sampled_from([b"[1]", b"[]", b'{"toolchains": [{"digest": 1}]}', b"[" * 100_000]))
