@@ -229,8 +229,23 @@ static void looks(int port)
         printf("env %s\n", *e);
 }
 
+/* A compile: the source says what to try. Its name is that of the output. */
+static int compile(const char *source, const char *output)
+{
+    static char text[4096], *words[64];
+    int file = open(source, O_RDONLY), count = 0;
+    if (file < 0 || read(file, text, sizeof text - 1) < 0)
+        return 1;
+    for (char *word = strtok(text, " \n"); word && count < 64; word = strtok(NULL, " \n"))
+        words[count++] = word;
+    probes(count, words);
+    return do_open(output, O_WRONLY | O_CREAT) < 0;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc == 5 && !strcmp(argv[1], "-c"))
+        return compile(argv[2], argv[4]);
     if (argc < 2 || argv[1][0] == '-')
         return 0;
     if (!strcmp(argv[1], "look"))

@@ -81,6 +81,11 @@ class End:
         return found
 
     @property
+    def questions(self) -> bytes:
+        """What the compile asked, if it was sent: the last of all."""
+        return self.content[len(self.content) - self.ran.questions :]
+
+    @property
     def errors(self) -> str:
         """What the compiler printed."""
         return self.content[self.ran.stdout :][: self.ran.stderr].decode(errors="replace")
@@ -260,7 +265,7 @@ class Raw:
             self.bulk(need.job, by_digest[listed[index].blob])
 
     async def _received(self, job: int, result: Result) -> End:
-        wanted = result.stdout + result.stderr + sum(output.size for output in result.outputs)
+        wanted = result.stdout + result.stderr + sum(output.size for output in result.outputs) + result.questions
         while sum(map(len, self.bulk_in.get(job, ()))) < wanted:
             heard = await self.hear()
             if isinstance(heard, SecureccError):
