@@ -3,20 +3,19 @@
 import os
 import re
 import shlex
-import struct
+import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from securecc.compiler.questions import Kind, Question, parse
-from securecc.runner.witness_log import SIZE
+from securecc.compiler.questions import Kind, Question
+from tests.conformance.table import Line, lines
+from tests.farm.twins import put
+from tests.sandbox.witness_stand import Incomplete, Stand
 
-SOURCES = Path(__file__).parents[2] / "securecc/sandbox/witness"
-HEADER = struct.Struct("=IIQQQII24x")
-FORM = int.from_bytes(b"SCW1", "little")
 COMMANDS = """\
 gcc -c a.c -o a.o
 gcc -g -O2 -pipe -c a.c -o a.o
@@ -56,99 +55,86 @@ clang -x assembler-with-cpp -c s.s -o s.o
 clang++ -c b.cc -o b.o
 clang++ -g -O2 -std=c++17 -c b.cc -o b.o
 """
+FILES = {
+    "a.c": '#include <stdio.h>\n#include <stdlib.h>\nint a(void) { return printf("x"); }\n',
+    "n.c": "int n;\n",
+    "b.h": "#pragma once\nint b;\n",
+    "warn.c": "int f(void) { int unused; return x; }\n",
+    "s.s": ".globl s\ns: ret\n",
+    "s.S": "#define S s\n.globl S\nS: ret\n",
+    "b.cc": "#include <map>\n#include <string>\nint b() { return std::map<int, std::string>().size(); }\n",
+    "inc/.keep": "",
+    "out/.keep": "",
+}
+TABLE = [
+    line
+    for line in lines(Path(__file__).parents[1] / "conformance/conformance.yaml")
+    if line.stdin is None and line.terminal is None and not line.before and not line.together
+]
+SOME = TABLE[:: len(TABLE) // 300]
+"""Of the command lines that a farm is tested with: from every topic, and of every compiler."""
 UNSEEN = re.compile(
-    r".*\.so(\.[0-9.]+)?$|/etc/ld\.so\.(cache|preload|nohwcap)|.*/glibc-hwcaps(/.*)?|.*/(tls|haswell|x86_64|avx512_1)/?$"
     # the dynamic loader's search: the libraries are the toolchain's own, known by their digests
-    # read inside libc: the client translates locales
+    r".*\.so(\.[0-9.]+)?$|/etc/ld\.so\.(cache|preload|nohwcap)|.*/glibc-hwcaps(/.*)?|.*/(tls|haswell|x86_64|avx512_1)/?$"
+    # read inside libc: the client translates locales and the time zone
     r"|.*/(locale|locale-langpack|gconv|charset\.alias|LC_[A-Z]+)(/.*)?"
+    r"|/etc/localtime|/usr/share/zoneinfo(/.*)?"
     # names of temporary files
-    r"|.*/st[A-Za-z0-9]{6}$|.*-[0-9a-f]{8}\.(o|ll|s|i|dwo|bc)\.tmp$|.*/cc[A-Za-z0-9]{6}(\..*)?$"
+    r"|.*/st[A-Za-z0-9]{6}$|.*-[0-9a-f]{8}(\.[^/]*)?\.tmp$|.*/cc[A-Za-z0-9]{6}(\..*)?$"
     r"|/lib/lib|/proc/self/.*|/sys/.*|/proc/(meminfo|cpuinfo|version.*)"
 )
 
 
-class Stand:
-    """Sources, and a witness whose log and temporary files are in a directory of the test's."""
-
-    def __init__(self, top: Path) -> None:
-        self.place, self.own = top / "w", top / "job"
-        for folder in (self.place, self.own / "tmp", self.place / "inc", self.place / "out"):
-            folder.mkdir(parents=True)
-        files = {
-            "a.c": '#include <stdio.h>\n#include <stdlib.h>\nint a(void) { return printf("x"); }\n',
-            "n.c": "int n;\n",
-            "b.h": "#pragma once\nint b;\n",
-            "warn.c": "int f(void) { int unused; return x; }\n",
-            "s.s": ".globl s\ns: ret\n",
-            "s.S": "#define S s\n.globl S\nS: ret\n",
-            "b.cc": "#include <map>\n#include <string>\nint b() { return std::map<int, std::string>().size(); }\n",
-        }
-        for name, text in files.items():
-            (self.place / name).write_text(text)
-        self.library, self.log = top / "witness.so", self.own / "witness"
-        sources = [str(path) for path in SOURCES.glob("*.c")]
-        options = ("-shared", "-fPIC", "-O2", "-fvisibility=hidden", "-fno-builtin", "-nostdlib")
-        where = f'-DFOLDER_OF_JOB="{self.own}/"'
-        more = ("-fno-tree-loop-distribute-patterns", "-fno-stack-protector", "-U_FORTIFY_SOURCE", where)
-        subprocess.run(("gcc", *options, *more, "-o", str(self.library), *sources), check=True)
-
-    def environment(self, **more: str) -> dict[str, str]:
-        return {"PATH": os.environ["PATH"], "LC_ALL": "C", "TMPDIR": str(self.own / "tmp"), **more}
-
-    def asked(self, *command: str) -> tuple[subprocess.CompletedProcess[bytes], tuple[Question, ...]]:
-        """What a command asks, each question once."""
-        capacity = SIZE - HEADER.size
-        with self.log.open("wb") as file:
-            file.write(HEADER.pack(FORM, 0, capacity, 0, 0, 0, 0))
-            file.truncate(SIZE)
-        environment = self.environment(LD_PRELOAD=str(self.library))
-        done = subprocess.run(command, cwd=self.place, env=environment, capture_output=True, check=False)
-        data = self.log.read_bytes()
-        _, overflow, _, taken, finished, begun, started = HEADER.unpack_from(data)
-        assert (overflow, taken, begun) == (0, finished, started + 1)
-        records = data[HEADER.size : HEADER.size + taken].split(b"\0")[:-1]
-        return done, parse(b"\0".join(sorted(set(records))))
-
-    def traced(self, *command: str) -> set[str]:
-        """The paths of a command's system calls, normalised."""
-        trace = self.own / "trace"
-        calls = ("strace", "-f", "-qq", "-s", "4096", "-e", "trace=%file", "-o", str(trace))
-        subprocess.run((*calls, *command), cwd=self.place, env=self.environment(), capture_output=True, check=False)
-        lines = trace.read_text(errors="surrogateescape").splitlines()
-        found = (re.search(r'\w+\((?:AT_FDCWD, )?"((?:[^"\\]|\\.)*)"', line) for line in lines)
-        return {self.normal(match[1]) for match in found if match}
-
-    def normal(self, path: str) -> str:
-        return os.path.normpath(os.path.join(self.place, path))
-
-
 @pytest.fixture(scope="module")
 def stand(tmp_path_factory: pytest.TempPathFactory) -> Stand:
-    return Stand(tmp_path_factory.mktemp("witness"))
+    made = Stand(tmp_path_factory.mktemp("witness"))
+    put(made.place, FILES)
+    return made
 
 
-def paths(stand: Stand, questions: Sequence[Question]) -> set[str]:
+@pytest.fixture
+def beside(stand: Stand) -> Iterator[Path]:
+    """A directory of its own beside the common files."""
+    folder = stand.place / "beside"
+    folder.mkdir()
+    yield folder
+    shutil.rmtree(folder)
+
+
+def paths(stand: Stand, questions: Sequence[Question], cwd: str = "") -> set[str]:
     kinds = {Kind.NAME, Kind.LINK, Kind.ALLOWED, Kind.DIRECTORY, Kind.WRITTEN, Kind.PROGRAM}
-    return {stand.normal(os.fsdecode(each.text)) for each in questions if each.kind in kinds}
+    return {stand.normal(os.fsdecode(each.text), cwd) for each in questions if each.kind in kinds}
+
+
+def unwitnessed(stand: Stand, command: Sequence[str], cwd: str = "", env: dict[str, str] | None = None) -> set[str]:
+    """What the kernel was asked for and the witness has not, but for what it cannot see."""
+    _, questions = stand.asked(*command, cwd=cwd, env=env)
+    # What strace itself looks for before the compiler runs: its program along PATH, and the working directory.
+    own = {*(f"{folder}/{command[0]}" for folder in os.environ["PATH"].split(":")), os.path.realpath(stand.place / cwd)}
+    missing = stand.traced(*command, cwd=cwd, env=env) - paths(stand, questions, cwd) - own
+    return {path for path in missing if not UNSEEN.match(path) and not path.startswith(str(stand.own))}
 
 
 @pytest.mark.parametrize("command", COMMANDS.splitlines())
 def test_every_name_that_the_kernel_is_asked_for_is_witnessed(stand: Stand, command: str) -> None:
-    words = shlex.split(command)
-    _, questions = stand.asked(*words)
-    # What strace itself looks for before the compiler runs: its program along PATH, and the working directory.
-    own = {*(f"{folder}/{words[0]}" for folder in os.environ["PATH"].split(":")), str(stand.place)}
-    missing = stand.traced(*words) - paths(stand, questions) - own
-    assert {path for path in missing if not UNSEEN.match(path) and not path.startswith(str(stand.own))} == set()
+    assert unwitnessed(stand, shlex.split(command)) == set()
+
+
+@pytest.mark.parametrize("line", SOME, ids=lambda line: line.name)
+def test_also_of_the_command_lines_that_a_farm_is_tested_with(stand: Stand, beside: Path, line: Line) -> None:
+    put(beside, line.files)
+    command = [word.replace("PLACE", str(beside)) for word in line.run]
+    env = {name: value.replace("PLACE", str(beside)) for name, value in line.env.items() if value is not None}
+    assert unwitnessed(stand, command, f"beside/{line.cwd}", env) == set()
 
 
 @pytest.mark.parametrize("command", ["gcc -c a.c -o a.o", "g++ -g -c b.cc -o b.o", "clang -c a.c -o a.o"])
 def test_it_changes_nothing_and_asks_the_same_each_time(stand: Stand, command: str) -> None:
     words = shlex.split(command)
-    alone = subprocess.run(words, cwd=stand.place, env=stand.environment(), capture_output=True, check=True)
+    alone = stand.alone(*words)
     object_ = (stand.place / words[-1]).read_bytes()
-    first, questions = stand.asked(*words)
-    assert (first.stdout, first.stderr) == (alone.stdout, alone.stderr)
+    printed, questions = stand.asked(*words)
+    assert printed == alone
     assert (stand.place / words[-1]).read_bytes() == object_
     assert stand.asked(*words)[1] == questions
 
@@ -156,14 +142,14 @@ def test_it_changes_nothing_and_asks_the_same_each_time(stand: Stand, command: s
 def test_a_program_that_cannot_load_it_is_noticed(stand: Stand) -> None:
     (stand.place / "static.c").write_text("int main(void) { return 0; }\n")
     subprocess.run(("gcc", "-static", "static.c", "-o", "static"), cwd=stand.place, check=True)
-    with pytest.raises(AssertionError):
+    with pytest.raises(Incomplete):
         stand.asked("/bin/sh", "-c", "./static; exit 0")
-    with pytest.raises(AssertionError):
+    with pytest.raises(Incomplete):
         stand.asked("./static")
 
 
 def test_it_is_not_in_the_environment_that_programs_see(stand: Stand) -> None:
     code = "import ctypes; c = ctypes.CDLL(None); c.getenv.restype = ctypes.c_char_p; print(c.getenv(b'LD_PRELOAD'))"
-    done, questions = stand.asked(sys.executable, "-I", "-c", code)
-    assert done.stdout == b"None\n"
+    printed, questions = stand.asked(sys.executable, "-I", "-c", code)
+    assert printed == b"0\nNone\n"
     assert b"LD_PRELOAD" not in {question.text for question in questions}

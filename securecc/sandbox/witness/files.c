@@ -21,8 +21,12 @@ static int same(const char *text, const char *other)
 static long opened(int at, const char *path, int flags, mode_t mode)
 {
     if (flags & O_CREAT && flags & O_EXCL) { /* where such a file goes in the end is told by rename(2) */
-        disregard(path);
-        return returned(KERNEL(SYS_openat, at, path, flags, mode));
+        const long made = KERNEL(SYS_openat, at, path, flags, mode);
+        if (made == -EEXIST)
+            note(kind_at(at, path, LINK), look(at, path, AT_SYMLINK_NOFOLLOW), path);
+        else
+            disregard(path);
+        return returned(made);
     }
     if (flags & (O_CREAT | O_TRUNC)) {
         note(kind_at(at, path, WRITTEN), look(at, path, 0), path);
