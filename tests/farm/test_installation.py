@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from securecc.sandbox import witness_library
 from tests.farm.farmside import TOP
 from tests.waiting import CEILING_S
 
@@ -59,6 +60,20 @@ def test_it_runs(installed: Path) -> None:
         assert done.returncode == 0, done.stderr
     jail = subprocess.run([installed / "usr/lib/securecc/bin/securecc-jail"], capture_output=True, check=False)
     assert jail.stderr.startswith(b"securecc-jail: cannot read the arguments")
+
+
+def test_its_runner_finds_the_witness(installed: Path) -> None:
+    """Beside its own interpreter, which is a virtual environment's, and nothing of this checkout's."""
+    python = installed / "usr/lib/securecc/bin/python3"
+    code = "import os; from securecc.sandbox import witness_library; print(os.fsdecode(witness_library.find()))"
+    done = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, check=False, cwd="/")
+    found = Path(done.stdout.strip())
+    assert found == installed / "usr/lib/securecc/lib/securecc" / witness_library.NAME, done.stderr
+    assert found.stat().st_mode & 0o444 == 0o444
+    loaded = subprocess.run(
+        ["/bin/sh", "-c", "echo runs"], env={"LD_PRELOAD": str(found)}, capture_output=True, text=True, check=False
+    )
+    assert (loaded.stdout, loaded.stderr) == ("runs\n", "")  # ld.so names a library that it cannot load
 
 
 def test_every_page_that_it_names_is_there(installed: Path) -> None:

@@ -66,6 +66,14 @@ def test_vectors_of_messages(vector: Any) -> None:
     assert _plain(fields) == vector["fields"]
 
 
+@pytest.mark.parametrize("vector", VECTORS["earlier"], ids=lambda vector: vector["name"])
+def test_a_message_of_the_version_before_has_the_defaults(vector: Any) -> None:
+    decode = decode_from_client if vector["from"] == "client" else decode_from_server
+    message = decode(bytes.fromhex(vector["payload"]))
+    assert type(message).__name__ == vector["name"]
+    assert _plain(msgspec.to_builtins(message, builtin_types=(bytes,))[1:]) == vector["fields"]
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.hex()
