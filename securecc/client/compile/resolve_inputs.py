@@ -110,7 +110,11 @@ class InputResolver:
         _add(self._of_compiles, invocation.key, own)
         _add(self._of_toolchains, invocation.toolchain.digest, others)
         self._cache.forget(invocation.key)
-        return await (self.ask if inputs.from_compiler else self.resolve)(launcher, invocation)
+        try:
+            return await (self.ask if inputs.from_compiler else self.resolve)(launcher, invocation)
+        except StaysLocal:
+            self.give_up(invocation)
+            raise
 
     def _check_may_leave(self, invocation: Invocation, inputs: Inputs, paths: tuple[bytes, ...]) -> None:
         """Checks that a server may be shown these paths: those of the project, of the command's include directories and

@@ -7,7 +7,7 @@ from securecc.client.execution.accepted import NotAcceptedError
 from securecc.client.execution.executor import Compile, Executor, Outcome
 from securecc.client.witness.comparison import Difference
 from securecc.client.witness.witness import Witness
-from securecc.model.errors import ProtocolError, StaysLocal
+from securecc.model.errors import ProtocolError, Refused, StaysLocal
 from securecc.model.printable import quote
 
 MOST_ATTEMPTS = 4
@@ -35,6 +35,7 @@ class Witnessed:
         Raises:
             NotAcceptedError: this machine would have answered otherwise.
             StaysLocal: what the run asked for cannot be shown to a server.
+            Refused: the server refuses it, and nothing may be compiled here.
         """
         self._witness.check_foreseen(compile_)
         first = compile_.attempt
@@ -42,6 +43,10 @@ class Witnessed:
         while True:
             try:
                 outcome = await self._executor.run(compile_)
+            except Refused:  # nothing may be compiled here
+                if compile_.attempt != first:
+                    self._inputs.give_up(compile_.invocation)
+                raise
             except StaysLocal as error:
                 if compile_.attempt == first or not error.reason.startswith("refused-"):
                     raise

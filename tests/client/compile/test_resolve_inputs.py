@@ -212,6 +212,20 @@ def test_standard_input_is_not_asked_for_twice(rig: Rig) -> None:
     run(body())
 
 
+def test_what_cannot_be_sent_is_not_shown_from_then_on(rig: Rig) -> None:
+    """Else no later compile of the toolchain could be sent."""
+    os.mkfifo(rig.folder / "opt.h")
+
+    async def body() -> None:
+        invocation = await rig.prepare()
+        inputs = await rig.resolve(invocation)
+        with pytest.raises(StaysLocal):
+            await rig.resolver.widen(rig.launcher, invocation, inputs, (os.fsencode(rig.folder / "opt.h"),))
+        assert (await rig.resolve(invocation)).digest == inputs.digest
+
+    run(body())
+
+
 def test_what_a_run_lacked_is_shown_from_then_on(rig: Rig) -> None:
     (rig.folder / "opt.h").touch()
     (rig.folder / "sub").mkdir()

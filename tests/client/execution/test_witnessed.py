@@ -16,7 +16,7 @@ from securecc.client.host.system_directories import SystemDirectories
 from securecc.client.inputs.caches.directory_cache import DirectoryCache
 from securecc.client.spool import Content
 from securecc.client.witness.witness import Witness
-from securecc.model.errors import StaysLocal
+from securecc.model.errors import Refused, StaysLocal
 from securecc.model.manifest import digest
 from tests.client.compile.compile_rig import Rig, run
 
@@ -116,6 +116,33 @@ def test_what_is_no_question_is_not_believed(rig: Rig, asked: bytes) -> None:
     with pytest.raises(NotAcceptedError) as caught:
         run(witnessed(rig, asked))
     assert caught.value.reason == "disagreement"
+
+
+class Refusing(Server):
+    """Takes the first attempt, and refuses the others."""
+
+    async def run(self, compile_: Compile) -> Outcome:
+        if compile_.attempt > 1:
+            raise Refused("tree", "path '/sys' lies where no client's file may")
+        return await super().run(compile_)
+
+
+def test_what_a_server_refuses_is_shown_no_more(rig: Rig) -> None:
+    """It would be shown with each later compile of the toolchain: all would be refused."""
+    (rig.folder / "opt.h").touch()
+
+    async def body() -> None:
+        invocation = await rig.prepare()
+        inputs = await rig.resolve(invocation)
+        server = Refusing(b"N-opt.h")
+        rig.answers(rig.good(b"object"))
+        server.outcome = await rig.run(invocation, inputs)
+        chain = Witnessed(server, rig.resolver, Witness(DirectoryCache(), SystemDirectories()))
+        with pytest.raises(Refused):
+            await chain.run(Compile(rig.launcher, invocation, inputs))
+        assert (await rig.resolve(invocation)).digest == inputs.digest
+
+    run(body())
 
 
 @pytest.fixture
