@@ -116,6 +116,13 @@ def test_a_variable_that_the_compiler_never_asks_for_keeps_nothing_here(twins: T
     twins.same({"a.c": "int f(int a) { return a + 1; }\n"}, "gcc", "-c", "a.c", env={name: value})
 
 
+def test_what_only_this_machine_has_is_seen(twins: Twins) -> None:
+    text = UNFORESEEN["paste.c"].replace("opt.h", "/proc/self/status")
+    alone, through = twins.both({"a.c": text}, "gcc", "-c", "a.c")
+    assert through.seen == alone.seen
+    assert not through.remote
+
+
 @pytest.mark.parametrize("path", ["/.securecc/witness", "/.securecc/tmp/../witness", "/.securecc/confine"])
 def test_what_only_the_sandbox_has_is_in_no_object(twins: Twins, path: str) -> None:
     alone, through = twins.both({"a.s": f'.incbin "{path}"\n'}, "gcc", "-c", "a.s")

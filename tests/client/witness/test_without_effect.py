@@ -42,6 +42,7 @@ def test_these_do_not_show_in_an_object(question: Question) -> None:
         Question(Kind.MACHINE, Answer.PRESENT, b"uname cc1"),
         Question(Kind.UNKNOWN, Answer.PRESENT, b"glob"),
         Question(Kind.PROGRAM, Answer.PRESENT, b"/tmp/as"),
+        name(b"/proc/self/status"),
         name(b"/usr/include/cuda.h"),
         name(b"/etc/passwd"),
         name(b"stdio.h"),
