@@ -126,7 +126,10 @@ class InputResolver:
         search = invocation.search
         foreseen = ForeseenPaths((*search.project, search.cwd, *search.directories))
         for path in paths:
-            if not (foreseen.covers(path) or is_public(path) or self._builder.names(inputs, search, path)):
+            real = os.path.realpath(path)  # a link of the project's may lead to anything
+            if foreseen.covers(path) and foreseen.covers(real):
+                continue
+            if not is_public(path) and not self._builder.names(inputs, search, path):
                 raise StaysLocal("witness", f"the run asked for {plain_path(path)}, which no text of the compile names")
 
     def give_up(self, invocation: Invocation) -> None:

@@ -8,7 +8,7 @@ from securecc.client.execution.executor import Compile, Executor, Outcome
 from securecc.client.witness.comparison import Difference
 from securecc.client.witness.witness import Witness
 from securecc.model.errors import ProtocolError, Refused, StaysLocal
-from securecc.model.printable import quote
+from securecc.model.printable import plain_path, quote
 
 MOST_ATTEMPTS = 4
 """How often a compile is submitted: each time the server is shown the paths that the run before asked for and lacked,
@@ -82,14 +82,25 @@ class Witnessed:
             NotAcceptedError: the server sent something else than questions, or none where they matter.
         """
         digest = outcome.received.result.witness
-        doubtful = compile_.invocation.environment.doubtful
-        if not digest and doubtful and not outcome.failed:
-            raise NotAcceptedError(
-                "environment", f"{quote(doubtful)} is set, and {outcome.server} tells not if it counts"
-            )
+        if not digest and not outcome.failed:
+            _check_nothing_counts(compile_, outcome.server)
         if not digest or digest == compile_.questions:
             return []
         try:
             return self._witness.judge(compile_, digest, outcome.received.questions.read())
         except ProtocolError as error:
             raise NotAcceptedError("disagreement", f"{outcome.server}: {error}") from error
+
+
+def _check_nothing_counts(compile_: Compile, server: str) -> None:
+    """Checks that nothing was kept from the server that only the questions of the run could say not to count.
+
+    Raises:
+        NotAcceptedError: something was.
+    """
+    doubtful, withheld = compile_.invocation.environment.doubtful, compile_.inputs.withheld
+    if doubtful:
+        raise NotAcceptedError("environment", f"{quote(doubtful)} is set, and {server} does not say if it counts")
+    if withheld:
+        said = f"a text names {plain_path(withheld)}, which was not sent, and {server} does not say if it counts"
+        raise NotAcceptedError("witness", said)

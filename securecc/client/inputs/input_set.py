@@ -2,9 +2,10 @@
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from securecc.client.inputs.caches.file_cache import FileCache, FileFacts
+from securecc.client.inputs.foreseen_paths import is_public
 from securecc.client.inputs.name_watch import NameWatch
 from securecc.client.inputs.path_walk import PathWalk
 from securecc.client.inputs.spelled_paths import under
@@ -20,7 +21,8 @@ class InputSet:
 
     `files` are by their physical path; `spelled` maps the paths that were read to these. Files in `embedded` are
     included as bytes, and name no other file. `directories` contain the files that were read, as spelled. `file_types`
-    are existing names that are not files to the compiler. All methods that add raise StaysLocal for anything that
+    are existing names that are not files to the compiler. `withheld` is a path that is here and that a compiler may ask
+    for, but that a server is not shown; empty if there is none. All methods that add raise StaysLocal for anything that
     cannot be reproduced for a remote compiler.
     """
 
@@ -32,6 +34,7 @@ class InputSet:
         self.embedded: set[bytes] = set()
         self.directories: dict[bytes, None] = {}
         self.file_types: dict[bytes, int] = {}
+        self.withheld = b""
         self._excluded: tuple[bytes, ...] = ()
 
     def add_directory(self, path: bytes) -> None:
@@ -78,9 +81,12 @@ class InputSet:
             raise StaysLocal("line", f"#line names {os.fsdecode(path)}, which is not a regular file")
         return path
 
-    def add_candidates(self, watches: Iterable[NameWatch], queried: frozenset[bytes]) -> None:
+    def add_candidates(
+        self, watches: Iterable[NameWatch], queried: frozenset[bytes], foreseen: Callable[[bytes], bool]
+    ) -> None:
         """Adds every other file that could be found under the same names. If the run's conditions differ from those of
-        `-M` (``#pragma GCC target``), it must not find another file instead.
+        `-M` (``#pragma GCC target``), it must not find another file instead. `foreseen` says whether a file may be sent
+        because a text names it; others are withheld.
         """
         equal = {_pragma_once_key(file) for file, _ in self.files.values()}
         alike = {(file.stat_key.size, file.stat_key.mtime_ns // _SECOND) for file, _ in self.files.values()}
@@ -88,8 +94,12 @@ class InputSet:
         for watch in watches:
             for name in watch.present:
                 path = under(watch.listing.path, name)
-                if path not in self.spelled and (name in matched or _may_be_copy(path, alike)):
+                if path in self.spelled or not (name in matched or _may_be_copy(path, alike)):
+                    continue
+                if foreseen(path) or is_public(path):
                     self._add_candidate(path, equal)
+                else:
+                    self.withheld = self.withheld or path
 
     def add_file_type(self, path: bytes) -> None:
         """Adds something that exists, but is not the file or directory that would be used there."""

@@ -152,7 +152,7 @@ class ManifestBuilder:
             if foreseen(directory + b"/") and not is_per_process(directory):
                 inputs.walk.directory(directory)
         watched = watches.watches()
-        inputs.add_candidates(watched, frozenset(name.rpartition(b"/")[2] for name in queried))
+        inputs.add_candidates(watched, frozenset(name.rpartition(b"/")[2] for name in queried), foreseen)
         for path in watches.obstacles():
             inputs.add_file_type(path)
         timestamps = {file.stat_key.mtime_ns // _SECOND for file in texts} if wanted.stamped else ()
@@ -176,6 +176,7 @@ class ManifestBuilder:
             links=tuple(one(item) for item in walk.links.items()),
             watches=tuple(watch for watch in watches if not inputs.excludes(watch.listing.path)),
             file_types=tuple(one(item) for item in inputs.file_types.items()),
+            withheld=inputs.withheld,
         )
 
 

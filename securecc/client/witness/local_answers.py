@@ -25,13 +25,11 @@ class LocalAnswers:
 
     def name(self, path: bytes) -> Answer:
         """What the path leads to (stat(2))."""
-        path = absolute(path, self._cwd)
-        return Answer.ABSENT if self._surely_absent(path) else _answer(path, follow=True)
+        return self._at(path, follow=True)
 
     def link(self, path: bytes) -> Answer:
         """What is at the path itself (lstat(2))."""
-        path = absolute(path, self._cwd)
-        return Answer.ABSENT if self._surely_absent(path) else _answer(path, follow=False)
+        return self._at(path, follow=False)
 
     def allowed(self, path: bytes, mode: int) -> Answer:
         """Whether the file may be used so (access(2))."""
@@ -45,6 +43,12 @@ class LocalAnswers:
     def checksum(self, path: bytes) -> bytes:
         """The mark of the names in a directory."""
         return names_checksum(self.names(path))
+
+    def _at(self, path: bytes, *, follow: bool) -> Answer:
+        if not path:
+            return Answer.ABSENT  # the empty name names nothing (path_resolution(7))
+        path = absolute(path, self._cwd)
+        return Answer.ABSENT if self._surely_absent(path) else _answer(path, follow=follow)
 
     def _surely_absent(self, path: bytes) -> bool:
         head, _, tail = path.rpartition(b"/")

@@ -1,5 +1,6 @@
 """A result whose questions this machine answers differently is sent again with what lacked, or made here."""
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -8,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from securecc.client.execution.accepted import NotAcceptedError
 from securecc.client.execution.executor import Compile, Outcome
@@ -17,7 +20,7 @@ from securecc.client.inputs.caches.directory_cache import DirectoryCache
 from securecc.client.spool import Content
 from securecc.client.witness.witness import Witness
 from securecc.model.errors import Refused, StaysLocal
-from securecc.model.manifest import digest
+from securecc.model.manifest import Kind, digest
 from tests.client.compile.compile_rig import Rig, run
 
 ALIKE = b"Nfa.c\0Nfa.h"
@@ -49,14 +52,18 @@ def _with(result: Any, **changes: Any) -> Any:
 async def witnessed(
     rig: Rig, *asked: bytes | None, environment: dict[bytes, bytes] | None = None, status: int = 0
 ) -> Server:
+    server = Server(*asked)
+    await asking(rig, server, environment, status)
+    return server
+
+
+async def asking(rig: Rig, server: Server, environment: dict[bytes, bytes] | None = None, status: int = 0) -> None:
     invocation = await rig.prepare(environment=environment or {b"PATH": b"/usr/bin"})
     inputs = await rig.resolve(invocation)
-    server = Server(*asked)
     rig.answers(rig.good(b"object", status=status))
     server.outcome = await rig.run(invocation, inputs)
     chain = Witnessed(server, rig.resolver, Witness(DirectoryCache(), SystemDirectories()))
     await chain.run(Compile(rig.launcher, invocation, inputs))
-    return server
 
 
 def test_alike(rig: Rig) -> None:
@@ -145,6 +152,14 @@ def test_what_a_server_refuses_is_shown_no_more(rig: Rig) -> None:
     run(body())
 
 
+def test_nor_where_something_was_withheld(rig: Rig, elsewhere: Path) -> None:
+    (elsewhere / "x.h").touch()
+    (rig.folder / "a.c").write_text(f'#include "a.h"\n#if __has_include("{elsewhere}/x.h")\n#endif\n')
+    with pytest.raises(NotAcceptedError, match=r"x\.h, which was not sent"):
+        run(witnessed(rig, None))
+    assert len(run(witnessed(rig, ALIKE)).compiles) == 1
+
+
 @pytest.fixture
 def elsewhere() -> Iterator[Path]:
     """A directory that has nothing to do with the project."""
@@ -158,6 +173,57 @@ def test_a_hostile_server_cannot_ask_for_any_file(rig: Rig, elsewhere: Path) -> 
     for path in (bytes(elsewhere / "secret"), b"/etc/shadow", upwards):
         with pytest.raises(StaysLocal, match="no text of the compile names"):
             run(witnessed(rig, b"N-" + path))
+
+
+def secrets(base: Path) -> Path:
+    """A home directory with a project, and around it, in it and linked from it what is nobody's business."""
+    project = base / "home/project"
+    for name in ("home/.ssh", "home/other", "home/project/sub", "home/project/.git"):
+        (base / name).mkdir(parents=True)
+    for name in ("id", "home/.ssh/id", "home/id", "home/other/id", "home/project/.git/id", "home/project/.id"):
+        (base / name).write_text("alice's own")
+    (project / "sub/x.h").touch()
+    (project / "out").symlink_to("../.ssh")
+    (project / "leak").symlink_to("../id")
+    return project
+
+
+WORDS = st.sampled_from((b"..", b".", b"", b".ssh", b".git", b".id", b"id", b"home", b"project", b"other", b"out"))
+ODD = st.sampled_from((b"sub", b"x.h", b"leak", b"a.c", b"*", b"x\n", b"\xff", b"a" * 300))
+PATHS = st.lists(WORDS | ODD, max_size=5).map(b"/".join)
+KINDS = st.sampled_from((b"N-", b"L-", b"Nd", b"D-" + b"0" * 16, b"A!4" + b"-" * 15, b"P+", b"Wf", b"nf"))
+ASKED = st.lists(st.tuples(KINDS, st.booleans(), PATHS), min_size=1, max_size=3)
+
+
+@settings(deadline=None, max_examples=60)
+@given(rounds=st.lists(ASKED, min_size=1, max_size=MOST_ATTEMPTS))
+@example(rounds=[[(b"N-", False, b"leak")]])
+@example(rounds=[[(b"N-", False, b"out/id")]])
+@example(rounds=[[(b"L-", False, b"out")], [(b"N-", False, b"out/id")]])
+@example(rounds=[[(b"N-", False, b".git/id")]])
+@example(rounds=[[(b"N-", False, b".id")]])
+@example(rounds=[[(b"N-", False, b"../id")]])
+@example(rounds=[[(b"D-" + b"0" * 16, False, b"..")]])
+@example(rounds=[[(b"D-" + b"0" * 16, True, b"home/.ssh")]])
+def test_whatever_a_server_asks_for_it_gets_nothing_outside_the_project(
+    rounds: list[list[tuple[bytes, bool, bytes]]],
+) -> None:
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        base = Path(folder)
+        patch.setenv("HOME", str(base / "home"))
+        rig = Rig(secrets(base))
+        asked = [
+            b"\0".join(kind + (bytes(base) + b"/" if below else b"") + path for kind, below, path in questions)
+            for questions in rounds
+        ]
+        server = Server(*asked)
+        with contextlib.suppress(NotAcceptedError, StaysLocal):
+            run(asking(rig, server))
+        own = bytes(rig.folder) + b"/"
+        sent = [entry.path for each in server.compiles for entry in each.inputs.entries if entry.kind is Kind.FILE]
+        assert {own + b"a.c", own + b"a.h"} <= set(sent)
+        assert [path for path in sent if not path.startswith((own, b"/usr/"))] == []
+        assert [path for path in sent if b"/." in path] == []
 
 
 def test_a_file_that_the_source_names_may_be_asked_for(rig: Rig, elsewhere: Path) -> None:

@@ -66,5 +66,14 @@ def test_what_line_names_is_a_file_or_nothing(inputs: Scene) -> None:
 def test_a_candidate_that_is_gone_is_watched_by_its_type(inputs: Scene) -> None:
     listing = DirectoryCache().listing(inputs.top[:-1])
     assert listing is not None
-    inputs.add_candidates([NameWatch(listing, (b"x.h",), frozenset([b"x.h"]))], frozenset())
+    inputs.add_candidates([NameWatch(listing, (b"x.h",), frozenset([b"x.h"]))], frozenset(), lambda _: True)
     assert inputs.file_types == {inputs.top + b"x.h": 0}
+
+
+def test_a_candidate_that_was_not_foreseen_is_withheld(inputs: Scene) -> None:
+    (Path(os.fsdecode(inputs.top)) / "x.h").touch()
+    listing = DirectoryCache().listing(inputs.top[:-1])
+    assert listing is not None
+    files = dict(inputs.files)
+    inputs.add_candidates([NameWatch(listing, (b"x.h",), frozenset([b"x.h"]))], frozenset([b"x.h"]), lambda _: False)
+    assert (inputs.withheld, inputs.files) == (inputs.top + b"x.h", files)
