@@ -26,7 +26,10 @@ from securecc.system.file_type import file_type
 _K = TypeVar("_K")
 
 MOST_LACKED = 1024
-"""How many paths are remembered that runs of one compile, or one toolchain, lacked."""
+"""How many paths are remembered that runs of one compile, one project or one toolchain lacked."""
+
+PROJECTS = 256
+"""For how many working directories, each with a toolchain, it is remembered what runs lacked."""
 
 
 class InputResolver:
@@ -37,6 +40,7 @@ class InputResolver:
         self._cache = cache
         self._of_compiles: LRUCache[Key, tuple[bytes, ...]] = LRUCache(limits.COMPILES_REMEMBERED)
         self._of_toolchains: LRUCache[bytes, tuple[bytes, ...]] = LRUCache(limits.TOOLCHAINS_REMEMBERED)
+        self._of_projects: LRUCache[tuple[bytes, bytes], tuple[bytes, ...]] = LRUCache(PROJECTS)
 
     async def resolve(self, launcher: Launcher, invocation: Invocation, *, vouched: bool = False) -> Inputs:
         """What the compile reads: from memory if that still holds, else all that it may read. `vouched`: all names that
@@ -94,7 +98,8 @@ class InputResolver:
     ) -> Inputs:
         """What the compile reads, together with paths (absolute) that a run asked for and that were not sent.
 
-        They are remembered: those in the compile's own directories for this compile, others for its toolchain.
+        They are remembered: those in the compile's own directories for this compile, those of the system for its
+        toolchain, and others for what is compiled in its working directory.
 
         Raises:
             StaysLocal: one of them cannot be reproduced on a server, or must not leave this machine.
@@ -107,8 +112,10 @@ class InputResolver:
         places = (cwd + b"/", absolute(invocation.plan.source, cwd).rpartition(b"/")[0] + b"/")
         own = [path for path in lacked if path.startswith(places)]
         others = [path for path in lacked if not path.startswith(places)]
+        public = [path for path in others if is_public(path)]
         _add(self._of_compiles, invocation.key, own)
-        _add(self._of_toolchains, invocation.toolchain.digest, others)
+        _add(self._of_toolchains, invocation.toolchain.digest, public)
+        _add(self._of_projects, _project(invocation), [path for path in others if path not in public])
         self._cache.forget(invocation.key)
         try:
             return await (self.ask if inputs.from_compiler else self.resolve)(launcher, invocation)
@@ -133,8 +140,9 @@ class InputResolver:
                 raise StaysLocal("witness", f"the run asked for {plain_path(path)}, which no text of the compile names")
 
     def give_up(self, invocation: Invocation) -> None:
-        """Forgets what runs of this compile and its toolchain lacked, since a server does not take it."""
+        """Forgets what runs of this compile, its project and its toolchain lacked, since a server does not take it."""
         self._of_compiles.pop(invocation.key, None)
+        self._of_projects.pop(_project(invocation), None)
         self._of_toolchains.pop(invocation.toolchain.digest, None)
         self._cache.forget(invocation.key)
 
@@ -159,7 +167,11 @@ class InputResolver:
 
     def _with_lacked(self, invocation: Invocation, search: IncludeSearch) -> IncludeSearch:
         """Where a compile looks, with the paths that earlier runs lacked."""
-        paths = (*self._of_compiles.get(invocation.key, ()), *self._of_toolchains.get(invocation.toolchain.digest, ()))
+        paths = (
+            *self._of_compiles.get(invocation.key, ()),
+            *self._of_projects.get(_project(invocation), ()),
+            *self._of_toolchains.get(invocation.toolchain.digest, ()),
+        )
         if not paths:
             return search
         folders = tuple(path for path in paths if os.path.isdir(path))
@@ -169,6 +181,10 @@ class InputResolver:
             unlisted_files=(*search.unlisted_files, *files),
             other_directories=(*search.other_directories, *folders),
         )
+
+
+def _project(invocation: Invocation) -> tuple[bytes, bytes]:
+    return invocation.toolchain.digest, invocation.request.cwd
 
 
 def _add(known: LRUCache[_K, tuple[bytes, ...]], key: _K, paths: list[bytes]) -> None:

@@ -226,6 +226,30 @@ def test_what_cannot_be_sent_is_not_shown_from_then_on(rig: Rig) -> None:
     run(body())
 
 
+def test_what_one_project_showed_is_not_shown_with_another(rig: Rig, tmp_path_factory: pytest.TempPathFactory) -> None:
+    other = Rig(tmp_path_factory.mktemp("other"))
+    own = os.fsencode(rig.folder / "include/own.h")
+    (rig.folder / "include").mkdir()
+    (rig.folder / "include/own.h").touch()
+    (rig.folder / "deep").mkdir()
+    rig.folder = rig.folder / "deep"
+    for name in ("a.c", "b.c", "a.h"):
+        (rig.folder / name).touch()
+
+    async def body() -> None:
+        invocation = await rig.prepare()
+        inputs = await rig.resolve(invocation)
+        await rig.resolver.widen(rig.launcher, invocation, inputs, (own, b"/usr/include/stdio.h"))
+        beside = await rig.resolve(await rig.prepare("gcc", "-c", "b.c"))
+        elsewhere = await rig.resolver.resolve(other.launcher, await other.prepare())
+        shown = [
+            {entry.path for entry in each.entries} & {own, b"/usr/include/stdio.h"} for each in (beside, elsewhere)
+        ]
+        assert shown == [{own, b"/usr/include/stdio.h"}, {b"/usr/include/stdio.h"}]
+
+    run(body())
+
+
 def test_what_a_run_lacked_is_shown_from_then_on(rig: Rig) -> None:
     (rig.folder / "opt.h").touch()
     (rig.folder / "sub").mkdir()
