@@ -96,21 +96,13 @@ def test_a_limit_of_the_server_is_judged_by_a_local_run(bobs: Twins) -> None:
     bobs.farm.counts("limit")
 
 
-def test_a_failure_of_the_server_alone_is_kept_for_why(twins: Twins) -> None:
-    """The -M of a compile with this pragma does not name f.h, which the compile reads: the server lacks it."""
-    twins.farm.forget()
+def test_a_file_that_only_the_run_asks_for_is_shown_to_the_server(twins: Twins) -> None:
+    """The -M of a compile with this pragma does not name f.h, which the compile reads."""
     files = {
         "a.c": '#pragma GCC target("avx2")\n#ifdef __AVX2__\n#define F "f.h"\n#include F\n#endif\n',
         "f.h": "int a;\n",
     }
-    alone, through = twins.both(files, "gcc", "-c", "a.c")
-    assert through.seen == alone.seen
-    assert alone.status == 0
-    twins.farm.counts("disagreement")
-    (kept,) = twins.farm.journal()["disagreements"]
-    assert kept["arguments"] == ["gcc", "-c", "a.c"]
-    assert kept["server"].endswith(f":{twins.farm.server.port}")
-    assert "f.h" in kept["errors"]
+    assert twins.same(files, "gcc", "-c", "a.c").status == 0
 
 
 def test_with_fallback_0_the_limit_is_shown(bobs: Twins) -> None:
