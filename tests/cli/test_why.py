@@ -50,6 +50,20 @@ def test_why_lists_reasons_with_counts_examples_and_advice(recorded: Path, capsy
     assert "    gcc -c b.c" in lines
 
 
+def test_a_question_that_this_machine_answers_differently_is_named(
+    state: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    journal = Journal(state)
+    question = "/usr/local/include/stdio.h is a file on this machine, and is not there on the server"
+    journal.local("witness", question, [b"gcc", b"-c", b"a.c"])
+    journal.close()
+    assert main(["why"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[3].endswith(f"a.c: {question}")
+    assert f"witness: {why.ADVICE['witness']}" in lines
+    assert "the compiler asked for something that differs on the server" in why.ADVICE["witness"]
+
+
 def test_why_as_json(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["why", "--format", "json"]) == 0
     found = json.loads(capsys.readouterr().out)

@@ -27,7 +27,8 @@ def test_all_is_well(farm: Farm) -> None:
     status, found = doctor(farm)
     assert (status, set(states(found).values())) == (0, {"ok"})
     assert list(found) == [
-        "agent", "servers", "ticket", "compiler gcc", "name", "server", "service", "policy", "clock", "gcc",
+        "agent", "servers", "ticket", "compiler gcc", "environment",
+        "name", "server", "service", "policy", "clock", "gcc",
     ]  # fmt: skip
     assert found["ticket"]["says"].startswith("alice@EXAMPLE.COM, for ")
     assert "securecc/localhost" in found["service"]["says"]
@@ -51,6 +52,12 @@ def test_a_place_that_is_not_ours_alone(farm: Farm) -> None:
     assert (status, found["agent"]["state"]) == (1, "bad")
     assert "is not private" in found["agent"]["says"]
     assert "mode 0700" in found["agent"]["advice"]
+
+
+def test_a_variable_that_keeps_every_compile_here(farm: Farm) -> None:
+    status, found = doctor(farm, COMPILER_PATH="/usr/bin")
+    assert (status, found["environment"]["state"]) == (1, "bad")
+    assert "'COMPILER_PATH' is set" in found["environment"]["says"]
 
 
 def test_no_ticket(farm: Farm) -> None:
@@ -108,8 +115,9 @@ def test_clocks_that_differ_are_both_named(farm: Farm, whose: str) -> None:
 
 def test_clocks_that_begin_to_differ(farm: Farm) -> None:
     """By four minutes of the five that Kerberos bears: it works, and is worth a word."""
-    status, found = doctor(farm, "faketime", "-f", "+4m")
-    assert (status, found["clock"]["state"]) == (0, "note")
+    _, found = doctor(farm, "faketime", "-f", "+4m")
+    assert found["clock"]["state"] == "note"
+    assert "libfaketime" in found["environment"]["says"], "a library that compiles would have here alone"
 
 
 def test_a_server_that_is_down(farm: Farm) -> None:

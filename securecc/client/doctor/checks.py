@@ -1,5 +1,5 @@
-"""What keeps a user's compiles from the servers: ticket, names, clocks, proofs, policy and toolchains, each checked
-separately. The only part of the client that reports errors instead of compiling locally.
+"""What keeps a user's compiles from the servers: ticket, variables, names, clocks, proofs, policy and toolchains, each
+checked separately. The only part of the client that reports errors instead of compiling locally.
 """
 
 import asyncio
@@ -11,16 +11,18 @@ import re
 import shutil
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from securecc.channel import kerberos
 from securecc.channel.deadline import within
 from securecc.channel.dialer import dial
 from securecc.client.doctor.kdc_clock import kdc_time
 from securecc.client.farm.server_connection import ServerConnection
+from securecc.client.host import local_programs
 from securecc.client.ipc import agent_socket
 from securecc.client.state.host_list import Host
 from securecc.client.state.settings import Settings
+from securecc.compiler.command_line.environment import EffectiveLocale, sent_environment
 from securecc.compiler.toolchain.closure import ToolchainClosure, describe
 from securecc.compiler.toolchain.discovery import discover
 from securecc.model import limits
@@ -33,6 +35,7 @@ from securecc.model.errors import (
     KdcError,
     SecureccError,
     SkewError,
+    StaysLocal,
 )
 from securecc.model.finding import Finding
 from securecc.model.messages import Refuse
@@ -51,6 +54,7 @@ async def examine(settings: Settings, compilers: Sequence[str], cache: str | Non
     """
     found: Compilers = {}
     findings = [check_agent(), *check_settings(settings), await check_ticket(cache), *check_compilers(compilers, found)]
+    findings += check_environment(os.environb, os.getcwdb(), found.values())
     servers = await asyncio.gather(*(check_server(host, settings, cache, found) for host in settings.hosts))
     return [*findings, *(finding for each in servers for finding in each)]
 
@@ -106,6 +110,35 @@ def check_compilers(compilers: Sequence[str], found: Compilers) -> Iterator[Find
             yield Finding(f"compiler {name}", "bad", error.message, error.advice or "")
         else:
             yield Finding(f"compiler {name}", "ok", f"{path} is {found[name].name}")
+
+
+def check_environment(
+    environment: Mapping[bytes, bytes], cwd: bytes, compilers: Iterable[ToolchainClosure]
+) -> Iterator[Finding]:
+    """Which variables keep every compile in this directory on this machine."""
+    kept = dict[str, None]()  # several compilers may object to the same variable
+    toolchains = tuple(compilers)
+    for variable in environment.items():
+        try:
+            _check_variable(dict([variable]), cwd, toolchains)
+        except StaysLocal as error:
+            kept[error.message] = None
+    for says in kept:
+        advice = "change it, or leave it out of the environment of builds"
+        yield Finding("environment", "bad", f"{says}: every compile stays here", advice)
+    if not kept:
+        yield Finding("environment", "ok", "no variable keeps compiles on this machine")
+
+
+def _check_variable(environment: Mapping[bytes, bytes], cwd: bytes, toolchains: Iterable[ToolchainClosure]) -> None:
+    """Checks that compiles with this environment may leave, whatever their locale.
+
+    Raises:
+        StaysLocal: they may not.
+    """
+    sent_environment(environment, "c++", EffectiveLocale(b"C"))
+    for toolchain in toolchains:
+        local_programs.check(environment, cwd, toolchain)
 
 
 async def check_server(host: Host, settings: Settings, cache: str | None, compilers: Compilers) -> list[Finding]:

@@ -1,7 +1,9 @@
 """The doctor's checks one by one; tests/farm runs all of them against a real realm."""
 
 import asyncio
+import dataclasses
 import os
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from securecc.client.doctor import checks
 from securecc.client.ipc import agent_socket
 from securecc.client.state.host_list import Host
 from securecc.client.state.settings import Settings
+from securecc.compiler.toolchain.closure import ClosureFile, ToolchainClosure
 from securecc.model.errors import (
     AuthenticationError,
     ChannelError,
@@ -23,6 +26,7 @@ from securecc.model.errors import (
     SkewError,
 )
 from securecc.model.finding import Finding
+from securecc.model.manifest import Kind
 
 HOST = Host("farm1")
 ASKED = "securecc/farm1"
@@ -117,4 +121,52 @@ def test_nothing_to_look_at() -> None:
         ("settings", "note"),
         ("servers", "bad"),
         ("ticket", "bad"),
+        ("environment", "ok"),
     ]
+
+
+GCC = ToolchainClosure(
+    "gcc-12", "", "", (), (ClosureFile(b"/usr/lib/libmpfr.so.6", Kind.FILE, b""),), (), (), (), b"", b"d"
+)
+
+
+def kept(cwd: Path, **environment: str) -> list[Finding]:
+    variables = {name.encode(): value.encode() for name, value in environment.items()}
+    compilers = (GCC, dataclasses.replace(GCC, name="gcc-13"))
+    return list(checks.check_environment({b"PATH": b"/usr/bin", **variables}, os.fsencode(cwd), compilers))
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {},
+        {"LD_PRELOAD": "libfakeroot-sysv.so", "LD_LIBRARY_PATH": "/nowhere", "LD_AUDIT": "", "COMPILER_PATH": ""},
+        {"GCC_VERSION": "12", "CPATH": "/x", "SOURCE_DATE_EPOCH": "1"},
+    ],
+)
+def test_an_environment_that_may_leave(tmp_path: Path, environment: dict[str, str]) -> None:
+    assert [finding.state for finding in kept(tmp_path, **environment)] == ["ok"]
+
+
+def test_each_variable_that_keeps_compiles_here_is_named_once(tmp_path: Path) -> None:
+    (tmp_path / "libmpfr.so.6").touch()
+    (tmp_path / "as").touch()
+    environment = {
+        "COMPILER_PATH": "/x",
+        "GCC_EXEC_PREFIX": "/x/",
+        "LD_PRELOAD": "x.so",
+        "LD_LIBRARY_PATH": str(tmp_path),
+        "LD_AUDIT": "x.so",
+        "SOURCE_DATE_EPOCH": "now",
+        "PATH": ":/usr/bin",
+    }
+    found = kept(tmp_path, **environment)
+    assert [finding.state for finding in found] == ["bad"] * len(environment)
+    for name in environment:
+        assert len([finding for finding in found if re.search(rf"\b{name}\b", finding.says)]) == 1
+
+
+def test_what_the_doctor_says_of_the_user_s_own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMPILER_PATH", "/x")
+    findings = asyncio.run(checks.examine(Settings(), (), "FILE:/nonexistent"))
+    assert [finding.state for finding in findings if finding.subject == "environment"] == ["bad"]
