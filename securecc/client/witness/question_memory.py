@@ -16,7 +16,7 @@ from securecc.client.inputs.caches.directory_cache import DirectoryCache, Listin
 from securecc.client.inputs.caches.interning import Interner
 from securecc.client.inputs.spelled_paths import absolute
 from securecc.client.witness.local_answers import LocalAnswers
-from securecc.client.witness.without_effect import VARIABLES
+from securecc.client.witness.without_effect import VARIABLES, has_no_effect
 from securecc.compiler.questions import Answer, Kind, Question
 from securecc.model import limits
 from securecc.model.errors import StaysLocal
@@ -165,7 +165,9 @@ class _Builder:
         self._written: set[bytes] = set()
 
     def add(self, question: Question) -> None:
-        """Adds one."""
+        """Adds one, unless its answer does not matter."""
+        if has_no_effect(question):
+            return
         if question.kind is Kind.VARIABLE and question.answer is Answer.ABSENT:
             self.unset.add(question.text)
         elif question.kind is Kind.WRITTEN:

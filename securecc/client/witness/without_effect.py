@@ -32,7 +32,8 @@ VARIABLES = frozenset(
 """Variables."""
 
 _PATHS = re.compile(
-    rb"/proc/self/(exe|fd(/.*)?)"  # how clang finds itself, and what it has opened
+    rb"/\.securecc"  # the way to the job's temporary files
+    rb"|/proc/self/(exe|fd(/.*)?)"  # how clang finds itself, and what it has opened
     rb"|/dev/(null|urandom|random|tty|std(in|out|err)|fd(/.*)?)"
     # how clang links for a distribution
     rb"|(/usr/lib|/etc)/(os|lsb|redhat|fedora|debian|SuSE|gentoo|alpine|arch|exherbo)-?_?(release|version)"

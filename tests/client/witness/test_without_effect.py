@@ -24,6 +24,7 @@ def name(path: bytes, answer: Answer = Answer.ABSENT, *, by_driver: bool = False
         Question(Kind.MACHINE, Answer.PRESENT, b"getpid as"),
         Question(Kind.CHANCE, Answer.PRESENT, b"getrandom"),
         name(b"/etc/os-release"),
+        name(b"/.securecc", Answer.FOLDER),
         name(b"/usr/local/cuda-12/bin"),
         name(b"/proc/self/exe"),
     ],
@@ -45,6 +46,7 @@ def test_these_do_not_show_in_an_object(question: Question) -> None:
         name(b"/proc/self/status"),
         name(b"/usr/include/cuda.h"),
         name(b"/etc/passwd"),
+        name(b"/.securecc/witness", Answer.REGULAR),
         name(b"stdio.h"),
     ],
 )
