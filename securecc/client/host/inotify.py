@@ -3,6 +3,7 @@
 import ctypes
 import os
 import struct
+import weakref
 from collections.abc import Iterable
 
 from securecc.model.errors import StaysLocal
@@ -47,6 +48,7 @@ class Inotify:
         if self._descriptor < 0:
             raise StaysLocal("watch", _failure("inotify"))
         self._owners: dict[int, frozenset[bytes]] = {}
+        self._close = weakref.finalize(self, os.close, self._descriptor)  # a user has 128 instances by default
 
     def watch(self, directories: Iterable[bytes], owner: bytes) -> None:
         """Watches these directories (absolute paths without symlinks), and that those above them are not moved.
@@ -97,8 +99,8 @@ class Inotify:
                 self._owners[number] = owners - {owner}
 
     def close(self) -> None:
-        """Closes the instance."""
-        os.close(self._descriptor)
+        """Closes the instance, as does its end as an object."""
+        self._close()
 
 
 def is_local(path: bytes) -> bool:

@@ -2,6 +2,7 @@
 
 import os
 import select
+import weakref
 from pathlib import Path
 
 _TABLE = Path("/proc/self/mountinfo")
@@ -21,6 +22,7 @@ class MountTable:
         self._poll = select.poll()
         self._poll.register(self._descriptor, select.POLLPRI)
         self._known = _lines()
+        self._close = weakref.finalize(self, os.close, self._descriptor)
 
     def changed(self) -> tuple[bytes, ...]:
         """The mount points where something was mounted, unmounted or remounted since the last call."""
@@ -30,8 +32,8 @@ class MountTable:
         return tuple({_point(line) for line in before ^ self._known})
 
     def close(self) -> None:
-        """Closes the table."""
-        os.close(self._descriptor)
+        """Closes the table, as does its end as an object."""
+        self._close()
 
 
 def overlap(one: bytes, other: bytes) -> bool:

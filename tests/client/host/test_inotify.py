@@ -106,3 +106,11 @@ def test_none_is_watched_when_one_cannot_be(watch: Inotify, tmp_path: Path) -> N
         watch.watch([os.fsencode(tmp_path / "four"), b"/nowhere"], b"4")
     (tmp_path / "four/a").write_text("")
     assert watch.changed() == set()
+
+
+def test_an_instance_ends_with_its_object() -> None:
+    """A user has 128 of them by default, and an agent lives for long."""
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(300):
+        Inotify()
+    assert len(os.listdir("/proc/self/fd")) == before
