@@ -30,6 +30,10 @@ class Kind(StrEnum):
     UNKNOWN = "U"  # something was asked that cannot be asked again
 
 
+PATHS = frozenset((Kind.NAME, Kind.LINK, Kind.ALLOWED, Kind.DIRECTORY))
+"""Questions about what is there, which nearly all are."""
+
+
 class Answer(StrEnum):
     """What was found."""
 

@@ -6,7 +6,7 @@ A question that is not listed here counts: if the answers differ, the compile ru
 import re
 from collections.abc import Iterable
 
-from securecc.compiler.questions import Answer, Kind, Question
+from securecc.compiler.questions import PATHS, Answer, Kind, Question
 
 VARIABLES = frozenset(
     (
@@ -37,13 +37,20 @@ _PATHS = re.compile(
     rb"|/dev/(null|urandom|random|tty|std(in|out|err)|fd(/.*)?)"
     # how clang links for a distribution
     rb"|(/usr/lib|/etc)/(os|lsb|redhat|fedora|debian|SuSE|gentoo|alpine|arch|exherbo)-?_?(release|version)"
-    # clang's search for CUDA and ROCm, whose languages never leave this machine
-    rb"|/+(usr(/local)?|opt)/(cuda|rocm)[^/]*(/.*)?"
+    # clang's search for CUDA and ROCm, whose languages never leave this machine; anybody may include their headers
+    rb"|/+(usr(/local)?|opt)/(cuda|rocm)[^/]*(/(?!.*include/).*)?"
     rb"|/+opt"
-    rb"|.*/(ptxas|\.hipVersion|hipVersion)"
-    rb"|.*/crtfastmath\.o"  # only linked
-    rb"|.*/terminfo(/.*)?",  # the client sends what the terminal can do
+    # of terminfo(5): the client sends what the terminal can do
+    rb"|(/etc|/lib|/usr/lib|/usr(/local)?/share)/terminfo(/.*)?",
     re.DOTALL,
+)
+_NAMES = frozenset(
+    (
+        b"ptxas",  # of CUDA and ROCm, too, in any directory of programs
+        b"hipVersion",
+        b".hipVersion",
+        b"crtfastmath.o",  # only linked
+    )
 )
 _LIBRARIES = re.compile(rb"(/.*)?/lib(32|64|x32)?(/[^/]*-linux-[^/]*)?(/\.\./lib(32|64|x32)?)?/?\.?", re.DOTALL)
 _COMPILERS = re.compile(rb"/.*/gcc(-cross)?", re.DOTALL)
@@ -59,6 +66,8 @@ _MACHINE = frozenset((b"getpid", b"processors"))  # names of temporary files; ho
 def has_no_effect(question: Question) -> bool:
     """Whether the answer does not show in what a compiler makes."""
     kind = question.kind
+    if kind in PATHS:
+        return question.text.rpartition(b"/")[2] in _NAMES or _PATHS.fullmatch(question.text) is not None
     if kind is Kind.VARIABLE:
         return question.text in VARIABLES
     if kind is Kind.CHANCE:
@@ -66,9 +75,7 @@ def has_no_effect(question: Question) -> bool:
     if kind in {Kind.CLOCK, Kind.MACHINE}:
         what, _, asker = question.text.partition(b" ")
         return asker.startswith(b"libtinfo.so") or what in (_CLOCKS if kind is Kind.CLOCK else _MACHINE)
-    if kind not in {Kind.NAME, Kind.LINK, Kind.ALLOWED, Kind.DIRECTORY}:
-        return False
-    return _PATHS.fullmatch(question.text) is not None
+    return False
 
 
 def triplets(questions: Iterable[Question]) -> frozenset[bytes]:
