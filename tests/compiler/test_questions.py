@@ -50,6 +50,38 @@ def test_any_bytes_are_questions_or_an_error(data: bytes) -> None:
             assert isinstance(question, Question)
 
 
+TEXTS = st.binary(min_size=1, max_size=20).filter(lambda text: b"\0" not in text)
+MARKS = {
+    Kind.ALLOWED: st.sampled_from("01234567").map(lambda digit: digit.encode() + b"-" * 15),
+    Kind.DIRECTORY: st.lists(st.binary(max_size=5)).map(names_checksum),
+}
+ANY = st.sampled_from(Kind).flatmap(
+    lambda kind: st.builds(
+        Question, st.just(kind), st.sampled_from(Answer), TEXTS, MARKS.get(kind, st.just(b"")), st.booleans()
+    )
+)
+
+
+def record(question: Question) -> bytes:
+    """As the witness writes it."""
+    letter = question.kind.lower() if question.by_driver else question.kind.value
+    return letter.encode() + question.answer.encode() + question.mark + question.text
+
+
+@given(st.lists(ANY))
+def test_what_the_witness_writes_is_what_is_read(asked: list[Question]) -> None:
+    assert parse(b"\0".join(map(record, asked))) == tuple(asked)
+
+
+@given(st.lists(ANY, min_size=1, max_size=3), st.data())
+def test_records_with_one_byte_changed_are_questions_or_an_error(asked: list[Question], data: st.DataObject) -> None:
+    """Whatever is read says again what was sent, but for the letters' case."""
+    records = bytearray(b"\0".join(map(record, asked)))
+    records[data.draw(st.integers(0, len(records) - 1))] = data.draw(st.integers(0, 255))
+    with contextlib.suppress(ProtocolError):
+        assert b"\0".join(map(record, parse(bytes(records)))) == records
+
+
 @given(st.lists(st.binary(min_size=1, max_size=20)))
 def test_the_order_of_names_does_not_count(names: list[bytes]) -> None:
     assert names_checksum(names) == names_checksum(reversed(names))

@@ -1,12 +1,15 @@
 """client.inputs.caches.directory_cache: names are remembered exactly as long as nothing can have changed them."""
 
 import os
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
 from securecc.client.inputs.caches.directory_cache import DirectoryCache, Listing
+from securecc.client.witness.local_answers import LocalAnswers
+from securecc.compiler.questions import Answer
 from securecc.model import limits
 from securecc.model.errors import StaysLocal
 
@@ -103,3 +106,62 @@ def test_large_directories_are_forgotten_first(tmp_path: Path, later: None) -> N
         cache.listing(other)
         assert cache.listing(small) is first
         assert len(cache) <= 3
+
+
+def folding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on names are looked up as in a directory that folds case (``chattr +F``, vfat)."""
+
+    def leads_somewhere(path: bytes) -> bool:
+        head, _, tail = path.rpartition(b"/")
+        return tail.lower() in map(bytes.lower, os.listdir(head))
+
+    monkeypatch.setattr("os.path.lexists", leads_somewhere)
+
+
+@pytest.mark.parametrize(
+    ("names", "folds"),
+    [(["a.h"], True), (["1", "b"], True), ([], False), (["1", "2"], False), (["é"], True)],
+)
+def test_a_directory_that_folds_case(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: list[str], folds: bool
+) -> None:
+    """What no name of it shows does not matter either, until there is another."""
+    for name in names:
+        (tmp_path / name).touch()
+    folding(monkeypatch)
+    listings = DirectoryCache()
+    assert listed(listings, tmp_path).folds_case is folds
+    assert listed(listings, tmp_path).folds_case is folds
+    (tmp_path / "new").touch()
+    assert listed(listings, tmp_path).folds_case
+
+
+@pytest.mark.parametrize(("names", "folds"), [(["a.h"], False), (["a", "A"], False), ([], False), (["é"], True)])
+def test_a_directory_that_does_not(tmp_path: Path, names: list[str], folds: bool) -> None:
+    for name in names:
+        (tmp_path / name).touch()
+    assert listed(DirectoryCache(), tmp_path).folds_case is folds
+
+
+def test_a_file_system_that_folds_case(tmp_path: Path) -> None:
+    image, place = tmp_path / "image", tmp_path / "mounted"
+    place.mkdir()
+    with image.open("wb") as file:
+        file.truncate(8 << 20)
+    commands: tuple[list[str | Path], ...] = (
+        ["mkfs.ext4", "-q", "-O", "casefold", image],
+        ["mount", "-o", "loop", image, place],
+    )
+    if any(subprocess.run(command, capture_output=True, check=False).returncode for command in commands):
+        pytest.skip("this kernel or user has no ext4 that folds case: only the lookup above is shown")
+    try:
+        folder = place / "folding"
+        folder.mkdir()
+        subprocess.run(["chattr", "+F", folder], check=True)
+        (folder / "stdio.h").touch()
+        listing = listed(DirectoryCache(), folder)
+        assert listing.folds_case
+        answers = LocalAnswers(DirectoryCache(), os.fsencode(folder))
+        assert [answers.name(name) for name in (b"STDIO.H", b"none.h")] == [Answer.REGULAR, Answer.ABSENT]
+    finally:
+        subprocess.run(["umount", place], check=True)
