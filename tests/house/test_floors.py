@@ -73,6 +73,7 @@ HOUSE = {
         "client.inputs.caches": "directory_cache file_cache",
         "client.ipc": "agent_socket process_ancestry",
         "client.state": "journal redaction_patterns settings",
+        "client.witness": "followed_paths",
         "compiler.toolchain": "catalogue_files closure_builder program_queries toolchain_list",
         "compiler.tree": "shared_tree",
         "daemon": "reloadable service_manager settings",

@@ -11,6 +11,7 @@ from securecc.client.execution.executor import Compile
 from securecc.client.inputs.caches.directory_cache import DirectoryCache
 from securecc.client.inputs.spelled_paths import absolute
 from securecc.client.witness import without_effect
+from securecc.client.witness.followed_paths import FollowedPaths, join
 from securecc.client.witness.local_answers import LocalAnswers
 from securecc.compiler.command_line.environment import SEARCHES
 from securecc.compiler.questions import Answer, Kind, Question
@@ -97,13 +98,13 @@ class _Run:
         self._files = frozenset(entry.path for entry in entries if entry.kind in {EntryKind.FILE, EntryKind.LINK})
         self._trees = tuple(entry.path + b"/" for entry in entries if entry.kind is EntryKind.SHARED_TREE)
         self._written: frozenset[bytes] = frozenset()
-        self._triplets: frozenset[bytes] = frozenset()
-        self._real: dict[bytes, bytes] = {}
+        self._questions: tuple[Question, ...] = ()
+        self._paths = FollowedPaths()
 
     def differences(self, questions: tuple[Question, ...]) -> list[Difference]:
         written = [question.text for question in questions if question.kind is Kind.WRITTEN]
         self._written = frozenset(os.path.normpath(absolute(path, self._cwd)) for path in written)
-        self._triplets = without_effect.triplets(questions)
+        self._questions = questions
         found = map(self._difference, questions)
         return [difference for difference in found if difference is not None]
 
@@ -147,7 +148,7 @@ class _Run:
         directory = here is not told and {here, told} <= {Answer.ABSENT, Answer.FOLDER}
         if directory and without_effect.is_directory_of_libraries(question, self._family):
             return None
-        if directory and without_effect.is_directory_of_compilers(path) and self._has_none(path, self._triplets):
+        if directory and without_effect.is_directory_of_compilers(path) and self._has_no_compiler(path):
             return None
         lacked = (absolute(path, self._cwd),) if here is not Answer.ABSENT else ()
         return self._counted(question, text, lacked)
@@ -170,22 +171,17 @@ class _Run:
     def _counted(self, question: Question, text: str, lacked: tuple[bytes, ...] = ()) -> Difference | None:
         return None if without_effect.has_no_effect(question) else Difference(question, text, lacked)
 
-    def _has_none(self, directory: bytes, names: frozenset[bytes]) -> bool:
-        return self._answers.names(directory).isdisjoint(names)
+    def _has_no_compiler(self, directory: bytes) -> bool:
+        return self._answers.names(directory).isdisjoint(without_effect.triplets(self._questions))
 
     def _is_written(self, path: bytes) -> bool:
         return os.path.normpath(absolute(path, self._cwd)) in self._written
 
     def _both_have(self, path: bytes) -> bool:
         """Whether a path leads to a file that was sent, is the toolchain's or is in a shared tree."""
-        return self._has(self._in_real_directory(path)) or self._has(os.path.realpath(path))
+        head, _, tail = path.rpartition(b"/")
+        directory, missing = self._paths.place(head)
+        return (not missing and self._has(join(directory, tail))) or self._has(os.path.realpath(path))
 
     def _has(self, path: bytes) -> bool:
         return path in self._files or path in self._toolchain or path.startswith(self._trees)
-
-    def _in_real_directory(self, path: bytes) -> bytes:
-        head, _, tail = path.rpartition(b"/")
-        real = self._real.get(head)
-        if real is None:
-            real = self._real[head] = os.path.realpath(head or b"/")
-        return (b"" if real == b"/" else real) + b"/" + tail

@@ -5,6 +5,7 @@ import stat
 
 from securecc.client.inputs.caches.directory_cache import DirectoryCache, Listing
 from securecc.client.inputs.spelled_paths import absolute
+from securecc.client.witness.followed_paths import NO_NAMES
 from securecc.compiler.questions import Answer, names_checksum
 from securecc.model.errors import StaysLocal
 
@@ -22,18 +23,31 @@ class LocalAnswers:
         self._directories = directories
         self._cwd = cwd
         self._listings: dict[bytes, Listing | None] = {}
+        self._complete: dict[bytes, frozenset[bytes] | None] = {}
+        self._links: dict[bytes, Answer] = {}
 
     def name(self, path: bytes) -> Answer:
         """What the path leads to (stat(2))."""
-        return self._at(path, follow=True)
+        found = self.link(path)
+        return answer_at(absolute(path, self._cwd), follow=True) if found is Answer.SYMLINK else found
 
     def link(self, path: bytes) -> Answer:
         """What is at the path itself (lstat(2))."""
-        return self._at(path, follow=False)
+        if not path:
+            return Answer.ABSENT  # the empty name names nothing (path_resolution(7))
+        path = absolute(path, self._cwd)
+        head, _, tail = path.rpartition(b"/")
+        names = self._complete[head] if head in self._complete else self._completely_listed(head)
+        if names is not None and tail not in names and tail not in NO_NAMES:
+            return Answer.ABSENT
+        found = self._links.get(path)
+        if found is None:
+            found = self._links[path] = answer_at(path, follow=False)
+        return found
 
     def allowed(self, path: bytes, mode: int) -> Answer:
         """Whether the file may be used so (access(2))."""
-        return Answer.PRESENT if os.access(absolute(path, self._cwd), mode) else Answer.REFUSED
+        return is_allowed(absolute(path, self._cwd), mode)
 
     def names(self, path: bytes) -> frozenset[bytes]:
         """The names in a directory; none if it cannot be listed."""
@@ -44,16 +58,16 @@ class LocalAnswers:
         """The mark of the names in a directory."""
         return names_checksum(self.names(path))
 
-    def _at(self, path: bytes, *, follow: bool) -> Answer:
-        if not path:
-            return Answer.ABSENT  # the empty name names nothing (path_resolution(7))
-        path = absolute(path, self._cwd)
-        return Answer.ABSENT if self._surely_absent(path) else _answer(path, follow=follow)
-
-    def _surely_absent(self, path: bytes) -> bool:
-        head, _, tail = path.rpartition(b"/")
+    def _completely_listed(self, head: bytes) -> frozenset[bytes] | None:
+        """All names that lead anywhere in a directory, which may be missing; None if each must be looked at."""
         listing = self._listing(head or b"/")
-        return listing is not None and not listing.folds_case and tail not in listing.names and tail not in _NO_NAMES
+        names: frozenset[bytes] | None = None
+        if listing is not None and not listing.folds_case:
+            names = listing.names
+        elif listing is None and answer_at(head or b"/", follow=True) is Answer.ABSENT:
+            names = frozenset()
+        self._complete[head] = names
+        return names
 
     def _listing(self, directory: bytes) -> Listing | None:
         if directory not in self._listings:
@@ -64,10 +78,8 @@ class LocalAnswers:
         return self._listings[directory]
 
 
-_NO_NAMES = frozenset((b"", b".", b".."))
-
-
-def _answer(path: bytes, *, follow: bool) -> Answer:
+def answer_at(path: bytes, *, follow: bool) -> Answer:
+    """What an absolute path leads to now, or what is at the path itself."""
     try:
         mode = os.stat(path, follow_symlinks=follow).st_mode
     except (FileNotFoundError, NotADirectoryError):
@@ -75,3 +87,8 @@ def _answer(path: bytes, *, follow: bool) -> Answer:
     except (OSError, ValueError):
         return Answer.REFUSED
     return _TYPES.get(stat.S_IFMT(mode), Answer.SPECIAL)
+
+
+def is_allowed(path: bytes, mode: int) -> Answer:
+    """Whether the file at an absolute path may be used so now."""
+    return Answer.PRESENT if os.access(path, mode) else Answer.REFUSED
