@@ -75,6 +75,8 @@ def parse(data: bytes) -> tuple[Question, ...]:
     """
     if len(data) > limits.WITNESS:
         raise ProtocolError(f"questions of {len(data)} bytes; at most {limits.WITNESS}")
+    if (number := data.count(b"\0") + 1) > limits.QUESTIONS:
+        raise ProtocolError(f"{number} questions; at most {limits.QUESTIONS}")
     return tuple([_question(record) for record in data.split(b"\0")]) if data else ()
 
 

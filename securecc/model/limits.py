@@ -163,6 +163,7 @@ SHARED_TREES_REMEMBERED = 256  # offered by servers, whether this machine has th
 REACHED_FILES = 1024  # by the includes of one source; beyond that, asking the compiler is cheaper
 RACY_STAT_S = 2.0  # a file that had changed this recently when it was read is digested again
 WITNESS = 2 * MIB  # the questions of one compile; a large C++ file asks 60 KiB
+QUESTIONS = 65_536  # their number: a large C++ file asks 1400, and a client answers some 60,000 a second
 RESULT = OUTPUT + 2 * DIAGNOSTICS + WITNESS  # what a client takes as one job's result
 
 # Between front and runner.

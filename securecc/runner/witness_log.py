@@ -66,8 +66,10 @@ class WitnessLog:
             raise SandboxError(f"a job's questions cannot be read: {error.strerror}") from error
         if len(found) < taken:
             return None
-        questions = b"\0".join(sorted(set(found.split(b"\0")) - {b""}))
-        self._questions = questions
+        asked = set(found.split(b"\0")) - {b""}
+        if len(asked) > limits.QUESTIONS:
+            return None
+        self._questions = questions = b"\0".join(sorted(asked))
         return Witnessed(questions, digest(questions))
 
     def keep(self) -> int:

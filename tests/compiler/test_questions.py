@@ -41,6 +41,10 @@ def test_anything_else_is_refused(data: bytes) -> None:
 def test_questions_are_bounded() -> None:
     with pytest.raises(ProtocolError, match="at most"):
         parse(b"Nf" + b"a" * limits.WITNESS)
+    most = b"\0".join([b"N-a"] * limits.QUESTIONS)
+    assert len(parse(most)) == limits.QUESTIONS
+    with pytest.raises(ProtocolError, match="65537 questions; at most"):
+        parse(most + b"\0N-b")
 
 
 @given(st.binary(max_size=200))

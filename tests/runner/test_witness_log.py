@@ -73,6 +73,16 @@ def test_what_may_not_be_whole_is_nothing(root: Path, changes: dict[str, int]) -
     log.close()
 
 
+def test_more_questions_than_a_client_takes_are_none(root: Path) -> None:
+    log = WitnessLog(os.fsencode(root))
+    asked = [b"N-%d" % number for number in range(limits.QUESTIONS + 1)]
+    write(root, b"\0".join(asked[1:]) + b"\0")
+    assert log.read() is not None
+    write(root, b"\0".join(asked) + b"\0")
+    assert log.read() is None
+    log.close()
+
+
 def test_a_job_that_truncates_its_log_has_none(root: Path) -> None:
     log = WitnessLog(os.fsencode(root))
     write(root, b"Nfa\0")

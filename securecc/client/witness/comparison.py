@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from cachetools import LRUCache
 
 from securecc.client.compile.invocation import Invocation
+from securecc.client.compile.resolve_inputs import MOST_LACKED
 from securecc.client.execution.executor import Compile
 from securecc.client.inputs.caches.directory_cache import DirectoryCache
 from securecc.client.inputs.spelled_paths import absolute
@@ -50,11 +51,10 @@ class Comparison:
         self._toolchains: LRUCache[bytes, frozenset[bytes]] = LRUCache(limits.TOOLCHAINS_REMEMBERED)
 
     def differences(self, compile_: Compile, questions: Iterable[Question]) -> list[Difference]:
-        """Every question whose answer differs here and may show in what was made."""
-        run = _Run(
-            compile_, LocalAnswers(self._directories, compile_.invocation.request.cwd), self._own_files(compile_)
-        )
-        return run.differences(tuple(questions))
+        """The questions whose answers differ here and may show in what was made: all that showing paths may cure, up to
+        one that it does not, or to `MOST_LACKED` paths.
+        """
+        return _Run(compile_, self._directories, self._own_files(compile_)).differences(tuple(questions))
 
     def _own_files(self, compile_: Compile) -> frozenset[bytes]:
         toolchain = compile_.invocation.toolchain
@@ -86,27 +86,36 @@ def _files_of(toolchain: ToolchainClosure) -> frozenset[bytes]:
 class _Run:
     """One run against this machine."""
 
-    def __init__(self, compile_: Compile, answers: LocalAnswers, toolchain: frozenset[bytes]) -> None:
+    def __init__(self, compile_: Compile, directories: DirectoryCache, toolchain: frozenset[bytes]) -> None:
         self._invocation = compile_.invocation
         self._family = compile_.invocation.toolchain.family
         self._cwd = compile_.invocation.request.cwd
         self._sent = compile_.environment
         self._has_zone = bool(compile_.inputs.timestamps) or b"TZ" in self._sent
-        self._answers = answers
+        self._paths = FollowedPaths()
+        self._answers = LocalAnswers(directories, self._cwd, self._paths)
         self._toolchain = toolchain
         entries = compile_.inputs.entries
         self._files = frozenset(entry.path for entry in entries if entry.kind in {EntryKind.FILE, EntryKind.LINK})
         self._trees = tuple(entry.path + b"/" for entry in entries if entry.kind is EntryKind.SHARED_TREE)
         self._written: frozenset[bytes] = frozenset()
         self._questions: tuple[Question, ...] = ()
-        self._paths = FollowedPaths()
 
     def differences(self, questions: tuple[Question, ...]) -> list[Difference]:
         written = [question.text for question in questions if question.kind is Kind.WRITTEN]
         self._written = frozenset(os.path.normpath(absolute(path, self._cwd)) for path in written)
         self._questions = questions
-        found = map(self._difference, questions)
-        return [difference for difference in found if difference is not None]
+        found: list[Difference] = []
+        lacked = 0
+        for question in questions:
+            difference = self._difference(question)
+            if difference is None:
+                continue
+            found.append(difference)
+            lacked += len(difference.lacked)
+            if not difference.lacked or lacked > MOST_LACKED:
+                break
+        return found
 
     def _difference(self, question: Question) -> Difference | None:
         match question.kind:

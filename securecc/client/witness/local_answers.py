@@ -5,7 +5,7 @@ import stat
 
 from securecc.client.inputs.caches.directory_cache import DirectoryCache, Listing
 from securecc.client.inputs.spelled_paths import absolute
-from securecc.client.witness.followed_paths import NO_NAMES
+from securecc.client.witness.followed_paths import NO_NAMES, FollowedPaths
 from securecc.compiler.questions import Answer, names_checksum
 from securecc.model.errors import StaysLocal
 
@@ -17,11 +17,15 @@ _TYPES = {
 
 
 class LocalAnswers:
-    """The answers for one compile. Directories are listed once; most questions are for names that they lack."""
+    """The answers for one compile. Directories are listed once, however they are spelled; most questions are for names
+    that they lack.
+    """
 
-    def __init__(self, directories: DirectoryCache, cwd: bytes) -> None:
+    def __init__(self, directories: DirectoryCache, cwd: bytes, paths: FollowedPaths | None = None) -> None:
+        """`paths` are those that have been followed for this compile."""
         self._directories = directories
         self._cwd = cwd
+        self._paths = paths or FollowedPaths()
         self._listings: dict[bytes, Listing | None] = {}
         self._complete: dict[bytes, frozenset[bytes] | None] = {}
         self._links: dict[bytes, Answer] = {}
@@ -60,7 +64,7 @@ class LocalAnswers:
 
     def _completely_listed(self, head: bytes) -> frozenset[bytes] | None:
         """All names that lead anywhere in a directory, which may be missing; None if each must be looked at."""
-        listing = self._listing(head or b"/")
+        listing = self._listing(head)
         names: frozenset[bytes] | None = None
         if listing is not None and not listing.folds_case:
             names = listing.names
@@ -69,7 +73,10 @@ class LocalAnswers:
         self._complete[head] = names
         return names
 
-    def _listing(self, directory: bytes) -> Listing | None:
+    def _listing(self, spelled: bytes) -> Listing | None:
+        directory, missing = self._paths.place(spelled)
+        if missing:
+            return None
         if directory not in self._listings:
             try:
                 self._listings[directory] = self._directories.listing(directory)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from securecc.client.execution.executor import Compile
-from securecc.client.inputs.caches.directory_cache import DirectoryCache
+from securecc.client.inputs.caches.directory_cache import DirectoryCache, Listing
 from securecc.client.witness.comparison import Comparison, Difference, is_unset
 from securecc.compiler.questions import Answer, Kind, Question, names_checksum
 from tests.client.compile.compile_rig import Rig, run
@@ -100,3 +100,26 @@ def test_an_empty_search_variable_counts_as_unset(rig: Rig) -> None:
 
 def test_a_name_that_differs_in_case_only_where_the_directory_does_not_care(rig: Rig, tmp_path: Path) -> None:
     assert run(compared(rig, name("A.H", Answer.ABSENT))) == []
+
+
+def test_what_nothing_cures_ends_the_comparison(rig: Rig) -> None:
+    """A server gains nothing by asking on: the compile runs here."""
+    asked = (name("a.h", Answer.ABSENT), name("none.h", Answer.REGULAR), name("a.c", Answer.ABSENT))
+    assert [difference.question for difference in run(compared(rig, *asked))] == list(asked[:2])
+
+
+def test_a_directory_is_listed_once_however_often_it_is_spelled_otherwise(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listings: list[bytes] = []
+    listing = DirectoryCache.listing
+
+    def listed(self: DirectoryCache, path: bytes) -> Listing | None:
+        listings.append(path)
+        return listing(self, path)
+
+    monkeypatch.setattr(DirectoryCache, "listing", listed)
+    asked = [name(f"{slashes * '/'}usr/include{slashes * '/.'}/none.h", Answer.ABSENT) for slashes in range(1, 200)]
+    assert run(compared(rig, *asked)) == []
+    assert listings.count(b"/usr/include") < 20
+    assert not [path for path in listings if path.startswith(b"//")]
