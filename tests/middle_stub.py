@@ -62,21 +62,21 @@ class Relay:
 
 
 class Liar:
-    """A server that says yes to everything and proves nothing."""
+    """A server's `Authenticator` and its `Exchange`: says yes to everything and proves nothing."""
 
     def __init__(self) -> None:
         self.skewed = False
 
-    def start(self, exporter: Any) -> Any:
+    def start(self, exporter: bytes) -> "Liar":
         return self
 
-    def step(self, token: Any) -> Any:
+    def step(self, token: bytes | None) -> tuple[bytes | None, handshake.Facts | None]:
         return b"trust me", handshake.Facts(b"x@Y", 100.0)
 
-    def mic(self, message: Any) -> Any:
+    def mic(self, message: bytes) -> bytes:
         return b"trust me"
 
-    def verify(self, message: Any, mic: Any) -> Any:
+    def verify(self, message: bytes, mic: bytes) -> bool:
         return True
 
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable
 from typing import TypeVar
 
 from securecc.channel.deadline import within
-from securecc.channel.kerberos import Exchange, Initiator
+from securecc.channel.exchange import Authenticator, Exchange
 from securecc.channel.tls_connection import TlsConnection
 from securecc.model import limits
 from securecc.model.errors import AuthenticationError, ChannelError, Denied, KdcError, SecureccError
@@ -19,7 +19,7 @@ from securecc.wire.handshake import Facts, Refusal
 _T = TypeVar("_T")
 
 
-async def authenticate(connection: TlsConnection, initiator: Initiator, server: str) -> client_stages.Admitted:
+async def authenticate(connection: TlsConnection, authenticator: Authenticator, server: str) -> client_stages.Admitted:
     """Authenticates both ends to each other; returns the server's admission. `server` is its name in messages.
 
     Raises:
@@ -30,7 +30,7 @@ async def authenticate(connection: TlsConnection, initiator: Initiator, server: 
         ProtocolError: the server breaks the rules of the handshake.
     """
     exporter = await _hear(connection.secured())
-    exchange = initiator.start(exporter)
+    exchange = authenticator.start(exporter)
     stage: client_stages.Initiate | client_stages.AwaitServerProof = client_stages.Initiate(exporter)
     while isinstance(stage, client_stages.Initiate):
         reply, facts = await _step(exchange, stage.token)

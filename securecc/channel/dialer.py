@@ -11,10 +11,11 @@ import socket
 from collections.abc import Callable
 
 from securecc.channel import tls
-from securecc.channel.channel import Channel
 from securecc.channel.client_handshake import authenticate
 from securecc.channel.deadline import within
+from securecc.channel.exchange import Authenticator
 from securecc.channel.kerberos import Initiator
+from securecc.channel.tls_channel import TlsChannel
 from securecc.channel.tls_connection import TlsConnection
 from securecc.model import limits
 from securecc.model.errors import ChannelError, DeadlineError
@@ -30,8 +31,8 @@ async def dial(
     *,
     ca_file: str | None = None,
     deadline: float = limits.PREAUTH_DEADLINE_S,
-    initiate: Callable[[str, str | None], Initiator] = Initiator,
-) -> Channel:
+    initiate: Callable[[str, str | None], Authenticator] = Initiator,
+) -> TlsChannel:
     """A channel to a server that has proved to be `service` (default: ``securecc@HOST``). `attach` a listener to it.
 
     Args:
@@ -41,7 +42,7 @@ async def dial(
         ccache: The credential cache; None is the default one.
         ca_file: Certificates (PEM) to verify the server's by, if the site wants that.
         deadline: Seconds for all of it.
-        initiate: Makes the Kerberos initiator, given service and cache.
+        initiate: Returns the credentials, given service and cache.
 
     Raises:
         ChannelError: the server cannot be reached, or TLS failed.
@@ -67,8 +68,8 @@ async def dial(
             connection.fail(ChannelError("gave up"))
 
 
-def _channel(connection: TlsConnection, admitted: Admitted) -> Channel:
-    return Channel(
+def _channel(connection: TlsConnection, admitted: Admitted) -> TlsChannel:
+    return TlsChannel(
         connection,
         Session(server=False),
         principal=admitted.principal.encode(),

@@ -38,7 +38,7 @@ _TABLE: Final = -1765328384 & 0xFFFFFFFF  # ERROR_TABLE_BASE_krb5 of krb5.h, as 
 gssapi.SecurityContext.__DEFER_STEP_ERRORS__ = False  # type: ignore[attr-defined]
 
 
-class Exchange:
+class KerberosExchange:
     """One GSS context, bound to one TLS connection. `skewed` says that a step failed because the clocks differ."""
 
     def __init__(self, context: "gssapi.SecurityContext | None", make: "Initiator | None", exporter: bytes) -> None:
@@ -134,10 +134,10 @@ class Acceptor:
             store["rcache"] = f"file2:{replay_cache}"
         self._credentials = _accepting(service, store)
 
-    def start(self, exporter: bytes) -> Exchange:
+    def start(self, exporter: bytes) -> KerberosExchange:
         """A context for one connection. Does not block."""
         context = gssapi.SecurityContext(creds=self._credentials, channel_bindings=_bindings(exporter), usage="accept")
-        return Exchange(context, None, exporter)
+        return KerberosExchange(context, None, exporter)
 
 
 class Initiator:
@@ -150,9 +150,9 @@ class Initiator:
         self.principal = service if "/" in service else service.replace("@", "/", 1) + "@"
         self._ccache = ccache
 
-    def start(self, exporter: bytes) -> Exchange:
+    def start(self, exporter: bytes) -> KerberosExchange:
         """A context for one connection. Does not block; its first step reads the credential cache."""
-        return Exchange(None, self, exporter)
+        return KerberosExchange(None, self, exporter)
 
     def context(self, exporter: bytes) -> gssapi.SecurityContext:
         """The context; reads the credential cache.

@@ -10,10 +10,10 @@ import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from securecc.channel import tls
-from securecc.channel.channel import Channel, Listener
+from securecc.channel.channel import Channel, Listener, Peer
 from securecc.channel.connection_gate import ConnectionGate
-from securecc.channel.kerberos import Acceptor
-from securecc.channel.server_handshake import Authorise, HandshakeServices, OnEvent, Peer, ServerHandshake
+from securecc.channel.exchange import Authenticator
+from securecc.channel.server_handshake import Authorise, HandshakeServices, OnEvent, ServerHandshake
 from securecc.channel.tls_connection import TlsConnection
 from securecc.model import limits
 from securecc.model.errors import ChannelError, Denied
@@ -53,7 +53,7 @@ async def serve(
     addresses: Sequence[Peer],
     *,
     gate: ConnectionGate,
-    acceptor: Acceptor | Callable[[], Acceptor],
+    authenticator: Callable[[], Authenticator],
     context: tls.Context | Callable[[], tls.Context],
     authorise: Authorise,
     on_channel: Callable[[Channel], Listener],
@@ -66,7 +66,7 @@ async def serve(
     Args:
         addresses: Host and port of each; an empty host means all.
         gate: Who may connect at all.
-        acceptor: The service's keys, or a function that returns them for each connection.
+        authenticator: Returns the service's keys, for each connection.
         context: The TLS context, or a function that returns one for each connection.
         authorise: Given principal, peer and authentication indicators; returns a grant or raises Denied.
         on_channel: Called with each new channel; returns its listener.
@@ -78,9 +78,8 @@ async def serve(
     Raises:
         ChannelError: an address cannot be listened on.
     """
-    get_acceptor = (lambda: acceptor) if isinstance(acceptor, Acceptor) else acceptor
     get_context = (lambda: context) if isinstance(context, tls.Context) else context
-    services = HandshakeServices(gate, get_acceptor, get_context, authorise, on_channel, on_event, deadline)
+    services = HandshakeServices(gate, authenticator, get_context, authorise, on_channel, on_event, deadline)
     handshakes: set[asyncio.Task[None]] = set()
 
     def accept() -> TlsConnection:

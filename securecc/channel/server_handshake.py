@@ -11,11 +11,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from securecc.channel.channel import Channel, Listener
+from securecc.channel.channel import Channel, Listener, Peer
 from securecc.channel.connection_gate import ConnectionGate, ConnectionSlot
 from securecc.channel.deadline import within
-from securecc.channel.kerberos import Acceptor, Exchange
+from securecc.channel.exchange import Authenticator, Exchange
 from securecc.channel.tls import Context, TlsPipe
+from securecc.channel.tls_channel import TlsChannel
 from securecc.channel.tls_connection import TlsConnection
 from securecc.model import limits
 from securecc.model.errors import AuthenticationError, ChannelError, Denied, ProtocolError, SecureccError
@@ -23,9 +24,6 @@ from securecc.model.principal import Principal
 from securecc.wire import server_stages
 from securecc.wire.proxy_protocol import read_proxy_header
 from securecc.wire.session import Session
-
-Peer = tuple[str, int]
-"""Address and port."""
 
 Authorise = Callable[[bytes, Peer, tuple[str, ...]], Awaitable[Any]]
 """Given the principal, its address and the ticket's authentication indicators, returns a grant or raises Denied."""
@@ -38,12 +36,12 @@ OnEvent = Callable[[str, Peer, Mapping[str, str]], None]
 
 @dataclass(frozen=True, slots=True)
 class HandshakeServices:
-    """What all handshakes of a server use. `acceptor` and `context` are called for each handshake, so that a new keytab
-    or certificate takes effect; `deadline` is in seconds.
+    """What all handshakes of a server use. `authenticator` and `context` are called for each handshake, so that a new
+    keytab or certificate takes effect; `deadline` is in seconds.
     """
 
     gate: ConnectionGate
-    acceptor: Callable[[], Acceptor]
+    authenticator: Callable[[], Authenticator]
     context: Callable[[], Context]
     authorise: Authorise
     on_channel: Callable[[Channel], Listener]
@@ -84,7 +82,7 @@ class ServerHandshake:
                 self._connection.finish(ChannelError("not admitted"))
                 self._slot.leave(event)
 
-    def _hand_over(self, channel: Channel) -> None:
+    def _hand_over(self, channel: TlsChannel) -> None:
         channel.when_closed(self._slot.leave)
         try:
             listener = self._services.on_channel(channel)
@@ -125,7 +123,7 @@ class ServerHandshake:
                 raise Denied(f"proxy {connection.proxy} did not say whose connection it forwards", rule="acl")
         connection.start_tls(TlsPipe(self._services.context(), server=True), skip)
 
-    async def _admit(self) -> Channel:
+    async def _admit(self) -> TlsChannel:
         authenticated = await self._authenticate()
         self._principal = authenticated.principal
         try:
@@ -136,7 +134,7 @@ class ServerHandshake:
             raise
         self._connection.send(authenticated.admit(self.reference))
         self._slot.authenticate()
-        return Channel(
+        return TlsChannel(
             self._connection,
             Session(server=True),
             principal=authenticated.principal,
@@ -148,7 +146,7 @@ class ServerHandshake:
     async def _authenticate(self) -> server_stages.Authenticated:
         connection = self._connection
         exporter = await connection.secured()
-        exchange = self._services.acceptor().start(exporter)
+        exchange = self._services.authenticator().start(exporter)
         try:
             return await self._exchange(exchange, exporter)
         except AuthenticationError:

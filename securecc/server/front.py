@@ -69,7 +69,7 @@ class Front:
         self._audit = equipment.audit
         self._store = equipment.store
         self._events = AuditEvents(equipment.audit.append, lambda: equipment.policy.revision)
-        self.connections = ConnectionRegistry(equipment.policy, self._events)
+        self.connections = ConnectionRegistry(equipment.policy.judge, self._events)
         self._service_manager = equipment.service_manager
         self._policy.on_change = self.connections.judge_again
         self._stop: asyncio.Future[str] = asyncio.get_running_loop().create_future()

@@ -11,8 +11,8 @@ from typing import Any, Self, cast
 
 import zstandard
 
-from securecc.channel.channel import Channel
 from securecc.channel.dialer import dial
+from securecc.channel.tls_channel import TlsChannel
 from securecc.model import manifest
 from securecc.model.errors import SecureccError
 from securecc.model.manifest import Entry, Kind, Manifest, Role
@@ -123,7 +123,7 @@ class Raw:
         self.messages: asyncio.Queue[object] = asyncio.Queue()
         self.bulk_in: dict[int, list[bytes]] = {}
         self.lost: asyncio.Future[SecureccError]
-        self.channel: Channel
+        self.channel: TlsChannel
         self.welcome: Welcome
         self.numbers = iter(range(1, 1 << 31))
 

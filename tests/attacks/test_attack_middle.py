@@ -77,7 +77,7 @@ def test_a_false_server_hears_nothing(farm: Farm, tmp_path: Path) -> None:
         return await serve(
             [("127.0.0.1", 0)],
             gate=ConnectionGate(),
-            acceptor=cast("Any", Liar),
+            authenticator=Liar,
             context=tls.server_context(),
             authorise=cast("Any", None),
             on_channel=cast("Any", heard.append),

@@ -3,13 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from typing import Any
 
 from securecc.channel import dialer, tls
 from securecc.channel.channel import Channel
 from securecc.channel.client_handshake import authenticate
 from securecc.channel.connection_gate import ConnectionGate
-from securecc.channel.kerberos import Initiator
 from securecc.channel.server import Server, serve
 from securecc.model.errors import ChannelError
 from securecc.model.messages import (
@@ -23,8 +22,6 @@ from tests.gss_stub import StubAcceptor, StubInitiator
 from tests.waiting import CEILING_S
 
 CONTEXT = tls.server_context()
-ACCEPTOR: Any = StubAcceptor
-"""In the place of a kerberos.Acceptor."""
 
 
 class Listener:
@@ -88,7 +85,7 @@ async def loopback(**changes: Any) -> AsyncIterator[Any]:
     some = LoopbackServer()
     settings = {
         "gate": ConnectionGate(),
-        "acceptor": ACCEPTOR,
+        "authenticator": StubAcceptor,
         "context": CONTEXT,
         "authorise": grant_all,
         "on_channel": some.on_channel,
@@ -136,7 +133,7 @@ async def muted(some: LoopbackServer, heard: Callable[[Any], None] = lambda _fra
     `heard` gets the frames that come.
     """
     connection = await dialer.connect(tls.client_context(), "127.0.0.1", some.port)
-    await authenticate(connection, cast("Initiator", StubInitiator()), "the server")
+    await authenticate(connection, StubInitiator(), "the server")
     connection.open(heard, lambda _error: None, lambda _error: None)
     connection.start_reading()
     connection.write(encode_control(Hello((1,), "test")))

@@ -89,7 +89,7 @@ class Context:
 
 
 def exchange(context: Any, make: Any = None) -> Any:
-    return kerberos.Exchange(context, make, bytes(32))
+    return kerberos.KerberosExchange(context, make, bytes(32))
 
 
 def test_a_server_tells_why_a_token_was_refused() -> None:

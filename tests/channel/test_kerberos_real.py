@@ -427,7 +427,7 @@ async def server(acceptor: Any, **changes: Any) -> AsyncIterator[Any]:
 
     settings = {
         "gate": ConnectionGate(),
-        "acceptor": acceptor,
+        "authenticator": lambda: acceptor,
         "context": tls.server_context(),
         "authorise": only_alice,
         "on_channel": on_channel,
@@ -515,7 +515,7 @@ def test_a_false_server_without_the_key_gets_nothing(realm: Any, tmp_path: Path)
 
 def test_a_server_that_only_pretends_gets_nothing(realm: Any) -> None:
     async def run() -> None:
-        async with server(Liar) as (port, heard, _noticed):
+        async with server(Liar()) as (port, heard, _noticed):
             with pytest.raises(AuthenticationError, match="did not prove to be securecc/localhost"):
                 await dial("127.0.0.1", port, "securecc@localhost", realm.ticket("alice"))
             assert heard == []
@@ -536,7 +536,7 @@ def test_a_silent_kdc_costs_three_seconds(realm: Any, tmp_path: Path, monkeypatc
         monkeypatch.setenv("KRB5_CONFIG", str(silent))
 
         async def run() -> Any:
-            async with server(Liar) as (port, _, _):
+            async with server(Liar()) as (port, _, _):
                 began = time.monotonic()
                 with pytest.raises(CredentialError, match="no KDC answered within 3 s"):
                     await dial("127.0.0.1", port, "securecc@localhost", ccache)

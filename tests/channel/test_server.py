@@ -19,7 +19,6 @@ from securecc.model.messages import (
 )
 from securecc.wire.framing import Kind, encode_frame
 from tests.channel.loopback import (
-    ACCEPTOR,
     CONTEXT,
     Listener,
     LoopbackServer,
@@ -30,7 +29,7 @@ from tests.channel.loopback import (
     loopback,
     raw,
 )
-from tests.gss_stub import StubAcceptor, StubInitiator
+from tests.gss_stub import StubAcceptor, StubExchange, StubInitiator
 from tests.waiting import CEILING_S
 
 
@@ -67,7 +66,7 @@ def test_a_judge_in_trouble_refuses_alike() -> None:
 @pytest.mark.parametrize("facts", [{"bound": False}, {"mutual": False}, {"lifetime": -2.0}])
 def test_an_incomplete_context_is_refused_in_words_that_tell_nothing(facts: Any) -> None:
     async def run() -> None:
-        async with loopback(acceptor=lambda: StubAcceptor(**facts)) as some:
+        async with loopback(authenticator=lambda: StubAcceptor(**facts)) as some:
             with pytest.raises(AuthenticationError, match=r"refused: authentication failed; .*reference"):
                 await dial(some.port)
             assert [event for event, _ in some.noticed] == ["authentication"]
@@ -77,17 +76,17 @@ def test_an_incomplete_context_is_refused_in_words_that_tell_nothing(facts: Any)
 
 def test_a_skewed_client_learns_the_servers_clock() -> None:
     class Skewed(StubAcceptor):
-        def start(self, exporter: Any) -> Any:
+        def start(self, exporter: bytes) -> StubExchange:
             exchange = super().start(exporter)
-            exchange.step = self.fail
+            exchange.before_step = self.fail
             exchange.skewed = True
             return exchange
 
-        def fail(self, token: Any) -> None:
+        def fail(self) -> None:
             raise AuthenticationError("Clock skew too great")
 
     async def run() -> None:
-        async with loopback(acceptor=Skewed) as some:
+        async with loopback(authenticator=Skewed) as some:
             with pytest.raises(
                 AuthenticationError, match=r"clocks differ: the server's says \d{4}-.*Z; set the one .* \(NTP\)"
             ):
@@ -98,7 +97,7 @@ def test_a_skewed_client_learns_the_servers_clock() -> None:
 
 def test_a_false_server_proves_nothing_and_gets_nothing() -> None:
     class Stranger(StubInitiator):
-        def start(self, exporter: Any) -> Any:
+        def start(self, exporter: bytes) -> StubExchange:
             exchange = super().start(exporter)
             exchange.secret = b"another"
             return exchange
@@ -233,13 +232,13 @@ def test_a_flood_before_authentication_is_cut(monkeypatch: pytest.MonkeyPatch) -
     release = threading.Event()
 
     class Slow(StubAcceptor):
-        def start(self, exporter: Any) -> Any:
+        def start(self, exporter: bytes) -> StubExchange:
             exchange = super().start(exporter)
-            exchange.step = lambda token: release.wait(CEILING_S)
+            exchange.before_step = lambda: release.wait(CEILING_S)
             return exchange
 
     async def run() -> None:
-        async with loopback(acceptor=Slow) as some:
+        async with loopback(authenticator=Slow) as some:
             link = await dialer.connect(tls.client_context(), "127.0.0.1", some.port)
             await link.secured()
             link.write(encode_frame(Kind.HANDSHAKE, b"\x01token"))
@@ -260,7 +259,7 @@ def test_a_port_that_is_taken_is_explained() -> None:
                 await serve(
                     [("127.0.0.1", 0), ("127.0.0.1", some.port)],
                     gate=ConnectionGate(),
-                    acceptor=ACCEPTOR,
+                    authenticator=StubAcceptor,
                     context=CONTEXT,
                     authorise=grant_all,
                     on_channel=some.on_channel,
@@ -276,7 +275,7 @@ def test_sockets_that_were_opened_for_us() -> None:
             server = await serve(
                 [],
                 gate=ConnectionGate(),
-                acceptor=ACCEPTOR,
+                authenticator=StubAcceptor,
                 context=CONTEXT,
                 authorise=grant_all,
                 on_channel=some.on_channel,
@@ -296,7 +295,7 @@ def test_a_socket_that_cannot_be_listened_on_is_explained() -> None:
         await serve(
             [],
             gate=ConnectionGate(),
-            acceptor=ACCEPTOR,
+            authenticator=StubAcceptor,
             context=CONTEXT,
             authorise=grant_all,
             on_channel=LoopbackServer().on_channel,

@@ -17,7 +17,7 @@ from securecc.model.errors import ChannelError
 from securecc.wire.framing import Kind, encode_frame
 from securecc.wire.proxy_protocol import SIGNATURE
 from tests.channel.loopback import dial, ends, loopback, raw
-from tests.gss_stub import StubAcceptor
+from tests.gss_stub import StubAcceptor, StubExchange
 from tests.waiting import CEILING_S
 
 HERE = "127.0.0.1"
@@ -176,17 +176,14 @@ class Stuck(StubAcceptor):
         self._release = release
         self.begun = threading.Event()
 
-    def start(self, exporter: Any) -> Any:
+    def start(self, exporter: bytes) -> StubExchange:
         exchange = super().start(exporter)
-        step = exchange.step
-
-        def stuck(token: Any) -> Any:
-            self.begun.set()
-            self._release.wait(CEILING_S)
-            return step(token)
-
-        exchange.step = stuck
+        exchange.before_step = self._wait
         return exchange
+
+    def _wait(self) -> None:
+        self.begun.set()
+        self._release.wait(CEILING_S)
 
 
 async def knocking(port: int) -> Any:
@@ -207,7 +204,7 @@ def test_a_crowd_of_strangers_is_shed_and_who_is_known_is_not(monkeypatch: pytes
 
     async def run() -> None:
         gate = ConnectionGate(connection_limits=ConnectionLimits(begin=90), known=known)
-        async with loopback(gate=gate, acceptor=lambda: acceptor) as some:
+        async with loopback(gate=gate, authenticator=lambda: acceptor) as some:
             strangers = [await knocking(some.port)]
             await until(acceptor.begun.is_set)
             strangers += [await knocking(some.port) for _ in range(3)]
@@ -231,7 +228,7 @@ def test_a_step_that_blocks_ends_at_its_deadline_and_holds_up_nobody(monkeypatch
     asked = [stuck, StubAcceptor()]
 
     async def run() -> None:
-        async with loopback(acceptor=lambda: asked.pop(0)) as some:
+        async with loopback(authenticator=lambda: asked.pop(0)) as some:
             first = await knocking(some.port)
             await until(stuck.begun.is_set)
             channel = await dial(some.port)

@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, cast
+from typing import Any
 
 from securecc.channel.channel import Channel
 from securecc.client.farm.farm import Farm
@@ -56,16 +56,11 @@ class ServerChannel(StubChannel):
             asyncio.get_running_loop().call_soon(self.answer, self, message)
         return sent
 
-    def send_bulk(self, job: int, data: bytes) -> bool:
+    def send_bulk(self, job: int, data: bytes | memoryview) -> bool:
         sent = super().send_bulk(job, data)
         if sent and self.answer is not None:
-            asyncio.get_running_loop().call_soon(self.answer, self, (job, data))
+            asyncio.get_running_loop().call_soon(self.answer, self, (job, bytes(data)))
         return sent
-
-
-def as_channel(channel: ServerChannel) -> Channel:
-    """For whoever asks for a real one."""
-    return cast("Channel", channel)
 
 
 def result(job: int, stdout: int = 0, stderr: int = 0, outputs: Iterable[Output] = (), **changes: Any) -> Result:
@@ -127,7 +122,7 @@ def farm_of(*channels: ServerChannel | Exception) -> Farm:
         channel = waiting[host.name]
         if isinstance(channel, Exception):
             raise channel
-        return as_channel(channel)
+        return channel
 
     return Farm(tuple(Host(name) for name in waiting), dial)
 

@@ -34,7 +34,7 @@ HOUSE = {
         "audit.collectors": "destination",
         "audit.records": "daemon_events escaped_text job_events record",
         "audit.review": "anomalies summary",
-        "channel": "connection_gate known_sources pre_tls_buffer",
+        "channel": "channel connection_gate exchange known_sources pre_tls_buffer",
         "client.compile": "diagnostics failure",
         "client.inputs": "include_search special_files spelled_paths wanted_names",
         "client.inputs.caches": "interning",
@@ -88,7 +88,7 @@ HOUSE = {
     JOINING: {
         "audit": "log signed_log",
         "audit.collectors": "forwarder",
-        "channel": "channel client_handshake dialer server server_handshake tls_connection",
+        "channel": "client_handshake dialer server server_handshake tls_channel tls_connection",
         "client.compile": "compiler_query invocation prepare request_handler resolve_inputs submission",
         "client.doctor": "checks",
         "client.execution": "accepted executor judged pipeline placed retried watched witnessed",

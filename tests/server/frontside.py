@@ -5,12 +5,11 @@ import itertools
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import zstandard
 
 from securecc.audit.records.record import Record
-from securecc.channel.channel import Channel
 from securecc.model import manifest
 from securecc.model.errors import AuditError, SecureccError
 from securecc.model.grant import Grant
@@ -199,7 +198,7 @@ class Front:
     def connect(self, grant: Grant = GRANT, *, greeted: bool = True) -> tuple[FrontChannel, ClientConnection]:
         channel = FrontChannel(greeted=greeted)
         account = self.accounts.open(grant.principal)
-        connection = ClientConnection(cast("Channel", channel), grant, self.service, account, self._lost)
+        connection = ClientConnection(channel, grant, self.service, account, self._lost)
         channel.attach(connection)
         return channel, connection
 

@@ -17,6 +17,7 @@ import pytest
 from securecc.audit.settings import AuditSettings
 from securecc.audit.signed_log import SignedAuditLog
 from securecc.channel import dialer, kerberos
+from securecc.channel.tls_channel import TlsChannel
 from securecc.daemon.reloadable import Reloadable
 from securecc.daemon.service_manager import ServiceManager
 from securecc.daemon.settings import DaemonSettings
@@ -44,7 +45,6 @@ rules:
     toolchains: ["gcc-*"]
 """
 NOBODY = POLICY.replace('"*@EXAMPLE.COM"', '"bob@EXAMPLE.COM"')
-INITIATE: Any = gss_stub.StubInitiator
 NO_MANAGER = ServiceManager()
 
 
@@ -183,7 +183,7 @@ class House:
 
     async def client(self) -> Any:
         port = self.front.listening.result()[0][1]
-        return Client(await dialer.dial("127.0.0.1", port, initiate=INITIATE))
+        return Client(await dialer.dial("127.0.0.1", port, initiate=gss_stub.StubInitiator))
 
 
 @pytest.fixture
@@ -356,15 +356,13 @@ def test_who_is_let_in_while_the_front_ends_is_ended_too(house: House, monkeypat
     came, goes_on = threading.Event(), threading.Event()
 
     class Late(gss_stub.StubAcceptor):
-        def start(self, exporter: Any) -> Any:
-            exchange = super().start(exporter)
-            step = exchange.step
-
-            def late(token: Any) -> Any:
+        def start(self, exporter: bytes) -> gss_stub.StubExchange:
+            def late() -> None:
                 came.set()
-                return goes_on.wait(CEILING_S) and step(token)
+                goes_on.wait(CEILING_S)
 
-            exchange.step = late
+            exchange = super().start(exporter)
+            exchange.before_step = late
             return exchange
 
     async def body() -> None:
@@ -618,6 +616,7 @@ def test_a_ticket_that_ends_ends_the_channel_softly(house: House) -> None:
             client = await house.client()
             await client.hears(Welcome)
             [connection] = house.front.connections
+            assert isinstance(connection.channel, TlsChannel)
             connection.channel.lifetime_end = 0.0
             goodbye = await client.hears(Goodbye)
             assert goodbye.code == "ticket"

@@ -9,8 +9,7 @@ from collections.abc import Callable, Mapping
 from securecc import __version__
 from securecc.audit.records import daemon_events
 from securecc.audit.records.record import Record
-from securecc.channel.channel import Channel
-from securecc.channel.server_handshake import Peer
+from securecc.channel.channel import Channel, Peer
 from securecc.model import limits
 from securecc.model.address import address
 from securecc.model.errors import AuditError

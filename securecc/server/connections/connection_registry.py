@@ -2,15 +2,13 @@
 
 import asyncio
 import contextlib
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
-from securecc.channel.channel import Channel
-from securecc.channel.server_handshake import Peer
+from securecc.channel.channel import Channel, Peer
 from securecc.model.errors import Denied, ProtocolError, SecureccError
 from securecc.model.grant import Grant
 from securecc.model.principal import Principal
-from securecc.policy.policy_in_force import PolicyInForce
 from securecc.server.connections.audit_events import AuditEvents
 from securecc.server.connections.client_connection import ClientConnection
 from securecc.server.jobs.principal_accounts import PrincipalAccounts
@@ -20,6 +18,10 @@ DRAIN_S = 5.0
 """Seconds that running jobs may still take when the server stops."""
 
 _KILL_S = 2.0
+
+
+Judge = Callable[[bytes, str, Collection[str]], Grant]
+"""Given a principal, its address and its ticket's indicators, returns its grant or raises Denied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +35,8 @@ class Admitted:
 class ConnectionRegistry:
     """One ClientConnection for each channel. `ended` counts those that have ended."""
 
-    def __init__(self, policy: PolicyInForce, events: AuditEvents) -> None:
-        self._policy = policy
+    def __init__(self, judge: Judge, events: AuditEvents) -> None:
+        self._judge = judge
         self._events = events
         self._accounts = PrincipalAccounts()
         self._connections: set[ClientConnection] = set()
@@ -52,7 +54,7 @@ class ConnectionRegistry:
         Raises:
             Denied: it grants nothing.
         """
-        return Admitted(self._policy.judge(principal, peer[0], indicators), indicators)
+        return Admitted(self._judge(principal, peer[0], indicators), indicators)
 
     def open(self, channel: Channel, service: Service) -> ClientConnection:
         """The connection of a channel that `judge` admitted; it is closed at once if it exceeds its principal's quota.
@@ -93,7 +95,7 @@ class ConnectionRegistry:
         for connection in self:
             channel = connection.channel
             try:
-                connection.grant = self._policy.judge(channel.principal, channel.peer[0], channel.grant.indicators)
+                connection.grant = self._judge(channel.principal, channel.peer[0], channel.grant.indicators)
             except Denied as error:
                 why = "denied by the policy that is in force now"
                 self._events.notice("denied", channel.peer, _refusal(channel, error.rule, why))

@@ -6,9 +6,10 @@ import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from securecc.channel import kerberos, tls
+from securecc.channel import tls
 from securecc.channel.channel import Channel, Listener
 from securecc.channel.connection_gate import ConnectionGate
+from securecc.channel.exchange import Authenticator
 from securecc.channel.known_sources import KnownSources
 from securecc.channel.server import Server, serve
 from securecc.channel.server_handshake import Authorise, OnEvent
@@ -36,7 +37,7 @@ class NetworkListener:
 
     async def listen(
         self,
-        acceptor: Callable[[], kerberos.Acceptor],
+        authenticator: Callable[[], Authenticator],
         context: Callable[[], tls.Context],
         authorise: Authorise,
         on_channel: Callable[[Channel], Listener],
@@ -50,7 +51,7 @@ class NetworkListener:
         return await serve(
             [] if self._sockets else [(address, self._settings.port) for address in self._settings.listen],
             gate=self.gate,
-            acceptor=acceptor,
+            authenticator=authenticator,
             context=context,
             authorise=authorise,
             on_channel=on_channel,

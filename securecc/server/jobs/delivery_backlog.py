@@ -9,7 +9,9 @@ from securecc.model.messages import Goodbye
 class Receiver(Protocol):
     """A channel that results are sent to."""
 
-    reference: str
+    @property
+    def reference(self) -> str:
+        """By which the audit log finds it."""
 
     def close(self, goodbye: Goodbye | None = None) -> None:
         """Says goodbye and closes."""

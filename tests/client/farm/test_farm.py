@@ -20,7 +20,7 @@ from securecc.compiler.toolchain.closure import ToolchainClosure
 from securecc.model import limits
 from securecc.model.errors import AuthenticationError, ChannelError, CredentialError, Denied, Refused, SecureccError
 from securecc.model.messages import Ask, Forget, Invite, Need, Refuse, Toolchain, Wait, Welcome
-from tests.client.farm_stub import GCC, GOODBYE, HOST, WELCOME, Answer, ServerChannel, as_channel, farm_of
+from tests.client.farm_stub import GCC, GOODBYE, HOST, WELCOME, Answer, ServerChannel, farm_of
 
 Answering = Callable[[int], Any]
 """What a server answers to an Ask, by the job's number."""
@@ -133,12 +133,12 @@ def test_the_host_lists_limits_bound_the_jobs_at_one_time() -> None:
 
 def test_a_connection_is_full_at_the_limit_of_its_host() -> None:
     async def body() -> None:
-        connection = ServerConnection(as_channel(ServerChannel()), lambda _: None, 1)
+        connection = ServerConnection(ServerChannel(), lambda _: None, 1)
         assert not connection.at_limit
         await connection.welcomed()
         connection.ask(b"k", b"t" * 32, 1)
         assert connection.at_limit
-        assert not ServerConnection(as_channel(ServerChannel()), lambda _: None).at_limit
+        assert not ServerConnection(ServerChannel(), lambda _: None).at_limit
 
     asyncio.run(body())
 
@@ -302,7 +302,7 @@ def test_many_compiles_share_one_attempt() -> None:
         async def dial(host: Host) -> Channel:
             dials.append(host)
             await asyncio.sleep(0)
-            return as_channel(ServerChannel(answer=answering(invite)))
+            return ServerChannel(answer=answering(invite))
 
         farm = Farm((HOST,), dial)
         await asyncio.gather(*(farm.place(REQUEST) for _ in range(20)))
@@ -346,7 +346,7 @@ def test_a_compile_that_is_given_up_does_not_end_the_attempt_of_others() -> None
 
         async def dial(host: Host) -> Channel:
             await admitted.wait()
-            return as_channel(ServerChannel())
+            return ServerChannel()
 
         server = Server(HOST, dial)
         first, second = (asyncio.create_task(server.connected()) for _ in range(2))
@@ -365,7 +365,7 @@ def test_a_server_that_welcomes_and_leaves_in_one_breath_is_dialled_again() -> N
         waiting = [leaving, staying]
 
         async def dial(host: Host) -> Channel:
-            return as_channel(waiting.pop(0))
+            return waiting.pop(0)
 
         server = Server(HOST, dial)
         first = asyncio.create_task(server.connected())
@@ -375,7 +375,7 @@ def test_a_server_that_welcomes_and_leaves_in_one_breath_is_dialled_again() -> N
             await first
         assert server.connection is None
         server.retry()
-        assert (await server.connected()).channel is as_channel(staying)
+        assert (await server.connected()).channel is staying
 
     asyncio.run(body())
 
@@ -387,7 +387,7 @@ def test_a_server_that_admits_and_says_no_more_holds_nobody_up(monkeypatch: pyte
         mute = ServerChannel(welcome=None)
 
         async def dial(host: Host) -> Channel:
-            return as_channel(mute)
+            return mute
 
         with pytest.raises(ChannelError, match="went silent"):
             await Server(HOST, dial).connected()
@@ -401,7 +401,7 @@ def test_a_lost_channel_is_made_anew() -> None:
         waiting = list(channels)
 
         async def dial(host: Host) -> Channel:
-            return as_channel(waiting.pop(0))
+            return waiting.pop(0)
 
         farm = Farm((HOST,), dial)
         await farm.place(REQUEST)

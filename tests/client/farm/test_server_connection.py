@@ -33,7 +33,7 @@ from securecc.model.messages import (
     Wait,
 )
 from securecc.wire.session import State
-from tests.client.farm_stub import GCC, GOODBYE, WELCOME, ServerChannel, as_channel, result
+from tests.client.farm_stub import GCC, GOODBYE, WELCOME, ServerChannel, result
 
 Body = Callable[[ServerChannel, ServerConnection, list[ServerConnection]], Awaitable[None]]
 
@@ -42,7 +42,7 @@ def in_loop(body: Body, **options: Any) -> None:
     async def run() -> None:
         channel = ServerChannel(**options)
         ended: list[ServerConnection] = []
-        connection = ServerConnection(as_channel(channel), ended.append)
+        connection = ServerConnection(channel, ended.append)
         await body(channel, connection, ended)
 
     asyncio.run(run())

@@ -1,15 +1,15 @@
 """Who was let in and who was not, on record."""
 
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from securecc.audit.records.daemon_events import Connection, Daemon, Strangers
-from securecc.channel.channel import Channel
 from securecc.model import limits
 from securecc.model.errors import AuditError
 from securecc.model.grant import Grant
 from securecc.server.connections.audit_events import AuditEvents
+from tests.channel_stub import StubChannel
 
 PEER = ("192.0.2.1", 4000)
 
@@ -29,19 +29,12 @@ class Book:
         self.records.append(record)
 
 
-class StubChannel:
-    peer = PEER
-    proxy = ""
-    principal = b"alice@EXAMPLE.COM"
-    reference = "ref"
-
-
 GRANT = Grant("alice@EXAMPLE.COM", "committers", "r7")
 
 
 def test_who_comes_in_is_on_record() -> None:
     book = Book()
-    book.accounting.admitted(cast("Channel", StubChannel()), GRANT)
+    book.accounting.admitted(StubChannel(PEER, server=True), GRANT)
     [record] = book.records
     assert isinstance(record, Connection)
     assert (record.decision, record.peer, record.rule, record.policy) == (
@@ -56,7 +49,7 @@ def test_who_cannot_be_recorded_does_not_come_in() -> None:
     book = Book()
     book.trouble = AuditError("the disk is full")
     with pytest.raises(AuditError):
-        book.accounting.admitted(cast("Channel", StubChannel()), GRANT)
+        book.accounting.admitted(StubChannel(PEER, server=True), GRANT)
 
 
 def test_who_has_proven_a_name_and_is_denied_is_on_record_in_full() -> None:
@@ -115,7 +108,7 @@ def test_the_life_of_the_daemon_is_on_record() -> None:
 )
 def test_by_which_proxy_somebody_came_is_on_record(proxy: Any, reason: str) -> None:
     book = Book()
-    channel: Any = StubChannel()
+    channel = StubChannel(PEER, server=True)
     channel.proxy = proxy
     book.accounting.admitted(channel, GRANT)
     assert book.records[0].reason == reason

@@ -1,9 +1,10 @@
 """The connections of a front together: admitted, judged again, drained."""
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,6 @@ from securecc.model import limits
 from securecc.model.errors import AuditError, ChannelError, Denied, FrameError
 from securecc.model.grant import Grant, Quota
 from securecc.model.messages import Goodbye
-from securecc.policy.policy_in_force import PolicyInForce
 from securecc.server.connections.audit_events import AuditEvents
 from securecc.server.connections.connection_registry import ConnectionRegistry
 from tests.server.frontside import Front as Side
@@ -23,9 +23,9 @@ GRANT = Grant("alice@EXAMPLE.COM", "committers", "r1")
 class Policy:
     """Says yes with a grant, or no."""
 
-    grant: "Grant | None" = GRANT
+    grant: Grant | None = GRANT
 
-    def judge(self, principal: str, address: Any, indicators: Any) -> Any:
+    def judge(self, principal: bytes, address: str, indicators: Collection[str]) -> Grant:
         self.asked = (principal, address, indicators)
         if self.grant is None:
             raise Denied("you may not compile here", rule="leavers")
@@ -39,7 +39,7 @@ class Rig:
         self.policy = Policy()
         self.records: list[Any] = []
         self.side = Side(folder / "store")
-        self.registry = ConnectionRegistry(cast("PolicyInForce", self.policy), AuditEvents(self.append, lambda: "r2"))
+        self.registry = ConnectionRegistry(self.policy.judge, AuditEvents(self.append, lambda: "r2"))
         self.trouble: AuditError | None = None
         self.service = self.side.service
 
@@ -49,19 +49,12 @@ class Rig:
         self.records.append(record)
 
     async def come(self, lifetime_end: float = 1e9) -> Any:
-        channel: Any = FrontChannel()
+        channel = FrontChannel()
         channel.lifetime_end = lifetime_end
         channel.grant = await self.registry.judge(b"alice@EXAMPLE.COM", channel.peer, ("pkinit",))
-        channel.wait_closed = lambda: closed(channel)
         connection = self.registry.open(channel, self.service)
         channel.attach(connection)
         return channel, connection
-
-
-async def closed(channel: FrontChannel) -> None:
-    while not channel.closed:
-        channel.news.clear()
-        await channel.news.wait()
 
 
 @pytest.fixture

@@ -21,7 +21,6 @@ from securecc.server.connections import known_sources_file, listener
 from securecc.server.connections.listener import KNOWN_NAME, NetworkListener
 from tests import gss_stub
 
-INITIATE: Any = gss_stub.StubInitiator
 POLICY = 'version: 1\nnetwork: {proxies: [192.0.2.2]}\nrules: [{name: all, who: ["*@EXAMPLE.COM"]}]\n'
 
 
@@ -76,7 +75,7 @@ def test_who_was_let_in_is_known_after_a_restart(site: Site, monkeypatch: pytest
         server = await site.listen(opened)
         await opened.keep()
         assert site.on_disk() == {}
-        channel = await dialer.dial("127.0.0.1", server.addresses[0][1], initiate=INITIATE)
+        channel = await dialer.dial("127.0.0.1", server.addresses[0][1], initiate=gss_stub.StubInitiator)
         await opened.keep()
         assert list(site.on_disk()) == ["127.0.0.1"]
         channel.close()
