@@ -127,14 +127,14 @@ def as_value(made: Any, described: dict[str, Any]) -> Frame:
     return cast("Frame", made(**values))
 
 
-@pytest.mark.parametrize("vector", VECTORS["orders"], ids=lambda vector: vector["name"])
+@pytest.mark.parametrize("vector", VECTORS["commands"], ids=lambda vector: vector["name"])
 def test_command_vectors(vector: dict[str, Any]) -> None:
     value = as_value(COMMANDS[vector["name"]], vector["fields"])
     assert encode(value).hex() == vector["hex"]
     assert CommandReader().feed(bytes.fromhex(vector["hex"])) == [value]
 
 
-@pytest.mark.parametrize("vector", VECTORS["reports"], ids=lambda vector: vector["name"])
+@pytest.mark.parametrize("vector", VECTORS["replies"], ids=lambda vector: vector["name"])
 def test_reply_vectors(vector: dict[str, Any]) -> None:
     value = as_value(REPLIES[vector["name"]], vector["fields"])
     first = bytes.fromhex(VECTORS["request"]["hex"])
@@ -143,8 +143,8 @@ def test_reply_vectors(vector: dict[str, Any]) -> None:
 
 
 def test_vectors_name_every_frame() -> None:
-    assert {vector["name"] for vector in VECTORS["orders"]} == set(COMMANDS)
-    assert {vector["name"] for vector in VECTORS["reports"]} == set(REPLIES)
+    assert {vector["name"] for vector in VECTORS["commands"]} == set(COMMANDS)
+    assert {vector["name"] for vector in VECTORS["replies"]} == set(REPLIES)
 
 
 REQUEST = Request((b"gcc",), b"/usr/bin/gcc", b"/", 0o22, {}, 1, Terminal())
@@ -194,5 +194,5 @@ def test_environment_as_getenv_sees_it() -> None:
 
 
 def test_kinds_do_not_collide() -> None:
-    kinds = {(vector["name"], vector["hex"][8:10]) for vector in (*VECTORS["orders"], *VECTORS["reports"])}
+    kinds = {(vector["name"], vector["hex"][8:10]) for vector in (*VECTORS["commands"], *VECTORS["replies"])}
     assert len({kind for _, kind in kinds}) == len({name for name, _ in kinds}) == len(kinds)

@@ -107,7 +107,7 @@ def finish(process: subprocess.Popen[bytes]) -> subprocess.CompletedProcess[byte
 
 
 class Agent:
-    """The other end of one launcher: reads its frames, gives orders."""
+    """The other end of one launcher: reads its replies, sends commands."""
 
     def __init__(self, rig: Rig) -> None:
         self._rig = rig
@@ -137,7 +137,7 @@ class Agent:
         assert isinstance(request, Request)
         return process, request
 
-    def order(self, *frames: Frame | bytes) -> None:
+    def command(self, *frames: Frame | bytes) -> None:
         assert self.connection is not None
         self.connection.sendall(b"".join(frame if isinstance(frame, bytes) else encode(frame) for frame in frames))
 

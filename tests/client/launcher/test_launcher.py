@@ -1,4 +1,4 @@
-"""The compiled launcher against an agent played by the test: requests, orders, and doing without."""
+"""The compiled launcher against an agent played by the test: requests, commands, and doing without."""
 
 import errno
 import fcntl
@@ -48,7 +48,7 @@ def test_request_is_the_vector(rig: Rig, agent: Agent) -> None:
     rig.environment |= vector["environment"] | {"EDITOR": "vi", "S": ""}
     compiler = rig.script(rig.bin / "cc", "")
     process, request = agent.serve(str(compiler), *vector["arguments"], cwd="/", umask=vector["umask"])
-    agent.order(Exit(0))
+    agent.command(Exit(0))
     assert finish(process).returncode == 0
     variable = {"PATH", "XDG_RUNTIME_DIR", "HOME"}
     expected = bytes.fromhex(vector["hex"])
@@ -93,7 +93,7 @@ def test_terminal(rig: Rig, agent: Agent, descriptors: tuple[int, ...]) -> None:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 31, 97, 0, 0))
     process, request = agent.serve("gcc", **{{0: "stdin", 2: "stderr"}[fd]: theirs for fd in descriptors})
-    agent.order(Exit(0))
+    agent.command(Exit(0))
     finish(process)
     os.close(ours)
     os.close(theirs)
@@ -103,17 +103,17 @@ def test_terminal(rig: Rig, agent: Agent, descriptors: tuple[int, ...]) -> None:
 def test_closed_standard_descriptors(rig: Rig, agent: Agent) -> None:
     shell: list[str | Path] = ["/bin/sh", "-c", 'exec "$0" gcc <&- >&- 2>&-', rig.launcher]
     process, _ = agent.serve(*shell[1:], command=shell[0])
-    agent.order(Print(2, b"into nowhere"), Exit(7))
+    agent.command(Print(2, b"into nowhere"), Exit(7))
     assert finish(process).returncode == 7
 
 
 def test_a_standard_output_that_is_closed_fails_as_a_file_does(rig: Rig, agent: Agent) -> None:
     shell: list[str | Path] = ["/bin/sh", "-c", 'exec "$0" gcc >&-', rig.launcher]
     process, _ = agent.serve(*shell[1:], command=shell[0])
-    agent.order(Output(b"a.o", 1), Data(b"x"), Print(1, b"into nowhere"), Commit(), Exit(0))
+    agent.command(Output(b"a.o", 1), Data(b"x"), Print(1, b"into nowhere"), Commit(), Exit(0))
     assert agent.report() == Failed(errno.EBADF, b"standard output")
     assert list(rig.cwd.iterdir()) == []
-    agent.order(Die(signal.SIGTERM))
+    agent.command(Die(signal.SIGTERM))
     assert finish(process).returncode == -signal.SIGTERM
 
 
@@ -130,19 +130,19 @@ def test_masquerade_skips_itself(rig: Rig, agent: Agent, tmp_path: Path) -> None
     compiler = os.fsencode(rig.bin / "gcc")
     for command, arguments in ((links / "gcc", ["-c", "a.c"]), (rig.launcher, ["gcc", "-c", "a.c"])):
         process, request = agent.serve(*arguments, command=command)
-        agent.order(Exit(0))
+        agent.command(Exit(0))
         assert finish(process).returncode == 0
         assert (request.arguments, request.compiler) == ((compiler, b"-c", b"a.c"), compiler)
 
 
-# --- orders -----------------------------------------------------------------------------------------------------
+# --- commands ---------------------------------------------------------------------------------------------------
 
 
 def test_execute(rig: Rig, agent: Agent) -> None:
     show = rig.script(rig.bin / "show", 'echo "$0 $1 ${GONE-unset} $SECURECC_RECURSION"')
     rig.environment["GONE"] = "there"
     process, _ = agent.serve("gcc")
-    agent.order(Keepalive(), Execute(os.fsencode(show), (b"gcc", b"one"), (b"GONE",)))
+    agent.command(Keepalive(), Execute(os.fsencode(show), (b"gcc", b"one"), (b"GONE",)))
     assert agent.report() is None
     assert finish(process).stdout == f"{show} one unset 1\n".encode()
 
@@ -151,30 +151,30 @@ def test_capture(rig: Rig, agent: Agent) -> None:
     made = rig.script(rig.bin / "made", 'cat; echo "out $X"; echo err >&2; exit 3')
     process, _ = agent.serve("gcc", stdin=subprocess.PIPE)
     for errors, streams in ((False, {1: b"out y\n"}), (True, {1: b"out y\n", 2: b"err\n"})):
-        agent.order(Capture((os.fsencode(made),), {b"X": b"y"}, errors), Keepalive())
+        agent.command(Capture((os.fsencode(made),), {b"X": b"y"}, errors), Keepalive())
         seen: dict[int, bytes] = {}
         while isinstance(frame := agent.report(), Captured):
             seen[frame.stream] = seen.get(frame.stream, b"") + frame.data
         assert (seen, frame) == (streams, CaptureDone(3 << 8))
-    agent.order(Exit(0))
+    agent.command(Exit(0))
     result = finish(process)
     assert (result.stdout, result.stderr) == (b"", b"")
 
 
 def test_capture_of_nothing_to_run(rig: Rig, agent: Agent) -> None:
     process, _ = agent.serve("gcc")
-    agent.order(Capture((b"/absent",)), Spawn((b"/absent",)), Exit(0))
+    agent.command(Capture((b"/absent",)), Spawn((b"/absent",)), Exit(0))
     assert [agent.report(), agent.report()] == [Failed(2, b"/absent")] * 2
     assert finish(process).returncode == 0
 
 
 def test_capture_is_bounded(rig: Rig, agent: Agent) -> None:
     process, _ = agent.serve("gcc")
-    agent.order(Capture((b"/usr/bin/yes",)))
+    agent.command(Capture((b"/usr/bin/yes",)))
     while isinstance(frame := agent.report(), Captured):
         pass
     assert frame == CaptureDone(signal.SIGKILL, truncated=True)
-    agent.order(Exit(0))
+    agent.command(Exit(0))
     finish(process)
 
 
@@ -183,7 +183,7 @@ def test_captured_child_dies_with_the_connection(rig: Rig, agent: Agent) -> None
     child = rig.script(rig.bin / "child", "echo started; sleep 60 & wait")
     process, _ = agent.serve("gcc", pass_fds=(hold,))
     os.close(hold)
-    agent.order(Capture((os.fsencode(child),)))
+    agent.command(Capture((os.fsencode(child),)))
     assert agent.report() == Captured(1, b"started\n")
     agent.hang_up()
     assert finish(process).stdout.startswith(b"compiled")
@@ -193,16 +193,16 @@ def test_captured_child_dies_with_the_connection(rig: Rig, agent: Agent) -> None
 
 def test_spawn_reports_and_goes_on(rig: Rig, agent: Agent) -> None:
     process, _ = agent.serve("gcc")
-    agent.order(Spawn((os.fsencode(rig.script(rig.bin / "x", "echo seen $V; exit 4")),), {b"V": b"1"}))
+    agent.command(Spawn((os.fsencode(rig.script(rig.bin / "x", "echo seen $V; exit 4")),), {b"V": b"1"}))
     assert agent.report() == frames.Spawned(4 << 8)
-    agent.order(Exit(4))
+    agent.command(Exit(4))
     result = finish(process)
     assert (result.returncode, result.stdout) == (4, b"seen 1\n")
 
 
 def test_agent_lost_after_spawn_ends_as_the_child(rig: Rig, agent: Agent) -> None:
     process, _ = agent.serve("gcc")
-    agent.order(Spawn((os.fsencode(rig.script(rig.bin / "x", "kill -TERM $$")),)))
+    agent.command(Spawn((os.fsencode(rig.script(rig.bin / "x", "kill -TERM $$")),)))
     assert agent.report() == frames.Spawned(signal.SIGTERM)
     agent.hang_up()
     result = finish(process)
@@ -212,7 +212,7 @@ def test_agent_lost_after_spawn_ends_as_the_child(rig: Rig, agent: Agent) -> Non
 def test_signal_reaches_the_spawned_child(rig: Rig, agent: Agent) -> None:
     child = rig.script(rig.bin / "x", "trap 'kill $!; echo cleaned; exit 1' TERM; sleep 60 & echo up; wait")
     process, _ = agent.serve("gcc")
-    agent.order(Spawn((os.fsencode(child),)))
+    agent.command(Spawn((os.fsencode(child),)))
     assert process.stdout is not None
     assert process.stdout.readline() == b"up\n"
     process.terminate()
@@ -223,7 +223,7 @@ def test_signal_reaches_the_spawned_child(rig: Rig, agent: Agent) -> None:
 def test_print_and_exit(rig: Rig, agent: Agent, tmp_path: Path) -> None:
     with (tmp_path / "out").open("wb") as out:
         process, _ = agent.serve("gcc", stdout=out)
-    agent.order(frames.print_frames(1, b"o" * 600_000), Print(2, b"e"), Exit(5))
+    agent.command(frames.print_frames(1, b"o" * 600_000), Print(2, b"e"), Exit(5))
     result = finish(process)
     assert (result.returncode, result.stderr) == (5, b"e")
     assert (tmp_path / "out").read_bytes() == b"o" * 600_000
@@ -231,14 +231,14 @@ def test_print_and_exit(rig: Rig, agent: Agent, tmp_path: Path) -> None:
 
 def test_die(rig: Rig, agent: Agent) -> None:
     process, _ = agent.serve("gcc")
-    agent.order(Die(signal.SIGSEGV))
+    agent.command(Die(signal.SIGSEGV))
     assert finish(process).returncode == -signal.SIGSEGV
 
 
-@pytest.mark.parametrize("vector", VECTORS["orders"], ids=lambda vector: vector["name"])
+@pytest.mark.parametrize("vector", VECTORS["commands"], ids=lambda vector: vector["name"])
 def test_every_order_of_the_vectors_is_legal(rig: Rig, agent: Agent, vector: dict[str, Any]) -> None:
     process, _ = agent.serve("gcc")
-    agent.order(bytes.fromhex(vector["hex"]), Exit(0))
+    agent.command(bytes.fromhex(vector["hex"]), Exit(0))
     result = finish(process)
     assert (b"compiled" in result.stdout) is vector["local"]
 
@@ -265,7 +265,7 @@ GARBAGE = {
 @pytest.mark.parametrize("case", GARBAGE)
 def test_garbage_compiles_locally(rig: Rig, agent: Agent, case: str) -> None:
     process, _ = agent.serve("gcc", "-c", "a.c")
-    agent.order(GARBAGE[case])
+    agent.command(GARBAGE[case])
     assert agent.connection is not None
     agent.connection.shutdown(1)
     assert finish(process).stdout == f"compiled {rig.bin}/gcc -c a.c\n".encode()
@@ -274,7 +274,7 @@ def test_garbage_compiles_locally(rig: Rig, agent: Agent, case: str) -> None:
 def test_an_agent_on_a_very_busy_machine_may_be_given_more_time(rig: Rig, agent: Agent) -> None:
     process, _ = agent.serve("gcc")
     time.sleep(5.5)  # usually it would have been given up by now
-    agent.order(Exit(3))
+    agent.command(Exit(3))
     assert finish(process).returncode == 3
 
 

@@ -195,7 +195,7 @@ def test_other_kerberos_configuration_is_another_agents(rig: Rig) -> None:
     assert rig.run("gcc").stdout.startswith(b"compiled")
     del rig.environment["KRB5_CONFIG"]
     process, _ = agent.serve("gcc")
-    agent.order(Exit(9))
+    agent.command(Exit(9))
     assert finish(process).returncode == 9
     agent.close()
 

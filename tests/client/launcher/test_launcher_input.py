@@ -20,7 +20,7 @@ MUCH = b"x" * (limits.INPUT + 100_000)
 
 def told(agent: Agent) -> tuple[bytes, Frame | None]:
     """What the launcher tells of its standard input, and how that ended."""
-    agent.order(Input())
+    agent.command(Input())
     parts = []
     while isinstance(frame := agent.report(), Captured):
         assert frame.stream == 0
@@ -48,9 +48,9 @@ def show(rig: Rig) -> bytes:
 def test_what_was_told_is_there_again(rig: Rig, agent: Agent, show: bytes, content: bytes) -> None:
     process = piped(agent, content)
     assert told(agent) == (content, CaptureDone(0))
-    agent.order(Spawn((show,)))
+    agent.command(Spawn((show,)))
     assert agent.report() == Spawned(0)
-    agent.order(Execute(show, (b"show",)))
+    agent.command(Execute(show, (b"show",)))
     assert finish(process).stdout == (content + b"end\n") * 2
 
 
@@ -60,7 +60,7 @@ def test_a_file_is_told_and_there_again(rig: Rig, agent: Agent, show: bytes, tmp
         process, _ = agent.serve("gcc", stdin=source)
         assert told(agent) == (ALL, CaptureDone(0))
         assert os.lseek(source.fileno(), 0, os.SEEK_CUR) == len(ALL), "the compiler would have read it"
-    agent.order(Execute(show, (b"show",)))
+    agent.command(Execute(show, (b"show",)))
     assert finish(process).stdout == ALL + b"end\n"
 
 
@@ -73,7 +73,7 @@ def test_what_is_too_much_to_tell_is_handed_on_whole(rig: Rig, agent: Agent, sho
     content, end = told(agent)
     assert end == CaptureDone(0, truncated=True)
     assert limits.INPUT < len(content) <= limits.INPUT + 65536
-    agent.order(Execute(show, (b"show",)))
+    agent.command(Execute(show, (b"show",)))
     assert finish(process).stdout == MUCH + b"end\n"
     assert producer.wait(CEILING_S) == 0
 
@@ -81,7 +81,7 @@ def test_what_is_too_much_to_tell_is_handed_on_whole(rig: Rig, agent: Agent, sho
 def test_an_agent_that_goes_away_meanwhile_loses_nothing(rig: Rig, agent: Agent) -> None:
     rig.script(rig.bin / "gcc", "cat; echo end")
     process = piped(agent, ALL, more=b"int b;\n")
-    agent.order(Input())
+    agent.command(Input())
     assert agent.report() == Captured(0, ALL)
     agent.hang_up()
     out, _ = process.communicate(b"int b;\n", timeout=CEILING_S)
@@ -95,7 +95,7 @@ def test_whoever_feeds_a_compiler_ends_with_it(rig: Rig, agent: Agent) -> None:
     os.close(reader)
     try:
         os.write(writer, ALL)
-        agent.order(Input())
+        agent.command(Input())
         assert agent.report() == Captured(0, ALL)
         agent.hang_up()
         assert finish(process).returncode == 3
@@ -122,7 +122,7 @@ def test_what_only_a_compiler_should_read_is_left_alone(
     try:
         process, _ = agent.serve("gcc", **options)
         assert isinstance(told(agent)[1], Failed)
-        agent.order(Execute(show, (b"show",)) if kind == "middle" else Exit(0))
+        agent.command(Execute(show, (b"show",)) if kind == "middle" else Exit(0))
         assert finish(process).stdout == (b"int b;\nend\n" if kind == "middle" else b"")
     finally:
         for descriptor in (primary, terminal, source, empty):
@@ -133,13 +133,13 @@ def test_it_is_told_once(rig: Rig, agent: Agent) -> None:
     process = piped(agent, ALL)
     assert told(agent)[0] == ALL
     assert isinstance(told(agent)[1], Failed)
-    agent.order(Exit(0))
+    agent.command(Exit(0))
     assert finish(process).returncode == 0
 
 
 def test_a_signal_ends_who_waits_for_input(rig: Rig, agent: Agent) -> None:
     process = piped(agent, ALL, more=b"never")
-    agent.order(Input())
+    agent.command(Input())
     assert agent.report() == Captured(0, ALL)
     process.send_signal(signal.SIGINT)
     assert process.wait(CEILING_S) == -signal.SIGINT

@@ -52,7 +52,7 @@ def test_the_next_compiler_of_that_name(
     places(*path)
     command = [tmp_path / "ours/gcc"] if masquerade else [(tmp_path / "ours/gcc").resolve(), "gcc"]
     process, request = agent.serve(*command[1:], "-c", command=command[0])
-    agent.order(Exit(0))
+    agent.command(Exit(0))
     assert finish(process).returncode == 0
     assert (request.compiler, *request.arguments) == (*[os.fsencode(tmp_path / "real/gcc")] * 2, b"-c")
 
@@ -62,7 +62,7 @@ def test_a_masquerade_looks_behind_itself_only(
 ) -> None:
     places("real", "ours", str(rig.bin))
     process, request = agent.serve("-c", command=tmp_path / "ours/gcc")
-    agent.order(Exit(0))
+    agent.command(Exit(0))
     finish(process)
     assert request.compiler == os.fsencode(rig.bin / "gcc")
 

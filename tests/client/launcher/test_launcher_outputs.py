@@ -36,11 +36,11 @@ def write(agent: Agent, *files: tuple[str, bytes, int], **options: Any) -> Frame
     """Has each (path, content, keep) written; the launcher's answer to Commit, and how it ended after Exit(0)."""
     process, _ = agent.serve("gcc", **options)
     for path, content, keep in files:
-        agent.order(Output(os.fsencode(path), len(content), keep), data_frames(content))
-    agent.order(Commit(), Print(1, b"all written"), Exit(0))
+        agent.command(Output(os.fsencode(path), len(content), keep), data_frames(content))
+    agent.command(Commit(), Print(1, b"all written"), Exit(0))
     answer = agent.report()
     if isinstance(answer, Failed):  # all that was on its way is void, the end included
-        agent.order(TRUE)
+        agent.command(TRUE)
     done = finish(process)
     assert done.returncode == 0
     assert done.stdout == (b"all written" if answer == Committed() else b"")
@@ -146,22 +146,22 @@ def test_device_and_fifo_are_written_in_place(rig: Rig, agent: Agent) -> None:
 def test_nothing_stands_before_commit(rig: Rig, agent: Agent) -> None:
     process, _ = agent.serve("gcc")
     (rig.cwd / "a.o").write_text("old")
-    agent.order(Output(b"a.o", 3), Data(b"new"), BARRIER)
+    agent.command(Output(b"a.o", 3), Data(b"new"), BARRIER)
     assert agent.report() == CaptureDone(0)
     assert (rig.cwd / "a.o").read_text() == "old"
-    agent.order(Commit(), Exit(0))
+    agent.command(Commit(), Exit(0))
     assert agent.report() == Committed()
     finish(process)
     assert (rig.cwd / "a.o").read_text() == "new"
 
 
 ENDS = {
-    "exit": lambda agent, process: agent.order(Exit(1)),
-    "execute": lambda agent, process: agent.order(Execute(b"/bin/true", (b"true",))),
+    "exit": lambda agent, process: agent.command(Exit(1)),
+    "execute": lambda agent, process: agent.command(Execute(b"/bin/true", (b"true",))),
     "lost": lambda agent, process: agent.hang_up(),
-    "garbage": lambda agent, process: agent.order(b"\0\0\0\0\0"),
-    "too much data": lambda agent, process: agent.order(Data(b"more than announced")),
-    "too little data": lambda agent, process: agent.order(Commit()),
+    "garbage": lambda agent, process: agent.command(b"\0\0\0\0\0"),
+    "too much data": lambda agent, process: agent.command(Data(b"more than announced")),
+    "too little data": lambda agent, process: agent.command(Commit()),
     "term": lambda agent, process: process.send_signal(signal.SIGTERM),
     "int": lambda agent, process: process.send_signal(signal.SIGINT),
     "hup": lambda agent, process: process.send_signal(signal.SIGHUP),
@@ -171,7 +171,7 @@ ENDS = {
 @pytest.mark.parametrize("end", ENDS)
 def test_unfinished_files_vanish(rig: Rig, agent: Agent, end: str) -> None:
     process, _ = agent.serve("gcc")
-    agent.order(Output(b"a.o", 5), Data(b"half"), Output(b"a.d", 5, keep=True), Data(b"half"), BARRIER)
+    agent.command(Output(b"a.o", 5), Data(b"half"), Output(b"a.d", 5, keep=True), Data(b"half"), BARRIER)
     assert agent.report() == CaptureDone(0)
     assert len(names(rig.cwd)) == 2
     ENDS[end](agent, process)
@@ -183,10 +183,10 @@ def test_unfinished_files_vanish(rig: Rig, agent: Agent, end: str) -> None:
 
 def test_ignored_signal_stays_ignored(rig: Rig, agent: Agent) -> None:
     process, _ = agent.serve("-c", 'trap "" HUP; exec "$0" gcc', rig.launcher, command="/bin/sh")
-    agent.order(Output(b"a.o", 1), BARRIER)
+    agent.command(Output(b"a.o", 1), BARRIER)
     agent.report()
     process.send_signal(signal.SIGHUP)
-    agent.order(Data(b"x"), Commit(), Exit(0))
+    agent.command(Data(b"x"), Commit(), Exit(0))
     assert agent.report() == Committed()
     assert finish(process).returncode == 0
 
@@ -196,12 +196,12 @@ def test_target_that_cannot_be(rig: Rig, agent: Agent, path: str) -> None:
     (rig.cwd / "file").touch()
     process, _ = agent.serve("gcc")
     # What follows on its way is void, the second file included.
-    agent.order(Output(b"ok.o", 1), Data(b"x"), Output(path.encode(), 1), Data(b"x"), Output(b"b", 1), Data(b"x"))
-    agent.order(Commit())
+    agent.command(Output(b"ok.o", 1), Data(b"x"), Output(path.encode(), 1), Data(b"x"), Output(b"b", 1), Data(b"x"))
+    agent.command(Commit())
     failed = agent.report()
     assert isinstance(failed, Failed)
     assert failed.path == path.encode()
-    agent.order(Exit(1), TRUE)
+    agent.command(Exit(1), TRUE)
     assert finish(process).returncode == 0
     assert names(rig.cwd) == ["file"]
 
@@ -209,9 +209,9 @@ def test_target_that_cannot_be(rig: Rig, agent: Agent, path: str) -> None:
 def test_file_too_large(rig: Rig, agent: Agent) -> None:
     shell = f'trap "" XFSZ; ulimit -f 8; exec {rig.launcher} gcc'
     process, _ = agent.serve("-c", shell, command="/bin/sh")
-    agent.order(Output(b"a.o", 100_000), data_frames(bytes(100_000)), Commit())
+    agent.command(Output(b"a.o", 100_000), data_frames(bytes(100_000)), Commit())
     answer = agent.report()
-    agent.order(TRUE)
+    agent.command(TRUE)
     finish(process)
     assert answer == Failed(27, b"a.o")
     assert names(rig.cwd) == []
@@ -253,8 +253,8 @@ def test_reader_of_our_output_has_gone(rig: Rig, agent: Agent) -> None:
     process, _ = agent.serve("gcc", stdout=theirs)
     theirs.close()
     ours.close()
-    agent.order(Output(b"a.o", 1), BARRIER)
+    agent.command(Output(b"a.o", 1), BARRIER)
     agent.report()
-    agent.order(Print(1, b"x"))
+    agent.command(Print(1, b"x"))
     assert finish(process).returncode == -signal.SIGPIPE
     assert names(rig.cwd) == []
