@@ -183,7 +183,8 @@ class Raw:
 
     async def hear(self) -> object:
         """The next message, chunk, or the error that ended the channel."""
-        return await asyncio.wait_for(self.messages.get(), CEILING_S)
+        async with asyncio.timeout(CEILING_S):  # wait_for would swallow a cancellation when a message is there
+            return await self.messages.get()
 
     async def hear_of(self, job: int, *kinds: type) -> object:
         """The next word on this job; Invites and Waits only if asked for."""

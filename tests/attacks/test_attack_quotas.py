@@ -180,6 +180,7 @@ def test_who_asks_first_and_for_most_gets_no_more_than_the_share(
                 first = [await order.get() for _ in range(200)]
             for task in both:
                 task.cancel()
+            await asyncio.gather(*both, return_exceptions=True)
             return first
 
     assert least <= asyncio.run(go()).count("b") <= most
