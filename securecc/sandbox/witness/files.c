@@ -11,13 +11,6 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-static int same(const char *text, const char *other)
-{
-    while (*text != '\0' && *text == *other)
-        text++, other++;
-    return *text == *other;
-}
-
 static long opened(int at, const char *path, int flags, mode_t mode)
 {
     if (flags & O_CREAT && flags & O_EXCL) { /* where such a file goes in the end is told by rename(2) */

@@ -64,6 +64,13 @@ size_t length_of(const char *text)
     return length;
 }
 
+int same(const char *text, const char *other)
+{
+    while (*text != '\0' && *text == *other)
+        text++, other++;
+    return *text == *other;
+}
+
 const char *value_of(const char *variable)
 {
     const size_t length = length_of(variable);

@@ -21,6 +21,7 @@ void *behind(const char *name);
 const char *asker_at(const void *address);
 
 size_t length_of(const char *text);
+int same(const char *text, const char *other);
 
 /* The value of a variable, NULL if it is not set; not a question of the compiler's. */
 const char *value_of(const char *variable);

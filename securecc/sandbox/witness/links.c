@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdatomic.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -36,6 +38,35 @@ EXPORTED ssize_t __readlinkat_chk(int at, const char *path, char *target, size_t
 {
     (void)room;
     return returned(target_of(at, path, target, size));
+}
+
+/* Directories that this process has found on its ways, and told of: realpath(3) is asked for hundreds of files in a few
+ * directories, which do not become links meanwhile. First come, first kept; written once, so that threads may read. */
+enum { FOLDERS = 1024, FOLDER_TEXTS = 64 * 1024 };
+static _Atomic uint32_t folders[FOLDERS]; /* where the text begins, plus one */
+static char folder_texts[FOLDER_TEXTS];
+static _Atomic uint32_t folder_texts_used;
+
+static int is_known_folder(const char *path, uint64_t hash)
+{
+    const uint32_t at = atomic_load_explicit(&folders[hash % FOLDERS], memory_order_acquire);
+    return at != 0 && same(folder_texts + at - 1, path);
+}
+
+static void know_folder(const char *path, size_t length, uint64_t hash)
+{
+    uint32_t empty = 0;
+    if (atomic_load_explicit(&folders[hash % FOLDERS], memory_order_relaxed) != 0 || length >= FOLDER_TEXTS / 8)
+        return;
+    const uint32_t at = atomic_fetch_add(&folder_texts_used, (uint32_t)length + 1);
+    if (at > FOLDER_TEXTS - length - 1) {
+        atomic_store(&folder_texts_used, FOLDER_TEXTS); /* full, whoever comes */
+        return;
+    }
+    for (size_t each = 0; each <= length; each++)
+        folder_texts[at + each] = path[each];
+    atomic_compare_exchange_strong_explicit(&folders[hash % FOLDERS], &empty, at + 1, memory_order_release,
+                                            memory_order_relaxed);
 }
 
 struct walk {
@@ -86,14 +117,21 @@ static long step(struct walk *walk, const char *name, size_t size)
     walk->done[before] = '/';
     copy(walk->done + before + 1, name, size);
     walk->length = before + 1 + size;
-    const long found = target_of(AT_FDCWD, walk->done, target, sizeof target - 1);
+    const uint64_t hash = hash_of(walk->done);
+    if (is_known_folder(walk->done, hash))
+        return 0;
+    const long found = KERNEL(SYS_readlinkat, AT_FDCWD, walk->done, target, sizeof target - 1);
+    const enum answer answer = found >= 0 ? SYMLINK : look(AT_FDCWD, walk->done, AT_SYMLINK_NOFOLLOW);
+    note(LINK, answer, walk->done);
     if (found >= 0) {
         const long wrong = follow(walk, before, target, (size_t)found, name + size);
         return wrong ? wrong : 1;
     }
     if (found != -EINVAL)
         return found;
-    return name[size] == '/' && look(AT_FDCWD, walk->done, AT_SYMLINK_NOFOLLOW) != FOLDER ? -ENOTDIR : 0;
+    if (answer == FOLDER)
+        know_folder(walk->done, walk->length, hash);
+    return name[size] == '/' && answer != FOLDER ? -ENOTDIR : 0;
 }
 
 static long walked(struct walk *walk)

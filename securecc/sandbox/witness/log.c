@@ -63,7 +63,7 @@ static uint64_t mixed(uint64_t hash, const char *text, size_t length)
     return hash;
 }
 
-static uint64_t hash_of(const char *text) { return mixed(0xcbf29ce484222325u, text, length_of(text)); }
+uint64_t hash_of(const char *text) { return mixed(0xcbf29ce484222325u, text, length_of(text)); }
 
 void disregard(const char *path)
 {

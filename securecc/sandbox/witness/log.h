@@ -4,6 +4,7 @@
 #define SECURECC_WITNESS_LOG_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/stat.h>
 
 /* In the log, the kinds of what the job's first program asks are in lower case. */
@@ -47,6 +48,9 @@ void disregard(const char *path);
 
 /* A path that begins at another descriptor than the working directory cannot be asked for again. */
 enum kind kind_at(int at, const char *path, enum kind kind);
+
+/* FNV-1a, 64 bits. */
+uint64_t hash_of(const char *text);
 
 /* The answer that a look at a file gave; `result` is the kernel's. */
 enum answer answer_of(long result, const struct stat *state);
