@@ -47,7 +47,7 @@ class ProcessAncestry:
 
     def start(self) -> None:
         """Starts. The ancestors are found now: later, a shell whose make was killed has init as its parent."""
-        self._ancestors = ancestors(self._process)
+        self._ancestors = ancestors(self._process, self._parent)
         self._timer = asyncio.get_running_loop().call_later(WATCHED_AFTER_S, self._watch)
 
     @property
@@ -89,21 +89,19 @@ class ProcessAncestry:
         self._orphaned()
 
 
-def ancestors(process: int) -> list[int]:
-    """The process ids above `process`, nearest first, up to the first that is not an intermediary. Empty if /proc does
-    not show them.
+def ancestors(process: int, parent: int) -> list[int]:
+    """The process ids above `process`, the child of `parent`: nearest first, up to the first that is not an
+    intermediary. Empty if /proc does not show them.
     """
     line: list[int] = []
     try:
         if not os.path.samestat(os.stat(f"/proc/{process}/ns/pid"), _our_pid_namespace()):
             return []  # its process ids differ from those that we see
-        while len(line) < _GENERATIONS:
-            process = parent_of(process)
-            if process <= 1:
+        while parent > 1 and len(line) < _GENERATIONS:
+            line.append(parent)
+            if os.readlink(b"/proc/%d/exe" % parent).rpartition(b"/")[2] not in GO_BETWEENS:
                 break
-            line.append(process)
-            if os.readlink(b"/proc/%d/exe" % process).rpartition(b"/")[2] not in GO_BETWEENS:
-                break
+            parent = parent_of(parent)
     except OSError:
         pass
     return line

@@ -74,6 +74,10 @@ class QuestionMemory:
     def __len__(self) -> int:
         return len(self._known)
 
+    def clear(self) -> None:
+        """Forgets all compiles."""
+        self._known.clear()
+
     def recall(self, key: Key, variables: frozenset[bytes]) -> Digest:
         """The digest of a compile's questions, if this machine still answers all of them as it did; else empty, and
         they are forgotten. `variables` are those that the user has set.
@@ -134,19 +138,27 @@ class QuestionMemory:
     def _refreshed(self, asked: tuple[_Asked, ...]) -> tuple[_Asked, ...] | None:
         fresh: list[_Asked] | None = None
         for index, each in enumerate(asked):
+            if _is_unchanged(each.listing) and all(map(_may, each.allowed)):
+                continue
             try:
                 listing = self._directories.listing(each.listing.path)
             except StaysLocal:
                 return None
-            if listing is None or not all(map(_may, each.allowed)):
-                return None
-            if listing is each.listing:
-                continue
-            if not _holds(each, listing):
+            if listing is None or not all(map(_may, each.allowed)) or not _holds(each, listing):
                 return None
             fresh = fresh if fresh is not None else list(asked)
             fresh[index] = replace(each, listing=listing)
         return asked if fresh is None else tuple(fresh)
+
+
+def _is_unchanged(listing: Listing) -> bool:
+    """Whether a directory shows by its stat key alone that nothing has come or gone."""
+    try:
+        status = os.stat(listing.path)
+    except OSError:
+        return False
+    seen = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return seen == listing.stat_key and not listing.racy
 
 
 def _holds(asked: _Asked, listing: Listing) -> bool:

@@ -41,7 +41,7 @@ def family(*shells: int) -> Iterator[tuple[subprocess.Popen[str], int]]:
 @pytest.mark.parametrize("depth", [0, 1, 3])
 def test_the_ancestors_go_up_to_the_first_that_is_no_go_between(depth: int) -> None:
     with family(*range(depth)) as (make, launcher):
-        line = ancestors(launcher)
+        line = ancestors(launcher, parent_of(launcher))
         assert line[-1] == make.pid
         assert len(line) == depth + 1
 
@@ -49,7 +49,7 @@ def test_the_ancestors_go_up_to_the_first_that_is_no_go_between(depth: int) -> N
 def test_a_process_that_is_gone_has_no_ancestors() -> None:
     child = subprocess.Popen(["true"])
     child.wait()
-    assert ancestors(child.pid) == []
+    assert ancestors(child.pid, os.getpid()) == []
 
 
 def watched(
