@@ -78,6 +78,7 @@ ADVICE = {
     "time": "set SOURCE_DATE_EPOCH, or leave __TIME__ and its like out of most files",
     "toolchain": "the compiler could not be examined: see the detail",
     "witness": "see the detail: the compiler asked for something that differs on the server; make both sides alike",
+    "working-directory": 'something was mounted over it after it was entered: cd "$PWD" enters what is mounted there',
     "unreachable": "is the server up, and its port open? `securecctl doctor` checks",
     "watch": "see the detail: raise fs.inotify.max_user_watches where that is the limit",
 }

@@ -24,12 +24,14 @@ from securecc.client.execution import pipeline
 from securecc.client.farm.farm_registry import FarmRegistry
 from securecc.client.host.local_slots import LocalSlots
 from securecc.client.host.message_catalogues import MessageCatalogues
+from securecc.client.host.mount_table import MountTable
 from securecc.client.host.shared_trees import SharedTrees
 from securecc.client.host.system_directories import SystemDirectories
 from securecc.client.host.toolchain_cache import ToolchainCache
 from securecc.client.inputs.caches.dependency_cache import DependencyCache
 from securecc.client.inputs.caches.directory_cache import DirectoryCache
 from securecc.client.inputs.caches.file_cache import FileCache
+from securecc.client.inputs.caches.mount_changes import MountChanges
 from securecc.client.inputs.manifest_builder import ManifestBuilder
 from securecc.client.ipc import agent_socket
 from securecc.client.ipc.frames import Request
@@ -181,13 +183,15 @@ def compose(path: Path, idle_s: float = limits.AGENT_IDLE_S) -> Agent:
     if trouble:
         journal.trouble("settings", trouble)
     files, directories = FileCache(), DirectoryCache()
-    inputs = InputResolver(ManifestBuilder(files, directories), DependencyCache(files, directories))
+    dependencies = DependencyCache(files, directories)
+    inputs = InputResolver(ManifestBuilder(files, directories), dependencies)
     farms, shared_trees = FarmRegistry(), SharedTrees()
     toolchains = ToolchainCache(default_path().with_name(toolchain_list.NAME))
     preparer = Preparer(toolchains.closure, farms.of, MessageCatalogues(), shared_trees.usable)
     slots = LocalSlots(os.cpu_count() or 1)
     witness = Witness(directories, SystemDirectories())
     executor = pipeline.compose(farms.of, inputs, shared_trees.distrust, slots, witness)
+    mounts = MountChanges(MountTable().changed, files, directories, dependencies, witness, forget=toolchains.forget_at)
     handler = RequestHandler(
         preparer,
         inputs,
@@ -196,6 +200,7 @@ def compose(path: Path, idle_s: float = limits.AGENT_IDLE_S) -> Agent:
         slots=slots,
         settings=SettingsCache().of,
         known_questions=witness.known,
+        before_compile=mounts.apply,
     )
     return Agent(path, handler, farms, journal, idle_s)
 

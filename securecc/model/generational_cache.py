@@ -43,5 +43,9 @@ class GenerationalCache(Generic[_K, _V]):
         if self._weight >= self._half:
             self._old, self._young, self._weight = self._young, {}, 0
 
+    def clear(self) -> None:
+        """Forgets everything."""
+        self._young, self._old, self._weight = {}, {}, 0
+
     def _weight_of(self, value: _V) -> int:
         return 1 if self._weigh is None else self._weigh(value)

@@ -37,7 +37,7 @@ HOUSE = {
         "channel": "channel connection_gate exchange known_sources pre_tls_buffer",
         "client.compile": "diagnostics failure",
         "client.inputs": "include_search special_files spelled_paths wanted_names",
-        "client.inputs.caches": "interning",
+        "client.inputs.caches": "interning mount_changes",
         "client.ipc": "fields frames",
         "client.state": "host_list journal_record",
         "compiler": "compile_key questions",

@@ -53,3 +53,12 @@ def test_a_replaced_value_counts_once() -> None:
     for _ in range(1000):
         cache[1] = "x" * 10
     assert cache.get(0) == "kept"
+
+
+def test_what_is_cleared_is_forgotten_in_both_generations() -> None:
+    cache: GenerationalCache[int, int] = GenerationalCache(4)
+    for number in range(3):
+        cache[number] = number
+    cache.clear()
+    assert len(cache) == 0
+    assert cache.get(0) is None

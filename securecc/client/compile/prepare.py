@@ -65,6 +65,10 @@ class Preparer:
         Raises:
             StaysLocal: it may not, or need not, leave this machine.
         """
+        if not request.cwd:
+            raise StaysLocal(
+                "working-directory", "the path of the working directory leads to what has been mounted over it"
+            )
         arguments, has_specs = without_specs(expanded(request.arguments, request.cwd))
         command = compile_plan.parse_command(arguments, self._families.get(request.compiler))
         plans, native = _plans(command, settings), command.native_options()

@@ -59,8 +59,11 @@ class RequestHandler:
         slots: LocalSlots,
         settings: Callable[[Mapping[bytes, bytes]], Settings],
         known_questions: Callable[[Invocation], Digest] = lambda _: b"",
+        before_compile: Callable[[], None] = lambda: None,
     ) -> None:
-        """`settings` returns those of a launcher's environment; `known_questions` is `Witness.known`."""
+        """`settings` returns those of a launcher's environment; `known_questions` is `Witness.known`; `before_compile`
+        forgets what no longer holds on this machine.
+        """
         self._preparer = preparer
         self._inputs = inputs
         self._executor = executor
@@ -68,6 +71,7 @@ class RequestHandler:
         self._slots = slots
         self._settings = settings
         self._known_questions = known_questions
+        self._before_compile = before_compile
         self._said: LRUCache[_Farm, set[str]] = LRUCache(_SAID)
         self._troubles: LRUCache[str, bool] = LRUCache(_SAID)
 
@@ -77,6 +81,7 @@ class RequestHandler:
         Raises:
             LauncherGoneError: the launcher has ended meanwhile.
         """
+        self._before_compile()
         try:
             settings = self._settings(request.environment)
         except ConfigError as error:

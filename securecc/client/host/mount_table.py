@@ -25,11 +25,13 @@ class MountTable:
         self._close = weakref.finalize(self, os.close, self._descriptor)
 
     def changed(self) -> tuple[bytes, ...]:
-        """The mount points where something was mounted, unmounted or remounted since the last call."""
+        """The mount points where something was mounted, unmounted or remounted since the last call; the root if the
+        table shows the same as before, since one file system may have come in place of another.
+        """
         if not self._poll.poll(0):
             return ()
         before, self._known = self._known, _lines()
-        return tuple({_point(line) for line in before ^ self._known})
+        return tuple({_point(line) for line in before ^ self._known}) or (b"/",)
 
     def close(self) -> None:
         """Closes the table, as does its end as an object."""

@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import os
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from cachetools import LRUCache
 from securecc.client.host import wrapper_lists
 from securecc.client.host.digest_cache import DigestCache
 from securecc.client.host.file_watch import FileWatch, FileWatches
+from securecc.client.host.mount_table import overlap
 from securecc.compiler.toolchain import gcc, toolchain_list
 from securecc.compiler.toolchain.closure import describe
 from securecc.compiler.toolchain.discovery import ToolchainClosure, discover
@@ -94,6 +96,17 @@ class ToolchainCache:
         if new:
             self._write()
         return found.closure
+
+    def forget_at(self, mounted: Iterable[bytes]) -> None:
+        """Forgets what lies at or below these mount points, or above them: another file system may have equal stat
+        keys.
+        """
+        points = tuple(mounted)
+        for key, found in list(self._known.items()):
+            paths = (key[0], *(path for path, _ in (*found.called, *found.watch.stat_keys)))
+            if any(overlap(path, point) for path in paths for point in points):
+                self._known.pop(key).watch.end()
+                self._digests.clear()
 
     def _discover(self, compiler: bytes, search_path: bytes) -> _Found:
         called = [compiler, os.path.realpath(compiler), *map(os.fsencode, self._lists)]

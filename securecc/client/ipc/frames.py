@@ -42,9 +42,9 @@ class Request:
     """First frame of a launcher: one compile, as the user asked for it.
 
     `arguments[0]` is the name to call the compiler by, `compiler` the path that the launcher found for it and would
-    itself execute. `environment` holds the variables that the protocol lists, `others` the names of all that are set
-    besides, each followed by ``=``. `parent` is the launcher's parent process id (make's). `terminal` has the size of
-    descriptor 0, or of 2 if 0 is not a terminal.
+    itself execute. `cwd` is empty if no path leads to the working directory. `environment` holds the variables that the
+    protocol lists, `others` the names of all that are set besides, each followed by ``=``. `parent` is the launcher's
+    parent process id (make's). `terminal` has the size of descriptor 0, or of 2 if 0 is not a terminal.
     """
 
     arguments: tuple[bytes, ...]

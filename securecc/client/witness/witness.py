@@ -36,6 +36,10 @@ class Witness:
         """
         return self._memory.recall(invocation.key, invocation.variables)
 
+    def clear(self) -> None:
+        """Forgets all questions: answers that were watched for may be others."""
+        self._memory.clear()
+
     def check_foreseen(self, compile_: Compile) -> None:
         """Checks that no variable is set that earlier runs of the toolchain asked for and that is not sent.
 

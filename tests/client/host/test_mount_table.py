@@ -25,6 +25,13 @@ run("umount", top + b"/one two")
 assert set(mounts.changed()) == {top + b"/one two", top + b"/\\n"}, 2
 run("mount", "-o", "remount,bind,ro", top + b"/\\n")
 assert mounts.changed() == (top + b"/\\n",), 3
+run("umount", top + b"/\\n")
+assert mounts.changed() == (top + b"/\\n",), 4
+run("mount", "-t", "tmpfs", "none", top + b"/one two")
+assert mounts.changed() == (top + b"/one two",), 5
+run("umount", top + b"/one two")
+run("mount", "-t", "tmpfs", "none", top + b"/one two")
+assert mounts.changed() in {(b"/",), (top + b"/one two",)}, 6
 mounts.close()
 """
 

@@ -191,3 +191,17 @@ def test_a_compiler_that_is_forgotten_is_watched_no_more(discovery: Discovery, m
         assert (discovery.found, len(ended)) == (4, 2)
 
     asyncio.run(body())
+
+
+@pytest.mark.parametrize(("point", "found"), [(b"/elsewhere", 1), (b"/", 2), (b"/gcc", 2)])
+def test_a_mount_where_it_lies_makes_it_another(discovery: Discovery, point: bytes, found: int) -> None:
+    """Another file system may show equal stamps."""
+
+    async def body() -> None:
+        known = ToolchainCache()
+        await known.closure(b"/gcc", b"/bin")
+        known.forget_at([point])
+        await known.closure(b"/gcc", b"/bin")
+        assert discovery.found == found
+
+    asyncio.run(body())

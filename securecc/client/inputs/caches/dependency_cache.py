@@ -43,15 +43,18 @@ class DependencyCache:
 
     def recall(self, key: Key, *, vouched: bool = False) -> Inputs | None:
         """The inputs, if everything that they depend on is unchanged; forgets them otherwise. If it is `vouched` that
-        all names that the compile asked for are as they were (`securecc.client.witness.question_memory`), those that
-        it might have asked for need not be looked at.
+        all names that the compile asked for are as they were (`securecc.client.witness.question_memory`), with the
+        directories and symlinks on the way, only the files' contents remain to be looked at.
         """
         inputs = self._known.get(key)
         if inputs is None:
             return None
-        directories = _current_directories(inputs) if self._files_hold(inputs.files) else None
-        if vouched and directories is inputs.directories:
+        files = self._current_files(inputs.files)
+        if files is not None and files is not inputs.files:
+            self._known[key] = inputs = replace(inputs, files=files)
+        if vouched and files is not None:
             return inputs
+        directories = _current_directories(inputs) if files is not None else None
         watches = self._current_watches(inputs.watches) if directories is not None else None
         if directories is None or watches is None or any(file_type(path) != kind for path, kind in inputs.file_types):
             self.forget(key)
@@ -60,11 +63,18 @@ class DependencyCache:
             self._known[key] = inputs = replace(inputs, watches=watches, directories=directories)
         return inputs
 
-    def _files_hold(self, files: tuple[FileFacts, ...]) -> bool:
-        """The loop in which a known compile spends most of its time: it calls nothing but lstat(2)."""
+    def clear(self) -> None:
+        """Forgets all compiles."""
+        self._known.clear()
+
+    def _current_files(self, files: tuple[FileFacts, ...]) -> tuple[FileFacts, ...] | None:
+        """The same files, with what has settled since; None if one has changed. This is the loop in which a known
+        compile spends most of its time: it calls nothing but lstat(2).
+        """
         lstat = os.lstat
+        settled: dict[int, FileFacts] = {}
         try:
-            for known in files:
+            for index, known in enumerate(files):
                 status = lstat(known.path)
                 if (
                     status.st_dev,
@@ -73,12 +83,16 @@ class DependencyCache:
                     status.st_mtime_ns,
                     status.st_ctime_ns,
                 ) != known.stat_key:
-                    return False
-                if known.racy and self._files.facts(known.path).digest != known.digest:
-                    return False
+                    return None
+                if known.racy:
+                    fresh = self._files.facts(known.path)
+                    if fresh.digest != known.digest:
+                        return None
+                    if not fresh.racy:
+                        settled[index] = fresh
         except (OSError, StaysLocal):
-            return False
-        return True
+            return None
+        return tuple(settled.get(index, known) for index, known in enumerate(files)) if settled else files
 
     def _current_watches(self, watches: tuple[NameWatch, ...]) -> tuple[NameWatch, ...] | None:
         """The same watches, refreshed where a directory changed harmlessly; None if a name appeared or disappeared."""

@@ -39,6 +39,10 @@ class DirectoryCache:
     def __len__(self) -> int:
         return len(self._known)
 
+    def clear(self) -> None:
+        """Forgets all directories."""
+        self._known.clear()
+
     def listing(self, path: bytes) -> Listing | None:
         """The directory as it is now (following symlinks, like a compiler's search); None if there is none.
 

@@ -1,7 +1,8 @@
 """The content of a file: its digest, and what its text may ask for. Remembered by path until its stat key changes.
 
-A stat key identifies content only if the file had been unchanged for a while before it was read: a file that changed
-within `RACY_STAT_S` may change again within the same tick of the file system's clock.
+A stat key identifies content only if the file had been unchanged for a while before it was read. It may change again
+within the same tick of the file system's clock; and what is written through a shared mapping (mmap(2)) sets the time
+only when a page becomes dirty, so that further writes show no sooner than when the kernel has written the page back.
 """
 
 import errno
@@ -66,6 +67,10 @@ class FileCache:
         self._known[found.path] = found
         return found
 
+    def clear(self) -> None:
+        """Forgets all files; what texts ask for stays known by digest."""
+        self._known.clear()
+
     def standard_input(self, content: bytes) -> FileFacts:
         """Facts about what a compile is given on standard input, as if it were a file."""
         digest = sha256(content)
@@ -125,7 +130,7 @@ class FileCache:
         digest = sha256(content)
         self._scan(digest, content)
         rested = before - max(status.st_mtime_ns, status.st_ctime_ns)
-        racy = rested < limits.RACY_STAT_S * 1e9
+        racy = rested < limits.SETTLED_S * 1e9
         return FileFacts(path, stat_key(status), stat.S_IMODE(status.st_mode), status.st_nlink, digest, racy=racy)
 
 

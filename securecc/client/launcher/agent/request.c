@@ -71,6 +71,14 @@ static void put_terminal(struct packet *packet)
     packet_u32(packet, size.ws_row);
 }
 
+/* Whether a path leads to the working directory: something may have been mounted over it since it was entered. */
+static bool leads_here(const char *path)
+{
+    struct stat here, there;
+    return stat(".", &here) == 0 && stat(path, &there) == 0 && here.st_dev == there.st_dev &&
+           here.st_ino == there.st_ino;
+}
+
 bool request_send(int connection, const struct compile *compile)
 {
     char cwd[PATH_MAX];
@@ -84,7 +92,7 @@ bool request_send(int connection, const struct compile *compile)
     packet_u32(&packet, mask);
     packet_u32(&packet, (uint32_t)getppid());
     put_terminal(&packet);
-    packet_string(&packet, cwd);
+    packet_string(&packet, leads_here(cwd) ? cwd : "");
     packet_string(&packet, compile->path);
     put_list(&packet, compile->arguments, NULL);
     put_list(&packet, environ, is_listed);

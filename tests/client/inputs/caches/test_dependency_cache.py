@@ -53,7 +53,7 @@ class Memory:
         return inputs
 
 
-@pytest.fixture(params=[0, limits.RACY_STAT_S + 1], ids=["just made", "rested"])
+@pytest.fixture(params=[0, limits.SETTLED_S + 1], ids=["just made", "rested"])
 def memory(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Memory:
     real = time.time_ns
     monkeypatch.setattr("time.time_ns", lambda: real() + int(request.param * 1e9))
@@ -203,3 +203,19 @@ def test_the_least_recently_used_goes_first(memory: Memory) -> None:
     memory.cache.keep(("third",), inputs)
     assert memory.cache.recall(("second",)) is None
     assert memory.recall() is not None
+
+
+def test_what_has_settled_is_no_longer_read(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = time.time_ns
+    monkeypatch.setattr("time.time_ns", lambda: real() + int((limits.SETTLED_S + 1) * 1e9))
+    assert memory.recall() is not None
+    assert not any(file.racy for file in memory.known().files)
+    monkeypatch.setattr("os.open", lambda *_: pytest.fail("read again"))
+    assert memory.recall() is not None
+
+
+def test_a_vouched_compile_depends_on_its_files_contents_alone(memory: Memory) -> None:
+    memory.put("i1/c.h", "")
+    assert memory.cache.recall(KEY, vouched=True) is not None
+    memory.put("i2/c.h", "#define V 3\n")
+    assert memory.cache.recall(KEY, vouched=True) is None

@@ -13,7 +13,7 @@ from securecc.client.inputs.caches.file_cache import FileCache
 from securecc.model import limits
 from securecc.model.errors import StaysLocal
 
-REST_NS = int((limits.RACY_STAT_S + 1) * 1e9)
+REST_NS = int((limits.SETTLED_S + 1) * 1e9)
 
 
 @pytest.fixture
