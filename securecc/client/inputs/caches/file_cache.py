@@ -1,12 +1,14 @@
 """The content of a file: its digest, and what its text may ask for. Remembered by path until its stat key changes.
 
 A stat key identifies content only if the file had been unchanged for a while before it was read. It may change again
-within the same tick of the file system's clock; and what is written through a shared mapping (mmap(2)) sets the time
-only when a page becomes dirty, so that further writes show no sooner than when the kernel has written the page back.
+within the same tick of the file system's clock; and while somebody has it open for writing, writes through a shared
+mapping (mmap(2)) set the time only when a page becomes dirty: further ones show when the kernel has written it back.
 """
 
 import errno
+import fcntl
 import os
+import signal
 import stat
 import time
 from dataclasses import dataclass, replace
@@ -121,6 +123,7 @@ class FileCache:
                 raise StaysLocal("input", f"{os.fsdecode(path)} is not a regular file")
             if status.st_size > limits.BLOB:
                 raise StaysLocal("input", f"{os.fsdecode(path)} is larger than {limits.BLOB} bytes")
+            settled_s = limits.SETTLED_S if _may_be_mapped(descriptor) else limits.RACY_STAT_S
             before = time.time_ns()
             content = _content(descriptor, status.st_size)
         finally:
@@ -130,8 +133,21 @@ class FileCache:
         digest = sha256(content)
         self._scan(digest, content)
         rested = before - max(status.st_mtime_ns, status.st_ctime_ns)
-        racy = rested < limits.SETTLED_S * 1e9
+        racy = rested < settled_s * 1e9
         return FileFacts(path, stat_key(status), stat.S_IMODE(status.st_mode), status.st_nlink, digest, racy=racy)
+
+
+def _may_be_mapped(descriptor: int) -> bool:
+    """Whether somebody may have the file open for writing, by a descriptor or a mapping: then it can be leased to no
+    reader (fcntl(2), "Leases"). Also where leases are refused, for others' files and on some file systems.
+    """
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)  # for whoever opens it meanwhile; ignored by default
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except OSError:
+        return True
+    return False
 
 
 def _changed(path: bytes) -> str:

@@ -53,7 +53,7 @@ class Memory:
         return inputs
 
 
-@pytest.fixture(params=[0, limits.SETTLED_S + 1], ids=["just made", "rested"])
+@pytest.fixture(params=[0, limits.RACY_STAT_S + 1], ids=["just made", "rested"])
 def memory(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Memory:
     real = time.time_ns
     monkeypatch.setattr("time.time_ns", lambda: real() + int(request.param * 1e9))
@@ -207,7 +207,7 @@ def test_the_least_recently_used_goes_first(memory: Memory) -> None:
 
 def test_what_has_settled_is_no_longer_read(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
     real = time.time_ns
-    monkeypatch.setattr("time.time_ns", lambda: real() + int((limits.SETTLED_S + 1) * 1e9))
+    monkeypatch.setattr("time.time_ns", lambda: real() + int((limits.RACY_STAT_S + 1) * 1e9))
     assert memory.recall() is not None
     assert not any(file.racy for file in memory.known().files)
     monkeypatch.setattr("os.open", lambda *_: pytest.fail("read again"))

@@ -1,6 +1,7 @@
 """securecc.client.inputs.caches.file_cache: a digest is remembered exactly as long as the file cannot have changed."""
 
 import hashlib
+import mmap
 import os
 import time
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from securecc.client.inputs.caches.file_cache import FileCache
 from securecc.model import limits
 from securecc.model.errors import StaysLocal
 
-REST_NS = int((limits.SETTLED_S + 1) * 1e9)
+REST_NS = int((limits.RACY_STAT_S + 1) * 1e9)
 
 
 @pytest.fixture
@@ -68,6 +69,25 @@ def test_once_it_has_rested_it_is_trusted(file: Path, monkeypatch: pytest.Monkey
     real = time.time_ns
     monkeypatch.setattr("time.time_ns", lambda: real() + REST_NS)
     assert not files.facts(os.fsencode(file)).racy
+
+
+@pytest.mark.parametrize("closed", [False, True], ids=["open", "closed"])
+def test_what_is_mapped_for_writing_rests_longer(file: Path, monkeypatch: pytest.MonkeyPatch, closed: bool) -> None:
+    real = time.time_ns
+    with file.open("r+b") as stream, mmap.mmap(stream.fileno(), 0):
+        if closed:
+            stream.close()
+        monkeypatch.setattr("time.time_ns", lambda: real() + REST_NS)
+        assert FileCache().facts(os.fsencode(file)).racy
+        monkeypatch.setattr("time.time_ns", lambda: real() + int((limits.SETTLED_S + 1) * 1e9))
+        assert not FileCache().facts(os.fsencode(file)).racy
+    monkeypatch.setattr("time.time_ns", lambda: real() + REST_NS)
+    assert not FileCache().facts(os.fsencode(file)).racy
+
+
+def test_a_file_that_is_being_read_can_be_written(file: Path) -> None:
+    FileCache().facts(os.fsencode(file))
+    os.close(os.open(file, os.O_WRONLY | os.O_NONBLOCK))
 
 
 def test_a_file_set_back_in_time_has_not_rested(file: Path) -> None:
