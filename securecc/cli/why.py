@@ -20,7 +20,6 @@ ADVICE = {
     "changed": "a file changed while it was being sent: nothing to do, unless a generator runs beside the compile",
     "compiler": "only gcc and clang go to servers, under these names (or gcc-12); with ccache, set CCACHE_PREFIX",
     "computed-line": "write the file's name in #line itself, not in a macro",
-    "computed-question": "write the file's name in __has_include itself, not in a macro",
     "conftest": NOTHING,
     "denied": "you proved who you are, but the server's policy does not let you in: ask its admin, with the reference",
     "dependencies": "rename files whose names hold newlines, backslashes or the like",

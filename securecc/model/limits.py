@@ -152,7 +152,6 @@ COMPILES_REMEMBERED = 4096  # by what they read; at some 5 kB each
 FILES_REMEMBERED = 2 * MANIFEST_ENTRIES  # by digest and directives; half of them are all that one compile can read
 DIRECTORY_NAMES_REMEMBERED = 262_144  # in all directories together; at some 90 bytes each
 VALUES_SHARED = 65_536  # equal parts of remembered compiles that are kept as one object
-HAS_INCLUDE_ANSWERS = 16_384  # one for each file and set of macros that stand for __has_include
 TOOLCHAINS_REMEMBERED = 64  # by compiler and PATH; each holds some 60 inotify watches
 TOOLCHAIN_DIGESTS = 16_384  # of toolchains' files; gcc has some 400
 NATIVE_OPTIONS_REMEMBERED = 256  # different sets of -march=native and similar options; a build has one or two

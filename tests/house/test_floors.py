@@ -44,7 +44,7 @@ HOUSE = {
         "client.witness": "without_effect",
         "compiler.command_line": "arguments clang_frontend compile_plan environment languages option_table options"
         " outputs profile_data response_files specs_files",
-        "compiler.source": "assembler_directives dependency_output directives has_include_macros",
+        "compiler.source": "assembler_directives dependency_output directives",
         "compiler.toolchain": "closest_match closure gettext",
         "compiler.tree": "manifest_check path_rules symlinks",
         "config_file": "json_schema quantities section words yaml_nodes",
@@ -95,7 +95,7 @@ HOUSE = {
         "client.farm": "farm farm_registry received_result remote_job server server_connection",
         "client.host": "file_watch local_programs message_catalogues shared_trees system_directories terminal_types"
         " toolchain_cache wrapper_lists",
-        "client.inputs": "assembler_inputs compile_inputs has_include include_scanner input_set"
+        "client.inputs": "assembler_inputs compile_inputs include_scanner input_set"
         " manifest_builder manifest_entries name_watch",
         "client.inputs.caches": "dependency_cache",
         "client.ipc": "launcher launcher_connection",

@@ -8,7 +8,7 @@ from securecc.client.execution.executor import Compile, Executor, Outcome
 from securecc.client.witness.comparison import Difference
 from securecc.client.witness.witness import Witness
 from securecc.model.errors import ProtocolError, Refused, StaysLocal
-from securecc.model.printable import plain_path, quote
+from securecc.model.printable import quote
 
 MOST_ATTEMPTS = 4
 """How often a compile is submitted: each time the server is shown the paths that the run before asked for and lacked,
@@ -38,6 +38,8 @@ class Witnessed:
             Refused: the server refuses it, and nothing may be compiled here.
         """
         self._witness.check_foreseen(compile_)
+        if self._witness.is_missing(compile_.invocation.toolchain.digest):
+            _check_nothing_counts(compile_, "no server is known to")
         first = compile_.attempt
         differences: list[Difference] = []
         while True:
@@ -82,8 +84,10 @@ class Witnessed:
             NotAcceptedError: the server sent something else than questions, or none where they matter.
         """
         digest = outcome.received.result.witness
-        if not digest and not outcome.failed:
-            _check_nothing_counts(compile_, outcome.server)
+        if not outcome.failed:
+            self._witness.note_missing(compile_.invocation.toolchain.digest, missing=not digest)
+            if not digest:
+                _check_nothing_counts(compile_, f"{outcome.server} does not")
         if not digest or digest == compile_.questions:
             return []
         try:
@@ -92,15 +96,15 @@ class Witnessed:
             raise NotAcceptedError("disagreement", f"{outcome.server}: {error}") from error
 
 
-def _check_nothing_counts(compile_: Compile, server: str) -> None:
-    """Checks that nothing was kept from the server that only the questions of the run could say not to count.
+def _check_nothing_counts(compile_: Compile, nobody: str) -> None:
+    """Checks that nothing is kept from the server that only the questions of the run could say not to count. `nobody`
+    says who does not tell these questions.
 
     Raises:
-        NotAcceptedError: something was.
+        NotAcceptedError: something is.
     """
-    doubtful, withheld = compile_.invocation.environment.doubtful, compile_.inputs.withheld
+    doubtful, unforeseen = compile_.invocation.environment.doubtful, compile_.inputs.unforeseen
     if doubtful:
-        raise NotAcceptedError("environment", f"{quote(doubtful)} is set, and {server} does not say if it counts")
-    if withheld:
-        said = f"a text names {plain_path(withheld)}, which was not sent, and {server} does not say if it counts"
-        raise NotAcceptedError("witness", said)
+        raise NotAcceptedError("environment", f"{quote(doubtful)} is set, and {nobody} say if it counts")
+    if unforeseen:
+        raise NotAcceptedError("witness", f"{unforeseen}, and {nobody} say if it counts")

@@ -24,8 +24,8 @@ class Inputs:
     `from_compiler`: the compiler itself named the files. If it did not, `reachable` maps the files that a run may read,
     as spelled, to their paths in the manifest, and `read_last_time` are those that a run has read. `uses_time`: a file
     may use the time of day. `timestamps` are the times of all texts (seconds since the epoch), if one may use its own.
-    `standard_input` is the content of that file of the manifest. `withheld` is a path that is here and that a
-    compiler may ask for, but that a mere mention does not send; empty if there is none.
+    `standard_input` is the content of that file of the manifest. `unforeseen` says what a compiler may ask for that was
+    not sent, so that only the questions of the run tell whether it counts; empty if there is nothing.
     """
 
     digest: bytes
@@ -42,7 +42,7 @@ class Inputs:
     uses_time: bool = False
     timestamps: tuple[int, ...] = ()
     standard_input: bytes = b""
-    withheld: bytes = b""
+    unforeseen: str = ""
 
 
 def compressed_manifest(inputs: Inputs) -> bytes:

@@ -14,7 +14,6 @@ from securecc.client.inputs.caches.file_cache import FileCache
 from securecc.client.inputs.caches.interning import Interner
 from securecc.client.inputs.compile_inputs import Inputs
 from securecc.client.inputs.foreseen_paths import ForeseenPaths
-from securecc.client.inputs.has_include import HasIncludeQueries
 from securecc.client.inputs.include_scanner import PREINCLUDED, IncludeScanner, Where
 from securecc.client.inputs.include_search import IncludeSearch
 from securecc.client.inputs.input_set import InputSet
@@ -27,6 +26,7 @@ from securecc.compiler.source.directives import STAMP, Directives
 from securecc.model import manifest
 from securecc.model.errors import StaysLocal
 from securecc.model.manifest import Manifest, Role
+from securecc.model.printable import plain_path
 
 _STDIN = b"<stdin>"  # the name that gcc and clang give it
 _SECOND = 1_000_000_000  # in nanoseconds
@@ -39,7 +39,6 @@ class ManifestBuilder:
         self._files = files
         self._directories = directories
         self._interner = Interner()
-        self._has_include = HasIncludeQueries(files)
 
     def from_list(self, listed: Iterable[bytes], search: IncludeSearch) -> Inputs:
         """`listed` are the paths that `gcc -M` names, relative ones from the working directory.
@@ -136,8 +135,7 @@ class ManifestBuilder:
         texts = [file for physical, (file, _) in inputs.files.items() if physical not in inputs.embedded]
         wanted = wanted_names(map(self._files.directives, texts), search)
         searched = tuple(dict.fromkeys((*search.directories, search.cwd, *inputs.directories)))
-        queried = wanted.queried | self._has_include.names([file for file, _ in inputs.files.values()], search.macros)
-        names = {PREINCLUDED} | wanted.included | queried
+        names = {PREINCLUDED} | wanted.included | wanted.queried
         if wanted.computed or assembler.incomplete:
             names |= _possible_names((*inputs.spelled, *inputs.embedded), searched)
         if any(b"\0" in name for name in (*names, *wanted.unlisted)):
@@ -152,7 +150,7 @@ class ManifestBuilder:
             if foreseen(directory + b"/") and not is_per_process(directory):
                 inputs.walk.directory(directory)
         watched = watches.watches()
-        inputs.add_candidates(watched, frozenset(name.rpartition(b"/")[2] for name in queried), foreseen)
+        inputs.add_candidates(watched, frozenset(name.rpartition(b"/")[2] for name in wanted.queried), foreseen)
         for path in watches.obstacles():
             inputs.add_file_type(path)
         timestamps = {file.stat_key.mtime_ns // _SECOND for file in texts} if wanted.stamped else ()
@@ -160,6 +158,7 @@ class ManifestBuilder:
             self._inputs(inputs, watched, search),
             uses_time=wanted.uses_time,
             timestamps=tuple(sorted(timestamps)),
+            unforeseen=_unforeseen(inputs.withheld, asks_more=wanted.asks_more),
         )
 
     def _inputs(self, inputs: InputSet, watches: tuple[NameWatch, ...], search: IncludeSearch) -> Inputs:
@@ -176,8 +175,13 @@ class ManifestBuilder:
             links=tuple(one(item) for item in walk.links.items()),
             watches=tuple(watch for watch in watches if not inputs.excludes(watch.listing.path)),
             file_types=tuple(one(item) for item in inputs.file_types.items()),
-            withheld=inputs.withheld,
         )
+
+
+def _unforeseen(withheld: bytes, *, asks_more: bool) -> str:
+    if withheld:
+        return f"a text names {plain_path(withheld)}, which was not sent"
+    return "a macro names a file for __has_include" if asks_more else ""
 
 
 def _foreseen(search: IncludeSearch) -> ForeseenPaths:

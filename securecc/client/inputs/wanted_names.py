@@ -10,14 +10,16 @@ from securecc.compiler.source.directives import STAMP, Directives, needs_local, 
 @dataclass(frozen=True, slots=True)
 class WantedNames:
     """`included` are the names of files that are read, `queried` of those that are asked for without including,
-    `unlisted` of those that are read if they exist, such as those in #line. `computed`: a macro names another file.
-    `uses_time`: a text may use the time of day; `stamped`: one may use its own time of last change.
+    `unlisted` of those that are read if they exist, such as those in #line. `computed`: a macro names another file that
+    is read; `asks_more`: one names a file that is asked for. `uses_time`: a text may use the time of day; `stamped`:
+    one may use its own time of last change.
     """
 
     included: frozenset[bytes]
     queried: frozenset[bytes]
     unlisted: frozenset[bytes]
     computed: bool
+    asks_more: bool
     uses_time: bool
     stamped: bool
 
@@ -31,7 +33,7 @@ def wanted_names(texts: Iterable[Directives], search: IncludeSearch) -> WantedNa
     included: set[bytes] = set(search.forced_includes)
     queried: set[bytes] = set()
     unlisted: set[bytes] = set(search.unlisted_files)
-    computed = uses_time = stamped = False
+    computed = asks_more = uses_time = stamped = False
     redefinitions, macros = zip(*map(redefined, search.macros), strict=True) if search.macros else ((), ())
     given = frozenset(filter(None, redefinitions))
     for text in (*texts, scan(b"\n".join(macros))):
@@ -48,6 +50,15 @@ def wanted_names(texts: Iterable[Directives], search: IncludeSearch) -> WantedNa
         queried.update(name.spelled for name in text.queried)
         unlisted.update(text.line_names)
         computed = computed or text.computed_include
+        asks_more = asks_more or text.computed_query
         uses_time = uses_time or bool(text.times - given - {STAMP})
         stamped = stamped or STAMP in text.times - given
-    return WantedNames(frozenset(included), frozenset(queried), frozenset(unlisted), computed, uses_time, stamped)
+    return WantedNames(
+        frozenset(included),
+        frozenset(queried),
+        frozenset(unlisted),
+        computed=computed,
+        asks_more=asks_more,
+        uses_time=uses_time,
+        stamped=stamped,
+    )

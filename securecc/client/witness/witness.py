@@ -28,6 +28,7 @@ class Witness:
     def __init__(self, directories: DirectoryCache, system: SystemDirectories) -> None:
         self._comparison = Comparison(directories)
         self._memory = QuestionMemory(directories, system)
+        self._missing: LRUCache[Digest, bool] = LRUCache(limits.TOOLCHAINS_REMEMBERED)
         self._asked: LRUCache[tuple[Digest, str], frozenset[bytes]] = LRUCache(limits.TOOLCHAINS_REMEMBERED)
 
     def known(self, invocation: Invocation) -> Digest:
@@ -54,6 +55,16 @@ class Witness:
         found = [name for name in asked & invocation.variables if name not in sent and not is_unset(name, invocation)]
         if found:
             raise StaysLocal("environment", f"{quote(min(found))} is set here, and the compiler asks for it")
+
+    def is_missing(self, toolchain: Digest) -> bool:
+        """Whether the last run of a toolchain told no questions: its programs cannot load the witness, or the server
+        has none.
+        """
+        return self._missing.get(toolchain, False)
+
+    def note_missing(self, toolchain: Digest, *, missing: bool) -> None:
+        """Remembers whether a run of a toolchain told its questions."""
+        self._missing[toolchain] = missing
 
     def judge(self, compile_: Compile, digest: Digest, data: bytes) -> list[Difference]:
         """The questions of a run, as a server sent them, that this machine answers differently. If there are none, they

@@ -29,12 +29,11 @@ class Directives:
 
     `includes` are those of #include, #include_next and #import, `queried` those of __has_include, __has_embed and
     `#pragma GCC dependency`, which compares times, `line_names` those of #line and linemarkers (diagnostics quote from
-    them). `computed_*` say that a macro names at least one more. `query_macros` are macros that ask for the file that
-    they are given (see `has_include_macros`). `times` are the time macros seen. `assembled` are the files that the
-    assembler includes, `embedded` those whose bytes are included as they are, by .incbin or #embed. `assembles` says
-    that a string may make the assembler read others, `joins` that it may if the file itself is assembly, `unnamed` that
-    it will. `compares` says that a pragma built from pieces may compare times, `precompiled` that a pragma loads a
-    precompiled header.
+    them). `computed_*` say that a macro names at least one more. `times` are the time macros seen. `assembled` are the
+    files that the assembler includes, `embedded` those whose bytes are included as they are, by .incbin or #embed.
+    `assembles` says that a string may make the assembler read others, `joins` that it may if the file itself is
+    assembly, `unnamed` that it will. `compares` says that a pragma built from pieces may compare times, `precompiled`
+    that a pragma loads a precompiled header.
     """
 
     includes: tuple[Name, ...] = ()
@@ -44,7 +43,6 @@ class Directives:
     computed_include: bool = False
     computed_query: bool = False
     computed_line: bool = False
-    query_macros: tuple[bytes, ...] = ()
     imports: bool = False
     assembled: tuple[bytes, ...] = ()
     embedded: tuple[bytes, ...] = ()
@@ -57,7 +55,7 @@ class Directives:
     @property
     def plain(self) -> bool:
         """Whether nothing in it may keep a compile local, as in nearly every file."""
-        return not (self.times or self.compares or self.precompiled or self.computed_query or self.computed_line)
+        return not (self.times or self.compares or self.precompiled or self.computed_line)
 
 
 _B = rb"[ \t\v\f\0]*"  # blanks inside a line
@@ -77,16 +75,6 @@ _QUERY = re.compile(
 )
 _MARKER = re.compile(rb"#" + _B + rb"[0-9]+" + _B + rb"[A-Za-z_/]")
 _AT_START = re.compile(rb"(?:\A|\n|\*/)" + _B + rb"\Z")
-_QUERY_MACRO = re.compile(
-    rb"#"
-    + _B
-    + rb"define[ \t\v\f\0]+(?P<macro>\w+)\("
-    + _B
-    + rb"(?P<given>\w+)"
-    + _B
-    + rb"\)(?P<body>[^\n#]*)(?:\n|\Z)"
-)
-_GIVEN = re.compile(rb"__has_include(?:__)?" + _B + rb"\(" + _B + rb"(?P<given>\w+)" + _B + rb"\)")
 _DEFINED = re.compile(rb"define" + _B + rb"\Z")
 _TESTED = re.compile(rb"(?:defined?|undef|ifn?def|elifn?def)" + _B + rb"\(?" + _B + rb"\Z")
 _REDEFINED = re.compile(rb"[DU](__(?:DATE|TIME|TIMESTAMP)__)(?:=|\Z)")
@@ -151,16 +139,10 @@ def needs_local(
     reasons = (
         ("dependency-pragma", directives.compares, "#pragma GCC dependency compares the time of a file"),
         ("precompiled-header", directives.precompiled, "a pragma loads a precompiled header"),
-        ("computed-question", directives.computed_query, "__has_include gets its file name from a macro"),
         ("computed-line", directives.computed_line and not knows_line_names, "#line gets its file name from a macro"),
         ("time", bool(clocked), f"uses {', '.join(quote(name) for name in sorted(clocked))}"),
     )
     return next((StaysLocal(reason, message) for reason, applies, message in reasons if applies), None)
-
-
-def bared(text: bytes) -> bytes:
-    """A text without splices, and without those comments that can be recognised."""
-    return text if _RAW.search(text) else _COMMENT.sub(_blank, text)
 
 
 def spliced(content: bytes) -> bytes:
@@ -177,7 +159,8 @@ def _scan(text: bytes) -> Directives:
     queries = list(_QUERY.finditer(text)) if b"__has_include" in text or b"__has_embed" in text else []
     found = _collect(text, directives, queries)
     split = any(match["comment"] or match["split"] for match in (*directives, *queries))
-    if not split and not found.computed_include and not found.assembles and needs_local(found) is None:
+    hides = found.computed_include or found.computed_query or found.assembles
+    if not split and not hides and needs_local(found) is None:
         return found
     bare = _COMMENT.sub(_blank, text)
     bared = _collect(bare, list(_DIRECTIVE.finditer(bare)), list(_QUERY.finditer(bare)))
@@ -195,8 +178,6 @@ def _collect(text: bytes, directives: list[re.Match[bytes]], queries: list[re.Ma
         match for match in queries if not (_DEFINED if match["open"] else _TESTED).search(_before(text, match))
     ]
     named = _named(questions)
-    query_macros, told = _query_macros(text) if len(named) < len(questions) else ((), frozenset())
-    unnamed = [match for match in questions if match not in named and match.start() not in told]
     pieces = _pieces_in(text)
     compared = list(_COMPARED.finditer(text)) if b"dependency" in text else []
     embeds = [match for match in _named(included) if match["word"] == b"embed"]
@@ -212,8 +193,7 @@ def _collect(text: bytes, directives: list[re.Match[bytes]], queries: list[re.Ma
         line_names=tuple(dict.fromkeys(name for name in line_names if name)),
         times=frozenset(_TIMES.findall(text)) | (pieces & _TIME_PIECES),
         computed_include=len(_named(included)) < len(included),
-        query_macros=query_macros,
-        computed_query=bool(unnamed) or not pieces.isdisjoint(_QUESTION_PIECES),
+        computed_query=len(named) < len(questions) or not pieces.isdisjoint(_QUESTION_PIECES),
         computed_line=any(not match["number"] or match["more"] for match in lines)
         or any(b"\\" in name for name in line_names)
         or any(_AT_START.search(_before(text, match)) for match in _MARKER.finditer(text)),
@@ -226,18 +206,6 @@ def _collect(text: bytes, directives: list[re.Match[bytes]], queries: list[re.Ma
         compares=b"dependency" in text and len(_COMPARES.findall(text)) > len(_named(compared)),
         precompiled=b"pch_preprocess" in text,
     )
-
-
-def _query_macros(text: bytes) -> tuple[tuple[bytes, ...], frozenset[int]]:
-    """The macros that ask for the file they are given, and where in the text they do."""
-    macros: list[bytes] = []
-    told: set[int] = set()
-    for match in _QUERY_MACRO.finditer(text):
-        given = [ask for ask in _GIVEN.finditer(text, *match.span("body")) if ask["given"] == match["given"]]
-        if given:
-            macros.append(match["macro"])
-            told.update(ask.start() for ask in given)
-    return tuple(dict.fromkeys(macros)), frozenset(told)
 
 
 def _before(text: bytes, match: re.Match[bytes]) -> bytes:

@@ -160,6 +160,27 @@ def test_nor_where_something_was_withheld(rig: Rig, elsewhere: Path) -> None:
     assert len(run(witnessed(rig, ALIKE)).compiles) == 1
 
 
+def test_a_toolchain_that_no_server_witnesses_is_sent_what_can_be_foreseen_only(rig: Rig) -> None:
+    """The first run tells; later ones would be in vain."""
+
+    async def body() -> None:
+        rig.answers(rig.good(b"object"))
+        invocation = await rig.prepare()
+        plain = await rig.resolve(invocation)
+        server = Server(None)
+        server.outcome = await rig.run(invocation, plain)
+        chain = Witnessed(server, rig.resolver, Witness(DirectoryCache(), SystemDirectories()))
+        asking = Compile(rig.launcher, invocation, replace(plain, unforeseen="a macro names a file"))
+        for _ in range(2):
+            with pytest.raises(NotAcceptedError, match="a macro names a file"):
+                await chain.run(asking)
+        assert len(server.compiles) == 1
+        await chain.run(Compile(rig.launcher, invocation, plain))
+        assert len(server.compiles) == 2
+
+    run(body())
+
+
 @pytest.fixture
 def elsewhere() -> Iterator[Path]:
     """A directory that has nothing to do with the project."""

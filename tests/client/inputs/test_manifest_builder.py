@@ -203,7 +203,6 @@ def test_a_file_that_is_gone_stays_local(top: Path) -> None:
         ("#define T(x) x##STAMP__\nchar *t = T(__TIME);", (), "time"),
         ('asm(".inc" "bin \\"x\\"");', (), "assembler"),
         ("#pragma GCC dependency X", (), "dependency-pragma"),
-        ("#define H __has_include", (), "computed-question"),
         ('#include "a\0b.h"', (), "input"),
     ],
 )
@@ -212,6 +211,21 @@ def test_what_a_file_or_macro_says_may_stay_local(top: Path, text: str, macros: 
     with pytest.raises(StaysLocal) as caught:
         gather(top, "a.c", macros=macros)
     assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("text", "macros", "unforeseen"),
+    [
+        ('#if __has_include("x.h")\n#endif\n', (), ""),
+        ("#define H __has_include", (), "a macro names a file for __has_include"),
+        ("", (b"DH=__has_include",), "a macro names a file for __has_include"),
+    ],
+)
+def test_what_a_macro_asks_for_is_said_to_be_unforeseen(
+    top: Path, text: str, macros: tuple[bytes, ...], unforeseen: str
+) -> None:
+    put(top, a_c=text)
+    assert gather(top, "a.c", macros=macros).unforeseen == unforeseen
 
 
 def test_a_time_that_the_command_line_redefines_is_none(top: Path) -> None:
