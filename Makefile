@@ -21,7 +21,8 @@ help:
 	@echo 'make bench          speed and memory, compared with distcc'
 	@echo 'make install        installs securecc on this machine (PREFIX, DESTDIR): see docs/admin.md'
 	@echo 'make fuzz           random input for every parser of untrusted input (SECONDS=60 for each)'
-	@echo 'make soak           builds while connections, processes and policies come and go (MINUTES=10)'
+	@echo 'make soak           sources that change at random (STEPS=10000); builds while connections, processes and'
+	@echo '                    policies come and go (MINUTES=10)'
 	@echo 'make release-check  version, changelog, clean tree, pages, archive and wheel'
 	@echo 'make clean          removes everything that these targets made (.venv included)'
 
@@ -73,6 +74,7 @@ fuzz:
 
 soak:
 	@tools/bootstrap test
+	$(BIN)/python tests/soak/worlds.py $(or $(STEPS),10000) $(SEED)
 	$(BIN)/python tests/soak/run.py $(or $(MINUTES),10) $(SEED)
 
 clean:

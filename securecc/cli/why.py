@@ -73,6 +73,7 @@ ADVICE = {
     "special": "write it to a file first: what a FIFO, a device or <(command) gives can be read only once",
     "syntax-only": NOTHING,
     "target": "see the detail: call the compiler of that target by its own name",
+    "temporary-file": NOTHING,
     "terminal": "install tput (ncurses), or set TERM to a kind that every machine knows, such as xterm-256color",
     "time": "set SOURCE_DATE_EPOCH, or leave __TIME__ and its like out of most files",
     "toolchain": "the compiler could not be examined: see the detail",

@@ -63,3 +63,11 @@ def test_clang_looks_at_the_inode(twins: Twins, link: bool, copy: Callable[[Path
     alone = twins.same(lambda folder: pair(folder, link), *COMMAND)
     assert status == 0
     assert wrong != alone.files[b"a.o"][-1]
+
+
+@pytest.mark.parametrize("option", ["-g", "-gz", "-gdwarf-4"])
+def test_clang_names_its_temporary_file_in_debug_information_of_assembly(twins: Twins, option: str) -> None:
+    command = ("clang", option, "-c", "a.S")
+    alone, through = twins.both({"a.S": ".long 1\n"}, *command)
+    assert through.seen == alone.seen
+    assert through.remote is (option == "-gz")

@@ -10,6 +10,7 @@ from securecc.client.host.message_catalogues import SYSTEM_ERRORS
 from securecc.client.inputs.spelled_paths import absolute
 from securecc.client.ipc.frames import Keep
 from securecc.client.ipc.launcher import MadeFile
+from securecc.client.spool import Content
 from securecc.compiler.command_line.compile_plan import CompilePlan
 from securecc.compiler.command_line.outputs import STDOUT
 from securecc.model import limits
@@ -17,6 +18,9 @@ from securecc.model.errors import StaysLocal
 
 DIAGNOSTICS = 16 * limits.DIAGNOSTICS
 """Most bytes of standard error that are accepted, since all are held in memory, whatever a server's policy allows."""
+
+_OWN = b"/.securecc/"
+"""Begins the name of every temporary file of a job (`securecc.sandbox.mount_plan`)."""
 
 
 class NotAcceptedError(StaysLocal):
@@ -68,11 +72,23 @@ def accept(invocation: Invocation, received: ReceivedResult) -> tuple[MadeFile, 
             raise NotAcceptedError("disagreement", f"the server made {name}, which was not asked for")
         if output.digest != output.announced.digest:
             raise NotAcceptedError("disagreement", f"{name} arrived damaged: its digest is not the announced one")
+        if _holds_own_name(output.content):
+            raise NotAcceptedError("temporary-file", f"{name} holds the name of a temporary file, which differs here")
         made.append(MadeFile(absolute(path, cwd), output.content, _keep(plan, path)))
     here = absolute(plan.output, cwd)
     if not (received.stdout.size if plan.output == STDOUT else any(file.path == here for file in made)):
         raise NotAcceptedError("disagreement", "the server's compiler made no object")
     return tuple(made)
+
+
+def _holds_own_name(content: Content) -> bool:
+    """Whether the name of one of the job's temporary files is anywhere in an output."""
+    before = b""
+    for chunk in content.chunks():
+        if _OWN in chunk or _OWN in before + chunk[: len(_OWN)]:
+            return True
+        before = chunk[-len(_OWN) :]
+    return False
 
 
 def _keep(plan: CompilePlan, path: bytes) -> Keep:

@@ -11,7 +11,7 @@ from securecc.compiler.questions import PATHS, Answer, Kind, Question
 VARIABLES = frozenset(
     (
         b"PATH",  # the programs are the toolchain's own
-        b"TMPDIR",  # names of temporary files, which no output contains
+        b"TMPDIR",  # names of temporary files: an output with one of the server's is not accepted
         b"TMP",
         b"TEMP",
         b"LC_ALL",  # the client translates the locale and the zone (`securecc.compiler.command_line.environment`)

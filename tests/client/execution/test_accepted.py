@@ -9,7 +9,7 @@ from securecc.client.execution.accepted import DIAGNOSTICS, Accepted, NotAccepte
 from securecc.client.execution.executor import Compile, Outcome
 from securecc.client.farm.received_result import ReceivedResult
 from securecc.client.ipc.frames import Keep
-from securecc.client.spool import Content, Spool
+from securecc.client.spool import CHUNK, Content, Spool
 from securecc.compiler.command_line import compile_plan
 from securecc.compiler.command_line.environment import EffectiveLocale
 from securecc.model.errors import StaysLocal
@@ -123,6 +123,26 @@ def test_which_outputs_are_written_into_the_file_that_is_there(rig: Rig, words: 
         made = accept(invocation, received(*(folder + path for path in invocation.plan.outputs)))
         assert {file.path.rpartition(b"/")[2] for file in made if file.keep is Keep.ALWAYS} == kept
         assert {file.keep for file in made} <= {Keep.ALWAYS, Keep.NEVER if "clang" in words else Keep.IF_EMPTY}
+
+    run(body())
+
+
+@pytest.mark.parametrize(("at", "taken"), [(0, False), (CHUNK - 5, False), (3 * CHUNK, False), (-1, True)])
+def test_an_output_with_the_name_of_a_servers_temporary_file_is_not_taken(rig: Rig, at: int, taken: bool) -> None:
+    """The compiler here would name another one."""
+
+    async def body() -> None:
+        invocation = await rig.prepare()
+        text = bytearray(4 * CHUNK)
+        if at >= 0:
+            text[at : at + 18] = b"/.securecc/tmp/c.S"
+        made = received(rig.object)
+        made = replace(made, outputs=(replace(made.outputs[0], content=Content.of(bytes(text))),))
+        if taken:
+            assert accept(invocation, made)
+            return
+        with pytest.raises(NotAcceptedError, match="temporary file"):
+            accept(invocation, made)
 
     run(body())
 
