@@ -13,6 +13,15 @@ from pathlib import Path
 
 import k5test
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "any machine",  # however busy
+    deadline=None,
+    derandomize=bool(os.environ.get("CI")),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("any machine")
 
 
 def pytest_configure() -> None:

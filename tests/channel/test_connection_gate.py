@@ -135,7 +135,7 @@ def test_what_counts_as_one_source(address: Any, source: Any) -> None:
     assert source_of(address) == source
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["enter", "authenticate", "leave"])), max_size=40))
 def test_what_enters_and_leaves_adds_up(script: Any) -> None:
     some, places = gate(per_source=3, total=6, unauthenticated=5), []

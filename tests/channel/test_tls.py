@@ -72,7 +72,7 @@ def test_plain_text_is_no_handshake() -> None:
         pipe.feed(b"GET / HTTP/1.1\r\nHost: farm\r\n\r\n")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.binary(min_size=1, max_size=200) | st.binary(max_size=100).map(lambda tail: b"\x16\x03\x01\x00\x64" + tail))
 def test_any_bytes_are_a_channel_error_or_wait_for_more(data: Any) -> None:
     pipe = TlsPipe(CONTEXT, server=True)

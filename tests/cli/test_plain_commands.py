@@ -12,7 +12,7 @@ from unittest import mock
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from securecc.cli import securecctl
@@ -138,7 +138,7 @@ ODD = st.text(st.sampled_from(NASTY + "aA1/. \u00e4\udcff\"'{}[]:-"), max_size=1
 
 
 @pytest.mark.parametrize("command", SCENES)
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=20)
 @given(text=ODD)
 @example(text=NASTY)
 @example(text="-" + NASTY)

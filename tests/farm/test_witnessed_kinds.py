@@ -2,12 +2,19 @@
 
 import os
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.farm.farmside import Farm
+from tests.farm import farmside
+from tests.farm.farmside import Farm, Realms
 from tests.farm.twins import Twins
+
+VERSIONS = {"gcc": ("gcc", "g++"), "gcc-11": ("gcc-11", "g++-11"), "clang": ("clang", "clang++")}
+VERSIONS["clang-19"] = ("clang-19", "clang++-19")
+"""The drivers for C and C++ of each compiler."""
+GCC = ("gcc", "gcc-11")
 
 HAS = "#if __has_include(N)\nint f = 1;\n#else\nint f = 0;\n#endif\n"
 UNFORESEEN = {
@@ -25,54 +32,76 @@ MENTIONS = (
 )
 
 
+@pytest.fixture(scope="module")
+def farm(realms: Realms) -> Iterator[Farm]:
+    """A server that has several versions of both compilers."""
+    with farmside.some_farm(realms) as made:
+        made.server.configure(toolchains=f"[{', '.join(f'/usr/bin/{version}' for version in VERSIONS)}]")
+        made.server.restart()
+        yield made
+
+
 @pytest.fixture
 def twins(farm: Farm, tmp_path: Path) -> Twins:
     return Twins(farm, tmp_path / "w")
 
 
-def compiler(name: str) -> tuple[str, ...]:
-    return ("g++", "-std=c++14") if name.endswith(".cc") else ("gcc",)
+def driver(version: str, name: str) -> tuple[str, ...]:
+    c, cxx = VERSIONS[version]
+    return (cxx, "-std=c++14") if name.endswith(".cc") else (c,)
 
 
-SYSROOT_ALONE = "sdk/usr/local/include/x86_64-linux-gnu/opt.h"
-"""In a directory that gcc searches, and that this machine itself does not have."""
+SYSROOT_ALONE = {
+    "gcc": "sdk/usr/local/include/x86_64-linux-gnu/opt.h",
+    "gcc-11": "sdk/usr/local/include/x86_64-linux-gnu/opt.h",
+    "clang": "sdk/usr/local/include/opt.h",
+    "clang-19": "sdk/usr/local/include/opt.h",
+}
+"""In a directory that the compiler searches; gcc's is one that this machine itself does not have."""
+
+every_version = pytest.mark.parametrize("version", VERSIONS)
 
 
-def test_a_directory_of_a_sysroot_that_the_machine_itself_lacks(twins: Twins) -> None:
+@every_version
+def test_a_directory_of_a_sysroot_that_the_machine_itself_lacks(twins: Twins, version: str) -> None:
     files = {"a.c": "#include <opt.h>\nint v = V;\n", "sdk/usr/include/opt.h": "#define V 1\n"}
-    command = ("gcc", f"--sysroot={twins.folder}/sdk", "-c", "a.c")
-    there = twins.same({**files, SYSROOT_ALONE: "#define V 2\n"}, *command)
+    command = (version, f"--sysroot={twins.folder}/sdk", "-c", "a.c")
+    there = twins.same({**files, SYSROOT_ALONE[version]: "#define V 2\n"}, *command)
     assert there.files[b"a.o"] != twins.same(files, *command).files[b"a.o"]
 
 
-def test_a_directory_of_a_sysroot_that_appears_while_the_agent_is_warm(twins: Twins) -> None:
+@every_version
+def test_a_directory_of_a_sysroot_that_appears_while_the_agent_is_warm(twins: Twins, version: str) -> None:
     files = {"a.c": "#include <opt.h>\nint v = V;\n", "sdk/usr/include/opt.h": "#define V 1\n"}
-    command = ("gcc", f"--sysroot={twins.folder}/sdk", "-c", "a.c")
+    command = (version, f"--sysroot={twins.folder}/sdk", "-c", "a.c")
     before = twins.same(files, *command)
     for _ in range(2):
         twins.same(files, *command)
-    after = twins.same({**files, SYSROOT_ALONE: "#define V 2\n"}, *command)
+    after = twins.same({**files, SYSROOT_ALONE[version]: "#define V 2\n"}, *command)
     assert before.files[b"a.o"] != after.files[b"a.o"]
 
 
+@every_version
 @pytest.mark.parametrize("name", UNFORESEEN)
-def test_a_text_that_the_scanner_reads_differently(twins: Twins, name: str) -> None:
-    command = (*compiler(name), "-c", name)
+def test_a_text_that_the_scanner_reads_differently(twins: Twins, name: str, version: str) -> None:
+    command = (*driver(version, name), "-c", name)
     there = twins.same({name: UNFORESEEN[name], "opt.h": ""}, *command)
     absent = twins.same({name: UNFORESEEN[name]}, *command)
     made = os.fsencode(Path(name).with_suffix(".o"))
     assert there.files[made] != absent.files[made]
 
 
-def test_a_date_that_macros_put_together(twins: Twins) -> None:
+@every_version
+def test_a_date_that_macros_put_together(twins: Twins, version: str) -> None:
     text = "#define P(a, b) a##b\n#define D(a, b) P(a, b)\nconst char *day = D(__DA, TE__);\n"
-    alone, through = twins.both({"a.c": text}, "gcc", "-c", "a.c")
+    alone, through = twins.both({"a.c": text}, version, "-c", "a.c")
     assert through.files[b"a.o"][3] == alone.files[b"a.o"][3]
     assert not through.remote, "the server's clock has said the day"
 
 
+@pytest.mark.parametrize("version", GCC)
 @pytest.mark.parametrize("entry", [".", "bin", ""])
-def test_a_relative_entry_of_path_leads_to_another_assembler(twins: Twins, entry: str) -> None:
+def test_a_relative_entry_of_path_leads_to_another_assembler(twins: Twins, entry: str, version: str) -> None:
     def make(folder: Path) -> None:
         (folder / "a.c").write_text("int f(void) { return 1; }\n")
         program = folder / entry / "as"
@@ -80,26 +109,28 @@ def test_a_relative_entry_of_path_leads_to_another_assembler(twins: Twins, entry
         program.write_text('#!/bin/sh\nexec /usr/bin/as --defsym H=1 "$@"\n')
         program.chmod(0o755)
 
-    command, env = ("gcc", "-c", "a.c"), {"PATH": f"{entry}:{twins.env()['PATH']}"}
+    command, env = (version, "-c", "a.c"), {"PATH": f"{entry}:{twins.env()['PATH']}"}
     alone, through = twins.both(make, *command, env=env)
     assert through.seen == alone.seen
     assert b"PATH leads to" in through.place
     assert alone.files[b"a.o"] != twins.same({"a.c": "int f(void) { return 1; }\n"}, *command).files[b"a.o"]
 
 
-def test_a_variable_that_nobody_listed_and_the_compiler_asks_for(twins: Twins) -> None:
+@pytest.mark.parametrize("version", GCC)
+def test_a_variable_that_nobody_listed_and_the_compiler_asks_for(twins: Twins, version: str) -> None:
     files = {
         "a.c": "#include <stdio.h>\n#ifdef H\nint h = H;\n#endif\nint e = EOF;\n",
         "x/x86_64-linux-gnu/include/stdio.h": "#define H 1\n#include_next <stdio.h>\n",
     }
     root = {"BINUTILS_ROOT": str(twins.folder / "x")}
     twins.farm.forget()
-    alone, through = twins.both(files, "gcc", "-c", "a.c", env=root)
+    alone, through = twins.both(files, version, "-c", "a.c", env=root)
     assert through.seen == alone.seen
     assert b"BINUTILS_ROOT" in through.place
-    twins.same(files, "gcc", "-c", "a.c")
+    twins.same(files, version, "-c", "a.c")
 
 
+@every_version
 @pytest.mark.parametrize(
     "variable",
     [
@@ -111,14 +142,17 @@ def test_a_variable_that_nobody_listed_and_the_compiler_asks_for(twins: Twins) -
         "SOMETHING_ELSE=1",
     ],
 )
-def test_a_variable_that_the_compiler_never_asks_for_keeps_nothing_here(twins: Twins, variable: str) -> None:
+def test_a_variable_that_the_compiler_never_asks_for_keeps_nothing_here(
+    twins: Twins, variable: str, version: str
+) -> None:
     name, _, value = variable.partition("=")
-    twins.same({"a.c": "int f(int a) { return a + 1; }\n"}, "gcc", "-c", "a.c", env={name: value})
+    twins.same({"a.c": "int f(int a) { return a + 1; }\n"}, version, "-c", "a.c", env={name: value})
 
 
-def test_what_only_this_machine_has_is_seen(twins: Twins) -> None:
+@every_version
+def test_what_only_this_machine_has_is_seen(twins: Twins, version: str) -> None:
     text = UNFORESEEN["paste.c"].replace("opt.h", "/proc/self/status")
-    alone, through = twins.both({"a.c": text}, "gcc", "-c", "a.c")
+    alone, through = twins.both({"a.c": text}, version, "-c", "a.c")
     assert through.seen == alone.seen
     assert not through.remote
 
@@ -130,12 +164,13 @@ def test_what_only_the_sandbox_has_is_in_no_object(twins: Twins, path: str) -> N
     assert not through.remote or through.status
 
 
+@every_version
 @pytest.mark.parametrize("mention", MENTIONS)
-def test_what_is_only_mentioned_does_not_leave(twins: Twins, mention: str) -> None:
+def test_what_is_only_mentioned_does_not_leave(twins: Twins, mention: str, version: str) -> None:
     secret = twins.farm.folder / "secret"
     content = f"alice's own {uuid.uuid4()}\n"
     secret.write_text(content)
-    twins.same({"b.c": f"{mention % secret}\nint b;\n"}, "gcc", "-c", "b.c")
+    twins.same({"b.c": f"{mention % secret}\nint b;\n"}, version, "-c", "b.c")
     held = [path for path in twins.farm.server.folder.rglob("*") if path.is_file()]
     assert not any(content.encode() in path.read_bytes() for path in held if path.stat().st_size < 1_000_000)
 

@@ -4,7 +4,7 @@ import os
 import random
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from securecc.model.errors import Refused
@@ -34,7 +34,7 @@ def changed(samples: list[bytes]) -> st.SearchStrategy[bytes]:
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_any_bytes_parse_or_are_the_one_error(name: str) -> None:
-    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=EXAMPLES)
     @given(changed(SEEDS[name]) | st.binary(max_size=200))
     def run(data: bytes) -> None:
         TARGETS[name](data)
@@ -46,7 +46,7 @@ def test_any_bytes_parse_or_are_the_one_error(name: str) -> None:
 def test_input_of_its_form_parses_or_is_the_one_error(name: str) -> None:
     """Changed value by value, several times over, so that it gets behind the first line of its reader."""
 
-    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=EXAMPLES)
     @given(st.sampled_from(SEEDS[name]), st.randoms(use_true_random=False), st.integers(1, 6))
     def run(data: bytes, chance: random.Random, times: int) -> None:
         for _ in range(times):

@@ -42,7 +42,7 @@ def test_values_are_frozen(kind: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", CLIENT)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.data())
 def test_what_a_client_says_comes_back(kind: Any, data: Any) -> None:
     encoded = drawn(data, kind)
@@ -51,7 +51,7 @@ def test_what_a_client_says_comes_back(kind: Any, data: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", SERVER)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.data())
 def test_what_a_server_says_comes_back(kind: Any, data: Any) -> None:
     encoded = drawn(data, kind)
@@ -60,7 +60,7 @@ def test_what_a_server_says_comes_back(kind: Any, data: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in ALL if kind not in CLIENT or kind not in SERVER])
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(st.data())
 def test_nobody_says_the_others_words(kind: Any, data: Any) -> None:
     encoded = drawn(data, kind)

@@ -155,7 +155,7 @@ PARTS = st.sampled_from(["alice", "bob", "ci", "robot", "build-1", "*", "\0", "\
 PRINCIPALS = st.builds(Principal, st.lists(PARTS, min_size=1, max_size=3).map(tuple), PARTS | st.just("EXAMPLE.COM"))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(PRINCIPALS, st.ip_addresses(), st.lists(st.text(max_size=5) | st.just("pkinit"), max_size=3))
 def test_decides_in_every_case(principal: Principal, address: Any, indicators: list[Any]) -> None:
     decision = decide(POLICY, principal, address, indicators, {})

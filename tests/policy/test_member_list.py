@@ -41,7 +41,7 @@ def test_a_huge_file_is_refused() -> None:
         read_members(b"\n" * (limits.GROUP_FILE + 1), "f")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=80))
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     try:

@@ -5,7 +5,7 @@ import struct
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from securecc.model import limits
@@ -110,7 +110,6 @@ def test_a_log_is_not_made_where_something_is(root: Path) -> None:
     assert not (root / "elsewhere").exists()
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.binary(max_size=300))
 def test_any_bytes_are_a_log_or_none(root: Path, data: bytes) -> None:
     place(root).unlink(missing_ok=True)

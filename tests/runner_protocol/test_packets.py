@@ -237,7 +237,7 @@ def test_garbage_is_told_and_its_descriptors_closed(packet: bytes, descriptors: 
     between(body)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.binary(min_size=1, max_size=300))
 def test_any_packet_is_a_message_or_garbage(packet: bytes) -> None:
     async def body(ends: Ends) -> None:
@@ -260,7 +260,7 @@ def test_a_body_in_a_pipe_or_too_large_is_garbage() -> None:
     between(body)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.binary(max_size=200))
 def test_any_memfd_is_a_tree_or_a_protocol_error(content: bytes) -> None:
     memfd = packets.memory(content)

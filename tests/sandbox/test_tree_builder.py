@@ -157,7 +157,7 @@ def test_a_directory_where_a_link_stands_is_refused(tmp_path: Path) -> None:
         built(tmp_path, entries, [-1, -1])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.text("ab./l", max_size=8), st.sampled_from(Kind)), max_size=6))
 def test_nothing_is_ever_made_outside(tmp_path_factory: pytest.TempPathFactory, drawn: list[tuple[str, Kind]]) -> None:
     top = tmp_path_factory.mktemp("top")

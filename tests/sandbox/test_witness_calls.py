@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from securecc.compiler.questions import Answer, Kind, Question, names_checksum
@@ -235,7 +235,7 @@ ENTRIES = st.dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150)
 @given(entries=ENTRIES, paths=st.lists(st.tuples(st.booleans(), STEPS), min_size=1, max_size=8))
 def test_realpath_says_what_libcs_does(
     own: Functions,
@@ -275,7 +275,7 @@ def test_realpath_of_curious_paths(own: Functions, path: bytes) -> None:
     assert own.realpath(path) == Functions("libc.so.6").realpath(path)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30)
 @given(names=st.sets(st.binary(min_size=1, max_size=250).filter(lambda name: not {0, 47} & {*name}), max_size=60))
 def test_the_names_of_a_directory_have_the_checksum_that_the_client_computes(
     stand: Stand, own: Functions, tmp_path_factory: pytest.TempPathFactory, names: set[bytes]

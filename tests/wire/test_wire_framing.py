@@ -99,7 +99,7 @@ def wire(some: Any) -> Any:
     return b"".join(encode_frame(frame.kind, frame.payload, frame.job, frame.flags) for frame in some)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(frames, max_size=6), st.lists(st.integers(1, 60), min_size=1))
 def test_frames_come_out_as_they_went_in_however_they_are_cut(some: Any, cuts: Any) -> None:
     data, reader, got, index = wire(some), opened(), [], 0
@@ -124,7 +124,7 @@ def outcome(pieces: Any, *, authenticated: Any) -> Any:
     return got, False
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.binary(max_size=120) | st.lists(frames, max_size=3).map(wire), st.booleans())
 def test_any_bytes_parse_or_are_a_frame_error_whole_and_byte_by_byte(data: bytes, authenticated: Any) -> None:
     whole = outcome([data], authenticated=authenticated)
@@ -188,7 +188,7 @@ def test_large_frames_cost_linear_work() -> None:
     assert copied == 0
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=60))
 def test_any_payload_is_a_message_or_a_frame_error(data: bytes) -> None:
     for decode in (decode_from_client, decode_from_server):
@@ -226,7 +226,7 @@ def test_a_message_over_the_limit_is_not_sent(monkeypatch: pytest.MonkeyPatch) -
         encode_control(messages.Supply(1, bytes(100)))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.binary(min_size=1, max_size=4000), st.integers(1, 300))
 def test_chunks_come_out_as_they_went_in(data: bytes, times: Any) -> None:
     chunk = (data * times)[: limits.FRAME_BULK]
@@ -276,7 +276,7 @@ def test_an_empty_chunk_is_no_chunk() -> None:
         decode_bulk(Frame(Kind.BULK, 0, 1, b""))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.binary(max_size=200).map(lambda tail: b"\x28\xb5\x2f\xfd" + tail))
 def test_any_compressed_bytes_are_a_chunk_or_a_frame_error(payload: Any) -> None:
     try:

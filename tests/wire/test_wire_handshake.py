@@ -117,7 +117,7 @@ def test_each_stage_takes_its_own_step_only(stage: Any, step: Any) -> None:
             stage.receive(payload)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.sampled_from(list(STAGES)), st.binary(max_size=60))
 def test_any_bytes_are_a_step_or_a_frame_error(stage: Any, payload: bytes) -> None:
     try:

@@ -290,7 +290,7 @@ def test_a_result_announces_what_a_client_can_bear(sizes: Any) -> None:
 kinds = st.sampled_from([Ask, Invite, Wait, Refuse, Submit, Need, Supply, Result, Forget, Cancel])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(kinds, st.integers(1, 3), st.integers(0, 5)), max_size=30))
 def test_two_ends_that_hear_the_same_hold_the_same(script: Any) -> None:
     client, server = greeted(server=False), greeted(server=True)

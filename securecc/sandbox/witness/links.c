@@ -70,7 +70,7 @@ static void know_folder(const char *path, size_t length, uint64_t hash)
 }
 
 struct walk {
-    char rest[PATH_MAX]; /* still to be gone */
+    char rest[(MOST_LINKS + 1) * PATH_MAX]; /* still to be gone: each link may add to it */
     char done[PATH_MAX]; /* without links; empty for the root */
     size_t length;       /* of `done` */
     int links;
@@ -83,6 +83,16 @@ static void copy(char *to, const char *from, size_t length)
     to[length] = '\0';
 }
 
+/* Moves text with its NUL within a buffer. */
+static void move(char *to, const char *from, size_t length)
+{
+    if (to < from)
+        copy(to, from, length);
+    else
+        for (size_t at = length + 1; at-- > 0;)
+            to[at] = from[at];
+}
+
 static void go_up(struct walk *walk)
 {
     while (walk->length > 0 && walk->done[--walk->length] != '/')
@@ -93,15 +103,11 @@ static void go_up(struct walk *walk)
 /* Goes on with what a link leads to. Returns 0, or minus an errno. */
 static long follow(struct walk *walk, size_t before, const char *target, size_t size, const char *next)
 {
-    char rest[PATH_MAX];
-    const size_t left = length_of(next);
     if (++walk->links > MOST_LINKS)
         return -ELOOP;
-    if (size + left + 1 > PATH_MAX)
-        return -ENAMETOOLONG;
-    copy(rest, target, size);
-    copy(rest + size, next, left);
-    copy(walk->rest, rest, size + left);
+    move(walk->rest + size, next, length_of(next));
+    for (size_t at = 0; at < size; at++)
+        walk->rest[at] = target[at];
     walk->length = target[0] == '/' ? 0 : before;
     walk->done[walk->length] = '\0';
     return 0;

@@ -216,7 +216,7 @@ KINDS = st.sampled_from((b"N-", b"L-", b"Nd", b"D-" + b"0" * 16, b"A!4" + b"-" *
 ASKED = st.lists(st.tuples(KINDS, st.booleans(), PATHS), min_size=1, max_size=3)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(rounds=st.lists(ASKED, min_size=1, max_size=MOST_ATTEMPTS))
 @example(rounds=[[(b"N-", False, b"leak")]])
 @example(rounds=[[(b"N-", False, b"out/id")]])

@@ -427,7 +427,7 @@ def test_closing_and_retrying_reach_every_server() -> None:
     asyncio.run(body())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.lists(st.sampled_from([invite, busy, lambda job: Wait(job, 1), None]), min_size=1, max_size=3),

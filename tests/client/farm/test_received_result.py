@@ -12,7 +12,7 @@ from securecc.model.messages import Output
 from tests.client.farm_stub import result
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.binary(max_size=20), max_size=4),
     st.binary(max_size=9),

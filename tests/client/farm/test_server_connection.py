@@ -337,7 +337,7 @@ said = st.lists(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(said)
 def test_whatever_a_server_says_a_result_is_whole_or_there_is_none(messages: list[Any]) -> None:
     async def body(channel: ServerChannel, connection: ServerConnection, ended: list[ServerConnection]) -> None:

@@ -82,7 +82,7 @@ def test_a_process_that_is_gone_holds_no_place(monkeypatch: pytest.MonkeyPatch) 
     asyncio.run(body())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 4), st.lists(st.sampled_from(["enter", "leave", "give up"]), max_size=40))
 def test_places_are_neither_lost_nor_made(count: int, steps: list[str]) -> None:
     async def body() -> None:

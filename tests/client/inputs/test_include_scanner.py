@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from securecc.client.inputs.caches.directory_cache import DirectoryCache
@@ -127,7 +127,7 @@ PLACES = some.sampled_from(["x.h", "y.h", "d/x.h", "d/y.h", "i/x.h", "i/y.h", "i
 
 
 @given(files=some.dictionaries(PLACES, some.lists(LINES, max_size=4)), source=some.lists(LINES, max_size=4))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 def test_never_less_than_the_compiler_names(
     tmp_path_factory: pytest.TempPathFactory, files: dict[str, str], source: str
 ) -> None:

@@ -29,7 +29,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return top
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(parts=st.lists(st.sampled_from(PARTS), max_size=7))
 def test_it_walks_as_the_kernel_does(world: Path, parts: list[str]) -> None:
     spelled = os.fsencode("/".join([str(world), *parts]))

@@ -542,7 +542,7 @@ frames = st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(frames | st.binary(min_size=1, max_size=9), max_size=8))
 def test_any_reports_end_in_orders_or_in_a_hang_up(said: list[Frame | bytes]) -> None:
     async def serve(connection: LauncherConnection, _: Request) -> None:

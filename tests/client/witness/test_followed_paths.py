@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from securecc.client.witness.followed_paths import FollowedPaths, join
@@ -74,7 +74,6 @@ def test_any_path_leads_somewhere(path: bytes) -> None:
     assert directory == b"/"
 
 
-@settings(deadline=None)
 @given(spelled=st.lists(st.lists(PARTS, max_size=6), min_size=1, max_size=3))
 def test_each_path_leads_where_the_kernel_goes(spelled: list[list[bytes]]) -> None:
     with tempfile.TemporaryDirectory() as folder:

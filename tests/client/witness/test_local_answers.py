@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from securecc.client.inputs.caches.directory_cache import DirectoryCache
@@ -43,7 +43,6 @@ def test_a_directory_s_names_in_any_order(tmp_path: Path) -> None:
     assert answers.names(os.fsencode(tmp_path / "none")) == frozenset()
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(path=st.binary(max_size=60).filter(lambda path: b"\0" not in path))
 def test_any_path_has_the_kernel_s_answer(tmp_path: Path, path: bytes) -> None:
     answers = LocalAnswers(DirectoryCache(), os.fsencode(tmp_path))

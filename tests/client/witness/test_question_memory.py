@@ -200,7 +200,7 @@ def tree(*, watched: bool) -> Iterator[tuple[Path, QuestionMemory]]:
         yield top, QuestionMemory(DirectoryCache(), SystemDirectories())
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(watched=st.booleans(), questions=st.lists(ASKED, min_size=1, max_size=4), deeds=st.lists(DEEDS, max_size=4))
 @example(watched=False, questions=[(Kind.NAME, "ln/b.h")], deeds=[("remove", "ln", "a"), ("link", "ln", "inc/sub")])
 @example(watched=True, questions=[(Kind.NAME, "ln/b.h")], deeds=[("remove", "ln", "a"), ("link", "ln", "inc/sub")])
@@ -230,7 +230,7 @@ ORDINARY = st.tuples(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(watched=st.booleans(), questions=st.lists(ORDINARY, min_size=1, max_size=6), places=st.lists(PLACES, max_size=4))
 def test_it_vouches_whatever_else_happens(watched: bool, questions: list[tuple[Kind, str]], places: list[str]) -> None:
     with tree(watched=watched) as (top, memory):

@@ -121,7 +121,7 @@ WORDS = sorted(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.sampled_from(WORDS) | st.binary(max_size=12), max_size=12))
 def test_anything_is_a_plan_or_stays_local(words: Any) -> None:
     for arguments in ((b"gcc", *words), (b"g++", b"-c", b"a.c", *words)):
@@ -135,7 +135,7 @@ def test_anything_is_a_plan_or_stays_local(words: Any) -> None:
             assert not any(word.startswith(b"@") for word in dependency_command(plan))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.sampled_from(WORDS), max_size=8), st.sampled_from(["gcc", "clang"]))
 def test_the_server_reads_what_the_client_planned(words: Any, family: Any) -> None:
     """It gets the plan's own arguments, and the family from its own toolchain. Nothing in them stands for more."""
@@ -277,7 +277,7 @@ COMMON = list(
 )
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.lists(st.sampled_from(COMMON), max_size=10))
 def test_accepted_combinations_are_accepted_by_gcc(tmp_path_factory: pytest.TempPathFactory, words: Any) -> None:
     folder = tmp_path_factory.mktemp("combination")

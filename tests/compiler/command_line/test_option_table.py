@@ -88,7 +88,7 @@ def test_the_table_has_what_clang_lists() -> None:
     assert not set(clang_names()) - MAKER["load"]("clang").keys()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_the_table_is_what_clang_says(data: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Of some options: each is tried twice, and clang has thousands."""

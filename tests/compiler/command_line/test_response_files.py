@@ -91,7 +91,7 @@ def test_anything_is_words_or_stays_local(content: Any) -> None:
     assert sum(map(len, words)) <= len(content)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.text("ab \n\t'\"\\=", max_size=14))
 def test_compilers_agree(tmp_path_factory: pytest.TempPathFactory, text: Any) -> None:
     """gcc and clang define the very macros that we think they do."""

@@ -233,7 +233,7 @@ PIECES = [
 ]
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=6))
 def test_everything_that_gcc_opens_is_found(tmp_path_factory: pytest.TempPathFactory, pieces: Any) -> None:
     folder = tmp_path_factory.mktemp("generated")

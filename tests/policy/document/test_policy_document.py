@@ -241,7 +241,7 @@ NODES = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.text(max_size=200))
 @example("\ufeffversion: 1")
 @example('a: "\\ud800"')
@@ -251,14 +251,14 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     assert "\n" not in outcome(text.encode("utf-8", "surrogatepass"))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, len(WHOLE)), st.integers(0, 12), st.text(max_size=6))
 def test_any_edit_is_read_or_refused(at: int, length: int, text: str) -> None:
     said = outcome((WHOLE[:at] + text + WHOLE[at + length :]).encode())
     assert not said or said.startswith("policy.yaml:")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(NODES)
 def test_any_tree_is_read_or_refused(node: Any) -> None:
     said = outcome(json.dumps(node).encode())

@@ -374,7 +374,7 @@ operations = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(operations)
 def test_accounts_always_agree_with_the_disk(tmp_path_factory: pytest.TempPathFactory, ops: Any) -> None:
     path = tmp_path_factory.mktemp("store")

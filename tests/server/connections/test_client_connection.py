@@ -338,7 +338,7 @@ def ending(word: str) -> Any:
     return made[word]()
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(steps, answers)
 def test_whatever_a_client_says_nothing_is_held_once_it_has_gone(
     tmp_path_factory: pytest.TempPathFactory, said: Any, ends: Any

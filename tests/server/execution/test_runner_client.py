@@ -368,7 +368,7 @@ def test_a_result_that_comes_with_the_cancel_is_closed() -> None:
     with_runner(body)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.integers(-1, 8), max_size=3),
     st.lists(st.binary(max_size=8), max_size=6),

@@ -144,7 +144,7 @@ def check_accounts(queue: FairQueue, entries: Any) -> None:
         assert share.leased == sum(t.stage is Stage.LEASED for t in own)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.sampled_from(["ask", "run", "free", "leave", "lapse"]), st.integers(0, 7)), max_size=60))
 def test_slots_are_never_oversold_nor_lost(steps: Any) -> None:
     async def body() -> None:

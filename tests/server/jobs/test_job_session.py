@@ -422,7 +422,7 @@ def test_a_result_that_shrinks_on_its_way_ends_the_channel(tmp_path: Path) -> No
     with_front(tmp_path, body, short)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=12), st.integers(0, 12))
 def test_however_the_bytes_are_cut_the_job_runs_or_gives_back(
     tmp_path_factory: pytest.TempPathFactory, cuts: Any, lost_after: Any

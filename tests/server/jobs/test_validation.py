@@ -185,7 +185,7 @@ def test_the_least_recently_used_goes_first(monkeypatch: pytest.MonkeyPatch) -> 
     assert [known.get(digest) is not None for digest, _ in sent] == [True, False, True]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, 9), max_size=30), st.integers(0, 400))
 def test_what_is_kept_stays_within_its_bytes(numbers: Any, most: Any) -> None:
     with pytest.MonkeyPatch.context() as patch:
@@ -199,7 +199,7 @@ def test_what_is_kept_stays_within_its_bytes(numbers: Any, most: Any) -> None:
         assert known.size == sum(told) == 0
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=200), st.booleans())
 def test_any_bytes_are_a_manifest_or_a_path_error(data: bytes, packed_first: Any) -> None:
     sent = zstandard.compress(data) if packed_first else data
@@ -213,7 +213,7 @@ words = st.sampled_from(
 places = st.sampled_from([CWD, b"/", b"", b"/etc", b"/usr/bin", b"/home/\n", b"/a/../b"])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(words, max_size=8).map(tuple), places, st.dictionaries(words, words, max_size=2))
 def test_any_submission_is_read_or_refused(arguments: Any, cwd: Any, environment: Any) -> None:
     try:
