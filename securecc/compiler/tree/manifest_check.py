@@ -183,7 +183,7 @@ def _check_directories(
             return
         whole = entry.kind in {Kind.DIRECTORY, Kind.SHARED_TREE}
         if rules.is_tolerated(entry.path, entry.kind):
-            doubtful.difference_update(ancestors(entry.path))
+            doubtful.difference_update((*ancestors(entry.path), entry.path))
             continue
         place = entry.path if whole or entry.path in own else rules.parent(entry.path, entry.kind)
         if rules.allows(place):

@@ -94,13 +94,15 @@ class PathRules:
 
     def is_tolerated(self, path: bytes, kind: Kind) -> bool:
         """Whether a client may have this among a toolchain's own files, though in none of its directories: a link to
-        headers (Debian's ``/usr/lib/clang/14/include``), or the file by which clang finds another gcc's installation.
+        headers (Debian's ``/usr/lib/clang/14/include``), or the directory of another gcc's installation and the file by
+        which clang finds it.
         """
         if path.rpartition(b"/")[0] in self.own:
             return False
-        return (
-            path.endswith(_HEADERS) if kind is Kind.LINK else kind is Kind.FILE and _PROBED.fullmatch(path) is not None
-        )
+        if kind is Kind.LINK:
+            return path.endswith(_HEADERS)
+        probed = {Kind.FILE: path, Kind.DIRECTORY: path + b"/crtbegin.o"}.get(kind, b"")
+        return _PROBED.fullmatch(probed) is not None
 
     def _allows(self, path: bytes, directory: bytes) -> bool:
         for parent in (path, *ancestors(path)):

@@ -76,6 +76,7 @@ ORDINARY = [
         directory(b"/usr/lib/gcc-cross"),
         directory(b"/usr/lib/gcc-cross/arm/12"),
     ],
+    [directory(b"/usr/lib/gcc-cross/arm/12")],
     [shared_tree(b"/usr/include"), shared_tree(b"/usr/lib/gcc/x86_64-linux-gnu/12/include"), file(b"/home/alice/a.c")],
     [shared_tree(b"/usr/lib/llvm-14/include"), directory(b"/usr/lib/llvm-14"), shared_tree(b"/usr/local/include")],
     [
@@ -152,7 +153,7 @@ ATTACKS = {
     "link to headers among programs": [link(b"/usr/bin/include", b"/home/mallory")],
     "another gcc's program": [file(b"/usr/lib/gcc-cross/arm/12/crtbegin.o"), file(b"/usr/lib/gcc-cross/arm/12/as")],
     "another gcc's link": [link(b"/usr/lib/gcc-cross/arm/12/crtbegin.o", b"/home/mallory/x")],
-    "another gcc's directory": [directory(b"/usr/lib/gcc-cross/arm/12")],
+    "a directory of another gcc's": [directory(b"/usr/lib/gcc-cross/arm/12/plugin")],
     "file for libraries": [file(b"/lib")],
     "directory among the tools": [directory(b"/usr/lib/x86_64-linux-gnu/glibc-hwcaps")],
     "below a file": [file(b"/home/x"), file(b"/home/x/y")],

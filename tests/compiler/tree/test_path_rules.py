@@ -51,6 +51,8 @@ CROSS = b"/usr/lib/gcc-cross/aarch64-linux-gnu/12"
         (CROSS + b"/32/crtbegin.o", Kind.FILE, True),
         (CROSS + b"/crtbegin.o", Kind.LINK, False),
         (CROSS + b"/as", Kind.FILE, False),
+        (CROSS, Kind.DIRECTORY, True),
+        (CROSS, Kind.FILE, False),
         (CROSS + b"/plugin/crtbegin.o", Kind.FILE, False),
         (b"/usr/lib/crtbegin.o", Kind.FILE, False),
         (GCC + b"/crtbegin.o", Kind.FILE, False),
