@@ -65,9 +65,18 @@ def test_clang_looks_at_the_inode(twins: Twins, link: bool, copy: Callable[[Path
     assert wrong != alone.files[b"a.o"][-1]
 
 
-@pytest.mark.parametrize("option", ["-g", "-gz", "-gdwarf-4"])
-def test_clang_names_its_temporary_file_in_debug_information_of_assembly(twins: Twins, option: str) -> None:
-    command = ("clang", option, "-c", "a.S")
-    alone, through = twins.both({"a.S": ".long 1\n"}, *command)
+@pytest.mark.parametrize(
+    ("options", "text", "remote"),
+    [
+        (("-g",), ".long 1\n", False),
+        (("-g",), ".text\nnop\n", True),
+        (("-g", "-gz"), ".text\nnop\n", False),
+        ((), ".long 1\n", True),
+    ],
+)
+def test_clang_names_its_temporary_file_in_debug_information_of_assembly_without_code(
+    twins: Twins, options: tuple[str, ...], text: str, remote: bool
+) -> None:
+    alone, through = twins.both({"a.S": text}, "clang", *options, "-c", "a.S")
     assert through.seen == alone.seen
-    assert through.remote is (option == "-gz")
+    assert through.remote is remote

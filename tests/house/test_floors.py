@@ -93,8 +93,8 @@ HOUSE = {
         "client.doctor": "checks",
         "client.execution": "accepted executor judged pipeline placed retried watched witnessed",
         "client.farm": "farm farm_registry received_result remote_job server server_connection",
-        "client.host": "file_watch local_programs message_catalogues shared_trees system_directories terminal_types"
-        " toolchain_cache wrapper_lists",
+        "client.host": "file_watch gcc_installations local_programs message_catalogues shared_trees system_directories"
+        " terminal_types toolchain_cache wrapper_lists",
         "client.inputs": "assembler_inputs compile_inputs include_scanner input_set"
         " manifest_builder manifest_entries name_watch",
         "client.inputs.caches": "dependency_cache",

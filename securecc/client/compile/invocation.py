@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from securecc.client.host import local_time
+from securecc.client.host import gcc_installations, local_time
 from securecc.client.inputs.caches.dependency_cache import Key
 from securecc.client.inputs.compile_inputs import Inputs
 from securecc.client.inputs.foreseen_paths import project_roots
@@ -128,6 +128,7 @@ def _search(invocation: Invocation) -> IncludeSearch:
         unlisted_files=(
             *plan.option_files,
             *invocation.catalogues,
+            *gcc_installations.marks(invocation.toolchain),
             *profile_data.read(plan, cwd),
             *(profile_data.read(plan, alias) if alias.startswith(b"/") else ()),
         ),

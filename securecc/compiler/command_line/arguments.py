@@ -1,6 +1,5 @@
 """The arguments of a command line, parsed one after the other."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -29,9 +28,6 @@ ROOTS = frozenset((b"--sysroot", b"-isysroot"))
 
 SYSROOT_MARKS = (b"=", b"$SYSROOT")
 """The prefixes that stand for the sysroot in a header directory (GCC manual, "Directory Options")."""
-
-
-_DEBUG = re.compile(rb"-g(?!0\Z|no-|z)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +124,7 @@ class ParsedArguments:
     def _note(self, option: Option, argument: bytes) -> None:
         self.output_options.seeded |= argument.startswith(b"-frandom-seed")
         self.output_options.placed |= b"-compilation-dir" in option.name
-        self.output_options.debug |= bool(_DEBUG.match(argument))
+        self.output_options.compressed |= argument.startswith(b"-gz") and argument != b"-gz=none"
         self.output_options.verbose |= option.name == b"-fverbose-asm" and not option.off
 
     def _take(self, option: Option, value: bytes) -> bool:

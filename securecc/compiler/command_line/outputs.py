@@ -24,8 +24,8 @@ class OutputOptions:
         output, assembly, bitcode: -o, -S, -emit-llvm.
         dependencies, dependency_file, dependency_details: -MD and -MMD; -MF; whether any of -MT, -MQ, -MP is given.
         effects: Suffixes of further outputs, each with whether it is wanted.
-        seeded, placed, verbose, debug: Whether -frandom-seed, clang's -fdebug-compilation-dir, -fverbose-asm, a -g that
-            asks for debug information is given.
+        seeded, placed, verbose, compressed: Whether -frandom-seed, clang's -fdebug-compilation-dir, -fverbose-asm, or a
+            -gz that compresses debug information is given.
     """
 
     output: bytes = b""
@@ -38,7 +38,7 @@ class OutputOptions:
     seeded: bool = False
     placed: bool = False
     verbose: bool = False
-    debug: bool = False
+    compressed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,10 @@ def outputs_of(asked: OutputOptions, source: bytes, text: SourceType, family: Fa
         raise StaysLocal("output", "the object goes to standard output, which compilers must be able to seek")
     if asked.assembly and not text.compiles:
         raise StaysLocal("option", "-S asks for assembly, and the source is assembly already")
-    if family == "clang" and asked.debug and text.preprocesses and not text.compiles:
-        raise StaysLocal("temporary-file", "clang's debug information of assembly names a temporary file")
+    if family == "clang" and asked.compressed and text.preprocesses and not text.compiles:
+        raise StaysLocal(
+            "temporary-file", "clang's debug information of assembly may hide the name of a temporary file"
+        )
     written = _dependencies(asked, output, text, family)
     further = _further(asked, output, source, text, family)
     if printed and further:

@@ -23,7 +23,7 @@ COMMANDS = [
     "{cc} -c -MD s/.x.c -o o/.y",
     "{cc} -c -MD -MF o/z s/.x.c",
     "{cc} -c -Wp,-MD,o/q a.c -o o/x.",
-    "gcc -c -MD -g -gsplit-dwarf -fstack-usage --coverage s.S -o o/x.o",
+    "{cc} -c -MD -g -gsplit-dwarf -fstack-usage --coverage s.S -o o/x.o",
     "{cc} -c -MD s.s",
     "{cc} -c -g a.i -fstack-usage -gsplit-dwarf -o o/i.o",
     "{cc} -c -flto -MD a.c -o o/l.o",
