@@ -283,15 +283,21 @@ def own_mounts() -> Iterator[int]:
 def wander(farm: Farm, folder: Path, seed: int, steps: int) -> tuple[World, list[Step], Step | None]:
     """So many steps of one world; those that were the same, and the first that was not."""
     with own_mounts() as holder:
-        world = World(farm, folder, seed, holder)
-        done: list[Step] = []
-        for _ in range(steps):
-            step = world.step()
-            if step.differences:
-                return world, done, step
-            done.append(step)
-            world.change()
-        return world, done, None
+        try:
+            return _wander(World(farm, folder, seed, holder), steps)
+        finally:
+            farm.end_agents()  # that of these mounts is of no use to others
+
+
+def _wander(world: World, steps: int) -> tuple[World, list[Step], Step | None]:
+    done: list[Step] = []
+    for _ in range(steps):
+        step = world.step()
+        if step.differences:
+            return world, done, step
+        done.append(step)
+        world.change()
+    return world, done, None
 
 
 def remote_share(steps: Sequence[Step]) -> float:
