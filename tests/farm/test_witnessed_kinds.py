@@ -121,6 +121,21 @@ def test_a_relative_entry_of_path_leads_to_another_assembler(twins: Twins, entry
 
 
 @pytest.mark.parametrize("version", GCC)
+@pytest.mark.parametrize("absolute", [False, True])
+def test_an_entry_of_path_at_which_the_search_for_the_assembler_ends(
+    twins: Twins, absolute: bool, version: str
+) -> None:
+    """execvp(3) gives up at a loop of links: gcc fails here, and must fail all the same."""
+    loop = f"{twins.folder}/loop" if absolute else "loop"
+    env = {"PATH": f"{twins.env()['PATH'].partition(':')[0]}:{loop}:/usr/bin:/bin"}
+    alone, through = twins.both({"a.c": "int a;\n", "loop": "->loop"}, f"/usr/bin/{version}", "-c", "a.c", env=env)
+    assert alone.status
+    assert b"Too many levels of symbolic links" in alone.err
+    assert (through.status, through.err) == (alone.status, alone.err)
+    assert b"PATH ends at" in through.place
+
+
+@pytest.mark.parametrize("version", GCC)
 def test_a_variable_that_nobody_listed_and_the_compiler_asks_for(twins: Twins, version: str) -> None:
     files = {
         "a.c": "#include <stdio.h>\n#ifdef H\nint h = H;\n#endif\nint e = EOF;\n",

@@ -4,6 +4,7 @@ The dynamic loader reads its variables itself (ld.so(8)), and the driver looks f
 server tells nothing of either.
 """
 
+import errno
 import os
 from collections.abc import Mapping
 
@@ -14,6 +15,7 @@ from securecc.model.printable import plain_path, quote
 
 _HARMLESS = frozenset((b"LD_RUN_PATH", b"LD_BIND_NOW", b"LD_BIND_NOT", b"LD_WARN", b"LD_LIBRARY_PATH", b"LD_PRELOAD"))
 """Variables that change nothing of what a compiler makes, or whose value is looked at here."""
+_GO_ON = (errno.ENOENT, errno.EACCES, errno.ENOTDIR, errno.ESTALE, errno.ENODEV, errno.ETIMEDOUT)  # as glibc's execvpe
 _FAKEROOT = b"libfakeroot"  # says who owns files, which no compiler writes down
 _VARIANTS = (b"glibc-hwcaps", b"tls", b"haswell")  # directories in which the loader looks as well
 
@@ -55,15 +57,30 @@ def _check_libraries(search_path: bytes, cwd: bytes, toolchain: ToolchainClosure
 
 
 def _check_path(search_path: bytes, cwd: bytes) -> None:
-    """Checks that no relative directory of PATH, the empty one among them, has a program that a driver runs.
+    """Checks that no relative directory of PATH, the empty one among them, has a program that a driver runs, or ends
+    the search for one.
 
     Raises:
-        StaysLocal: one has.
+        StaysLocal: one has, or does.
     """
     relative = [directory for directory in search_path.split(b":") if not directory.startswith(b"/")]
     for directory in relative if search_path else ():
+        place = os.path.join(cwd, directory)
+        if stops_search(place):
+            raise StaysLocal("program", f"PATH ends at {plain_path(directory)}, which cannot be searched")
         for name in gcc.PROGRAMS:
-            if os.path.lexists(os.path.join(cwd, directory, name)):
+            if os.path.lexists(os.path.join(place, name)):
                 raise StaysLocal(
                     "program", f"PATH leads to {plain_path(os.path.join(directory or b'.', name))} in this directory"
                 )
+
+
+def stops_search(directory: bytes) -> bool:
+    """Whether execvp(3) gives up at this directory of PATH, such as a loop of links: it goes on only where there is no
+    such program, or none that may be run.
+    """
+    try:
+        os.stat(os.path.join(directory, gcc.PROGRAMS[0]))
+    except OSError as error:
+        return error.errno not in _GO_ON
+    return False

@@ -14,6 +14,7 @@ from cachetools import LRUCache
 from securecc.client.host import wrapper_lists
 from securecc.client.host.digest_cache import DigestCache
 from securecc.client.host.file_watch import FileWatch, FileWatches
+from securecc.client.host.local_programs import stops_search
 from securecc.client.host.mount_table import overlap
 from securecc.compiler.toolchain import gcc, toolchain_list
 from securecc.compiler.toolchain.closure import describe
@@ -21,6 +22,7 @@ from securecc.compiler.toolchain.discovery import ToolchainClosure, discover
 from securecc.compiler.toolchain.toolchain_list import KnownToolchain
 from securecc.model import limits
 from securecc.model.errors import StaysLocal, ToolchainError
+from securecc.model.printable import plain_path
 from securecc.system.stat_key import StatKey, path_stat_key
 
 _SOUGHT = (*gcc.PROGRAMS, b"specs")
@@ -113,6 +115,9 @@ class ToolchainCache:
         called_keys = tuple((path, path_stat_key(path)) for path in called)
         began = time.time_ns()
         closure = discover(compiler, search_path, self._digests, wrapper_lists.vouched(self._lists))
+        stop = next((path for path in search_path.split(b":") if path[:1] == b"/" and stops_search(path)), b"")
+        if stop:
+            raise ToolchainError(f"PATH ends at {plain_path(stop)}, which cannot be searched")
         own = own_paths(closure)
         watch = FileWatch((*own, *_deciding(closure, search_path)), self._watches, b"%d" % next(self._numbers))
         keys = dict(watch.stat_keys)

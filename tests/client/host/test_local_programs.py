@@ -55,11 +55,14 @@ def test_these_change_nothing(tmp_path: Path, environment: dict[str, str]) -> No
         {"LD_LIBRARY_PATH": "/nowhere:"},
         {"PATH": "bin:/usr/bin"},
         {"PATH": "/usr/bin:"},
+        {"PATH": "loop:/usr/bin"},
+        {"PATH": "/usr/bin:" + "x" * 256},
     ],
 )
 def test_these_do(tmp_path: Path, environment: dict[str, str]) -> None:
     for name in ("lib", "bin"):
         (tmp_path / name).mkdir()
+    (tmp_path / "loop").symlink_to("loop")
     for place in (tmp_path, tmp_path / "lib"):
         (place / "libmpfr.so.6").touch()
     for place in (tmp_path, tmp_path / "bin"):
