@@ -22,9 +22,9 @@ from securecc.client.compile.request_handler import RequestHandler
 from securecc.client.compile.resolve_inputs import InputResolver
 from securecc.client.execution import pipeline
 from securecc.client.farm.farm_registry import FarmRegistry
+from securecc.client.host import mount_table
 from securecc.client.host.local_slots import LocalSlots
 from securecc.client.host.message_catalogues import MessageCatalogues
-from securecc.client.host.mount_table import MountTable
 from securecc.client.host.shared_trees import SharedTrees
 from securecc.client.host.system_directories import SystemDirectories
 from securecc.client.host.toolchain_cache import ToolchainCache
@@ -191,7 +191,7 @@ def compose(path: Path, idle_s: float = limits.AGENT_IDLE_S) -> Agent:
     slots = LocalSlots(os.cpu_count() or 1)
     witness = Witness(directories, SystemDirectories())
     executor = pipeline.compose(farms.of, inputs, shared_trees.distrust, slots, witness)
-    mounts = MountChanges(MountTable().changed, files, directories, dependencies, witness, forget=toolchains.forget_at)
+    mounts = MountChanges(mount_table.changes(), files, directories, dependencies, witness, forget=toolchains.forget_at)
     handler = RequestHandler(
         preparer,
         inputs,

@@ -3,6 +3,7 @@
 import os
 import select
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 
 _TABLE = Path("/proc/self/mountinfo")
@@ -36,6 +37,14 @@ class MountTable:
     def close(self) -> None:
         """Closes the table, as does its end as an object."""
         self._close()
+
+
+def changes() -> Callable[[], tuple[bytes, ...]]:
+    """A new table's `MountTable.changed`; without a /proc, anything may have changed at any time."""
+    try:
+        return MountTable().changed
+    except OSError:
+        return lambda: (b"/",)
 
 
 def overlap(one: bytes, other: bytes) -> bool:

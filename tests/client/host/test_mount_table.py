@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from securecc.client.host import mount_table
 from securecc.client.host.mount_table import MountTable, overlap
 from tests.waiting import CEILING_S
 
@@ -62,3 +63,9 @@ def test_where_nothing_is_mounted_nothing_shows() -> None:
     mounts = MountTable()
     assert mounts.changed() == ()
     mounts.close()
+
+
+def test_without_a_table_anything_may_have_changed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(mount_table, "_TABLE", tmp_path / "none")
+    changed = mount_table.changes()
+    assert [changed(), changed()] == [(b"/",), (b"/",)]
