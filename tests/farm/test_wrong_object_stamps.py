@@ -1,4 +1,6 @@
-"""Files whose content changes while their stamps do not: other mounts, mappings, a working directory under a mount."""
+"""Files whose content changes while their stamps do not: other mounts, mappings, a working directory under a mount. And
+files that one caller may read, and another may not.
+"""
 
 import mmap
 import os
@@ -113,3 +115,19 @@ def test_a_header_set_back_to_all_its_stamps_but_one(twins: Twins) -> None:
     os.utime(other, ns=(OLD_NS, OLD_NS))
     assert twins.securecc("gcc", "-c", "a.c").remote
     assert same_as_gcc_makes(twins, "a.o", v="#define V 2\n")
+
+
+@pytest.mark.parametrize("fewer", ["--bounding-set=-dac_override,-dac_read_search", "--bounding-set=-all"])
+def test_a_header_that_this_caller_may_not_read(twins: Twins, fewer: str) -> None:
+    """The agent of a caller who may has read it."""
+    put(twins.folder, {"a.c": SOURCE, "v.h": "#define V 1\n"})
+    (twins.folder / "v.h").chmod(0)
+    command, less = ("gcc", "-c", "a.c"), ("setpriv", "--inh-caps=-all", fewer)
+    assert twins.securecc(*command).remote
+    (twins.folder / "a.o").unlink()
+    alone = twins.gcc(*less, *command)
+    through = twins.farm.run(*less, "securecc", *command, cwd=twins.folder)
+    assert alone.status
+    assert (through.returncode, through.stderr.encode()) == (alone.status, alone.err)
+    assert not (twins.folder / "a.o").exists()
+    assert twins.securecc(*command).remote

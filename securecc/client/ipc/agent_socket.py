@@ -1,13 +1,16 @@
 """Where the agent of one user and one world listens, and who may connect to it.
 
-The launcher (client/launcher/agent/agent_socket.c) uses the same name. A world is a mount namespace, a root directory
-and a Kerberos configuration: a container with other files at the same paths gets its own agent.
+The launcher (client/launcher/agent/agent_socket.c) uses the same name. A world is a mount namespace, a root directory,
+the rights to read files there (groups and capabilities) and a Kerberos configuration: a container with other files at
+the same paths gets its own agent, and so does a shell that has left a group.
 """
 
 import functools
 import os
+import re
 import socket
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 
 from securecc.client.ipc.frames import VERSION
@@ -20,6 +23,17 @@ _FNV_OFFSET = 0xCBF29CE484222325
 _FNV_PRIME = 0x100000001B3
 
 
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What lets a process read files besides its uid: effective capabilities (capabilities(7), as a number), effective
+    and supplementary groups.
+    """
+
+    capabilities: int
+    group: int
+    groups: tuple[int, ...]
+
+
 def _fnv1a(data: bytes) -> int:
     value = _FNV_OFFSET
     for byte in data:
@@ -27,9 +41,23 @@ def _fnv1a(data: bytes) -> int:
     return value
 
 
-def socket_name(mounts: int, device: int, root: int, kerberos: bytes) -> str:
-    """The name of the world with these inode numbers (mount namespace, root directory) and this KRB5_CONFIG."""
-    return f"agent-{VERSION}-{_fnv1a(b'%d %d %d ' % (mounts, device, root) + kerberos):016x}.sock"
+def socket_name(mounts: int, device: int, root: int, rights: Rights, kerberos: bytes) -> str:
+    """The name of the world with these inode numbers (mount namespace, root directory), rights and KRB5_CONFIG."""
+    groups = b"".join(b",%d" % group for group in rights.groups)
+    text = b"%d %d %d %016x %d%s %s" % (mounts, device, root, rights.capabilities, rights.group, groups, kerberos)
+    return f"agent-{VERSION}-{_fnv1a(text):016x}.sock"
+
+
+def own_rights() -> Rights:
+    """Those of this process.
+
+    Raises:
+        OSError: /proc does not show them.
+    """
+    effective = re.search(r"^CapEff:\s*([0-9a-f]+)$", Path("/proc/self/status").read_text(), re.MULTILINE)
+    if effective is None:
+        raise OSError("/proc/self/status shows no capabilities")
+    return Rights(int(effective[1], 16), os.getegid(), tuple(os.getgroups()))
 
 
 def folder() -> Path:
@@ -82,11 +110,12 @@ def socket_path() -> Path:
     try:
         mounts = os.stat("/proc/self/ns/mnt").st_ino
         root = os.stat("/")
+        rights = own_rights()
     except OSError as error:
         raise AgentError(f"cannot identify this mount namespace: {error}", "mount /proc") from error
     where = folder()
     check_folder(where)
-    return where / socket_name(mounts, root.st_dev, root.st_ino, os.environb.get(b"KRB5_CONFIG", b""))
+    return where / socket_name(mounts, root.st_dev, root.st_ino, rights, os.environb.get(b"KRB5_CONFIG", b""))
 
 
 def failure_mark(path: Path) -> Path:

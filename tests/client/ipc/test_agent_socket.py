@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from securecc.client.ipc import agent_socket
+from securecc.client.ipc.agent_socket import Rights
 from securecc.model.errors import AgentError
 
 VECTORS = json.loads((Path(__file__).parents[2] / "vectors/launcher.json").read_text())
@@ -28,8 +29,20 @@ def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.mark.parametrize("vector", VECTORS["names"], ids=lambda vector: vector["name"])
 def test_name_vectors(vector: dict[str, Any]) -> None:
-    kerberos = vector["kerberos"].encode()
-    assert agent_socket.socket_name(vector["mounts"], vector["device"], vector["root"], kerberos) == vector["name"]
+    rights = Rights(vector["capabilities"], vector["group"], tuple(vector["groups"]))
+    place = (vector["mounts"], vector["device"], vector["root"])
+    assert agent_socket.socket_name(*place, rights, vector["kerberos"].encode()) == vector["name"]
+
+
+@pytest.mark.parametrize("changed", [(), ("--clear-groups",), ("--regid=1234",), ("--bounding-set=-dac_override",)])
+def test_who_may_read_other_files_has_another_agent(runtime: Path, changed: tuple[str, ...]) -> None:
+    """The launcher finds the same name: tests/client/launcher."""
+    code = "from securecc.client.ipc import agent_socket; print(agent_socket.socket_path().name)"
+    names = []
+    for options in (("--groups=4,27",), ("--groups=4,27", *changed) if "--clear-groups" not in changed else changed):
+        command = ["setpriv", *options, sys.executable, "-c", code]
+        names.append(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert (names[0] == names[1]) is (not changed)
 
 
 def test_folder_is_made_below_the_runtime_directory(runtime: Path) -> None:

@@ -5,11 +5,13 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -33,7 +35,31 @@ static uint64_t mixed(uint64_t hash, const char *text)
     return hash;
 }
 
-/* Other files at the same paths, or another Kerberos configuration: another world, and an agent of its own. */
+/* Groups and capabilities decide which files may be read: an agent must have those of whom it reads for. */
+static bool rights(uint64_t *hash)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = {{0}};
+    char text[80];
+    int count = getgroups(0, NULL);
+    gid_t *groups = count < 0 ? NULL : calloc((size_t)count + 1, sizeof *groups);
+    if (groups == NULL || (count = getgroups(count, groups)) < 0 || syscall(SYS_capget, &header, sets) != 0) {
+        free(groups);
+        return false;
+    }
+    snprintf(text, sizeof text, "%08" PRIx32 "%08" PRIx32 " %ju", sets[1].effective, sets[0].effective,
+             (uintmax_t)getegid());
+    *hash = mixed(*hash, text);
+    for (int i = 0; i < count; i++) {
+        snprintf(text, sizeof text, ",%ju", (uintmax_t)groups[i]);
+        *hash = mixed(*hash, text);
+    }
+    free(groups);
+    return true;
+}
+
+/* Other files at the same paths, other rights, or another Kerberos configuration: another world, and an agent of its
+ * own. */
 static bool world(uint64_t *hash)
 {
     struct stat mounts, root;
@@ -43,7 +69,10 @@ static bool world(uint64_t *hash)
         return false;
     snprintf(text, sizeof text, "%ju %ju %ju ", (uintmax_t)mounts.st_ino, (uintmax_t)root.st_dev,
              (uintmax_t)root.st_ino);
-    *hash = mixed(mixed(0xcbf29ce484222325u, text), kerberos == NULL ? "" : kerberos);
+    *hash = mixed(0xcbf29ce484222325u, text);
+    if (!rights(hash))
+        return false;
+    *hash = mixed(mixed(*hash, " "), kerberos == NULL ? "" : kerberos);
     return true;
 }
 
@@ -65,7 +94,7 @@ const char *agent_socket(const char **why)
     char name[NAME_SIZE];
     uint64_t hash;
     if (!world(&hash)) {
-        *why = "/proc does not show this process's mount namespace";
+        *why = "/proc does not show this process's mount namespace, or the kernel its rights";
         return NULL;
     }
     if (!folder(path, sizeof path - NAME_SIZE)) {
