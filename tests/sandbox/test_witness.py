@@ -115,7 +115,16 @@ def unwitnessed(stand: Stand, command: Sequence[str], cwd: str = "", env: dict[s
     return {path for path in missing if not UNSEEN.match(path) and not path.startswith(str(stand.own))}
 
 
-@pytest.mark.parametrize("command", COMMANDS.splitlines())
+OTHER_VERSIONS = {"gcc": "gcc-11", "g++": "g++-11", "clang": "clang-19", "clang++": "clang++-19"}
+
+
+def of_other_versions() -> list[str]:
+    """The same commands with other versions of the compilers."""
+    called = [command.partition(" ") for command in COMMANDS.splitlines()]
+    return [f"{OTHER_VERSIONS[program]} {rest}" for program, _, rest in called if program in OTHER_VERSIONS]
+
+
+@pytest.mark.parametrize("command", [*COMMANDS.splitlines(), *of_other_versions()])
 def test_every_name_that_the_kernel_is_asked_for_is_witnessed(stand: Stand, command: str) -> None:
     assert unwitnessed(stand, shlex.split(command)) == set()
 
@@ -128,7 +137,10 @@ def test_also_of_the_command_lines_that_a_farm_is_tested_with(stand: Stand, besi
     assert unwitnessed(stand, command, f"beside/{line.cwd}", env) == set()
 
 
-@pytest.mark.parametrize("command", ["gcc -c a.c -o a.o", "g++ -g -c b.cc -o b.o", "clang -c a.c -o a.o"])
+@pytest.mark.parametrize(
+    "command",
+    [f"{program} -c a.c -o a.o" for program in ("gcc", "gcc-11", "clang", "clang-19")] + ["g++ -g -c b.cc -o b.o"],
+)
 def test_it_changes_nothing_and_asks_the_same_each_time(stand: Stand, command: str) -> None:
     words = shlex.split(command)
     alone = stand.alone(*words)
