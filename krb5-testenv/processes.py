@@ -56,8 +56,11 @@ def end_all(spared: frozenset[int]) -> None:
 
 
 def _ours(spared: frozenset[int]) -> list[int]:
-    """Living children that are not spared; dead ones are reaped on the way."""
-    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    """Living children, of any thread, that are not spared; dead ones are reaped on the way."""
+    children: list[str] = []
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(OSError):  # a thread that has just ended
+            children += (task / "children").read_text().split()
     ours = [int(child) for child in children if int(child) not in spared]
     return [pid for pid in ours if not _reaped(pid)]
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import types
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import servers
 
 _HERE = Path(__file__).resolve().parent
 _BIN = Path(sys.prefix) / "bin"
+_THREAD_S = 60.0  # for what starts a realm to end
 _PROGRAMS = ("securecc", "securecctl", "secureccd")
 _PATIENCE_S = 5  # between passing a signal on to the command and killing what is left of it
 
@@ -177,6 +179,9 @@ class _Bed:
         servers.stop(self.servers)
         if self.realms:
             self.realms.stop()
+        for thread in threading.enumerate():  # one may be starting a KDC still
+            if thread is not threading.main_thread():
+                thread.join(_THREAD_S)
         processes.end_all(frozenset())
         shutil.rmtree(self.where)
 
